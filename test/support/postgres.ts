@@ -1,0 +1,64 @@
+import { fork } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import pg from 'pg'
+
+/** A Postgres that is there until it is stopped, or until this process ends. */
+export interface RunningPostgres {
+  readonly url: string
+  stop(): Promise<void>
+}
+
+/** A database of its own on a server. */
+export interface FreshDatabase {
+  readonly url: string
+  drop(): Promise<void>
+}
+
+/**
+ * A real Postgres to test against: a database on the server that `HEADGATE_TEST_POSTGRES_URL` names, or else a server of
+ * its own from the embedded binaries. Throws when neither can be had.
+ */
+export async function startPostgres(): Promise<RunningPostgres> {
+  const url = process.env.HEADGATE_TEST_POSTGRES_URL
+  if (!url) return startEmbedded()
+  const database = await freshDatabase(url)
+  return { url: database.url, stop: database.drop }
+}
+
+/** Creates an empty database on the server at `url`; `drop` removes it, with whoever is still connected. */
+export async function freshDatabase(url: string): Promise<FreshDatabase> {
+  const name = `headgate_${randomUUID().replaceAll('-', '')}`
+  await execute(url, `create database ${name}`)
+  const fresh = new URL(url)
+  fresh.pathname = `/${name}`
+  return { url: fresh.href, drop: () => execute(url, `drop database if exists ${name} with (force)`) }
+}
+
+async function execute(url: string, text: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    await client.query(text)
+  } finally {
+    await client.end()
+  }
+}
+
+async function startEmbedded(): Promise<RunningPostgres> {
+  // A process group of its own: Ctrl-C reaches this process only, and the server is there while it cleans up.
+  const host = fork(new URL('postgres-host.mjs', import.meta.url), { detached: true, execArgv: [] })
+  const exited = once(host, 'exit')
+  const [answer] = (await Promise.race([once(host, 'message'), exited])) as [{ url?: string; error?: string } | null]
+  if (!answer?.url) throw new Error(answer?.error ?? 'The process that holds the server ended before it was ready.')
+
+  // A forgotten `stop` keeps this process no longer alive; the host ends with it.
+  host.unref()
+  host.channel?.unref()
+  const stop = async () => {
+    host.ref()
+    if (host.connected) host.disconnect()
+    await exited
+  }
+  return { url: answer.url, stop }
+}
