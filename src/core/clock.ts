@@ -1,0 +1,53 @@
+/** A timer that was set on a {@link Clock}. */
+export interface Timer {
+  /** Takes the timer back. Does nothing once it has fired. */
+  cancel(): void
+}
+
+/**
+ * Time as a port: everything in headgate that asks for the time or waits asks a clock, so that tests need no sleeps
+ * (`headgate/testing` has a clock that is moved by hand).
+ */
+export interface Clock {
+  /** The time now, in epoch milliseconds. */
+  now(): number
+  /**
+   * Calls `callback` once, `delay` milliseconds from now. With `background`, the timer alone does not keep the process
+   * alive.
+   */
+  setTimer(delay: number, callback: () => void, options?: { background?: boolean }): Timer
+}
+
+/** The machine's own clock: the default of every `clock` option. */
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  setTimer(delay, callback, options) {
+    const timer: unknown = setTimeout(callback, delay)
+    if (options?.background) (timer as { unref?: () => void }).unref?.()
+    return { cancel: () => clearTimeout(timer as number) }
+  },
+}
+
+/** Resolves after `delay` milliseconds of `clock`, or as soon as `signal` aborts. */
+export function sleep(clock: Clock, delay: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const wake = () => {
+      timer.cancel()
+      signal?.removeEventListener('abort', wake)
+      resolve()
+    }
+    const timer = clock.setTimer(delay, wake)
+    if (signal?.aborted) wake()
+    else signal?.addEventListener('abort', wake)
+  })
+}
+
+/** Resolves with what `promise` gives, or with `undefined` when `delay` milliseconds of `clock` have passed first. */
+export async function withTimeout<T>(clock: Clock, delay: number, promise: Promise<T>): Promise<T | undefined> {
+  const stop = new AbortController()
+  try {
+    return await Promise.race([promise, sleep(clock, delay, stop.signal).then(() => undefined)])
+  } finally {
+    stop.abort()
+  }
+}

@@ -1,0 +1,104 @@
+/** Every code of a {@link JobError}, and what it says. */
+export const jobErrorCodes = {
+  invalid_options:
+    'An option or argument is not what it should be; the message names it, what was expected and what came.',
+  not_defined: 'No job of that type and id is defined in this registry.',
+  already_running: 'The job has a live execution, here or in another process.',
+  closed: 'The registry is closed.',
+  aborted: 'The execution was asked to stop. The reason of every aborted `signal`.',
+  lease_lost: 'The execution no longer holds its lease: another instance may run the job.',
+  datasource: 'The datasource could not be reached or could not answer the query.',
+  transform: 'The transform of the job threw.',
+  target: 'The target could not take, keep or commit the records.',
+  storage: 'The storage could not be reached or could not keep its promise.',
+  unsupported: 'What was asked for is not possible with this adapter.',
+} as const
+
+/** The code of a {@link JobError}: stable, for programs. The message is for people. */
+export type JobErrorCode = keyof typeof jobErrorCodes
+
+const brand = Symbol.for('headgate.JobError')
+
+/** The one error class of headgate. What went wrong underneath is its `cause`, never rewritten. */
+export class JobError extends Error {
+  /** What went wrong, for programs. */
+  readonly code: JobErrorCode
+  /** Marks the class across copies of the package. */
+  readonly [brand] = true
+
+  constructor(code: JobErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'JobError'
+    this.code = code
+  }
+
+  /** Whether `value` is a `JobError`, also one that another copy of headgate made. */
+  static isInstance(value: unknown): value is JobError {
+    return typeof value === 'object' && value !== null && brand in value
+  }
+}
+
+/** The most messages that {@link errorMessages} gives. */
+const maxMessages = 20
+
+/** The longest message that {@link errorMessages} gives, in characters. */
+const maxMessageLength = 2000
+
+/**
+ * The messages of an error and its causes, outermost first, as a status shows them: an `AggregateError`'s inner errors
+ * follow it, cycles end the walk, repeats in a row are dropped, secrets are redacted, and at most 20 messages of at most
+ * 2,000 characters are given.
+ */
+export function errorMessages(error: unknown): string[] {
+  const messages: string[] = []
+  for (const link of chain(error, new Set())) {
+    const message = messageOf(link)
+    if (message !== '' && message !== messages.at(-1)) messages.push(message)
+    if (messages.length === maxMessages) break
+  }
+  return messages.length > 0 ? messages : ['Unknown error.']
+}
+
+/** Whether `error` is `cause`, has it among its causes, or is what a web API throws when its signal aborts. */
+export function isCausedBy(error: unknown, cause: unknown): boolean {
+  for (const link of chain(error, new Set())) {
+    if (link === cause || read(link, 'name') === 'AbortError') return true
+  }
+  return false
+}
+
+function* chain(error: unknown, seen: Set<unknown>): Generator<unknown> {
+  if (error === undefined || error === null || seen.has(error)) return
+  seen.add(error)
+  yield error
+  const inner = read(error, 'errors')
+  if (Array.isArray(inner)) for (const one of inner) yield* chain(one, seen)
+  yield* chain(read(error, 'cause'), seen)
+}
+
+function messageOf(link: unknown): string {
+  const candidates =
+    typeof link === 'object' ? ['message', 'code', 'name'].map((name) => read(link, name)) : [String(link)]
+  const text = candidates.find((candidate) => typeof candidate === 'string' && candidate !== '') ?? ''
+  const redacted = redact(text as string)
+  return redacted.length > maxMessageLength ? `${redacted.slice(0, maxMessageLength)}…` : redacted
+}
+
+/** A property of whatever was thrown: reading it may itself throw. */
+function read(thrown: unknown, name: string): unknown {
+  try {
+    return Object(thrown)[name]
+  } catch {
+    return undefined
+  }
+}
+
+/** Blanks passwords in connection strings and `password=…` pairs. */
+export function redact(text: string): string {
+  return text
+    .replace(/\b([a-z][a-z0-9+.-]*:\/\/[^\s:/@]*):\S*@/gi, '$1:***@')
+    .replace(
+      /\b(password|passwd|pwd|secret|token|api[_-]?key)(["']?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s,;&}]+)/gi,
+      '$1$2***',
+    )
+}

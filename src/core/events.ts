@@ -1,0 +1,112 @@
+import { EventEmitter } from 'eventemitter3'
+import { invalid } from './options.js'
+import type {
+  AbortedStatus,
+  AbortingStatus,
+  FailedStatus,
+  JobStatus,
+  QueuedStatus,
+  RunningStatus,
+  SuccessfulStatus,
+} from './status.js'
+
+/** What a listener is told. The status is frozen and is what storage holds. */
+export interface JobEvent<Status extends JobStatus = JobStatus> {
+  /** The job's type. */
+  type: string
+  /** The job's id. */
+  id: string
+  /** The status after the change. */
+  status: Status
+}
+
+/** The events of a registry. */
+export interface JobEvents {
+  /** Every change of a status: each change of state and each progress. */
+  status: JobEvent
+  /** A job was accepted and waits for a free slot. */
+  queued: JobEvent<QueuedStatus>
+  /** A job began to run. */
+  running: JobEvent<RunningStatus>
+  /** Count, last id or checkpoint of a running job moved and was saved. */
+  progress: JobEvent<RunningStatus | AbortingStatus>
+  /** A job was asked to stop. */
+  aborting: JobEvent<AbortingStatus>
+  /** A job was stopped. */
+  aborted: JobEvent<AbortedStatus>
+  /** A job failed; `cause` is what it threw, where it ran in this process. */
+  error: JobEvent<FailedStatus> & { cause?: unknown }
+  /** A job did all that it had to do. */
+  successful: JobEvent<SuccessfulStatus>
+}
+
+/** The name of an event of a registry. */
+export type JobEventName = keyof JobEvents
+
+/** A function that hears one kind of event. What it throws or rejects with is logged and hurts nobody. */
+export type JobListener<Name extends JobEventName = JobEventName> = (event: JobEvents[Name]) => void | Promise<void>
+
+type AnyListener = (event: never) => void | Promise<void>
+type IsolatedListener = (event: JobEvent) => void
+
+const names: Record<JobEventName, true> = {
+  status: true,
+  queued: true,
+  running: true,
+  progress: true,
+  aborting: true,
+  aborted: true,
+  error: true,
+  successful: true,
+}
+
+/** eventemitter3 with every listener isolated: none can stop another, or the job that it listens to. */
+export class IsolatedEmitter {
+  readonly #emitter = new EventEmitter()
+  readonly #isolated = new WeakMap<AnyListener, IsolatedListener>()
+  readonly #report: (error: unknown, event: JobEvent) => void
+
+  constructor(report: (error: unknown, event: JobEvent) => void) {
+    this.#report = report
+  }
+
+  on<Name extends JobEventName>(name: Name, listener: JobListener<Name>): () => void {
+    this.#emitter.on(name, this.#isolate(name, listener))
+    return () => this.off(name, listener)
+  }
+
+  once<Name extends JobEventName>(name: Name, listener: JobListener<Name>): () => void {
+    this.#emitter.once(name, this.#isolate(name, listener))
+    return () => this.off(name, listener)
+  }
+
+  off<Name extends JobEventName>(name: Name, listener: JobListener<Name>): void {
+    const isolated = this.#isolated.get(listener)
+    if (isolated) this.#emitter.off(name, isolated)
+  }
+
+  emit<Name extends JobEventName>(name: Name, event: JobEvents[Name]): void {
+    this.#emitter.emit(name, event)
+  }
+
+  removeAll(): void {
+    this.#emitter.removeAllListeners()
+  }
+
+  #isolate(name: JobEventName, listener: AnyListener): IsolatedListener {
+    if (!Object.hasOwn(names, name)) throw invalid('event', `one of ${Object.keys(names).join(', ')}`, name)
+    if (typeof listener !== 'function') throw invalid('listener', 'a function', listener)
+    const known = this.#isolated.get(listener)
+    if (known) return known
+    const isolated = (event: JobEvent) => {
+      try {
+        const result = listener(event as never)
+        if (result instanceof Promise) result.catch((error) => this.#report(error, event))
+      } catch (error) {
+        this.#report(error, event)
+      }
+    }
+    this.#isolated.set(listener, isolated)
+    return isolated
+  }
+}

@@ -1,0 +1,24 @@
+import { v7, validate } from 'uuid'
+
+let sequence = 0
+
+/** The length of a UUID in text. */
+const uuidLength = 36
+
+/**
+ * A new id for the log: the job's id followed directly by a UUID (version 7) of `time`, epoch milliseconds of the
+ * storage's clock. Ids that one process makes at one time are ordered as they were made.
+ */
+export function newExecutionId(jobId: string, time: number): string {
+  sequence = (sequence + 1) >>> 0
+  return jobId + v7({ msecs: time, seq: sequence })
+}
+
+/**
+ * The part of an execution's id that the log is ordered by, or `undefined` when `executionId` is no such id. Two of them
+ * compare as text.
+ */
+export function executionOrder(executionId: string): string | undefined {
+  const uuid = executionId.slice(-uuidLength)
+  return executionId.length > uuidLength && validate(uuid) ? uuid.toLowerCase() : undefined
+}

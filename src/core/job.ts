@@ -1,0 +1,63 @@
+import type { Clock } from './clock.js'
+import type { Logger } from './logger.js'
+import { type Rule, rule } from './options.js'
+import type { Progress } from './storage.js'
+
+/** How far a running job says it has come. Fields that are not given stay. */
+export interface ProgressUpdate extends Omit<Progress, 'lastId'> {
+  /** The last known value of the primary key column; kept as text. */
+  lastId?: string | number | bigint
+}
+
+/** The rules of {@link ProgressUpdate}. */
+export const progressRules: Record<keyof ProgressUpdate, Rule> = {
+  count: rule.optional(rule.whole(0)),
+  lastId: {
+    accepts: (value) => ['string', 'number', 'bigint'].includes(typeof value),
+    expected: 'a string, a number or a bigint',
+    optional: true,
+  },
+  checkpoint: { accepts: () => true, expected: 'a JSON value' },
+}
+
+/** What a running job is given. */
+export interface JobContext {
+  /** The job's type. */
+  readonly type: string
+  /** The job's id. */
+  readonly id: string
+  /** The id of this execution in the log. */
+  readonly executionId: string
+  /**
+   * Aborts when the job is to stop: its reason is a `JobError` with the code `aborted`, or `lease_lost`. A job that stops
+   * by throwing it (`signal.throwIfAborted()`), or by returning, is `aborted`.
+   */
+  readonly signal: AbortSignal
+  /** Where the job is to go on: the checkpoint of the execution before this one. */
+  readonly checkpoint: unknown
+  /**
+   * Says how far the job has come. What was said last is saved every `progressInterval` at most, and always before the
+   * end is announced. Say only what is durable.
+   */
+  progress(update: ProgressUpdate): void
+  /** How often progress is saved at most, in milliseconds. */
+  readonly progressInterval: number
+  /** The registry's clock. */
+  readonly clock: Clock
+  /** The registry's logger. */
+  readonly logger: Logger
+}
+
+/** A job: defined once, run many times. */
+export interface Job {
+  /** The kind of work: any word that does not begin with `_`. */
+  type: string
+  /** What tells it from others of its type: any text of 1 to 512 characters. */
+  id: string
+  /**
+   * The work, which may be asynchronous. When it returns, the job is `successful`; when it throws, it is in `error`. After
+   * an abort was asked for, a return means that it stopped, unless it returns `'completed'`: that all was done before the
+   * abort could take hold.
+   */
+  run(context: JobContext): unknown
+}

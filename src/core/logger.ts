@@ -1,0 +1,19 @@
+/**
+ * Where headgate tells operators what happens, in the form that pino, console, consola and bunyan share: an object with
+ * the details, then a sentence.
+ */
+export interface Logger {
+  /** For somebody who looks for a fault. */
+  debug(details: object, message: string): void
+  /** What is normal and worth knowing. */
+  info(details: object, message: string): void
+  /** What went wrong and was survived. */
+  warn(details: object, message: string): void
+  /** What went wrong and was not. */
+  error(details: object, message: string): void
+}
+
+const nothing = () => {}
+
+/** Says nothing: the default. */
+export const silentLogger: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing }

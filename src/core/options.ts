@@ -1,0 +1,98 @@
+import { JobError, redact } from './errors.js'
+
+/** What an option must be: a test, and the words for it in the message. */
+export interface Rule {
+  /** Whether the value is acceptable. */
+  accepts(value: unknown): boolean
+  /** Completes "Expected `x` to be …". */
+  expected: string
+  /** Whether `undefined` is acceptable too. */
+  optional?: boolean
+}
+
+/** The error for one bad value: names the field, what was expected and what came. */
+export function invalid(field: string, expected: string, value: unknown): JobError {
+  return new JobError('invalid_options', `Expected \`${field}\` to be ${expected}, got ${show(value)}`)
+}
+
+/** Throws `invalid_options` unless every value fits its rule and no unknown name is there. */
+export function checkOptions(where: string, options: unknown, rules: Record<string, Rule>): void {
+  if (!isObject(options)) throw invalid(where, 'an object', options)
+  for (const name of Object.keys(options)) {
+    if (!Object.hasOwn(rules, name)) throw invalid(where, `an object with ${list(Object.keys(rules))}`, name)
+  }
+  for (const [name, rule] of Object.entries(rules)) checkValue(name, options[name], rule)
+}
+
+/** Throws `invalid_options` unless `value` fits `rule`. */
+export function checkValue(field: string, value: unknown, rule: Rule): void {
+  if (value === undefined && rule.optional) return
+  if (!rule.accepts(value)) throw invalid(field, rule.expected, value)
+}
+
+/** The longest id of a job, in UTF-16 code units. */
+const maxIdLength = 512
+
+const idRule: Rule = {
+  accepts: (value) => typeof value === 'string' && value !== '' && value.length <= maxIdLength && isStorable(value),
+  expected: `a string of 1 to ${maxIdLength} well-formed characters without NUL`,
+}
+
+/** The rules that options are made of. */
+export const rule = {
+  /** The same rule, with `undefined` allowed. */
+  optional: (rule: Rule): Rule => ({ ...rule, optional: true }),
+  /** A whole number from `min` up to `max`. */
+  whole: (min: number, max = Number.MAX_SAFE_INTEGER): Rule => ({
+    accepts: (value) => Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max,
+    expected:
+      max === Number.MAX_SAFE_INTEGER ? `a whole number from ${min} up` : `a whole number from ${min} to ${max}`,
+  }),
+  /** One of the given words. */
+  oneOf: (...words: readonly string[]): Rule => ({
+    accepts: (value) => words.includes(value as string),
+    expected: `one of ${list(words)}`,
+  }),
+  /** An object with the given methods. */
+  having: (...methods: readonly string[]): Rule => ({
+    accepts: (value) => isObject(value) && methods.every((method) => typeof value[method] === 'function'),
+    expected: `an object with the method${methods.length > 1 ? 's' : ''} ${list(methods)}`,
+  }),
+  /** A function. */
+  aFunction: { accepts: (value) => typeof value === 'function', expected: 'a function' } satisfies Rule,
+  /** A string that is not empty. */
+  text: {
+    accepts: (value) => typeof value === 'string' && value !== '',
+    expected: 'a string that is not empty',
+  } satisfies Rule,
+  /** `true` or `false`. */
+  flag: { accepts: (value) => typeof value === 'boolean', expected: 'true or false' } satisfies Rule,
+  /** The id of a job: what every storage and URL can hold. */
+  jobId: idRule,
+  /** The type of a job: an id that begins like no call of the HTTP API. */
+  jobType: {
+    accepts: (value) => idRule.accepts(value) && !(value as string).startsWith('_'),
+    expected: `${idRule.expected}, not beginning with "_"`,
+  } satisfies Rule,
+} as const
+
+function isStorable(value: string): boolean {
+  return !value.includes('\0') && !/\p{Surrogate}/u.test(value)
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
+}
+
+function list(words: readonly string[]): string {
+  return words.map((word) => `\`${word}\``).join(', ')
+}
+
+function show(value: unknown): string {
+  if (value === undefined) return 'nothing'
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'an array'
+  if (typeof value === 'object' || typeof value === 'function') return `a value of type ${typeof value}`
+  const shown = redact(String(value))
+  return `\`${shown.length > 100 ? `${shown.slice(0, 100)}…` : shown}\` (${typeof value})`
+}

@@ -1,0 +1,79 @@
+import type { Clock } from './clock.js'
+import { executionOrder } from './ids.js'
+import { jobStates } from './lifecycle.js'
+import type { Logger } from './logger.js'
+import { rule } from './options.js'
+import type { JobStorage } from './storage.js'
+
+/** How a registry works. */
+export interface RegistryOptions {
+  /** Where executions and checkpoints live. The registry closes it. */
+  storage: JobStorage
+  /** How many jobs run at once in this registry; others wait in line. Default: no limit. */
+  concurrency?: number
+  /** How long an execution may be silent before others take it for dead, in milliseconds. Default 30,000. */
+  lease?: number
+  /** How often progress is saved at most, in milliseconds; 0 for every time. Default 250. */
+  progressInterval?: number
+  /** The name of this instance, shown where its jobs were left. Default: a random one. */
+  node?: string
+  /** Where operators are told what happens. Default: nowhere. */
+  logger?: Logger
+  /** The time. Default: the machine's. */
+  clock?: Clock
+}
+
+/** How to abort. */
+export interface AbortOptions {
+  /** How long to wait for the job to stop, in milliseconds; 0 not to wait. Default 30,000. */
+  timeout?: number
+}
+
+/** How to close. */
+export interface CloseOptions {
+  /** How long running and waiting jobs may go on before they are aborted, in milliseconds; `true` for until they end. */
+  drain?: boolean | number
+  /** How long to wait for aborted jobs to stop, in milliseconds. Default 30,000. */
+  timeout?: number
+}
+
+const timeoutRule = rule.optional(rule.whole(0))
+
+/** The rules of {@link RegistryOptions}. */
+export const registryRules = {
+  storage: rule.having('begin', 'save', 'finish', 'requestAbort', 'find', 'live', 'search'),
+  concurrency: rule.optional(rule.whole(1)),
+  lease: rule.optional(rule.whole(100)),
+  progressInterval: rule.optional(rule.whole(0)),
+  node: rule.optional(rule.text),
+  logger: rule.optional(rule.having('debug', 'info', 'warn', 'error')),
+  clock: rule.optional(rule.having('now', 'setTimer')),
+}
+
+/** The rules of {@link AbortOptions}. */
+export const abortRules = { timeout: timeoutRule }
+
+/** The rules of `SearchFilter`. */
+export const searchRules = {
+  type: rule.optional(rule.text),
+  id: rule.optional(rule.text),
+  state: rule.optional(rule.oneOf(...jobStates)),
+  startTimeFrom: rule.optional(rule.whole(0)),
+  startTimeTo: rule.optional(rule.whole(0)),
+  from: rule.optional(rule.whole(0)),
+  size: rule.optional(rule.whole(0, 1000)),
+  searchAfter: {
+    accepts: (value: unknown) => typeof value === 'string' && executionOrder(value) !== undefined,
+    expected: 'the id of an execution of the log',
+    optional: true,
+  },
+}
+
+/** The rules of {@link CloseOptions}. */
+export const closeRules = {
+  drain: rule.optional({
+    accepts: (value: unknown) => typeof value === 'boolean' || rule.whole(0).accepts(value),
+    expected: 'true, false or a whole number of milliseconds',
+  }),
+  timeout: timeoutRule,
+}

@@ -1,0 +1,237 @@
+import PQueue from 'p-queue'
+import { type Clock, sleep, systemClock, withTimeout } from './clock.js'
+import { errorMessages, JobError } from './errors.js'
+import { IsolatedEmitter, type JobEventName, type JobEvents, type JobListener } from './events.js'
+import { alreadyRunning, Execution, type ExecutionHost, type StartedExecution } from './execution.js'
+import type { Job } from './job.js'
+import { isEnded, isLive } from './lifecycle.js'
+import { type Logger, silentLogger } from './logger.js'
+import { checkOptions, checkValue, rule } from './options.js'
+import {
+  type AbortOptions,
+  abortRules,
+  type CloseOptions,
+  closeRules,
+  type RegistryOptions,
+  registryRules,
+  searchRules,
+} from './registry-options.js'
+import { type JobStatus, type LiveStatus, toStatus } from './status.js'
+import type { ExecutionRecord, JobStorage, SearchFilter, SearchResult } from './storage.js'
+
+/** How long to wait for a job to stop, in milliseconds, unless said. */
+const defaultStopTimeout = 30_000
+
+/** How often to look whether a job of another process has ended, in milliseconds. */
+const lookInterval = 100
+
+/** Jobs that are functions: defined, started, watched, aborted and found again. */
+export class Registry {
+  /** Where the registry tells operators what happens. */
+  protected readonly logger: Logger
+  /** The registry's clock. */
+  protected readonly clock: Clock
+  readonly #storage: JobStorage
+  readonly #host: ExecutionHost
+  readonly #line: PQueue
+  readonly #events: IsolatedEmitter
+  readonly #jobs = new Map<string, Job>()
+  readonly #executions = new Map<string, Execution>()
+  readonly #abandon = new AbortController()
+  readonly #unwatch: (() => void) | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(options: RegistryOptions) {
+    checkOptions('options', options, registryRules)
+    const { storage, logger = silentLogger, clock = systemClock, concurrency = Number.POSITIVE_INFINITY } = options
+    this.#storage = storage
+    this.logger = logger
+    this.clock = clock
+    this.#line = new PQueue({ concurrency })
+    this.#events = new IsolatedEmitter((error, { type, id }) => {
+      logger.error({ type, id, error: errorMessages(error) }, `A listener to job [${type}/${id}] threw.`)
+    })
+    this.#host = {
+      storage,
+      clock,
+      logger,
+      node: options.node ?? `headgate-${Math.random().toString(36).slice(2, 10)}`,
+      lease: options.lease ?? 30_000,
+      progressInterval: options.progressInterval ?? 250,
+      abandoned: this.#abandon.signal,
+      changed: (record, change, cause) => this.#announce(record, change, cause),
+    }
+    this.#unwatch = storage.watch?.(({ type, id }) => void this.#executions.get(keyOf(type, id))?.look())
+  }
+
+  /** Adds a job. Throws `invalid_options` when something in it is wrong, or when it is defined already. */
+  define(job: Job): void {
+    checkOptions('job', job, { type: rule.jobType, id: rule.jobId, run: rule.aFunction })
+    const key = keyOf(job.type, job.id)
+    if (this.#jobs.has(key)) {
+      throw new JobError('invalid_options', `Expected \`id\` to be new, got [${job.type}/${job.id}], which is defined`)
+    }
+    this.#jobs.set(key, job)
+  }
+
+  /** Whether a job of that type, or of that type and id, is defined here. */
+  has(type: string, id?: string): boolean {
+    if (id !== undefined) return this.#jobs.has(keyOf(type, id))
+    for (const job of this.#jobs.values()) if (job.type === type) return true
+    return false
+  }
+
+  /**
+   * Starts a job and resolves as soon as it runs, or waits for a free slot. Throws `not_defined`, `already_running` and
+   * `closed`.
+   */
+  async start(type: string, id: string): Promise<StartedExecution> {
+    const key = keyOf(type, id)
+    const job = this.#jobs.get(key)
+    if (this.#closing) throw new JobError('closed', 'The registry is closed.')
+    if (!job) throw new JobError('not_defined', `No job [${type}/${id}] is defined.`)
+    if (this.#executions.has(key)) throw alreadyRunning(job)
+    const execution = new Execution(job, this.#host)
+    this.#executions.set(key, execution)
+    try {
+      await execution.start(this.#line)
+    } catch (error) {
+      this.#executions.delete(key)
+      throw error
+    }
+    return execution
+  }
+
+  /** The status of the live execution of a job if there is one, else of the last one, else `undefined`. */
+  async status(type: string, id: string): Promise<JobStatus | undefined> {
+    const record = await this.#storage.find(type, id)
+    return record && toStatus(record)
+  }
+
+  /** The statuses of all live executions of a type, in any process, oldest start first. */
+  async running(type: string): Promise<LiveStatus[]> {
+    const records = await this.#storage.live(type)
+    return records.map((record) => toStatus(record) as LiveStatus)
+  }
+
+  /**
+   * Asks a job to stop, in whichever process it runs, and waits until it has. Resolves with its status: still `aborting`
+   * when `timeout` has passed, the last one when nothing was running, `undefined` when it never ran.
+   */
+  async abort(type: string, id: string, options: AbortOptions = {}): Promise<JobStatus | undefined> {
+    checkOptions('options', options, abortRules)
+    const { timeout = defaultStopTimeout } = options
+    const asked = await this.#storage.requestAbort(type, id)
+    if (!asked || !isLive(asked.state)) return asked && toStatus(asked)
+    const execution = await this.#executionOf(asked)
+    execution?.adopt(asked)
+    if (timeout === 0) return toStatus(asked)
+    const ended = execution
+      ? withTimeout(this.clock, timeout, execution.finished)
+      : this.#endedElsewhere(asked, timeout)
+    return (await ended) ?? toStatus(asked)
+  }
+
+  /** Searches the log, newest first. Without `state`, it finds ended executions. */
+  async search(filter: SearchFilter = {}): Promise<SearchResult<JobStatus>> {
+    checkOptions('filter', filter, searchRules)
+    const { total, hits } = await this.#storage.search(filter)
+    return { total, hits: hits.map((record) => toStatus(record)) }
+  }
+
+  /** Calls `listener` at every event of that name. Gives the function that takes it off. */
+  on<Name extends JobEventName>(name: Name, listener: JobListener<Name>): () => void {
+    return this.#events.on(name, listener)
+  }
+
+  /** Calls `listener` at the next event of that name. Gives the function that takes it off. */
+  once<Name extends JobEventName>(name: Name, listener: JobListener<Name>): () => void {
+    return this.#events.once(name, listener)
+  }
+
+  /** Takes a listener off. */
+  off<Name extends JobEventName>(name: Name, listener: JobListener<Name>): void {
+    this.#events.off(name, listener)
+  }
+
+  /**
+   * Starts no more jobs, aborts those that run or lets them end, waits for them, and closes the storage. A job that has
+   * not stopped within `timeout` is left behind.
+   */
+  close(options: CloseOptions = {}): Promise<void> {
+    checkOptions('options', options, closeRules)
+    this.#closing ??= this.#close(options)
+    return this.#closing
+  }
+
+  /** The same as `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  /** Gives back what the registry was given to own. */
+  protected async closeOwned(): Promise<void> {
+    await this.#storage.close?.()
+  }
+
+  async #close({ drain = false, timeout = defaultStopTimeout }: CloseOptions): Promise<void> {
+    const ended = this.#allEnded()
+    if (drain === true) await ended
+    else if (drain !== false) await withTimeout(this.clock, drain, ended)
+    const stops = [...this.#executions.values()].map((execution) => this.#stop(execution))
+    await withTimeout(this.clock, timeout, Promise.all([...stops, ended]))
+    this.#abandon.abort()
+    this.#unwatch?.()
+    await this.closeOwned()
+  }
+
+  async #stop(execution: Execution): Promise<void> {
+    if (!(await execution.held)) return
+    try {
+      await this.abort(execution.type, execution.id, { timeout: 0 })
+    } catch (error) {
+      this.logger.warn(
+        { error: errorMessages(error) },
+        `Storage could not be told to abort [${execution.executionId}].`,
+      )
+      execution.stop()
+    }
+  }
+
+  async #allEnded(): Promise<void> {
+    const hasEnded = async (execution: Execution) => (await execution.held) && execution.finished
+    await Promise.all([...this.#executions.values()].map(hasEnded))
+  }
+
+  /** The execution of this registry that a record of storage is about, if it is one of this registry. */
+  async #executionOf({ type, id, executionId }: ExecutionRecord): Promise<Execution | undefined> {
+    const execution = this.#executions.get(keyOf(type, id))
+    const isHeld = await execution?.held
+    return isHeld && execution?.executionId === executionId ? execution : undefined
+  }
+
+  async #endedElsewhere({ type, id, executionId }: ExecutionRecord, timeout: number): Promise<JobStatus | undefined> {
+    for (let left = timeout; left > 0; left -= lookInterval) {
+      await sleep(this.clock, Math.min(left, lookInterval))
+      const found = await this.#storage.find(type, id)
+      if (found?.executionId !== executionId || !isLive(found.state)) return found && toStatus(found)
+    }
+    return undefined
+  }
+
+  #announce(record: ExecutionRecord, change: 'state' | 'progress', cause?: unknown): void {
+    const { type, id, state } = record
+    if (isEnded(state)) this.#executions.delete(keyOf(type, id))
+    const event = { type, id, status: toStatus(record), ...(cause !== undefined && { cause }) }
+    this.logger.debug(event.status, `Job [${type}/${id}]: ${state}.`)
+    this.#events.emit('status', event)
+    const name: keyof JobEvents = change === 'progress' ? 'progress' : state
+    this.#events.emit(name, event as never)
+  }
+}
+
+function keyOf(type: string, id: string): string {
+  checkValue('type', type, rule.text)
+  checkValue('id', id, rule.text)
+  return JSON.stringify([type, id])
+}

@@ -1,0 +1,171 @@
+import type { EndedState, JobState } from './lifecycle.js'
+
+/** What storage keeps of one execution. */
+export interface ExecutionRecord {
+  /** The job's type. */
+  type: string
+  /** The job's id. */
+  id: string
+  /** The id in the log: the job's id followed by a UUID that orders the log. */
+  executionId: string
+  /** Where it is in its life. */
+  state: JobState
+  /** Counts the executions of the job; a higher epoch fences all lower ones off. */
+  epoch: number
+  /** The name of the registry instance that runs it. */
+  node: string
+  /** When it was accepted and, once it runs, when it began to run: epoch milliseconds of the storage's clock. */
+  startTime: number
+  /** When it ended. Set in ended states only. */
+  endTime?: number
+  /** Until when its lease holds, epoch milliseconds of the storage's clock. Means nothing once it has ended. */
+  leaseUntil: number
+  /** Records processed so far. */
+  count: number
+  /** The last known value of the primary key column. */
+  lastId?: string
+  /** Where the next execution goes on: a JSON value that only the job understands. */
+  checkpoint?: unknown
+  /** The messages of the error and its causes, outermost first. Set in state `error` only. */
+  error?: string[]
+}
+
+/** The right to write to an execution: what fences a writer that was taken for dead. */
+export interface Lease {
+  /** The execution. */
+  executionId: string
+  /** The epoch that `begin` gave it. */
+  epoch: number
+}
+
+/** What `begin` needs to know. */
+export interface BeginRequest {
+  /** The job's type. */
+  type: string
+  /** The job's id. */
+  id: string
+  /** The state to begin in: `queued` when no slot is free. */
+  state: 'queued' | 'running'
+  /** The name of the registry instance that asks. */
+  node: string
+  /** How long the lease holds until it is renewed, in milliseconds. */
+  lease: number
+}
+
+/** What `begin` answers. */
+export interface BeginResult {
+  /** Whether the execution was started; `false` when the job has a live one. */
+  started: boolean
+  /** The execution that was started, or the live one that stood in its way. */
+  execution: ExecutionRecord
+}
+
+/** How far an execution has come. */
+export interface Progress {
+  /** Records processed so far. */
+  count?: number
+  /** The last known value of the primary key column. */
+  lastId?: string
+  /** Where the next execution goes on, a JSON value; `null` for from the start. */
+  checkpoint?: unknown
+}
+
+/** What `save` writes: how far the execution has come, and the renewed lease. */
+export interface SaveRequest extends Progress {
+  /** How long the lease holds from now on, in milliseconds. */
+  lease: number
+  /** Set when a queued execution begins to run: state and start time change with it. */
+  state?: 'running'
+}
+
+/** How an execution ended, and how far it had come. */
+export interface FinishRequest extends Progress {
+  /** The state that it ended in. */
+  state: EndedState
+  /** The messages of the error, in state `error`. */
+  error?: string[]
+}
+
+/** Which executions of the log to find. Without `state`, the ended ones. */
+export interface SearchFilter {
+  /** Keeps executions of that job type. */
+  type?: string
+  /** Keeps executions of that job id. */
+  id?: string
+  /** Keeps executions in that state; a live state finds live ones. */
+  state?: JobState
+  /** Keeps executions that began then or later, epoch milliseconds. */
+  startTimeFrom?: number
+  /** Keeps executions that began then or earlier, epoch milliseconds. */
+  startTimeTo?: number
+  /** How many of the newest to pass over. Default 0. */
+  from?: number
+  /** The most executions to give, 0 to 1,000. Default 10. */
+  size?: number
+  /** Gives only executions that come after the one of this id in the log, newest first. It need not exist any more. */
+  searchAfter?: string
+}
+
+/** A page of the log. */
+export interface SearchResult<Hit> {
+  /** How many executions match in all, whatever the page. */
+  total: number
+  /** The page, newest first: ordered by the UUID of the id, descending. */
+  hits: Hit[]
+}
+
+/** Says that the executions of a job changed: a reason to look, not a fact to trust. */
+export interface StorageChange {
+  /** The job's type. */
+  type: string
+  /** The job's id. */
+  id: string
+}
+
+/**
+ * Where executions and checkpoints live, and the only truth about them. Times are the storage's own.
+ *
+ * A live execution whose lease has run out is settled by whoever looks first, in the same atomic step as the look, by
+ * every method here: state `error`, with the message of {@link leaseExpired}. It is settled once.
+ *
+ * Records that are given out are the caller's: changing them changes nothing in storage.
+ */
+export interface JobStorage {
+  /**
+   * Starts an execution unless one of the same type and id is live: one atomic step, also between processes. The new
+   * execution has the next epoch, and the checkpoint of the one before it.
+   */
+  begin(request: BeginRequest): Promise<BeginResult>
+  /**
+   * Writes progress and renews the lease in one atomic step, on condition that the execution is live under this lease.
+   * Fields that are not given stay. Gives the execution as it is now (in state `aborting`, an abort was asked for), or
+   * `undefined` when the lease is lost.
+   */
+  save(lease: Lease, request: SaveRequest): Promise<ExecutionRecord | undefined>
+  /**
+   * Ends the execution in one atomic step, under the condition of `save`. Gives the ended execution, or `undefined` when
+   * the lease is lost.
+   */
+  finish(lease: Lease, request: FinishRequest): Promise<ExecutionRecord | undefined>
+  /**
+   * Moves the live execution of a job to `aborting`, in one atomic step. Gives it, or the last one when none is live, or
+   * `undefined` when the job never ran.
+   */
+  requestAbort(type: string, id: string): Promise<ExecutionRecord | undefined>
+  /** The live execution of a job, else its last one, else `undefined`. Retention keeps the last one of every job. */
+  find(type: string, id: string): Promise<ExecutionRecord | undefined>
+  /** All live executions of a type, oldest start first. */
+  live(type: string): Promise<ExecutionRecord[]>
+  /** A page of the log. */
+  search(filter: SearchFilter): Promise<SearchResult<ExecutionRecord>>
+  /** Calls `listener` when an execution of a job was asked to abort or ended, by any process. Gives the function that stops it. */
+  watch?(listener: (change: StorageChange) => void): () => void
+  /** Gives back what the storage itself opened. */
+  close?(): Promise<void>
+}
+
+/** The error of an execution whose lease ran out: for the storage that settles it. */
+export function leaseExpired(record: Pick<ExecutionRecord, 'node' | 'leaseUntil'>): string[] {
+  const until = new Date(record.leaseUntil).toISOString()
+  return ['The node that ran the job stopped answering.', `The lease of node [${record.node}] ran out at ${until}.`]
+}

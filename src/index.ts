@@ -1,0 +1,64 @@
+export { type Clock, systemClock, type Timer } from './core/clock.js'
+export { errorMessages, JobError, type JobErrorCode, jobErrorCodes, redact } from './core/errors.js'
+export type { JobEvent, JobEventName, JobEvents, JobListener } from './core/events.js'
+export type { StartedExecution } from './core/execution.js'
+export { executionOrder, newExecutionId } from './core/ids.js'
+export type { Job, JobContext, ProgressUpdate } from './core/job.js'
+export {
+  type EndedState,
+  isEnded,
+  isLive,
+  type JobMove,
+  type JobState,
+  jobStates,
+  type LiveState,
+  nextState,
+} from './core/lifecycle.js'
+export type { Logger } from './core/logger.js'
+export { checkOptions, invalid, type Rule, rule } from './core/options.js'
+export type { AbortOptions, CloseOptions, RegistryOptions } from './core/registry-options.js'
+export type {
+  AbortedStatus,
+  AbortingStatus,
+  EndedStatus,
+  FailedStatus,
+  JobStatus,
+  LiveStatus,
+  QueuedStatus,
+  RunningStatus,
+  StatusBase,
+  SuccessfulStatus,
+} from './core/status.js'
+export {
+  type BeginRequest,
+  type BeginResult,
+  type ExecutionRecord,
+  type FinishRequest,
+  type JobStorage,
+  type Lease,
+  leaseExpired,
+  type Progress,
+  type SaveRequest,
+  type SearchFilter,
+  type SearchResult,
+  type StorageChange,
+} from './core/storage.js'
+export { type Column, type ColumnType, type JobRecord, RecordBatch, type Row } from './ingestion/batch.js'
+export type { Datasource, Query, ReadOptions } from './ingestion/datasource.js'
+export type {
+  IngestionJob,
+  QueryFunction,
+  QueryVariables,
+  TransformContext,
+  Transformed,
+} from './ingestion/job.js'
+export type {
+  OpenContext,
+  Target,
+  TargetContext,
+  TargetFunction,
+  TargetWriter,
+  WriteContext,
+} from './ingestion/target.js'
+export { JobRegistry, type JobRegistryOptions } from './registry.js'
+export { type MemoryStorageOptions, memoryStorage } from './storage/memory.js'

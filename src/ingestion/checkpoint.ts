@@ -1,0 +1,97 @@
+import type { ColumnType, RecordBatch } from './batch.js'
+import type { QueryVariables } from './job.js'
+import type { CompiledQuery } from './query.js'
+
+/** Where an ingestion goes on: what storage keeps of it, as JSON. */
+export interface Checkpoint extends QueryVariables {
+  /** The id of the execution that began from the beginning: with `sequence`, it names a batch for good. */
+  readonly origin: string
+  /** How many batches were read since then. */
+  readonly sequence: number
+  /** What the target's last `flush` gave. */
+  readonly position?: unknown
+}
+
+/** The checkpoint of a run that starts from the beginning. */
+export function initialCheckpoint(origin: string): Checkpoint {
+  return { origin, sequence: 0 }
+}
+
+/** The checkpoint after one more batch. */
+export function advance(
+  before: Checkpoint,
+  batch: RecordBatch,
+  time: number,
+  pkField: string | undefined,
+  needs: CompiledQuery['needs'],
+): Checkpoint {
+  const lastId = pkField === undefined ? undefined : textOf(lastValue(batch, pkField))
+  const maxPrimaryKey = pkField !== undefined && needs.maxPrimaryKey ? largest(before, batch, pkField) : undefined
+  return {
+    ...before,
+    sequence: before.sequence + 1,
+    lastRecordTimestamp: new Date(time).toISOString(),
+    ...(lastId !== undefined && { lastId }),
+    ...(maxPrimaryKey !== undefined && { maxPrimaryKey }),
+    ...(needs.lastRecord && { lastRecord: (batch.rows.at(-1) ?? []).map(scalarOf) }),
+  }
+}
+
+/** The value of a column in the last record of a batch, decoded. */
+function lastValue(batch: RecordBatch, name: string): unknown {
+  const index = batch.indexOf(name)
+  const raw = batch.rows.at(-1)?.[index] ?? null
+  const decode = batch.columns[index]?.decode
+  return decode && raw !== null ? decode(raw as string) : raw
+}
+
+function largest(before: Checkpoint, batch: RecordBatch, pkField: string): string | undefined {
+  const type = batch.columns[batch.indexOf(pkField)]?.type ?? 'text'
+  let found = before.maxPrimaryKey
+  for (const value of batch.valuesOf(pkField)) {
+    const text = textOf(value)
+    if (text !== undefined && (found === undefined || isLarger(text, found, type, value))) found = text
+  }
+  return found
+}
+
+const numeric: ReadonlySet<ColumnType> = new Set(['integer', 'bigint', 'decimal', 'float'])
+
+function isLarger(a: string, b: string, type: ColumnType, value: unknown): boolean {
+  const isNumber = numeric.has(type) || typeof value === 'number' || typeof value === 'bigint'
+  return isNumber ? compareNumbers(a, b) > 0 : a > b
+}
+
+/** Compares numbers in decimal text, exactly: a double would take neighbours above 2^53 for one. */
+function compareNumbers(a: string, b: string): number {
+  const [, integerA, fractionA = ''] = decimal.exec(a) ?? []
+  const [, integerB, fractionB = ''] = decimal.exec(b) ?? []
+  if (integerA === undefined || integerB === undefined) return Number(a) - Number(b)
+  const digits = Math.max(fractionA.length, fractionB.length)
+  const scaledA = BigInt(integerA + fractionA.padEnd(digits, '0'))
+  const scaledB = BigInt(integerB + fractionB.padEnd(digits, '0'))
+  return scaledA > scaledB ? 1 : scaledA < scaledB ? -1 : 0
+}
+
+const decimal = /^(-?\d+)(?:\.(\d+))?$/
+
+function textOf(value: unknown): string | undefined {
+  if (value === null || value === undefined) return undefined
+  return value instanceof Date ? value.toISOString() : String(value)
+}
+
+/** What JSON keeps of a value: text of dates and big integers, null of what is no scalar. */
+function scalarOf(value: unknown): unknown {
+  if (typeof value === 'bigint' || value instanceof Date) return textOf(value)
+  return typeof value === 'object' ? null : (value ?? null)
+}
+
+/** The part of a checkpoint that a query may use. */
+export function variablesOf({ lastId, maxPrimaryKey, lastRecordTimestamp, lastRecord }: Checkpoint): QueryVariables {
+  return {
+    ...(lastId !== undefined && { lastId }),
+    ...(maxPrimaryKey !== undefined && { maxPrimaryKey }),
+    ...(lastRecordTimestamp !== undefined && { lastRecordTimestamp }),
+    ...(lastRecord !== undefined && { lastRecord }),
+  }
+}

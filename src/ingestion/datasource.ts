@@ -1,0 +1,45 @@
+import type { RecordBatch } from './batch.js'
+
+/** A query as a datasource takes it: values never stand in the text. */
+export interface Query {
+  /** The text, with a placeholder for every value. */
+  text: string
+  /** The values of the placeholders, in their order. */
+  values: readonly unknown[]
+}
+
+/** How to read. */
+export interface ReadOptions {
+  /** Aborts when reading is to stop: then `read` throws its reason, and the datasource is asked for nothing more. */
+  signal: AbortSignal
+  /** The most records that a batch holds. */
+  batchSize: number
+  /** The last id of the checkpoint that the job goes on from; `undefined` when it starts from the beginning. */
+  lastId: string | undefined
+}
+
+/** Where records come from. */
+export interface Datasource {
+  /** What it is, in one word, such as `postgres`: for messages about a datasource that was given no name. */
+  readonly kind: string
+  /** Whether a job cannot do without a query. Default `false`. */
+  readonly needsQuery?: boolean
+  /**
+   * Whether reading goes on after `options.lastId` without any help of the query. Default `false`: a job goes on from its
+   * checkpoint only when its query says how.
+   */
+  readonly resumes?: boolean
+  /** The placeholder of the n-th value in the text of a query, n from 1. Default `$n`. */
+  placeholder?(n: number): string
+  /**
+   * Runs the query and gives its records in batches, each fetched no earlier than the one before it was taken. Batches
+   * may be shorter than `batchSize`, never longer, and never empty.
+   *
+   * When `signal` aborts, the query is cancelled on the server, what it held is freed, and the iterator throws the
+   * signal's reason. When the caller stops iterating, the same is done without an error. Failures are thrown as they are
+   * known here, with what lies underneath as `cause`: the job names the datasource on top.
+   */
+  read(query: Query, options: ReadOptions): AsyncIterable<RecordBatch>
+  /** Gives back what the datasource itself opened. What the caller gave it stays open. */
+  close?(): Promise<void>
+}

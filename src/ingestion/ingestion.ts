@@ -1,0 +1,214 @@
+import { errorMessages, JobError, type JobErrorCode } from '../core/errors.js'
+import type { Job, JobContext } from '../core/job.js'
+import { invalid } from '../core/options.js'
+import { readAhead } from './_read-ahead.js'
+import type { RecordBatch } from './batch.js'
+import { advance, type Checkpoint, initialCheckpoint, variablesOf } from './checkpoint.js'
+import type { Datasource } from './datasource.js'
+import { checkIngestion, type IngestionJob } from './job.js'
+import { type CompiledQuery, compileQuery } from './query.js'
+import type { Target, TargetContext, TargetWriter } from './target.js'
+import { type BatchTransform, batchTransform } from './transform.js'
+
+/** An ingestion with all that can be worked out before it runs. */
+interface Plan {
+  readonly datasource: Datasource
+  readonly query: CompiledQuery
+  readonly pkField: string | undefined
+  readonly batchSize: number
+  /** The most records to read. */
+  readonly limit: number
+  readonly transform: BatchTransform
+  readonly target: Target
+  /** Whether an execution may go on from the checkpoint of another. */
+  readonly isResumable: boolean
+  /** What is said when the datasource or the target fails. */
+  readonly failures: { readonly datasource: string; readonly target: string }
+}
+
+/**
+ * The job that runs an ingestion: reads a batch, writes it, and moves the checkpoint once the target holds it, while the
+ * next batch is on its way. Throws `invalid_options` when something in the definition is wrong.
+ */
+export function ingestion(definition: IngestionJob, datasources: Readonly<Record<string, Datasource>>): Job {
+  checkIngestion(definition)
+  const plan = planOf(definition, datasourceOf(definition, datasources))
+  return { type: 'ingestion', id: definition.id, run: (context) => new Ingestion(plan, context).run() }
+}
+
+function datasourceOf({ datasource }: IngestionJob, known: Readonly<Record<string, Datasource>>): Datasource {
+  if (typeof datasource !== 'string') return datasource
+  if (Object.hasOwn(known, datasource)) return known[datasource] as Datasource
+  const names = Object.keys(known).join(', ') || 'none'
+  throw invalid('datasource', `the name of one of the registry's datasources (${names})`, datasource)
+}
+
+function planOf(definition: IngestionJob, datasource: Datasource): Plan {
+  const { pkField, batchSize = 1000, records: limit = Number.POSITIVE_INFINITY, resume } = definition
+  if (datasource.needsQuery && definition.query === undefined) {
+    throw invalid('query', `what a datasource of the kind ${datasource.kind} is to read`, definition.query)
+  }
+  const query = compileQuery(definition.query, datasource.placeholder)
+  if (pkField === undefined && (query.needs.lastId || query.needs.maxPrimaryKey)) {
+    throw invalid('pkField', 'the column whose values `query` asks for', pkField)
+  }
+  const target = typeof definition.target === 'function' ? functionTarget(definition.target) : definition.target
+  const name = typeof definition.datasource === 'string' ? definition.datasource : datasource.kind
+  return {
+    datasource,
+    query,
+    pkField,
+    batchSize,
+    limit,
+    transform: batchTransform(definition),
+    target,
+    isResumable: resume !== 'restart' && (query.resumes || datasource.resumes === true),
+    failures: {
+      datasource: `Could not execute datasource query [${name}].`,
+      target: `Could not write to target [${target.kind}].`,
+    },
+  }
+}
+
+function functionTarget(write: TargetWriter['write']): Target {
+  return { kind: 'function', open: () => ({ write }) }
+}
+
+/** One run of an ingestion. */
+class Ingestion {
+  readonly #plan: Plan
+  readonly #context: JobContext
+  readonly #targetContext: TargetContext
+  readonly #stopReading = new AbortController()
+  #writer!: TargetWriter
+  #checkpoint: Checkpoint
+  #isResumed: boolean
+  #count = 0
+  #flushedAt: number
+
+  constructor(plan: Plan, context: JobContext) {
+    const { type, id, executionId, signal, checkpoint } = context
+    this.#plan = plan
+    this.#context = context
+    this.#targetContext = { type, id, executionId, signal }
+    this.#isResumed = plan.isResumable && checkpoint !== undefined
+    this.#checkpoint = this.#isResumed ? (checkpoint as Checkpoint) : initialCheckpoint(executionId)
+    this.#flushedAt = context.clock.now()
+  }
+
+  /** Runs to the end. It returns only when all is written: an abort that comes later is too late. */
+  async run(): Promise<'completed'> {
+    await this.#open()
+    try {
+      await this.#copy()
+      await this.#saveCheckpoint()
+      await this.#targeting(async () => this.#writer.commit?.())
+    } catch (error) {
+      await this.#stop(error)
+      throw error
+    }
+    // A target that replaces begins anew next time; one that appends goes on from here.
+    if (this.#plan.target.strategy === 'replace') this.#context.progress({ checkpoint: null })
+    return 'completed'
+  }
+
+  async #open(): Promise<void> {
+    const { target, isResumable } = this.#plan
+    const { position } = this.#checkpoint
+    const context = { ...this.#targetContext, position, isResumed: this.#isResumed, isResumable }
+    this.#writer = await this.#targeting(async () => target.open(context))
+    if (this.#writer.mustRestart) {
+      this.#checkpoint = initialCheckpoint(this.#context.executionId)
+      this.#isResumed = false
+    }
+    if (this.#isResumed) this.#sayProgress()
+  }
+
+  async #copy(): Promise<void> {
+    const batches = wrapErrors('datasource', this.#plan.failures.datasource, this.#read())
+    for await (const batch of readAhead(batches, this.#plan.limit, () => this.#stopReading.abort())) {
+      this.#context.signal.throwIfAborted()
+      await this.#write(batch)
+      if (this.#isCheckpointDue) await this.#saveCheckpoint()
+    }
+  }
+
+  #read(): AsyncIterable<RecordBatch> {
+    const { datasource, query, batchSize, limit } = this.#plan
+    const variables = this.#isResumed ? variablesOf(this.#checkpoint) : {}
+    const signal = AbortSignal.any([this.#context.signal, this.#stopReading.signal])
+    const options = { signal, batchSize: Math.min(batchSize, limit), lastId: variables.lastId }
+    return datasource.read(query.render(variables), options)
+  }
+
+  async #write(batch: RecordBatch): Promise<void> {
+    const { transform, pkField, query } = this.#plan
+    const { origin, sequence } = this.#checkpoint
+    const checkpoint = advance(this.#checkpoint, batch, this.#context.clock.now(), pkField, query.needs)
+    const transformed = await transform(batch, this.#targetContext)
+    if (transformed.length > 0) {
+      const context = { ...this.#targetContext, idempotencyKey: `${origin}:${sequence}` }
+      await this.#targeting(async () => this.#writer.write(transformed, context))
+    }
+    this.#checkpoint = checkpoint
+    this.#count += batch.length
+  }
+
+  get #isCheckpointDue(): boolean {
+    const { clock, progressInterval } = this.#context
+    return this.#writer.flush === undefined || clock.now() - this.#flushedAt >= progressInterval
+  }
+
+  /** Says what has been reached, once the target holds it. */
+  async #saveCheckpoint(): Promise<void> {
+    if (this.#writer.flush) {
+      const position = await this.#targeting(async () => this.#writer.flush?.())
+      this.#checkpoint = { ...this.#checkpoint, position }
+      this.#flushedAt = this.#context.clock.now()
+    }
+    this.#sayProgress()
+  }
+
+  #sayProgress(): void {
+    const { lastId } = this.#checkpoint
+    const checkpoint = this.#plan.isResumable ? this.#checkpoint : null
+    this.#context.progress({ count: this.#count, checkpoint, ...(lastId !== undefined && { lastId }) })
+  }
+
+  /** Stops short: keeps what was written, then lets the target go. */
+  async #stop(reason: unknown): Promise<void> {
+    const isTargetSound = !(JobError.isInstance(reason) && reason.code === 'target')
+    if (isTargetSound) await this.#stopping(() => this.#saveCheckpoint())
+    await this.#stopping(() => this.#targeting(async () => this.#writer.abort?.(reason)))
+  }
+
+  async #stopping(step: () => Promise<void>): Promise<void> {
+    try {
+      await step()
+    } catch (error) {
+      // An abort that cannot be carried through is a failure; after a failure, the first one is what matters.
+      if (this.#context.signal.aborted) throw error
+      const { type, id } = this.#context
+      this.#context.logger.warn(
+        { type, id, error: errorMessages(error) },
+        `Job [${type}/${id}] could not stop cleanly.`,
+      )
+    }
+  }
+
+  async #targeting<Answer>(call: () => Promise<Answer>): Promise<Answer> {
+    try {
+      return await call()
+    } catch (error) {
+      throw new JobError('target', this.#plan.failures.target, { cause: error })
+    }
+  }
+}
+
+async function* wrapErrors(code: JobErrorCode, message: string, batches: AsyncIterable<RecordBatch>) {
+  try {
+    yield* batches
+  } catch (error) {
+    throw new JobError(code, message, { cause: error })
+  }
+}

@@ -1,0 +1,90 @@
+import { checkOptions, invalid, type Rule, rule } from '../core/options.js'
+import type { JobRecord, RecordBatch } from './batch.js'
+import type { Datasource, Query } from './datasource.js'
+import type { Target, TargetFunction } from './target.js'
+
+/** What a query may say to go on from: absent in the first run. */
+export interface QueryVariables {
+  /** The last known value of the primary key column. */
+  readonly lastId?: string
+  /** The largest value of the primary key column: by number where the column holds numbers, else by text. */
+  readonly maxPrimaryKey?: string
+  /** When the last record was processed, ISO 8601 in UTC. */
+  readonly lastRecordTimestamp?: string
+  /** The raw values of the last record, in the order of the columns. */
+  readonly lastRecord?: readonly unknown[]
+}
+
+/** Makes the query of a run. */
+export type QueryFunction = (variables: QueryVariables) => Query
+
+/** What a transform is told. */
+export interface TransformContext {
+  /** Aborts when the job is to stop. */
+  readonly signal: AbortSignal
+}
+
+/** What becomes of a record: another one, several, or none. */
+export type Transformed = JobRecord | readonly JobRecord[] | null | undefined
+
+/** A job that streams the records of a query from a datasource into a target. */
+export interface IngestionJob<Item extends object = JobRecord> {
+  /** Always `ingestion`, which is the default. */
+  type?: 'ingestion'
+  /** What tells it from other ingestions: any text of 1 to 512 characters. */
+  id: string
+  /** Where records come from: the name of one of the registry's datasources, or a datasource. */
+  datasource: string | Datasource
+  /**
+   * What to read: a template with sections and values for `last_id`, `max_primary_key`, `last_record_timestamp` and
+   * `last_record`, which become bound parameters, or a function. Default: none, for a datasource that needs none.
+   */
+  query?: string | QueryFunction
+  /** The primary key column: `last_id` is its value in the last durable record. */
+  pkField?: string
+  /** The most records that a batch holds. Default 1,000. */
+  batchSize?: number
+  /** The most records to read in one run: for trials. Default: all. */
+  records?: number
+  /** What becomes of each record before it is written. Default: it is written as it is. */
+  transform?: (record: Item, context: TransformContext) => Transformed | Promise<Transformed>
+  /** What becomes of each batch before it is written: instead of `transform`. */
+  transformBatch?: (
+    batch: RecordBatch<Item>,
+    context: TransformContext,
+  ) => readonly JobRecord[] | Promise<readonly JobRecord[]>
+  /** Where records go: a target, or a function that takes each batch. */
+  target: Target<Item> | TargetFunction<Item>
+  /**
+   * Where a run goes on: `manual`, the default, after the last checkpoint where the query says how; `restart`, always from
+   * the beginning.
+   */
+  resume?: 'manual' | 'restart'
+}
+
+const datasourceRule = rule.having('read')
+const targetRule = rule.having('open')
+
+const jobRules: Record<keyof IngestionJob, Rule> = {
+  type: rule.optional(rule.oneOf('ingestion')),
+  id: rule.jobId,
+  datasource: either(rule.text, datasourceRule, 'the name of a datasource, or an object with the method `read`'),
+  query: rule.optional(either(rule.text, rule.aFunction, 'a string that is not empty, or a function')),
+  pkField: rule.optional(rule.text),
+  batchSize: rule.optional(rule.whole(1)),
+  records: rule.optional(rule.whole(1)),
+  transform: rule.optional(rule.aFunction),
+  transformBatch: rule.optional(rule.aFunction),
+  target: either(rule.aFunction, targetRule, 'a function, or an object with the method `open`'),
+  resume: rule.optional(rule.oneOf('manual', 'restart')),
+}
+
+/** Throws `invalid_options` unless the job is one that could run. */
+export function checkIngestion<Item extends object>(job: IngestionJob<Item>): void {
+  checkOptions('job', job, jobRules)
+  if (job.transform && job.transformBatch) throw invalid('transform', 'absent beside `transformBatch`', job.transform)
+}
+
+function either(one: Rule, other: Rule, expected: string): Rule {
+  return { accepts: (value) => one.accepts(value) || other.accepts(value), expected }
+}

@@ -1,0 +1,74 @@
+import type { JobRecord, RecordBatch } from './batch.js'
+
+/** What every call to a target is told. */
+export interface TargetContext {
+  /** The job's type. */
+  readonly type: string
+  /** The job's id. */
+  readonly id: string
+  /** The id of the execution in the log. */
+  readonly executionId: string
+  /** Aborts when writing is to stop. */
+  readonly signal: AbortSignal
+}
+
+/** What is told when a target is opened. */
+export interface OpenContext extends TargetContext {
+  /**
+   * What the last `flush` of the execution before gave, when the job goes on from its checkpoint: the target is cut back
+   * to it. `undefined` when the job starts from the beginning.
+   */
+  readonly position: unknown
+  /** Whether the job goes on from a checkpoint, also one that has no position. */
+  readonly isResumed: boolean
+  /** Whether a later execution may go on from a checkpoint of this one: then what was flushed must outlive `abort`. */
+  readonly isResumable: boolean
+}
+
+/** What is told with every batch. */
+export interface WriteContext extends TargetContext {
+  /**
+   * The same for the same batch when it comes again after a crash, and never the same for another: what a target that is
+   * not idempotent by itself can tell repeats by. It holds as long as query and `batchSize` stay the same.
+   */
+  readonly idempotencyKey: string
+}
+
+/** Takes the batches of one execution. */
+export interface TargetWriter<Item extends object = JobRecord> {
+  /**
+   * Set when the target could not go on from `position` (what it had written is gone, say) and was opened empty: the job
+   * then starts from the beginning too.
+   */
+  readonly mustRestart?: boolean
+  /** Takes a batch. Without `flush`, the batch is durable when this resolves. */
+  write(batch: RecordBatch<Item>, context: WriteContext): Promise<void> | void
+  /**
+   * Makes all that was taken durable, and gives where the target then stands: a JSON value that comes back as `position`
+   * on resume. It is called before a checkpoint, every `progressInterval` at most, and before `commit`.
+   */
+  flush?(): Promise<unknown>
+  /** All records were taken: shows them to the world. Once it has begun, an abort comes too late. */
+  commit?(): Promise<void>
+  /** The execution stops short, for `reason`: gives back what is held, and takes back what nobody can go on from. */
+  abort?(reason: unknown): Promise<void>
+}
+
+/** Where records go. */
+export interface Target<Item extends object = JobRecord> {
+  /** What it is, in one word, such as `ndjson-file`: for messages. */
+  readonly kind: string
+  /**
+   * What a new execution does after one that was successful. `append`, the default: it goes on after the checkpoint, where
+   * the query says how. `replace`: it starts from the beginning, and `commit` puts the new records in the place of the old.
+   */
+  readonly strategy?: 'append' | 'replace'
+  /** Prepares for one execution. */
+  open(context: OpenContext): Promise<TargetWriter<Item>> | TargetWriter<Item>
+}
+
+/** The simplest target: takes a batch, which is durable when it resolves. Delivery is at least once. */
+export type TargetFunction<Item extends object = JobRecord> = (
+  batch: RecordBatch<Item>,
+  context: WriteContext,
+) => Promise<void> | void

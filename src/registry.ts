@@ -1,0 +1,47 @@
+import type { Job } from './core/job.js'
+import { checkValue, invalid, rule } from './core/options.js'
+import { Registry } from './core/registry.js'
+import type { RegistryOptions } from './core/registry-options.js'
+import type { JobRecord } from './ingestion/batch.js'
+import type { Datasource } from './ingestion/datasource.js'
+import { ingestion } from './ingestion/ingestion.js'
+import type { IngestionJob } from './ingestion/job.js'
+
+/** How a {@link JobRegistry} works. */
+export interface JobRegistryOptions extends RegistryOptions {
+  /** The datasources that ingestions name. The registry closes them. Default: none. */
+  datasources?: Record<string, Datasource>
+}
+
+const datasourceRule = rule.having('read')
+
+/** The jobs of an application: defined, started, watched, aborted and found again. */
+export class JobRegistry extends Registry {
+  readonly #datasources: Readonly<Record<string, Datasource>>
+
+  /** Throws `invalid_options` when an option is not what it should be. */
+  constructor(options: JobRegistryOptions) {
+    const { datasources = {}, ...rest } = Object(options) as JobRegistryOptions
+    super(rest)
+    for (const [name, datasource] of Object.entries(datasources)) {
+      checkValue(`datasources.${name}`, datasource, datasourceRule)
+    }
+    this.#datasources = { ...datasources }
+  }
+
+  /**
+   * Adds a job: an ingestion, or a function `run` under a type of your own. Throws `invalid_options` when something in it
+   * is wrong, or when it is defined already.
+   */
+  override define<Item extends object = JobRecord>(job: Job | IngestionJob<Item>): void {
+    const { run, type = 'ingestion' } = Object(job) as Partial<Job>
+    if (type !== 'ingestion') super.define(job as Job)
+    else if (run === undefined) super.define(ingestion(job as unknown as IngestionJob, this.#datasources))
+    else throw invalid('type', 'a word other than `ingestion` for a job with `run`', type)
+  }
+
+  protected override async closeOwned(): Promise<void> {
+    await super.closeOwned()
+    await Promise.all(Object.values(this.#datasources).map((datasource) => datasource.close?.()))
+  }
+}

@@ -1,0 +1,219 @@
+import { type Clock, systemClock } from '../core/clock.js'
+import { executionOrder, newExecutionId } from '../core/ids.js'
+import { isLive, nextState } from '../core/lifecycle.js'
+import { checkOptions, rule } from '../core/options.js'
+import {
+  type BeginRequest,
+  type BeginResult,
+  type ExecutionRecord,
+  type FinishRequest,
+  type JobStorage,
+  type Lease,
+  leaseExpired,
+  type Progress,
+  type SaveRequest,
+  type SearchFilter,
+  type SearchResult,
+  type StorageChange,
+} from '../core/storage.js'
+
+/** How much the log of a memory storage keeps, and whose time it goes by. */
+export interface MemoryStorageOptions {
+  /** The most ended executions that the log keeps. Default 10,000. */
+  maxCount?: number
+  /** How long the log keeps an ended execution, in milliseconds. Default: as long as `maxCount` allows. */
+  maxAge?: number
+  /** The storage's clock. Default: the machine's. */
+  clock?: Clock
+}
+
+/**
+ * Keeps executions in this process, and loses them with it. The reference reading of the storage contract: several
+ * registries of one process may share it.
+ */
+export function memoryStorage(options: MemoryStorageOptions = {}): JobStorage {
+  checkOptions('options', options, {
+    maxCount: rule.optional(rule.whole(1)),
+    maxAge: rule.optional(rule.whole(1)),
+    clock: rule.optional(rule.having('now', 'setTimer')),
+  })
+  return new MemoryStorage(options)
+}
+
+class MemoryStorage implements JobStorage {
+  readonly #clock: Clock
+  readonly #maxCount: number
+  readonly #maxAge: number
+  /** The newest execution of every job, live or ended. Retention does not touch it. */
+  readonly #newest = new Map<string, ExecutionRecord>()
+  readonly #live = new Map<string, ExecutionRecord>()
+  /** Ended executions in the order in which they ended. */
+  readonly #log = new Map<string, ExecutionRecord>()
+  /** No lease runs out before. */
+  #nextExpiry = Number.POSITIVE_INFINITY
+  readonly #listeners = new Set<(change: StorageChange) => void>()
+
+  constructor({ clock = systemClock, maxCount = 10_000, maxAge = Number.POSITIVE_INFINITY }: MemoryStorageOptions) {
+    this.#clock = clock
+    this.#maxCount = maxCount
+    this.#maxAge = maxAge
+  }
+
+  async begin({ type, id, state, node, lease }: BeginRequest): Promise<BeginResult> {
+    const now = this.#settleExpired()
+    const before = this.#newest.get(keyOf(type, id))
+    if (before && isLive(before.state)) return { started: false, execution: copy(before) }
+    const execution: ExecutionRecord = {
+      type,
+      id,
+      executionId: newExecutionId(id, now),
+      state,
+      epoch: (before?.epoch ?? 0) + 1,
+      node,
+      startTime: now,
+      leaseUntil: now + lease,
+      count: 0,
+    }
+    write(execution, { checkpoint: before?.checkpoint })
+    this.#newest.set(keyOf(type, id), execution)
+    this.#live.set(execution.executionId, execution)
+    this.#nextExpiry = Math.min(this.#nextExpiry, execution.leaseUntil)
+    return { started: true, execution: copy(execution) }
+  }
+
+  async save(lease: Lease, { lease: duration, state, ...progress }: SaveRequest): Promise<ExecutionRecord | undefined> {
+    const now = this.#settleExpired()
+    const execution = this.#held(lease)
+    if (!execution) return undefined
+    write(execution, progress)
+    execution.leaseUntil = now + duration
+    this.#nextExpiry = Math.min(this.#nextExpiry, execution.leaseUntil)
+    if (state && execution.state === 'queued') {
+      execution.state = state
+      execution.startTime = now
+    }
+    return copy(execution)
+  }
+
+  async finish(lease: Lease, { state, error, ...progress }: FinishRequest): Promise<ExecutionRecord | undefined> {
+    const now = this.#settleExpired()
+    const execution = this.#held(lease)
+    if (!execution) return undefined
+    write(execution, progress)
+    return copy(this.#end(execution, now, state, error))
+  }
+
+  async requestAbort(type: string, id: string): Promise<ExecutionRecord | undefined> {
+    this.#settleExpired()
+    const execution = this.#newest.get(keyOf(type, id))
+    if (!execution) return undefined
+    execution.state = nextState(execution.state, 'abort') ?? execution.state
+    if (isLive(execution.state)) this.#tell(execution)
+    return copy(execution)
+  }
+
+  async find(type: string, id: string): Promise<ExecutionRecord | undefined> {
+    this.#settleExpired()
+    const execution = this.#newest.get(keyOf(type, id))
+    return execution && copy(execution)
+  }
+
+  async live(type: string): Promise<ExecutionRecord[]> {
+    this.#settleExpired()
+    const found = [...this.#live.values()].filter((execution) => execution.type === type)
+    return found.map(copy).sort((a, b) => a.startTime - b.startTime)
+  }
+
+  async search(filter: SearchFilter): Promise<SearchResult<ExecutionRecord>> {
+    this.#settleExpired()
+    const { from = 0, size = 10, searchAfter } = filter
+    const isLiveWanted = filter.state !== undefined && isLive(filter.state)
+    const found = [...(isLiveWanted ? this.#live : this.#log).values()]
+      .filter((execution) => matches(execution, filter))
+      .map((execution) => ({ execution, order: executionOrder(execution.executionId) ?? '' }))
+      .sort((a, b) => (a.order < b.order ? 1 : -1))
+    const after = searchAfter === undefined ? undefined : (executionOrder(searchAfter) ?? '')
+    const rest = after === undefined ? found : found.filter(({ order }) => order < after)
+    return { total: found.length, hits: rest.slice(from, from + size).map(({ execution }) => copy(execution)) }
+  }
+
+  watch(listener: (change: StorageChange) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  #held({ executionId, epoch }: Lease): ExecutionRecord | undefined {
+    const execution = this.#live.get(executionId)
+    return execution?.epoch === epoch ? execution : undefined
+  }
+
+  /** Settles what has expired and lets go of what is too old. Gives the time. */
+  #settleExpired(): number {
+    const now = this.#clock.now()
+    if (now >= this.#nextExpiry) this.#settleExpiredAt(now)
+    for (const { executionId, endTime = now } of this.#log.values()) {
+      if (this.#log.size <= this.#maxCount && now - endTime <= this.#maxAge) break
+      this.#log.delete(executionId)
+    }
+    return now
+  }
+
+  #settleExpiredAt(now: number): void {
+    for (const execution of this.#live.values()) {
+      if (execution.leaseUntil <= now) this.#end(execution, now, 'error', leaseExpired(execution))
+    }
+    this.#nextExpiry = Math.min(...[...this.#live.values()].map(({ leaseUntil }) => leaseUntil))
+  }
+
+  #end(execution: ExecutionRecord, now: number, state: FinishRequest['state'], error?: string[]): ExecutionRecord {
+    execution.state = state
+    execution.endTime = now
+    if (error) execution.error = [...error]
+    this.#live.delete(execution.executionId)
+    this.#log.set(execution.executionId, execution)
+    this.#tell(execution)
+    return execution
+  }
+
+  #tell({ type, id }: ExecutionRecord): void {
+    for (const listener of this.#listeners) listener({ type, id })
+  }
+}
+
+function keyOf(type: string, id: string): string {
+  return JSON.stringify([type, id])
+}
+
+/** A copy that shares nothing with the original. */
+function copy(execution: ExecutionRecord): ExecutionRecord {
+  const { checkpoint, error } = execution
+  return {
+    ...execution,
+    ...(checkpoint !== undefined && { checkpoint: jsonOf(checkpoint) }),
+    ...(error && { error: [...error] }),
+  }
+}
+
+/** What a storage that keeps JSON would give back. */
+function jsonOf(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value))
+}
+
+/** Writes the fields that are given. A checkpoint of `null` takes the checkpoint away. */
+function write(execution: ExecutionRecord, progress: Progress): void {
+  const { count, lastId, checkpoint } = progress
+  if (count !== undefined) execution.count = count
+  if (lastId !== undefined) execution.lastId = lastId
+  if (checkpoint === null) delete execution.checkpoint
+  else if (checkpoint !== undefined) execution.checkpoint = jsonOf(checkpoint)
+}
+
+function matches(execution: ExecutionRecord, { type, id, state, startTimeFrom, startTimeTo }: SearchFilter): boolean {
+  return (
+    (type === undefined || execution.type === type) &&
+    (id === undefined || execution.id === id) &&
+    (state === undefined || execution.state === state) &&
+    (startTimeFrom === undefined || execution.startTime >= startTimeFrom) &&
+    (startTimeTo === undefined || execution.startTime <= startTimeTo)
+  )
+}

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict'
+import { executionOrder } from '../index.js'
+import { begin, expire, leaseOf, present, request, runThrough, type StorageSubject } from './_storage-subject.js'
+import type { Cases } from './_suite.js'
+
+export const beginCases: Cases<StorageSubject> = {
+  async 'begin: gives a new execution in the state that was asked for'({ storage }) {
+    for (const state of ['queued', 'running'] as const) {
+      const { executionId, startTime, leaseUntil, ...rest } = await begin(storage, { id: state, state })
+      assert.deepEqual(rest, { type: 'test', id: state, state, epoch: 1, node: 'node-1', count: 0 })
+      assert.ok(
+        executionId.startsWith(state) && executionOrder(executionId),
+        `Expected id and UUID, got ${executionId}`,
+      )
+      assert.ok(leaseUntil > startTime, 'Expected the lease to hold for some time')
+    }
+  },
+
+  async 'begin: is found at once, also by another process'({ storage, peer }) {
+    const execution = await begin(storage)
+    assert.deepEqual(await storage.find('test', 'a'), execution)
+    assert.deepEqual(await peer.find('test', 'a'), execution)
+  },
+
+  async 'begin: gives the live execution that stands in the way'({ storage, peer }) {
+    const execution = await begin(storage)
+    const second = await peer.begin(request({ node: 'node-2' }))
+    assert.deepEqual(second, { started: false, execution })
+  },
+
+  async 'begin: an execution that is queued or aborting stands in the way too'({ storage }) {
+    await begin(storage, { id: 'queued', state: 'queued' })
+    await begin(storage, { id: 'aborting' })
+    await storage.requestAbort('test', 'aborting')
+    for (const id of ['queued', 'aborting']) {
+      const { started, execution } = await storage.begin(request({ id }))
+      assert.deepEqual([started, execution.state], [false, id])
+    }
+  },
+
+  async 'begin: of 50 at once, one starts'({ storage, peer }) {
+    const begins = Array.from({ length: 50 }, (_, n) => (n % 2 ? peer : storage).begin(request({ node: `node-${n}` })))
+    const results = await Promise.all(begins)
+    const winner = present(results.find(({ started }) => started)).execution
+    assert.equal(results.filter(({ started }) => started).length, 1)
+    for (const { execution } of results) assert.equal(execution.executionId, winner.executionId)
+    assert.equal((await storage.live('test')).length, 1)
+  },
+
+  async 'begin: of 50 at once over an expired lease, one starts'(subject) {
+    const { storage, peer } = subject
+    await expire(subject)
+    const results = await Promise.all(Array.from({ length: 50 }, (_, n) => (n % 2 ? peer : storage).begin(request())))
+    assert.equal(results.filter(({ started }) => started).length, 1)
+    assert.deepEqual([...new Set(results.map(({ execution }) => execution.epoch))], [2])
+  },
+
+  async 'begin: jobs of other types and ids do not stand in the way'({ storage }) {
+    const jobs = [
+      { type: 'a', id: 'b' },
+      { type: 'b', id: 'a' },
+      { type: 'a', id: 'b:c' },
+      { type: 'a:b', id: 'c' },
+    ]
+    for (const job of jobs) await begin(storage, job)
+    for (const job of jobs) assert.equal(present(await storage.find(job.type, job.id)).type, job.type)
+  },
+
+  async 'begin: epochs rise with every execution of a job'({ storage, peer }) {
+    const epochs: number[] = []
+    for (const each of [storage, peer, storage]) epochs.push((await runThrough(each)).epoch)
+    assert.deepEqual(epochs, [1, 2, 3])
+    assert.equal((await begin(storage, { id: 'b' })).epoch, 1)
+  },
+
+  async 'begin: ids of one job differ and rise'({ storage }) {
+    const orders: string[] = []
+    for (let n = 0; n < 20; n++) orders.push(executionOrder((await runThrough(storage)).executionId) ?? '')
+    assert.deepEqual([...new Set(orders)].sort(), orders)
+  },
+
+  async 'begin: carries the checkpoint over, and nothing else'({ storage }) {
+    for (const state of ['successful', 'error', 'aborted'] as const) {
+      const progress = { count: 7, lastId: '7', checkpoint: { at: state } }
+      await runThrough(storage, {}, { state, ...progress, ...(state === 'error' && { error: ['broken'] }) })
+      const next = await begin(storage)
+      assert.deepEqual([next.checkpoint, next.count, next.lastId, next.error], [{ at: state }, 0, undefined, undefined])
+      await storage.finish(leaseOf(next), { state: 'successful' })
+    }
+  },
+
+  async 'begin: carries the checkpoint over executions that wrote none'({ storage }) {
+    await runThrough(storage, {}, { state: 'successful', checkpoint: 1 })
+    await runThrough(storage)
+    assert.equal((await begin(storage)).checkpoint, 1)
+  },
+
+  async 'begin: carries over the checkpoint of an execution whose lease ran out'(subject) {
+    const { storage, pass } = subject
+    const execution = await begin(storage)
+    await storage.save(leaseOf(execution), { lease: 100, checkpoint: [1], count: 5 })
+    await pass(150)
+    const next = await begin(storage)
+    assert.deepEqual([next.checkpoint, next.count, next.epoch], [[1], 0, 2])
+  },
+
+  async 'begin: starts without a checkpoint when null took it away'({ storage }) {
+    await runThrough(storage, {}, { state: 'successful', checkpoint: { at: 1 } })
+    const second = await begin(storage)
+    const saved = present(await storage.save(leaseOf(second), { lease: 1000, checkpoint: null }))
+    assert.equal('checkpoint' in saved, false)
+    await storage.finish(leaseOf(second), { state: 'successful' })
+    assert.equal('checkpoint' in (await begin(storage)), false)
+  },
+}

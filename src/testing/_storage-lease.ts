@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict'
+import { type ExecutionRecord, leaseExpired } from '../index.js'
+import {
+  begin,
+  expire,
+  leaseOf,
+  longLease,
+  present,
+  request,
+  type StorageSubject,
+  shortLease,
+} from './_storage-subject.js'
+import type { Cases } from './_suite.js'
+
+/** Whoever looks first settles: each of them in a case of its own. */
+const looks: Cases<StorageSubject> = {
+  find: async ({ storage }) => {
+    await storage.find('test', 'a')
+  },
+  live: async ({ storage }) => {
+    assert.deepEqual(await storage.live('test'), [])
+  },
+  search: async ({ storage }) => {
+    assert.equal((await storage.search({ state: 'error' })).total, 1)
+  },
+  requestAbort: async ({ storage }) => {
+    assert.equal(present(await storage.requestAbort('test', 'a')).state, 'error')
+  },
+  'begin of another job': async ({ storage }) => {
+    await begin(storage, { id: 'b' })
+  },
+}
+
+function assertExpired(found: ExecutionRecord | undefined, execution: ExecutionRecord): void {
+  const { state, endTime, error, leaseUntil } = present(found)
+  assert.deepEqual({ state, error }, { state: 'error', error: leaseExpired({ node: execution.node, leaseUntil }) })
+  assert.ok(
+    error?.some((message) => message.includes(execution.node)),
+    'Expected a message that names the node',
+  )
+  assert.ok(endTime !== undefined && endTime >= leaseUntil, 'Expected an end after the lease')
+}
+
+const lookCases = Object.entries(looks).map(([name, look]) => [
+  `lease: one that ran out is settled by ${name}`,
+  async (subject: StorageSubject) => {
+    const execution = await expire(subject)
+    await look(subject)
+    assertExpired(await subject.storage.find('test', 'a'), execution)
+  },
+])
+
+export const leaseCases: Cases<StorageSubject> = {
+  ...Object.fromEntries(lookCases),
+
+  async 'lease: one that ran out makes way for a new execution'(subject) {
+    const { storage, peer } = subject
+    const execution = await expire(subject)
+    const { started, execution: next } = await peer.begin(request({ node: 'node-2' }))
+    assert.deepEqual([started, next.epoch, next.node], [true, execution.epoch + 1, 'node-2'])
+    const { hits } = await storage.search({ state: 'error' })
+    assertExpired(hits[0], execution)
+  },
+
+  async 'lease: is lost to a late save'(subject) {
+    const execution = await expire(subject)
+    assert.equal(await subject.storage.save(leaseOf(execution), { lease: longLease, count: 9 }), undefined)
+    assertExpired(await subject.storage.find('test', 'a'), execution)
+    assert.equal(present(await subject.storage.find('test', 'a')).count, 0)
+  },
+
+  async 'lease: is lost to a late finish'(subject) {
+    const execution = await expire(subject)
+    assert.equal(await subject.storage.finish(leaseOf(execution), { state: 'successful', count: 9 }), undefined)
+    assertExpired(await subject.storage.find('test', 'a'), execution)
+  },
+
+  async 'lease: a late writer does not touch the execution that came after'(subject) {
+    const { storage, peer } = subject
+    const lost = leaseOf(await expire(subject))
+    const next = await begin(peer)
+    assert.equal(await storage.save(lost, { lease: longLease, count: 9 }), undefined)
+    assert.equal(await storage.finish(lost, { state: 'successful' }), undefined)
+    assert.deepEqual(await storage.find('test', 'a'), next)
+  },
+
+  async 'lease: is settled once, however many look'(subject) {
+    const { storage, peer, pass } = subject
+    await expire(subject)
+    const finds = Array.from({ length: 20 }, (_, n) => (n % 2 ? peer : storage).find('test', 'a'))
+    const [first, ...others] = await Promise.all(finds)
+    await pass(20)
+    for (const found of [...others, await storage.find('test', 'a')]) assert.deepEqual(found, first)
+    assert.equal((await storage.search({})).total, 1)
+  },
+
+  async 'lease: runs out for queued and aborting executions too'(subject) {
+    const { storage, pass } = subject
+    const queued = await begin(storage, { id: 'queued', state: 'queued', lease: shortLease })
+    const aborting = await begin(storage, { id: 'aborting', lease: shortLease })
+    await storage.requestAbort('test', 'aborting')
+    await pass(shortLease + 50)
+    assertExpired(await storage.find('test', 'queued'), queued)
+    assertExpired(await storage.find('test', 'aborting'), aborting)
+  },
+
+  async 'lease: keeps the progress that was saved before it ran out'({ storage, pass }) {
+    const execution = await begin(storage)
+    await storage.save(leaseOf(execution), { lease: shortLease, count: 3, lastId: 'c' })
+    await pass(shortLease + 50)
+    const found = present(await storage.find('test', 'a'))
+    assertExpired(found, execution)
+    assert.deepEqual([found.count, found.lastId], [3, 'c'])
+  },
+
+  async 'lease: of one job runs out without the others'({ storage, pass }) {
+    const other = await begin(storage, { id: 'b' })
+    await begin(storage, { lease: shortLease })
+    await pass(shortLease + 50)
+    assert.deepEqual(await storage.live('test'), [other])
+  },
+}

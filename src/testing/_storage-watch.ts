@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict'
+import { setTimeout } from 'node:timers/promises'
+import type { JobStorage, StorageChange } from '../index.js'
+import { begin, expire, leaseOf, type StorageSubject } from './_storage-subject.js'
+import type { Cases } from './_suite.js'
+
+/** How long to wait to be told, in milliseconds of real time. */
+const patience = 5000
+
+/** Watches a storage: `told` resolves once a change of job `[test/<id>]` was told. */
+function watch(storage: JobStorage) {
+  assert.ok(storage.watch, 'Expected the method `watch`: a storage without it says so in `cannot`')
+  const changes: StorageChange[] = []
+  const waits = new Set<() => void>()
+  const stop = storage.watch((change) => {
+    changes.push(change)
+    for (const look of waits) look()
+  })
+  const told = async (id: string) => {
+    const wasTold = () => changes.some((change) => change.type === 'test' && change.id === id)
+    const tell = new Promise<boolean>((resolve) => {
+      const look = () => wasTold() && resolve(true)
+      waits.add(look)
+      look()
+    })
+    const late = new AbortController()
+    const isTold = await Promise.race([tell, setTimeout(patience, false, { signal: late.signal }).catch(() => false)])
+    late.abort()
+    assert.ok(isTold, `Expected to be told of [test/${id}] within ${patience} ms, was told ${JSON.stringify(changes)}`)
+  }
+  return { changes, stop, told }
+}
+
+export const watchCases: Cases<StorageSubject> = {
+  async 'watch: tells that an abort was asked for, also by another process'({ storage, peer }) {
+    const { stop, told } = watch(storage)
+    await begin(storage)
+    await begin(peer, { id: 'b' })
+    await storage.requestAbort('test', 'a')
+    await peer.requestAbort('test', 'b')
+    await told('a')
+    await told('b')
+    stop()
+  },
+
+  async 'watch: tells that an execution ended'({ storage, peer }) {
+    const lease = leaseOf(await begin(peer))
+    const { stop, told } = watch(storage)
+    await peer.finish(lease, { state: 'successful' })
+    await told('a')
+    stop()
+  },
+
+  async 'watch: tells that a lease ran out, once somebody looked'(subject) {
+    const { stop, told } = watch(subject.storage)
+    await expire(subject)
+    await subject.peer.find('test', 'a')
+    await told('a')
+    stop()
+  },
+
+  async 'watch: tells nothing more once it was stopped'({ storage }) {
+    const first = watch(storage)
+    const second = watch(storage)
+    const lease = leaseOf(await begin(storage))
+    first.stop()
+    first.stop()
+    await storage.finish(lease, { state: 'successful' })
+    await second.told('a')
+    assert.deepEqual(first.changes, [])
+    second.stop()
+  },
+}

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict'
+import type { RecordBatch } from '../index.js'
+import type { Cases } from './_suite.js'
+import { batches, recordsOf, type TargetFixture, TargetRun } from './_target-run.js'
+
+export const resumeCases: Cases<TargetFixture> = {
+  async 'a run that goes on after an abort gives what an uninterrupted one gives'({ target, read }) {
+    const run = await TargetRun.begin(target)
+    for (const batch of batches.slice(0, 3)) await run.write(batch)
+    const checkpoint = await run.checkpoint()
+    await run.abort()
+    await TargetRun.complete(target, batches, checkpoint)
+    assert.deepEqual(await read(), recordsOf(1, 20))
+  },
+
+  async 'a run that goes on after a crash gives what an uninterrupted one gives'({ target, read }) {
+    const run = await TargetRun.begin(target)
+    for (const batch of batches.slice(0, 3)) await run.write(batch)
+    await TargetRun.complete(target, batches, await run.checkpoint())
+    assert.deepEqual(await read(), recordsOf(1, 20))
+  },
+
+  async 'a run that is stopped at every batch gives what an uninterrupted one gives'({ target, read }) {
+    let run = await TargetRun.begin(target)
+    for (const [index, batch] of batches.entries()) {
+      await run.write(batch)
+      const checkpoint = await run.checkpoint()
+      if (index % 2) await run.abort()
+      run = await TargetRun.begin(target, checkpoint)
+    }
+    await run.commit()
+    assert.deepEqual(await read(), recordsOf(1, 20))
+  },
+
+  async 'a run that was stopped before its first record goes on'({ target, read }) {
+    const run = await TargetRun.begin(target)
+    const checkpoint = await run.checkpoint()
+    await run.abort()
+    await TargetRun.complete(target, batches, checkpoint)
+    assert.deepEqual(await read(), recordsOf(1, 20))
+  },
+}
+
+export const repeatCases: Cases<TargetFixture> = {
+  async 'batches written after the checkpoint, before a crash, are there once'({ target, read }) {
+    const run = await TargetRun.begin(target)
+    await run.write(batches[0] as RecordBatch)
+    const checkpoint = await run.checkpoint()
+    await run.write(batches[1] as RecordBatch)
+    await run.write(batches[2] as RecordBatch)
+    await TargetRun.complete(target, batches, checkpoint)
+    assert.deepEqual(await read(), recordsOf(1, 20))
+  },
+
+  async 'batches made durable after the checkpoint, before a crash, are there once'({ target, read }) {
+    const run = await TargetRun.begin(target)
+    await run.write(batches[0] as RecordBatch)
+    const checkpoint = await run.checkpoint()
+    await run.write(batches[1] as RecordBatch)
+    await run.checkpoint()
+    await TargetRun.complete(target, batches, checkpoint)
+    assert.deepEqual(await read(), recordsOf(1, 20))
+  },
+
+  async 'batches written after the checkpoint, before an abort, are there once'({ target, read }) {
+    const run = await TargetRun.begin(target)
+    await run.write(batches[0] as RecordBatch)
+    const checkpoint = await run.checkpoint()
+    await run.write(batches[1] as RecordBatch)
+    await run.abort()
+    await TargetRun.complete(target, batches, checkpoint)
+    assert.deepEqual(await read(), recordsOf(1, 20))
+  },
+
+  async 'a commit that was not heard of may be repeated'({ target, read }) {
+    const run = await TargetRun.begin(target)
+    for (const batch of batches.slice(0, 3)) await run.write(batch)
+    const checkpoint = await run.checkpoint()
+    for (const batch of batches.slice(3)) await run.write(batch)
+    await run.commit()
+    await TargetRun.complete(target, batches, checkpoint)
+    assert.deepEqual(await read(), recordsOf(1, 20))
+  },
+}

@@ -1,0 +1,49 @@
+import { type Cases, type Inabilities, runGroups, type SuiteTest } from './_suite.js'
+import { repeatCases, resumeCases } from './_target-resume.js'
+import { type TargetFixture, TargetRun } from './_target-run.js'
+import { appendCases, replaceCases, writeCases } from './_target-write.js'
+
+/** How the suite wants a target. */
+export interface TargetCreateOptions {
+  /** As of `Target`. */
+  strategy: 'append' | 'replace'
+}
+
+/** What the suite needs. */
+export interface TargetSuiteOptions {
+  /** The function of the test runner. */
+  test: SuiteTest
+  /** Makes a fresh target: once per case. */
+  create(options: TargetCreateOptions): TargetFixture | Promise<TargetFixture>
+  /**
+   * What the target cannot do, and why: add to what is there (`append`), put new records in the place of the old
+   * (`replace`), take a batch twice and keep it once (`deduplicate`).
+   */
+  cannot?: Inabilities<'append' | 'replace' | 'deduplicate'>
+}
+
+/** Holds a target to the contract of `Target`, rule by rule. */
+export function targetSuite({ test, create, cannot = {} }: TargetSuiteOptions): void {
+  for (const strategy of ['append', 'replace'] as const) {
+    const over = async (run: (fixture: TargetFixture) => Promise<void>) => {
+      const fixture = await create({ strategy })
+      try {
+        await run(fixture)
+      } finally {
+        await TargetRun.leaveAll()
+        await fixture.close?.()
+      }
+    }
+    const deduplicate = cannot[strategy] ?? cannot.deduplicate
+    runGroups({ test, over, cannot: { ...cannot, ...(deduplicate && { deduplicate }) } }, [
+      { cases: named(strategy, writeCases), needs: strategy },
+      { cases: strategy === 'append' ? appendCases : replaceCases, needs: strategy },
+      { cases: named(strategy, resumeCases), needs: strategy },
+      { cases: named(strategy, repeatCases), needs: 'deduplicate' },
+    ])
+  }
+}
+
+function named(strategy: string, cases: Cases<TargetFixture>): Cases<TargetFixture> {
+  return Object.fromEntries(Object.entries(cases).map(([name, run]) => [`${strategy}: ${name}`, run]))
+}

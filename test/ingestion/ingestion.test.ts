@@ -1,0 +1,448 @@
+import {
+  type IngestionJob,
+  type JobRecord,
+  JobRegistry,
+  memoryStorage,
+  type Query,
+  type QueryVariables,
+  type RecordBatch,
+} from 'headgate'
+import { collectingTarget, fakeClock, recordEvents, testDatasource } from 'headgate/testing'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+
+const people = (from: number, to: number): JobRecord[] =>
+  Array.from({ length: to - from + 1 }, (_, index) => ({ id: from + index, name: `person ${from + index}` }))
+
+/** A datasource that reads as `where id > {{last_id}} order by id` would. */
+const afterLastId = (all: readonly JobRecord[]) =>
+  testDatasource(({ values }) => all.filter(({ id }) => values.length === 0 || Number(id) > Number(values[0])))
+
+const resumable = { pkField: 'id', query: 'all {{#last_id}}after {{last_id}}{{/last_id}}' }
+
+describe('an ingestion', () => {
+  const clock = fakeClock()
+  let registry: JobRegistry
+  let storage: ReturnType<typeof memoryStorage>
+
+  beforeEach(() => {
+    storage = memoryStorage({ clock })
+    registry = new JobRegistry({ storage, clock, progressInterval: 0 })
+  })
+  afterEach(() => registry.close())
+
+  const start = (job: Omit<IngestionJob, 'id'>) => {
+    registry.define({ id: 'people', ...job })
+    return registry.start('ingestion', 'people')
+  }
+  const again = async () => (await registry.start('ingestion', 'people')).finished
+  const run = async (job: Omit<IngestionJob, 'id'>) => (await start(job)).finished
+
+  it('writes every record, in batches, and counts them', async () => {
+    const target = collectingTarget()
+    const status = await run({ datasource: testDatasource(people(1, 25)), batchSize: 10, pkField: 'id', target })
+    expect(status).toMatchObject({ state: 'successful', count: 25, lastId: '25' })
+    expect(target.records).toEqual(people(1, 25))
+    expect(target.batches.map(({ length }) => length)).toEqual([10, 10, 5])
+  })
+
+  it('takes a function for a target, and gives it the job and a key for every batch', async () => {
+    const keys: string[] = []
+    const seen: unknown[] = []
+    await run({
+      datasource: testDatasource(people(1, 3)),
+      batchSize: 2,
+      target: (batch, { type, id, signal, idempotencyKey }) => {
+        keys.push(idempotencyKey)
+        seen.push([type, id, signal.aborted, batch.length])
+      },
+    })
+    expect(seen).toEqual([
+      ['ingestion', 'people', false, 2],
+      ['ingestion', 'people', false, 1],
+    ])
+    expect(new Set(keys).size).toBe(2)
+  })
+
+  it('is successful without records', async () => {
+    const target = collectingTarget()
+    expect(await run({ datasource: testDatasource([]), pkField: 'id', target })).toMatchObject({
+      state: 'successful',
+      count: 0,
+    })
+    expect(target.calls.map(({ name }) => name)).toEqual(['open', 'flush', 'commit'])
+  })
+
+  it('reads no more than `records`, whatever the batches', async () => {
+    for (const batchSize of [1, 3, 7, 10]) {
+      const target = collectingTarget()
+      const datasource = testDatasource(people(1, 20))
+      registry.define({ id: `trial-${batchSize}`, datasource, batchSize, records: 7, target })
+      const { finished } = await registry.start('ingestion', `trial-${batchSize}`)
+      expect(await finished).toMatchObject({ state: 'successful', count: 7 })
+      expect(target.records).toEqual(people(1, 7))
+      expect(datasource.reads[0]?.count).toBeLessThan(7 + batchSize)
+    }
+  })
+
+  it('asks for the next batch while one is written, and for no more than that', async () => {
+    const datasource = testDatasource(people(1, 100))
+    const ahead: number[] = []
+    let written = 0
+    await run({
+      datasource,
+      batchSize: 10,
+      target: async (batch) => {
+        await new Promise(setImmediate)
+        ahead.push((datasource.reads[0]?.count ?? 0) - written)
+        written += batch.length
+      },
+    })
+    expect(Math.max(...ahead)).toBe(20)
+  })
+
+  describe('with a transform', () => {
+    it('writes what a record becomes: one, several or none', async () => {
+      const target = collectingTarget()
+      const status = await run({
+        datasource: testDatasource(people(1, 4)),
+        pkField: 'id',
+        target,
+        transform: ({ id }) => {
+          if (id === 1) return { id, kept: true }
+          if (id === 2)
+            return [
+              { id, copy: 1 },
+              { id, copy: 2 },
+            ]
+          return id === 3 ? null : undefined
+        },
+      })
+      expect(target.records).toEqual([
+        { id: 1, kept: true },
+        { id: 2, copy: 1 },
+        { id: 2, copy: 2 },
+      ])
+      expect(status).toMatchObject({ count: 4, lastId: '4' })
+    })
+
+    it('waits for one that is asynchronous, and keeps the order', async () => {
+      const target = collectingTarget()
+      const transform = async (record: JobRecord) => {
+        if (Number(record.id) % 2) await new Promise(setImmediate)
+        return record
+      }
+      await run({ datasource: testDatasource(people(1, 9)), target, transform })
+      expect(target.records).toEqual(people(1, 9))
+    })
+
+    it('does not write a batch of which nothing is left', async () => {
+      const target = collectingTarget()
+      await run({
+        datasource: testDatasource(people(1, 4)),
+        batchSize: 2,
+        target,
+        transform: ({ id }) => (id === 3 ? { id } : null),
+      })
+      expect(target.batches.map(({ length }) => length)).toEqual([1])
+    })
+
+    it('may take a whole batch', async () => {
+      const target = collectingTarget()
+      const transformBatch = (batch: RecordBatch) => [{ ids: batch.records().map(({ id }) => id) }]
+      await run({ datasource: testDatasource(people(1, 3)), batchSize: 2, target, transformBatch })
+      expect(target.records).toEqual([{ ids: [1, 2] }, { ids: [3] }])
+    })
+
+    it('fails with what the transform threw underneath', async () => {
+      const datasource = testDatasource(people(1, 30))
+      const transform = (record: JobRecord) => {
+        if (record.id === 15) throw new Error('no such person')
+        return record
+      }
+      const status = await run({ datasource, batchSize: 10, pkField: 'id', target: collectingTarget(), transform })
+      expect(status).toMatchObject({
+        state: 'error',
+        count: 10,
+        lastId: '10',
+        error: ['The transform threw.', 'no such person'],
+      })
+      expect(datasource.reads[0]?.state).not.toBe('open')
+    })
+  })
+
+  describe('that fails', () => {
+    it('names the datasource that died, and keeps what was written', async () => {
+      const target = collectingTarget()
+      const datasource = testDatasource(people(1, 30), { failAfter: 25, error: new Error('gone') })
+      await registry.close()
+      registry = new JobRegistry({ storage, clock, datasources: { people: datasource } })
+      const status = await run({ datasource: 'people', batchSize: 10, pkField: 'id', target })
+      expect(status).toMatchObject({
+        state: 'error',
+        count: 25,
+        lastId: '25',
+        error: ['Could not execute datasource query [people].', 'gone'],
+      })
+      expect(target.calls.at(-1)).toMatchObject({ name: 'abort' })
+    })
+
+    it('counts no batch that the target refused, and stops reading', async () => {
+      const datasource = testDatasource(people(1, 100))
+      const target = collectingTarget({ failAt: 3, error: new Error('full') })
+      const status = await run({ datasource, batchSize: 10, pkField: 'id', target })
+      expect(status).toMatchObject({
+        state: 'error',
+        count: 20,
+        lastId: '20',
+        error: ['Could not write to target [collecting].', 'full'],
+      })
+      expect(datasource.reads[0]).toMatchObject({ count: expect.any(Number), state: expect.not.stringMatching('open') })
+      expect(datasource.reads[0]?.count).toBeLessThanOrEqual(40)
+    })
+
+    it('counts nothing that the target could not flush', async () => {
+      const target = collectingTarget({ failFlush: true, error: new Error('no space') })
+      const status = await run({ datasource: testDatasource(people(1, 30)), batchSize: 10, pkField: 'id', target })
+      expect(status).toMatchObject({ state: 'error', count: 0 })
+      expect(status).not.toHaveProperty('lastId')
+    })
+
+    it('names the columns when pkField is not among them', async () => {
+      const status = await run({ datasource: testDatasource(people(1, 3)), pkField: 'key', target: () => {} })
+      expect(status).toMatchObject({ state: 'error', count: 0 })
+      expect(JSON.stringify(status)).toContain('Expected a column `key` among')
+      expect(JSON.stringify(status)).toContain('id, name')
+    })
+
+    it('keeps the error of the job when the target cannot be let go either', async () => {
+      const target = { kind: 'sticky', open: () => ({ write() {}, abort: () => Promise.reject(new Error('stuck')) }) }
+      const datasource = testDatasource(people(1, 3), { failAfter: 1, error: new Error('gone') })
+      expect(await run({ datasource, target })).toMatchObject({ error: [expect.any(String), 'gone'] })
+    })
+  })
+
+  describe('that is aborted', () => {
+    const abort = () => registry.abort('ingestion', 'people')
+
+    it('before its first record, is aborted at once', async () => {
+      const datasource = testDatasource(people(1, 3), { hangAfter: 0 })
+      await start({ datasource, target: collectingTarget() })
+      expect(await abort()).toMatchObject({ state: 'aborted', count: 0 })
+      expect(datasource.reads[0]?.state).toBe('aborted')
+    })
+
+    it('while it waits for records, keeps what was written', async () => {
+      const target = collectingTarget()
+      const events = recordEvents(registry)
+      await start({
+        datasource: testDatasource(people(1, 30), { hangAfter: 20 }),
+        batchSize: 10,
+        pkField: 'id',
+        target,
+      })
+      await events.waitFor('progress', ({ status }) => status.count === 20)
+      expect(await abort()).toMatchObject({ state: 'aborted', count: 20, lastId: '20' })
+      expect(target.calls.at(-1)?.name).toBe('abort')
+    })
+
+    it('during a slow write, is aborting until the write has ended', async () => {
+      let finishWrite = () => {}
+      const writing = new Promise<void>((started) => {
+        const target = () =>
+          new Promise<void>((resolve) => {
+            finishWrite = resolve
+            started()
+          })
+        void start({ datasource: testDatasource(people(1, 30)), batchSize: 10, pkField: 'id', target })
+      })
+      await writing
+      expect(await registry.abort('ingestion', 'people', { timeout: 0 })).toMatchObject({ state: 'aborting' })
+      const aborted = abort()
+      finishWrite()
+      expect(await aborted).toMatchObject({ state: 'aborted', count: 10, lastId: '10' })
+    })
+
+    it('twice, and after its end, is aborted once', async () => {
+      await start({ datasource: testDatasource([], { hangAfter: 0 }), target: collectingTarget() })
+      const statuses = await Promise.all([abort(), abort()])
+      expect(statuses).toEqual([await abort(), await abort()])
+      expect((await registry.search()).total).toBe(1)
+    })
+
+    it('when all is written, is successful', async () => {
+      let finishCommit = () => {}
+      const committing = new Promise<void>((started) => {
+        const commit = () =>
+          new Promise<void>((resolve) => {
+            finishCommit = resolve
+            started()
+          })
+        const target = { kind: 'slow', open: () => ({ write() {}, commit }) }
+        void start({ datasource: testDatasource(people(1, 5)), target })
+      })
+      await committing
+      const aborted = abort()
+      await new Promise(setImmediate)
+      finishCommit()
+      expect(await aborted).toMatchObject({ state: 'successful', count: 5 })
+    })
+
+    it('is in error when the target cannot be stopped', async () => {
+      const target = { kind: 'sticky', open: () => ({ write() {}, abort: () => Promise.reject(new Error('stuck')) }) }
+      await start({ datasource: testDatasource([], { hangAfter: 0 }), target })
+      expect(await abort()).toMatchObject({ state: 'error', error: ['Could not write to target [sticky].', 'stuck'] })
+    })
+  })
+
+  describe('that goes on', () => {
+    it('after a failure, from the last checkpoint, with every record once', async () => {
+      const datasource = afterLastId(people(1, 30))
+      datasource.faults = { failAfter: 15, once: true }
+      const target = collectingTarget()
+      expect(await run({ datasource, target, batchSize: 10, ...resumable })).toMatchObject({
+        state: 'error',
+        count: 15,
+      })
+      expect(await again()).toMatchObject({ state: 'successful', count: 15, lastId: '30' })
+      expect(datasource.reads[1]?.query).toEqual({ text: 'all after $1', values: ['15'] })
+      expect(target.records).toEqual(people(1, 30))
+    })
+
+    it('after a success, with what is new', async () => {
+      const all = people(1, 10)
+      const target = collectingTarget()
+      await run({ datasource: afterLastId(all), target, ...resumable })
+      all.push(...people(11, 12))
+      expect(await again()).toMatchObject({ state: 'successful', count: 2, lastId: '12' })
+      expect(await again()).toMatchObject({ state: 'successful', count: 0, lastId: '12' })
+      expect(target.records).toEqual(people(1, 12))
+    })
+
+    it('after a run that could not read, from the checkpoint before it', async () => {
+      const datasource = afterLastId(people(1, 10))
+      const target = collectingTarget()
+      await run({ datasource, target, ...resumable })
+      datasource.faults = { failAfter: 0, once: true }
+      expect(await again()).toMatchObject({ state: 'error', count: 0, lastId: '10' })
+      expect(await again()).toMatchObject({ state: 'successful', count: 0, lastId: '10' })
+    })
+
+    it('from the beginning where the query does not say how', async () => {
+      const target = collectingTarget()
+      const datasource = testDatasource(people(1, 3))
+      await run({ datasource, target, pkField: 'id', query: 'all' })
+      await again()
+      expect(target.records).toEqual([...people(1, 3), ...people(1, 3)])
+      expect(target.calls.filter(({ name }) => name === 'open')).toMatchObject([
+        { context: { isResumed: false, isResumable: false } },
+        { context: { isResumed: false, isResumable: false } },
+      ])
+    })
+
+    it('from the beginning with `resume: restart`', async () => {
+      const datasource = afterLastId(people(1, 3))
+      await run({ datasource, target: collectingTarget(), resume: 'restart', ...resumable })
+      expect(await again()).toMatchObject({ count: 3 })
+    })
+
+    it('from the beginning after a success of a target that replaces, and from the checkpoint after a failure', async () => {
+      const datasource = afterLastId(people(1, 20))
+      const target = collectingTarget({ strategy: 'replace' })
+      await run({ datasource, target, batchSize: 5, ...resumable })
+      datasource.faults = { failAfter: 10, once: true }
+      expect(await again()).toMatchObject({ state: 'error', count: 10 })
+      expect(target.records).toEqual(people(1, 20))
+      expect(await again()).toMatchObject({ state: 'successful', count: 10 })
+      expect(datasource.reads.map(({ query }) => query.values)).toEqual([[], [], ['10']])
+      expect(target.records).toEqual(people(1, 20))
+    })
+
+    it('from the beginning when the target says it must', async () => {
+      const datasource = afterLastId(people(1, 5))
+      const opened: unknown[] = []
+      const forgetful = {
+        kind: 'forgetful',
+        open: ({ position, isResumed }: { position: unknown; isResumed: boolean }) => {
+          opened.push([position, isResumed])
+          return { mustRestart: isResumed, write() {}, flush: async () => 'somewhere' }
+        },
+      }
+      await run({ datasource, target: forgetful, ...resumable })
+      expect(await again()).toMatchObject({ count: 5 })
+      expect(opened).toEqual([
+        [undefined, false],
+        ['somewhere', true],
+      ])
+    })
+
+    it('with the key that a batch had when it came first', async () => {
+      const keys: [string, unknown][] = []
+      const datasource = afterLastId(people(1, 6))
+      let isFirst = true
+      const target = (batch: RecordBatch, { idempotencyKey }: { idempotencyKey: string }) => {
+        keys.push([idempotencyKey, batch.records()[0]?.id])
+        if (batch.records()[0]?.id === 3 && isFirst) {
+          isFirst = false
+          throw new Error('the answer was lost')
+        }
+      }
+      await run({ datasource, target, batchSize: 2, ...resumable })
+      await again()
+      expect(keys.map(([, id]) => id)).toEqual([1, 3, 3, 5])
+      expect(keys[1]?.[0]).toBe(keys[2]?.[0])
+      expect(new Set(keys.map(([key]) => key)).size).toBe(3)
+    })
+
+    it('with all that a query function may ask for', async () => {
+      const asked: QueryVariables[] = []
+      const query = (variables: QueryVariables): Query => {
+        asked.push(variables)
+        return { text: 'q', values: [] }
+      }
+      const records = [{ id: 9007199254740993n }, { id: 9007199254740992n }].map((record) => ({ ...record, name: 'x' }))
+      await run({ datasource: testDatasource(records), target: () => {}, pkField: 'id', query })
+      await again()
+      expect(asked).toEqual([
+        {},
+        {
+          lastId: '9007199254740992',
+          maxPrimaryKey: '9007199254740993',
+          lastRecordTimestamp: new Date(clock.now()).toISOString(),
+          lastRecord: ['9007199254740992', 'x'],
+        },
+      ])
+    })
+  })
+
+  describe('that is defined wrongly', () => {
+    const job = { id: 'people', datasource: testDatasource([]), target: () => {} }
+    it.each<[object, string]>([
+      [
+        { ...job, id: '' },
+        'Expected `id` to be a string of 1 to 512 well-formed characters without NUL, got `` (string)',
+      ],
+      [
+        { ...job, datasource: 'nowhere' },
+        "the name of one of the registry's datasources (none), got `nowhere` (string)",
+      ],
+      [{ ...job, datasource: undefined }, 'Expected `datasource` to be the name of a datasource, or'],
+      [{ ...job, batchSize: 0 }, 'Expected `batchSize` to be a whole number from 1 up, got `0` (number)'],
+      [{ ...job, target: 'x' }, 'Expected `target` to be a function, or an object with the method `open`'],
+      [{ ...job, batchsize: 3 }, 'got `batchsize` (string)'],
+      [{ ...job, transform: () => [], transformBatch: () => [] }, 'Expected `transform` to be absent beside'],
+      [{ ...job, type: 'other' }, 'an object with `type`, `id`, `run`, got'],
+      [{ ...job, run: () => {} }, 'Expected `type` to be a word other than `ingestion`'],
+      [
+        { ...job, datasource: { ...testDatasource([]), kind: 'sql', needsQuery: true } },
+        'Expected `query` to be what a datasource of the kind sql is to read, got nothing',
+      ],
+    ])('is refused: %#', (definition, message) => {
+      expect(() => registry.define(definition as IngestionJob)).toThrow(message)
+    })
+
+    it('twice is refused', () => {
+      registry.define(job)
+      expect(() => registry.define(job)).toThrow('[ingestion/people]')
+    })
+  })
+})

@@ -1,0 +1,12 @@
+import { collectingTarget, type TargetRecord, targetSuite } from 'headgate/testing'
+import { describe, test } from 'vitest'
+
+describe('collectingTarget keeps the contract of a target', () => {
+  targetSuite({
+    test,
+    create({ strategy }) {
+      const target = collectingTarget({ strategy })
+      return { target, read: () => target.records as readonly TargetRecord[] }
+    },
+  })
+})

@@ -1,0 +1,110 @@
+import { JobError, type JobRecord } from 'headgate'
+import { fakeClock, type TestDatasource, testDatasource } from 'headgate/testing'
+import { describe, expect, test } from 'vitest'
+
+const records = (count: number): JobRecord[] => Array.from({ length: count }, (_, index) => ({ id: index + 1 }))
+
+function read(source: TestDatasource, options: { signal?: AbortSignal; values?: unknown[] } = {}) {
+  const { signal = new AbortController().signal, values = [] } = options
+  return source.read({ text: 'all', values }, { signal, batchSize: 2, lastId: undefined })[Symbol.asyncIterator]()
+}
+
+async function idsOf(iterator: AsyncIterator<{ records(): JobRecord[] }>): Promise<unknown[]> {
+  const ids: unknown[] = []
+  for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
+    ids.push(...next.value.records().map(({ id }) => id))
+  }
+  return ids
+}
+
+describe('testDatasource', () => {
+  test('gives records in batches and remembers what it was asked', async () => {
+    const source = testDatasource(records(3))
+    const iterator = read(source)
+    expect((await iterator.next()).value.length).toBe(2)
+    expect(source.reads).toMatchObject([{ query: { text: 'all' }, batchSize: 2, count: 2, state: 'open' }])
+    expect(await idsOf(iterator)).toEqual([3])
+    expect(source.reads).toMatchObject([{ count: 3, state: 'read' }])
+  })
+
+  test('gives raw rows', async () => {
+    const columns = [{ name: 'id', type: 'integer', decode: Number }] as const
+    const { value: batch } = await read(testDatasource({ columns, rows: [['1'], ['2']] })).next()
+    expect([batch.isRaw, batch.rows, batch.records()]).toEqual([true, [['1'], ['2']], [{ id: 1 }, { id: 2 }]])
+  })
+
+  test('asks a function for the records of a query', async () => {
+    const source = testDatasource(({ values: [after] }) => records(4).filter(({ id }) => Number(id) > Number(after)))
+    expect(await idsOf(read(source, { values: [2] }))).toEqual([3, 4])
+  })
+
+  test('fails after so many records, every time', async () => {
+    const source = testDatasource(records(5), { failAfter: 3 })
+    for (const _ of [1, 2]) {
+      const iterator = read(source)
+      expect((await iterator.next()).value.length).toBe(2)
+      expect((await iterator.next()).value.length).toBe(1)
+      await expect(iterator.next()).rejects.toSatisfy(
+        (error) => JobError.isInstance(error) && error.code === 'datasource',
+      )
+    }
+    expect(source.reads).toMatchObject([
+      { count: 3, state: 'failed' },
+      { count: 3, state: 'failed' },
+    ])
+  })
+
+  test('fails once with the error that was ordered', async () => {
+    const source = testDatasource(records(2), { failAfter: 0, error: new RangeError('ordered'), once: true })
+    await expect(read(source).next()).rejects.toThrow('ordered')
+    expect(await idsOf(read(source))).toEqual([1, 2])
+  })
+
+  test('fails after the last record too, and not when there are fewer', async () => {
+    await expect(idsOf(read(testDatasource(records(2), { failAfter: 2 })))).rejects.toThrow('failed as ordered')
+    expect(await idsOf(read(testDatasource(records(2), { failAfter: 3 })))).toEqual([1, 2])
+  })
+
+  test('hangs after so many records until it is aborted', async () => {
+    const source = testDatasource(records(5), { hangAfter: 1 })
+    const stop = new AbortController()
+    const iterator = read(source, { signal: stop.signal })
+    expect((await iterator.next()).value.length).toBe(1)
+    const hanging = iterator.next()
+    stop.abort(new RangeError('enough'))
+    await expect(hanging).rejects.toThrow('enough')
+    expect(source.reads[0]?.state).toBe('aborted')
+  })
+
+  test('takes its time by the clock, and can be aborted meanwhile', async () => {
+    const clock = fakeClock()
+    const source = testDatasource(records(4), { delay: 100, clock })
+    const stop = new AbortController()
+    const iterator = read(source, { signal: stop.signal })
+    const first = iterator.next()
+    await clock.advance(99)
+    expect(source.reads[0]?.count).toBe(0)
+    await clock.advance(1)
+    expect((await first).value.length).toBe(2)
+    const second = iterator.next()
+    await clock.advance(1)
+    stop.abort(new RangeError('enough'))
+    await expect(second).rejects.toThrow('enough')
+    expect(clock.pending).toBe(0)
+  })
+
+  test('knows that a reader left early', async () => {
+    const source = testDatasource(records(4))
+    const iterator = read(source)
+    await iterator.next()
+    await iterator.return?.()
+    expect(source.reads[0]?.state).toBe('left')
+  })
+
+  test('knows that it was closed', async () => {
+    const source = testDatasource([])
+    expect(source.isClosed).toBe(false)
+    await source.close?.()
+    expect(source.isClosed).toBe(true)
+  })
+})
