@@ -1,0 +1,25 @@
+/** Lets promises be waited for until a signal aborts: with one listener for all, which `dispose` takes off. */
+export class Abortable {
+  readonly #signal: AbortSignal
+  #reject: (reason: unknown) => void = () => undefined
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal
+    signal.addEventListener('abort', this.#abort)
+  }
+
+  /** What `promise` comes to, unless the signal aborts first: then its reason is thrown. One at a time. */
+  wait<Value>(promise: PromiseLike<Value>): Promise<Value> {
+    return new Promise((resolve, reject) => {
+      this.#reject = reject
+      promise.then(resolve, reject)
+      if (this.#signal.aborted) this.#abort()
+    })
+  }
+
+  dispose(): void {
+    this.#signal.removeEventListener('abort', this.#abort)
+  }
+
+  readonly #abort = () => this.#reject(this.#signal.reason)
+}

@@ -1,0 +1,214 @@
+import { getEventListeners } from 'node:events'
+import { errorMessages, type JobRecord, JobRegistry, memoryStorage } from 'headgate'
+import { iterableDatasource, type Records, type RecordsContext } from 'headgate/datasource/iterable'
+import { datasourceSuite } from 'headgate/testing'
+import { describe, expect, test } from 'vitest'
+import { allBatches, allRecords, batchesOf, rejectionOf } from './_read.js'
+
+function* countTo(count: number, from = 1): Generator<JobRecord> {
+  for (let id = from; id <= count; id++) yield { id }
+}
+
+/** An iterator that hangs after some records, and tells when it does and how often it was closed. */
+function hanging(count: number) {
+  const { promise: hangs, resolve } = withResolvers()
+  const records = countTo(count)
+  const source = {
+    closed: 0,
+    hangs,
+    [Symbol.asyncIterator]: () => source,
+    async next() {
+      const step = records.next()
+      if (!step.done) return step
+      resolve()
+      return new Promise<never>(() => {})
+    },
+    return() {
+      source.closed++
+      return new Promise<never>(() => {})
+    },
+  }
+  return source
+}
+
+function withResolvers() {
+  let resolve = () => {}
+  const promise = new Promise<void>((settle) => {
+    resolve = settle
+  })
+  return { promise, resolve }
+}
+
+describe('iterableDatasource keeps the contract of a datasource', () => {
+  datasourceSuite({
+    test,
+    create() {
+      let held = 0
+      async function* records({ query, lastId }: RecordsContext) {
+        held++
+        try {
+          if (query.text === 'blocked') await new Promise(() => {})
+          yield* countTo(Number(query.values[0]), Number(lastId ?? 0) + 1)
+          if (query.text === 'failing') throw new RangeError('broken')
+        } finally {
+          held--
+        }
+      }
+      return {
+        datasource: iterableDatasource(records, { resumes: true }),
+        query: (count) => ({ text: 'count', values: [count] }),
+        blocked: { text: 'blocked', values: [] },
+        failing: { text: 'failing', values: [5] },
+        held: () => held,
+      }
+    },
+  })
+})
+
+describe('what can be read', () => {
+  const asyncRecords = {
+    async *[Symbol.asyncIterator]() {
+      yield* countTo(25)
+    },
+  }
+  const sources: [string, Records | (() => Records)][] = [
+    ['an array', [...countTo(25)]],
+    ['an iterable', new Set(countTo(25))],
+    ['a generator', countTo(25)],
+    ['an async iterable', asyncRecords],
+    ['a function that gives an iterable', () => countTo(25)],
+    ['a function that gives an async iterable', () => asyncRecords],
+  ]
+
+  test.each(sources)('%s', async (_, source) => {
+    const batches = await allBatches(iterableDatasource(source), '')
+    expect(batches.map(({ length }) => length)).toEqual([10, 10, 5])
+    expect(batches.flatMap((batch) => batch.records())).toEqual([...countTo(25)])
+  })
+
+  test('an iterable is gone through once per run, a generator only once at all', async () => {
+    const again = iterableDatasource(new Set(countTo(3)))
+    expect(await allRecords(again, '')).toEqual(await allRecords(again, ''))
+    const once = iterableDatasource(countTo(3))
+    expect(await allRecords(once, '')).toHaveLength(3)
+    expect(await allRecords(once, '')).toEqual([])
+  })
+
+  test('a function is told query, lastId and signal', async () => {
+    const told: RecordsContext[] = []
+    const datasource = iterableDatasource((context) => [{ id: told.push(context) }], { resumes: true })
+    const query = { text: 'some', values: [1] }
+    const { signal } = new AbortController()
+    await allBatches(datasource, query, { signal, lastId: '7' })
+    expect(told).toEqual([{ query, lastId: '7', signal }])
+    expect(told[0]?.signal).toBe(signal)
+  })
+
+  test('no more than a batch is asked for before it is taken', async () => {
+    let given = 0
+    const source = function* () {
+      for (;;) yield { id: ++given }
+    }
+    const batches = batchesOf(iterableDatasource(source), '', { batchSize: 3 })
+    expect(given).toBe(0)
+    await batches.next()
+    expect(given).toBe(3)
+    await batches.return?.()
+  })
+})
+
+describe('what cannot be read', () => {
+  test.each([[undefined], [null], [5], ['text'], [{}]])('%s is not a source', (source) => {
+    expect(() => iterableDatasource(source as unknown as [])).toThrow(
+      /^Expected `source` to be an array, an iterable, an async iterable or a function that gives one, got /,
+    )
+  })
+
+  test('options are checked', () => {
+    expect(() => iterableDatasource([], { resumes: true })).toThrow(
+      'Expected `source` to be a function, as `resumes` is set',
+    )
+    expect(() => iterableDatasource([], { resume: true } as never)).toThrow('`resume`')
+  })
+
+  test('a function that gives something else', async () => {
+    const error = await rejectionOf(allBatches(iterableDatasource((() => 5) as never), ''))
+    expect(errorMessages(error)).toEqual(['Expected the source to give an iterable or async iterable.'])
+  })
+
+  test.each([
+    [null, 'null'],
+    [5, 'a number'],
+    ['text', 'a string'],
+    [[1], 'an array'],
+  ])('a record that is %j, after the records before it', async (record, shown) => {
+    let isClosed = false
+    const source = function* () {
+      try {
+        yield { id: 1 }
+        yield record as never
+      } finally {
+        isClosed = true
+      }
+    }
+    const batches = batchesOf(iterableDatasource(source), '')
+    expect((await batches.next()).value.records()).toEqual([{ id: 1 }])
+    await expect(batches.next()).rejects.toThrow(`Expected every record to be an object, got ${shown}.`)
+    expect(isClosed).toBe(true)
+  })
+
+  test('a source that fails: its own error, after the records before it', async () => {
+    const broken = new RangeError('broken')
+    const source = async function* () {
+      yield { id: 1 }
+      throw broken
+    }
+    const batches = batchesOf(iterableDatasource(source), '')
+    expect((await batches.next()).value.length).toBe(1)
+    expect(await rejectionOf(batches.next())).toBe(broken)
+  })
+})
+
+describe('a source that hangs', () => {
+  test('is closed by an abort, which does not wait for it', async () => {
+    const source = hanging(12)
+    const stop = new AbortController()
+    const batches = batchesOf(iterableDatasource(source), '', { signal: stop.signal })
+    await batches.next()
+    const next = rejectionOf(batches.next())
+    await source.hangs
+    const reason = new RangeError('enough')
+    stop.abort(reason)
+    expect(await next).toBe(reason)
+    expect(source.closed).toBe(1)
+    expect(getEventListeners(stop.signal, 'abort')).toEqual([])
+  })
+
+  test('is closed by an abort of its job', async () => {
+    const source = hanging(0)
+    await using registry = new JobRegistry({ storage: memoryStorage() })
+    registry.define({ id: 'hangs', datasource: iterableDatasource(source), target: () => {} })
+    await registry.start('ingestion', 'hangs')
+    await source.hangs
+    expect(await registry.abort('ingestion', 'hangs')).toMatchObject({ state: 'aborted' })
+    expect(source.closed).toBe(1)
+  })
+})
+
+test('a reader that leaves early closes the source, and waits for it', async () => {
+  let isClosed = false
+  const source = async function* () {
+    try {
+      yield* countTo(100)
+    } finally {
+      await new Promise((resolve) => setImmediate(resolve))
+      isClosed = true
+    }
+  }
+  const { signal } = new AbortController()
+  const batches = batchesOf(iterableDatasource(source), '', { signal })
+  await batches.next()
+  await batches.return?.()
+  expect(isClosed).toBe(true)
+  expect(getEventListeners(signal, 'abort')).toEqual([])
+})
