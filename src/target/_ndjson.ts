@@ -1,0 +1,170 @@
+import type { Column, ColumnType, RecordBatch, Row } from '../index.js'
+
+/** How `bigint` and `decimal` are written: as JSON strings, or as JSON numbers, whatever their size. */
+export type BigNumbers = 'string' | 'number'
+
+/** Enough text for one write to a file, in UTF-16 code units: what bounds memory when records are large. */
+const chunkLength = 1 << 14
+
+/** A column, ready to be written. */
+interface Field {
+  /** What stands before the value: the name, and the comma before it. */
+  readonly prefix: string
+  /** The place of the value in a row. */
+  readonly index: number
+  readonly encode: (raw: unknown) => string
+}
+
+/** Types whose text is a JSON number, if it is one. */
+const bareTypes: ReadonlySet<ColumnType> = new Set(['integer', 'float'])
+
+/** Types whose text is a JSON number that few readers can hold. */
+const bigTypes: ReadonlySet<ColumnType> = new Set(['bigint', 'decimal'])
+
+/** Types whose text has nothing to escape. */
+const plainTypes: ReadonlySet<ColumnType> = new Set([
+  ...bigTypes,
+  'date',
+  'time',
+  'timestamp',
+  'timestamptz',
+  'interval',
+])
+
+/** Turns batches into lines of JSON: `JSON.stringify` for values that databases have and JSON has not. */
+export class NdjsonEncoder {
+  readonly #bigNumbers: BigNumbers
+  #columns: readonly Column[] | undefined
+  #fields: readonly Field[] = []
+
+  constructor(bigNumbers: BigNumbers) {
+    this.#bigNumbers = bigNumbers
+  }
+
+  /** The lines of a batch, in pieces of whole lines. */
+  *chunks(batch: RecordBatch): Generator<string> {
+    const lineAt = batch.isRaw ? this.#rowLines(batch) : this.#recordLines(batch)
+    let chunk = ''
+    for (let index = 0; index < batch.length; index++) {
+      chunk += lineAt(index)
+      if (chunk.length < chunkLength) continue
+      yield chunk
+      chunk = ''
+    }
+    if (chunk !== '') yield chunk
+  }
+
+  #recordLines(batch: RecordBatch): (index: number) => string {
+    const records = batch.records()
+    return (index) => `${this.#value(records[index], '') ?? 'null'}\n`
+  }
+
+  #rowLines({ columns, rows }: RecordBatch): (index: number) => string {
+    if (columns !== this.#columns) {
+      this.#fields = this.#fieldsOf(columns)
+      this.#columns = columns
+    }
+    const fields = this.#fields
+    return (index) => lineOf(fields, rows[index] as Row)
+  }
+
+  /** The fields in the order of an object's keys; of several columns of one name, the last one counts, as in an object. */
+  #fieldsOf(columns: readonly Column[]): Field[] {
+    const places = Object.fromEntries(columns.map(({ name }, index) => [name, index]))
+    return Object.entries(places).map(([name, index], place) => ({
+      prefix: `${place > 0 ? ',' : ''}${encodeText(name)}:`,
+      index,
+      encode: this.#encoderOf(columns[index] as Column),
+    }))
+  }
+
+  /** Encodes raw text by the column's type, without a look at what that type cannot hold; else as any other value. */
+  #encoderOf({ name, type, decode = asIs }: Column): Field['encode'] {
+    const encode = (value: unknown) => this.#value(value, name) ?? 'null'
+    const isBare = bareTypes.has(type) || (bigTypes.has(type) && this.#bigNumbers === 'number')
+    if (type === 'json') return (raw) => (typeof raw === 'string' ? onOneLine(raw) : encode(raw))
+    if (isBare) return (raw) => bareNumber(raw) ?? encode(decode(raw as string))
+    if (!plainTypes.has(type)) return (raw) => encode(decode(raw as string))
+    return (raw) => {
+      const value = decode(raw as string)
+      return typeof value === 'string' ? `"${value}"` : encode(value)
+    }
+  }
+
+  /** The JSON of a value; `undefined` for what JSON leaves out. */
+  #value(value: unknown, key: string): string | undefined {
+    switch (typeof value) {
+      case 'string':
+        return encodeText(value)
+      case 'number':
+        return Number.isFinite(value) ? String(value) : `"${value}"`
+      case 'boolean':
+        return value ? 'true' : 'false'
+      case 'bigint':
+        return this.#bigNumbers === 'number' ? String(value) : `"${value}"`
+      case 'object':
+        return value === null ? 'null' : this.#object(value, key)
+      default:
+        return undefined
+    }
+  }
+
+  #object(value: object, key: string): string | undefined {
+    if (value instanceof Uint8Array) return `"\\\\x${hexOf(value)}"`
+    if (value instanceof Date && Number.isNaN(value.getTime())) return `"${value}"`
+    const shown = 'toJSON' in value && typeof value.toJSON === 'function' ? value.toJSON(key) : value
+    if (shown instanceof Number || shown instanceof String || shown instanceof Boolean)
+      return this.#value(shown.valueOf(), key)
+    if (typeof shown !== 'object' || shown === null) return this.#value(shown, key)
+    return Array.isArray(shown) ? this.#array(shown) : this.#members(shown)
+  }
+
+  #array(items: unknown[]): string {
+    return `[${Array.from(items, (item, index) => this.#value(item, String(index)) ?? 'null').join(',')}]`
+  }
+
+  #members(value: object): string {
+    let text = ''
+    for (const [key, member] of Object.entries(value)) {
+      const json = this.#value(member, key)
+      if (json !== undefined) text += `${text && ','}${encodeText(key)}:${json}`
+    }
+    return `{${text}}`
+  }
+}
+
+function lineOf(fields: readonly Field[], row: Row): string {
+  let line = '{'
+  for (let place = 0; place < fields.length; place++) {
+    const { prefix, index, encode } = fields[place] as Field
+    const raw = row[index]
+    line += prefix + (raw === null || raw === undefined ? 'null' : encode(raw))
+  }
+  return `${line}}\n`
+}
+
+/** Text with a quote, a backslash, a control character or a surrogate, which may stand alone. */
+const needsEscape = /[^ !#-[\]-\ud7ff\ue000-\uffff]/
+
+function encodeText(text: string): string {
+  return needsEscape.test(text) ? JSON.stringify(text) : `"${text}"`
+}
+
+const jsonNumber = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/
+
+function bareNumber(value: unknown): string | undefined {
+  return typeof value === 'string' && jsonNumber.test(value) ? value : undefined
+}
+
+/** JSON text without the line breaks that may stand between its tokens: inside strings they are escaped already. */
+function onOneLine(json: string): string {
+  return json.includes('\n') || json.includes('\r') ? json.replace(/[\r\n]/g, ' ') : json
+}
+
+function asIs(raw: string): unknown {
+  return raw
+}
+
+function hexOf({ buffer, byteOffset, byteLength }: Uint8Array): string {
+  return Buffer.from(buffer, byteOffset, byteLength).toString('hex')
+}

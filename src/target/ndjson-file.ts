@@ -1,0 +1,246 @@
+import { constants, type Stats } from 'node:fs'
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
+import { platform } from 'node:os'
+import { basename, dirname, join, resolve } from 'node:path'
+import {
+  checkOptions,
+  JobError,
+  type OpenContext,
+  type RecordBatch,
+  rule,
+  type Target,
+  type TargetWriter,
+} from '../index.js'
+import { type BigNumbers, NdjsonEncoder } from './_ndjson.js'
+
+/** Which file, and how it is written. */
+export interface NdjsonFileOptions {
+  /** The file, absolute or from the working directory of this call. Its directory must exist. */
+  path: string
+  /**
+   * `replace`, the default: a run writes a new file, which takes the place of the old one when all records are in it.
+   * `append`: a run adds its records at the end of the file.
+   */
+  strategy?: 'replace' | 'append'
+  /**
+   * How columns of the types `bigint` and `decimal`, and values of JavaScript's `bigint`, are written: `string`, the
+   * default, or `number`, with all their digits, which many readers round.
+   */
+  bigNumbers?: BigNumbers
+}
+
+/**
+ * A target that writes one JSON object per line to a file. Exactly once: a run that goes on from a checkpoint cuts the
+ * file back to it, and ends with the bytes of a run that was never interrupted. One file is for one job.
+ *
+ * Throws `invalid_options`. Opening and writing throw `target`, with the system's error as `cause`.
+ */
+export function ndjsonFile(options: NdjsonFileOptions): Target {
+  checkOptions('options', options, {
+    path: rule.text,
+    strategy: rule.optional(rule.oneOf('replace', 'append')),
+    bigNumbers: rule.optional(rule.oneOf('string', 'number')),
+  })
+  const { strategy = 'replace', bigNumbers = 'string' } = options
+  const path = resolve(options.path)
+  const openFile = strategy === 'replace' ? openPartial : openAppended
+  return {
+    kind: 'ndjson-file',
+    strategy,
+    open: async (context) => new NdjsonWriter(await openFile(path, context), new NdjsonEncoder(bigNumbers), context),
+  }
+}
+
+/** A file open for writing at its end. */
+interface OpenFile {
+  readonly handle: FileHandle
+  /** The file that is written. */
+  readonly path: string
+  /** Where it goes when it is complete; nowhere when appending. */
+  readonly finalPath?: string
+  /** Its size, in bytes, when it was opened. */
+  readonly start: number
+  /** Whether what the checkpoint counts on is gone. */
+  readonly mustRestart: boolean
+}
+
+async function openPartial(finalPath: string, { position, isResumed }: OpenContext): Promise<OpenFile> {
+  const replaced = await statFile(finalPath)
+  const path = join(dirname(finalPath), `.${basename(finalPath)}.headgate-partial`)
+  const handle = await openOrCreate(path, replaced?.mode)
+  return orClose(path, handle, async () => {
+    const { size } = await handle.stat()
+    const bytes = bytesOf(position)
+    // After a crash between `commit` and the end of the job, the partial file is gone too: all is written once more.
+    const isKept = bytes !== undefined && bytes <= size
+    const start = isKept ? bytes : 0
+    await handle.truncate(start)
+    return { handle, path, finalPath, start, mustRestart: !isKept && (isResumed || bytes !== undefined) }
+  })
+}
+
+async function openAppended(path: string, { position }: OpenContext): Promise<OpenFile> {
+  const size = (await statFile(path))?.size
+  const bytes = bytesOf(position)
+  if (size !== undefined && bytes !== undefined && size < bytes) throw tooShort(path, size, bytes)
+  const handle = await openOrCreate(path)
+  return orClose(path, handle, async () => {
+    if (size === undefined) await syncDirectoryOf(path)
+    const start = size === undefined ? 0 : (bytes ?? (await endLastLine(handle, size)))
+    await handle.truncate(start)
+    return { handle, path, start, mustRestart: false }
+  })
+}
+
+function tooShort(path: string, size: number, bytes: number): JobError {
+  const message = `Could not go on with \`${path}\`: it has ${size} bytes, but the checkpoint is at ${bytes}.`
+  return new JobError('target', `${message} Move it away to go on in a new file.`)
+}
+
+/** Ends a line that somebody left open, so that the next record gets a line of its own. Gives the size after it. */
+async function endLastLine(handle: FileHandle, size: number): Promise<number> {
+  if (size === 0) return 0
+  const { buffer } = await handle.read(Buffer.alloc(1), 0, 1, size - 1)
+  if (buffer.toString() === '\n') return size
+  await handle.write('\n', size)
+  return size + 1
+}
+
+class NdjsonWriter implements TargetWriter {
+  readonly mustRestart: boolean
+  readonly #file: OpenFile
+  readonly #encoder: NdjsonEncoder
+  readonly #isResumable: boolean
+  #buffer = Buffer.alloc(0)
+  #size: number
+  /** The size up to which the file is durable. */
+  #flushed: number
+
+  constructor(file: OpenFile, encoder: NdjsonEncoder, { isResumable }: OpenContext) {
+    this.mustRestart = file.mustRestart
+    this.#file = file
+    this.#encoder = encoder
+    this.#isResumable = isResumable
+    this.#size = file.start
+    this.#flushed = file.start
+  }
+
+  async write(batch: RecordBatch): Promise<void> {
+    await attempt(`write to \`${this.#file.path}\``, async () => {
+      for (const chunk of this.#encoder.chunks(batch)) await this.#writeAll(this.#bytesOf(chunk))
+    })
+  }
+
+  async flush(): Promise<{ bytes: number }> {
+    const { handle, path } = this.#file
+    if (this.#flushed < this.#size) await attempt(`flush \`${path}\``, () => handle.datasync())
+    this.#flushed = this.#size
+    return { bytes: this.#flushed }
+  }
+
+  async commit(): Promise<void> {
+    await this.flush()
+    const { handle, path, finalPath } = this.#file
+    await attempt(`complete \`${finalPath ?? path}\``, async () => {
+      await handle.close()
+      if (finalPath === undefined) return
+      await rename(path, finalPath)
+      await syncDirectoryOf(finalPath)
+    })
+  }
+
+  async abort(): Promise<void> {
+    const { finalPath, path } = this.#file
+    await attempt(`take back \`${path}\``, () => (finalPath === undefined ? this.#cutBack() : this.#leavePartial()))
+  }
+
+  /** Readers of an appended file are to see what a checkpoint covers, and nothing that a later run would write again. */
+  async #cutBack(): Promise<void> {
+    const { handle, start } = this.#file
+    try {
+      await handle.truncate(this.#isResumable ? this.#flushed : start)
+    } finally {
+      await handle.close()
+    }
+  }
+
+  async #leavePartial(): Promise<void> {
+    await this.#file.handle.close()
+    if (!this.#isResumable) await rm(this.#file.path, { force: true })
+  }
+
+  /** The bytes of a chunk, in one buffer for all of them: a new one for each would pile up until they are collected. */
+  #bytesOf(chunk: string): Uint8Array {
+    const most = chunk.length * 3
+    if (this.#buffer.length < most) this.#buffer = Buffer.allocUnsafeSlow(most)
+    return this.#buffer.subarray(0, this.#buffer.write(chunk))
+  }
+
+  async #writeAll(bytes: Uint8Array): Promise<void> {
+    let done = 0
+    while (done < bytes.length) {
+      const { bytesWritten } = await this.#file.handle.write(bytes, done, bytes.length - done, this.#size)
+      done += bytesWritten
+      this.#size += bytesWritten
+    }
+  }
+}
+
+function bytesOf(position: unknown): number | undefined {
+  const { bytes } = Object(position) as { bytes?: unknown }
+  return Number.isSafeInteger(bytes) && (bytes as number) >= 0 ? (bytes as number) : undefined
+}
+
+/** What is known of a file, if there is one. Throws `target` for what is no file, such as a directory or a pipe. */
+async function statFile(path: string): Promise<Stats | undefined> {
+  const stats = await attempt(`open \`${path}\``, () => unlessMissing(stat(path)))
+  if (stats && !stats.isFile()) throw new JobError('target', `Could not open \`${path}\`: it is no regular file.`)
+  return stats
+}
+
+async function openOrCreate(path: string, mode?: number): Promise<FileHandle> {
+  const handle = await attempt(`open \`${path}\``, () =>
+    unlessMissing(open(path, constants.O_RDWR | constants.O_CREAT, mode)),
+  )
+  if (handle) return handle
+  throw new JobError('target', `Could not open \`${path}\`: there is no directory \`${dirname(path)}\`.`)
+}
+
+/** What is asked for, or `undefined` when the path leads nowhere. */
+async function unlessMissing<Answer>(asked: Promise<Answer>): Promise<Answer | undefined> {
+  try {
+    return await asked
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+/** Prepares an open file, and closes it when that fails. */
+async function orClose(path: string, handle: FileHandle, prepare: () => Promise<OpenFile>): Promise<OpenFile> {
+  try {
+    return await attempt(`open \`${path}\``, prepare)
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+}
+
+/** Makes a file's name durable: its `fsync` is not enough. Windows has nothing of the kind. */
+async function syncDirectoryOf(path: string): Promise<void> {
+  if (platform() === 'win32') return
+  const directory = await open(dirname(path))
+  try {
+    await directory.sync()
+  } finally {
+    await directory.close()
+  }
+}
+
+async function attempt<Answer>(what: string, action: () => Promise<Answer>): Promise<Answer> {
+  try {
+    return await action()
+  } catch (error) {
+    throw new JobError('target', `Could not ${what}.`, { cause: error })
+  }
+}
