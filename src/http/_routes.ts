@@ -1,0 +1,174 @@
+import { checkOptions, invalid, isLive, type JobRegistry, type JobStatus, rule } from '../index.js'
+import {
+  abortParameters,
+  errorBody,
+  foundBody,
+  jobsBody,
+  notFoundBody,
+  type Parameters,
+  readParameters,
+  searchBody,
+  searchParameters,
+  toAbortOptions,
+  type Values,
+  type WireErrorType,
+  wireErrors,
+} from './wire.js'
+
+/** What the API calls of a registry. */
+export type ServedRegistry = Pick<JobRegistry, 'has' | 'start' | 'status' | 'running' | 'abort' | 'search'>
+
+/** What a call does to jobs. */
+export type JobsAction = 'read' | 'start' | 'abort'
+
+/** The job that the path of a call names: none for `_search`, a type alone for the list of a type. */
+export interface NamedJob {
+  /** The job's type. */
+  type?: string
+  /** The job's id. */
+  id?: string
+}
+
+/** An answer before it is printed. */
+export interface Reply {
+  status: number
+  body: object
+  headers?: Record<string, string>
+}
+
+/** One call of the API. */
+export interface Route {
+  method: 'GET' | 'POST'
+  /** Under the base path; `{type}` and `{id}` stand for one part each. */
+  path: string
+  action: JobsAction
+  parameters: Parameters
+  /** Answers for the job that the path names, with the options that the parameters set. */
+  answer(registry: ServedRegistry, job: NamedJob, options: Values<Parameters>): Promise<Reply>
+}
+
+/** Every call of the API. A type never begins with `_`, so no path fits two of them. */
+export const routes: readonly Route[] = [
+  { method: 'GET', path: '/_search', action: 'read', parameters: searchParameters, answer: search },
+  { method: 'GET', path: '/{type}', action: 'read', parameters: readParameters, answer: running },
+  { method: 'GET', path: '/{type}/{id}', action: 'read', parameters: readParameters, answer: status },
+  { method: 'POST', path: '/{type}/{id}/_abort', action: 'abort', parameters: abortParameters, answer: abort },
+  { method: 'POST', path: '/{type}/{id}/_start', action: 'start', parameters: {}, answer: start },
+]
+
+const templates = routes.map((route) => ({ route, template: partsOf(route.path) }))
+
+/** Whether a path is the base path or under it. The base path `/` is given as nothing. */
+export function isUnder(base: string, path: string): boolean {
+  return path === base || path.startsWith(`${base}/`)
+}
+
+/**
+ * The call that a method and a raw path ask for, and the job that the path names; or the reply when there is no such
+ * call. Throws `invalid_options` when the path names no possible job.
+ */
+export function findRoute(method: string, path: string, base: string): { route: Route; job: NamedJob } | Reply {
+  const parts = isUnder(base, path) ? partsOf(path.slice(base.length)).map(decode) : []
+  const fitting = templates.filter(({ template }) => fits(template, parts))
+  const found = fitting.find(({ route }) => methodsOf(route).includes(method))
+  if (found) return { route: found.route, job: jobIn(found.template, parts) }
+  if (fitting.length === 0) return refusal('not_found', 'path', pathsUnder(base), path)
+  const allowed = fitting.flatMap(({ route }) => methodsOf(route))
+  return { ...refusal('method_not_allowed', 'method', allowed, method), headers: { allow: allowed.join(', ') } }
+}
+
+function pathsUnder(base: string): string[] {
+  return routes.map((route) => base + route.path)
+}
+
+function methodsOf({ method }: Route): string[] {
+  return method === 'GET' ? ['GET', 'HEAD'] : [method]
+}
+
+function partsOf(path: string): string[] {
+  return path.split('/').slice(1)
+}
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    throw invalid('path', 'percent-encoded UTF-8', part)
+  }
+}
+
+function fits(template: readonly string[], parts: readonly string[]): boolean {
+  if (template.length !== parts.length) return false
+  return template.every((name, i) => {
+    const part = parts[i] ?? ''
+    return name === '{id}' || (name === '{type}' ? !part.startsWith('_') : part === name)
+  })
+}
+
+/** What any storage and URL can hold. */
+const jobRules = { type: rule.optional(rule.jobType), id: rule.optional(rule.jobId) }
+
+function jobIn(template: readonly string[], parts: readonly string[]): NamedJob {
+  const job: NamedJob = {}
+  parts.forEach((part, i) => {
+    if (template[i] === '{type}') job.type = part
+    if (template[i] === '{id}') job.id = part
+  })
+  checkOptions('path', job, jobRules)
+  return job
+}
+
+function refusal(type: WireErrorType, field: string, allowed: readonly string[], value: string): Reply {
+  const { message } = invalid(field, rule.oneOf(...allowed).expected, value)
+  return { status: wireErrors[type], body: errorBody(type, message) }
+}
+
+type Job = Required<NamedJob>
+
+async function search(registry: ServedRegistry, _: object, filter: Values<typeof searchParameters>): Promise<Reply> {
+  return { status: 200, body: searchBody(await registry.search(filter)) }
+}
+
+async function running(
+  registry: ServedRegistry,
+  { type }: Pick<Job, 'type'>,
+  { includeQueued = false }: Values<typeof readParameters>,
+): Promise<Reply> {
+  const live = await registry.running(type)
+  if (live.length === 0 && !registry.has(type) && (await registry.search({ type, size: 0 })).total === 0) {
+    const reason = `No job of type [${type}] is defined, and the log has none.`
+    return { status: 404, body: errorBody('not_defined', reason) }
+  }
+  return { status: 200, body: jobsBody(live.filter(({ state }) => includeQueued || state !== 'queued')) }
+}
+
+async function status(
+  registry: ServedRegistry,
+  { type, id }: Job,
+  { includeQueued = false }: Values<typeof readParameters>,
+): Promise<Reply> {
+  const status = await registry.status(type, id)
+  if (!status && !registry.has(type, id)) return { status: 404, body: notFoundBody(type, id) }
+  const isHidden = status?.state === 'queued' && !includeQueued
+  return { status: 200, body: foundBody(type, id, isHidden ? await lastEnded(registry, type, id) : status) }
+}
+
+async function lastEnded(registry: ServedRegistry, type: string, id: string): Promise<JobStatus | undefined> {
+  const { hits } = await registry.search({ type, id, size: 1 })
+  return hits[0]
+}
+
+async function abort(
+  registry: ServedRegistry,
+  { type, id }: Job,
+  options: Values<typeof abortParameters>,
+): Promise<Reply> {
+  const status = await registry.abort(type, id, toAbortOptions(options))
+  if (!status) return { status: 404, body: notFoundBody(type, id) }
+  return { status: isLive(status.state) ? 202 : 200, body: foundBody(type, id, status) }
+}
+
+async function start(registry: ServedRegistry, { type, id }: Job): Promise<Reply> {
+  const { status } = await registry.start(type, id)
+  return { status: 201, body: foundBody(type, id, status) }
+}

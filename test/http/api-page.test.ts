@@ -1,0 +1,100 @@
+import { readFileSync } from 'node:fs'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { toStatus } from '../../src/core/status.js'
+import { createJobsHandler, type ServedRegistry } from '../../src/http/handler.js'
+import { abortParameters, readParameters, searchParameters, wireErrors } from '../../src/http/wire.js'
+import { JobError, type JobStatus } from '../../src/index.js'
+import { faces, record, type Send } from './support.js'
+
+const page = readFileSync(new URL('../../docs/http-api.md', import.meta.url), 'utf8')
+
+const examples = [...page.matchAll(/```sh\ncurl (?:-X (\w+) )?(\S+)\n```\n\n(\d+):\n\n```json\n([\s\S]*?)\n```/g)].map(
+  ([, method = 'GET', url = '', status, body]) => ({
+    method,
+    path: url.replaceAll("'", '').replace('localhost:3000', ''),
+    status: Number(status),
+    body,
+  }),
+)
+
+const events = record({ startTime: 1538731228589, count: 3459, lastId: '2289' })
+const stopped = record({ startTime: 1538733800993, count: 2220, lastId: '2219' })
+
+const jobs: Record<string, JobStatus> = {
+  'postgres-events': toStatus(events),
+  'postgres-orders': toStatus({
+    ...record({ id: 'postgres-orders', state: 'successful', count: 10000, lastId: '12219' }),
+    ...{ startTime: 1538733893554, endTime: 1538733911829 },
+  }),
+  'postgres-users': toStatus({
+    ...record({ id: 'postgres-users', state: 'error', startTime: 1538730949766, endTime: 1538730961293 }),
+    error: [
+      'Could not execute datasource query [postgres].',
+      'Failed to initialize pool: The connection attempt failed.',
+      'The connection attempt failed.',
+      'connect timed out',
+    ],
+  }),
+}
+
+const logged = toStatus({
+  ...record({ id: 'postgresevents', executionId: 'postgresevents11e247fa-ccb1-11e8-ad75-c293294ec513' }),
+  ...{ state: 'successful', startTime: 1539192150699, endTime: 1539192151612 },
+})
+
+/** A registry in which all is as the page says. */
+const registry: ServedRegistry = {
+  has: (type, id) => (id === undefined ? ['ingestion', 'maintenance'].includes(type) : id === 'postgres-new'),
+  status: async (_, id) => jobs[id],
+  running: async (type) => (type === 'ingestion' ? [toStatus({ ...events, state: 'running' })] : []),
+  search: async ({ type } = {}) => (type === 'ingestion' ? { total: 1, hits: [logged] } : { total: 0, hits: [] }),
+  async start(type, id) {
+    if (id === 'nobody') throw new JobError('not_defined', `No job [${type}/${id}] is defined.`)
+    if (id in jobs) throw new JobError('already_running', `Job [${type}/${id}] is already running.`)
+    const status = toStatus(record({ id, startTime: 1538734000000 }))
+    return { type, id, executionId: status.executionId, status, finished: new Promise(() => {}) }
+  },
+  async abort(_, id, { timeout } = {}) {
+    if (!(id in jobs)) return undefined
+    return toStatus(
+      timeout ? { ...stopped, state: 'aborted', endTime: 1538733805318 } : { ...stopped, state: 'aborting' },
+    )
+  },
+}
+
+describe('docs/http-api.md', () => {
+  let send: Send
+  beforeAll(async () => {
+    send = await (faces.fetch as (typeof faces)[string])(createJobsHandler(registry))
+  })
+
+  test('shows every call', () => {
+    expect(examples.length).toBe(page.match(/^curl/gm)?.length)
+    expect(examples.length).toBeGreaterThan(10)
+  })
+
+  test.each(examples)('$method $path answers $status', async ({ method, path, status, body }) => {
+    const answer = await send(path, { method })
+    expect([answer.status, answer.text]).toEqual([status, body])
+  })
+
+  test('lists every parameter, and no other', () => {
+    const names = [readParameters, abortParameters, searchParameters].flatMap((table) =>
+      Object.values(table).map(({ name }) => name),
+    )
+    const tables = [...page.matchAll(/\| parameter \|.*\n.*\n((?:\|.*\n)+)/g)].flatMap(([, rows = '']) =>
+      firstCells(rows),
+    )
+    expect(tables).toEqual(names)
+  })
+
+  test('lists every error, and no other', () => {
+    const [, rows = ''] = /\| `type` \| status \|.*\n.*\n((?:\|.*\n)+)/.exec(page) ?? []
+    const statuses = [...rows.matchAll(/^\| `(\w+)` \| (\d+) \|/gm)].map(([, type, status]) => [type, Number(status)])
+    expect(statuses).toEqual(Object.entries(wireErrors))
+  })
+})
+
+function firstCells(rows: string): (string | undefined)[] {
+  return [...rows.matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name)
+}

@@ -1,0 +1,110 @@
+import { createServer } from 'node:http'
+import express from 'express'
+import { expect, test } from 'vitest'
+import { createJobsHandler } from '../../src/http/handler.js'
+import { toNodeHandler } from '../../src/http/node.js'
+import { base, listen, newRegistry, sendTo } from './support.js'
+
+// What the pages of docs/http show.
+
+function withReport() {
+  const registry = newRegistry()
+  registry.define({ type: 'report', id: 'daily', run: () => {} })
+  return registry
+}
+
+test('a web request', async () => {
+  const registry = withReport()
+  // #region fetch
+  const handler = createJobsHandler(registry)
+
+  const response = await handler(new Request('http://localhost/_siren/connector/jobs/report/daily'))
+  // #endregion
+  expect(await response.json()).toEqual({ _id: 'daily', type: 'report', found: true })
+})
+
+test('who may do what', async () => {
+  const registry = withReport()
+  const token = 'abc'
+  // #region authorize
+  const handler = createJobsHandler(registry, {
+    authorize({ headers }, action, { type }) {
+      if (headers.get('authorization') !== `Bearer ${token}`) {
+        return { status: 401, reason: 'Send the token.', headers: { 'www-authenticate': 'Bearer' } }
+      }
+      return action === 'read' || type === 'report'
+    },
+  })
+  // #endregion
+  const statusOf = async (path: string, method: string, headers: Record<string, string>) =>
+    (await handler(new Request(`http://localhost${base}${path}`, { method, headers }))).status
+  const headers = { authorization: 'Bearer abc' }
+  expect(await statusOf('/report/daily', 'GET', {})).toBe(401)
+  expect(await statusOf('/_search', 'GET', headers)).toBe(200)
+  expect(await statusOf('/report/daily/_start', 'POST', headers)).toBe(201)
+  expect(await statusOf('/ingestion/a/_start', 'POST', headers)).toBe(403)
+})
+
+test('other servers', async () => {
+  const handler = createJobsHandler(withReport())
+  // #region face
+  const { status, headers, body } = await handler.answer({
+    method: 'POST',
+    url: '/_siren/connector/jobs/report/daily/_start',
+    headers: new Headers(),
+    native: undefined,
+  })
+  // #endregion
+  expect([status, headers['content-length']]).toEqual([201, String(body.length)])
+})
+
+test('node:http', async () => {
+  const registry = withReport()
+  // #region node
+  const server = createServer(toNodeHandler(createJobsHandler(registry)))
+  // #endregion
+  const { port } = await listen((...call) => void server.emit('request', ...call))
+  expect((await sendTo(port)(`${base}/report/daily`)).status).toBe(200)
+})
+
+test.each([
+  ['/', '/api/jobs'],
+  ['/api/jobs', '/api/jobs'],
+  ['/api/jobs', '/'],
+  ['/api', '/jobs'],
+])('Express at %s with the base path %s', async (mount, basePath) => {
+  const serve = toNodeHandler(createJobsHandler(withReport(), { basePath }))
+  const { port } = await listen(express().use(mount, serve))
+  expect((await sendTo(port)('/api/jobs/report/daily')).status).toBe(200)
+})
+
+test('the user of Express', async () => {
+  const registry = withReport()
+  // #region user
+  const handler = createJobsHandler(registry, {
+    authorize: ({ native }) => (native as { user?: string }).user === 'ann' || { status: 401 },
+  })
+  // #endregion
+  const app = express()
+  app.use((request, _, next) => {
+    Object.assign(request, { user: request.get('x-user') })
+    next()
+  })
+  app.use(toNodeHandler(handler))
+  const send = sendTo((await listen(app)).port)
+  expect((await send(`${base}/report/daily`, { headers: { 'x-user': 'ann' } })).status).toBe(200)
+  expect((await send(`${base}/report/daily`)).status).toBe(401)
+})
+
+test.each(['.', '..'])('the id %s cannot be asked for with a Request', async (id) => {
+  const registry = newRegistry()
+  registry.define({ type: 'copy', id, run: () => {} })
+  const handler = createJobsHandler(registry)
+  await (await registry.start('copy', id)).finished
+  for (const part of [id, id.replaceAll('.', '%2E')]) {
+    const response = await handler(new Request(`http://localhost${base}/copy/${part}`))
+    expect(await response.text()).not.toContain('"found":true')
+  }
+  const found = await handler(new Request(`http://localhost${base}/_search?id=${id}`))
+  expect(await found.json()).toMatchObject({ hits: { total: 1 } })
+})
