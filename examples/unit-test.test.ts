@@ -1,0 +1,93 @@
+/** A unit test of ingestion logic: no database, no server, no waiting. `npx vitest run examples`. */
+// #region ingestion
+import { type IngestionJob, type JobRecord, JobRegistry, memoryStorage } from 'headgate'
+import { collectingTarget, fakeClock, recordEvents, testDatasource } from 'headgate/testing'
+import { expect, test } from 'vitest'
+
+/** The logic under test: what an application would define, with its datasource and target left open. */
+function customers({ datasource, target }: Pick<IngestionJob, 'datasource' | 'target'>): IngestionJob {
+  return {
+    id: 'customers',
+    datasource,
+    query: 'select * from customers {{#last_id}}where id > {{last_id}}{{/last_id}} order by id',
+    pkField: 'id',
+    batchSize: 2,
+    transform: ({ id, email }) => (email ? { id, email: String(email).toLowerCase() } : null),
+    target,
+  }
+}
+
+const people: JobRecord[] = [
+  { id: 1, email: 'Ann@Example.org' },
+  { id: 2, email: null },
+  { id: 3, email: 'bob@example.org' },
+]
+// #endregion
+
+// #region transform
+test('addresses are in lower case, and whoever has none is left out', async () => {
+  const target = collectingTarget()
+  await using registry = new JobRegistry({ storage: memoryStorage() })
+  registry.define(customers({ datasource: testDatasource(people), target }))
+
+  const { finished } = await registry.start('ingestion', 'customers')
+
+  expect(await finished).toMatchObject({ state: 'successful', count: 3, lastId: '3' })
+  expect(target.records).toEqual([
+    { id: 1, email: 'ann@example.org' },
+    { id: 3, email: 'bob@example.org' },
+  ])
+})
+// #endregion
+
+// #region resume
+test('a run that failed goes on where it stopped', async () => {
+  const after = (id: unknown) => people.filter((person) => Number(person.id) > Number(id ?? 0))
+  const datasource = testDatasource(({ values: [lastId] }) => after(lastId), { failAfter: 2, once: true })
+  const target = collectingTarget()
+  await using registry = new JobRegistry({ storage: memoryStorage() })
+  registry.define(customers({ datasource, target }))
+  const run = async () => (await registry.start('ingestion', 'customers')).finished
+
+  expect(await run()).toMatchObject({ state: 'error', count: 2 })
+  expect(await run()).toMatchObject({ state: 'successful', count: 1 })
+  expect(datasource.reads[1]?.query.values).toEqual(['2'])
+})
+// #endregion
+
+// #region abort
+test('an abort reaches a datasource that hangs', async () => {
+  const datasource = testDatasource(people, { hangAfter: 2 })
+  await using registry = new JobRegistry({ storage: memoryStorage(), progressInterval: 0 })
+  const events = recordEvents(registry)
+  registry.define(customers({ datasource, target: collectingTarget() }))
+  await registry.start('ingestion', 'customers')
+
+  await events.waitFor('progress', ({ status }) => status.count === 2)
+  expect(await registry.abort('ingestion', 'customers')).toMatchObject({ state: 'aborted', count: 2 })
+  expect(events.states('ingestion', 'customers')).toEqual(['running', 'aborting', 'aborted'])
+  expect(datasource.reads[0]?.state).toBe('aborted')
+})
+// #endregion
+
+// #region clock
+test('an abort that the job ignores is given up after its timeout', async () => {
+  const clock = fakeClock()
+  await using registry = new JobRegistry({ storage: memoryStorage({ clock }), clock })
+  let finish = () => {}
+  registry.define({
+    type: 'report',
+    id: 'stubborn',
+    run: () =>
+      new Promise<void>((resolve) => {
+        finish = resolve
+      }),
+  })
+  await registry.start('report', 'stubborn')
+
+  const aborted = registry.abort('report', 'stubborn', { timeout: 60_000 })
+  await clock.advance(60_000)
+  expect(await aborted).toMatchObject({ state: 'aborting' })
+  finish()
+})
+// #endregion

@@ -1,0 +1,68 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describePostgres } from './support/describe-postgres.js'
+
+const root = join(import.meta.dirname, '..')
+const source = (name: string) => readFile(join(root, 'examples', name), 'utf8')
+
+/** Runs an example as a program of its own, and gives the lines that it prints. */
+async function run(name: string, ...args: string[]): Promise<string[]> {
+  const command = ['--import', 'tsx', join('examples', name), ...args]
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, command, { cwd: root, timeout: 15_000 })
+  expect(stderr).toBe('')
+  return stdout.trim().split('\n')
+}
+
+/** What an example says that it prints: its comments that fill a line. */
+async function promised(name: string): Promise<string[]> {
+  const comments = (await source(name)).matchAll(/^ *\/\/ ([^#].*)$/gm)
+  return [...comments].map(([, text = '']) => text)
+}
+
+async function expectPromised(name: string, ...args: string[]): Promise<void> {
+  const lines = await run(name, ...args)
+  expect(lines.map((line) => line.trimEnd())).toEqual(await promised(name))
+}
+
+describe('the example', () => {
+  it.each(['custom-job.ts', 'watch.ts', 'errors.ts'])('%s prints what it says', (name) => expectPromised(name))
+})
+
+describePostgres('the example on Postgres', (database) => {
+  let folder: string
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'headgate-examples-'))
+    const client = new pg.Client(database.url)
+    await client.connect()
+    await client.query(await source('events.sql'))
+    await client.end()
+  })
+  afterAll(() => rm(folder, { recursive: true }))
+
+  it.each(['ingestion.ts', 'resume.ts'])('%s prints what it says', (name) => expectPromised(name, database.url))
+
+  it('minimal.ts prints its progress and how it ended, and writes the file', async () => {
+    const path = join(folder, 'events.ndjson')
+    const lines = await run('minimal.ts', database.url, path)
+    expect(lines[0]).toMatch(/^\d+ records, up to id \d+$/)
+    const status = lines.slice(lines.indexOf('{')).join('\n')
+    expect(status).toContain("state: 'successful'")
+    expect(status).toContain("id: 'postgres-events'")
+    expect(status).toContain('count: 500000')
+    expect(status).toContain("lastId: '500000'")
+    const written = (await readFile(path, 'utf8')).trimEnd().split('\n')
+    expect(written).toHaveLength(500_000)
+    expect(JSON.parse(written[1] ?? '')).toEqual({
+      id: '2',
+      kind: 'purchase',
+      payload: { user: 2 },
+      happened_at: '2024-01-01T00:00:02Z',
+    })
+  })
+})
