@@ -1,6 +1,6 @@
 export { type Clock, systemClock, type Timer } from './core/clock.js'
 export { errorMessages, JobError, type JobErrorCode, jobErrorCodes, redact } from './core/errors.js'
-export type { JobEvent, JobEventName, JobEvents, JobListener } from './core/events.js'
+export { type JobEvent, type JobEventName, type JobEvents, type JobListener, jobEventNames } from './core/events.js'
 export type { StartedExecution } from './core/execution.js'
 export { executionOrder, newExecutionId } from './core/ids.js'
 export type { Job, JobContext, ProgressUpdate } from './core/job.js'

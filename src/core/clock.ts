@@ -18,11 +18,14 @@ export interface Clock {
   setTimer(delay: number, callback: () => void, options?: { background?: boolean }): Timer
 }
 
-/** The machine's own clock: the default of every `clock` option. */
+/** The longest that a timer of the machine can wait, in milliseconds: a longer one would fire at once. */
+const longestDelay = 2 ** 31 - 1
+
+/** The machine's own clock: the default of every `clock` option. No timer waits longer than 24 days. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   setTimer(delay, callback, options) {
-    const timer: unknown = setTimeout(callback, delay)
+    const timer: unknown = setTimeout(callback, Math.min(delay, longestDelay))
     if (options?.background) (timer as { unref?: () => void }).unref?.()
     return { cancel: () => clearTimeout(timer as number) }
   },

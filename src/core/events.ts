@@ -60,6 +60,9 @@ const names: Record<JobEventName, true> = {
   successful: true,
 }
 
+/** The name of every event, `status` first. */
+export const jobEventNames = Object.keys(names) as readonly JobEventName[]
+
 /** eventemitter3 with every listener isolated: none can stop another, or the job that it listens to. */
 export class IsolatedEmitter {
   readonly #emitter = new EventEmitter()
@@ -94,7 +97,7 @@ export class IsolatedEmitter {
   }
 
   #isolate(name: JobEventName, listener: AnyListener): IsolatedListener {
-    if (!Object.hasOwn(names, name)) throw invalid('event', `one of ${Object.keys(names).join(', ')}`, name)
+    if (!Object.hasOwn(names, name)) throw invalid('event', `one of ${jobEventNames.join(', ')}`, name)
     if (typeof listener !== 'function') throw invalid('listener', 'a function', listener)
     const known = this.#isolated.get(listener)
     if (known) return known

@@ -162,7 +162,8 @@ class MemoryStorage implements JobStorage {
     for (const execution of this.#live.values()) {
       if (execution.leaseUntil <= now) this.#end(execution, now, 'error', leaseExpired(execution))
     }
-    this.#nextExpiry = Math.min(...[...this.#live.values()].map(({ leaseUntil }) => leaseUntil))
+    this.#nextExpiry = Number.POSITIVE_INFINITY
+    for (const { leaseUntil } of this.#live.values()) this.#nextExpiry = Math.min(this.#nextExpiry, leaseUntil)
   }
 
   #end(execution: ExecutionRecord, now: number, state: FinishRequest['state'], error?: string[]): ExecutionRecord {

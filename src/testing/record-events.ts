@@ -1,6 +1,6 @@
 import { AssertionError } from 'node:assert'
 import { clearTimeout, setTimeout } from 'node:timers'
-import type { JobEventName, JobEvents, JobListener, JobState } from '../index.js'
+import { type JobEventName, type JobEvents, type JobListener, type JobState, jobEventNames } from '../index.js'
 
 /** What the recorder needs of a registry. */
 export interface EventSource {
@@ -42,17 +42,6 @@ interface Wait {
   giveUp(why: string): void
 }
 
-const names = Object.keys({
-  status: true,
-  queued: true,
-  running: true,
-  progress: true,
-  aborting: true,
-  aborted: true,
-  error: true,
-  successful: true,
-} satisfies Record<JobEventName, true>) as JobEventName[]
-
 /** Records every event of a registry from now on, so that a test can wait for one instead of sleeping. */
 export function recordEvents(registry: EventSource, options: RecordEventsOptions = {}): EventRecorder {
   const { timeout = 5000 } = options
@@ -62,7 +51,7 @@ export function recordEvents(registry: EventSource, options: RecordEventsOptions
     events.push(event)
     for (const wait of waits) wait.offer(event)
   }
-  const stops = names.map((name) => registry.on(name, (event) => record({ name, ...event } as RecordedEvent)))
+  const stops = jobEventNames.map((name) => registry.on(name, (event) => record({ name, ...event } as RecordedEvent)))
 
   return {
     events,
