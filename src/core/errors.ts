@@ -11,7 +11,6 @@ export const jobErrorCodes = {
   transform: 'The transform of the job threw.',
   target: 'The target could not take, keep or commit the records.',
   storage: 'The storage could not be reached or could not keep its promise.',
-  unsupported: 'What was asked for is not possible with this adapter.',
 } as const
 
 /** The code of a {@link JobError}: stable, for programs. The message is for people. */

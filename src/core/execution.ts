@@ -1,11 +1,11 @@
 import type PQueue from 'p-queue'
 import { retry } from './_retry.js'
+import { stored } from './_stored.js'
 import type { Clock, Timer } from './clock.js'
 import { errorMessages, isCausedBy, JobError } from './errors.js'
-import { type Job, type JobContext, type ProgressUpdate, progressRules } from './job.js'
+import { type Job, type JobContext, type ProgressUpdate, toProgress } from './job.js'
 import { isEnded, type JobMove, jobStates, nextState } from './lifecycle.js'
 import type { Logger } from './logger.js'
-import { checkOptions } from './options.js'
 import { type EndedStatus, type JobStatus, toStatus } from './status.js'
 import {
   type ExecutionRecord,
@@ -159,7 +159,7 @@ export class Execution implements StartedExecution {
 
   async #begin(state: 'queued' | 'running'): Promise<void> {
     const { storage, node, lease, clock } = this.#host
-    const { started, execution } = await storage.begin({ type: this.type, id: this.id, state, node, lease })
+    const { started, execution } = await stored(storage.begin({ type: this.type, id: this.id, state, node, lease }))
     if (!started) {
       throw alreadyRunning(execution)
     }
@@ -213,10 +213,8 @@ export class Execution implements StartedExecution {
   }
 
   #say(update: ProgressUpdate): void {
-    checkOptions('progress', update, progressRules)
-    const { lastId, ...rest } = update
-    this.#unsaved = { ...this.#unsaved, ...rest, ...(lastId !== undefined && { lastId: String(lastId) }) }
-    if (this.#host.clock.now() - this.#savedAt >= this.#host.progressInterval) void this.#save()
+    this.#unsaved = { ...this.#unsaved, ...toProgress(update) }
+    this.#saveWhenDue()
   }
 
   #scheduleHeartbeat(): void {
@@ -224,10 +222,16 @@ export class Execution implements StartedExecution {
     if (abandoned.aborted) return
     const renewal = lease / renewals
     const beat = () => {
-      if (this.#unsaved || clock.now() - this.#savedAt >= renewal) void this.#save()
+      if (clock.now() - this.#savedAt >= renewal) void this.#save()
+      else this.#saveWhenDue()
       this.#scheduleHeartbeat()
     }
     this.#heartbeat = clock.setTimer(Math.min(progressInterval || renewal, renewal), beat, { background: true })
+  }
+
+  #saveWhenDue(): void {
+    const { clock, progressInterval } = this.#host
+    if (this.#unsaved && clock.now() - this.#savedAt >= progressInterval) void this.#save()
   }
 
   #save(): Promise<void> {

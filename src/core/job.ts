@@ -1,6 +1,6 @@
 import type { Clock } from './clock.js'
 import type { Logger } from './logger.js'
-import { type Rule, rule } from './options.js'
+import { checkOptions, type Rule, rule } from './options.js'
 import type { Progress } from './storage.js'
 
 /** How far a running job says it has come. Fields that are not given stay. */
@@ -9,15 +9,34 @@ export interface ProgressUpdate extends Omit<Progress, 'lastId'> {
   lastId?: string | number | bigint
 }
 
-/** The rules of {@link ProgressUpdate}. */
-export const progressRules: Record<keyof ProgressUpdate, Rule> = {
+const progressRules: Record<keyof ProgressUpdate, Rule> = {
   count: rule.optional(rule.whole(0)),
   lastId: {
     accepts: (value) => ['string', 'number', 'bigint'].includes(typeof value),
     expected: 'a string, a number or a bigint',
     optional: true,
   },
-  checkpoint: { accepts: () => true, expected: 'a JSON value' },
+  checkpoint: { accepts: isJson, expected: 'a JSON value', optional: true },
+}
+
+/** The progress that an update tells of: only what it gives. Throws `invalid_options` for what storage could not keep. */
+export function toProgress(update: ProgressUpdate): Progress {
+  checkOptions('progress', update, progressRules)
+  const { count, lastId, checkpoint } = update
+  return {
+    ...(count !== undefined && { count }),
+    ...(lastId !== undefined && { lastId: String(lastId) }),
+    ...(checkpoint !== undefined && { checkpoint }),
+  }
+}
+
+/** Whether storage can keep a value: one that it cannot would never be saved, however often it is tried. */
+function isJson(value: unknown): boolean {
+  try {
+    return JSON.stringify(value) !== undefined
+  } catch {
+    return false
+  }
 }
 
 /** What a running job is given. */

@@ -1,4 +1,5 @@
 import PQueue from 'p-queue'
+import { stored } from './_stored.js'
 import { type Clock, sleep, systemClock, withTimeout } from './clock.js'
 import { errorMessages, JobError } from './errors.js'
 import { IsolatedEmitter, type JobEventName, type JobEvents, type JobListener } from './events.js'
@@ -104,13 +105,13 @@ export class Registry {
 
   /** The status of the live execution of a job if there is one, else of the last one, else `undefined`. */
   async status(type: string, id: string): Promise<JobStatus | undefined> {
-    const record = await this.#storage.find(type, id)
+    const record = await stored(this.#storage.find(type, id))
     return record && toStatus(record)
   }
 
   /** The statuses of all live executions of a type, in any process, oldest start first. */
   async running(type: string): Promise<LiveStatus[]> {
-    const records = await this.#storage.live(type)
+    const records = await stored(this.#storage.live(type))
     return records.map((record) => toStatus(record) as LiveStatus)
   }
 
@@ -121,7 +122,7 @@ export class Registry {
   async abort(type: string, id: string, options: AbortOptions = {}): Promise<JobStatus | undefined> {
     checkOptions('options', options, abortRules)
     const { timeout = defaultStopTimeout } = options
-    const asked = await this.#storage.requestAbort(type, id)
+    const asked = await stored(this.#storage.requestAbort(type, id))
     if (!asked || !isLive(asked.state)) return asked && toStatus(asked)
     const execution = await this.#executionOf(asked)
     execution?.adopt(asked)
@@ -135,7 +136,7 @@ export class Registry {
   /** Searches the log, newest first. Without `state`, it finds ended executions. */
   async search(filter: SearchFilter = {}): Promise<SearchResult<JobStatus>> {
     checkOptions('filter', filter, searchRules)
-    const { total, hits } = await this.#storage.search(filter)
+    const { total, hits } = await stored(this.#storage.search(filter))
     return { total, hits: hits.map((record) => toStatus(record)) }
   }
 
@@ -213,7 +214,7 @@ export class Registry {
   async #endedElsewhere({ type, id, executionId }: ExecutionRecord, timeout: number): Promise<JobStatus | undefined> {
     for (let left = timeout; left > 0; left -= lookInterval) {
       await sleep(this.clock, Math.min(left, lookInterval))
-      const found = await this.#storage.find(type, id)
+      const found = await stored(this.#storage.find(type, id))
       if (found?.executionId !== executionId || !isLive(found.state)) return found && toStatus(found)
     }
     return undefined

@@ -8,12 +8,13 @@ export type Piece = string | { readonly value: unknown }
 const mark = '\0'
 
 /**
- * What in SQL is not plain: string literals (with the type before them, if any), quoted identifiers, comments, and
- * dollar-quoted text.
+ * What in SQL is not plain: string literals (with the type before them, if any), literals of bits and escapes that take no
+ * value, quoted identifiers, comments, and dollar-quoted text.
  */
 const special = new RegExp(
   [
-    /(?<type>\b(?:date|timestamptz|timetz|interval|time(?:stamp)?(?:\s+with(?:out)?\s+time\s+zone)?)\s+)?(?<literal>(?<![\w$])e'(?:[^'\\]|\\[\s\S]|'')*'|'(?:[^']|'')*')/,
+    /(?<coded>(?<![\w$])(?:[bnx]|u&)'[^']*')/,
+    /(?<type>\b(?:date|timestamptz|timetz|interval|time(?:stamp)?(?:\s+with(?:out)?\s+time\s+zone)?|uuid|inet|cidr|jsonb?|numeric|decimal|bigint|int[248]|float[48])\s+)?(?<literal>(?<![\w$])e'(?:[^'\\]|\\[\s\S]|'')*'|'(?:[^']|'')*')/,
     /(?<comment>--[^\n]*|\/\*[\s\S]*?\*\/)/,
     /(?<identifier>"(?:[^"]|"")*")/,
     /(?<dollar>(?<![\w$])\$(?<tag>[a-z_]\w*)?\$[\s\S]*?\$\k<tag>\$)/,

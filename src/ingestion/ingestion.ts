@@ -147,7 +147,9 @@ class Ingestion {
     const checkpoint = advance(this.#checkpoint, batch, this.#context.clock.now(), pkField, query.needs)
     const transformed = await transform(batch, this.#targetContext)
     if (transformed.length > 0) {
-      const context = { ...this.#targetContext, idempotencyKey: `${origin}:${sequence}` }
+      // Place and extent: a batch that comes again larger, as the source has grown, is another batch.
+      const idempotencyKey = `${origin}:${sequence}:${batch.length}:${checkpoint.lastId ?? ''}`
+      const context = { ...this.#targetContext, idempotencyKey }
       await this.#targeting(async () => this.#writer.write(transformed, context))
     }
     this.#checkpoint = checkpoint

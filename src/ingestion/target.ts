@@ -29,7 +29,8 @@ export interface OpenContext extends TargetContext {
 export interface WriteContext extends TargetContext {
   /**
    * The same for the same batch when it comes again after a crash, and never the same for another: what a target that is
-   * not idempotent by itself can tell repeats by. It holds as long as query and `batchSize` stay the same.
+   * not idempotent by itself can tell repeats by. A batch that comes again with more records, as the source has grown or
+   * `batchSize` was changed, has another key: its records may then be there twice, and none is missing.
    */
   readonly idempotencyKey: string
 }

@@ -103,7 +103,7 @@ export class TargetRun {
 
   async write(batch: RecordBatch): Promise<void> {
     const { origin, sequence } = this.#checkpoint
-    await this.#writer.write(batch, { ...this.#context, idempotencyKey: `${origin}:${sequence}` })
+    await this.#writer.write(batch, { ...this.#context, idempotencyKey: `${origin}:${sequence}:${batch.length}` })
     this.#checkpoint = { ...this.#checkpoint, sequence: sequence + 1 }
   }
 

@@ -306,6 +306,34 @@ describe('JobRegistry', () => {
       expect(progress.length).toBe(save.mock.calls.length)
     })
 
+    it('keeps what was said before where nothing new is given', async () => {
+      const held = hold('a')
+      const { finished } = await registry.start('test', 'a')
+      held.context.progress({ count: 5, lastId: 'x', checkpoint: { at: 5 } })
+      held.context.progress({ count: undefined, lastId: undefined, checkpoint: undefined } as never)
+      held.finish()
+      expect(await finished).toMatchObject({ count: 5, lastId: 'x' })
+      expect(await storage.find('test', 'a')).toMatchObject({ checkpoint: { at: 5 } })
+    })
+
+    it('is never saved sooner than progressInterval after the last time', async () => {
+      const held = hold('a')
+      await registry.start('test', 'a')
+      const savedAt: number[] = []
+      const { save } = bind(storage)
+      storage.save = (...args) => {
+        savedAt.push(clock.now())
+        return save(...args)
+      }
+      for (const step of [495, 4, 1, 245, 5, 250]) {
+        await clock.advance(step)
+        held.context.progress({ count: clock.now() })
+      }
+      const gaps = savedAt.slice(1).map((time, index) => time - (savedAt[index] ?? 0))
+      expect(gaps.length).toBeGreaterThan(0)
+      expect(Math.min(...gaps)).toBeGreaterThanOrEqual(250)
+    })
+
     it('is saved before an end is announced', async () => {
       const held = hold('a')
       const { finished } = await registry.start('test', 'a')
@@ -330,6 +358,8 @@ describe('JobRegistry', () => {
       [{ count: -1 }, 'Expected `count` to be a whole number from 0 up, got `-1` (number)'],
       [{ count: 1.5 }, 'Expected `count`'],
       [{ lastId: {} }, 'Expected `lastId` to be a string, a number or a bigint'],
+      [{ checkpoint: { at: 5n } }, 'Expected `checkpoint` to be a JSON value'],
+      [{ checkpoint: () => 1 }, 'Expected `checkpoint` to be a JSON value'],
       [{ total: 1 }, 'got `total` (string)'],
       [null, 'Expected `progress` to be an object, got null'],
     ])('refuses %o', async (update, message) => {
@@ -493,7 +523,7 @@ describe('JobRegistry', () => {
     it('makes a start fail, and the next one work', async () => {
       hold('a')
       vi.spyOn(storage, 'begin').mockRejectedValueOnce(new Error('away'))
-      await expect(registry.start('test', 'a')).rejects.toThrow('away')
+      await expect(registry.start('test', 'a')).rejects.toMatchObject({ code: 'storage', cause: { message: 'away' } })
       expect(await registry.start('test', 'a')).toMatchObject({ id: 'a' })
     })
   })

@@ -393,6 +393,24 @@ describe('an ingestion', () => {
       expect(new Set(keys.map(([key]) => key)).size).toBe(3)
     })
 
+    it('with another key for a batch that comes again with more records', async () => {
+      const all = people(1, 3)
+      const taken = new Map<string, unknown[]>()
+      let isFirst = true
+      const target = (batch: RecordBatch, { idempotencyKey }: { idempotencyKey: string }) => {
+        if (!taken.has(idempotencyKey)) taken.set(idempotencyKey, batch.records())
+        if (batch.length === 1 && isFirst) {
+          isFirst = false
+          throw new Error('the answer was lost')
+        }
+      }
+      await run({ datasource: afterLastId(all), target, batchSize: 2, ...resumable })
+      all.push(...people(4, 4))
+      expect(await again()).toMatchObject({ state: 'successful', lastId: '4' })
+      const ids = [...taken.values()].flat().map((record) => (record as JobRecord).id)
+      expect(new Set(ids)).toEqual(new Set([1, 2, 3, 4]))
+    })
+
     it('with all that a query function may ask for', async () => {
       const asked: QueryVariables[] = []
       const query = (variables: QueryVariables): Query => {

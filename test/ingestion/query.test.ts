@@ -43,6 +43,7 @@ describe('a query template', () => {
     ["{{#last_id}}'{{last_id}}{{last_id}}'{{/last_id}}", "('' || $1 || $2)"],
     ["{{#last_id}}timestamp '{{last_id}}'{{/last_id}}", 'cast($1 as timestamp)'],
     ["{{#last_id}}timestamp with time zone '{{last_id}}'{{/last_id}}", 'cast($1 as timestamp with time zone)'],
+    ["{{#last_id}}uuid '{{last_id}}'{{/last_id}}", 'cast($1 as uuid)'],
     ['{{#last_id}}-- {{last_id}}\n{{/last_id}}1', '-- \n1'],
     ['{{#last_id}}/* {{last_id}} */{{/last_id}}1', '/*  */1'],
     ["{{#last_id}}x = '/*' and y = {{last_id}} and z = '*/'{{/last_id}}", "x = '/*' and y = $1 and z = '*/'"],
@@ -89,6 +90,8 @@ describe('a query template', () => {
 
   it.each([
     ['{{#last_id}}"{{last_id}}"{{/last_id}}', 'where SQL takes a value'],
+    ["{{#last_id}}b'{{last_id}}'{{/last_id}}", 'where SQL takes a value'],
+    ["{{#last_id}}U&'{{last_id}}'{{/last_id}}", 'where SQL takes a value'],
     ['{{#last_id}}$tag$ {{last_id}} $tag$ {{/last_id}}', 'where SQL takes a value'],
     ['{{#last_record}}{{/last_record}}{{#last_id}}{{last_record}}{{/last_id}}', 'last_record.<n>'],
   ])('refuses %s when the job is defined, though its first run could start', (template, reason) => {
