@@ -142,7 +142,10 @@ export class Execution implements StartedExecution {
 
   /** Asks storage at once whether this execution is to go on. */
   async look(): Promise<void> {
-    if ((await this.held) && !this.#isSettling) await this.#save()
+    const isHeld = await this.held
+    // What a save that is on its way says may be old by now.
+    await this.#saving
+    if (isHeld && !this.#isSettling) await this.#save()
   }
 
   get executionId(): string {
@@ -160,9 +163,7 @@ export class Execution implements StartedExecution {
   async #begin(state: 'queued' | 'running'): Promise<void> {
     const { storage, node, lease, clock } = this.#host
     const { started, execution } = await stored(storage.begin({ type: this.type, id: this.id, state, node, lease }))
-    if (!started) {
-      throw alreadyRunning(execution)
-    }
+    if (!started) throw alreadyRunning(execution)
     this.#record = execution
     this.#savedAt = this.#keptAt = clock.now()
     this.#host.changed(execution, 'state')

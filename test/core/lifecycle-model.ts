@@ -16,11 +16,18 @@ export interface WorldPlan {
   jobs: { ignoresSignal: boolean }[]
   /** How many jobs run at once in each registry. */
   concurrency: number
+  /** How long storage's requests and answers are on their way in turn, in milliseconds, over and over. */
+  delays: number[]
+  /** Whether storage tells of changes. */
+  isWatched: boolean
+  /** How often progress is saved at most, in milliseconds. */
+  progressInterval: number
 }
 
 interface ModelJob {
   readonly ignoresSignal: boolean
-  state: JobState | undefined
+  /** Every state that it went through, over all its executions. */
+  readonly states: JobState[]
   /** The registry that runs it. */
   at: number
   count: number
@@ -39,46 +46,47 @@ export class LifecycleModel {
   readonly #lines: [ModelJob[], ModelJob[]] = [[], []]
 
   constructor({ jobs, concurrency }: WorldPlan) {
-    this.jobs = jobs.map(({ ignoresSignal }) => ({ ignoresSignal, state: undefined, at: 0, count: 0 }))
+    this.jobs = jobs.map(({ ignoresSignal }) => ({ ignoresSignal, states: [], at: 0, count: 0 }))
     this.#concurrency = concurrency
   }
 
   apply(step: Step): void {
     if (step.do === 'advance') return
     const job = this.jobs[step.job] as ModelJob
+    const state = job.states.at(-1)
     if (step.do === 'start') this.#start(job, step.at)
     else if (step.do === 'abort') this.#abort(job)
-    else if (job.state !== 'running' && job.state !== 'aborting') return
-    else if (step.do === 'progress') job.count = step.count
-    else this.#end(job, stateAfter[step.do][job.state])
+    else if (state !== 'running' && state !== 'aborting') return
+    else if (step.do === 'progress') job.count += step.count
+    else this.#end(job, stateAfter[step.do][state])
   }
 
   #start(job: ModelJob, at: number): void {
-    if (job.state && isLive(job.state)) return
-    Object.assign(job, { state: 'queued', at, count: 0 } satisfies Partial<ModelJob>)
-    this.#lines[at]?.push(job)
-    this.#fillSlots(at)
+    if (isLive(job.states.at(-1) ?? 'successful')) return
+    Object.assign(job, { at, count: 0 })
+    const isFree = this.#freeSlots(at) > 0
+    job.states.push(isFree ? 'running' : 'queued')
+    if (!isFree) this.#lines[at]?.push(job)
   }
 
   #abort(job: ModelJob): void {
-    if (job.state === 'queued') {
-      const line = this.#lines[job.at] as ModelJob[]
-      line.splice(line.indexOf(job), 1)
-      job.state = 'aborted'
-    } else if (job.state === 'running') {
-      if (job.ignoresSignal) job.state = 'aborting'
-      else this.#end(job, 'aborted')
-    }
+    const state = job.states.at(-1)
+    if (state !== 'queued' && state !== 'running') return
+    job.states.push('aborting')
+    const line = this.#lines[job.at] as ModelJob[]
+    if (state === 'queued') line.splice(line.indexOf(job), 1)
+    if (state === 'queued' || !job.ignoresSignal) this.#end(job, 'aborted')
   }
 
   #end(job: ModelJob, state: JobState): void {
-    job.state = state
-    this.#fillSlots(job.at)
+    job.states.push(state)
+    const line = this.#lines[job.at] as ModelJob[]
+    for (const next of line.splice(0, this.#freeSlots(job.at))) next.states.push('running')
   }
 
-  #fillSlots(at: number): void {
-    const holdsSlot = (job: ModelJob) => job.at === at && (job.state === 'running' || job.state === 'aborting')
-    const free = this.#concurrency - this.jobs.filter(holdsSlot).length
-    for (const job of this.#lines[at]?.splice(0, free) ?? []) job.state = 'running'
+  #freeSlots(at: number): number {
+    const holdsSlot = ({ states, ...job }: ModelJob) =>
+      job.at === at && ['running', 'aborting'].includes(states.at(-1) ?? '')
+    return this.#concurrency - this.jobs.filter(holdsSlot).length
   }
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import {
+  type Clock,
   isEnded,
   type JobContext,
   JobError,
@@ -7,12 +8,12 @@ import {
   JobRegistry,
   type JobState,
   type JobStatus,
+  type JobStorage,
   memoryStorage,
   nextState,
   type StartedExecution,
 } from 'headgate'
 import { fakeClock } from 'headgate/testing'
-
 import type { End, Step, WorldPlan } from './lifecycle-model.js'
 
 interface Run {
@@ -25,42 +26,53 @@ const moves: JobMove[] = ['run', 'abort', 'complete', 'stop', 'fail']
 /** Two registries that share a storage, and jobs that do what the steps tell them. */
 export class LifecycleWorld {
   readonly #clock = fakeClock()
-  readonly #storage = memoryStorage({ clock: this.#clock })
+  readonly #storage: JobStorage
+  readonly #slowness: number
   readonly #registries: [JobRegistry, JobRegistry]
   readonly #jobIds: string[]
   readonly #runs = new Map<string, Run>()
   readonly #started: StartedExecution[] = []
   /** The statuses that were told of each execution, in order. */
   readonly #told = new Map<string, JobStatus[]>()
+  /** The count that each execution said last. */
+  readonly #said = new Map<string, number>()
   readonly #broken: unknown[] = []
 
   constructor(plan: WorldPlan) {
     this.#jobIds = plan.jobs.map((_, job) => `job-${job}`)
+    this.#slowness = Math.max(...plan.delays)
+    this.#storage = slow(memoryStorage({ clock: this.#clock }), this.#clock, plan)
     this.#registries = [this.#open(plan), this.#open(plan)]
   }
 
   /** Performs steps, all begun at one time, and lets them come to their end. */
   async perform(...steps: Step[]): Promise<void> {
-    const works = steps.map((step) => this.#perform(step))
-    for (const result of await Promise.allSettled(works)) {
-      if (result.status === 'rejected') this.#broken.push(result.reason)
-    }
+    const works = Promise.allSettled(steps.map((step) => this.#perform(step)))
     await this.#settle()
+    for (const result of await works) if (result.status === 'rejected') this.#broken.push(result.reason)
   }
 
   /** Ends all that lives. */
   async endAll(): Promise<void> {
-    for (let isAllEnded = false; !isAllEnded; ) {
+    const live = () => [...this.#told.values()].filter((told) => !isEnded(told.at(-1)?.state ?? 'queued'))
+    while (live().length > 0) {
       for (const { end } of this.#runs.values()) end('return')
       await this.#settle()
-      isAllEnded = (await this.#storage.live('test')).length === 0
     }
+    await this.#settle()
   }
 
-  /** The state and the count of every job. */
-  async look(): Promise<{ state: JobState | undefined; count: number | undefined }[]> {
-    const statuses = await Promise.all(this.#jobIds.map((id) => this.#registries[0].status('test', id)))
-    return statuses.map((status) => ({ state: status?.state, count: status?.count }))
+  /** What was told of every job: the states of all its executions, and the last count. */
+  get jobs(): { states: JobState[]; count: number }[] {
+    const told = [...this.#told.values()].flat()
+    return this.#jobIds.map((id) => {
+      const statuses = told.filter((status) => status.id === id)
+      const isNew = (status: JobStatus, index: number) => {
+        const before = statuses[index - 1]
+        return before?.state !== status.state || before.executionId !== status.executionId
+      }
+      return { states: statuses.filter(isNew).map(({ state }) => state), count: statuses.at(-1)?.count ?? 0 }
+    })
   }
 
   /** Checks what holds of any world in which all has ended. */
@@ -80,6 +92,12 @@ export class LifecycleWorld {
         told.slice(1).filter((status, index) => !follows(told[index], status)),
         [],
       )
+      const begun = told.filter(({ state }) => state === 'running').map(({ startTime }) => startTime)
+      assert.deepEqual(
+        begun.filter((startTime) => startTime !== final.startTime),
+        [],
+      )
+      assert.equal(final.count, this.#said.get(executionId) ?? 0)
       assert.deepEqual(
         log.filter((status) => status.executionId === executionId),
         [final],
@@ -89,7 +107,8 @@ export class LifecycleWorld {
   }
 
   async #settle(): Promise<void> {
-    await this.#clock.advance(0)
+    // More than all the answers together that a step waits for.
+    await this.#clock.advance(this.#slowness * 10)
   }
 
   async #perform(step: Step): Promise<void> {
@@ -97,7 +116,7 @@ export class LifecycleWorld {
     const id = this.#jobIds[step.job] as string
     if (step.do === 'start') return this.#start(step.at, id)
     if (step.do === 'abort') await this.#registries[step.at as 0 | 1].abort('test', id, { timeout: 0 })
-    else if (step.do === 'progress') this.#runs.get(id)?.context.progress({ count: step.count })
+    else if (step.do === 'progress') this.#say(id, step.count)
     else this.#runs.get(id)?.end(step.do)
   }
 
@@ -109,8 +128,16 @@ export class LifecycleWorld {
     }
   }
 
-  #open({ jobs, concurrency }: WorldPlan): JobRegistry {
-    const times = { clock: this.#clock, lease: 3000, progressInterval: 1000 }
+  #say(id: string, more: number): void {
+    const { context } = this.#runs.get(id) ?? {}
+    if (!context) return
+    const count = (this.#said.get(context.executionId) ?? 0) + more
+    this.#said.set(context.executionId, count)
+    context.progress({ count })
+  }
+
+  #open({ jobs, concurrency, progressInterval }: WorldPlan): JobRegistry {
+    const times = { clock: this.#clock, lease: 3000, progressInterval }
     const registry = new JobRegistry({ storage: this.#storage, concurrency, ...times })
     registry.on('status', ({ status }) => {
       this.#told.set(status.executionId, [...(this.#told.get(status.executionId) ?? []), status])
@@ -137,8 +164,35 @@ export class LifecycleWorld {
   }
 }
 
-/** Whether the table of states lets `status` follow `before`. */
+/** Whether `status` may follow `before`: the table of states has such a move, and no count goes back. */
 function follows(before: JobStatus | undefined, status: JobStatus): boolean {
-  if (!before || isEnded(before.state)) return false
+  if (!before || isEnded(before.state) || status.count < before.count) return false
   return before.state === status.state || moves.some((move) => nextState(before.state, move) === status.state)
+}
+
+/** The same storage, with requests and answers that take their time: later ones may overtake them. */
+function slow(storage: JobStorage, clock: Clock, { delays, isWatched }: WorldPlan): JobStorage {
+  let passages = 0
+  const pass = async () => {
+    const delay = delays[passages++ % delays.length] ?? 0
+    if (delay > 0) await new Promise<void>((resolve) => clock.setTimer(delay, resolve))
+  }
+  const late =
+    <Args extends unknown[], Answer>(ask: (...args: Args) => Promise<Answer>) =>
+    async (...args: Args): Promise<Answer> => {
+      await pass()
+      const answer = await ask(...args)
+      await pass()
+      return answer
+    }
+  return {
+    begin: late((request) => storage.begin(request)),
+    save: late((lease, request) => storage.save(lease, request)),
+    finish: late((lease, request) => storage.finish(lease, request)),
+    requestAbort: late((type, id) => storage.requestAbort(type, id)),
+    find: late((type, id) => storage.find(type, id)),
+    live: (type) => storage.live(type),
+    search: (filter) => storage.search(filter),
+    ...(isWatched && { watch: (listener) => storage.watch?.(listener) ?? (() => {}) }),
+  }
 }
