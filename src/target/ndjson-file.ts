@@ -51,6 +51,12 @@ export function ndjsonFile(options: NdjsonFileOptions): Target {
   }
 }
 
+/** How much is gathered for one write to the file, in bytes. */
+const bufferSize = 1 << 20
+
+/** The most bytes that a UTF-16 code unit takes in UTF-8. */
+const bytesPerUnit = 3
+
 /** A file open for writing at its end. */
 interface OpenFile {
   readonly handle: FileHandle
@@ -111,7 +117,12 @@ class NdjsonWriter implements TargetWriter {
   readonly #file: OpenFile
   readonly #encoder: NdjsonEncoder
   readonly #isResumable: boolean
-  #buffer = Buffer.alloc(0)
+  /** One buffer gathers while the other one is written. */
+  #buffer = Buffer.allocUnsafe(bufferSize)
+  #otherBuffer = Buffer.allocUnsafe(bufferSize)
+  /** How much of the buffer is filled. */
+  #gathered = 0
+  #writing = Promise.resolve()
   #size: number
   /** The size up to which the file is durable. */
   #flushed: number
@@ -127,13 +138,21 @@ class NdjsonWriter implements TargetWriter {
 
   async write(batch: RecordBatch): Promise<void> {
     await attempt(`write to \`${this.#file.path}\``, async () => {
-      for (const chunk of this.#encoder.chunks(batch)) await this.#writeAll(this.#bytesOf(chunk))
+      for (const chunk of this.#encoder.chunks(batch)) {
+        if (!this.#hasRoomFor(chunk)) await this.#writeGathered()
+        if (this.#hasRoomFor(chunk)) this.#gathered += this.#buffer.write(chunk, this.#gathered)
+        else await this.#startWriting(Buffer.from(chunk))
+      }
     })
   }
 
   async flush(): Promise<{ bytes: number }> {
     const { handle, path } = this.#file
-    if (this.#flushed < this.#size) await attempt(`flush \`${path}\``, () => handle.datasync())
+    await attempt(`write to \`${path}\``, async () => {
+      await this.#writeGathered()
+      await this.#writing
+      if (this.#flushed < this.#size) await handle.datasync()
+    })
     this.#flushed = this.#size
     return { bytes: this.#flushed }
   }
@@ -151,6 +170,7 @@ class NdjsonWriter implements TargetWriter {
 
   async abort(): Promise<void> {
     const { finalPath, path } = this.#file
+    await Promise.allSettled([this.#writing])
     await attempt(`take back \`${path}\``, () => (finalPath === undefined ? this.#cutBack() : this.#leavePartial()))
   }
 
@@ -169,11 +189,21 @@ class NdjsonWriter implements TargetWriter {
     if (!this.#isResumable) await rm(this.#file.path, { force: true })
   }
 
-  /** The bytes of a chunk, in one buffer for all of them: a new one for each would pile up until they are collected. */
-  #bytesOf(chunk: string): Uint8Array {
-    const most = chunk.length * 3
-    if (this.#buffer.length < most) this.#buffer = Buffer.allocUnsafeSlow(most)
-    return this.#buffer.subarray(0, this.#buffer.write(chunk))
+  #hasRoomFor(chunk: string): boolean {
+    return chunk.length * bytesPerUnit <= bufferSize - this.#gathered
+  }
+
+  async #writeGathered(): Promise<void> {
+    await this.#startWriting(this.#buffer.subarray(0, this.#gathered))
+    ;[this.#buffer, this.#otherBuffer] = [this.#otherBuffer, this.#buffer]
+    this.#gathered = 0
+  }
+
+  /** Starts to write once what was started before is done. Whoever comes next waits for it, and hears of its failure. */
+  async #startWriting(bytes: Buffer): Promise<void> {
+    await this.#writing
+    this.#writing = this.#writeAll(bytes)
+    this.#writing.catch(() => undefined)
   }
 
   async #writeAll(bytes: Uint8Array): Promise<void> {

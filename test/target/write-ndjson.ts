@@ -12,7 +12,7 @@ export interface WrittenUpTo {
   readonly position: unknown
 }
 
-const total = 300
+const total = 1000
 const batchSize = 40
 const columns = [{ name: 'id', type: 'integer', decode: Number } as const, { name: 'text', type: 'text' } as const]
 
