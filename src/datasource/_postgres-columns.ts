@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { type Column, type ColumnType, JobError } from '../index.js'
+import { type Column, JobError } from '../index.js'
 
 /** A field of a result, as the server describes it. */
 export interface Field {
@@ -14,16 +14,13 @@ export type ParserOf = (dataTypeID: number, format: 'text') => (raw: string) => 
 type Decode = NonNullable<Column['decode']>
 
 /** How a type of Postgres reads: what it is to headgate, and what to do with its text, if anything. */
-interface Reading {
-  readonly type: ColumnType
-  readonly decode?: Decode
-}
+type Reading = Pick<Column, 'type' | 'isPlain' | 'decode'>
 
 const text: Reading = { type: 'text' }
 const integer: Reading = { type: 'integer', decode: Number }
 const float: Reading = { type: 'float', decode: Number }
 const json: Reading = { type: 'json' }
-const time: Reading = { type: 'time' }
+const time: Reading = { type: 'time', isPlain: true }
 
 const { builtins } = pg.types
 
@@ -34,16 +31,17 @@ const readings: readonly (readonly [id: number, arrayId: number, reading: Readin
   [builtins.INT2, 1005, integer],
   [builtins.INT4, 1007, integer],
   [builtins.OID, 1028, integer],
-  [builtins.INT8, 1016, { type: 'bigint' }],
-  [builtins.NUMERIC, 1231, { type: 'decimal' }],
+  [builtins.INT8, 1016, { type: 'bigint', isPlain: true }],
+  [builtins.NUMERIC, 1231, { type: 'decimal', isPlain: true }],
   [builtins.FLOAT4, 1021, float],
   [builtins.FLOAT8, 1022, float],
-  [builtins.DATE, 1182, { type: 'date' }],
+  [builtins.DATE, 1182, { type: 'date', isPlain: true }],
   [builtins.TIME, 1183, time],
   [builtins.TIMETZ, 1270, time],
-  [builtins.TIMESTAMP, 1115, { type: 'timestamp', decode: timestamp }],
-  [builtins.TIMESTAMPTZ, 1185, { type: 'timestamptz', decode: timestamptz }],
-  [builtins.INTERVAL, 1187, { type: 'interval' }],
+  [builtins.TIMESTAMP, 1115, { type: 'timestamp', isPlain: true, decode: timestamp }],
+  [builtins.TIMESTAMPTZ, 1185, { type: 'timestamptz', isPlain: true, decode: timestamptz }],
+  [builtins.INTERVAL, 1187, { type: 'interval', isPlain: true }],
+  [builtins.UUID, 2951, { type: 'text', isPlain: true }],
   [builtins.JSON, 199, json],
   [builtins.JSONB, 3807, json],
 ]
@@ -52,7 +50,7 @@ const readings: readonly (readonly [id: number, arrayId: number, reading: Readin
 const textArrays = {
   characters: [1002, 1003, 1009, 1014, 1015],
   networks: [651, 775, 1040, 1041],
-  others: [143, 791, 1561, 1563, 2949, 2951, 3221, 3643, 3645, 4073],
+  others: [143, 791, 1561, 1563, 2949, 3221, 3643, 3645, 4073],
   geometry: [629, 719, 1017, 1018, 1019, 1027],
   ranges: [3905, 3907, 3909, 3911, 3913, 3927, 6150, 6151, 6152, 6153, 6155, 6157],
 }
@@ -78,7 +76,7 @@ export function columnsOf(fields: readonly Field[], parserOf?: ParserOf): Column
   }
   return fields.map(({ name, dataTypeID }) => {
     const reading = readingOf.get(dataTypeID) ?? text
-    return { name, ...reading, ...(parserOf && { decode: parserOf(dataTypeID, 'text') }) }
+    return { name, ...reading, ...(parserOf && { isPlain: false, decode: parserOf(dataTypeID, 'text') }) }
   })
 }
 

@@ -33,6 +33,11 @@ export interface Column {
   readonly name: string
   /** What it holds. */
   readonly type: ColumnType
+  /**
+   * Whether the datasource promises that its text, raw and decoded, holds nothing that JSON escapes: no quote, backslash,
+   * control character or surrogate. Targets then need not look. Default `false`.
+   */
+  readonly isPlain?: boolean
   /** Turns a raw value into the value that a record shows. Without it, the raw value is that value. Nulls never come here. */
   readonly decode?: (raw: string) => unknown
 }

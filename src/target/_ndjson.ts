@@ -62,18 +62,15 @@ export class NdjsonEncoder {
     }))
   }
 
-  #encoderOf({ name, type, decode }: Column): Field['encode'] {
+  #encoderOf({ name, type, isPlain, decode }: Column): Field['encode'] {
     const encode = (value: unknown) => this.#value(value, name) ?? 'null'
-    const isBig = type === 'bigint' || type === 'decimal'
-    const encodeType =
-      isBig && this.#bigNumbers === 'number' ? (value: unknown) => bareNumber(value) ?? encode(value) : encode
     if (type === 'json') return (raw) => (typeof raw === 'string' ? onOneLine(raw) : encode(raw))
-    if (decode === undefined) return encodeType
     // The text that would be decoded is what would be written: to read and print numbers costs more than all the rest.
     if (decode === Number) return (raw) => bareNumber(raw) ?? encode(Number(raw))
-    if (type === 'timestamp' || type === 'timestamptz')
-      return (raw) => encodeTime(raw, decode) ?? encode(decode(raw as string))
-    return (raw) => encodeType(decode(raw as string))
+    const isBare = this.#bigNumbers === 'number' && (type === 'bigint' || type === 'decimal')
+    const shortcut = isBare ? bareNumber : isPlain ? quoted : undefined
+    const encodeType = shortcut ? (value: unknown) => shortcut(value) ?? encode(value) : encode
+    return decode ? (raw) => encodeType(decode(raw as string)) : encodeType
   }
 
   /** The JSON of a value; `undefined` for what JSON leaves out. */
@@ -135,10 +132,7 @@ function encodeText(text: string): string {
   return needsEscape.test(text) ? JSON.stringify(text) : `"${text}"`
 }
 
-/** Looks at the raw text: the decoded one is in pieces, which cost more to put together than to write. */
-function encodeTime(raw: unknown, decode: NonNullable<Column['decode']>): string | undefined {
-  if (typeof raw !== 'string' || needsEscape.test(raw)) return undefined
-  const value = decode(raw)
+function quoted(value: unknown): string | undefined {
   return typeof value === 'string' ? `"${value}"` : undefined
 }
 

@@ -81,6 +81,19 @@ describePostgres('values of Postgres', (database) => {
     const [batch] = await allBatches(postgresDatasource({ pool }), `select ${expression} as value`)
     expect(batch?.columns[0]).toMatchObject({ name: 'value', type })
     expect(batch?.records()).toEqual([{ value }])
+    const shown = [batch?.rows[0]?.[0] ?? '', value ?? '']
+    if (batch?.columns[0]?.isPlain)
+      expect(shown.map((text) => JSON.stringify(text))).toEqual(shown.map((text) => `"${text}"`))
+  })
+
+  test('no column is called plain whose text the parsers of pg make', async () => {
+    const query = `select 1::int8 as a, date '2024-01-01' as b, timestamptz '2024-01-01' as c`
+    const plain = async (parsers: 'lossless' | 'pg') => {
+      const [batch] = await allBatches(postgresDatasource({ pool, parsers }), query)
+      return batch?.columns.map(({ isPlain }) => isPlain)
+    }
+    expect(await plain('lossless')).toEqual([true, true, true])
+    expect(await plain('pg')).toEqual([false, false, false])
   })
 
   test('settings of the session hold for the read only', async () => {
