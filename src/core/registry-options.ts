@@ -41,7 +41,7 @@ const timeoutRule = rule.optional(rule.whole(0))
 
 /** The rules of {@link RegistryOptions}. */
 export const registryRules = {
-  storage: rule.having('begin', 'save', 'finish', 'requestAbort', 'find', 'live', 'search'),
+  storage: rule.having('begin', 'save', 'finish', 'requestAbort', 'find', 'live', 'orphans', 'search'),
   concurrency: rule.optional(rule.whole(1)),
   lease: rule.optional(rule.whole(100)),
   progressInterval: rule.optional(rule.whole(0)),

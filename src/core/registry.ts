@@ -62,7 +62,9 @@ export class Registry {
       abandoned: this.#abandon.signal,
       changed: (record, change, cause) => this.#announce(record, change, cause),
     }
-    this.#unwatch = storage.watch?.(({ type, id }) => void this.#executions.get(keyOf(type, id))?.look())
+    this.#unwatch = storage.watch?.(({ type, id, state }) => {
+      if (state === 'aborting' || isEnded(state)) void this.#executions.get(keyOf(type, id))?.look()
+    })
   }
 
   /** Adds a job. Throws `invalid_options` when something in it is wrong, or when it is defined already. */

@@ -28,6 +28,12 @@ export interface ExecutionRecord {
   checkpoint?: unknown
   /** The messages of the error and its causes, outermost first. Set in state `error` only. */
   error?: string[]
+  /** Set when it ended for want of its node, which died or was closed: another node may go on with the job. */
+  isOrphaned?: true
+  /** The id of the orphan that it goes on from. */
+  resumedFrom?: string
+  /** How many nodes in a row were lost before the job came on, beside `resumedFrom`: what bounds going on. */
+  takeovers?: number
 }
 
 /** The right to write to an execution: what fences a writer that was taken for dead. */
@@ -50,13 +56,17 @@ export interface BeginRequest {
   node: string
   /** How long the lease holds until it is renewed, in milliseconds. */
   lease: number
+  /** The orphan to go on from: the execution starts only if that one is an orphan and still the job's last execution. */
+  resumedFrom?: string
+  /** What is kept as the execution's `takeovers`, beside `resumedFrom`. */
+  takeovers?: number
 }
 
 /** What `begin` answers. */
 export interface BeginResult {
-  /** Whether the execution was started; `false` when the job has a live one. */
+  /** Whether the execution was started; `false` when the job has a live one, or has moved on from the orphan. */
   started: boolean
-  /** The execution that was started, or the live one that stood in its way. */
+  /** The execution that was started, or the one that stood in its way: the live or last one. */
   execution: ExecutionRecord
 }
 
@@ -84,6 +94,8 @@ export interface FinishRequest extends Progress {
   state: EndedState
   /** The messages of the error, in state `error`. */
   error?: string[]
+  /** Set when it ends for want of its node: it becomes an orphan. */
+  isOrphaned?: true
 }
 
 /** Which executions of the log to find. Without `state`, the ended ones. */
@@ -114,26 +126,33 @@ export interface SearchResult<Hit> {
   hits: Hit[]
 }
 
-/** Says that the executions of a job changed: a reason to look, not a fact to trust. */
+/** Says that an execution changed its state: a reason to look, not a fact to trust. */
 export interface StorageChange {
   /** The job's type. */
   type: string
   /** The job's id. */
   id: string
+  /** The id of the execution. */
+  executionId: string
+  /** The state that it was seen to have. */
+  state: JobState
 }
 
 /**
  * Where executions and checkpoints live, and the only truth about them. Times are the storage's own.
  *
- * A live execution whose lease has run out is settled by whoever looks first, in the same atomic step as the look, by
- * every method here: state `error`, with the message of {@link leaseExpired}. It is settled once.
+ * A live execution whose lease has run out is settled before anybody is shown it, by every method here: it becomes an
+ * orphan in state `error`, with the messages of {@link leaseExpired}. It is settled once, in one atomic step. The one
+ * exception is `finish`, which ends what nobody has settled yet. An outage of the storage itself, in which nobody could
+ * renew a lease, is no reason to settle it.
  *
  * Records that are given out are the caller's: changing them changes nothing in storage.
  */
 export interface JobStorage {
   /**
    * Starts an execution unless one of the same type and id is live: one atomic step, also between processes. The new
-   * execution has the next epoch, and the checkpoint of the one before it.
+   * execution has the next epoch, and the checkpoint of the one before it. With `resumedFrom`, it does not start unless
+   * that orphan is the job's last execution.
    */
   begin(request: BeginRequest): Promise<BeginResult>
   /**
@@ -143,8 +162,9 @@ export interface JobStorage {
    */
   save(lease: Lease, request: SaveRequest): Promise<ExecutionRecord | undefined>
   /**
-   * Ends the execution in one atomic step, under the condition of `save`. Gives the ended execution, or `undefined` when
-   * the lease is lost.
+   * Ends the execution in one atomic step, on condition that it is live in this epoch: also when its lease has run out
+   * and nobody has settled it, as what was done is then not lost. Gives the ended execution, or `undefined` when the
+   * lease is lost.
    */
   finish(lease: Lease, request: FinishRequest): Promise<ExecutionRecord | undefined>
   /**
@@ -156,9 +176,14 @@ export interface JobStorage {
   find(type: string, id: string): Promise<ExecutionRecord | undefined>
   /** All live executions of a type, oldest start first. */
   live(type: string): Promise<ExecutionRecord[]>
+  /** The orphans: last executions of their jobs that ended for want of their node, so that nobody has gone on with them. */
+  orphans(): Promise<ExecutionRecord[]>
   /** A page of the log. */
   search(filter: SearchFilter): Promise<SearchResult<ExecutionRecord>>
-  /** Calls `listener` when an execution of a job was asked to abort or ended, by any process. Gives the function that stops it. */
+  /**
+   * Calls `listener` when an execution was begun, left the line, was asked to abort or ended, by any process; not for
+   * progress. It may be called more than once for one change. Gives the function that stops it.
+   */
   watch?(listener: (change: StorageChange) => void): () => void
   /** Gives back what the storage itself opened. */
   close?(): Promise<void>

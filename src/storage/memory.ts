@@ -40,6 +40,12 @@ export function memoryStorage(options: MemoryStorageOptions = {}): JobStorage {
   return new MemoryStorage(options)
 }
 
+/** How an execution ends. */
+type Ending = { [Field in 'state' | 'error' | 'isOrphaned']: FinishRequest[Field] | undefined } & Pick<
+  FinishRequest,
+  'state'
+>
+
 class MemoryStorage implements JobStorage {
   readonly #clock: Clock
   readonly #maxCount: number
@@ -47,6 +53,8 @@ class MemoryStorage implements JobStorage {
   /** The newest execution of every job, live or ended. Retention does not touch it. */
   readonly #newest = new Map<string, ExecutionRecord>()
   readonly #live = new Map<string, ExecutionRecord>()
+  /** Those of the newest executions that are orphans. */
+  readonly #orphans = new Map<string, ExecutionRecord>()
   /** Ended executions in the order in which they ended. */
   readonly #log = new Map<string, ExecutionRecord>()
   /** No lease runs out before. */
@@ -59,10 +67,11 @@ class MemoryStorage implements JobStorage {
     this.#maxAge = maxAge
   }
 
-  async begin({ type, id, state, node, lease }: BeginRequest): Promise<BeginResult> {
+  async begin({ type, id, state, node, lease, resumedFrom, takeovers }: BeginRequest): Promise<BeginResult> {
     const now = this.#settleExpired()
     const before = this.#newest.get(keyOf(type, id))
-    if (before && isLive(before.state)) return { started: false, execution: copy(before) }
+    if (before && (isLive(before.state) || !mayFollow(before, resumedFrom)))
+      return { started: false, execution: copy(before) }
     const execution: ExecutionRecord = {
       type,
       id,
@@ -73,11 +82,15 @@ class MemoryStorage implements JobStorage {
       startTime: now,
       leaseUntil: now + lease,
       count: 0,
+      ...(resumedFrom !== undefined && { resumedFrom }),
+      ...(takeovers !== undefined && { takeovers }),
     }
     write(execution, { checkpoint: before?.checkpoint })
     this.#newest.set(keyOf(type, id), execution)
     this.#live.set(execution.executionId, execution)
+    this.#orphans.delete(keyOf(type, id))
     this.#nextExpiry = Math.min(this.#nextExpiry, execution.leaseUntil)
+    this.#tell(execution)
     return { started: true, execution: copy(execution) }
   }
 
@@ -91,16 +104,22 @@ class MemoryStorage implements JobStorage {
     if (state && execution.state === 'queued') {
       execution.state = state
       execution.startTime = now
+      this.#tell(execution)
     }
     return copy(execution)
   }
 
-  async finish(lease: Lease, { state, error, ...progress }: FinishRequest): Promise<ExecutionRecord | undefined> {
-    const now = this.#settleExpired()
+  async finish(
+    lease: Lease,
+    { state, error, isOrphaned, ...progress }: FinishRequest,
+  ): Promise<ExecutionRecord | undefined> {
     const execution = this.#held(lease)
-    if (!execution) return undefined
-    write(execution, progress)
-    return copy(this.#end(execution, now, state, error))
+    if (execution) {
+      write(execution, progress)
+      this.#end(execution, this.#clock.now(), { state, error, isOrphaned })
+    }
+    this.#settleExpired()
+    return execution && copy(execution)
   }
 
   async requestAbort(type: string, id: string): Promise<ExecutionRecord | undefined> {
@@ -122,6 +141,11 @@ class MemoryStorage implements JobStorage {
     this.#settleExpired()
     const found = [...this.#live.values()].filter((execution) => execution.type === type)
     return found.map(copy).sort((a, b) => a.startTime - b.startTime)
+  }
+
+  async orphans(): Promise<ExecutionRecord[]> {
+    this.#settleExpired()
+    return [...this.#orphans.values()].map(copy)
   }
 
   async search(filter: SearchFilter): Promise<SearchResult<ExecutionRecord>> {
@@ -160,29 +184,38 @@ class MemoryStorage implements JobStorage {
 
   #settleExpiredAt(now: number): void {
     for (const execution of this.#live.values()) {
-      if (execution.leaseUntil <= now) this.#end(execution, now, 'error', leaseExpired(execution))
+      if (execution.leaseUntil > now) continue
+      this.#end(execution, now, { state: 'error', error: leaseExpired(execution), isOrphaned: true })
     }
     this.#nextExpiry = Number.POSITIVE_INFINITY
     for (const { leaseUntil } of this.#live.values()) this.#nextExpiry = Math.min(this.#nextExpiry, leaseUntil)
   }
 
-  #end(execution: ExecutionRecord, now: number, state: FinishRequest['state'], error?: string[]): ExecutionRecord {
+  #end(execution: ExecutionRecord, now: number, { state, error, isOrphaned }: Ending): void {
     execution.state = state
     execution.endTime = now
     if (error) execution.error = [...error]
+    if (isOrphaned) {
+      execution.isOrphaned = true
+      this.#orphans.set(keyOf(execution.type, execution.id), execution)
+    }
     this.#live.delete(execution.executionId)
     this.#log.set(execution.executionId, execution)
     this.#tell(execution)
-    return execution
   }
 
-  #tell({ type, id }: ExecutionRecord): void {
-    for (const listener of this.#listeners) listener({ type, id })
+  #tell({ type, id, executionId, state }: ExecutionRecord): void {
+    for (const listener of this.#listeners) listener({ type, id, executionId, state })
   }
 }
 
 function keyOf(type: string, id: string): string {
   return JSON.stringify([type, id])
+}
+
+/** Whether an execution may begin after an ended one: any may, or only one that goes on from it. */
+function mayFollow(before: ExecutionRecord, resumedFrom: string | undefined): boolean {
+  return resumedFrom === undefined || (before.isOrphaned === true && before.executionId === resumedFrom)
 }
 
 /** A copy that shares nothing with the original. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { type ExecutionRecord, leaseExpired } from '../index.js'
+import { type ExecutionRecord, isEnded, leaseExpired } from '../index.js'
 import {
   begin,
   expire,
@@ -26,14 +26,19 @@ const looks: Cases<StorageSubject> = {
   requestAbort: async ({ storage }) => {
     assert.equal(present(await storage.requestAbort('test', 'a')).state, 'error')
   },
-  'begin of another job': async ({ storage }) => {
-    await begin(storage, { id: 'b' })
+  orphans: async ({ storage }) => {
+    assert.equal((await storage.orphans()).length, 1)
+  },
+  begin: async ({ storage }) => {
+    await begin(storage)
+    await storage.finish(leaseOf(present(await storage.find('test', 'a'))), { state: 'successful' })
   },
 }
 
 function assertExpired(found: ExecutionRecord | undefined, execution: ExecutionRecord): void {
-  const { state, endTime, error, leaseUntil } = present(found)
-  assert.deepEqual({ state, error }, { state: 'error', error: leaseExpired({ node: execution.node, leaseUntil }) })
+  const { state, endTime, error, leaseUntil, isOrphaned } = present(found)
+  const expected = { state: 'error', error: leaseExpired({ node: execution.node, leaseUntil }), isOrphaned: true }
+  assert.deepEqual({ state, error, isOrphaned }, expected)
   assert.ok(
     error?.some((message) => message.includes(execution.node)),
     'Expected a message that names the node',
@@ -46,7 +51,8 @@ const lookCases = Object.entries(looks).map(([name, look]) => [
   async (subject: StorageSubject) => {
     const execution = await expire(subject)
     await look(subject)
-    assertExpired(await subject.storage.find('test', 'a'), execution)
+    const { hits } = await subject.storage.search({ state: 'error' })
+    assertExpired(hits[0], execution)
   },
 ])
 
@@ -69,10 +75,33 @@ export const leaseCases: Cases<StorageSubject> = {
     assert.equal(present(await subject.storage.find('test', 'a')).count, 0)
   },
 
-  async 'lease: is lost to a late finish'(subject) {
+  async 'lease: is lost to a late finish once it was settled'(subject) {
     const execution = await expire(subject)
+    await subject.peer.find('test', 'a')
     assert.equal(await subject.storage.finish(leaseOf(execution), { state: 'successful', count: 9 }), undefined)
     assertExpired(await subject.storage.find('test', 'a'), execution)
+  },
+
+  async 'lease: that nobody has settled lets a late finish tell how it ended'(subject) {
+    const { storage, peer } = subject
+    const execution = await expire(subject)
+    const finished = present(await storage.finish(leaseOf(execution), { state: 'successful', count: 9 }))
+    assert.deepEqual([finished.state, finished.count, finished.error], ['successful', 9, undefined])
+    assert.deepEqual(await peer.find('test', 'a'), finished)
+    assert.deepEqual([await storage.orphans(), (await storage.search({})).total], [[], 1])
+  },
+
+  async 'lease: late finishes against looks, one of them settles'(subject) {
+    const { storage, peer } = subject
+    for (let round = 0; round < 10; round++) {
+      const id = `job-${round}`
+      const lease = leaseOf(await expire(subject, { id }))
+      const finish = () => storage.finish(lease, { state: 'successful' })
+      const look = () => peer.find('test', id)
+      await Promise.all(round % 2 ? [look(), finish()] : [finish(), look()])
+      assert.equal((await storage.search({ id })).total, 1)
+      assert.ok(isEnded(present(await storage.find('test', id)).state))
+    }
   },
 
   async 'lease: a late writer does not touch the execution that came after'(subject) {

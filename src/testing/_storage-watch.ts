@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { setTimeout } from 'node:timers/promises'
-import type { JobStorage, StorageChange } from '../index.js'
-import { begin, expire, leaseOf, type StorageSubject } from './_storage-subject.js'
+import type { JobState, JobStorage, StorageChange } from '../index.js'
+import { begin, expire, leaseOf, longLease, type StorageSubject } from './_storage-subject.js'
 import type { Cases } from './_suite.js'
 
 /** How long to wait to be told, in milliseconds of real time. */
 const patience = 5000
 
-/** Watches a storage: `told` resolves once a change of job `[test/<id>]` was told. */
+/** Watches a storage: `told` resolves once a change of job `[test/<id>]`, to that state if given, was told. */
 function watch(storage: JobStorage) {
   assert.ok(storage.watch, 'Expected the method `watch`: a storage without it says so in `cannot`')
   const changes: StorageChange[] = []
@@ -16,8 +16,10 @@ function watch(storage: JobStorage) {
     changes.push(change)
     for (const look of waits) look()
   })
-  const told = async (id: string) => {
-    const wasTold = () => changes.some((change) => change.type === 'test' && change.id === id)
+  const told = async (id: string, state?: JobState) => {
+    const isIt = (change: StorageChange) =>
+      change.type === 'test' && change.id === id && (state ?? change.state) === change.state
+    const wasTold = () => changes.some(isIt)
     const tell = new Promise<boolean>((resolve) => {
       const look = () => wasTold() && resolve(true)
       waits.add(look)
@@ -32,6 +34,34 @@ function watch(storage: JobStorage) {
 }
 
 export const watchCases: Cases<StorageSubject> = {
+  async 'watch: tells of every change of state, and which execution changed'({ storage, peer }) {
+    const { changes, stop, told } = watch(storage)
+    const statesOf = (executionId: string) =>
+      changes.filter((change) => change.executionId === executionId).map(({ state }) => state)
+    const execution = await begin(peer, { state: 'queued' })
+    await told('a', 'queued')
+    await peer.save(leaseOf(execution), { lease: longLease, state: 'running' })
+    await told('a', 'running')
+    await peer.requestAbort('test', 'a')
+    await told('a', 'aborting')
+    await peer.finish(leaseOf(execution), { state: 'aborted' })
+    await told('a', 'aborted')
+    assert.deepEqual([...new Set(statesOf(execution.executionId))], ['queued', 'running', 'aborting', 'aborted'])
+    stop()
+  },
+
+  async 'watch: tells nothing of progress'({ storage, peer }) {
+    const { changes, stop, told } = watch(storage)
+    const lease = leaseOf(await begin(peer))
+    await told('a', 'running')
+    const before = changes.length
+    for (let count = 1; count <= 5; count++) await peer.save(lease, { lease: longLease, count })
+    await peer.finish(lease, { state: 'successful' })
+    await told('a', 'successful')
+    assert.deepEqual(changes.slice(before).filter(({ state }) => state === 'running').length < 5, true)
+    stop()
+  },
+
   async 'watch: tells that an abort was asked for, also by another process'({ storage, peer }) {
     const { stop, told } = watch(storage)
     await begin(storage)
@@ -47,7 +77,7 @@ export const watchCases: Cases<StorageSubject> = {
     const lease = leaseOf(await begin(peer))
     const { stop, told } = watch(storage)
     await peer.finish(lease, { state: 'successful' })
-    await told('a')
+    await told('a', 'successful')
     stop()
   },
 
@@ -55,7 +85,7 @@ export const watchCases: Cases<StorageSubject> = {
     const { stop, told } = watch(subject.storage)
     await expire(subject)
     await subject.peer.find('test', 'a')
-    await told('a')
+    await told('a', 'error')
     stop()
   },
 
@@ -65,9 +95,10 @@ export const watchCases: Cases<StorageSubject> = {
     const lease = leaseOf(await begin(storage))
     first.stop()
     first.stop()
+    const before = first.changes.length
     await storage.finish(lease, { state: 'successful' })
-    await second.told('a')
-    assert.deepEqual(first.changes, [])
+    await second.told('a', 'successful')
+    assert.equal(first.changes.length, before)
     second.stop()
   },
 }

@@ -3,6 +3,7 @@ import type { JobStorage } from '../index.js'
 import { beginCases } from './_storage-begin.js'
 import { endCases } from './_storage-end.js'
 import { leaseCases } from './_storage-lease.js'
+import { orphanCases } from './_storage-orphans.js'
 import { retentionCases } from './_storage-retention.js'
 import { saveCases } from './_storage-save.js'
 import { searchCases } from './_storage-search.js'
@@ -54,6 +55,7 @@ export function storageSuite({ test, create, cannot }: StorageSuiteOptions): voi
     { cases: saveCases },
     { cases: endCases },
     { cases: leaseCases },
+    { cases: orphanCases },
     { cases: searchCases },
     { cases: valueCases },
     { cases: watchCases, needs: 'watch' },

@@ -192,6 +192,7 @@ function slow(storage: JobStorage, clock: Clock, { delays, isWatched }: WorldPla
     requestAbort: late((type, id) => storage.requestAbort(type, id)),
     find: late((type, id) => storage.find(type, id)),
     live: (type) => storage.live(type),
+    orphans: () => storage.orphans(),
     search: (filter) => storage.search(filter),
     ...(isWatched && { watch: (listener) => storage.watch?.(listener) ?? (() => {}) }),
   }

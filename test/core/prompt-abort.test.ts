@@ -28,6 +28,7 @@ function methods(storage: JobStorage, changed: Partial<JobStorage>): JobStorage 
     requestAbort: (type, id) => storage.requestAbort(type, id),
     find: (type, id) => storage.find(type, id),
     live: (type) => storage.live(type),
+    orphans: () => storage.orphans(),
     search: (filter) => storage.search(filter),
     ...changed,
   }

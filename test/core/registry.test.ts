@@ -631,6 +631,6 @@ describe('JobRegistry', () => {
 
 /** A storage as a plain object, so that a test can put its own methods in. */
 function bind(storage: JobStorage): JobStorage {
-  const methods = ['begin', 'save', 'finish', 'requestAbort', 'find', 'live', 'search', 'watch'] as const
+  const methods = ['begin', 'save', 'finish', 'requestAbort', 'find', 'live', 'orphans', 'search', 'watch'] as const
   return Object.fromEntries(methods.map((name) => [name, storage[name]?.bind(storage)])) as unknown as JobStorage
 }

@@ -128,6 +128,7 @@ export function fixedStorage(...records: readonly ExecutionRecord[]): JobStorage
     requestAbort: async (type, id) => found(type, id),
     find: async (type, id) => found(type, id),
     live: async (type) => records.filter((record) => record.type === type && record.endTime === undefined),
+    orphans: async () => [],
     async search({ type, id, startTimeTo = Number.POSITIVE_INFINITY }) {
       const hits = records.filter(
         (record) =>
