@@ -1,5 +1,12 @@
 export { type Clock, systemClock, type Timer } from './core/clock.js'
-export { errorMessages, JobError, type JobErrorCode, jobErrorCodes, redact } from './core/errors.js'
+export {
+  errorMessages,
+  JobError,
+  type JobErrorCode,
+  type JobErrorOptions,
+  jobErrorCodes,
+  redact,
+} from './core/errors.js'
 export { type JobEvent, type JobEventName, type JobEvents, type JobListener, jobEventNames } from './core/events.js'
 export type { StartedExecution } from './core/execution.js'
 export { executionOrder, newExecutionId } from './core/ids.js'
@@ -16,7 +23,8 @@ export {
 } from './core/lifecycle.js'
 export type { Logger } from './core/logger.js'
 export { checkOptions, invalid, type Rule, rule } from './core/options.js'
-export type { AbortOptions, CloseOptions, RegistryOptions } from './core/registry-options.js'
+export type { AbortOptions, CloseOptions, ListenOptions, RegistryOptions } from './core/registry-options.js'
+export type { ResumeMode, Resumption, RetryPolicy } from './core/retry-policy.js'
 export type {
   AbortedStatus,
   AbortingStatus,
@@ -43,6 +51,7 @@ export {
   type SearchResult,
   type StorageChange,
 } from './core/storage.js'
+export { isTransient } from './core/transient.js'
 export { type Column, type ColumnType, type JobRecord, RecordBatch, type Row } from './ingestion/batch.js'
 export type { Datasource, Query, ReadOptions } from './ingestion/datasource.js'
 export type {

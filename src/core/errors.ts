@@ -18,17 +18,26 @@ export type JobErrorCode = keyof typeof jobErrorCodes
 
 const brand = Symbol.for('headgate.JobError')
 
+/** What a {@link JobError} is made with. */
+export interface JobErrorOptions extends ErrorOptions {
+  /** Whether it passes, so that the same may work a moment later. Default: what its causes say. */
+  isTransient?: boolean
+}
+
 /** The one error class of headgate. What went wrong underneath is its `cause`, never rewritten. */
 export class JobError extends Error {
   /** What went wrong, for programs. */
   readonly code: JobErrorCode
+  /** Whether it passes, so that the same may work a moment later; `undefined` when only its causes know. */
+  readonly isTransient: boolean | undefined
   /** Marks the class across copies of the package. */
   readonly [brand] = true
 
-  constructor(code: JobErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: JobErrorCode, message: string, { isTransient, ...options }: JobErrorOptions = {}) {
     super(message, options)
     this.name = 'JobError'
     this.code = code
+    this.isTransient = isTransient
   }
 
   /** Whether `value` is a `JobError`, also one that another copy of headgate made. */
@@ -50,7 +59,7 @@ const maxMessageLength = 2000
  */
 export function errorMessages(error: unknown): string[] {
   const messages: string[] = []
-  for (const link of chain(error, new Set())) {
+  for (const link of chain(error)) {
     const message = messageOf(link)
     if (message !== '' && message !== messages.at(-1)) messages.push(message)
     if (messages.length === maxMessages) break
@@ -60,13 +69,14 @@ export function errorMessages(error: unknown): string[] {
 
 /** Whether `error` is `cause`, has it among its causes, or is what a web API throws when its signal aborts. */
 export function isCausedBy(error: unknown, cause: unknown): boolean {
-  for (const link of chain(error, new Set())) {
+  for (const link of chain(error)) {
     if (link === cause || read(link, 'name') === 'AbortError') return true
   }
   return false
 }
 
-function* chain(error: unknown, seen: Set<unknown>): Generator<unknown> {
+/** An error and its causes, outermost first; the inner errors of an `AggregateError` follow it, and cycles end it. */
+export function* chain(error: unknown, seen = new Set<unknown>()): Generator<unknown> {
   if (error === undefined || error === null || seen.has(error)) return
   seen.add(error)
   yield error
@@ -84,7 +94,7 @@ function messageOf(link: unknown): string {
 }
 
 /** A property of whatever was thrown: reading it may itself throw. */
-function read(thrown: unknown, name: string): unknown {
+export function read(thrown: unknown, name: string): unknown {
   try {
     return Object(thrown)[name]
   } catch {

@@ -1,38 +1,12 @@
 import type PQueue from 'p-queue'
-import { retry } from './_retry.js'
-import { stored } from './_stored.js'
-import type { Clock, Timer } from './clock.js'
-import { errorMessages, isCausedBy, JobError } from './errors.js'
+import { type ExecutionHost, type Outcome, Tenure } from './_tenure.js'
+import { sleep } from './clock.js'
+import { isCausedBy } from './errors.js'
 import { type Job, type JobContext, type ProgressUpdate, toProgress } from './job.js'
-import { isEnded, type JobMove, jobStates, nextState } from './lifecycle.js'
-import type { Logger } from './logger.js'
+import { warnOf } from './logger.js'
+import { backoff, retryPolicyOf } from './retry-policy.js'
 import { type EndedStatus, type JobStatus, toStatus } from './status.js'
-import {
-  type ExecutionRecord,
-  type FinishRequest,
-  type JobStorage,
-  type Lease,
-  leaseExpired,
-  type Progress,
-  type SaveRequest,
-} from './storage.js'
-
-/** What an execution needs of the registry that runs it. */
-export interface ExecutionHost {
-  readonly storage: JobStorage
-  readonly clock: Clock
-  readonly logger: Logger
-  /** The name of the registry instance. */
-  readonly node: string
-  /** How long a lease holds, in milliseconds. */
-  readonly lease: number
-  /** How often progress is saved at most, in milliseconds. */
-  readonly progressInterval: number
-  /** Aborts when what storage does not take is to be given up. */
-  readonly abandoned: AbortSignal
-  /** Hears of every change that storage holds. */
-  changed(record: ExecutionRecord, change: 'state' | 'progress', cause?: unknown): void
-}
+import type { BeginRequest, ExecutionRecord } from './storage.js'
 
 /** A started execution, as `registry.start` gives it. */
 export interface StartedExecution {
@@ -48,15 +22,12 @@ export interface StartedExecution {
   readonly finished: Promise<EndedStatus>
 }
 
-type EndedRecord = ExecutionRecord & { state: EndedStatus['state'] }
-type Outcome = { move: JobMove; error?: unknown }
-
-/** A lease is renewed this many times while it holds. */
-const renewals = 3
+/** The orphan that an execution goes on from. */
+export type Takeover = Pick<BeginRequest, 'resumedFrom' | 'takeovers'>
 
 /**
- * One run of a job, from the lease to the settled end. Storage alone says what the state is: its answers are adopted
- * and then announced. User code, storage and listeners are kept apart: none can fail the other.
+ * One run of a job, from its place in the line to its end. User code, storage and listeners are kept apart: none can fail
+ * the other.
  */
 export class Execution implements StartedExecution {
   readonly type: string
@@ -67,17 +38,10 @@ export class Execution implements StartedExecution {
   readonly #job: Job
   readonly #host: ExecutionHost
   readonly #waiting = new AbortController()
-  readonly #stop = new AbortController()
   #end!: (status: EndedStatus) => void
   #settleHeld!: (isHeld: boolean) => void
-  #record!: ExecutionRecord
+  #tenure!: Tenure
   #hasTurn = false
-  #isSettling = false
-  #unsaved: Progress | undefined
-  #saving: Promise<void> | undefined
-  #savedAt = 0
-  #keptAt = 0
-  #heartbeat: Timer | undefined
 
   constructor(job: Job, host: ExecutionHost) {
     this.type = job.type
@@ -92,8 +56,8 @@ export class Execution implements StartedExecution {
     })
   }
 
-  /** Takes the lease and a place in the line. Throws `already_running` when the job has a live execution. */
-  async start(line: PQueue): Promise<void> {
+  /** Takes the lease and a place in the line. Throws `already_running` when another execution stands in the way. */
+  async start(line: PQueue, takeover: Takeover = {}): Promise<void> {
     const runIfHeld = async () => {
       if (await this.held) await this.#run()
     }
@@ -104,7 +68,10 @@ export class Execution implements StartedExecution {
     // A free slot gives the turn at once, which tells the state to begin in. Taken out of the line, it runs to its end.
     line.add(turn, { signal: this.#waiting.signal }).catch(runIfHeld)
     try {
-      await this.#begin(this.#hasTurn ? 'running' : 'queued')
+      const state = this.#hasTurn ? 'running' : 'queued'
+      this.#tenure = await Tenure.begin(this.#host, { type: this.type, id: this.id, state, ...takeover })
+      this.#tenure.signal.addEventListener('abort', () => this.#leaveLine())
+      if (this.#job.resume === 'restart') this.#tenure.say({ checkpoint: null })
       this.#settleHeld(true)
     } catch (error) {
       this.#settleHeld(false)
@@ -113,61 +80,32 @@ export class Execution implements StartedExecution {
     }
   }
 
-  /**
-   * Takes in what storage says of this execution, with the progress that it has just saved: `undefined` means that its
-   * lease is lost. Answers may overtake each other: none turns state or progress back.
-   */
-  adopt(answer: ExecutionRecord | undefined, saved: Progress = {}): void {
-    if (!answer) {
-      this.#stop.abort(new JobError('lease_lost', 'The execution has lost its lease.'))
-      return
-    }
-    const known = this.#record
-    if (isEnded(known.state) || isEnded(answer.state)) return
-    const state = jobStates.indexOf(answer.state) < jobStates.indexOf(known.state) ? known.state : answer.state
-    this.#record = { ...known, ...saved, state, startTime: Math.max(known.startTime, answer.startTime) }
-    const hasMoved = this.#record.count !== known.count || this.#record.lastId !== known.lastId
-    if (state !== known.state) this.#host.changed(this.#record, 'state')
-    else if (hasMoved) this.#host.changed(this.#record, 'progress')
-    if (state === 'aborting') {
-      this.#stop.abort(new JobError('aborted', 'The job was asked to stop.'))
-      this.#leaveLine()
-    }
+  /** Takes in what storage says of this execution. */
+  adopt(answer: ExecutionRecord): void {
+    this.#tenure.adopt(answer)
   }
 
   /** Stops the job although storage could not be told. */
   stop(): void {
-    this.adopt({ ...this.#record, state: 'aborting' })
+    this.#tenure.stop()
+  }
+
+  /** The node is about to close: others may go on with a job that goes on by itself. */
+  handBack(): void {
+    if (this.#job.resume === 'auto') this.#tenure.handBack()
   }
 
   /** Asks storage at once whether this execution is to go on. */
   async look(): Promise<void> {
-    const isHeld = await this.held
-    // What a save that is on its way says may be old by now.
-    await this.#saving
-    if (isHeld && !this.#isSettling) await this.#save()
+    if (await this.held) await this.#tenure.look()
   }
 
   get executionId(): string {
-    return this.#record.executionId
+    return this.#tenure.record.executionId
   }
 
   get status(): JobStatus {
-    return toStatus(this.#record)
-  }
-
-  get #lease(): Lease {
-    return { executionId: this.#record.executionId, epoch: this.#record.epoch }
-  }
-
-  async #begin(state: 'queued' | 'running'): Promise<void> {
-    const { storage, node, lease, clock } = this.#host
-    const { started, execution } = await stored(storage.begin({ type: this.type, id: this.id, state, node, lease }))
-    if (!started) throw alreadyRunning(execution)
-    this.#record = execution
-    this.#savedAt = this.#keptAt = clock.now()
-    this.#host.changed(execution, 'state')
-    this.#scheduleHeartbeat()
+    return toStatus(this.#tenure.record)
   }
 
   #leaveLine(): void {
@@ -175,25 +113,31 @@ export class Execution implements StartedExecution {
   }
 
   async #run(): Promise<void> {
-    if (this.#record.state === 'queued') await this.#leaveQueue()
+    if (this.#tenure.record.state === 'queued') await this.#tenure.leaveQueue()
     const outcome = await this.#perform()
-    this.#isSettling = true
-    this.#heartbeat?.cancel()
-    await this.#saving
-    const record = await this.#settle(outcome)
-    this.#record = record
+    const record = await this.#tenure.end(outcome)
     this.#host.changed(record, 'state', outcome.error)
     this.#end(toStatus(record))
   }
 
-  async #leaveQueue(): Promise<void> {
-    await this.#saving
-    const request: SaveRequest = { state: 'running', lease: this.#host.lease }
-    this.adopt(await this.#untilStored(() => this.#host.storage.save(this.#lease, request)))
+  /** Does the work, again where that may help. */
+  async #perform(): Promise<Outcome> {
+    const { clock } = this.#host
+    const { limit, delay, maxDelay, isTransient } = retryPolicyOf(this.#job)
+    for (let failures = 1; ; failures++) {
+      const before = this.#tenure.reached
+      const outcome = await this.#attempt()
+      if (outcome.move !== 'fail') return outcome
+      if (hasMoved(before, this.#tenure.reached)) failures = 1
+      if (this.#tenure.signal.aborted || failures > limit || !says(isTransient, outcome.error)) return outcome
+      const pause = backoff(failures, { delay, maxDelay })
+      warnOf(this.#host.logger, this, outcome.error, `failed for the moment, is tried again in ${pause} ms`)
+      await sleep(clock, pause, this.#tenure.signal)
+    }
   }
 
-  async #perform(): Promise<Outcome> {
-    const { signal } = this.#stop
+  async #attempt(): Promise<Outcome> {
+    const { signal } = this.#tenure
     const isAborted = () => signal.aborted && signal.reason.code === 'aborted'
     try {
       signal.throwIfAborted()
@@ -207,94 +151,22 @@ export class Execution implements StartedExecution {
 
   #context(): JobContext {
     const { clock, logger, progressInterval } = this.#host
-    const { type, id, executionId, checkpoint } = this.#record
-    const progress = (update: ProgressUpdate) => this.#say(update)
-    const { signal } = this.#stop
-    return { type, id, executionId, signal, checkpoint, progress, progressInterval, clock, logger }
-  }
-
-  #say(update: ProgressUpdate): void {
-    this.#unsaved = { ...this.#unsaved, ...toProgress(update) }
-    this.#saveWhenDue()
-  }
-
-  #scheduleHeartbeat(): void {
-    const { clock, lease, progressInterval, abandoned } = this.#host
-    if (abandoned.aborted) return
-    const renewal = lease / renewals
-    const beat = () => {
-      if (clock.now() - this.#savedAt >= renewal) void this.#save()
-      else this.#saveWhenDue()
-      this.#scheduleHeartbeat()
-    }
-    this.#heartbeat = clock.setTimer(Math.min(progressInterval || renewal, renewal), beat, { background: true })
-  }
-
-  #saveWhenDue(): void {
-    const { clock, progressInterval } = this.#host
-    if (this.#unsaved && clock.now() - this.#savedAt >= progressInterval) void this.#save()
-  }
-
-  #save(): Promise<void> {
-    this.#saving ??= this.#saveNow().finally(() => {
-      this.#saving = undefined
-    })
-    return this.#saving
-  }
-
-  async #saveNow(): Promise<void> {
-    const { storage, clock, lease } = this.#host
-    const progress = this.#takeUnsaved()
-    this.#savedAt = clock.now()
-    try {
-      const record = await storage.save(this.#lease, { ...progress, lease })
-      this.#keptAt = this.#savedAt
-      this.adopt(record, progress)
-    } catch (error) {
-      this.#unsaved = { ...progress, ...this.#unsaved }
-      this.#warn(error, 'could not save progress')
-      if (clock.now() - this.#keptAt >= lease) this.adopt(undefined)
-    }
-  }
-
-  #takeUnsaved(): Progress | undefined {
-    const progress = this.#unsaved
-    this.#unsaved = undefined
-    return progress
-  }
-
-  async #settle(outcome: Outcome): Promise<EndedRecord> {
-    const { storage, clock } = this.#host
-    const request = this.#finishRequest(outcome)
-    const finished = await this.#untilStored(() => storage.finish(this.#lease, request))
-    if (finished) return finished as EndedRecord
-    // Settled already: by an answer of storage that was lost on its way here, or by who took this execution for dead.
-    const found = await this.#untilStored(() => storage.find(this.type, this.id))
-    if (found?.executionId === this.executionId && isEnded(found.state)) return found as EndedRecord
-    const endTime = clock.now()
-    if (this.#host.abandoned.aborted) return { ...this.#record, ...request, endTime }
-    return { ...this.#record, state: 'error', endTime, error: leaseExpired(this.#record) }
-  }
-
-  #finishRequest({ move, error }: Outcome): FinishRequest {
-    const state = nextState(this.#record.state, move) as FinishRequest['state']
-    return { ...this.#unsaved, state, ...(state === 'error' && { error: errorMessages(error) }) }
-  }
-
-  #untilStored<Answer>(ask: () => Promise<Answer>): Promise<Answer | undefined> {
-    const { clock, abandoned } = this.#host
-    const failed = (error: unknown, delay: number) =>
-      this.#warn(error, `could not reach storage, trying again in ${delay} ms`)
-    return retry(ask, { clock, abandoned, failed })
-  }
-
-  #warn(error: unknown, message: string): void {
-    const { type, id, executionId } = this
-    this.#host.logger.warn({ type, id, executionId, error: errorMessages(error) }, `Job [${type}/${id}] ${message}.`)
+    const { record, reached, signal } = this.#tenure
+    const { type, id, executionId } = record
+    const progress = (update: ProgressUpdate) => this.#tenure.say(toProgress(update))
+    return { type, id, executionId, signal, ...reached, progress, progressInterval, clock, logger }
   }
 }
 
-/** The error of a start while the job has a live execution. */
-export function alreadyRunning({ type, id }: Pick<ExecutionRecord, 'type' | 'id'>): JobError {
-  return new JobError('already_running', `Job [${type}/${id}] is already running.`)
+function hasMoved(before: Tenure['reached'], after: Tenure['reached']): boolean {
+  return before.count !== after.count || JSON.stringify(before.checkpoint) !== JSON.stringify(after.checkpoint)
+}
+
+/** What the user's own test says: one that throws says no. */
+function says(isTransient: (error: unknown) => boolean, error: unknown): boolean {
+  try {
+    return isTransient(error)
+  } catch {
+    return false
+  }
 }

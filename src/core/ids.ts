@@ -1,5 +1,10 @@
 import { v7, validate } from 'uuid'
 
+/** A key for a map: no two jobs have the same. */
+export function jobKey({ type, id }: { readonly type: string; readonly id: string }): string {
+  return JSON.stringify([type, id])
+}
+
 let sequence = 0
 
 /** The length of a UUID in text. */

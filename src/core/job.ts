@@ -1,6 +1,7 @@
 import type { Clock } from './clock.js'
 import type { Logger } from './logger.js'
 import { checkOptions, type Rule, rule } from './options.js'
+import type { Resumption } from './retry-policy.js'
 import type { Progress } from './storage.js'
 
 /** How far a running job says it has come. Fields that are not given stay. */
@@ -52,8 +53,10 @@ export interface JobContext {
    * by throwing it (`signal.throwIfAborted()`), or by returning, is `aborted`.
    */
   readonly signal: AbortSignal
-  /** Where the job is to go on: the checkpoint of the execution before this one. */
+  /** Where the job is to go on: the checkpoint of the execution before this one, or of the try before this one. */
   readonly checkpoint: unknown
+  /** What this execution has counted so far: 0, unless a try before this one came on. */
+  readonly count: number
   /**
    * Says how far the job has come. What was said last is saved every `progressInterval` at most, and always before the
    * end is announced. Say only what is durable.
@@ -68,7 +71,7 @@ export interface JobContext {
 }
 
 /** A job: defined once, run many times. */
-export interface Job {
+export interface Job extends Resumption {
   /** The kind of work: any word that does not begin with `_`. */
   type: string
   /** What tells it from others of its type: any text of 1 to 512 characters. */

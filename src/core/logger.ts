@@ -1,3 +1,6 @@
+import { errorMessages } from './errors.js'
+import type { ExecutionRecord } from './storage.js'
+
 /**
  * Where headgate tells operators what happens, in the form that pino, console, consola and bunyan share: an object with
  * the details, then a sentence.
@@ -11,6 +14,17 @@ export interface Logger {
   warn(details: object, message: string): void
   /** What went wrong and was not. */
   error(details: object, message: string): void
+}
+
+/** Tells of an error that a job survived. */
+export function warnOf(
+  logger: Logger,
+  job: Pick<ExecutionRecord, 'type' | 'id' | 'executionId'>,
+  error: unknown,
+  message: string,
+): void {
+  const { type, id, executionId } = job
+  logger.warn({ type, id, executionId, error: errorMessages(error) }, `Job [${type}/${id}] ${message}.`)
 }
 
 const nothing = () => {}

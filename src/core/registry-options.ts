@@ -29,6 +29,16 @@ export interface AbortOptions {
   timeout?: number
 }
 
+/** How to listen. */
+export interface ListenOptions {
+  /**
+   * Whose executions to hear of: `own`, those of this registry, which is the default, or `cluster`, those of all registries
+   * that share the storage. Of another registry's execution the end is always told, and its states on the way as far as
+   * they were seen; progress once a second at most.
+   */
+  scope?: 'own' | 'cluster'
+}
+
 /** How to close. */
 export interface CloseOptions {
   /** How long running and waiting jobs may go on before they are aborted, in milliseconds; `true` for until they end. */
@@ -49,6 +59,9 @@ export const registryRules = {
   logger: rule.optional(rule.having('debug', 'info', 'warn', 'error')),
   clock: rule.optional(rule.having('now', 'setTimer')),
 }
+
+/** The rules of {@link ListenOptions}. */
+export const listenRules = { scope: rule.optional(rule.oneOf('own', 'cluster')) }
 
 /** The rules of {@link AbortOptions}. */
 export const abortRules = { timeout: timeoutRule }

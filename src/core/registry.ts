@@ -1,30 +1,33 @@
 import PQueue from 'p-queue'
+import { Cluster } from './_cluster.js'
 import { stored } from './_stored.js'
-import { type Clock, sleep, systemClock, withTimeout } from './clock.js'
+import { alreadyRunning, type ExecutionHost } from './_tenure.js'
+import { type Clock, systemClock, withTimeout } from './clock.js'
 import { errorMessages, JobError } from './errors.js'
-import { IsolatedEmitter, type JobEventName, type JobEvents, type JobListener } from './events.js'
-import { alreadyRunning, Execution, type ExecutionHost, type StartedExecution } from './execution.js'
+import { IsolatedEmitter, type JobEvent, type JobEventName, type JobListener } from './events.js'
+import { Execution, type StartedExecution, type Takeover } from './execution.js'
+import { jobKey } from './ids.js'
 import type { Job } from './job.js'
 import { isEnded, isLive } from './lifecycle.js'
 import { type Logger, silentLogger } from './logger.js'
-import { checkOptions, checkValue, rule } from './options.js'
+import { checkOptions, checkValue, invalid, rule } from './options.js'
 import {
   type AbortOptions,
   abortRules,
   type CloseOptions,
   closeRules,
+  type ListenOptions,
+  listenRules,
   type RegistryOptions,
   registryRules,
   searchRules,
 } from './registry-options.js'
+import { resumptionRules, retryPolicyOf } from './retry-policy.js'
 import { type JobStatus, type LiveStatus, toStatus } from './status.js'
 import type { ExecutionRecord, JobStorage, SearchFilter, SearchResult } from './storage.js'
 
 /** How long to wait for a job to stop, in milliseconds, unless said. */
 const defaultStopTimeout = 30_000
-
-/** How often to look whether a job of another process has ended, in milliseconds. */
-const lookInterval = 100
 
 /** Jobs that are functions: defined, started, watched, aborted and found again. */
 export class Registry {
@@ -36,10 +39,12 @@ export class Registry {
   readonly #host: ExecutionHost
   readonly #line: PQueue
   readonly #events: IsolatedEmitter
+  /** Those who listen to all nodes. */
+  readonly #clusterEvents: IsolatedEmitter
+  readonly #cluster: Cluster
   readonly #jobs = new Map<string, Job>()
   readonly #executions = new Map<string, Execution>()
   readonly #abandon = new AbortController()
-  readonly #unwatch: (() => void) | undefined
   #closing: Promise<void> | undefined
 
   constructor(options: RegistryOptions) {
@@ -49,9 +54,11 @@ export class Registry {
     this.logger = logger
     this.clock = clock
     this.#line = new PQueue({ concurrency })
-    this.#events = new IsolatedEmitter((error, { type, id }) => {
+    const report = (error: unknown, { type, id }: JobEvent) => {
       logger.error({ type, id, error: errorMessages(error) }, `A listener to job [${type}/${id}] threw.`)
-    })
+    }
+    this.#events = new IsolatedEmitter(report)
+    this.#clusterEvents = new IsolatedEmitter(report)
     this.#host = {
       storage,
       clock,
@@ -60,26 +67,32 @@ export class Registry {
       lease: options.lease ?? 30_000,
       progressInterval: options.progressInterval ?? 250,
       abandoned: this.#abandon.signal,
-      changed: (record, change, cause) => this.#announce(record, change, cause),
+      changed: (record, change, cause) => this.#changed(record, change, cause),
     }
-    this.#unwatch = storage.watch?.(({ type, id, state }) => {
-      if (state === 'aborting' || isEnded(state)) void this.#executions.get(keyOf(type, id))?.look()
+    this.#cluster = new Cluster({
+      ...this.#host,
+      types: () => [...this.#jobs.values()].map(({ type }) => type),
+      changed: (record, change) => announce([this.#clusterEvents], record, change),
+      look: (change) => void this.#executions.get(jobKey(change))?.look(),
+      takeOver: (orphan) => this.#takeOver(orphan),
     })
   }
 
   /** Adds a job. Throws `invalid_options` when something in it is wrong, or when it is defined already. */
   define(job: Job): void {
-    checkOptions('job', job, { type: rule.jobType, id: rule.jobId, run: rule.aFunction })
-    const key = keyOf(job.type, job.id)
+    checkOptions('job', job, { type: rule.jobType, id: rule.jobId, run: rule.aFunction, ...resumptionRules })
+    retryPolicyOf(job)
+    const key = jobKey(job)
     if (this.#jobs.has(key)) {
       throw new JobError('invalid_options', `Expected \`id\` to be new, got [${job.type}/${job.id}], which is defined`)
     }
     this.#jobs.set(key, job)
+    if (job.resume === 'auto') this.#cluster.recover()
   }
 
   /** Whether a job of that type, or of that type and id, is defined here. */
   has(type: string, id?: string): boolean {
-    if (id !== undefined) return this.#jobs.has(keyOf(type, id))
+    if (id !== undefined) return this.#jobs.has(checkedKey(type, id))
     for (const job of this.#jobs.values()) if (job.type === type) return true
     return false
   }
@@ -89,20 +102,11 @@ export class Registry {
    * `closed`.
    */
   async start(type: string, id: string): Promise<StartedExecution> {
-    const key = keyOf(type, id)
+    const key = checkedKey(type, id)
     const job = this.#jobs.get(key)
     if (this.#closing) throw new JobError('closed', 'The registry is closed.')
     if (!job) throw new JobError('not_defined', `No job [${type}/${id}] is defined.`)
-    if (this.#executions.has(key)) throw alreadyRunning(job)
-    const execution = new Execution(job, this.#host)
-    this.#executions.set(key, execution)
-    try {
-      await execution.start(this.#line)
-    } catch (error) {
-      this.#executions.delete(key)
-      throw error
-    }
-    return execution
+    return this.#start(job)
   }
 
   /** The status of the live execution of a job if there is one, else of the last one, else `undefined`. */
@@ -129,10 +133,8 @@ export class Registry {
     const execution = await this.#executionOf(asked)
     execution?.adopt(asked)
     if (timeout === 0) return toStatus(asked)
-    const ended = execution
-      ? withTimeout(this.clock, timeout, execution.finished)
-      : this.#endedElsewhere(asked, timeout)
-    return (await ended) ?? toStatus(asked)
+    if (execution) return (await withTimeout(this.clock, timeout, execution.finished)) ?? toStatus(asked)
+    return toStatus((await this.#cluster.ended(asked, timeout)) ?? asked)
   }
 
   /** Searches the log, newest first. Without `state`, it finds ended executions. */
@@ -142,19 +144,22 @@ export class Registry {
     return { total, hits: hits.map((record) => toStatus(record)) }
   }
 
-  /** Calls `listener` at every event of that name. Gives the function that takes it off. */
-  on<Name extends JobEventName>(name: Name, listener: JobListener<Name>): () => void {
-    return this.#events.on(name, listener)
+  /**
+   * Calls `listener` at every event of that name: of the executions of this registry, or, with the scope `cluster`, of all
+   * that share the storage. Gives the function that takes it off.
+   */
+  on<Name extends JobEventName>(name: Name, listener: JobListener<Name>, options: ListenOptions = {}): () => void {
+    return this.#emitterFor(options).on(name, listener)
   }
 
-  /** Calls `listener` at the next event of that name. Gives the function that takes it off. */
-  once<Name extends JobEventName>(name: Name, listener: JobListener<Name>): () => void {
-    return this.#events.once(name, listener)
+  /** Calls `listener` at the next event of that name, as `on` does. Gives the function that takes it off. */
+  once<Name extends JobEventName>(name: Name, listener: JobListener<Name>, options: ListenOptions = {}): () => void {
+    return this.#emitterFor(options).once(name, listener)
   }
 
-  /** Takes a listener off. */
+  /** Takes a listener off, whatever its scope. */
   off<Name extends JobEventName>(name: Name, listener: JobListener<Name>): void {
-    this.#events.off(name, listener)
+    for (const emitter of [this.#events, this.#clusterEvents]) emitter.off(name, listener)
   }
 
   /**
@@ -184,12 +189,13 @@ export class Registry {
     const stops = [...this.#executions.values()].map((execution) => this.#stop(execution))
     await withTimeout(this.clock, timeout, Promise.all([...stops, ended]))
     this.#abandon.abort()
-    this.#unwatch?.()
+    this.#cluster.stop()
     await this.closeOwned()
   }
 
   async #stop(execution: Execution): Promise<void> {
     if (!(await execution.held)) return
+    execution.handBack()
     try {
       await this.abort(execution.type, execution.id, { timeout: 0 })
     } catch (error) {
@@ -208,33 +214,78 @@ export class Registry {
 
   /** The execution of this registry that a record of storage is about, if it is one of this registry. */
   async #executionOf({ type, id, executionId }: ExecutionRecord): Promise<Execution | undefined> {
-    const execution = this.#executions.get(keyOf(type, id))
+    const execution = this.#executions.get(checkedKey(type, id))
     const isHeld = await execution?.held
     return isHeld && execution?.executionId === executionId ? execution : undefined
   }
 
-  async #endedElsewhere({ type, id, executionId }: ExecutionRecord, timeout: number): Promise<JobStatus | undefined> {
-    for (let left = timeout; left > 0; left -= lookInterval) {
-      await sleep(this.clock, Math.min(left, lookInterval))
-      const found = await stored(this.#storage.find(type, id))
-      if (found?.executionId !== executionId || !isLive(found.state)) return found && toStatus(found)
+  async #start(job: Job, takeover?: Takeover): Promise<StartedExecution> {
+    const key = jobKey(job)
+    if (this.#executions.has(key)) throw alreadyRunning(job)
+    const execution = new Execution(job, this.#host)
+    this.#executions.set(key, execution)
+    try {
+      await execution.start(this.#line, takeover)
+    } catch (error) {
+      this.#executions.delete(key)
+      throw error
     }
-    return undefined
+    return execution
   }
 
-  #announce(record: ExecutionRecord, change: 'state' | 'progress', cause?: unknown): void {
+  /** Goes on with an orphan, if its job is to go on by itself, is known here, and has a slot. */
+  async #takeOver(orphan: ExecutionRecord): Promise<void> {
+    const job = this.#jobs.get(jobKey(orphan))
+    if (job?.resume !== 'auto' || this.#closing || !this.#hasFreeSlot) return
+    const takeovers = orphan.count > 0 ? 1 : (orphan.takeovers ?? 0) + 1
+    if (takeovers > retryPolicyOf(job).limit) return
+    try {
+      await this.#start(job, { resumedFrom: orphan.executionId, takeovers })
+    } catch (error) {
+      if (!JobError.isInstance(error) || error.code !== 'already_running') throw error
+    }
+  }
+
+  get #hasFreeSlot(): boolean {
+    return this.#line.pending + this.#line.size < this.#line.concurrency
+  }
+
+  #emitterFor(options: ListenOptions): IsolatedEmitter {
+    checkOptions('options', options, listenRules)
+    if (options.scope !== 'cluster') return this.#events
+    if (!this.#cluster.isWatched)
+      throw invalid('scope', '`own`, as the storage does not tell of changes', options.scope)
+    this.#cluster.follow()
+    return this.#clusterEvents
+  }
+
+  #changed(record: ExecutionRecord, change: 'state' | 'progress', cause?: unknown): void {
     const { type, id, state } = record
-    if (isEnded(state)) this.#executions.delete(keyOf(type, id))
-    const event = { type, id, status: toStatus(record), ...(cause !== undefined && { cause }) }
-    this.logger.debug(event.status, `Job [${type}/${id}]: ${state}.`)
-    this.#events.emit('status', event)
-    const name: keyof JobEvents = change === 'progress' ? 'progress' : state
-    this.#events.emit(name, event as never)
+    if (isEnded(state)) this.#executions.delete(jobKey(record))
+    this.#cluster.own(record)
+    this.logger.debug(toStatus(record), `Job [${type}/${id}]: ${state}.`)
+    announce([this.#events, this.#clusterEvents], record, change, cause)
   }
 }
 
-function keyOf(type: string, id: string): string {
+/** Tells of a change: as `status`, and by the name of its own. */
+function announce(
+  emitters: readonly IsolatedEmitter[],
+  record: ExecutionRecord,
+  change: 'state' | 'progress',
+  cause?: unknown,
+): void {
+  const { type, id, state } = record
+  const event = { type, id, status: toStatus(record), ...(cause !== undefined && { cause }) }
+  const name: JobEventName = change === 'progress' ? 'progress' : state
+  for (const emitter of emitters) {
+    emitter.emit('status', event)
+    emitter.emit(name, event as never)
+  }
+}
+
+function checkedKey(type: string, id: string): string {
   checkValue('type', type, rule.text)
   checkValue('id', id, rule.text)
-  return JSON.stringify([type, id])
+  return jobKey({ type, id })
 }

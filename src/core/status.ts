@@ -17,6 +17,8 @@ export interface StatusBase {
   count: number
   /** The last known value of the primary key column, always as text. */
   lastId?: string
+  /** The id of the execution that this one goes on from, whose node died or was closed. */
+  resumedFrom?: string
 }
 
 /** The job waits for a free slot under `concurrency`; `startTime` is when it was accepted. */
@@ -80,7 +82,7 @@ export function toStatus(record: ExecutionRecord & { state: LiveState }): LiveSt
 export function toStatus(record: ExecutionRecord & { state: EndedState }): EndedStatus
 export function toStatus(record: ExecutionRecord): JobStatus
 export function toStatus(record: ExecutionRecord): JobStatus {
-  const { state, type, id, executionId, startTime, endTime, count, lastId, error } = record
+  const { state, type, id, executionId, startTime, endTime, count, lastId, error, resumedFrom } = record
   return Object.freeze({
     state,
     type,
@@ -92,5 +94,6 @@ export function toStatus(record: ExecutionRecord): JobStatus {
     ...(error !== undefined && { error }),
     count,
     ...(lastId !== undefined && { lastId }),
+    ...(resumedFrom !== undefined && { resumedFrom }),
   }) as JobStatus
 }

@@ -33,7 +33,9 @@ interface Plan {
 export function ingestion(definition: IngestionJob, datasources: Readonly<Record<string, Datasource>>): Job {
   checkIngestion(definition)
   const plan = planOf(definition, datasourceOf(definition, datasources))
-  return { type: 'ingestion', id: definition.id, run: (context) => new Ingestion(plan, context).run() }
+  const { id, resume, retry } = definition
+  const run = (context: JobContext) => new Ingestion(plan, context).run()
+  return { type: 'ingestion', id, run, ...(resume && { resume }), ...(retry && { retry }) }
 }
 
 function datasourceOf({ datasource }: IngestionJob, known: Readonly<Record<string, Datasource>>): Datasource {
@@ -83,16 +85,17 @@ class Ingestion {
   #writer!: TargetWriter
   #checkpoint: Checkpoint
   #isResumed: boolean
-  #count = 0
+  #count: number
   #flushedAt: number
 
   constructor(plan: Plan, context: JobContext) {
-    const { type, id, executionId, signal, checkpoint } = context
+    const { type, id, executionId, signal, checkpoint, count } = context
     this.#plan = plan
     this.#context = context
     this.#targetContext = { type, id, executionId, signal }
     this.#isResumed = plan.isResumable && checkpoint !== undefined
     this.#checkpoint = this.#isResumed ? (checkpoint as Checkpoint) : initialCheckpoint(executionId)
+    this.#count = this.#isResumed ? count : 0
     this.#flushedAt = context.clock.now()
   }
 
@@ -120,8 +123,9 @@ class Ingestion {
     if (this.#writer.mustRestart) {
       this.#checkpoint = initialCheckpoint(this.#context.executionId)
       this.#isResumed = false
+      this.#count = 0
     }
-    if (this.#isResumed) this.#sayProgress()
+    if (this.#isResumed || this.#context.count > 0) this.#sayProgress()
   }
 
   async #copy(): Promise<void> {

@@ -1,4 +1,5 @@
 import { checkOptions, invalid, type Rule, rule } from '../core/options.js'
+import { type Resumption, resumptionRules } from '../core/retry-policy.js'
 import type { JobRecord, RecordBatch } from './batch.js'
 import type { Datasource, Query } from './datasource.js'
 import type { Target, TargetFunction } from './target.js'
@@ -28,7 +29,7 @@ export interface TransformContext {
 export type Transformed = JobRecord | readonly JobRecord[] | null | undefined
 
 /** A job that streams the records of a query from a datasource into a target. */
-export interface IngestionJob<Item extends object = JobRecord> {
+export interface IngestionJob<Item extends object = JobRecord> extends Resumption {
   /** Always `ingestion`, which is the default. */
   type?: 'ingestion'
   /** What tells it from other ingestions: any text of 1 to 512 characters. */
@@ -55,11 +56,6 @@ export interface IngestionJob<Item extends object = JobRecord> {
   ) => readonly JobRecord[] | Promise<readonly JobRecord[]>
   /** Where records go: a target, or a function that takes each batch. */
   target: Target<Item> | TargetFunction<Item>
-  /**
-   * Where a run goes on: `manual`, the default, after the last checkpoint where the query says how; `restart`, always from
-   * the beginning.
-   */
-  resume?: 'manual' | 'restart'
 }
 
 const datasourceRule = rule.having('read')
@@ -76,7 +72,7 @@ const jobRules: Record<keyof IngestionJob, Rule> = {
   transform: rule.optional(rule.aFunction),
   transformBatch: rule.optional(rule.aFunction),
   target: either(rule.aFunction, targetRule, 'a function, or an object with the method `open`'),
-  resume: rule.optional(rule.oneOf('manual', 'restart')),
+  ...resumptionRules,
 }
 
 /** Throws `invalid_options` unless the job is one that could run. */

@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from '../core/clock.js'
-import { executionOrder, newExecutionId } from '../core/ids.js'
+import { executionOrder, jobKey, newExecutionId } from '../core/ids.js'
 import { isLive, nextState } from '../core/lifecycle.js'
 import { checkOptions, rule } from '../core/options.js'
 import {
@@ -69,7 +69,7 @@ class MemoryStorage implements JobStorage {
 
   async begin({ type, id, state, node, lease, resumedFrom, takeovers }: BeginRequest): Promise<BeginResult> {
     const now = this.#settleExpired()
-    const before = this.#newest.get(keyOf(type, id))
+    const before = this.#newest.get(jobKey({ type, id }))
     if (before && (isLive(before.state) || !mayFollow(before, resumedFrom)))
       return { started: false, execution: copy(before) }
     const execution: ExecutionRecord = {
@@ -86,9 +86,9 @@ class MemoryStorage implements JobStorage {
       ...(takeovers !== undefined && { takeovers }),
     }
     write(execution, { checkpoint: before?.checkpoint })
-    this.#newest.set(keyOf(type, id), execution)
+    this.#newest.set(jobKey({ type, id }), execution)
     this.#live.set(execution.executionId, execution)
-    this.#orphans.delete(keyOf(type, id))
+    this.#orphans.delete(jobKey({ type, id }))
     this.#nextExpiry = Math.min(this.#nextExpiry, execution.leaseUntil)
     this.#tell(execution)
     return { started: true, execution: copy(execution) }
@@ -124,7 +124,7 @@ class MemoryStorage implements JobStorage {
 
   async requestAbort(type: string, id: string): Promise<ExecutionRecord | undefined> {
     this.#settleExpired()
-    const execution = this.#newest.get(keyOf(type, id))
+    const execution = this.#newest.get(jobKey({ type, id }))
     if (!execution) return undefined
     execution.state = nextState(execution.state, 'abort') ?? execution.state
     if (isLive(execution.state)) this.#tell(execution)
@@ -133,7 +133,7 @@ class MemoryStorage implements JobStorage {
 
   async find(type: string, id: string): Promise<ExecutionRecord | undefined> {
     this.#settleExpired()
-    const execution = this.#newest.get(keyOf(type, id))
+    const execution = this.#newest.get(jobKey({ type, id }))
     return execution && copy(execution)
   }
 
@@ -197,7 +197,7 @@ class MemoryStorage implements JobStorage {
     if (error) execution.error = [...error]
     if (isOrphaned) {
       execution.isOrphaned = true
-      this.#orphans.set(keyOf(execution.type, execution.id), execution)
+      this.#orphans.set(jobKey(execution), execution)
     }
     this.#live.delete(execution.executionId)
     this.#log.set(execution.executionId, execution)
@@ -207,10 +207,6 @@ class MemoryStorage implements JobStorage {
   #tell({ type, id, executionId, state }: ExecutionRecord): void {
     for (const listener of this.#listeners) listener({ type, id, executionId, state })
   }
-}
-
-function keyOf(type: string, id: string): string {
-  return JSON.stringify([type, id])
 }
 
 /** Whether an execution may begin after an ended one: any may, or only one that goes on from it. */

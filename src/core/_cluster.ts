@@ -1,0 +1,114 @@
+import { EventEmitter } from 'eventemitter3'
+import { Follower, type FollowerHost } from './_follower.js'
+import { Poller } from './_poller.js'
+import { stored } from './_stored.js'
+import { type Clock, sleep } from './clock.js'
+import { errorMessages } from './errors.js'
+import { jobKey } from './ids.js'
+import { isEnded, isLive } from './lifecycle.js'
+import type { ExecutionRecord, JobStorage, StorageChange } from './storage.js'
+
+/** What a {@link Cluster} needs of the registry. */
+export interface ClusterHost extends FollowerHost {
+  /** How long a lease holds, in milliseconds. */
+  readonly lease: number
+  /** Storage told that an execution was asked to stop, or ended: it may be one of this node. */
+  look(change: StorageChange): void
+  /** Goes on with an orphan, if this node may. */
+  takeOver(orphan: ExecutionRecord): Promise<void>
+}
+
+/** Orphans are looked for this many times within a lease. */
+const looks = 3
+
+/** How often to look whether a job of another node has ended, in milliseconds: storage tells sooner, if it can. */
+const lookInterval = 100
+
+/** What happens on the other nodes that share the storage. */
+export class Cluster {
+  readonly #storage: JobStorage
+  readonly #clock: Clock
+  readonly #host: ClusterHost
+  readonly #changes = new EventEmitter<Record<string, []>>()
+  readonly #recovery: Poller
+  readonly #follower: Follower
+  readonly #unwatch: (() => void) | undefined
+  #isFollowing = false
+
+  constructor(host: ClusterHost) {
+    const { storage, clock, lease, logger } = host
+    this.#storage = storage
+    this.#clock = clock
+    this.#host = host
+    this.#follower = new Follower(host)
+    this.#recovery = new Poller({
+      clock,
+      interval: lease / looks,
+      look: () => this.#recover(),
+      failed: (error) => logger.warn({ error: errorMessages(error) }, 'Could not look for orphans.'),
+    })
+    this.#unwatch = storage.watch?.((change) => this.#hear(change))
+  }
+
+  /** Whether storage tells of changes, so that other nodes can be followed. */
+  get isWatched(): boolean {
+    return this.#unwatch !== undefined
+  }
+
+  /** Looks for orphans from now on. */
+  recover(): void {
+    this.#recovery.start()
+  }
+
+  /** Tells of the executions of other nodes from now on. */
+  follow(): void {
+    this.#isFollowing = true
+    this.#follower.start()
+  }
+
+  /** This node has told of an execution itself. */
+  own(record: ExecutionRecord): void {
+    this.#follower.own(record)
+  }
+
+  /** Waits until an execution of another node has ended. Gives it, or `undefined` when `timeout` milliseconds have passed. */
+  async ended(record: ExecutionRecord, timeout: number): Promise<ExecutionRecord | undefined> {
+    const { type, id, executionId } = record
+    const end = this.#clock.now() + timeout
+    for (let left = timeout; left > 0; left = end - this.#clock.now()) {
+      await this.#changed(jobKey(record), Math.min(left, lookInterval))
+      const found = await stored(this.#storage.find(type, id))
+      if (found?.executionId !== executionId || !isLive(found.state)) return found
+    }
+    return undefined
+  }
+
+  /** Hears and looks no more. */
+  stop(): void {
+    this.#unwatch?.()
+    this.#recovery.stop()
+    this.#follower.stop()
+  }
+
+  #hear(change: StorageChange): void {
+    const { state } = change
+    this.#changes.emit(jobKey(change))
+    if (state === 'aborting' || isEnded(state)) this.#host.look(change)
+    // What ended for want of its node can be gone on with at once.
+    if (state === 'error' || state === 'aborted') this.#recovery.nudge()
+    if (this.#isFollowing) this.#follower.hear(change)
+  }
+
+  /** Resolves when storage tells of a change, or after `delay` milliseconds. */
+  async #changed(key: string, delay: number): Promise<void> {
+    const woken = new AbortController()
+    const wake = () => woken.abort()
+    this.#changes.once(key, wake)
+    await sleep(this.#clock, delay, woken.signal)
+    this.#changes.off(key, wake)
+  }
+
+  async #recover(): Promise<void> {
+    for (const orphan of await this.#storage.orphans()) await this.#host.takeOver(orphan)
+  }
+}

@@ -1,0 +1,275 @@
+import { retry } from './_retry.js'
+import { stored } from './_stored.js'
+import type { Clock, Timer } from './clock.js'
+import { errorMessages, isCausedBy, JobError } from './errors.js'
+import { isEnded, type JobMove, jobStates, nextState } from './lifecycle.js'
+import { type Logger, warnOf } from './logger.js'
+import type { EndedStatus } from './status.js'
+import {
+  type BeginRequest,
+  type ExecutionRecord,
+  type FinishRequest,
+  type JobStorage,
+  type Lease,
+  leaseExpired,
+  type Progress,
+} from './storage.js'
+
+/** What an execution needs of the registry that runs it. */
+export interface ExecutionHost {
+  readonly storage: JobStorage
+  readonly clock: Clock
+  readonly logger: Logger
+  /** The name of the registry instance. */
+  readonly node: string
+  /** How long a lease holds, in milliseconds. */
+  readonly lease: number
+  /** How often progress is saved at most, in milliseconds. */
+  readonly progressInterval: number
+  /** Aborts when what storage does not take is to be given up. */
+  readonly abandoned: AbortSignal
+  /** Hears of every change that storage holds. */
+  changed(record: ExecutionRecord, change: 'state' | 'progress', cause?: unknown): void
+}
+
+/** An execution that has ended, as storage holds it. */
+export type EndedRecord = ExecutionRecord & { state: EndedStatus['state'] }
+
+/** What became of the work. */
+export type Outcome = { readonly move: JobMove; readonly error?: unknown }
+
+/** A lease is renewed this many times while it holds. */
+const renewals = 3
+
+/** How long to wait after a save that failed, in milliseconds: doubles from the first to the last. */
+const savePauses = { first: 100, last: 5000 }
+
+/**
+ * The hold of an execution on its record in storage, from `begin` to the end: renews the lease, saves progress, and hears
+ * of aborts. Storage alone says what the state is: its answers are adopted, and then announced.
+ */
+export class Tenure {
+  readonly #host: ExecutionHost
+  readonly #stop = new AbortController()
+  #record: ExecutionRecord
+  /** All that the job has said. */
+  #said: Progress = {}
+  #unsaved: Progress | undefined
+  #saving: Promise<void> | undefined
+  #triedAt: number
+  /** How often in a row storage did not take a save. */
+  #failures = 0
+  /** The lease holds from here. */
+  #keptAt: number
+  #heartbeat: Timer | undefined
+  #isEnding = false
+  #isHandedBack = false
+
+  private constructor(host: ExecutionHost, record: ExecutionRecord, keptAt: number) {
+    this.#host = host
+    this.#record = record
+    this.#triedAt = this.#keptAt = keptAt
+  }
+
+  /** Begins an execution. Throws `already_running` when another one stands in its way. */
+  static async begin(host: ExecutionHost, request: Omit<BeginRequest, 'node' | 'lease'>): Promise<Tenure> {
+    const { storage, node, lease, clock } = host
+    const askedAt = clock.now()
+    const { started, execution } = await stored(storage.begin({ ...request, node, lease }))
+    if (!started) throw alreadyRunning(execution)
+    const tenure = new Tenure(host, execution, askedAt)
+    host.changed(execution, 'state')
+    tenure.#scheduleHeartbeat()
+    return tenure
+  }
+
+  /** The execution, as storage was last seen to hold it. */
+  get record(): ExecutionRecord {
+    return this.#record
+  }
+
+  /** Aborts when the job is to stop: `aborted`, or `lease_lost`. */
+  get signal(): AbortSignal {
+    return this.#stop.signal
+  }
+
+  /** How far the job has come, by what it said or by the execution before this one. */
+  get reached(): Required<Pick<Progress, 'count' | 'checkpoint'>> {
+    const { count = 0, checkpoint = this.#record.checkpoint } = this.#said
+    return { count, checkpoint: checkpoint ?? undefined }
+  }
+
+  /** Takes what the job says, and saves it when the time has come. */
+  say(progress: Progress): void {
+    this.#said = { ...this.#said, ...progress }
+    this.#unsaved = { ...this.#unsaved, ...progress }
+    this.#saveWhenDue()
+  }
+
+  /**
+   * Takes in what storage says of this execution, with the progress that it has just saved: `undefined` means that its
+   * lease is lost. Answers may overtake each other: none turns state or progress back.
+   */
+  adopt(answer: ExecutionRecord | undefined, saved: Progress = {}): void {
+    const known = this.#record
+    if (!answer) this.#lose()
+    if (!answer || isEnded(known.state) || isEnded(answer.state)) return
+    const state = jobStates.indexOf(answer.state) < jobStates.indexOf(known.state) ? known.state : answer.state
+    const [startTime, leaseUntil] = (['startTime', 'leaseUntil'] as const).map((time) =>
+      Math.max(known[time], answer[time]),
+    )
+    this.#record = { ...known, ...saved, state, startTime: startTime as number, leaseUntil: leaseUntil as number }
+    const hasMoved = this.#record.count !== known.count || this.#record.lastId !== known.lastId
+    if (state !== known.state) this.#host.changed(this.#record, 'state')
+    else if (hasMoved) this.#host.changed(this.#record, 'progress')
+    if (state === 'aborting') this.#stop.abort(new JobError('aborted', 'The job was asked to stop.'))
+  }
+
+  /** Stops the job although storage could not be told. */
+  stop(): void {
+    this.adopt({ ...this.#record, state: 'aborting' })
+  }
+
+  /** The node is about to close: an end that this brings about makes the execution an orphan. */
+  handBack(): void {
+    this.#isHandedBack = this.#record.state !== 'aborting'
+  }
+
+  /** Asks storage at once whether this execution is to go on. */
+  async look(): Promise<void> {
+    // What a save that is on its way says may be old by now.
+    await this.#saving
+    if (!this.#isEnding) await this.#save()
+  }
+
+  /** Leaves the line: the execution begins to run, unless it was aborted. */
+  async leaveQueue(): Promise<void> {
+    await this.#saving
+    const { storage, lease } = this.#host
+    this.adopt(await this.#untilStored(() => storage.save(this.#lease, { state: 'running', lease })))
+  }
+
+  /** Settles the execution, however long that takes. Gives it as storage holds it. */
+  async end(outcome: Outcome): Promise<EndedRecord> {
+    this.#isEnding = true
+    this.#heartbeat?.cancel()
+    await this.#saving
+    const { storage, clock, abandoned } = this.#host
+    const { type, id, executionId } = this.#record
+    const request = { ...this.#unsaved, ...this.#endingOf(outcome) }
+    const finished = await this.#untilStored(() => storage.finish(this.#lease, request))
+    if (finished) return finished as EndedRecord
+    // Settled already: by an answer of storage that was lost on its way here, or by who took this execution for dead.
+    const found = await this.#untilStored(() => storage.find(type, id))
+    if (found?.executionId === executionId && isEnded(found.state)) return found as EndedRecord
+    const endTime = clock.now()
+    if (abandoned.aborted) return { ...this.#record, ...request, endTime }
+    return { ...this.#record, ...this.#lostEnding, endTime }
+  }
+
+  get #lease(): Lease {
+    return { executionId: this.#record.executionId, epoch: this.#record.epoch }
+  }
+
+  get #lostEnding() {
+    return { state: 'error', error: leaseExpired(this.#record), isOrphaned: true } as const
+  }
+
+  #endingOf({ move, error }: Outcome): FinishRequest {
+    const { signal } = this.#stop
+    const state = nextState(this.#record.state, move) as FinishRequest['state']
+    if (state === 'aborted') return { state, ...(this.#isHandedBack && { isOrphaned: true }) }
+    if (state !== 'error') return { state }
+    const isLost = signal.aborted && signal.reason.code === 'lease_lost' && isCausedBy(error, signal.reason)
+    return isLost ? this.#lostEnding : { state, error: errorMessages(error) }
+  }
+
+  /** Others may take this execution for dead from now on: it does and writes nothing more. */
+  #lose(): void {
+    this.#heartbeat?.cancel()
+    this.#stop.abort(new JobError('lease_lost', 'The execution has lost its lease.'))
+  }
+
+  #scheduleHeartbeat(): void {
+    const { clock, lease, abandoned } = this.#host
+    if (abandoned.aborted) return
+    const now = clock.now()
+    const times = [now + (this.#saveInterval || this.#renewalInterval), this.#triedAt + this.#renewalInterval]
+    const next = Math.min(this.#keptAt + lease, ...times.filter((time) => time > now))
+    this.#heartbeat = clock.setTimer(Math.max(1, next - now), () => this.#beat(), { background: true })
+  }
+
+  #beat(): void {
+    const { clock, lease } = this.#host
+    const now = clock.now()
+    if (now - this.#keptAt >= lease) {
+      this.#lose()
+      return
+    }
+    if (now - this.#triedAt >= this.#renewalInterval) void this.#save()
+    else this.#saveWhenDue()
+    this.#scheduleHeartbeat()
+  }
+
+  /** How long after the last save the lease is renewed although there is nothing to say. */
+  get #renewalInterval(): number {
+    return this.#failures > 0 ? this.#saveInterval : this.#host.lease / renewals
+  }
+
+  get #saveInterval(): number {
+    const { progressInterval } = this.#host
+    if (this.#failures === 0) return progressInterval
+    return Math.max(progressInterval, Math.min(savePauses.last, savePauses.first * 2 ** (this.#failures - 1)))
+  }
+
+  #saveWhenDue(): void {
+    if (this.#unsaved && this.#host.clock.now() - this.#triedAt >= this.#saveInterval) void this.#save()
+  }
+
+  #save(): Promise<void> {
+    if (this.#stop.signal.reason?.code === 'lease_lost') return Promise.resolve()
+    this.#saving ??= this.#saveNow().finally(() => {
+      this.#saving = undefined
+    })
+    return this.#saving
+  }
+
+  async #saveNow(): Promise<void> {
+    const { storage, clock, lease } = this.#host
+    const progress = this.#takeUnsaved()
+    const triedAt = clock.now()
+    this.#triedAt = triedAt
+    try {
+      const record = await storage.save(this.#lease, { ...progress, lease })
+      this.#failures = 0
+      this.#keptAt = triedAt
+      this.adopt(record, progress)
+    } catch (error) {
+      this.#failures++
+      this.#unsaved = { ...progress, ...this.#unsaved }
+      this.#warn(error, 'could not save progress')
+    }
+  }
+
+  #takeUnsaved(): Progress | undefined {
+    const progress = this.#unsaved
+    this.#unsaved = undefined
+    return progress
+  }
+
+  #untilStored<Answer>(ask: () => Promise<Answer>): Promise<Answer | undefined> {
+    const { clock, abandoned } = this.#host
+    const failed = (error: unknown, delay: number) =>
+      this.#warn(error, `could not reach storage, trying again in ${delay} ms`)
+    return retry(ask, { clock, abandoned, failed })
+  }
+
+  #warn(error: unknown, message: string): void {
+    warnOf(this.#host.logger, this.#record, error, message)
+  }
+}
+
+/** The error of a start while the job has a live execution. */
+export function alreadyRunning({ type, id }: Pick<ExecutionRecord, 'type' | 'id'>): JobError {
+  return new JobError('already_running', `Job [${type}/${id}] is already running.`)
+}

@@ -1,0 +1,66 @@
+import { checkOptions, type Rule, rule } from './options.js'
+import { isTransient } from './transient.js'
+
+/** What a job does by itself when it was interrupted. */
+export type ResumeMode = 'auto' | 'manual' | 'restart'
+
+/** When a job that failed for a moment is tried again. */
+export interface RetryPolicy {
+  /**
+   * The most tries in a row that may come to nothing before the job fails, beside the first one: counted anew whenever the
+   * job comes on. It bounds in the same way how often nodes that die are taken over from. Default 5 with `resume: 'auto'`,
+   * else 0.
+   */
+  limit?: number
+  /** The longest wait before the first new try, in milliseconds; doubles with every further one. Default 1,000. */
+  delay?: number
+  /** The longest wait of all, in milliseconds. Default 60,000. */
+  maxDelay?: number
+  /** Whether an error passes. Default: `isTransient`. */
+  isTransient?: (error: unknown) => boolean
+}
+
+/** How a job of its own accord goes on. */
+export interface Resumption {
+  /**
+   * What becomes of an execution that was cut short. `manual`, the default: the next start goes on from its checkpoint.
+   * `auto`: when its node died or was closed, any registry that has the job defined goes on from there; and transient
+   * errors are tried again. `restart`: every start begins anew.
+   */
+  resume?: ResumeMode
+  /** When a job that failed for a moment is tried again, by the same execution. Default: see {@link RetryPolicy}. */
+  retry?: RetryPolicy
+}
+
+const policyRules: Record<keyof RetryPolicy, Rule> = {
+  limit: rule.optional(rule.whole(0)),
+  delay: rule.optional(rule.whole(0)),
+  maxDelay: rule.optional(rule.whole(0)),
+  isTransient: rule.optional(rule.aFunction),
+}
+
+/** The rules of {@link Resumption}. */
+export const resumptionRules: Record<keyof Resumption, Rule> = {
+  resume: rule.optional(rule.oneOf('auto', 'manual', 'restart')),
+  retry: rule.optional({
+    accepts: (value) => typeof value === 'object' && value !== null,
+    expected: 'an object',
+  }),
+}
+
+/** The policy of a job, with its defaults. Throws `invalid_options` for a policy that cannot be. */
+export function retryPolicyOf({ resume, retry = {} }: Resumption): Required<RetryPolicy> {
+  checkOptions('retry', retry, policyRules)
+  return { limit: resume === 'auto' ? 5 : 0, delay: 1000, maxDelay: 60_000, isTransient, ...retry }
+}
+
+/**
+ * How long to wait before a new try after so many failures in a row, in milliseconds: anything up to a limit that doubles
+ * ("full jitter"), so that those who failed together do not come back together.
+ */
+export function backoff(
+  failures: number,
+  { delay, maxDelay }: Pick<Required<RetryPolicy>, 'delay' | 'maxDelay'>,
+): number {
+  return Math.round(Math.random() * Math.min(maxDelay, delay * 2 ** (failures - 1)))
+}

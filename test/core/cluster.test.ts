@@ -1,0 +1,210 @@
+import {
+  type Job,
+  type JobContext,
+  JobRegistry,
+  type JobRegistryOptions,
+  type JobStatus,
+  type JobStorage,
+  memoryStorage,
+} from 'headgate'
+import { type FakeClock, fakeClock } from 'headgate/testing'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+
+let clock: FakeClock
+let storage: JobStorage
+const registries: JobRegistry[] = []
+
+beforeEach(() => {
+  clock = fakeClock()
+  storage = memoryStorage({ clock })
+})
+afterEach(async () => {
+  await Promise.all(registries.splice(0).map((registry) => registry.close({ timeout: 0 })))
+})
+
+function open(node: string, options: Partial<JobRegistryOptions> = {}): JobRegistry {
+  const registry = new JobRegistry({ storage, clock, node, ...options })
+  registries.push(registry)
+  return registry
+}
+
+/** A job that runs until it is ended or stopped. */
+function job(id = 'a') {
+  let context: JobContext | undefined
+  let finish = () => {}
+  const run = (given: JobContext) =>
+    new Promise<void>((resolve, reject) => {
+      context = given
+      finish = resolve
+      given.signal.addEventListener('abort', () => reject(given.signal.reason))
+    })
+  return {
+    definition: { type: 'test', id, run } satisfies Job,
+    say: (count: number) => context?.progress({ count }),
+    finish: () => finish(),
+  }
+}
+
+/** What a listener hears, in words: `a running 0`. */
+function listen(registry: JobRegistry, scope?: 'own' | 'cluster'): string[] {
+  const heard: string[] = []
+  const listener = ({ id, status }: { id: string; status: JobStatus }) => {
+    heard.push(`${id} ${status.state} ${status.count}`)
+  }
+  registry.on('status', listener, scope ? { scope } : undefined)
+  return heard
+}
+
+describe('a listener with the scope cluster', () => {
+  test('hears of the executions of other nodes, and others do not', async () => {
+    const [worker, watcher] = [open('worker'), open('watcher')]
+    const [all, own] = [listen(watcher, 'cluster'), listen(watcher)]
+    const { definition, say, finish } = job()
+    worker.define(definition)
+    await worker.start('test', 'a')
+    await clock.advance(1000)
+    say(5)
+    await clock.advance(2000)
+    await watcher.abort('test', 'a')
+    await clock.advance(10)
+    expect(all).toEqual(['a running 0', 'a running 5', 'a aborting 5', 'a aborted 5'])
+    expect(own).toEqual([])
+    finish()
+  })
+
+  test('hears of its own node as ever, once', async () => {
+    const registry = open('worker')
+    const [all, own] = [listen(registry, 'cluster'), listen(registry)]
+    const { definition, say, finish } = job()
+    registry.define(definition)
+    const { finished } = await registry.start('test', 'a')
+    await clock.advance(1000)
+    say(5)
+    await clock.advance(3000)
+    finish()
+    await finished
+    await clock.advance(10_000)
+    expect(all).toEqual(['a running 0', 'a running 5', 'a successful 5'])
+    expect(own).toEqual(all)
+  })
+
+  test('hears by the name of the state too, with what is in it', async () => {
+    const [worker, watcher] = [open('worker'), open('watcher')]
+    const heard = new Promise<JobStatus>((resolve) => {
+      watcher.once('error', ({ status }) => resolve(status), { scope: 'cluster' })
+    })
+    worker.define({ type: 'test', id: 'a', run: () => Promise.reject(new Error('broken')) })
+    await worker.start('test', 'a')
+    await clock.advance(1000)
+    expect(await heard).toMatchObject({ state: 'error', error: ['broken'] })
+  })
+
+  test('hears of every end, however fast executions follow each other', async () => {
+    const [worker, watcher] = [open('worker'), open('watcher')]
+    const heard = listen(watcher, 'cluster')
+    worker.define({ type: 'test', id: 'a', run: ({ progress }) => progress({ count: 1 }) })
+    for (let round = 0; round < 20; round++) await (await worker.start('test', 'a')).finished
+    await clock.advance(5000)
+    expect(heard.filter((each) => each === 'a successful 1')).toHaveLength(20)
+  })
+
+  test('hears of a node that died, once somebody has noticed', async () => {
+    const watcher = open('watcher')
+    const heard = listen(watcher, 'cluster')
+    await clock.advance(1)
+    await storage.begin({ type: 'test', id: 'a', state: 'running', node: 'dead', lease: 1000 })
+    await clock.advance(5000)
+    expect(heard).toEqual(['a running 0', 'a error 0'])
+  })
+
+  test('is not told what lived already, but what comes of it', async () => {
+    const [worker, watcher] = [open('worker'), open('watcher')]
+    const { definition, say, finish } = job()
+    for (const registry of [worker, watcher]) registry.define(definition)
+    await worker.start('test', 'a')
+    const heard = listen(watcher, 'cluster')
+    await clock.advance(1000)
+    say(5)
+    await clock.advance(2000)
+    finish()
+    await clock.advance(1000)
+    expect(heard).toEqual(['a running 5', 'a successful 5'])
+  })
+
+  test('hears in spite of changes that storage did not tell of', async () => {
+    const worker = open('worker')
+    let isDeaf = false
+    const deaf = bind(storage)
+    deaf.watch = (listener) => storage.watch?.((change) => isDeaf || listener(change)) ?? (() => {})
+    const heard = listen(open('watcher', { storage: deaf }), 'cluster')
+    const { definition, finish } = job()
+    worker.define(definition)
+    await worker.start('test', 'a')
+    await clock.advance(1000)
+    isDeaf = true
+    finish()
+    await clock.advance(2000)
+    expect(heard).toEqual(['a running 0', 'a successful 0'])
+  })
+
+  test('goes on hearing after storage was away', async () => {
+    const [worker, watcher] = [open('worker'), open('watcher')]
+    const heard = listen(watcher, 'cluster')
+    const { definition, finish } = job()
+    worker.define(definition)
+    const { find, live } = storage
+    const fail = () => Promise.reject(new Error('away'))
+    Object.assign(storage, { find: fail, live: fail })
+    await worker.start('test', 'a')
+    await clock.advance(3000)
+    expect(heard).toEqual([])
+    Object.assign(storage, { find, live })
+    await clock.advance(3000)
+    finish()
+    await clock.advance(3000)
+    expect(heard).toEqual(['a running 0', 'a successful 0'])
+  })
+
+  test('is taken off by `off`, and by the function that `on` gave', async () => {
+    const [worker, watcher] = [open('worker'), open('watcher')]
+    const heard: string[] = []
+    const [first, second] = ['first', 'second'].map((name) => () => {
+      heard.push(name)
+    })
+    const stop = watcher.on('status', first as () => void, { scope: 'cluster' })
+    watcher.on('status', second as () => void, { scope: 'cluster' })
+    stop()
+    watcher.off('status', second as () => void)
+    worker.define({ type: 'test', id: 'a', run: () => {} })
+    await worker.start('test', 'a')
+    await clock.advance(5000)
+    expect(heard).toEqual([])
+  })
+
+  test('is refused where storage tells of no changes', () => {
+    const { watch: _, ...deaf } = bind(storage)
+    const registry = open('a', { storage: deaf })
+    expect(() => registry.on('status', () => {}, { scope: 'cluster' })).toThrow(
+      'Expected `scope` to be `own`, as the storage does not tell of changes, got `cluster` (string)',
+    )
+    expect(() => registry.on('status', () => {}, { scope: 'all' as 'own' })).toThrow(
+      'Expected `scope` to be one of `own`, `cluster`, got `all` (string)',
+    )
+  })
+})
+
+test('an abort of a job of another node is answered as soon as it has stopped', async () => {
+  const [worker, other] = [open('worker'), open('other')]
+  const { definition } = job()
+  worker.define(definition)
+  await worker.start('test', 'a')
+  const aborted = other.abort('test', 'a')
+  await clock.advance(1)
+  expect(await aborted).toMatchObject({ state: 'aborted' })
+})
+
+/** A storage as a plain object, so that a test can put its own methods in. */
+function bind(storage: JobStorage): JobStorage {
+  const methods = ['begin', 'save', 'finish', 'requestAbort', 'find', 'live', 'orphans', 'search', 'watch'] as const
+  return Object.fromEntries(methods.map((name) => [name, storage[name]?.bind(storage)])) as unknown as JobStorage
+}

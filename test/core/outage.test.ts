@@ -1,0 +1,132 @@
+import { type JobContext, JobRegistry, type JobStorage, memoryStorage } from 'headgate'
+import { fakeClock } from 'headgate/testing'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
+
+/** A registry with one job that runs until it is ended, over a storage that can be away. */
+async function start(how: 'fails' | 'hangs') {
+  const clock = fakeClock()
+  const memory = memoryStorage({ clock })
+  let isAway = false
+  const calls: { name: string; time: number }[] = []
+  const storage = new Proxy(memory, {
+    get(target, name: keyof JobStorage) {
+      const method = target[name] as (...args: unknown[]) => unknown
+      if (name === 'watch' || name === 'close') return method?.bind(target)
+      return (...args: unknown[]) => {
+        calls.push({ name, time: clock.now() })
+        if (!isAway) return method.apply(target, args)
+        return how === 'fails' ? Promise.reject(new Error('away')) : new Promise(() => {})
+      }
+    },
+  })
+  const logger = { debug: vi.fn(), info: vi.fn(), warn: vi.fn(), error: vi.fn() }
+  const registry = new JobRegistry({ storage, clock, logger, node: 'node-1' })
+  onTestFinished(async () => {
+    const closed = registry.close({ timeout: 0 })
+    await clock.advance(5000)
+    await closed
+  })
+  let finish = () => {}
+  let context!: JobContext
+  registry.define({
+    type: 'test',
+    id: 'a',
+    run: (given) =>
+      new Promise<void>((resolve, reject) => {
+        context = given
+        finish = resolve
+        given.signal.addEventListener('abort', () => reject(given.signal.reason))
+      }),
+  })
+  const execution = await registry.start('test', 'a')
+  const leave = () => {
+    isAway = true
+    calls.length = 0
+  }
+  const comeBack = () => {
+    isAway = false
+  }
+  return { clock, memory, registry, execution, context, calls, leave, comeBack, finish: () => finish() }
+}
+
+describe('while storage is away', () => {
+  test.each(['fails', 'hangs'] as const)(
+    'and %s, a job goes on until its lease could be lost, and then stops',
+    async (how) => {
+      const { clock, context, leave, execution, comeBack } = await start(how)
+      await clock.advance(5000)
+      leave()
+      await clock.advance(24_000)
+      expect(context.signal.aborted).toBe(false)
+      await clock.advance(6001)
+      expect(context.signal.reason).toMatchObject({ code: 'lease_lost' })
+      if (how === 'hangs') return
+      comeBack()
+      await clock.advance(5000)
+      expect(await execution.finished).toMatchObject({
+        state: 'error',
+        error: ['The node that ran the job stopped answering.', expect.stringContaining('[node-1]')],
+      })
+    },
+  )
+
+  test('saves are tried again, less and less often', async () => {
+    const { clock, calls, context, leave } = await start('fails')
+    leave()
+    context.progress({ count: 1 })
+    await clock.advance(20_000)
+    const times = calls.filter(({ name }) => name === 'save').map(({ time }) => time)
+    const gaps = times.slice(1).map((time, index) => time - (times[index] ?? 0))
+    expect(times.length).toBeGreaterThan(4)
+    expect(times.length).toBeLessThan(12)
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(5250)
+    expect(gaps.at(-1)).toBeGreaterThan(gaps[0] ?? 0)
+  })
+
+  test('what was said is saved soon after it is back', async () => {
+    const { clock, memory, context, leave, comeBack } = await start('fails')
+    leave()
+    context.progress({ count: 1, checkpoint: { at: 1 } })
+    await clock.advance(2000)
+    comeBack()
+    await clock.advance(2500)
+    expect(await memory.find('test', 'a')).toMatchObject({ state: 'running', count: 1, checkpoint: { at: 1 } })
+    expect(context.signal.aborted).toBe(false)
+  })
+
+  test('a job that ends is told as it ended, also after its lease', async () => {
+    const { clock, context, execution, leave, comeBack, finish } = await start('fails')
+    leave()
+    context.progress({ count: 9 })
+    await clock.advance(20_000)
+    finish()
+    await clock.advance(40_000)
+    comeBack()
+    await clock.advance(5001)
+    expect(await execution.finished).toMatchObject({ state: 'successful', count: 9 })
+  })
+
+  test('a job that goes on by itself is gone on with when it is back', async () => {
+    const { clock, memory, registry, leave, comeBack } = await start('fails')
+    const contexts: JobContext[] = []
+    registry.define({
+      type: 'test',
+      id: 'auto',
+      resume: 'auto',
+      run: (context) =>
+        new Promise((_, reject) => {
+          contexts.push(context)
+          context.signal.addEventListener('abort', () => reject(context.signal.reason))
+        }),
+    })
+    const { executionId } = await registry.start('test', 'auto')
+    contexts[0]?.progress({ checkpoint: { at: 3 } })
+    await clock.advance(1000)
+    leave()
+    await clock.advance(35_000)
+    comeBack()
+    await clock.advance(20_000)
+    expect(contexts[1]).toMatchObject({ checkpoint: { at: 3 } })
+    expect(await memory.find('test', 'auto')).toMatchObject({ state: 'running', resumedFrom: executionId })
+  })
+})
