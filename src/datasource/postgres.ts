@@ -180,12 +180,21 @@ async function connect(pool: PostgresPool, signal: AbortSignal): Promise<Postgre
 }
 
 function connectionFailure(cause: unknown): JobError {
-  const failure = new JobError('datasource', 'The connection attempt failed.', { cause })
+  const failure = new JobError('datasource', 'The connection attempt failed.', { cause, ...passing(cause) })
   return new JobError('datasource', `Failed to initialize pool: ${failure.message}`, { cause: failure })
 }
 
 function queryFailure(cause: unknown): JobError {
   if (JobError.isInstance(cause)) return cause
   const { severity, code } = Object(cause) as { severity?: unknown; code?: unknown }
-  return new JobError('datasource', severity ? `The query failed (SQLSTATE ${code}).` : 'The query failed.', { cause })
+  const message = severity ? `The query failed (SQLSTATE ${code}).` : 'The query failed.'
+  return new JobError('datasource', message, { cause, ...passing(cause) })
+}
+
+/** What pg says of a connection that broke or did not come in time has no code to tell it by. */
+function passing(cause: unknown): { isTransient?: true } {
+  const { message } = Object(cause) as { message?: unknown }
+  return /^(Connection terminated|Client has encountered a connection error|timeout exceeded)/.test(String(message))
+    ? { isTransient: true }
+    : {}
 }

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { type IngestionJob, JobRegistry, memoryStorage } from 'headgate'
 import { postgresDatasource } from 'headgate/datasource/postgres'
 import { collectingTarget, recordEvents } from 'headgate/testing'
@@ -109,6 +110,32 @@ describePostgres('an ingestion from Postgres', (database) => {
     })
     expect(status.count % 100).toBe(0)
     expect(status.lastId).toBe(String(status.count))
+  })
+
+  it('with resume auto, survives that its connections are terminated again and again', async () => {
+    const target = collectingTarget()
+    const { finished } = await start({
+      query: `select id, pg_sleep(0.0002)::text from events {{#last_id}}where id > {{last_id}}{{/last_id}} order by id`,
+      pkField: 'id',
+      batchSize: 100,
+      target,
+      resume: 'auto',
+      retry: { delay: 20, limit: 50 },
+    })
+    let isOver = false
+    void finished.then(() => {
+      isOver = true
+    })
+    while (!isOver) {
+      await setTimeout(200)
+      await admin.query(
+        'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()',
+      )
+    }
+    expect(await finished).toMatchObject({ state: 'successful', count: rowCount, lastId: String(rowCount) })
+    expect(target.records.map(({ id }) => id)).toEqual(
+      Array.from({ length: rowCount }, (_, index) => String(index + 1)),
+    )
   })
 
   it('fails when the target refuses a batch, and lets the server go', async () => {
