@@ -1,5 +1,5 @@
 /** Adapters of one's own, held to the contracts by the suites of `headgate/testing`. `npx vitest run examples`. */
-import { type Datasource, type JobRecord, memoryStorage, RecordBatch, type Target } from 'headgate'
+import { type Datasource, JobError, type JobRecord, memoryStorage, RecordBatch, type Target } from 'headgate'
 import { datasourceSuite, fakeClock, storageSuite, type TargetRecord, targetSuite } from 'headgate/testing'
 import { describe, test } from 'vitest'
 
@@ -37,8 +37,9 @@ function arrayTarget(records: JobRecord[]): Target {
           flushed = records.length
           return flushed
         },
-        async abort() {
-          records.length = flushed
+        async abort(reason) {
+          const isLost = JobError.isInstance(reason) && reason.code === 'lease_lost'
+          if (!isLost) records.length = flushed
         },
       }
     },

@@ -104,6 +104,7 @@ class Ingestion {
     await this.#open()
     try {
       await this.#copy()
+      if (this.#isLost) throw this.#context.signal.reason
       await this.#saveCheckpoint()
       await this.#targeting(async () => this.#writer.commit?.())
     } catch (error) {
@@ -181,11 +182,18 @@ class Ingestion {
     this.#context.progress({ count: this.#count, checkpoint, ...(lastId !== undefined && { lastId }) })
   }
 
-  /** Stops short: keeps what was written, then lets the target go. */
-  async #stop(reason: unknown): Promise<void> {
-    const isTargetSound = !(JobError.isInstance(reason) && reason.code === 'target')
-    if (isTargetSound) await this.#stopping(() => this.#saveCheckpoint())
+  /** Stops short: keeps what was written, unless others may write by now, then lets the target go. */
+  async #stop(error: unknown): Promise<void> {
+    const { signal } = this.#context
+    const isTargetSound = !(JobError.isInstance(error) && error.code === 'target')
+    if (isTargetSound && !this.#isLost) await this.#stopping(() => this.#saveCheckpoint())
+    const reason = signal.aborted ? signal.reason : error
     await this.#stopping(() => this.#targeting(async () => this.#writer.abort?.(reason)))
+  }
+
+  get #isLost(): boolean {
+    const { signal } = this.#context
+    return signal.aborted && signal.reason.code === 'lease_lost'
   }
 
   async #stopping(step: () => Promise<void>): Promise<void> {

@@ -51,7 +51,10 @@ export interface TargetWriter<Item extends object = JobRecord> {
   flush?(): Promise<unknown>
   /** All records were taken: shows them to the world. Once it has begun, an abort comes too late. */
   commit?(): Promise<void>
-  /** The execution stops short, for `reason`: gives back what is held, and takes back what nobody can go on from. */
+  /**
+   * The execution stops short, for `reason`: gives back what is held, and takes back what nobody can go on from. When the
+   * reason is a `JobError` with the code `lease_lost`, another execution may have gone on already: then it only lets go.
+   */
   abort?(reason: unknown): Promise<void>
 }
 

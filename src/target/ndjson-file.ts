@@ -1,6 +1,5 @@
-import { constants, type Stats } from 'node:fs'
-import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
-import { platform } from 'node:os'
+import { constants } from 'node:fs'
+import { copyFile, type FileHandle, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import {
   checkOptions,
@@ -11,6 +10,7 @@ import {
   type Target,
   type TargetWriter,
 } from '../index.js'
+import { attempt, openOrCreate, orClose, statFile, syncDirectoryOf, unlessMissing } from './_files.js'
 import { type BigNumbers, NdjsonEncoder } from './_ndjson.js'
 
 /** Which file, and how it is written. */
@@ -73,15 +73,32 @@ interface OpenFile {
 async function openPartial(finalPath: string, { position, isResumed }: OpenContext): Promise<OpenFile> {
   const replaced = await statFile(finalPath)
   const path = join(dirname(finalPath), `.${basename(finalPath)}.headgate-partial`)
-  const handle = await openOrCreate(path, replaced?.mode)
-  return orClose(path, handle, async () => {
-    const { size } = await handle.stat()
-    const bytes = bytesOf(position)
-    // After a crash between `commit` and the end of the job, the partial file is gone too: all is written once more.
-    const isKept = bytes !== undefined && bytes <= size
-    const start = isKept ? bytes : 0
+  const size = (await statFile(path))?.size ?? 0
+  const bytes = bytesOf(position)
+  // After a crash between `commit` and the end of the job, the partial file is gone too: all is written once more.
+  const isKept = bytes !== undefined && bytes <= size
+  const start = isKept ? bytes : 0
+  const mustRestart = !isKept && (isResumed || bytes !== undefined)
+  const handle = await takeOver(path, start, replaced?.mode)
+  return { handle, path, finalPath, start, mustRestart }
+}
+
+/**
+ * Opens a partial file up to `start` as a file of its own: whoever wrote it before, and was only taken for dead, may still
+ * hold the old one open and write to it.
+ */
+async function takeOver(path: string, start: number, mode: number | undefined): Promise<FileHandle> {
+  const ownPath = `${path}-taken`
+  await attempt(`open \`${ownPath}\``, async () => {
+    await rm(ownPath, { force: true })
+    if (start > 0) await copyFile(path, ownPath, constants.COPYFILE_FICLONE)
+  })
+  const handle = await openOrCreate(ownPath, mode)
+  return orClose(ownPath, handle, async () => {
     await handle.truncate(start)
-    return { handle, path, finalPath, start, mustRestart: !isKept && (isResumed || bytes !== undefined) }
+    if (start > 0) await handle.sync()
+    await rename(ownPath, path)
+    return handle
   })
 }
 
@@ -160,6 +177,7 @@ class NdjsonWriter implements TargetWriter {
   async commit(): Promise<void> {
     await this.flush()
     const { handle, path, finalPath } = this.#file
+    if (finalPath !== undefined) await this.#checkOwn()
     await attempt(`complete \`${finalPath ?? path}\``, async () => {
       await handle.close()
       if (finalPath === undefined) return
@@ -168,10 +186,20 @@ class NdjsonWriter implements TargetWriter {
     })
   }
 
-  async abort(): Promise<void> {
-    const { finalPath, path } = this.#file
+  async abort(reason: unknown): Promise<void> {
+    const { finalPath, path, handle } = this.#file
     await Promise.allSettled([this.#writing])
-    await attempt(`take back \`${path}\``, () => (finalPath === undefined ? this.#cutBack() : this.#leavePartial()))
+    await attempt(`take back \`${path}\``, () => {
+      if (JobError.isInstance(reason) && reason.code === 'lease_lost') return handle.close()
+      return finalPath === undefined ? this.#cutBack() : this.#leavePartial()
+    })
+  }
+
+  /** Throws when another execution has taken the partial file over. */
+  async #checkOwn(): Promise<void> {
+    const { handle, path } = this.#file
+    const [own, there] = await Promise.all([handle.stat({ bigint: true }), unlessMissing(stat(path, { bigint: true }))])
+    if (own.ino !== there?.ino) throw new JobError('target', `Another execution has taken over \`${path}\`.`)
   }
 
   /** Readers of an appended file are to see what a checkpoint covers, and nothing that a later run would write again. */
@@ -219,58 +247,4 @@ class NdjsonWriter implements TargetWriter {
 function bytesOf(position: unknown): number | undefined {
   const { bytes } = Object(position) as { bytes?: unknown }
   return Number.isSafeInteger(bytes) && (bytes as number) >= 0 ? (bytes as number) : undefined
-}
-
-/** What is known of a file, if there is one. Throws `target` for what is no file, such as a directory or a pipe. */
-async function statFile(path: string): Promise<Stats | undefined> {
-  const stats = await attempt(`open \`${path}\``, () => unlessMissing(stat(path)))
-  if (stats && !stats.isFile()) throw new JobError('target', `Could not open \`${path}\`: it is no regular file.`)
-  return stats
-}
-
-async function openOrCreate(path: string, mode?: number): Promise<FileHandle> {
-  const handle = await attempt(`open \`${path}\``, () =>
-    unlessMissing(open(path, constants.O_RDWR | constants.O_CREAT, mode)),
-  )
-  if (handle) return handle
-  throw new JobError('target', `Could not open \`${path}\`: there is no directory \`${dirname(path)}\`.`)
-}
-
-/** What is asked for, or `undefined` when the path leads nowhere. */
-async function unlessMissing<Answer>(asked: Promise<Answer>): Promise<Answer | undefined> {
-  try {
-    return await asked
-  } catch (error) {
-    if ((error as { code?: unknown }).code === 'ENOENT') return undefined
-    throw error
-  }
-}
-
-/** Prepares an open file, and closes it when that fails. */
-async function orClose(path: string, handle: FileHandle, prepare: () => Promise<OpenFile>): Promise<OpenFile> {
-  try {
-    return await attempt(`open \`${path}\``, prepare)
-  } catch (error) {
-    await handle.close()
-    throw error
-  }
-}
-
-/** Makes a file's name durable: its `fsync` is not enough. Windows has nothing of the kind. */
-async function syncDirectoryOf(path: string): Promise<void> {
-  if (platform() === 'win32') return
-  const directory = await open(dirname(path))
-  try {
-    await directory.sync()
-  } finally {
-    await directory.close()
-  }
-}
-
-async function attempt<Answer>(what: string, action: () => Promise<Answer>): Promise<Answer> {
-  try {
-    return await action()
-  } catch (error) {
-    throw new JobError('target', `Could not ${what}.`, { cause: error })
-  }
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { RecordBatch } from '../index.js'
+import { JobError, type RecordBatch } from '../index.js'
 import type { Cases } from './_suite.js'
 import { batches, recordsOf, type TargetFixture, TargetRun } from './_target-run.js'
 
@@ -29,6 +29,21 @@ export const resumeCases: Cases<TargetFixture> = {
       run = await TargetRun.begin(target, checkpoint)
     }
     await run.commit()
+    assert.deepEqual(await read(), recordsOf(1, 20))
+  },
+
+  async 'a run that has lost its lease leaves the one that went on alone'({ target, read }) {
+    const lost = await TargetRun.begin(target)
+    for (const batch of batches.slice(0, 2)) await lost.write(batch)
+    const checkpoint = await lost.checkpoint()
+    const next = await TargetRun.begin(target, checkpoint)
+    for (const batch of batches.slice(2, 4)) await next.write(batch)
+    const later = await next.checkpoint()
+    await lost.abort(new JobError('lease_lost', 'The run of the suite has lost its lease.'))
+    for (const batch of batches.slice(4)) await next.write(batch)
+    await next.commit()
+    assert.deepEqual(await read(), recordsOf(1, 20))
+    await TargetRun.complete(target, batches, later)
     assert.deepEqual(await read(), recordsOf(1, 20))
   },
 

@@ -120,8 +120,8 @@ export class TargetRun {
     await this.#writer.commit?.()
   }
 
-  async abort(): Promise<void> {
+  async abort(reason: unknown = new RangeError('The run of the suite was stopped.')): Promise<void> {
     TargetRun.#open.delete(this)
-    await this.#writer.abort?.(new RangeError('The run of the suite was stopped.'))
+    await this.#writer.abort?.(reason)
   }
 }

@@ -6,7 +6,7 @@ import { basename, join, relative } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { errorMessages, type OpenContext, RecordBatch, type TargetWriter, type WriteContext } from 'headgate'
+import { errorMessages, JobError, type OpenContext, RecordBatch, type TargetWriter, type WriteContext } from 'headgate'
 import { type NdjsonFileOptions, ndjsonFile } from 'headgate/target/ndjson-file'
 import { type TargetRecord, targetSuite } from 'headgate/testing'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -128,12 +128,27 @@ describe('replace', () => {
     expect(await contentOf(path)).toBe('old')
   })
 
-  test.runIf(process.platform === 'linux')('a file that cannot be cut is an error, and closed', async () => {
+  test.runIf(process.platform === 'linux')('a partial file that is no file is refused', async () => {
     await promisify(execFile)('mkfifo', [partial])
     await expect(target().open(from())).rejects.toMatchObject({
       code: 'target',
-      message: `Could not open \`${partial}\`.`,
+      message: `Could not open \`${partial}\`: it is no regular file.`,
     })
+    expect(await openFiles()).toEqual([])
+  })
+
+  test('a run that lost its lease, and does not know, cannot complete the file of the one that went on', async () => {
+    const lost = await target().open(from())
+    await write(lost, [1])
+    const position = await lost.flush?.()
+    const next = await target().open(from(position))
+    await write(lost, [9, 9, 9])
+    await write(next, [2])
+    await expect(lost.commit?.()).rejects.toThrow(`Another execution has taken over \`${partial}\`.`)
+    await lost.abort?.(new JobError('lease_lost', 'lost'))
+    await next.flush?.()
+    await next.commit?.()
+    expect(await contentOf(path)).toBe('{"id":1}\n{"id":2}\n')
     expect(await openFiles()).toEqual([])
   })
 

@@ -1,0 +1,61 @@
+import { constants, type Stats } from 'node:fs'
+import { type FileHandle, open, stat } from 'node:fs/promises'
+import { platform } from 'node:os'
+import { dirname } from 'node:path'
+import { JobError } from '../index.js'
+
+/** What is known of a file, if there is one. Throws `target` for what is no file, such as a directory or a pipe. */
+export async function statFile(path: string): Promise<Stats | undefined> {
+  const stats = await attempt(`open \`${path}\``, () => unlessMissing(stat(path)))
+  if (stats && !stats.isFile()) throw new JobError('target', `Could not open \`${path}\`: it is no regular file.`)
+  return stats
+}
+
+/** Opens a file for reading and writing, a new one if it is missing. */
+export async function openOrCreate(path: string, mode?: number): Promise<FileHandle> {
+  const handle = await attempt(`open \`${path}\``, () =>
+    unlessMissing(open(path, constants.O_RDWR | constants.O_CREAT, mode)),
+  )
+  if (handle) return handle
+  throw new JobError('target', `Could not open \`${path}\`: there is no directory \`${dirname(path)}\`.`)
+}
+
+/** What is asked for, or `undefined` when the path leads nowhere. */
+export async function unlessMissing<Answer>(asked: Promise<Answer>): Promise<Answer | undefined> {
+  try {
+    return await asked
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+/** Prepares an open file, and closes it when that fails. */
+export async function orClose<Ready>(path: string, handle: FileHandle, prepare: () => Promise<Ready>): Promise<Ready> {
+  try {
+    return await attempt(`open \`${path}\``, prepare)
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+}
+
+/** Makes a file's name durable: its `fsync` is not enough. Windows has nothing of the kind. */
+export async function syncDirectoryOf(path: string): Promise<void> {
+  if (platform() === 'win32') return
+  const directory = await open(dirname(path))
+  try {
+    await directory.sync()
+  } finally {
+    await directory.close()
+  }
+}
+
+/** Does `action`; what it throws becomes a `JobError` that says what could not be done. */
+export async function attempt<Answer>(what: string, action: () => Promise<Answer>): Promise<Answer> {
+  try {
+    return await action()
+  } catch (error) {
+    throw new JobError('target', `Could not ${what}.`, { cause: error })
+  }
+}
