@@ -1,0 +1,138 @@
+import { type Clock, JobError } from '../index.js'
+import { Connection, isBusy, type SqliteDatabase } from './_sqlite-connection.js'
+import { openFile } from './_sqlite-open.js'
+import { migrate } from './_sqlite-schema.js'
+
+/** How long a call waits for a lock that another connection holds, in milliseconds. */
+const lockPatience = 10_000
+
+/** How long to wait before the next try at a lock, in milliseconds: doubles from the first to the last. */
+const delays = { first: 5, last: 200 }
+
+/** A lock that is held for less is everyday work of others, in milliseconds. */
+const shortestOutage = 1000
+
+const never = { from: Number.NEGATIVE_INFINITY, to: Number.NEGATIVE_INFINITY }
+
+/** Where the database is, and whose time is waited in. */
+export interface AccessOptions {
+  readonly path: string | undefined
+  readonly database: SqliteDatabase | undefined
+  readonly clock: Clock
+}
+
+/** The way to a database: opens it at the first call, and waits for locks without holding up the process. */
+export class SqliteAccess {
+  readonly #path: string
+  /** The caller's database, which stays open. */
+  readonly #given: SqliteDatabase | undefined
+  readonly #clock: Clock
+  /** For messages. */
+  readonly #name: string
+  #opening: Promise<Connection> | undefined
+  #closing: Promise<void> | undefined
+  /** When the lock was found to be held elsewhere, first and last. */
+  #locked = never
+
+  constructor({ path, database, clock }: AccessOptions) {
+    this.#path = path ?? ''
+    this.#given = database
+    this.#clock = clock
+    this.#name = path === undefined ? 'SQLite storage' : `SQLite storage \`${path}\``
+  }
+
+  /** Asks the database, again and again while another connection holds the lock. */
+  async use<Answer>(ask: (connection: Connection) => Answer): Promise<Answer> {
+    const start = performance.now()
+    let waited = 0
+    for (let delay = delays.first; ; delay = Math.min(delay * 2, delays.last)) {
+      try {
+        return ask(await this.#open())
+      } catch (error) {
+        if (!isBusy(error)) throw this.#failure(error)
+        this.#noteLock()
+        if (waited >= lockPatience || performance.now() - start >= lockPatience) throw this.#lockedOut(error)
+        waited += delay
+        await this.#pause(delay * (0.5 + Math.random() / 2))
+      }
+    }
+  }
+
+  /** When an outage began that ends now: a time in which another connection held the lock, and nobody could write. */
+  endOutage(now: number): number | undefined {
+    const { from, to } = this.#locked
+    this.#locked = never
+    return to - from >= shortestOutage && now - to <= lockPatience ? from : undefined
+  }
+
+  /** Closes what was opened here. What waits for a lock gives up. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close(this.#opening)
+    return this.#closing
+  }
+
+  async #open(): Promise<Connection> {
+    this.#opening ??= this.#closing ? undefined : this.#openOnce()
+    const opening = this.#opening
+    try {
+      const connection = await opening
+      if (connection && !this.#closing) return connection
+    } catch (error) {
+      // A failed opening is not kept: the next call tries again.
+      if (this.#opening === opening) this.#opening = undefined
+      throw error
+    }
+    throw new JobError('storage', `The ${this.#name} is closed.`)
+  }
+
+  async #openOnce(): Promise<Connection> {
+    const database = this.#given ?? (await this.#openFile())
+    try {
+      const connection = new Connection(database)
+      migrate(connection)
+      return connection
+    } catch (error) {
+      if (!this.#given) database.close()
+      throw this.#notOpened(error)
+    }
+  }
+
+  async #openFile(): Promise<SqliteDatabase> {
+    try {
+      return await openFile(this.#path)
+    } catch (error) {
+      throw this.#notOpened(error)
+    }
+  }
+
+  async #close(opening: Promise<Connection> | undefined): Promise<void> {
+    const connection = await opening?.catch(() => undefined)
+    if (!connection || this.#given) return
+    try {
+      connection.close()
+    } catch (error) {
+      throw this.#failure(error)
+    }
+  }
+
+  #noteLock(): void {
+    const now = this.#clock.now()
+    this.#locked = { from: now - this.#locked.to > lockPatience ? now : this.#locked.from, to: now }
+  }
+
+  #pause(delay: number): Promise<void> {
+    return new Promise((resolve) => this.#clock.setTimer(delay, resolve))
+  }
+
+  #notOpened(cause: unknown): unknown {
+    return isBusy(cause) ? cause : new JobError('storage', `Could not open the ${this.#name}.`, { cause })
+  }
+
+  #failure(cause: unknown): JobError {
+    return JobError.isInstance(cause) ? cause : new JobError('storage', `The ${this.#name} failed.`, { cause })
+  }
+
+  #lockedOut(cause: unknown): JobError {
+    return new JobError('storage', `The ${this.#name} is locked by another connection.`, { cause })
+  }
+}

@@ -1,0 +1,102 @@
+/** A value that SQLite keeps. */
+export type SqliteValue = string | number | null
+
+/** The part of a prepared statement that is called. */
+export interface SqliteStatement {
+  run(...values: SqliteValue[]): unknown
+  get(...values: SqliteValue[]): unknown
+  all(...values: SqliteValue[]): unknown[]
+}
+
+/** The part of an open database that is called: node:sqlite's `DatabaseSync`, better-sqlite3 and libsql have it. */
+export interface SqliteDatabase {
+  /** Runs statements that give nothing. */
+  exec(sql: string): unknown
+  /** Makes a statement that is run many times. */
+  prepare(sql: string): SqliteStatement
+  /** Called only on a database that headgate has opened itself. */
+  close(): unknown
+}
+
+/** What a database gives: integers are numbers, or bigints when it was opened so. */
+export type SqliteRow = Record<string, SqliteValue | bigint | undefined>
+
+/** An open database whose statements are prepared once. */
+export class Connection {
+  readonly #database: SqliteDatabase
+  readonly #statements = new Map<string, SqliteStatement>()
+
+  constructor(database: SqliteDatabase) {
+    this.#database = database
+  }
+
+  exec(sql: string): void {
+    this.#database.exec(sql)
+  }
+
+  run(sql: string, ...values: SqliteValue[]): void {
+    this.#prepared(sql).run(...values)
+  }
+
+  get(sql: string, ...values: SqliteValue[]): SqliteRow | undefined {
+    return this.#prepared(sql).get(...values) as SqliteRow | undefined
+  }
+
+  all(sql: string, ...values: SqliteValue[]): SqliteRow[] {
+    return this.#prepared(sql).all(...values) as SqliteRow[]
+  }
+
+  /** The number in column `n` of the first row, 0 without one. */
+  number(sql: string, ...values: SqliteValue[]): number {
+    return Number(this.get(sql, ...values)?.n ?? 0)
+  }
+
+  /** Runs `work` in one transaction: all of it is kept, or nothing. With `immediate`, no one else can write meanwhile. */
+  transaction<Result>(mode: 'immediate' | 'deferred', work: () => Result): Result {
+    this.exec(`begin ${mode}`)
+    try {
+      const result = work()
+      this.exec('commit')
+      return result
+    } catch (error) {
+      // After some failures, such as a full disk, SQLite has rolled back by itself, and refuses to do so again.
+      attempt(() => this.exec('rollback'))
+      throw error
+    }
+  }
+
+  /** Closes the database, with all changes in the file itself: some drivers close later than they are told to. */
+  close(): void {
+    attempt(() => this.get('pragma wal_checkpoint(passive)'))
+    this.#statements.clear()
+    this.#database.close()
+  }
+
+  #prepared(sql: string): SqliteStatement {
+    let statement = this.#statements.get(sql)
+    if (!statement) {
+      statement = this.#database.prepare(sql)
+      this.#statements.set(sql, statement)
+    }
+    return statement
+  }
+}
+
+/** Does what may fail, and says whether it has been done. */
+function attempt(work: () => void): boolean {
+  try {
+    work()
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** SQLite's code of a lock that another connection holds, in the low byte of its extended codes. */
+const busy = 5
+
+/** Whether another connection holds the lock: `errcode` is node:sqlite's, `code` the other drivers'. */
+export function isBusy(error: unknown): boolean {
+  const { code, errcode } = Object(error) as { code?: unknown; errcode?: unknown }
+  return (typeof errcode === 'number' && (errcode & 0xff) === busy) || String(code).startsWith('SQLITE_BUSY')
+}

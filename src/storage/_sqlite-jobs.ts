@@ -1,0 +1,130 @@
+import {
+  type ExecutionRecord,
+  executionOrder,
+  type FinishRequest,
+  type Lease,
+  leaseExpired,
+  newExecutionId,
+  type Progress,
+} from '../index.js'
+import type { Connection } from './_sqlite-connection.js'
+import { type LogLimits, trim } from './_sqlite-log.js'
+import { columns, executionOf, positionOf, valuesOf } from './_sqlite-rows.js'
+
+const keep = `insert into headgate_job (${columns.join(', ')}) values (${columns.map(() => '?').join(', ')})
+  on conflict (type, id) do update set ${columns.map((column) => `${column} = excluded.${column}`).join(', ')}`
+
+const copyToLog = `insert into headgate_log (${columns.join(', ')}, changed)
+  select ${columns.join(', ')}, changed from headgate_job where type = ? and id = ?`
+
+/** How an execution ends. */
+export type Ending = Pick<FinishRequest, 'state' | 'error' | 'isOrphaned'>
+
+/** The last execution of every job. What writes belongs in an immediate transaction. */
+export class Jobs {
+  readonly #connection: Connection
+  readonly #limits: LogLimits
+
+  constructor(connection: Connection, limits: LogLimits) {
+    this.#connection = connection
+    this.#limits = limits
+  }
+
+  find(type: string, id: string): ExecutionRecord | undefined {
+    const row = this.#connection.get('select * from headgate_job where type = ? and id = ?', type, id)
+    return row && executionOf(row)
+  }
+
+  /** The live execution of a lease. */
+  held({ executionId, epoch }: Lease): ExecutionRecord | undefined {
+    const row = this.#connection.get(
+      'select * from headgate_job where execution_id = ? and epoch = ? and end_time is null',
+      executionId,
+      epoch,
+    )
+    return row && executionOf(row)
+  }
+
+  live(type: string): ExecutionRecord[] {
+    return this.#connection
+      .all('select * from headgate_job where type = ? and end_time is null order by start_time, position', type)
+      .map(executionOf)
+  }
+
+  orphans(): ExecutionRecord[] {
+    return this.#connection.all('select * from headgate_job where is_orphaned is not null').map(executionOf)
+  }
+
+  hasExpired(now: number): boolean {
+    return (
+      this.#connection.get('select 1 from headgate_job where end_time is null and lease_until <= ? limit 1', now) !==
+      undefined
+    )
+  }
+
+  /** Settles what has expired. */
+  settleExpired(now: number): void {
+    const expired = this.#connection
+      .all('select * from headgate_job where end_time is null and lease_until <= ?', now)
+      .map(executionOf)
+    for (const execution of expired) {
+      this.end(execution, now, { state: 'error', error: leaseExpired(execution), isOrphaned: true })
+    }
+  }
+
+  /** Renews, for as long again, the leases that ran out since `from`, when the storage could not be written. */
+  excuse(from: number, now: number): void {
+    this.#connection.run(
+      'update headgate_job set lease_until = ? where end_time is null and lease_until between ? and ?',
+      now + now - from,
+      from,
+      now,
+    )
+  }
+
+  /** Keeps progress, and whatever else has changed but the state. */
+  keep(execution: ExecutionRecord): void {
+    this.#connection.run(keep, ...valuesOf(execution))
+  }
+
+  /** Keeps an execution that is in a new state. */
+  change(execution: ExecutionRecord): void {
+    this.keep(execution)
+    // Writers come one after another, so that every number is given once. The highest one is always in this table.
+    this.#connection.run(
+      'update headgate_job set changed = (select max(changed) + 1 from headgate_job) where type = ? and id = ?',
+      execution.type,
+      execution.id,
+    )
+  }
+
+  /** Ends an execution and puts it into the log. */
+  end(execution: ExecutionRecord, now: number, { state, error, isOrphaned }: Ending): void {
+    execution.state = state
+    // The machine's clock may have been put back.
+    execution.endTime = Math.max(now, execution.startTime)
+    if (error) execution.error = [...error]
+    if (isOrphaned) execution.isOrphaned = true
+    this.change(execution)
+    this.#connection.run(copyToLog, execution.type, execution.id)
+    trim(this.#connection, this.#limits, now)
+  }
+}
+
+/** Writes the fields that are given. A checkpoint of `null` takes the checkpoint away. */
+export function write(execution: ExecutionRecord, { count, lastId, checkpoint }: Progress): void {
+  if (count !== undefined) execution.count = count
+  if (lastId !== undefined) execution.lastId = lastId
+  if (checkpoint === null) delete execution.checkpoint
+  // What is given back is what is kept, and the caller's own stays the caller's.
+  else if (checkpoint !== undefined) execution.checkpoint = JSON.parse(JSON.stringify(checkpoint))
+}
+
+/** An id for an execution that comes after `before` in the log, also when another process made that one just now. */
+export function nextExecutionId(id: string, now: number, before: ExecutionRecord | undefined): string {
+  const last = before ? positionOf(before) : ''
+  for (let time = Math.max(now, before?.startTime ?? 0); ; time++) {
+    const executionId = newExecutionId(id, time)
+    if ((executionOrder(executionId) as string) > last) return executionId
+  }
+}

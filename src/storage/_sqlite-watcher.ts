@@ -1,0 +1,106 @@
+import type { Clock, JobState, StorageChange, Timer } from '../index.js'
+import type { SqliteAccess } from './_sqlite-access.js'
+import type { Connection, SqliteRow } from './_sqlite-connection.js'
+
+/** Changes of state are numbered over both tables; an execution may be in both, with one number. */
+const changesAfter = `select type, id, execution_id, state, changed from headgate_job where changed > ?
+  union select type, id, execution_id, state, changed from headgate_log where changed > ? order by changed`
+
+/** What may have changed since a time. Of an abort, no time is kept. */
+const changesSince = `select type, id, execution_id, state, changed from headgate_job
+  where start_time >= ? or end_time >= ? or state = 'aborting' order by changed`
+
+/** Tells listeners of changes of state: own ones at once, those of other connections by looking again and again. */
+export class Watcher {
+  readonly #access: SqliteAccess
+  readonly #clock: Clock
+  readonly #interval: number
+  readonly #listeners = new Set<(change: StorageChange) => void>()
+  #timer: Timer | undefined
+  /** When the first listener came. */
+  #since = 0
+  /** The last change that was told; `undefined` before the first look. */
+  #told: number | undefined
+  /** The number that SQLite changes when another connection writes. */
+  #version: number | undefined
+
+  constructor(access: SqliteAccess, clock: Clock, interval: number) {
+    this.#access = access
+    this.#clock = clock
+    this.#interval = interval
+  }
+
+  add(listener: (change: StorageChange) => void): () => void {
+    const entry = (change: StorageChange) => listener(change)
+    this.#listeners.add(entry)
+    if (this.#listeners.size === 1) this.#start()
+    return () => {
+      this.#listeners.delete(entry)
+      if (this.#listeners.size === 0) this.#stop()
+    }
+  }
+
+  /** Tells what this connection has just changed. Never throws, as the change is made. */
+  tell(connection: Connection): void {
+    try {
+      this.#tellNews(connection)
+    } catch {
+      // The next look tells it.
+      this.#version = undefined
+    }
+  }
+
+  close(): void {
+    this.#listeners.clear()
+    this.#stop()
+  }
+
+  /** Tells what has changed since the last time. */
+  #tellNews(connection: Connection): void {
+    if (this.#listeners.size === 0) return
+    const rows =
+      this.#told === undefined
+        ? connection.all(changesSince, this.#since, this.#since)
+        : connection.all(changesAfter, this.#told, this.#told)
+    this.#told ??= connection.number('select max(changed) n from headgate_job')
+    for (const row of rows) {
+      this.#told = Math.max(this.#told, Number(row.changed))
+      const change = changeOf(row)
+      for (const listener of this.#listeners) listener(change)
+    }
+  }
+
+  #start(): void {
+    this.#since = this.#clock.now()
+    void this.#look()
+  }
+
+  #stop(): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
+    this.#told = undefined
+    this.#version = undefined
+  }
+
+  async #look(): Promise<void> {
+    try {
+      await this.#access.use((connection) => this.#lookAt(connection))
+    } catch {
+      // Whoever calls the storage is told why it fails. The next look may do better.
+      this.#version = undefined
+    }
+    if (this.#listeners.size === 0) return
+    this.#timer?.cancel()
+    this.#timer = this.#clock.setTimer(this.#interval, () => void this.#look(), { background: true })
+  }
+
+  #lookAt(connection: Connection): void {
+    const version = Number(connection.get('pragma data_version')?.data_version)
+    if (version !== this.#version || this.#told === undefined) this.#tellNews(connection)
+    this.#version = version
+  }
+}
+
+function changeOf({ type, id, execution_id, state }: SqliteRow): StorageChange {
+  return { type: String(type), id: String(id), executionId: String(execution_id), state: state as JobState }
+}
