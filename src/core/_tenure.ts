@@ -1,6 +1,6 @@
 import { retry } from './_retry.js'
 import { stored } from './_stored.js'
-import type { Clock, Timer } from './clock.js'
+import { type Clock, sleep, type Timer } from './clock.js'
 import { errorMessages, isCausedBy, JobError } from './errors.js'
 import { isEnded, type JobMove, jobStates, nextState } from './lifecycle.js'
 import { type Logger, warnOf } from './logger.js'
@@ -104,6 +104,16 @@ export class Tenure {
     this.#said = { ...this.#said, ...progress }
     this.#unsaved = { ...this.#unsaved, ...progress }
     this.#saveWhenDue()
+  }
+
+  /** Saves what the job has said, however often that has to be tried, unless it is to stop. */
+  async save(): Promise<void> {
+    const { clock } = this.#host
+    await this.#saving
+    while (this.#unsaved && !this.signal.aborted) {
+      await unlessAborted(this.#save(), this.signal)
+      if (this.#failures > 0) await sleep(clock, this.#saveInterval, this.signal)
+    }
   }
 
   /**
@@ -267,6 +277,14 @@ export class Tenure {
   #warn(error: unknown, message: string): void {
     warnOf(this.#host.logger, this.#record, error, message)
   }
+}
+
+/** Waits for `work`, or until `signal` aborts. */
+function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true })
+    void work.then(resolve)
+  })
 }
 
 /** The error of a start while the job has a live execution. */

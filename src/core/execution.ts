@@ -154,7 +154,8 @@ export class Execution implements StartedExecution {
     const { record, reached, signal } = this.#tenure
     const { type, id, executionId } = record
     const progress = (update: ProgressUpdate) => this.#tenure.say(toProgress(update))
-    return { type, id, executionId, signal, ...reached, progress, progressInterval, clock, logger }
+    const save = () => this.#tenure.save()
+    return { type, id, executionId, signal, ...reached, progress, save, progressInterval, clock, logger }
   }
 }
 

@@ -62,6 +62,11 @@ export interface JobContext {
    * end is announced. Say only what is durable.
    */
   progress(update: ProgressUpdate): void
+  /**
+   * Saves at once what was said, for what must not be done before storage knows. Resolves when storage holds it, however
+   * often that has to be tried, or when the job is to stop. Never rejects.
+   */
+  save(): Promise<void>
   /** How often progress is saved at most, in milliseconds. */
   readonly progressInterval: number
   /** The registry's clock. */

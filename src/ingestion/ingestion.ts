@@ -103,6 +103,7 @@ class Ingestion {
   async run(): Promise<'completed'> {
     await this.#open()
     try {
+      await this.#sayBeginning()
       await this.#copy()
       if (this.#isLost) throw this.#context.signal.reason
       await this.#saveCheckpoint()
@@ -126,7 +127,18 @@ class Ingestion {
       this.#isResumed = false
       this.#count = 0
     }
+  }
+
+  /**
+   * Says where the run begins. Where the target stood before the first record must be known to storage: what a crash leaves
+   * behind could else not be told from what was there.
+   */
+  async #sayBeginning(): Promise<void> {
     if (this.#isResumed || this.#context.count > 0) this.#sayProgress()
+    else if (this.#plan.isResumable && this.#writer.flush) {
+      await this.#saveCheckpoint()
+      await this.#context.save()
+    }
   }
 
   async #copy(): Promise<void> {

@@ -294,6 +294,24 @@ describe('an ingestion', () => {
     })
   })
 
+  describe('that has lost its lease', () => {
+    it('neither flushes nor commits, and tells its target why', async () => {
+      const target = collectingTarget({ hangAt: 2 })
+      const { finished } = await start({ ...resumable, datasource: afterLastId(people(1, 9)), batchSize: 3, target })
+      await clock.advance(100)
+      const { save, finish } = storage
+      storage.save = storage.finish = () => Promise.reject(new Error('away'))
+      const flushes = () => target.calls.filter(({ name }) => name === 'flush').length
+      const before = flushes()
+      await clock.advance(31_000)
+      expect(target.calls.at(-1)).toMatchObject({ name: 'abort', reason: { code: 'lease_lost' } })
+      expect(flushes()).toBe(before)
+      Object.assign(storage, { save, finish })
+      await clock.advance(5000)
+      expect(await finished).toMatchObject({ state: 'error', count: 3 })
+    })
+  })
+
   describe('that goes on', () => {
     it('after a failure, from the last checkpoint, with every record once', async () => {
       const datasource = afterLastId(people(1, 30))
@@ -373,6 +391,25 @@ describe('an ingestion', () => {
         [undefined, false],
         ['somewhere', true],
       ])
+    })
+
+    it('from where the target stood before the first record, which storage knows before it is written', async () => {
+      const target = collectingTarget({ failAt: 1 })
+      const stored: unknown[] = []
+      const { open } = target
+      target.open = async (context) => {
+        const writer = await open(context)
+        const found = async () => (await storage.find('ingestion', 'people'))?.checkpoint
+        return { ...writer, write: async (...args) => { stored.push(await found()); await writer.write(...args) } } // biome-ignore format: one line
+      }
+      await run({ ...resumable, datasource: afterLastId(people(1, 3)), target })
+      expect(stored).toEqual([{ origin: expect.any(String), sequence: 0, position: 0 }])
+      target.faults = {}
+      await again()
+      expect(target.calls.filter(({ name }) => name === 'open')[1]).toMatchObject({
+        context: { position: 0, isResumed: true },
+      })
+      expect(target.records).toEqual(people(1, 3))
     })
 
     it('with the key that a batch had when it came first', async () => {
