@@ -1,0 +1,159 @@
+/** The database's clock, in whole epoch milliseconds. */
+export const now = 'floor(extract(epoch from clock_timestamp()) * 1000)::int8'
+
+/** The milliseconds of an hour, which is what the tally counts by. */
+export const hour = 3_600_000
+
+/** The names of what a schema holds, as SQL. */
+export interface Names {
+  readonly job: string
+  readonly log: string
+  readonly tally: string
+  readonly migration: string
+  readonly schema: string
+  /** The name of the schema as a text of SQL. */
+  readonly literal: string
+}
+
+/** The names in a schema: a plain name, which is quoted only because it may be a word of SQL. */
+export function namesIn(schema: string): Names {
+  const quoted = `"${schema}"`
+  return {
+    job: `${quoted}.job`,
+    log: `${quoted}.log`,
+    tally: `${quoted}.tally`,
+    migration: `${quoted}.migration`,
+    schema: quoted,
+    literal: `'${schema}'`,
+  }
+}
+
+/** What made each version of the schema out of the one before, oldest first. What was released stays as it is. */
+export const migrations: readonly ((names: Names) => string)[] = [tables, tallies]
+
+/**
+ * `job` has one row per type and id, its live or last execution; `log`, every execution that has ended. The text of ids
+ * compares byte by byte. A job is found by a digest, as the longest ids are too long for an index. What may hold the
+ * character NUL, which text cannot, is JSON.
+ */
+function tables({ schema, job, log }: Names): string {
+  return `
+    create table ${job} (
+      key bytea primary key, type text collate "C" not null, id text collate "C" not null, uuid uuid not null unique,
+      state text not null, epoch int8 not null, node text not null,
+      accept_time int8 not null, start_time int8 not null, end_time int8,
+      lease int8 not null, lease_until int8 not null, changed_at int8 not null,
+      count int8 not null, last_id json, checkpoint json, error json,
+      is_orphaned boolean, resumed_from text, takeovers int8
+    ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+    create index job_live on ${job} (type) where end_time is null;
+    create index job_orphaned on ${job} (type) where is_orphaned;
+    create index job_changed_at on ${job} (changed_at);
+
+    create table ${log} (
+      uuid uuid primary key, type text collate "C" not null, id text collate "C" not null,
+      state text not null, epoch int8 not null, node text not null,
+      start_time int8 not null, end_time int8 not null, lease_until int8 not null,
+      count int8 not null, last_id json, checkpoint json, error json,
+      is_orphaned boolean, resumed_from text, takeovers int8
+    );
+    create index log_state on ${log} (state, uuid);
+    create index log_type on ${log} (type, state, uuid);
+    create index log_id on ${log} (id, state, uuid);
+    create index log_start_time on ${log} (start_time);
+    create index log_end_time on ${log} (end_time, uuid);
+    ${nextExecution(schema)}`
+}
+
+/**
+ * A UUID of version 7 and its time. Where the version leaves room, it holds the fraction of the millisecond, as Postgres'
+ * own `uuidv7` does; it is higher than the one before, whatever the clock says.
+ */
+function nextExecution(schema: string): string {
+  return `
+    create function ${schema}.next_execution(before uuid, out uuid uuid, out "time" int8) language plpgsql as $body$
+    declare
+      last text := before::text;
+      micros int8 := floor(extract(epoch from clock_timestamp()) * 1000000);
+      tick int8 := ((micros / 1000) << 12) | ((micros % 1000) * 4096 / 1000);
+    begin
+      if before is not null then
+        tick := greatest(tick, ('x' || left(last, 8) || substr(last, 10, 4) || substr(last, 16, 3))::bit(60)::int8 + 1);
+      end if;
+      "time" := tick >> 12;
+      uuid := (lpad(to_hex("time"), 12, '0') || '7' || lpad(to_hex(tick & 4095), 3, '0')
+        || right(replace(gen_random_uuid()::text, '-', ''), 16))::uuid;
+    end $body$;`
+}
+
+/**
+ * `tally` counts the log without reading it: by the hour of the start, every execution that came adds 1, and what was
+ * taken out is subtracted. Rows are only ever added, so that nobody waits; the housekeeping makes few of many. It is
+ * kept by the log itself, so that it is right whichever version of headgate writes.
+ */
+function tallies({ schema, log, tally }: Names): string {
+  return `
+    create table ${tally} (
+      hour int8 not null, type text collate "C" not null, state text not null, n int8 not null, first_time int8 not null
+    ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+
+    create function ${schema}.accept_time(uuid uuid) returns int8 language sql immutable as
+      $body$ select ('x' || replace(left($1::text, 13), '-', ''))::bit(48)::int8 $body$;
+    create function ${schema}.tally_came() returns trigger language plpgsql as $body$
+    begin
+      insert into ${tally} values
+        (new.start_time / ${hour}, new.type, new.state, 1, ${schema}.accept_time(new.uuid));
+      return null;
+    end $body$;
+    create function ${schema}.tally_went() returns trigger language plpgsql as $body$
+    begin
+      insert into ${tally}
+        select start_time / ${hour}, type, state, -count(*), min(${schema}.accept_time(uuid)) from went group by 1, 2, 3;
+      return null;
+    end $body$;
+    create function ${schema}.tally_emptied() returns trigger language plpgsql as $body$
+    begin
+      delete from ${tally};
+      return null;
+    end $body$;
+
+    lock table ${log} in share row exclusive mode;
+    create trigger tally_came after insert on ${log} for each row execute function ${schema}.tally_came();
+    create trigger tally_went after delete on ${log} referencing old table as went
+      for each statement execute function ${schema}.tally_went();
+    create trigger tally_emptied after truncate on ${log} for each statement execute function ${schema}.tally_emptied();
+    insert into ${tally}
+      select start_time / ${hour}, type, state, count(*), min(${schema}.accept_time(uuid)) from ${log} group by 1, 2, 3;`
+}
+
+/** The statement that tells whether a schema has versions. */
+export function hasVersions({ literal }: Names): string {
+  return `select (to_regclass(format('%I.migration', ${literal})) is not null)::text as answer`
+}
+
+/** The statement that tells the version of a schema that has one. */
+export function versionOf({ migration }: Names): string {
+  return `select coalesce(max(version), 0)::text as answer from ${migration}`
+}
+
+/**
+ * The statement that brings a schema to a version: one transaction, and one at a time, so that any number of processes
+ * may send it at once. It does nothing in a schema that has that version. One block, as not every client can send several
+ * statements.
+ */
+export function migrationTo(version: number, names: Names): string {
+  const { schema, migration, literal } = names
+  return `do $migration$
+    begin
+      perform pg_advisory_xact_lock(hashtextextended('headgate ' || ${literal}, 0));
+      if to_regnamespace(quote_ident(${literal})) is null then
+        create schema ${schema};
+      end if;
+      create table if not exists ${migration} (version int4 primary key, applied_at timestamptz not null default now());
+      if exists (select from ${migration} where version >= ${version}) then
+        return;
+      end if;
+      ${migrations[version - 1]?.(names)}
+      insert into ${migration} (version) values (${version});
+    end $migration$`
+}

@@ -1,0 +1,240 @@
+import {
+  type BeginRequest,
+  type BeginResult,
+  checkOptions,
+  type ExecutionRecord,
+  type FinishRequest,
+  invalid,
+  isLive,
+  type JobStorage,
+  type Lease,
+  leaseExpired,
+  rule,
+  type SaveRequest,
+  type SearchFilter,
+  type SearchResult,
+  type StorageChange,
+} from '../index.js'
+import { Database, type PostgresQueryable, type TextRow, type Value } from './_postgres-database.js'
+import { type Listen, listenOf, listenWith, type PostgresListener, type PostgresPool } from './_postgres-ear.js'
+import { Maintenance } from './_postgres-maintenance.js'
+import { Notifier } from './_postgres-notifier.js'
+import { OwnPool } from './_postgres-pool.js'
+import { isStorable, jsonOf, splitId, toRecord } from './_postgres-record.js'
+import { type Names, namesIn } from './_postgres-schema.js'
+import { searchIn } from './_postgres-search.js'
+import { type Statements, statementsIn } from './_postgres-statements.js'
+import { Watch } from './_postgres-watch.js'
+
+export type { PostgresListener, PostgresPool, PostgresQueryable }
+
+/** Where a Postgres storage keeps executions, and for how long. */
+export interface PostgresStorageOptions {
+  /** A pool of pg, which stays open. One of its connections listens while somebody watches. */
+  pool?: PostgresPool
+  /** Where the server is, such as `postgres://user@host/database`: for a pool of up to 10 connections that `close` ends. */
+  connectionString?: string
+  /** Anything else that runs statements, such as PGlite; it stays open. */
+  client?: PostgresQueryable
+  /** The schema to keep everything in, which is created when it is not there. Default `headgate`. */
+  schema?: string
+  /** The most ended executions that the log keeps. Default 1,000,000. */
+  maxCount?: number
+  /** How long the log keeps an ended execution, in milliseconds. Default: as long as `maxCount` allows. */
+  maxAge?: number
+  /** How often to look for changes that no notification told of, in milliseconds. Default 5,000. */
+  pollInterval?: number
+}
+
+const schemaRule = {
+  accepts: (value: unknown) =>
+    typeof value === 'string' && /^[a-z_][a-z0-9_]{0,49}$/.test(value) && !value.startsWith('pg_'),
+  expected: 'a name of up to 50 small letters, digits and underscores that does not begin with `pg_`',
+}
+
+const rules = {
+  pool: rule.optional(rule.having('query', 'connect')),
+  connectionString: rule.optional(rule.text),
+  client: rule.optional(rule.having('query')),
+  schema: rule.optional(schemaRule),
+  maxCount: rule.optional(rule.whole(1)),
+  maxAge: rule.optional(rule.whole(1)),
+  pollInterval: rule.optional(rule.whole(1, 2 ** 31 - 1)),
+}
+
+/**
+ * Keeps executions in Postgres 13 or later: any number of processes may share a schema. The first statement creates or
+ * upgrades the schema. Times are those of the database's clock.
+ *
+ * Throws `invalid_options` here, and `storage` when the schema is newer than this version of headgate knows.
+ */
+export function postgresStorage(options: PostgresStorageOptions): JobStorage {
+  checkOptions('options', options, rules)
+  const { pool, connectionString, client } = options
+  if ([pool, connectionString, client].filter((each) => each !== undefined).length !== 1) {
+    throw invalid('options', 'an object with one of `pool`, `connectionString` and `client`', options)
+  }
+  if (client) return new PostgresStorage({ client, listen: listenWith(client), end: nothing }, options)
+  if (pool) return new PostgresStorage({ client: pool, listen: listenOf(pool), end: nothing }, options)
+  const own = new OwnPool(connectionString as string)
+  return new PostgresStorage({ client: own, listen: listenOf(own), end: () => own.end() }, options)
+}
+
+/** A way to the database. */
+interface Access {
+  readonly client: PostgresQueryable
+  readonly listen: Listen | undefined
+  end(): Promise<void>
+}
+
+class PostgresStorage implements JobStorage {
+  readonly #access: Access
+  readonly #names: Names
+  readonly #sql: Statements
+  readonly #database: Database
+  readonly #notifier: Notifier
+  readonly #watch: Watch
+  readonly #maintenance: Maintenance
+  #closing: Promise<void> | undefined
+
+  constructor(access: Access, options: PostgresStorageOptions) {
+    const { schema = 'headgate', maxCount = 1_000_000, maxAge, pollInterval = 5000 } = options
+    const names = namesIn(schema)
+    const database = new Database(access.client, names)
+    const self = crypto.randomUUID()
+    const channel = `headgate_${schema}`
+    const notifier = new Notifier(database, channel, self)
+    this.#access = access
+    this.#names = names
+    this.#sql = statementsIn(names)
+    this.#database = database
+    this.#notifier = notifier
+    this.#watch = new Watch({ database, names, notifier, self, channel, listen: access.listen, interval: pollInterval })
+    this.#maintenance = new Maintenance(database, names, { maxCount, maxAge })
+  }
+
+  async begin(request: BeginRequest): Promise<BeginResult> {
+    const { type, id, state, node, lease, resumedFrom, takeovers } = request
+    for (;;) {
+      const [row] = await this.#database.query(this.#sql.begin, [type, id, state, node, lease, resumedFrom, takeovers])
+      if (row) return { started: true, execution: this.#changed(row) }
+      const execution = await this.find(type, id)
+      if (execution && !mayFollow(execution, resumedFrom)) return { started: false, execution }
+    }
+  }
+
+  async save({ executionId, epoch }: Lease, request: SaveRequest): Promise<ExecutionRecord | undefined> {
+    const key = splitId(executionId)
+    if (!key) return undefined
+    const { lease, state, count, lastId, checkpoint } = request
+    const values = [key.uuid, key.id, epoch, lease, count, jsonOf(lastId), jsonOf(checkpoint)]
+    const [row] = await this.#database.query(state ? this.#sql.saveAndRun : this.#sql.save, values)
+    if (!row) return undefined
+    return state ? this.#changed(row) : toRecord(row)
+  }
+
+  async finish({ executionId, epoch }: Lease, request: FinishRequest): Promise<ExecutionRecord | undefined> {
+    const key = splitId(executionId)
+    const [row] = key ? await this.#database.query(this.#sql.finish, [key.uuid, key.id, epoch, ...endOf(request)]) : []
+    if (!row) return undefined
+    this.#maintenance.schedule()
+    return this.#changed(row)
+  }
+
+  async requestAbort(type: string, id: string): Promise<ExecutionRecord | undefined> {
+    if (!isStorable(type + id)) return undefined
+    for (;;) {
+      const [row] = await this.#database.query(this.#sql.requestAbort, [type, id])
+      if (row) return this.#changed(row)
+      const execution = await this.find(type, id)
+      if (!execution || execution.state === 'aborting' || !isLive(execution.state)) return execution
+    }
+  }
+
+  async find(type: string, id: string): Promise<ExecutionRecord | undefined> {
+    if (!isStorable(type + id)) return undefined
+    const [row] = await this.#settled(() => this.#database.query(this.#sql.find, [type, id]))
+    return row && toRecord(row)
+  }
+
+  async live(type: string): Promise<ExecutionRecord[]> {
+    if (!isStorable(type)) return []
+    const rows = await this.#settled(() => this.#database.query(this.#sql.live, [type]))
+    return rows.map(toRecord)
+  }
+
+  async orphans(): Promise<ExecutionRecord[]> {
+    const rows = await this.#settled(() => this.#database.query(this.#sql.orphans))
+    return rows.filter(isHit).map(toRecord)
+  }
+
+  async search(filter: SearchFilter): Promise<SearchResult<ExecutionRecord>> {
+    if (!isStorable(`${filter.type}${filter.id}`)) return { total: 0, hits: [] }
+    const { text, values } = searchIn(this.#names, this.#sql.hasExpired, filter)
+    const rows = await this.#settled(() => this.#database.query(text, values))
+    return { total: Number(rows[0]?.total), hits: rows.filter(isHit).map(toRecord) }
+  }
+
+  watch(listener: (change: StorageChange) => void): () => void {
+    return this.#watch.add(listener)
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    await this.#watch.stop()
+    await this.#maintenance.close()
+    await this.#notifier.flush()
+    await this.#access.end()
+  }
+
+  /** Reads until nothing in it has expired: what has is settled, here or by whoever was first. */
+  async #settled(read: () => Promise<readonly TextRow[]>): Promise<readonly TextRow[]> {
+    for (;;) {
+      const rows = await read()
+      if (!rows.some(({ is_expired, has_expired }) => is_expired === 'true' || has_expired === 'true')) return rows
+      const expired = await this.#database.query(this.#sql.expired)
+      await Promise.all(expired.map((row) => this.#settle(row)))
+    }
+  }
+
+  async #settle(row: TextRow): Promise<void> {
+    const record = toRecord(row)
+    const end = endOf({ state: 'error', error: leaseExpired(record), isOrphaned: true })
+    const values = [row.uuid, record.id, record.epoch, ...end, record.leaseUntil]
+    const [ended] = await this.#database.query(this.#sql.settle, values)
+    if (!ended) return
+    this.#maintenance.schedule()
+    this.#changed(ended)
+  }
+
+  /** Tells of a change of state. Gives what it came to. */
+  #changed(row: TextRow): ExecutionRecord {
+    const record = toRecord(row)
+    const { type, id, executionId, state } = record
+    const change = { type, id, executionId, state }
+    this.#notifier.tell(change)
+    this.#watch.tell(change)
+    return record
+  }
+}
+
+/** The values of a statement that ends an execution, after those that find it. */
+function endOf({ state, error, isOrphaned, count, lastId, checkpoint }: FinishRequest): Value[] {
+  return [count, jsonOf(lastId), jsonOf(checkpoint), state, jsonOf(error), isOrphaned && 'true']
+}
+
+/** Whether an execution may begin after this one, which was there when it did not. */
+function mayFollow({ state, isOrphaned, executionId }: ExecutionRecord, resumedFrom: string | undefined): boolean {
+  return !isLive(state) && (resumedFrom === undefined || (isOrphaned === true && executionId === resumedFrom))
+}
+
+/** A row that tells of an execution: where there is none, one row may tell what else was asked. */
+function isHit({ uuid }: TextRow): boolean {
+  return uuid !== null
+}
+
+async function nothing(): Promise<void> {}
