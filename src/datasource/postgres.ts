@@ -37,6 +37,8 @@ export interface PostgresDatasourceOptions {
 /** The part of pg's `Pool` that is called. */
 export interface PostgresPool {
   connect(): Promise<PostgresClient>
+  /** Hears of every new connection, before it is given to anybody. */
+  on?(event: 'connect', listener: (client: PostgresClient) => void): unknown
 }
 
 /** What the text of values depends on: `pg`'s parsers know intervals only in the style that is Postgres' own. */
@@ -76,6 +78,9 @@ export function postgresDatasource(options: PostgresDatasourceOptions): Datasour
 }
 
 function datasourceOf(pool: PostgresPool, options: PostgresDatasourceOptions): Datasource {
+  // A server may end a connection in the moment in which it is ready: before whoever asked for it can listen, and an error
+  // that nobody listens to would end the process. The first query on it fails all the same.
+  pool.on?.('connect', (client) => client.on('error', () => undefined))
   return {
     kind: 'postgres',
     needsQuery: true,

@@ -6,7 +6,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
 import { allBatches, allRecords, batchesOf, rejectionOf } from './_read.js'
-import { proxyTo, sleepers, untilTrue } from './_server.js'
+import { hastyProxyTo, proxyTo, sleepers, untilTrue } from './_server.js'
 
 const moments = ['while the server is at it', 'between batches']
 
@@ -123,6 +123,19 @@ describePostgres('a read from Postgres', (database) => {
   test('leaves the pool of the caller open', () => {
     expect(postgresDatasource({ pool: watcher })).not.toHaveProperty('close')
   })
+
+  test.each(['a pool of its own', 'a pool of the caller'])(
+    'outlives a connection that the server ends as soon as it is ready, with %s',
+    async (whose) => {
+      const proxy = await hastyProxyTo(database.url)
+      const pool = whose === 'a pool of the caller' ? new pg.Pool({ connectionString: proxy.url }) : undefined
+      const datasource = postgresDatasource(pool ? { pool } : { connectionString: proxy.url })
+      expect(await allRecords(datasource, 'select 1 as one')).toEqual([{ one: 1 }])
+      await datasource.close?.()
+      await pool?.end()
+      proxy.close()
+    },
+  )
 
   test('outlives a connection that breaks while nobody uses it', async () => {
     await using datasource = owned()
