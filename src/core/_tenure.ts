@@ -282,8 +282,12 @@ export class Tenure {
 /** Waits for `work`, or until `signal` aborts. */
 function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    signal.addEventListener('abort', () => resolve(), { once: true })
-    void work.then(resolve)
+    const done = () => {
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    signal.addEventListener('abort', done)
+    void work.then(done)
   })
 }
 

@@ -1,6 +1,7 @@
 /**
  * Holds one throw-away Postgres for the process that forked this one, and takes it away when that process disconnects: so
- * nothing is left behind, however the other one dies. Sends one message: `{ url }` once the server is ready, or `{ error }`.
+ * nothing is left behind, however the other one dies. Sends `{ url }` once the server is ready, or `{ error }`. The message
+ * `{ restartAfter }` stops the server, and starts it again after so many milliseconds; `{ url }` then comes again.
  */
 import { execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -9,6 +10,7 @@ import { chownSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync, symlink
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
 const asRoot = process.getuid?.() === 0
@@ -20,9 +22,14 @@ const folder = mkdtempSync(join(isReachable(tmpdir()) ? tmpdir() : '/tmp', 'head
 const disconnected = process.connected ? once(process, 'disconnect') : Promise.resolve()
 
 try {
-  const server = await start()
-  await Promise.race([disconnected, once(server, 'exit')])
-  await stop(server)
+  const serve = await prepare()
+  let server = await serve()
+  for (let order = await nextOrder(server); order; order = await nextOrder(server)) {
+    await stop(server, 'SIGINT')
+    await setTimeout(order.restartAfter)
+    server = await serve()
+  }
+  await stop(server, 'SIGQUIT')
 } catch (error) {
   tell({ error: error.message })
 } finally {
@@ -30,7 +37,8 @@ try {
 }
 if (process.connected) process.disconnect()
 
-async function start() {
+/** Makes the data of a server. Gives the function that starts a server over it. */
+async function prepare() {
   const native = usableBinaries()
   const data = join(folder, 'data')
   const password = randomBytes(12).toString('hex')
@@ -42,10 +50,19 @@ async function start() {
   await finished(run(join(native, 'bin/initdb'), [...initdb, '--no-sync', '--no-instructions']))
 
   const port = await freePort()
-  const server = run(join(native, 'bin/postgres'), ['-D', data, '-p', `${port}`, ...settings()])
-  await ready(server)
-  tell({ url: `postgres://headgate:${password}@127.0.0.1:${port}/postgres` })
-  return server
+  return async () => {
+    const server = run(join(native, 'bin/postgres'), ['-D', data, '-p', `${port}`, ...settings()])
+    await ready(server)
+    tell({ url: `postgres://headgate:${password}@127.0.0.1:${port}/postgres` })
+    return server
+  }
+}
+
+/** What the other process wants next; `undefined` when it, or the server, is gone. */
+async function nextOrder(server) {
+  const nothing = Promise.race([disconnected, once(server, 'exit')]).then(() => [])
+  const [order] = await Promise.race([once(process, 'message'), nothing])
+  return order
 }
 
 function settings() {
@@ -60,10 +77,10 @@ function settings() {
   return Object.entries(values).flatMap(([name, value]) => ['-c', `${name}=${value}`])
 }
 
-/** The data is thrown away, so the server need not write anything down first. */
-async function stop(server) {
+/** With SIGQUIT, the server writes nothing down first: right for data that is thrown away. */
+async function stop(server, signal) {
   if (server.exitCode !== null || server.signalCode !== null) return
-  server.kill('SIGQUIT')
+  server.kill(signal)
   await once(server, 'exit')
 }
 

@@ -9,6 +9,12 @@ export interface RunningPostgres {
   stop(): Promise<void>
 }
 
+/** A Postgres of its own, that can be restarted. */
+export interface OwnPostgres extends RunningPostgres {
+  /** Stops the server, starts it again after `ms` milliseconds, and waits until it is ready. */
+  restart(ms: number): Promise<void>
+}
+
 /** A database of its own on a server. */
 export interface FreshDatabase {
   readonly url: string
@@ -45,7 +51,8 @@ async function execute(url: string, text: string): Promise<void> {
   }
 }
 
-async function startEmbedded(): Promise<RunningPostgres> {
+/** A server of its own from the embedded binaries. */
+export async function startEmbedded(): Promise<OwnPostgres> {
   // A process group of its own: Ctrl-C reaches this process only, and the server is there while it cleans up.
   const host = fork(new URL('postgres-host.mjs', import.meta.url), { detached: true, execArgv: [] })
   const exited = once(host, 'exit')
@@ -60,5 +67,10 @@ async function startEmbedded(): Promise<RunningPostgres> {
     if (host.connected) host.disconnect()
     await exited
   }
-  return { url: answer.url, stop }
+  const restart = async (ms: number) => {
+    const ready = once(host, 'message')
+    host.send({ restartAfter: ms })
+    await ready
+  }
+  return { url: answer.url, stop, restart }
 }

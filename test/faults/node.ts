@@ -1,0 +1,82 @@
+/**
+ * One process of a cluster: a registry over a shared storage, told by messages what to do. `cluster.ts` starts it as
+ * `tsx node.ts <plan as JSON>`.
+ */
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { type Clock, JobError, JobRegistry, systemClock } from 'headgate'
+import { postgresDatasource } from 'headgate/datasource/postgres'
+import { ndjsonFile } from 'headgate/target/ndjson-file'
+import { type Answer, type NodePlan, type Order, openStorage } from './plan.js'
+import { copyQuery } from './source.js'
+
+/** How many jobs of a kind there are: `copy-0`, `copy-1` … */
+const jobsOfAKind = 400
+
+function openRegistry({ name, storage, source, folder, lease, skew = 0 }: NodePlan): JobRegistry {
+  const clock: Clock = { ...systemClock, now: () => systemClock.now() + skew }
+  const registry = new JobRegistry({
+    storage: openStorage(storage),
+    datasources: { source: postgresDatasource({ connectionString: source }) },
+    node: name,
+    lease,
+    clock,
+    progressInterval: 20,
+  })
+  for (let n = 0; n < jobsOfAKind; n++) {
+    for (const strategy of ['replace', 'append'] as const) {
+      const id = `${strategy}-${n}`
+      registry.define({
+        id,
+        datasource: 'source',
+        query: copyQuery,
+        pkField: 'id',
+        batchSize: 20,
+        target: ndjsonFile({ path: join(folder, `${id}.ndjson`), strategy }),
+        resume: 'auto',
+        retry: { limit: 100, delay: 50, maxDelay: 500 },
+      })
+    }
+  }
+  registry.define({ type: 'test', id: 'short', run: () => setTimeout(Math.random() * 5) })
+  registry.define({ type: 'test', id: 'second', run: () => setTimeout(1000) })
+  registry.define({ type: 'test', id: 'endless', run: ({ signal }) => setTimeout(2 ** 30, undefined, { signal }) })
+  return registry
+}
+
+async function obey(registry: JobRegistry, order: Order): Promise<Answer> {
+  if (order.do === 'close') await registry.close()
+  else if (order.do === 'loop') return loop(registry, order.id, order.ms)
+  else if (order.do === 'abort') await registry.abort(order.type, order.id)
+  else return { executionIds: [(await registry.start(order.type, order.id)).executionId] }
+  return {}
+}
+
+async function loop(registry: JobRegistry, id: string, ms: number): Promise<Answer> {
+  const executionIds: string[] = []
+  let refused = 0
+  for (const end = Date.now() + ms; Date.now() < end; ) {
+    try {
+      const execution = await registry.start('test', id)
+      executionIds.push(execution.executionId)
+      await execution.finished
+    } catch (error) {
+      if (!JobError.isInstance(error) || error.code !== 'already_running') throw error
+      refused++
+      await setTimeout(Math.random() * 3)
+    }
+  }
+  return { executionIds, refused }
+}
+
+const registry = openRegistry(JSON.parse(process.argv[2] ?? '') as NodePlan)
+const answer = (number: number, said: Answer) => process.send?.({ number, ...said })
+process.on('message', ({ number, ...order }: Order & { number: number }) => {
+  obey(registry, order as Order).then(
+    (said) => answer(number, said),
+    (error: Error) => answer(number, { error: error.message }),
+  )
+})
+// A process whose test is over has nothing more to do.
+process.on('disconnect', () => process.exit())
+answer(0, {})
