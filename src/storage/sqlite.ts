@@ -75,10 +75,10 @@ class SqliteStorage implements JobStorage {
 
   constructor(options: SqliteStorageOptions) {
     const { path, database, maxCount = 100_000, maxAge, pollInterval = 100, clock = systemClock } = options
-    this.#clock = clock
+    this.#clock = wholeClock(clock)
     this.#limits = { maxCount, maxAge }
-    this.#access = new SqliteAccess({ path, database, clock })
-    this.#watcher = new Watcher(this.#access, clock, pollInterval)
+    this.#access = new SqliteAccess({ path, database, clock: this.#clock })
+    this.#watcher = new Watcher(this.#access, this.#clock, pollInterval)
   }
 
   begin({ type, id, state, node, lease, resumedFrom, takeovers }: BeginRequest): Promise<BeginResult> {
@@ -200,6 +200,14 @@ class SqliteStorage implements JobStorage {
     })
     this.#watcher.tell(connection)
     return answer
+  }
+}
+
+/** A clock whose times the columns can keep: whole milliseconds. */
+function wholeClock(clock: Clock): Clock {
+  return {
+    now: () => Math.trunc(clock.now()),
+    setTimer: (delay, callback, options) => clock.setTimer(delay, callback, options),
   }
 }
 
