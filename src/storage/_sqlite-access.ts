@@ -12,7 +12,14 @@ const delays = { first: 5, last: 200 }
 /** A lock that is held for less is everyday work of others, in milliseconds. */
 const shortestOutage = 1000
 
-const never = { from: Number.NEGATIVE_INFINITY, to: Number.NEGATIVE_INFINITY }
+/** When the lock was found to be held elsewhere, first and last, and what the driver said. */
+interface Locked {
+  readonly from: number
+  readonly to: number
+  readonly error?: unknown
+}
+
+const never: Locked = { from: Number.NEGATIVE_INFINITY, to: Number.NEGATIVE_INFINITY }
 
 /** Where the database is, and whose time is waited in. */
 export interface AccessOptions {
@@ -31,7 +38,9 @@ export class SqliteAccess {
   readonly #name: string
   #opening: Promise<Connection> | undefined
   #closing: Promise<void> | undefined
-  /** When the lock was found to be held elsewhere, first and last. */
+  /** Until the next try at a lock: all who want it wait together, as every try may hold up the process. */
+  #pause: Promise<void> | undefined
+  #delay = delays.first
   #locked = never
 
   constructor({ path, database, clock }: AccessOptions) {
@@ -41,21 +50,16 @@ export class SqliteAccess {
     this.#name = path === undefined ? 'SQLite storage' : `SQLite storage \`${path}\``
   }
 
-  /** Asks the database, again and again while another connection holds the lock. */
-  async use<Answer>(ask: (connection: Connection) => Answer): Promise<Answer> {
-    const start = performance.now()
-    let waited = 0
-    for (let delay = delays.first; ; delay = Math.min(delay * 2, delays.last)) {
-      try {
-        return ask(await this.#open())
-      } catch (error) {
-        if (!isBusy(error)) throw this.#failure(error)
-        this.#noteLock()
-        if (waited >= lockPatience || performance.now() - start >= lockPatience) throw this.#lockedOut(error)
-        waited += delay
-        await this.#pause(delay * (0.5 + Math.random() / 2))
-      }
-    }
+  /** Asks the database at once: who reads need not wait for who writes. */
+  read<Answer>(ask: (connection: Connection) => Answer): Promise<Answer> {
+    return this.#use(ask, false)
+  }
+
+  /** Asks the database when its lock may be had. */
+  async write<Answer>(ask: (connection: Connection) => Answer): Promise<Answer> {
+    const answer = await this.#use(ask, true)
+    this.#delay = delays.first
+    return answer
   }
 
   /** When an outage began that ends now: a time in which another connection held the lock, and nobody could write. */
@@ -69,6 +73,24 @@ export class SqliteAccess {
   close(): Promise<void> {
     this.#closing ??= this.#close(this.#opening)
     return this.#closing
+  }
+
+  /** Asks again and again while another connection holds the lock. */
+  async #use<Answer>(ask: (connection: Connection) => Answer, needsLock: boolean): Promise<Answer> {
+    const start = performance.now()
+    let waited = 0
+    for (let mayPass = !needsLock; ; mayPass = false) {
+      try {
+        const connection = await this.#open()
+        if (mayPass || !this.#pause) return ask(connection)
+      } catch (error) {
+        if (!isBusy(error)) throw this.#failure(error)
+        this.#noteLock(error)
+      }
+      if (waited >= lockPatience || performance.now() - start >= lockPatience) throw this.#lockedOut()
+      waited += this.#delay
+      await this.#pause
+    }
   }
 
   async #open(): Promise<Connection> {
@@ -115,13 +137,18 @@ export class SqliteAccess {
     }
   }
 
-  #noteLock(): void {
+  #noteLock(error: unknown): void {
     const now = this.#clock.now()
-    this.#locked = { from: now - this.#locked.to > lockPatience ? now : this.#locked.from, to: now }
+    this.#locked = { from: now - this.#locked.to > lockPatience ? now : this.#locked.from, to: now, error }
+    this.#pause ??= this.#nextPause()
   }
 
-  #pause(delay: number): Promise<void> {
-    return new Promise((resolve) => this.#clock.setTimer(delay, resolve))
+  /** Processes that wait for one lock do not come back all at once. */
+  async #nextPause(): Promise<void> {
+    const delay = this.#delay * (0.5 + Math.random() / 2)
+    this.#delay = Math.min(this.#delay * 2, delays.last)
+    await new Promise<void>((resolve) => this.#clock.setTimer(delay, resolve))
+    this.#pause = undefined
   }
 
   #notOpened(cause: unknown): unknown {
@@ -132,7 +159,8 @@ export class SqliteAccess {
     return JobError.isInstance(cause) ? cause : new JobError('storage', `The ${this.#name} failed.`, { cause })
   }
 
-  #lockedOut(cause: unknown): JobError {
+  #lockedOut(): JobError {
+    const cause = this.#locked.error
     return new JobError('storage', `The ${this.#name} is locked by another connection.`, { cause })
   }
 }

@@ -52,7 +52,9 @@ export class Jobs {
   }
 
   orphans(): ExecutionRecord[] {
-    return this.#connection.all('select * from headgate_job where is_orphaned is not null').map(executionOf)
+    return this.#connection
+      .all('select * from headgate_job where is_orphaned is not null order by position')
+      .map(executionOf)
   }
 
   hasExpired(now: number): boolean {

@@ -15,17 +15,17 @@ const stepSize = 100
 /** Lets go of executions beyond the limits, the ones first that ended first: a step at a time. */
 export function trim(connection: Connection, limits: LogLimits, now: number): void {
   const lowest = connection.number('select min(seq) n from headgate_log')
-  const floor = Math.min(floorOf(connection, limits, now), lowest + stepSize)
+  const floor = floorOf(connection, limits, now, lowest + stepSize)
   if (floor > lowest) connection.run('delete from headgate_log where seq < ?', floor)
 }
 
-/** The first row of the log within the limits. What is below has yet to go, and is not shown. */
-function floorOf(connection: Connection, { maxCount, maxAge }: LogLimits, now: number): number {
-  const highest = connection.number('select max(seq) n from headgate_log')
-  const floor = highest - maxCount + 1
-  if (maxAge === undefined) return floor
-  const young = 'select seq n from headgate_log where seq >= ? and end_time >= ? order by seq limit 1'
-  return connection.number(young, floor, now - maxAge) || highest + 1
+/** The first row of the log within the limits, up to `end`. What is below has yet to go, and is not shown. */
+function floorOf(connection: Connection, { maxCount, maxAge }: LogLimits, now: number, end?: number): number {
+  const after = connection.number('select max(seq) n from headgate_log') + 1
+  const [floor, last] = [after - maxCount, Math.min(after, end ?? after)]
+  if (maxAge === undefined || floor >= last) return Math.min(floor, last)
+  const young = 'select seq n from headgate_log where seq >= ? and seq < ? and end_time >= ? order by seq limit 1'
+  return connection.number(young, floor, last, now - maxAge) || last
 }
 
 /** A page of the log, or of the live executions when the filter asks for a live state. */

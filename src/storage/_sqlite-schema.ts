@@ -30,11 +30,8 @@ export const migrations: readonly string[] = [
   create index headgate_job_live on headgate_job (type, start_time) where end_time is null;
   create index headgate_job_orphan on headgate_job (type, id) where is_orphaned is not null;
   create index headgate_job_changed on headgate_job (changed);
-  create unique index headgate_log_position on headgate_log (position);
-  create index headgate_log_type on headgate_log (type, position);
-  create index headgate_log_id on headgate_log (id, type, position);
-  create index headgate_log_state on headgate_log (state, position);
-  create index headgate_log_start on headgate_log (start_time);
+  create index headgate_log_position on headgate_log (position, type, id, state, start_time);
+  create index headgate_log_id on headgate_log (id, position, type, state, start_time);
   create index headgate_log_changed on headgate_log (changed);`,
 ]
 

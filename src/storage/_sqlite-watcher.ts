@@ -21,8 +21,6 @@ export class Watcher {
   #since = 0
   /** The last change that was told; `undefined` before the first look. */
   #told: number | undefined
-  /** The number that SQLite changes when another connection writes. */
-  #version: number | undefined
 
   constructor(access: SqliteAccess, clock: Clock, interval: number) {
     this.#access = access
@@ -40,13 +38,13 @@ export class Watcher {
     }
   }
 
-  /** Tells what this connection has just changed. Never throws, as the change is made. */
-  tell(connection: Connection): void {
+  /** Tells what has changed since the last time. Never throws, as what has changed is changed: the next look tells it. */
+  tell(connection: Connection): boolean {
     try {
-      this.#tellNews(connection)
+      this.#tell(connection)
+      return true
     } catch {
-      // The next look tells it.
-      this.#version = undefined
+      return false
     }
   }
 
@@ -55,19 +53,19 @@ export class Watcher {
     this.#stop()
   }
 
-  /** Tells what has changed since the last time. */
-  #tellNews(connection: Connection): void {
+  #tell(connection: Connection): void {
     if (this.#listeners.size === 0) return
-    const rows =
-      this.#told === undefined
-        ? connection.all(changesSince, this.#since, this.#since)
-        : connection.all(changesAfter, this.#told, this.#told)
-    this.#told ??= connection.number('select max(changed) n from headgate_job')
-    for (const row of rows) {
-      this.#told = Math.max(this.#told, Number(row.changed))
+    for (const row of this.#news(connection)) {
+      this.#told = Math.max(this.#told ?? 0, Number(row.changed))
       const change = changeOf(row)
-      for (const listener of this.#listeners) listener(change)
+      for (const listener of this.#listeners) hears(listener, change)
     }
+  }
+
+  #news(connection: Connection): SqliteRow[] {
+    if (this.#told !== undefined) return connection.all(changesAfter, this.#told, this.#told)
+    this.#told = connection.number('select max(changed) n from headgate_job')
+    return connection.all(changesSince, this.#since, this.#since)
   }
 
   #start(): void {
@@ -79,25 +77,24 @@ export class Watcher {
     this.#timer?.cancel()
     this.#timer = undefined
     this.#told = undefined
-    this.#version = undefined
   }
 
   async #look(): Promise<void> {
-    try {
-      await this.#access.use((connection) => this.#lookAt(connection))
-    } catch {
-      // Whoever calls the storage is told why it fails. The next look may do better.
-      this.#version = undefined
-    }
+    // Whoever calls the storage is told why it cannot be opened. The next look may do better.
+    await this.#access.read((connection) => this.tell(connection)).catch(() => false)
     if (this.#listeners.size === 0) return
     this.#timer?.cancel()
     this.#timer = this.#clock.setTimer(this.#interval, () => void this.#look(), { background: true })
   }
+}
 
-  #lookAt(connection: Connection): void {
-    const version = Number(connection.get('pragma data_version')?.data_version)
-    if (version !== this.#version || this.#told === undefined) this.#tellNews(connection)
-    this.#version = version
+/** Whether the listener took it without throwing: one that throws must not keep the others from hearing. */
+function hears(listener: (change: StorageChange) => void, change: StorageChange): boolean {
+  try {
+    listener(change)
+    return true
+  } catch {
+    return false
   }
 }
 

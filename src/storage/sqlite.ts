@@ -176,7 +176,7 @@ class SqliteStorage implements JobStorage {
 
   /** Shows what is there; takes the lock only when a lease has run out. */
   #read<Answer>(show: (jobs: Jobs, connection: Connection, now: number) => Answer): Promise<Answer> {
-    return this.#access.use((connection) => {
+    return this.#access.read((connection) => {
       const jobs = new Jobs(connection, this.#limits)
       if (jobs.hasExpired(this.#clock.now())) this.#transact(connection, jobs, (now) => jobs.settleExpired(now))
       return show(jobs, connection, this.#clock.now())
@@ -184,7 +184,7 @@ class SqliteStorage implements JobStorage {
   }
 
   #write<Answer>(change: (jobs: Jobs, now: number) => Answer): Promise<Answer> {
-    return this.#access.use((connection) => {
+    return this.#access.write((connection) => {
       const jobs = new Jobs(connection, this.#limits)
       return this.#transact(connection, jobs, (now) => change(jobs, now))
     })

@@ -165,11 +165,11 @@ describe('a lock that another connection holds', () => {
       longest = Math.max(longest, performance.now() - last)
       last = performance.now()
     }, 5)
-    const waiting = storage.begin(request())
+    const waiting = Array.from({ length: 20 }, (_, n) => storage.begin(request({ id: `job-${n}` })))
     await setTimeout(300)
     expect((await storage.search({})).total).toBe(1)
     other.exec('commit')
-    expect((await waiting).started).toBe(true)
+    for (const { started } of await Promise.all(waiting)) expect(started).toBe(true)
     clearInterval(ticking)
     expect(longest).toBeLessThan(200)
   })
@@ -181,9 +181,12 @@ describe('a lock that another connection holds', () => {
     await run(storage)
     own.exec('pragma busy_timeout = 0')
     database().exec('begin immediate')
-    const failing = failureOf(storage.begin(request()))
+    const failing = [storage.begin(request()), storage.begin(request()), storage.requestAbort('test', 'a')].map(
+      failureOf,
+    )
     await clock.advance(15_000)
-    const error = await failing
+    const [error, ...others] = await Promise.all(failing)
+    for (const other of others) expect(other).toEqual(error)
     expect(error).toMatchObject({ code: 'storage', message: 'The SQLite storage is locked by another connection.' })
     expect(errorMessages(error)[1]).toBe('database is locked')
     expect(clock.pending).toBe(0)
@@ -381,7 +384,12 @@ test('every statement finds its rows by an index', async () => {
   expect(planned.length).toBeGreaterThan(64)
   // Looked at once per watching: what changed before the first look.
   const others = planned.filter((sql) => !sql.includes('start_time >= ? or'))
-  expect(others.flatMap((sql) => scansOf(own, sql).map((scan) => `${scan}: ${sql}`))).toEqual([])
+  expect(stepsOf(own, others, /^SCAN headgate_\w+$/)).toEqual([])
+  const searches = planned.filter((sql) => sql.startsWith('select * from headgate_log'))
+  expect(searches.length).toBeGreaterThan(32)
+  expect(stepsOf(own, searches, /TEMP B-TREE/)).toEqual([])
+  const counts = planned.filter((sql) => sql.startsWith('select count(*) n from headgate_log'))
+  expect(stepsOf(own, counts, /^(SCAN|SEARCH) headgate_log (?!USING COVERING INDEX)/)).toEqual([])
 })
 
 describe('watching', () => {
@@ -432,8 +440,17 @@ describe('watching', () => {
     storage.watch?.(() => {
       throw new TypeError('broken')
     })
+    const changes = watched(storage)
     await run(storage)
-    expect((await storage.search({})).total).toBe(1)
+    expect(changes.map(({ state }) => state)).toEqual(['running', 'successful'])
+  })
+
+  test('tells of changes by another storage over the same connection', async () => {
+    const own = database()
+    const [storage, peer] = [open({ database: own }), open({ database: own })]
+    const changes = watched(storage)
+    await run(peer)
+    await vi.waitFor(() => expect(changes.at(-1)).toMatchObject({ id: 'a', state: 'successful' }))
   })
 })
 
@@ -518,11 +535,13 @@ async function idsOf(storage: JobStorage): Promise<string[]> {
   return (await storage.search({ size: 1000 })).hits.map(({ executionId }) => executionId)
 }
 
-/** The steps of a statement's plan that walk a table without an index. */
-function scansOf(own: SqliteDatabase, sql: string): string[] {
-  const values = Array.from(sql.matchAll(/\?/g), () => 1)
-  const plan = own.prepare(`explain query plan ${sql}`).all(...values) as { detail: string }[]
-  return plan.map(({ detail }) => detail).filter((detail) => /^SCAN headgate_\w+$/.test(detail))
+/** The steps of the statements' plans that look like `pattern`. */
+function stepsOf(own: SqliteDatabase, statements: string[], pattern: RegExp): string[] {
+  return statements.flatMap((sql) => {
+    const values = Array.from(sql.matchAll(/\?/g), () => 1)
+    const plan = own.prepare(`explain query plan ${sql}`).all(...values) as { detail: string }[]
+    return plan.filter(({ detail }) => pattern.test(detail)).map(({ detail }) => `${detail}: ${sql}`)
+  })
 }
 
 function bound(statement: ReturnType<SqliteDatabase['prepare']>) {
