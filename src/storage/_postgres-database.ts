@@ -1,11 +1,21 @@
 import { JobError } from '../index.js'
 import { hasVersions, migrations, migrationTo, type Names, versionOf } from './_postgres-schema.js'
 
-/** Anything that runs a statement: a pool or client of pg, PGlite, or a function of your own in an object. */
+/** Anything that runs a statement, such as PGlite. */
 export interface PostgresQueryable {
   /** Runs one statement, with values for `$1`, `$2` and so on. */
   query(text: string, values?: (string | null)[]): Promise<{ rows: unknown[] }>
 }
+
+/** A statement on its way: one with a name may be prepared under it. */
+export interface Statement {
+  readonly text: string
+  readonly values: (string | null)[]
+  readonly name?: string
+}
+
+/** Runs a statement. */
+export type Run = (statement: Statement) => Promise<{ rows: unknown[] }>
 
 /** A row as every statement of this storage asks for it: text, so that nobody's type parsers matter. */
 export type TextRow = Readonly<Record<string, string | null>>
@@ -16,40 +26,51 @@ export type Value = string | number | null | undefined
 /** How often a statement is sent again that lost a race in a database whose transactions are serializable. */
 const maxRaces = 20
 
+/**
+ * A statement that is prepared already, or not: `duplicate_prepared_statement` and `invalid_sql_statement_name`. Some
+ * proxies do not keep them apart.
+ */
+const badlyPrepared = ['42P05', '26000']
+
 /** A transaction that lost a race: `serialization_failure` and `deadlock_detected`. */
 const lostRace = ['40001', '40P01']
 
 /** Sends statements, once the schema is there. */
 export class Database {
-  readonly #client: PostgresQueryable
+  readonly #run: Run
   readonly #names: Names
   #opened: Promise<void> | undefined
+  #prepares = true
 
-  constructor(client: PostgresQueryable, names: Names) {
-    this.#client = client
+  constructor(run: Run, names: Names) {
+    this.#run = run
     this.#names = names
   }
 
-  /** Runs a statement, after the schema was brought up to date. */
-  async query(text: string, values: readonly Value[] = []): Promise<readonly TextRow[]> {
+  /**
+   * Runs a statement, after the schema was brought up to date. With a name, its plan is kept: a good plan must then be the
+   * same whatever the values.
+   */
+  async query(text: string, values: readonly Value[] = [], name?: string): Promise<readonly TextRow[]> {
     // A failed first connection is not kept: the next statement tries again.
     this.#opened ??= this.#migrate().catch((error) => {
       this.#opened = undefined
       throw error
     })
     await this.#opened
-    return this.ask(text, values)
+    return this.#ask({ text, values: values.map(textOf), ...(name !== undefined && { name }) })
   }
 
-  /** Runs a statement whatever the schema. */
-  async ask(text: string, values: readonly Value[] = []): Promise<readonly TextRow[]> {
-    const texts = values.map(textOf)
+  async #ask({ name, ...statement }: Statement): Promise<readonly TextRow[]> {
     for (let race = 1; ; race++) {
       try {
-        const { rows } = await this.#client.query(text, texts)
+        const { rows } = await this.#run({ ...statement, ...(name !== undefined && this.#prepares && { name }) })
         return rows as TextRow[]
       } catch (error) {
-        if (race === maxRaces || !lostRace.includes(Object(error).code)) throw error
+        const { code } = Object(error) as { code?: unknown }
+        if (badlyPrepared.includes(String(code))) this.#prepares = false
+        else if (!lostRace.includes(String(code))) throw error
+        if (race === maxRaces) throw error
       }
     }
   }
@@ -58,7 +79,7 @@ export class Database {
     const newest = migrations.length
     for (let version = await this.#version(); version < newest; version = await this.#version()) {
       try {
-        await this.ask(migrationTo(version + 1, this.#names))
+        await this.#ask({ text: migrationTo(version + 1, this.#names), values: [] })
       } catch (error) {
         // Lost to another process, where the transaction saw nothing of it: then the schema has moved on.
         if ((await this.#version()) === version) throw error
@@ -67,9 +88,9 @@ export class Database {
   }
 
   async #version(): Promise<number> {
-    const [there] = await this.ask(hasVersions(this.#names))
+    const [there] = await this.#ask({ text: hasVersions(this.#names), values: [] })
     if (there?.answer !== 'true') return 0
-    const [newest] = await this.ask(versionOf(this.#names))
+    const [newest] = await this.#ask({ text: versionOf(this.#names), values: [] })
     const version = Number(newest?.answer)
     if (version <= migrations.length) return version
     const { schema } = this.#names

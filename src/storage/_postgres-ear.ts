@@ -1,4 +1,4 @@
-import type { PostgresQueryable } from './_postgres-database.js'
+import type { PostgresQueryable, Statement } from './_postgres-database.js'
 
 /** The part of pg's `PoolClient` that is called to listen. */
 export interface PostgresListener {
@@ -13,7 +13,9 @@ export interface PostgresListener {
 }
 
 /** The part of pg's `Pool` that is called. */
-export interface PostgresPool extends PostgresQueryable {
+export interface PostgresPool {
+  /** Runs one statement, which is prepared when it has a name. */
+  query(statement: Statement): Promise<{ rows: unknown[] }>
   /** Gives a connection to listen with. */
   connect(): Promise<PostgresListener>
   /** What the pool was made with. */

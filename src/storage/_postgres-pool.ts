@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import type { Statement } from './_postgres-database.js'
 import type { PostgresListener, PostgresPool } from './_postgres-ear.js'
 
 /**
@@ -13,9 +14,9 @@ export class OwnPool implements PostgresPool {
     this.#connectionString = connectionString
   }
 
-  async query(text: string, values?: (string | null)[]): Promise<{ rows: unknown[] }> {
+  async query(statement: Statement): Promise<{ rows: unknown[] }> {
     const pool = await this.#open()
-    return pool.query(text, values)
+    return pool.query(statement)
   }
 
   async connect(): Promise<PostgresListener> {

@@ -1,6 +1,9 @@
 /** The database's clock, in whole epoch milliseconds. */
 export const now = 'floor(extract(epoch from clock_timestamp()) * 1000)::int8'
 
+/** The database's clock in 1/4096 of a millisecond. */
+export const nowInTicks = 'floor(extract(epoch from clock_timestamp()) * 4096000)::int8'
+
 /** The milliseconds of an hour, which is what the tally counts by. */
 export const hour = 3_600_000
 
@@ -41,7 +44,7 @@ function tables({ schema, job, log }: Names): string {
     create table ${job} (
       key bytea primary key, type text collate "C" not null, id text collate "C" not null, uuid uuid not null unique,
       state text not null, epoch int8 not null, node text not null,
-      accept_time int8 not null, start_time int8 not null, end_time int8,
+      tick int8 not null, start_time int8 not null, end_time int8,
       lease int8 not null, lease_until int8 not null, changed_at int8 not null,
       count int8 not null, last_id json, checkpoint json, error json,
       is_orphaned boolean, resumed_from text, takeovers int8
@@ -62,34 +65,25 @@ function tables({ schema, job, log }: Names): string {
     create index log_id on ${log} (id, state, uuid);
     create index log_start_time on ${log} (start_time);
     create index log_end_time on ${log} (end_time, uuid);
-    ${nextExecution(schema)}`
+
+    ${uuidOfTick(schema)}`
 }
 
 /**
- * A UUID of version 7 and its time. Where the version leaves room, it holds the fraction of the millisecond, as Postgres'
- * own `uuidv7` does; it is higher than the one before, whatever the clock says.
+ * A UUID of version 7. A tick is the database's time in 1/4096 of a millisecond: where the version leaves room, the UUID
+ * holds the fraction, as Postgres' own `uuidv7` does.
  */
-function nextExecution(schema: string): string {
-  return `
-    create function ${schema}.next_execution(before uuid, out uuid uuid, out "time" int8) language plpgsql as $body$
-    declare
-      last text := before::text;
-      micros int8 := floor(extract(epoch from clock_timestamp()) * 1000000);
-      tick int8 := ((micros / 1000) << 12) | ((micros % 1000) * 4096 / 1000);
-    begin
-      if before is not null then
-        tick := greatest(tick, ('x' || left(last, 8) || substr(last, 10, 4) || substr(last, 16, 3))::bit(60)::int8 + 1);
-      end if;
-      "time" := tick >> 12;
-      uuid := (lpad(to_hex("time"), 12, '0') || '7' || lpad(to_hex(tick & 4095), 3, '0')
-        || right(replace(gen_random_uuid()::text, '-', ''), 16))::uuid;
-    end $body$;`
+function uuidOfTick(schema: string): string {
+  return `create function ${schema}.uuid_of_tick(tick int8) returns uuid language sql volatile as $body$
+      select (lpad(to_hex($1 >> 12), 12, '0') || '7' || lpad(to_hex($1 & 4095), 3, '0')
+        || right(gen_random_uuid()::text, 17))::uuid
+    $body$;`
 }
 
 /**
  * `tally` counts the log without reading it: by the hour of the start, every execution that came adds 1, and what was
- * taken out is subtracted. Rows are only ever added, so that nobody waits; the housekeeping makes few of many. It is
- * kept by the log itself, so that it is right whichever version of headgate writes.
+ * taken out, by whomever, is subtracted. Rows are only ever added, so that nobody waits; the housekeeping makes few of
+ * many.
  */
 function tallies({ schema, log, tally }: Names): string {
   return `
@@ -99,12 +93,6 @@ function tallies({ schema, log, tally }: Names): string {
 
     create function ${schema}.accept_time(uuid uuid) returns int8 language sql immutable as
       $body$ select ('x' || replace(left($1::text, 13), '-', ''))::bit(48)::int8 $body$;
-    create function ${schema}.tally_came() returns trigger language plpgsql as $body$
-    begin
-      insert into ${tally} values
-        (new.start_time / ${hour}, new.type, new.state, 1, ${schema}.accept_time(new.uuid));
-      return null;
-    end $body$;
     create function ${schema}.tally_went() returns trigger language plpgsql as $body$
     begin
       insert into ${tally}
@@ -118,7 +106,6 @@ function tallies({ schema, log, tally }: Names): string {
     end $body$;
 
     lock table ${log} in share row exclusive mode;
-    create trigger tally_came after insert on ${log} for each row execute function ${schema}.tally_came();
     create trigger tally_went after delete on ${log} referencing old table as went
       for each statement execute function ${schema}.tally_went();
     create trigger tally_emptied after truncate on ${log} for each statement execute function ${schema}.tally_emptied();

@@ -2,12 +2,7 @@ import { isLive, type SearchFilter } from '../index.js'
 import type { Value } from './_postgres-database.js'
 import { recordOf, splitId } from './_postgres-record.js'
 import { hour, type Names } from './_postgres-schema.js'
-
-/** A statement, and its values. */
-export interface Statement {
-  readonly text: string
-  readonly values: readonly Value[]
-}
+import { hasExpired } from './_postgres-statements.js'
 
 /** The latest time that a UUID of version 7 can hold. */
 const lastTime = 2 ** 48 - 2
@@ -36,13 +31,13 @@ class Values {
  * The statement of a search: one row for every hit, each with the total and whether there is an execution whose lease
  * has run out; a row without a hit when there is none.
  */
-export function searchIn(names: Names, hasExpired: string, filter: SearchFilter): Statement {
+export function searchIn(names: Names, filter: SearchFilter): { text: string; values: readonly Value[] } {
   const values = new Values()
   const isLiveWanted = filter.state !== undefined && isLive(filter.state)
   const total = isLiveWanted ? totalOfLive(names, filter, values) : totalOfLog(names, filter, values)
   const page = pageOf(names, filter, values, isLiveWanted)
   const text = `select looked.*, ${recordOf('hit')}
-    from (select (${total})::text as total, ${hasExpired} as has_expired) looked
+    from (select (${total})::text as total, ${hasExpired(names)} as has_expired) looked
     left join (${page}) hit on true order by hit.uuid desc`
   return { text, values: values.list }
 }

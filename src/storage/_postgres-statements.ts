@@ -1,5 +1,6 @@
+import { createHash } from 'node:crypto'
 import { logged, recordOf } from './_postgres-record.js'
-import { type Names, now } from './_postgres-schema.js'
+import { hour, type Names, now, nowInTicks } from './_postgres-schema.js'
 
 /**
  * Whether the lease of a live execution has run out: not before it could have been renewed since the server came up, as
@@ -8,7 +9,10 @@ import { type Names, now } from './_postgres-schema.js'
 const isExpired = `(job.end_time is null and greatest(job.lease_until,
   floor(extract(epoch from pg_postmaster_start_time()) * 1000)::int8 + job.lease) <= ${now})`
 
-/** The statements of a storage in a schema, each of them a transaction. Every value is text. */
+/** The same as that `end_time` is not set, in words that keep the planner off the index of live rows: a key finds the row. */
+const isLive = `job.state in ('queued', 'running', 'aborting')`
+
+/** The statements of a storage, each of them a transaction. Every value is text. */
 export type Statements = ReturnType<typeof statementsIn>
 
 /** Makes the statements of a storage in a schema. */
@@ -17,33 +21,38 @@ export function statementsIn(names: Names) {
   const record = recordOf('job')
   return {
     /** type, id, state, node, lease, resumed from, takeovers. */
-    begin: begin(names),
+    begin: named(begin(names)),
     /** uuid, id, epoch, lease, count, last id, checkpoint. */
-    save: save(names, ''),
+    save: named(save(names, '')),
     /** The same, and the queued execution begins to run. */
-    saveAndRun: save(names, leaveQueue),
+    saveAndRun: named(save(names, leaveQueue)),
     /** uuid, id, epoch, count, last id, checkpoint, state, error, is orphaned. */
-    finish: finish(names, ''),
+    finish: named(finish(names, '')),
     /** The same, and until when the lease was seen to hold: on condition that it has run out. */
-    settle: finish(names, `and job.lease_until = $10::text::int8 and ${isExpired}`),
+    settle: named(finish(names, `and job.lease_until = $10::text::int8 and ${isExpired}`)),
     /** type, id. */
-    requestAbort: `update ${job} set state = 'aborting', changed_at = ${now}
-      where key = ${keyOf('$1', '$2')} and end_time is null and state <> 'aborting' and not ${isExpired}
-      returning ${record}`,
+    requestAbort: named(`update ${job} set state = 'aborting', changed_at = ${now}
+      where key = ${keyOf('$1', '$2')} and state in ('queued', 'running') and not ${isExpired}
+      returning ${record}`),
     /** type, id. */
-    find: `select ${record}, ${isExpired}::text as is_expired from ${job} where key = ${keyOf('$1', '$2')}`,
+    find: named(`select ${record}, ${isExpired}::text as is_expired from ${job} where key = ${keyOf('$1', '$2')}`),
     /** type. */
-    live: `select ${record}, ${isExpired}::text as is_expired from ${job}
-      where type = $1::text and end_time is null order by job.start_time, job.uuid`,
-    expired: `select ${record} from ${job} where ${isExpired}`,
-    hasExpired: hasExpired(job),
-    orphans: `select looked.*, ${recordOf('orphan')} from (select ${hasExpired(job)} as has_expired) looked
-      left join (select * from ${job} where is_orphaned) orphan on true order by orphan.start_time`,
+    live: named(`select ${record}, ${isExpired}::text as is_expired from ${job}
+      where type = $1::text and end_time is null order by job.start_time, job.uuid`),
+    expired: named(`select ${record} from ${job} where ${isExpired}`),
+    orphans: named(`select looked.*, ${recordOf('orphan')} from (select ${hasExpired(names)} as has_expired) looked
+      left join (select * from ${job} where is_orphaned) orphan on true order by orphan.start_time`),
   }
 }
 
-function hasExpired(job: string): string {
-  return `(exists (select from ${job} where end_time is null and ${isExpired}))::text`
+/** What tells in a row whether there is an execution whose lease has run out. */
+export function hasExpired({ job }: Names): string {
+  return `(exists (select from ${job} where ${isExpired}))::text`
+}
+
+/** A statement with a name to be prepared under, which no other text has: proxies share connections among clients. */
+function named(text: string): { text: string; name: string } {
+  return { text, name: `headgate_${createHash('sha256').update(text).digest('hex').slice(0, 32)}` }
 }
 
 /** What finds a job. */
@@ -51,22 +60,29 @@ function keyOf(type: string, id: string): string {
   return `sha256(convert_to(length(${type}::text)::text || ':' || ${type}::text || ${id}::text, 'UTF8'))`
 }
 
+/** A job that ran before goes on in its row; the tick rises, whatever the clock does, so that its ids rise too. */
 function begin({ schema, job }: Names): string {
-  return `insert into ${job} as job (key, type, id, uuid, state, epoch, node, accept_time, start_time, lease, lease_until,
-      changed_at, count, resumed_from, takeovers)
-    select ${keyOf('$1', '$2')}, $1::text, $2::text, next.uuid, $3::text, 1, $4::text, next.time, next.time,
-      $5::text::int8, next.time + $5::text::int8, next.time, 0, $6::text, $7::text::int8
-    from ${schema}.next_execution(null) next
-    on conflict (key) do update set
-      (uuid, accept_time, start_time, lease_until, changed_at) = (
-        select next.uuid, next.time, next.time, next.time + excluded.lease, next.time
-        from ${schema}.next_execution(job.uuid) next),
-      state = excluded.state, epoch = job.epoch + 1, node = excluded.node, lease = excluded.lease, end_time = null,
-      count = 0, last_id = null, error = null, is_orphaned = null,
-      resumed_from = excluded.resumed_from, takeovers = excluded.takeovers
-    where job.end_time is not null
-      and ($6::text is null or (job.is_orphaned and job.id || job.uuid::text = $6::text))
-    returning ${recordOf('job')}`
+  const isFree = `job.end_time is not null
+    and ($6::text is null or (job.is_orphaned and job.id || job.uuid::text = $6::text))`
+  const times = (tick: string) => `select ${schema}.uuid_of_tick(next.tick), next.tick, next.tick >> 12,
+    (next.tick >> 12) + $5::text::int8, next.tick >> 12 from (select ${tick} as tick offset 0) next`
+  return `with again as (
+      update ${job} set
+        (uuid, tick, start_time, lease_until, changed_at) = (${times(`greatest(${nowInTicks}, job.tick + 1)`)}),
+        state = $3::text, epoch = epoch + 1, node = $4::text, lease = $5::text::int8, end_time = null,
+        count = 0, last_id = null, error = null, is_orphaned = null, resumed_from = $6::text, takeovers = $7::text::int8
+      where key = ${keyOf('$1', '$2')} and ${isFree}
+      returning *
+    ), anew as (
+      insert into ${job} (uuid, tick, start_time, lease_until, changed_at,
+        key, type, id, state, epoch, node, lease, count, resumed_from, takeovers)
+      select times.*, ${keyOf('$1', '$2')}, $1::text, $2::text, $3::text, 1, $4::text, $5::text::int8, 0, $6::text,
+        $7::text::int8 from (${times(nowInTicks)}) times
+      where not exists (select from again)
+      on conflict (key) do nothing
+      returning *
+    )
+    select ${recordOf('begun')} from (select * from again union all select * from anew) begun`
 }
 
 /** What is written of an execution's progress. */
@@ -83,16 +99,20 @@ const leaveQueue = `, state = case state when 'queued' then 'running' else state
 /** No column of an index changes, so that the new row stays on the page of the old one. */
 function save({ job }: Names, also: string): string {
   return `update ${job} set lease = $4::text::int8, lease_until = ${now} + $4::text::int8, ${progress('$5', '$6', '$7')}${also}
-    where uuid = $1::text::uuid and id = $2::text and epoch = $3::text::int8 and end_time is null and not ${isExpired}
+    where uuid = $1::text::uuid and id = $2::text and epoch = $3::text::int8 and ${isLive} and not ${isExpired}
     returning ${recordOf('job')}`
 }
 
-function finish({ job, log }: Names, condition: string): string {
+function finish({ job, log, tally }: Names, condition: string): string {
   return `with ended as (
       update ${job} set state = $7::text, error = $8::text::json, is_orphaned = $9::text::boolean,
         end_time = greatest(${now}, start_time), changed_at = ${now}, ${progress('$4', '$5', '$6')}
-      where uuid = $1::text::uuid and id = $2::text and epoch = $3::text::int8 and end_time is null ${condition}
+      where uuid = $1::text::uuid and id = $2::text and epoch = $3::text::int8 and ${isLive} ${condition}
       returning *
-    ), logged as (insert into ${log} (${logged}) select ${logged} from ended)
+    ), logged as (insert into ${log} (${logged}) select ${logged} from ended),
+    counted as (
+      insert into ${tally} (hour, type, state, n, first_time)
+      select start_time / ${hour}, type, state, 1, tick >> 12 from ended
+    )
     select ${recordOf('ended')} from ended`
 }

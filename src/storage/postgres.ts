@@ -15,7 +15,7 @@ import {
   type SearchResult,
   type StorageChange,
 } from '../index.js'
-import { Database, type PostgresQueryable, type TextRow, type Value } from './_postgres-database.js'
+import { Database, type PostgresQueryable, type Run, type TextRow, type Value } from './_postgres-database.js'
 import { type Listen, listenOf, listenWith, type PostgresListener, type PostgresPool } from './_postgres-ear.js'
 import { Maintenance } from './_postgres-maintenance.js'
 import { Notifier } from './_postgres-notifier.js'
@@ -74,15 +74,18 @@ export function postgresStorage(options: PostgresStorageOptions): JobStorage {
   if ([pool, connectionString, client].filter((each) => each !== undefined).length !== 1) {
     throw invalid('options', 'an object with one of `pool`, `connectionString` and `client`', options)
   }
-  if (client) return new PostgresStorage({ client, listen: listenWith(client), end: nothing }, options)
-  if (pool) return new PostgresStorage({ client: pool, listen: listenOf(pool), end: nothing }, options)
+  if (client) {
+    const run: Run = ({ text, values }) => client.query(text, values)
+    return new PostgresStorage({ run, listen: listenWith(client), end: nothing }, options)
+  }
+  if (pool) return new PostgresStorage({ run: (it) => pool.query(it), listen: listenOf(pool), end: nothing }, options)
   const own = new OwnPool(connectionString as string)
-  return new PostgresStorage({ client: own, listen: listenOf(own), end: () => own.end() }, options)
+  return new PostgresStorage({ run: (it) => own.query(it), listen: listenOf(own), end: () => own.end() }, options)
 }
 
 /** A way to the database. */
 interface Access {
-  readonly client: PostgresQueryable
+  readonly run: Run
   readonly listen: Listen | undefined
   end(): Promise<void>
 }
@@ -100,7 +103,7 @@ class PostgresStorage implements JobStorage {
   constructor(access: Access, options: PostgresStorageOptions) {
     const { schema = 'headgate', maxCount = 1_000_000, maxAge, pollInterval = 5000 } = options
     const names = namesIn(schema)
-    const database = new Database(access.client, names)
+    const database = new Database(access.run, names)
     const self = crypto.randomUUID()
     const channel = `headgate_${schema}`
     const notifier = new Notifier(database, channel, self)
@@ -116,7 +119,7 @@ class PostgresStorage implements JobStorage {
   async begin(request: BeginRequest): Promise<BeginResult> {
     const { type, id, state, node, lease, resumedFrom, takeovers } = request
     for (;;) {
-      const [row] = await this.#database.query(this.#sql.begin, [type, id, state, node, lease, resumedFrom, takeovers])
+      const [row] = await this.#ask('begin', [type, id, state, node, lease, resumedFrom, takeovers])
       if (row) return { started: true, execution: this.#changed(row) }
       const execution = await this.find(type, id)
       if (execution && !mayFollow(execution, resumedFrom)) return { started: false, execution }
@@ -128,14 +131,14 @@ class PostgresStorage implements JobStorage {
     if (!key) return undefined
     const { lease, state, count, lastId, checkpoint } = request
     const values = [key.uuid, key.id, epoch, lease, count, jsonOf(lastId), jsonOf(checkpoint)]
-    const [row] = await this.#database.query(state ? this.#sql.saveAndRun : this.#sql.save, values)
+    const [row] = await this.#ask(state ? 'saveAndRun' : 'save', values)
     if (!row) return undefined
     return state ? this.#changed(row) : toRecord(row)
   }
 
   async finish({ executionId, epoch }: Lease, request: FinishRequest): Promise<ExecutionRecord | undefined> {
     const key = splitId(executionId)
-    const [row] = key ? await this.#database.query(this.#sql.finish, [key.uuid, key.id, epoch, ...endOf(request)]) : []
+    const [row] = key ? await this.#ask('finish', [key.uuid, key.id, epoch, ...endOf(request)]) : []
     if (!row) return undefined
     this.#maintenance.schedule()
     return this.#changed(row)
@@ -144,7 +147,7 @@ class PostgresStorage implements JobStorage {
   async requestAbort(type: string, id: string): Promise<ExecutionRecord | undefined> {
     if (!isStorable(type + id)) return undefined
     for (;;) {
-      const [row] = await this.#database.query(this.#sql.requestAbort, [type, id])
+      const [row] = await this.#ask('requestAbort', [type, id])
       if (row) return this.#changed(row)
       const execution = await this.find(type, id)
       if (!execution || execution.state === 'aborting' || !isLive(execution.state)) return execution
@@ -153,24 +156,24 @@ class PostgresStorage implements JobStorage {
 
   async find(type: string, id: string): Promise<ExecutionRecord | undefined> {
     if (!isStorable(type + id)) return undefined
-    const [row] = await this.#settled(() => this.#database.query(this.#sql.find, [type, id]))
+    const [row] = await this.#settled(() => this.#ask('find', [type, id]))
     return row && toRecord(row)
   }
 
   async live(type: string): Promise<ExecutionRecord[]> {
     if (!isStorable(type)) return []
-    const rows = await this.#settled(() => this.#database.query(this.#sql.live, [type]))
+    const rows = await this.#settled(() => this.#ask('live', [type]))
     return rows.map(toRecord)
   }
 
   async orphans(): Promise<ExecutionRecord[]> {
-    const rows = await this.#settled(() => this.#database.query(this.#sql.orphans))
+    const rows = await this.#settled(() => this.#ask('orphans'))
     return rows.filter(isHit).map(toRecord)
   }
 
   async search(filter: SearchFilter): Promise<SearchResult<ExecutionRecord>> {
     if (!isStorable(`${filter.type}${filter.id}`)) return { total: 0, hits: [] }
-    const { text, values } = searchIn(this.#names, this.#sql.hasExpired, filter)
+    const { text, values } = searchIn(this.#names, filter)
     const rows = await this.#settled(() => this.#database.query(text, values))
     return { total: Number(rows[0]?.total), hits: rows.filter(isHit).map(toRecord) }
   }
@@ -191,12 +194,18 @@ class PostgresStorage implements JobStorage {
     await this.#access.end()
   }
 
+  /** Runs one of the statements, under a name that no other text has. */
+  #ask(statement: keyof Statements, values: readonly Value[] = []): Promise<readonly TextRow[]> {
+    const { text, name } = this.#sql[statement]
+    return this.#database.query(text, values, name)
+  }
+
   /** Reads until nothing in it has expired: what has is settled, here or by whoever was first. */
   async #settled(read: () => Promise<readonly TextRow[]>): Promise<readonly TextRow[]> {
     for (;;) {
       const rows = await read()
       if (!rows.some(({ is_expired, has_expired }) => is_expired === 'true' || has_expired === 'true')) return rows
-      const expired = await this.#database.query(this.#sql.expired)
+      const expired = await this.#ask('expired')
       await Promise.all(expired.map((row) => this.#settle(row)))
     }
   }
@@ -205,7 +214,7 @@ class PostgresStorage implements JobStorage {
     const record = toRecord(row)
     const end = endOf({ state: 'error', error: leaseExpired(record), isOrphaned: true })
     const values = [row.uuid, record.id, record.epoch, ...end, record.leaseUntil]
-    const [ended] = await this.#database.query(this.#sql.settle, values)
+    const [ended] = await this.#ask('settle', values)
     if (!ended) return
     this.#maintenance.schedule()
     this.#changed(ended)
