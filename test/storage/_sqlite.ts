@@ -1,7 +1,7 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import type { Readable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { BeginRequest, JobStorage } from 'headgate'
 import type { SqliteDatabase } from 'headgate/storage/sqlite'
@@ -43,7 +43,7 @@ export async function run(storage: JobStorage, id = 'a'): Promise<string> {
 /** Another process, and what it has said so far. */
 export interface Child {
   readonly said: unknown[]
-  readonly process: ChildProcessByStdio<null, Readable, null>
+  readonly process: ChildProcessByStdio<Writable, Readable, null>
   /** Resolves with its exit code. */
   readonly closed: Promise<number | null>
 }
@@ -53,7 +53,7 @@ export function start(path: string, what: object, { limit }: { limit?: number } 
   const script = fileURLToPath(new URL('sqlite-process.ts', import.meta.url))
   const limiting = limit === undefined ? '' : `ulimit -f ${limit}; `
   const args = ['-c', `${limiting}exec "$@"`, 'sh', process.execPath, '--import', 'tsx', script]
-  const child = spawn('sh', [...args, path, JSON.stringify(what)], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn('sh', [...args, path, JSON.stringify(what)], { stdio: ['pipe', 'pipe', 'inherit'] })
   const closed = once(child, 'close').then(([code]) => code as number | null)
   const said: unknown[] = []
   createInterface({ input: child.stdout }).on('line', (line) => said.push(JSON.parse(line)))

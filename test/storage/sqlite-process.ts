@@ -2,6 +2,7 @@
  * A process that uses a SQLite storage, and tells on standard output what was acknowledged:
  * `tsx sqlite-process.ts <path> <what to do, as JSON>`.
  */
+import { once } from 'node:events'
 import { writeSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import { errorMessages, type JobStorage } from 'headgate'
@@ -10,7 +11,7 @@ import { sqliteStorage } from 'headgate/storage/sqlite'
 /** What to do. */
 export type Task =
   | { do: 'run'; id: string }
-  | { do: 'compete'; until: number }
+  | { do: 'compete'; time: number }
   | { do: 'write'; id: string }
   | { do: 'watch'; isClosed: boolean }
 
@@ -26,24 +27,27 @@ const storage = sqliteStorage({ path })
 await perform(JSON.parse(task) as Task)
 
 async function perform(task: Task): Promise<void> {
-  if (task.do === 'run') return once(task.id)
-  if (task.do === 'compete') return compete(task.until)
+  if (task.do === 'run') return runOnce(task.id)
+  if (task.do === 'compete') return compete(task.time)
   if (task.do === 'write') return write(task.id)
   storage.watch?.(() => undefined)
   await storage.find('test', 'a')
   if (task.isClosed) await storage.close?.()
 }
 
-async function once(id: string): Promise<void> {
+async function runOnce(id: string): Promise<void> {
   const { started, execution } = await begin(storage, id)
   await storage.finish(execution, { state: 'successful' })
   say({ started })
 }
 
-/** Starts the job again and again, against others who do the same. */
-async function compete(until: number): Promise<void> {
+/** Waits for a word on standard input, then starts the job again and again, against others who do the same. */
+async function compete(time: number): Promise<void> {
+  say({ ready: true })
+  await once(process.stdin, 'data')
+  process.stdin.destroy()
   let started = 0
-  while (Date.now() < until) {
+  for (const end = Date.now() + time; Date.now() < end; ) {
     const begun = await begin(storage, 'contended')
     if (begun.started) {
       started++

@@ -29,12 +29,12 @@ describe('ten processes', () => {
   }, 60_000)
 
   test('start one job again and again: never two at once, and none is lost', async () => {
-    // Time for all to come up, and then some against each other.
-    const until = Date.now() + 6000
-    const children = ten.map(() => start(path, { do: 'compete', until } satisfies Task))
+    const children = ten.map(() => start(path, { do: 'compete', time: 2000 } satisfies Task))
+    while (children.some(({ said }) => said.length === 0)) await setTimeout(10)
+    for (const { process } of children) process.stdin.write('go')
     expect(await Promise.all(children.map(({ closed }) => closed))).toEqual(ten.map(() => 0))
-    const started = children.map(({ said }) => (said[0] as { started: number }).started)
-    expect(children.map(({ said }) => said.length)).toEqual(ten.map(() => 1))
+    expect(children.map(({ said }) => said.length)).toEqual(ten.map(() => 2))
+    const started = children.map(({ said }) => (said[1] as { started: number }).started)
     expect(started.filter((count) => count > 0).length).toBeGreaterThan(1)
 
     const log = (await logOf()).sort((a, b) => a.epoch - b.epoch)

@@ -171,7 +171,8 @@ describe('a lock that another connection holds', () => {
     other.exec('commit')
     for (const { started } of await Promise.all(waiting)) expect(started).toBe(true)
     clearInterval(ticking)
-    expect(longest).toBeLessThan(200)
+    // Twenty tries, each on its own, would hold up the process for a second.
+    expect(longest).toBeLessThan(500)
   })
 
   test('for ever is an error in bounded time', async () => {
@@ -402,7 +403,7 @@ describe('watching', () => {
     const mine = await run(storage)
     expect(changes.map(({ state }) => state)).toEqual(['running', 'successful'])
     const theirs = await run(peer)
-    await vi.waitFor(() => expect(changes.at(-1)).toMatchObject({ executionId: theirs, state: 'successful' }))
+    await eventually(() => expect(changes.at(-1)).toMatchObject({ executionId: theirs, state: 'successful' }))
     await run(storage, 'b')
     await setTimeout(50)
     const told = changes.map(({ executionId, state }) => `${executionId} ${state}`)
@@ -417,7 +418,7 @@ describe('watching', () => {
     await run(storage, 'b')
     const first = await run(peer)
     const { execution } = await peer.begin(request())
-    await vi.waitFor(() =>
+    await eventually(() =>
       expect(changes.filter(({ id }) => id === 'a')).toEqual([
         { type: 'test', id: 'a', executionId: first, state: 'successful' },
         { type: 'test', id: 'a', executionId: execution.executionId, state: 'running' },
@@ -432,7 +433,7 @@ describe('watching', () => {
     await setTimeout(30)
     await rmdir(path)
     await run(open())
-    await vi.waitFor(() => expect(changes.at(-1)).toMatchObject({ state: 'successful' }))
+    await eventually(() => expect(changes.at(-1)).toMatchObject({ state: 'successful' }))
   })
 
   test('a listener that throws hurts nobody', async () => {
@@ -450,7 +451,7 @@ describe('watching', () => {
     const [storage, peer] = [open({ database: own }), open({ database: own })]
     const changes = watched(storage)
     await run(peer)
-    await vi.waitFor(() => expect(changes.at(-1)).toMatchObject({ id: 'a', state: 'successful' }))
+    await eventually(() => expect(changes.at(-1)).toMatchObject({ id: 'a', state: 'successful' }))
   })
 })
 
@@ -516,6 +517,11 @@ function fixture(where: () => Partial<SqliteStorageOptions>, options: { maxCount
       ahead += ms
     },
   }
+}
+
+/** Resolves once `check` throws no more. */
+function eventually(check: () => void): Promise<void> {
+  return vi.waitFor(check, { timeout: 5000 })
 }
 
 function watched(storage: JobStorage): StorageChange[] {
