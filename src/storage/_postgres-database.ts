@@ -39,12 +39,14 @@ const lostRace = ['40001', '40P01']
 export class Database {
   readonly #run: Run
   readonly #names: Names
+  readonly #whenOpen: () => void
   #opened: Promise<void> | undefined
   #prepares = true
 
-  constructor(run: Run, names: Names) {
+  constructor(run: Run, names: Names, whenOpen: () => void) {
     this.#run = run
     this.#names = names
+    this.#whenOpen = whenOpen
   }
 
   /**
@@ -85,6 +87,7 @@ export class Database {
         if ((await this.#version()) === version) throw error
       }
     }
+    this.#whenOpen()
   }
 
   async #version(): Promise<number> {

@@ -1,5 +1,5 @@
 import { systemClock, type Timer } from '../index.js'
-import type { Database } from './_postgres-database.js'
+import type { Database, Value } from './_postgres-database.js'
 import { type Names, now } from './_postgres-schema.js'
 
 /** How much of the log is kept. */
@@ -28,7 +28,7 @@ export class Maintenance {
   readonly #steps: { readonly retain: string; readonly spare: string; readonly addUp: string }
   readonly #retention: Retention
   #timer: Timer | undefined
-  #running: Promise<void> | undefined
+  #running: Promise<unknown> | undefined
   #isClosed = false
 
   constructor(database: Database, names: Names, retention: Retention) {
@@ -52,24 +52,32 @@ export class Maintenance {
 
   #start(): void {
     // What fails is tried again after the next execution.
-    this.#running = this.#run().catch(() => undefined)
-    void this.#running.then(() => {
+    const running = this.#run().catch(() => true)
+    this.#running = running
+    void running.then((isDone) => {
       this.#timer = undefined
+      if (!isDone) this.schedule()
     })
   }
 
-  async #run(): Promise<void> {
+  /** Whether there is nothing more to do: not when another process was at it, which may keep more of the log. */
+  async #run(): Promise<boolean> {
     const { maxCount, maxAge } = this.#retention
-    while (await this.#takes(this.#steps.retain, [maxCount, maxAge], logStep));
+    if (!(await this.#repeat(this.#steps.retain, [maxCount, maxAge], logStep))) return false
     for (const { hour } of await this.#database.query(this.#steps.spare)) {
-      while (await this.#takes(this.#steps.addUp, [hour], tallyStep));
+      if (!(await this.#repeat(this.#steps.addUp, [hour], tallyStep))) return false
     }
+    return true
   }
 
-  /** Whether a step took all that it could, so that there may be more. */
-  async #takes(step: string, values: Parameters<Database['query']>[1], most: number): Promise<boolean> {
-    const [row] = await this.#database.query(step, values)
-    return Number(row?.taken) >= most && !this.#isClosed
+  /** Repeats a step as long as it takes all that it can, so that there may be more. Whether it came to an end. */
+  async #repeat(step: string, values: readonly Value[], most: number): Promise<boolean> {
+    while (!this.#isClosed) {
+      const [row] = await this.#database.query(step, values)
+      if (row?.is_held !== 'true') return false
+      if (Number(row.taken) < most) return true
+    }
+    return false
   }
 }
 
@@ -93,7 +101,7 @@ function retain(names: Names): string {
       (${oldest} and end_time < ${now} - $2::text::int8 order by end_time, uuid limit ${logStep})
     ),
     gone as (delete from ${log} using old where log.uuid = old.uuid returning 1)
-    select count(*)::text as taken from gone`
+    select (select is_held from lock)::text as is_held, count(*)::text as taken from gone`
 }
 
 /** The hours to add up: none while all of them have few rows to spare. */
@@ -117,5 +125,5 @@ function addUp(names: Names): string {
       insert into ${tally} (hour, type, state, n, first_time)
       select hour, type, state, sum(n), min(first_time) from taken group by hour, type, state having sum(n) <> 0
     )
-    select count(*)::text as taken from taken`
+    select (select is_held from lock)::text as is_held, count(*)::text as taken from taken`
 }

@@ -76,6 +76,7 @@ export class Notifier {
 export function messageOf(payload: string): Message | undefined {
   try {
     const [from, ...told] = JSON.parse(payload) as [string, ...Told[]]
+    if (typeof from !== 'string' || !told.every((each) => Array.isArray(each) && each.length === 4)) return undefined
     const changes = told.map(([type, id, uuid, state]) => ({ type, id, executionId: id + uuid, state }))
     return { from, changes: changes as StorageChange[] }
   } catch {

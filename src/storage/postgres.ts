@@ -103,7 +103,7 @@ class PostgresStorage implements JobStorage {
   constructor(access: Access, options: PostgresStorageOptions) {
     const { schema = 'headgate', maxCount = 1_000_000, maxAge, pollInterval = 5000 } = options
     const names = namesIn(schema)
-    const database = new Database(access.run, names)
+    const database = new Database(access.run, names, () => this.#maintenance.schedule())
     const self = crypto.randomUUID()
     const channel = `headgate_${schema}`
     const notifier = new Notifier(database, channel, self)

@@ -2,27 +2,16 @@ import { PGlite } from '@electric-sql/pglite'
 import { postgresStorage } from 'headgate/storage/postgres'
 import { type StorageCreateOptions, storageSuite } from 'headgate/testing'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
-
-let schemas = 0
-
-/** A schema that no other case has. */
-function newSchema(): string {
-  schemas++
-  return `case_${schemas}`
-}
+import { begin, newSchema, request, run, storagesOn } from './_postgres.js'
 
 describePostgres('postgresStorage keeps the contract of a storage', (database) => {
-  let pool: pg.Pool
-  beforeAll(() => {
-    pool = new pg.Pool({ connectionString: database.url })
-  })
-  afterAll(() => pool.end())
+  const storages = storagesOn(database)
 
   function create(options: StorageCreateOptions) {
     const schema = newSchema()
-    const storage = postgresStorage({ pool, schema, ...options })
+    const storage = postgresStorage({ pool: storages.pool, schema, ...options })
     const peer = postgresStorage({ connectionString: database.url, schema, ...options })
     return { storage, peer, close: async () => void (await Promise.all([storage.close?.(), peer.close?.()])) }
   }
@@ -45,4 +34,128 @@ describe('postgresStorage over PGlite keeps the contract of a storage', () => {
   }
 
   storageSuite({ test, create })
+})
+
+test('postgresStorage refuses options that it does not know or cannot use', () => {
+  const of = (options: object) => () => postgresStorage(options)
+  const connectionString = 'postgres://localhost/none'
+  const one = 'an object with one of `pool`, `connectionString` and `client`'
+  expect(of({})).toThrow(one)
+  expect(of({ connectionString, client: { query() {} } })).toThrow(one)
+  expect(of({ pool: { query() {} } })).toThrow('Expected `pool` to be an object with the methods')
+  expect(of({ client: {} })).toThrow('Expected `client` to be an object with the method `query`')
+  expect(of({ connectionString, poll: 1 })).toThrow('Expected `options` to be an object with `pool`')
+  expect(of({ connectionString, maxCount: 0 })).toThrow('Expected `maxCount` to be a whole number from 1 up')
+  expect(of({ connectionString, maxAge: 0.5 })).toThrow('Expected `maxAge` to be a whole number from 1 up')
+  expect(of({ connectionString, pollInterval: 0 })).toThrow('Expected `pollInterval` to be a whole number from 1')
+  for (const schema of ['', 'Jobs', 'a b', '"; drop schema public', 'pg_jobs', 'a'.repeat(51)]) {
+    expect(of({ connectionString, schema }), schema).toThrow('Expected `schema` to be a name of up to 50')
+  }
+})
+
+describePostgres('postgresStorage', (database) => {
+  const storages = storagesOn(database)
+
+  test('keeps what a text of Postgres cannot hold', async () => {
+    const storage = storages.open({ schema: newSchema() })
+    const text = 'a\0b \ud800 \udfff "\\u0000"'
+    const progress = { lastId: text, checkpoint: { [text]: [text] } }
+    const execution = await begin(storage)
+    expect(await storage.save(execution, { lease: 60_000, ...progress })).toMatchObject(progress)
+    const end = { state: 'error' as const, error: [text, text], ...progress }
+    const ended = await storage.finish(execution, end)
+    expect(ended).toMatchObject(end)
+    expect(await storage.find('test', 'a')).toEqual(ended)
+    expect((await storage.search({})).hits).toEqual([ended])
+    expect((await begin(storage)).checkpoint).toEqual(progress.checkpoint)
+  })
+
+  test('knows no job whose name Postgres cannot hold', async () => {
+    const storage = storages.open({ schema: newSchema() })
+    await run(storage, { id: '\ufffd' })
+    for (const id of ['a\0b', '\ud800']) {
+      expect(await storage.find('test', id)).toBeUndefined()
+      expect(await storage.requestAbort(id, 'a')).toBeUndefined()
+      expect(await storage.live(id)).toEqual([])
+      expect(await storage.search({ id })).toEqual({ total: 0, hits: [] })
+    }
+  })
+
+  test('keeps the longest types and ids, also such as cannot be compressed', async () => {
+    const storage = storages.open({ schema: newSchema() })
+    const longest = (start: number) => String.fromCodePoint(...Array.from({ length: 512 }, (_, n) => start + n * 31))
+    const [type, id] = [longest(0x4e00), longest(0x4e01)]
+    const ended = await run(storage, { type, id })
+    expect(await storage.find(type, id)).toEqual(ended)
+    expect((await storage.search({ type })).hits).toEqual([ended])
+    expect((await storage.search({ id })).hits).toEqual([ended])
+  })
+
+  test('minds no type parsers of the pool', async () => {
+    const schema = newSchema()
+    const text = 25
+    const types = { getTypeParser: (oid: number) => (raw: string) => (oid === text ? raw : `spoilt ${raw}`) }
+    const pool = new pg.Pool({ connectionString: database.url, types: types as never })
+    const spoilt = storages.open({ pool, schema })
+    const plain = storages.open({ schema })
+    await run(spoilt, { id: 'ended' }, { state: 'error', error: ['e'], lastId: '1', checkpoint: [1], isOrphaned: true })
+    const execution = await begin(spoilt, { id: 'live' })
+    expect(await spoilt.save(execution, { lease: 60_000, count: 3 })).toMatchObject({ count: 3, epoch: 1 })
+    expect(await spoilt.search({})).toEqual(await plain.search({}))
+    expect(await spoilt.live('test')).toEqual(await plain.live('test'))
+    expect(await spoilt.orphans()).toEqual(await plain.orphans())
+    await spoilt.close?.()
+    await pool.end()
+  })
+
+  test('works where transactions are serializable, at once from many', async () => {
+    const options = '-c default_transaction_isolation=serializable'
+    const pool = new pg.Pool({ connectionString: database.url, options })
+    const storage = storages.open({ pool, schema: newSchema() })
+    const results = await Promise.all(Array.from({ length: 20 }, () => storage.begin(request())))
+    expect(results.filter(({ started }) => started)).toHaveLength(1)
+    await Promise.all(Array.from({ length: 20 }, (_, n) => run(storage, { id: `job-${n}` })))
+    expect((await storage.search({})).total).toBe(20)
+    await storage.close?.()
+    await pool.end()
+  })
+
+  test('goes without prepared statements where a proxy mixes them up', async () => {
+    const named: string[] = []
+    const pool = {
+      connect: () => storages.pool.connect(),
+      query(statement: { text: string; values: (string | null)[]; name?: string }) {
+        if (!statement.name) return storages.pool.query(statement)
+        named.push(statement.name)
+        throw Object.assign(new TypeError('prepared statement does not exist'), { code: '26000' })
+      },
+    }
+    const storage = storages.open({ pool, schema: newSchema() })
+    expect((await run(storage)).state).toBe('successful')
+    expect(named).toHaveLength(1)
+  })
+
+  test('does not count the time that the server was down against a lease', async () => {
+    const schema = newSchema()
+    const storage = storages.open({ schema })
+    const years = 10 * 365 * 86_400_000
+    const execution = await begin(storage, { lease: years })
+    await storages.pool.query(`update ${schema}.job set lease_until = 1`)
+    expect((await storage.find('test', 'a'))?.state).toBe('running')
+    expect(await storage.save(execution, { lease: years, count: 1 })).toMatchObject({ count: 1 })
+    await storages.pool.query(`update ${schema}.job set lease_until = 1, lease = 1`)
+    expect(await storage.save(execution, { lease: years, count: 2 })).toBeUndefined()
+    expect(await storage.find('test', 'a')).toMatchObject({ state: 'error', isOrphaned: true })
+  })
+
+  test('gives rising ids although the clock was put back', async () => {
+    const schema = newSchema()
+    const storage = storages.open({ schema })
+    const first = await run(storage)
+    await storages.pool.query(`update ${schema}.job set tick = tick + 4096::int8 * 3600000`)
+    const [second, third] = [await run(storage), await run(storage)]
+    expect(second.executionId > first.executionId && third.executionId > second.executionId).toBe(true)
+    expect(second.startTime - first.startTime).toBeGreaterThanOrEqual(3_600_000)
+    expect(second.endTime).toBeGreaterThanOrEqual(second.startTime)
+  })
 })

@@ -1,0 +1,201 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { PGlite } from '@electric-sql/pglite'
+import type { PostgresListener, PostgresPool } from 'headgate/storage/postgres'
+import { expect, test } from 'vitest'
+import { describePostgres } from '../support/describe-postgres.js'
+import { begin, newSchema, run, storagesOn, watch } from './_postgres.js'
+
+/** No look comes to help within a test. */
+const never = 1_000_000
+
+describePostgres('watching postgresStorage', (database) => {
+  const storages = storagesOn(database)
+
+  const listeners = (schema: string) =>
+    `from pg_stat_activity where datname = current_database() and query = 'listen headgate_${schema}'`
+
+  const untilListening = (schema: string) => storages.until(`select count(*) = 1 ${listeners(schema)}`)
+
+  /** A pool that never tells what \`isLost\` says. */
+  function losing(isLost: (text: string) => boolean): PostgresPool {
+    return {
+      connect: () => storages.pool.connect(),
+      async query(statement) {
+        return isLost(statement.text) ? { rows: [] } : storages.pool.query({ ...statement })
+      },
+    }
+  }
+
+  test('tells of an abort within milliseconds, also of the 2,000th job', async () => {
+    const schema = newSchema()
+    const [storage, peer] = [storages.open({ schema, pollInterval: never }), storages.open({ schema })]
+    const { told } = watch(storage)
+    await Promise.all(Array.from({ length: 2000 }, (_, n) => begin(peer, { id: `${'x'.repeat(400)}${n}` })))
+    await told(`${'x'.repeat(400)}1999`, 'running', 15_000)
+    const times: number[] = []
+    for (let n = 0; n < 20; n++) {
+      const began = performance.now()
+      await peer.requestAbort('test', `${'x'.repeat(400)}${n}`)
+      await told(`${'x'.repeat(400)}${n}`, 'aborting')
+      times.push(performance.now() - began)
+    }
+    expect(times.sort((a, b) => a - b)[10]).toBeLessThan(100)
+  })
+
+  test('tells each change once, though notifications and looks overlap', async () => {
+    const schema = newSchema()
+    const [storage, peer] = [storages.open({ schema, pollInterval: 20 }), storages.open({ schema })]
+    const { changes, told } = watch(storage)
+    for (let n = 0; n < 10; n++) await run(n % 2 ? storage : peer, { id: `job-${n}` })
+    await told('job-8', 'successful')
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    const seen = changes.map(({ executionId, state }) => `${executionId} ${state}`)
+    expect(new Set(seen).size).toBe(seen.length)
+  })
+
+  test('listens again when its connection was killed, and tells of what changed meanwhile', async () => {
+    const schema = newSchema()
+    const storage = storages.open({ schema, pollInterval: never })
+    const deafPeer = storages.open({ pool: losing((text) => text.includes('pg_notify')), schema })
+    const peer = storages.open({ schema })
+    const { told } = watch(storage)
+    await run(peer, { id: 'before' })
+    await told('before', 'successful')
+    await storages.pool.query(`select pg_terminate_backend(pid) ${listeners(schema)}`)
+    await run(deafPeer, { id: 'meanwhile' })
+    await told('meanwhile', 'successful')
+    await untilListening(schema)
+    await run(peer, { id: 'after' })
+    await told('after', 'successful')
+  })
+
+  test('looks, where notifications are lost on their way', async () => {
+    const schema = newSchema()
+    const storage = storages.open({ schema, pollInterval: 100 })
+    const peer = storages.open({ pool: losing((text) => text.includes('pg_notify')), schema })
+    const { told } = watch(storage)
+    const execution = await begin(peer)
+    await told('a', 'running')
+    await peer.finish(execution, { state: 'successful' })
+    await begin(peer, { id: 'b' })
+    await peer.requestAbort('test', 'b')
+    await told('a', 'successful')
+    await told('b', 'aborting')
+  })
+
+  test('looks often, where nothing is heard of what was listened to', async () => {
+    const schema = newSchema()
+    const deaf: PostgresListener = { on: () => undefined, query: async () => undefined, release: () => undefined }
+    const pool: PostgresPool = {
+      connect: async () => deaf,
+      query: (statement) => storages.pool.query({ ...statement }),
+    }
+    const { told } = watch(storages.open({ pool, schema, pollInterval: never }))
+    await run(storages.open({ schema }))
+    await told('a', 'successful', 2000)
+  })
+
+  test('looks often, where nothing can be listened to', async () => {
+    const schema = newSchema()
+    const client = { query: (text: string, values?: (string | null)[]) => storages.pool.query(text, values) }
+    const { told } = watch(storages.open({ client, schema, pollInterval: never }))
+    await run(storages.open({ schema }))
+    await told('a', 'successful', 2000)
+    const single = {
+      options: { max: 1 },
+      connect: () => expect.unreachable(),
+      query: storages.pool.query.bind(storages.pool),
+    }
+    const other = watch(storages.open({ pool: single as never, schema, pollInterval: never }))
+    await run(storages.open({ schema }), { id: 'b' })
+    await other.told('b', 'successful', 2000)
+  })
+
+  test('goes on after the database could not be reached', async () => {
+    const schema = newSchema()
+    let isDown = true
+    const pool: PostgresPool = {
+      async connect() {
+        if (isDown) throw new TypeError('connection refused')
+        return storages.pool.connect()
+      },
+      async query(statement) {
+        if (isDown) throw new TypeError('connection refused')
+        return storages.pool.query({ ...statement })
+      },
+    }
+    const { told } = watch(storages.open({ pool, schema, pollInterval: never }))
+    await run(storages.open({ schema }))
+    isDown = false
+    await told('a', 'successful', 10_000)
+  })
+
+  test('stops with its last listener, and begins again with the next', async () => {
+    const schema = newSchema()
+    const storage = storages.open({ schema, pollInterval: never })
+    const changes: string[] = []
+    for (let round = 0; round < 3; round++) {
+      const stop = storage.watch?.(({ id }) => changes.push(id))
+      await untilListening(schema)
+      stop?.()
+      await storages.until(`select count(*) = 0 ${listeners(schema)}`)
+    }
+    await run(storages.open({ schema }))
+    expect(changes).toEqual([])
+  })
+
+  test('ignores what others say on the channel', async () => {
+    const schema = newSchema()
+    const storage = storages.open({ schema, pollInterval: never })
+    const { changes, told } = watch(storage)
+    await untilListening(schema)
+    for (const payload of ['', 'hello', '{}', '[]', 'null', '1', '[1,2]', '["x",null]', '["x",[]]']) {
+      await storages.pool.query('select pg_notify($1, $2)', [`headgate_${schema}`, payload])
+    }
+    await run(storages.open({ schema }))
+    await told('a', 'successful')
+    expect(changes.filter(({ type }) => type !== 'test')).toEqual([])
+  })
+
+  test('leaves no connection when it is closed', async () => {
+    const schema = newSchema()
+    const own = `from pg_stat_activity where datname = current_database() and application_name = 'headgate'`
+    const storage = storages.open({ schema })
+    storage.watch?.(() => undefined)
+    await run(storage)
+    await untilListening(schema)
+    await storage.close?.()
+    await storages.until(`select count(*) = 0 ${own}`)
+  })
+
+  test('is over at once when it is closed before it began', async () => {
+    const storage = storages.open({ schema: newSchema() })
+    storage.watch?.(() => undefined)
+    await storage.close?.()
+    const unused = storages.open({ schema: newSchema() })
+    await unused.close?.()
+  })
+
+  test('does not keep the process alive', async () => {
+    const child = fork(new URL('_watching.ts', import.meta.url), [database.url, newSchema()], {
+      execArgv: ['--import', 'tsx'],
+    })
+    const [code] = await once(child, 'exit')
+    expect(code).toBe(0)
+  })
+})
+
+test('watching over PGlite hears, and listens no more in the end', async () => {
+  const client = await PGlite.create()
+  const { postgresStorage } = await import('headgate/storage/postgres')
+  const [storage, peer] = [0, 1].map(() => postgresStorage({ client, pollInterval: never }))
+  const { told } = watch(storage as never)
+  await run(peer as never)
+  await told('a', 'successful')
+  await storage?.close?.()
+  const { rows } = await client.query('select pg_listening_channels() as channel')
+  expect(rows).toEqual([])
+  await peer?.close?.()
+  await client.close()
+})
