@@ -13,7 +13,7 @@ const source = (name: string) => readFile(join(root, 'examples', name), 'utf8')
 /** Runs an example as a program of its own, and gives the lines that it prints. */
 async function run(name: string, ...args: string[]): Promise<string[]> {
   const command = ['--import', 'tsx', join('examples', name), ...args]
-  const { stdout, stderr } = await promisify(execFile)(process.execPath, command, { cwd: root, timeout: 15_000 })
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, command, { cwd: root, timeout: 25_000 })
   expect(stderr).toBe('')
   return stdout.trim().split('\n')
 }
@@ -24,6 +24,25 @@ async function promised(name: string): Promise<string[]> {
   return [...comments].map(([, text = '']) => text)
 }
 
+/** The failover example, which brings a Postgres of its own. */
+const failover = [
+  /^Starting a Postgres of its own/,
+  /^worker 1 is ready\.$/,
+  /^worker 2 is ready\.$/,
+  /^worker 3 is ready\.$/,
+  /^worker 1 begins\.$/,
+  /^worker 1 is killed after [1-9]\d* cities\.$/,
+  /^worker [23] goes on\.$/,
+  /^It is successful: 135233 of 135233 cities are in the file, each of them once\.$/,
+  /^$/,
+  /^cities[-0-9a-f]{36}: error, \d+ records$/,
+  /^ {2}The node that ran the job stopped answering\.$/,
+  /^ {2}The lease of node \[worker 1\] ran out at /,
+  /^$/,
+  /^cities[-0-9a-f]{36}: successful, \d+ records$/,
+  /^ {2}goes on from cities/,
+]
+
 async function expectPromised(name: string, ...args: string[]): Promise<void> {
   const lines = await run(name, ...args)
   expect(lines.map((line) => line.trimEnd())).toEqual(await promised(name))
@@ -32,6 +51,11 @@ async function expectPromised(name: string, ...args: string[]): Promise<void> {
 describe('the example', () => {
   it.each(['custom-job.ts', 'watch.ts', 'errors.ts'])('%s prints what it says', (name) => expectPromised(name))
 })
+
+it('the failover example shows how another process finishes the job of one that was killed', async () => {
+  const lines = await run('failover/index.ts')
+  expect(lines).toEqual(failover.map((line) => expect.stringMatching(line)))
+}, 30_000)
 
 describePostgres('the example on Postgres', (database) => {
   let folder: string

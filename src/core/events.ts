@@ -44,9 +44,9 @@ export interface JobEvents {
 export type JobEventName = keyof JobEvents
 
 /** A function that hears one kind of event. What it throws or rejects with is logged and hurts nobody. */
-export type JobListener<Name extends JobEventName = JobEventName> = (event: JobEvents[Name]) => void | Promise<void>
+export type JobListener<Name extends JobEventName = JobEventName> = (event: JobEvents[Name]) => unknown
 
-type AnyListener = (event: never) => void | Promise<void>
+type AnyListener = (event: never) => unknown
 type IsolatedListener = (event: JobEvent) => void
 
 const names: Record<JobEventName, true> = {
