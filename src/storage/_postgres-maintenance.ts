@@ -106,11 +106,12 @@ function retain(names: Names): string {
 
 /** The hours to add up: none while all of them have few rows to spare. */
 function spare({ tally }: Names): string {
-  return `with hours as (
-      select hour, count(*) - count(distinct (type, state)) as spare, sum(n) as n from ${tally} group by hour
-    )
+  return `with parts as (
+      select hour, count(*) - 1 as spare, sum(n) as n from ${tally} group by hour, type, state
+    ),
+    hours as (select hour, sum(spare) as spare, bool_or(n = 0) as has_empty from parts group by hour)
     select hour::text from hours
-    where (spare > 0 or n = 0) and (select sum(spare) from hours) > ${spareRows} order by hour`
+    where (spare > 0 or has_empty) and (select sum(spare) from hours) > ${spareRows} order by hour`
 }
 
 function addUp(names: Names): string {

@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-const all = ['read', 'ndjson', 'empty-jobs']
+const all = ['read', 'ndjson', 'empty-jobs', 'storage-jobs', 'storage-log']
 const asked = process.argv.slice(2)
 
 for (const name of asked.length > 0 ? asked : all) {

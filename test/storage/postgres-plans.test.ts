@@ -31,8 +31,8 @@ describePostgres('the statements of postgresStorage', (database) => {
     for (const version of migrations.keys()) await storages.pool.query(migrationTo(version + 1, names))
     await storages.pool.query(`insert into ${names.log} (uuid, type, id, state, epoch, node, start_time, end_time,
       lease_until, count)
-      select ${names.schema}.uuid_of_tick((n * ${minute}::int8) << 12), 'type-' || n % 5, 'job-' || n % 500,
-        case when n % 50 = 0 then 'aborted' when n % 20 = 0 then 'error' else 'successful' end, n, 'n',
+      select ${names.schema}.uuid_of_tick((n * ${minute}::int8) << 12), case when n > 10 then 'type-' || n % 5 else 'old' end,
+        'job-' || n % 500, case when n % 50 = 0 then 'aborted' when n % 20 = 0 then 'error' else 'successful' end, n, 'n',
         n * ${minute}::int8 + n % 1000, n * ${minute}::int8 + 5000, n, 0 from generate_series(1, ${rows}) n`)
     await storages.pool.query(`insert into ${names.tally} select start_time / 3600000, type, state, count(*),
       min(${names.schema}.accept_time(uuid)) from ${names.log} group by 1, 2, 3`)
@@ -80,6 +80,7 @@ describePostgres('the statements of postgresStorage', (database) => {
   const filters: [string, SearchFilter][] = [
     ['nothing', {}],
     ['a type', { type: 'type-3' }],
+    ['a type that has not run for long', { type: 'old' }],
     ['an id', { id: 'job-77' }],
     ['a frequent state', { state: 'successful' }],
     ['a rare state', { state: 'aborted' }],
