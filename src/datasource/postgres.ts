@@ -78,14 +78,25 @@ export function postgresDatasource(options: PostgresDatasourceOptions): Datasour
 }
 
 function datasourceOf(pool: PostgresPool, options: PostgresDatasourceOptions): Datasource {
-  // A server may end a connection in the moment in which it is ready: before whoever asked for it can listen, and an error
-  // that nobody listens to would end the process. The first query on it fails all the same.
-  pool.on?.('connect', (client) => client.on('error', () => undefined))
+  calm(pool)
   return {
     kind: 'postgres',
     needsQuery: true,
     read: (query, readOptions) => read(pool, query, readOptions, options),
   }
+}
+
+/** The pools that were calmed: several datasources may share one. */
+const calmed = new WeakSet<PostgresPool>()
+
+/**
+ * Keeps the process alive when the server ends a connection in the moment in which it is ready: before whoever asked for
+ * it can listen, and pg tells of it by an error event. Its first query fails all the same.
+ */
+function calm(pool: PostgresPool): void {
+  if (calmed.has(pool)) return
+  calmed.add(pool)
+  pool.on?.('connect', (client) => client.on('error', () => undefined))
 }
 
 /** The server's own `statement_timeout` would count the time between two fetches too, which is the target's. */

@@ -18,6 +18,8 @@ export interface PostgresPool {
   query(statement: Statement): Promise<{ rows: unknown[] }>
   /** Gives a connection to listen with. */
   connect(): Promise<PostgresListener>
+  /** Hears of every new connection, before it is given to anybody. */
+  on?(event: 'connect', listener: (connection: PostgresListener) => void): unknown
   /** What the pool was made with. */
   readonly options?: { readonly max?: number | undefined }
 }

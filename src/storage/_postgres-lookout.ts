@@ -106,16 +106,20 @@ export class Lookout {
     const broken = () => {
       if (this.#ear === ear) void this.#lose()
     }
-    const opening = listen(channel, (payload) => this.#hear(payload), broken)
+    let stop = () => {}
     const stopped = new Promise<undefined>((resolve) => {
-      signal.addEventListener('abort', () => resolve(undefined), { once: true })
+      stop = () => resolve(undefined)
+      signal.addEventListener('abort', stop)
     })
+    const opening = listen(channel, (payload) => this.#hear(payload), broken)
     try {
       ear = await Promise.race([opening, stopped])
       this.#ear = ear
       this.#openedAt = performance.now()
     } catch {
       await this.#lose()
+    } finally {
+      signal.removeEventListener('abort', stop)
     }
     if (!ear) opening.then((late) => late.close()).catch(() => undefined)
   }

@@ -41,6 +41,20 @@ export class OwnPool implements PostgresPool {
     const pool = new pg.Pool({ connectionString, fallback_application_name: 'headgate', allowExitOnIdle: true })
     // A connection that breaks while nobody uses it: the pool has dropped it already.
     pool.on('error', () => undefined)
+    calm(pool)
     return pool
   }
+}
+
+/** The pools that were calmed: several storages may share one. */
+const calmed = new WeakSet<object>()
+
+/**
+ * Keeps the process alive when the server ends a connection in the moment in which it is ready: before whoever asked for
+ * it can listen, and pg tells of it by an error event. Its first statement fails all the same.
+ */
+export function calm(pool: Pick<PostgresPool, 'on'>): void {
+  if (calmed.has(pool)) return
+  calmed.add(pool)
+  pool.on?.('connect', (connection) => connection.on('error', () => undefined))
 }

@@ -19,7 +19,7 @@ import { Database, type PostgresQueryable, type Run, type TextRow, type Value } 
 import { type Listen, listenOf, listenWith, type PostgresListener, type PostgresPool } from './_postgres-ear.js'
 import { Maintenance } from './_postgres-maintenance.js'
 import { Notifier } from './_postgres-notifier.js'
-import { OwnPool } from './_postgres-pool.js'
+import { calm, OwnPool } from './_postgres-pool.js'
 import { isStorable, jsonOf, splitId, toRecord } from './_postgres-record.js'
 import { type Names, namesIn } from './_postgres-schema.js'
 import { searchIn } from './_postgres-search.js'
@@ -78,7 +78,10 @@ export function postgresStorage(options: PostgresStorageOptions): JobStorage {
     const run: Run = ({ text, values }) => client.query(text, values)
     return new PostgresStorage({ run, listen: listenWith(client), end: nothing }, options)
   }
-  if (pool) return new PostgresStorage({ run: (it) => pool.query(it), listen: listenOf(pool), end: nothing }, options)
+  if (pool) {
+    calm(pool)
+    return new PostgresStorage({ run: (it) => pool.query(it), listen: listenOf(pool), end: nothing }, options)
+  }
   const own = new OwnPool(connectionString as string)
   return new PostgresStorage({ run: (it) => own.query(it), listen: listenOf(own), end: () => own.end() }, options)
 }

@@ -5,8 +5,9 @@ import { datasourceSuite } from 'headgate/testing'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
+import { hastyProxyTo } from '../support/hasty-proxy.js'
 import { allBatches, allRecords, batchesOf, rejectionOf } from './_read.js'
-import { hastyProxyTo, proxyTo, sleepers, untilTrue } from './_server.js'
+import { proxyTo, sleepers, untilTrue } from './_server.js'
 
 const moments = ['while the server is at it', 'between batches']
 

@@ -1,10 +1,23 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { PGlite } from '@electric-sql/pglite'
-import type { PostgresListener, PostgresPool } from 'headgate/storage/postgres'
+import { type PostgresListener, type PostgresPool, postgresStorage } from 'headgate/storage/postgres'
+import pg from 'pg'
 import { expect, test } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
+import { hastyProxyTo } from '../support/hasty-proxy.js'
 import { begin, newSchema, run, storagesOn, watch } from './_postgres.js'
+
+/** Tries again until it works: as a caller would whose connection was lost. */
+async function untilDone<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await ask()
+    } catch (error) {
+      if (tries === 10) throw error
+    }
+  }
+}
 
 /** No look comes to help within a test. */
 const never = 1_000_000
@@ -42,6 +55,25 @@ describePostgres('watching postgresStorage', (database) => {
     }
     expect(times.sort((a, b) => a - b)[10]).toBeLessThan(100)
   })
+
+  test.each(['a pool of its own', 'a pool of the caller'])(
+    'outlives connections that the server ends as soon as they are ready, with %s',
+    async (whose) => {
+      const proxy = await hastyProxyTo(database.url)
+      const pool = whose === 'a pool of the caller' ? new pg.Pool({ connectionString: proxy.url }) : undefined
+      const storage = postgresStorage({
+        ...(pool ? { pool } : { connectionString: proxy.url }),
+        schema: newSchema(),
+        pollInterval: never,
+      })
+      const { told } = watch(storage)
+      await untilDone(() => begin(storage, { id: 'a' }))
+      await told('a', 'running')
+      await storage.close?.()
+      await pool?.end()
+      proxy.close()
+    },
+  )
 
   test('tells each change once, though notifications and looks overlap', async () => {
     const schema = newSchema()
