@@ -23,17 +23,17 @@ export interface FollowerHost {
 interface Pending {
   readonly type: string
   readonly id: string
-  readonly executionIds: Set<string>
+  readonly executionIds: readonly string[]
 }
 
 /** How often to look at executions that live on other nodes, in milliseconds: for their progress. */
 const interval = 1000
 
-/** So many ended executions of a job may come between two looks. */
-const maxMissed = 100
+/** How many ended executions of a job to look through at a time. */
+const pageSize = 100
 
-/** So many executions of this node are remembered, as word of them may come late. */
-const maxOwn = 10_000
+/** So many executions are remembered that need not be told, as word of them may come late. */
+const maxRemembered = 10_000
 
 /**
  * Follows the executions of other nodes. A change that storage tells of is a reason to look, and what is found is told
@@ -45,7 +45,10 @@ export class Follower {
   /** What was told last of each job. */
   readonly #told = new Map<string, ExecutionRecord>()
   readonly #pending = new Map<string, Pending>()
-  readonly #own = new Set<string>()
+  /** Executions of this node, which it tells of itself. */
+  readonly #own = new Recent()
+  /** Executions whose end was told. */
+  readonly #ended = new Recent()
   #hasBaseline = false
 
   constructor(host: FollowerHost) {
@@ -69,31 +72,33 @@ export class Follower {
   /** Storage told of a change. */
   hear({ type, id, executionId }: StorageChange): void {
     if (this.#own.has(executionId)) return
-    const key = jobKey({ type, id })
-    const pending = this.#pending.get(key) ?? { type, id, executionIds: new Set() }
-    this.#pending.set(key, pending)
-    pending.executionIds.add(executionId)
+    this.#expect({ type, id, executionIds: [executionId] })
     this.#poller.nudge()
   }
 
   /** This node has told of the execution itself. */
   own({ executionId }: ExecutionRecord): void {
-    this.#own.delete(executionId)
     this.#own.add(executionId)
-    for (const oldest of this.#own) {
-      if (this.#own.size <= maxOwn) break
-      this.#own.delete(oldest)
-    }
   }
 
   async #look(): Promise<void> {
     if (!this.#hasBaseline) await this.#takeBaseline()
     for (const [key, pending] of this.#pending) {
-      const { executionIds } = pending
-      await this.#lookAt({ ...pending, executionIds: new Set(executionIds) })
       this.#pending.delete(key)
+      try {
+        await this.#lookAt(pending)
+      } catch (error) {
+        this.#expect(pending)
+        throw error
+      }
     }
     await this.#lookAtLive()
+  }
+
+  #expect({ type, id, executionIds }: Pending): void {
+    const key = jobKey({ type, id })
+    const before = this.#pending.get(key)?.executionIds ?? []
+    this.#pending.set(key, { type, id, executionIds: [...new Set([...before, ...executionIds])] })
   }
 
   /** What lives already is no news, but its progress will be. */
@@ -107,14 +112,25 @@ export class Follower {
   }
 
   async #lookAt({ type, id, executionIds }: Pending): Promise<void> {
-    const { storage } = this.#host
-    const found = await storage.find(type, id)
-    const missed = [...executionIds].filter((executionId) => executionId !== found?.executionId)
-    if (missed.length > 0) {
-      const { hits } = await storage.search({ type, id, size: maxMissed })
-      for (const record of hits.reverse()) if (missed.includes(record.executionId)) this.#tell(record)
-    }
+    const found = await this.#host.storage.find(type, id)
+    const others = executionIds.filter((executionId) => executionId !== found?.executionId)
+    for (const record of await this.#ends(type, id, others)) this.#tell(record)
     if (found) this.#tell(found)
+  }
+
+  /** Those of the executions of a job that have ended, oldest first. */
+  async #ends(type: string, id: string, executionIds: readonly string[]): Promise<ExecutionRecord[]> {
+    const [oldest] = executionIds.map((executionId) => orderOf(executionId)).sort()
+    const ends: ExecutionRecord[] = []
+    let last: ExecutionRecord | undefined
+    while (oldest !== undefined && orderOf(last?.executionId) >= oldest) {
+      const page = { type, id, size: pageSize, ...(last && { searchAfter: last.executionId }) }
+      const { hits } = await this.#host.storage.search(page)
+      ends.unshift(...hits.filter(({ executionId }) => executionIds.includes(executionId)).reverse())
+      last = hits.at(-1)
+      if (!last) break
+    }
+    return ends
   }
 
   async #lookAtLive(): Promise<void> {
@@ -127,17 +143,18 @@ export class Follower {
       }
     }
     const gone = live.filter(({ executionId }) => !seen.has(executionId))
-    for (const { type, id, executionId } of gone) await this.#lookAt({ type, id, executionIds: new Set([executionId]) })
+    for (const { type, id, executionId } of gone) await this.#lookAt({ type, id, executionIds: [executionId] })
   }
 
   #tell(record: ExecutionRecord): void {
     if (this.#isOwn(record)) return
-    const key = jobKey(record)
-    const before = this.#told.get(key)
-    if (before && isOlder(record, before)) return
-    this.#told.set(key, record)
-    const isNew = before?.executionId !== record.executionId
-    if (isNew || before.state !== record.state) this.#host.changed(record, 'state')
+    const before = this.#told.get(jobKey(record))
+    const isLatest = orderOf(record.executionId) >= orderOf(before?.executionId, '')
+    const { executionId, state } = record
+    if (this.#ended.has(executionId) || (isLive(state) && !isLatest)) return
+    if (isEnded(state)) this.#ended.add(executionId)
+    if (isLatest) this.#told.set(jobKey(record), record)
+    if (before?.executionId !== executionId || before.state !== state) this.#host.changed(record, 'state')
     else if (before.count !== record.count || before.lastId !== record.lastId) this.#host.changed(record, 'progress')
   }
 
@@ -146,8 +163,26 @@ export class Follower {
   }
 }
 
-/** Whether `record` was overtaken by `told`: a later execution, or the end of the same one. */
-function isOlder(record: ExecutionRecord, told: ExecutionRecord): boolean {
-  if (record.executionId === told.executionId) return isEnded(told.state)
-  return (executionOrder(record.executionId) ?? '') < (executionOrder(told.executionId) ?? '')
+/** The ids of executions, of which the ones that came first are forgotten when there are too many. */
+class Recent {
+  readonly #executionIds = new Set<string>()
+
+  has(executionId: string): boolean {
+    return this.#executionIds.has(executionId)
+  }
+
+  add(executionId: string): void {
+    this.#executionIds.delete(executionId)
+    this.#executionIds.add(executionId)
+    if (this.#executionIds.size <= maxRemembered) return
+    for (const first of this.#executionIds) {
+      this.#executionIds.delete(first)
+      break
+    }
+  }
+}
+
+/** The place of an execution in the log: of none, `last` or the end of the log. */
+function orderOf(executionId: string | undefined, last = '~'): string {
+  return executionId === undefined ? last : (executionOrder(executionId) ?? '')
 }

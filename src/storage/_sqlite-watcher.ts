@@ -8,7 +8,8 @@ const changesAfter = `select type, id, execution_id, state, changed from headgat
 
 /** What may have changed since a time. Of an abort, no time is kept. */
 const changesSince = `select type, id, execution_id, state, changed from headgate_job
-  where start_time >= ? or end_time >= ? or state = 'aborting' order by changed`
+  where start_time >= ? or end_time >= ? or state = 'aborting'
+  union select type, id, execution_id, state, changed from headgate_log where end_time >= ? order by changed`
 
 /** Tells listeners of changes of state: own ones at once, those of other connections by looking again and again. */
 export class Watcher {
@@ -65,7 +66,7 @@ export class Watcher {
   #news(connection: Connection): SqliteRow[] {
     if (this.#told !== undefined) return connection.all(changesAfter, this.#told, this.#told)
     this.#told = connection.number('select max(changed) n from headgate_job')
-    return connection.all(changesSince, this.#since, this.#since)
+    return connection.all(changesSince, this.#since, this.#since, this.#since)
   }
 
   #start(): void {

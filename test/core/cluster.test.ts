@@ -55,6 +55,14 @@ function listen(registry: JobRegistry, scope?: 'own' | 'cluster'): string[] {
   return heard
 }
 
+/** A watcher that is told of a change only when that is called. */
+function listenLate() {
+  const changes: (() => void)[] = []
+  const late = bind(storage)
+  late.watch = (listener) => storage.watch?.((change) => changes.push(() => listener(change))) ?? (() => {})
+  return { changes, heard: listen(open('watcher', { storage: late }), 'cluster') }
+}
+
 describe('a listener with the scope cluster', () => {
   test('hears of the executions of other nodes, and others do not', async () => {
     const [worker, watcher] = [open('worker'), open('watcher')]
@@ -106,6 +114,28 @@ describe('a listener with the scope cluster', () => {
     for (let round = 0; round < 20; round++) await (await worker.start('test', 'a')).finished
     await clock.advance(5000)
     expect(heard.filter((each) => each === 'a successful 1')).toHaveLength(20)
+  })
+
+  test('hears of ends that storage tells of late, one by one and more than once', async () => {
+    const worker = open('worker')
+    const { changes, heard } = listenLate()
+    worker.define({ type: 'test', id: 'a', run: ({ progress }) => progress({ count: 1 }) })
+    for (let round = 0; round < 5; round++) await (await worker.start('test', 'a')).finished
+    for (const change of [...changes, ...changes]) {
+      change()
+      await clock.advance(1)
+    }
+    expect(heard.filter((each) => each === 'a successful 1')).toHaveLength(5)
+  })
+
+  test('hears of more ends between two looks than a page of the log has', async () => {
+    const worker = open('worker')
+    const { changes, heard } = listenLate()
+    worker.define({ type: 'test', id: 'a', run: ({ progress }) => progress({ count: 1 }) })
+    for (let round = 0; round < 250; round++) await (await worker.start('test', 'a')).finished
+    for (const change of changes) change()
+    await clock.advance(5000)
+    expect(heard.filter((each) => each === 'a successful 1')).toHaveLength(250)
   })
 
   test('hears of a node that died, once somebody has noticed', async () => {
