@@ -1,11 +1,11 @@
 import { EventEmitter } from 'eventemitter3'
 import { Follower, type FollowerHost } from './_follower.js'
 import { Poller } from './_poller.js'
-import { stored } from './_stored.js'
-import { type Clock, sleep } from './clock.js'
+import { findEnded, stored } from './_stored.js'
+import { type Clock, sleep, withTimeout } from './clock.js'
 import { errorMessages } from './errors.js'
 import { jobKey } from './ids.js'
-import { isEnded, isLive } from './lifecycle.js'
+import { isEnded } from './lifecycle.js'
 import type { ExecutionRecord, JobStorage, StorageChange } from './storage.js'
 
 /** What a {@link Cluster} needs of the registry. */
@@ -73,12 +73,13 @@ export class Cluster {
 
   /** Waits until an execution of another node has ended. Gives it, or `undefined` when `timeout` milliseconds have passed. */
   async ended(record: ExecutionRecord, timeout: number): Promise<ExecutionRecord | undefined> {
-    const { type, id, executionId } = record
     const end = this.#clock.now() + timeout
     for (let left = timeout; left > 0; left = end - this.#clock.now()) {
       await this.#changed(jobKey(record), Math.min(left, lookInterval))
-      const found = await stored(this.#storage.find(type, id))
-      if (found?.executionId !== executionId || !isLive(found.state)) return found
+      const found = await stored(
+        withTimeout(this.#clock, Math.max(1, end - this.#clock.now()), findEnded(this.#storage, record)),
+      )
+      if (found) return found
     }
     return undefined
   }

@@ -11,8 +11,8 @@ export interface FollowerHost {
   readonly storage: JobStorage
   readonly clock: Clock
   readonly logger: Logger
-  /** The name of the registry instance. */
-  readonly node: string
+  /** Whether this node runs the job, or is about to. */
+  isHere(job: Pick<ExecutionRecord, 'type' | 'id'>): boolean
   /** The types of jobs that are known here. */
   types(): Iterable<string>
   /** Hears of a change on another node. */
@@ -50,6 +50,7 @@ export class Follower {
   /** Executions whose end was told. */
   readonly #ended = new Recent()
   #hasBaseline = false
+  #isStopped = false
 
   constructor(host: FollowerHost) {
     this.#host = host
@@ -66,6 +67,7 @@ export class Follower {
   }
 
   stop(): void {
+    this.#isStopped = true
     this.#poller.stop()
   }
 
@@ -113,7 +115,10 @@ export class Follower {
 
   async #lookAt({ type, id, executionIds }: Pending): Promise<void> {
     const found = await this.#host.storage.find(type, id)
-    const others = executionIds.filter((executionId) => executionId !== found?.executionId)
+    const told = this.#told.get(jobKey({ type, id }))
+    // Of one that was seen to live, the end is told too, though nobody told of it.
+    const expected = told && isLive(told.state) ? [...executionIds, told.executionId] : executionIds
+    const others = expected.filter((executionId) => executionId !== found?.executionId)
     for (const record of await this.#ends(type, id, others)) this.#tell(record)
     if (found) this.#tell(found)
   }
@@ -134,20 +139,18 @@ export class Follower {
   }
 
   async #lookAtLive(): Promise<void> {
-    const live = [...this.#told.values()].filter(({ state }) => isLive(state))
-    const seen = new Set<string>()
-    for (const type of new Set(live.map((record) => record.type))) {
-      for (const record of await this.#host.storage.live(type)) {
-        seen.add(record.executionId)
-        this.#tell(record)
-      }
+    const before = [...this.#told.values()].filter(({ state }) => isLive(state))
+    const now: ExecutionRecord[] = []
+    for (const type of new Set(before.map((record) => record.type))) now.push(...(await this.#host.storage.live(type)))
+    const isGone = ({ executionId }: ExecutionRecord) => !now.some((record) => record.executionId === executionId)
+    for (const { type, id, executionId } of before.filter(isGone)) {
+      await this.#lookAt({ type, id, executionIds: [executionId] })
     }
-    const gone = live.filter(({ executionId }) => !seen.has(executionId))
-    for (const { type, id, executionId } of gone) await this.#lookAt({ type, id, executionIds: [executionId] })
+    for (const record of now) this.#tell(record)
   }
 
   #tell(record: ExecutionRecord): void {
-    if (this.#isOwn(record)) return
+    if (this.#isStopped || this.#isOwn(record)) return
     const before = this.#told.get(jobKey(record))
     const isLatest = orderOf(record.executionId) >= orderOf(before?.executionId, '')
     const { executionId, state } = record
@@ -158,8 +161,8 @@ export class Follower {
     else if (before.count !== record.count || before.lastId !== record.lastId) this.#host.changed(record, 'progress')
   }
 
-  #isOwn({ executionId, node, state }: ExecutionRecord): boolean {
-    return this.#own.has(executionId) || (node === this.#host.node && isLive(state))
+  #isOwn(record: ExecutionRecord): boolean {
+    return this.#own.has(record.executionId) || (isLive(record.state) && this.#host.isHere(record))
   }
 }
 

@@ -17,14 +17,15 @@ export class Poller {
   #looking: Promise<void> | undefined
   #isAsked = false
   #isRunning = false
+  #isStopped = false
 
   constructor(options: PollerOptions) {
     this.#options = options
   }
 
-  /** Looks soon, and from then on. Does nothing when it runs already. */
+  /** Looks soon, and from then on. Does nothing when it runs already, or was stopped. */
   start(): void {
-    if (this.#isRunning) return
+    if (this.#isRunning || this.#isStopped) return
     this.#isRunning = true
     this.#schedule(0)
   }
@@ -34,8 +35,9 @@ export class Poller {
     if (this.#isRunning) void this.#look()
   }
 
-  /** Looks no more. Does not wait for a look that is under way: it may hang. */
+  /** Looks no more, for good. Does not wait for a look that is under way: it may hang. */
   stop(): void {
+    this.#isStopped = true
     this.#isRunning = false
     this.#timer?.cancel()
   }

@@ -1,4 +1,6 @@
 import { JobError } from './errors.js'
+import { isEnded } from './lifecycle.js'
+import type { ExecutionRecord, JobStorage } from './storage.js'
 
 /** What storage answers; what it throws becomes a `JobError` with the code `storage`. */
 export async function stored<Answer>(asked: Promise<Answer>): Promise<Answer> {
@@ -8,4 +10,18 @@ export async function stored<Answer>(asked: Promise<Answer>): Promise<Answer> {
     if (JobError.isInstance(error)) throw error
     throw new JobError('storage', 'The storage could not answer.', { cause: error })
   }
+}
+
+/** How many of a job's last executions to look through for one that others came after. */
+const recent = 100
+
+/** An execution as storage holds it, also when the job has been started anew since; `undefined` while it lives. */
+export async function findEnded(
+  storage: JobStorage,
+  { type, id, executionId }: Pick<ExecutionRecord, 'type' | 'id' | 'executionId'>,
+): Promise<ExecutionRecord | undefined> {
+  const found = await storage.find(type, id)
+  if (found?.executionId === executionId) return isEnded(found.state) ? found : undefined
+  const { hits } = await storage.search({ type, id, size: recent })
+  return hits.find((hit) => hit.executionId === executionId)
 }

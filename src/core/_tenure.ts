@@ -1,36 +1,19 @@
+import type { ExecutionHost } from './_host.js'
 import { retry } from './_retry.js'
-import { stored } from './_stored.js'
-import { type Clock, sleep, type Timer } from './clock.js'
-import { errorMessages, isCausedBy, JobError } from './errors.js'
+import { findEnded, stored } from './_stored.js'
+import { sleep, type Timer } from './clock.js'
+import { errorMessages, isCausedBy, JobError, leaseLost } from './errors.js'
 import { isEnded, type JobMove, jobStates, nextState } from './lifecycle.js'
-import { type Logger, warnOf } from './logger.js'
+import { warnOf } from './logger.js'
 import type { EndedStatus } from './status.js'
 import {
   type BeginRequest,
   type ExecutionRecord,
   type FinishRequest,
-  type JobStorage,
   type Lease,
   leaseExpired,
   type Progress,
 } from './storage.js'
-
-/** What an execution needs of the registry that runs it. */
-export interface ExecutionHost {
-  readonly storage: JobStorage
-  readonly clock: Clock
-  readonly logger: Logger
-  /** The name of the registry instance. */
-  readonly node: string
-  /** How long a lease holds, in milliseconds. */
-  readonly lease: number
-  /** How often progress is saved at most, in milliseconds. */
-  readonly progressInterval: number
-  /** Aborts when what storage does not take is to be given up. */
-  readonly abandoned: AbortSignal
-  /** Hears of every change that storage holds. */
-  changed(record: ExecutionRecord, change: 'state' | 'progress', cause?: unknown): void
-}
 
 /** An execution that has ended, as storage holds it. */
 export type EndedRecord = ExecutionRecord & { state: EndedStatus['state'] }
@@ -62,6 +45,7 @@ export class Tenure {
   /** The lease holds from here. */
   #keptAt: number
   #heartbeat: Timer | undefined
+  #isLost = false
   #isEnding = false
   #isHandedBack = false
 
@@ -93,14 +77,21 @@ export class Tenure {
     return this.#stop.signal
   }
 
+  /** Whether the lease holds for certain: a process that was frozen can tell before its timers do. */
+  get isHeld(): boolean {
+    return !this.#isLost && this.#host.clock.now() - this.#keptAt < this.#host.lease
+  }
+
   /** How far the job has come, by what it said or by the execution before this one. */
   get reached(): Required<Pick<Progress, 'count' | 'checkpoint'>> {
     const { count = 0, checkpoint = this.#record.checkpoint } = this.#said
-    return { count, checkpoint: checkpoint ?? undefined }
+    // Whoever is given it may change it.
+    return { count, checkpoint: checkpoint === null ? undefined : structuredClone(checkpoint) }
   }
 
   /** Takes what the job says, and saves it when the time has come. */
   say(progress: Progress): void {
+    if (this.#isEnding) return
     this.#said = { ...this.#said, ...progress }
     this.#unsaved = { ...this.#unsaved, ...progress }
     this.#saveWhenDue()
@@ -108,11 +99,9 @@ export class Tenure {
 
   /** Saves what the job has said, however often that has to be tried, unless it is to stop. */
   async save(): Promise<void> {
-    const { clock } = this.#host
-    await this.#saving
-    while (this.#unsaved && !this.signal.aborted) {
+    while ((this.#unsaved || this.#saving) && !this.signal.aborted) {
       await unlessAborted(this.#save(), this.signal)
-      if (this.#failures > 0) await sleep(clock, this.#saveInterval, this.signal)
+      if (this.#failures > 0) await sleep(this.#host.clock, this.#pause, this.signal)
     }
   }
 
@@ -140,9 +129,10 @@ export class Tenure {
     this.adopt({ ...this.#record, state: 'aborting' })
   }
 
-  /** The node is about to close: an end that this brings about makes the execution an orphan. */
+  /** Stops the job as its node closes: storage makes it an orphan, unless somebody has asked it to abort. */
   handBack(): void {
-    this.#isHandedBack = this.#record.state !== 'aborting'
+    this.#isHandedBack = true
+    this.stop()
   }
 
   /** Asks storage at once whether this execution is to go on. */
@@ -165,16 +155,14 @@ export class Tenure {
     this.#heartbeat?.cancel()
     await this.#saving
     const { storage, clock, abandoned } = this.#host
-    const { type, id, executionId } = this.#record
     const request = { ...this.#unsaved, ...this.#endingOf(outcome) }
     const finished = await this.#untilStored(() => storage.finish(this.#lease, request))
-    if (finished) return finished as EndedRecord
     // Settled already: by an answer of storage that was lost on its way here, or by who took this execution for dead.
-    const found = await this.#untilStored(() => storage.find(type, id))
-    if (found?.executionId === executionId && isEnded(found.state)) return found as EndedRecord
-    const endTime = clock.now()
-    if (abandoned.aborted) return { ...this.#record, ...request, endTime }
-    return { ...this.#record, ...this.#lostEnding, endTime }
+    const settled = finished ?? (await this.#untilStored(() => findEnded(storage, this.#record)))
+    const unsettled = { ...this.#record, ...(abandoned.aborted ? request : this.#lostEnding), endTime: clock.now() }
+    const record = (settled ?? unsettled) as EndedRecord
+    this.#record = record
+    return record
   }
 
   get #lease(): Lease {
@@ -190,14 +178,16 @@ export class Tenure {
     const state = nextState(this.#record.state, move) as FinishRequest['state']
     if (state === 'aborted') return { state, ...(this.#isHandedBack && { isOrphaned: true }) }
     if (state !== 'error') return { state }
-    const isLost = signal.aborted && signal.reason.code === 'lease_lost' && isCausedBy(error, signal.reason)
-    return isLost ? this.#lostEnding : { state, error: errorMessages(error) }
+    const messages = this.#isLost && isCausedBy(error, signal.reason) ? [] : errorMessages(error)
+    if (!this.#isLost) return { state, error: messages }
+    return { ...this.#lostEnding, error: [...this.#lostEnding.error, ...messages] }
   }
 
-  /** Others may take this execution for dead from now on: it does and writes nothing more. */
+  /** Others may take this execution for dead from now on: it saves nothing more, and stops. */
   #lose(): void {
+    this.#isLost = true
     this.#heartbeat?.cancel()
-    this.#stop.abort(new JobError('lease_lost', 'The execution has lost its lease.'))
+    this.#stop.abort(leaseLost())
   }
 
   #scheduleHeartbeat(): void {
@@ -212,6 +202,7 @@ export class Tenure {
   #beat(): void {
     const { clock, lease } = this.#host
     const now = clock.now()
+    this.#noticePutBack(now)
     if (now - this.#keptAt >= lease) {
       this.#lose()
       return
@@ -221,15 +212,25 @@ export class Tenure {
     this.#scheduleHeartbeat()
   }
 
+  /** When the clock was put back, its times from before are not to come: the lease is renewed at once. */
+  #noticePutBack(now: number): void {
+    if (now >= this.#triedAt) return
+    this.#triedAt = Number.NEGATIVE_INFINITY
+    this.#keptAt = Math.min(this.#keptAt, now)
+  }
+
   /** How long after the last save the lease is renewed although there is nothing to say. */
   get #renewalInterval(): number {
-    return this.#failures > 0 ? this.#saveInterval : this.#host.lease / renewals
+    return this.#failures > 0 ? this.#pause : this.#host.lease / renewals
   }
 
   get #saveInterval(): number {
-    const { progressInterval } = this.#host
-    if (this.#failures === 0) return progressInterval
-    return Math.max(progressInterval, Math.min(savePauses.last, savePauses.first * 2 ** (this.#failures - 1)))
+    return Math.max(this.#host.progressInterval, this.#pause)
+  }
+
+  /** How long to wait after the failures of late. */
+  get #pause(): number {
+    return this.#failures === 0 ? 0 : Math.min(savePauses.last, savePauses.first * 2 ** (this.#failures - 1))
   }
 
   #saveWhenDue(): void {
@@ -237,9 +238,10 @@ export class Tenure {
   }
 
   #save(): Promise<void> {
-    if (this.#stop.signal.reason?.code === 'lease_lost') return Promise.resolve()
+    if (this.#isLost) return Promise.resolve()
     this.#saving ??= this.#saveNow().finally(() => {
       this.#saving = undefined
+      if (!this.#isEnding && this.#failures === 0) this.#saveWhenDue()
     })
     return this.#saving
   }

@@ -45,12 +45,12 @@ export function sleep(clock: Clock, delay: number, signal?: AbortSignal): Promis
   })
 }
 
-/** Resolves with what `promise` gives, or with `undefined` when `delay` milliseconds of `clock` have passed first. */
-export async function withTimeout<T>(clock: Clock, delay: number, promise: Promise<T>): Promise<T | undefined> {
-  const stop = new AbortController()
-  try {
-    return await Promise.race([promise, sleep(clock, delay, stop.signal).then(() => undefined)])
-  } finally {
-    stop.abort()
-  }
+/** Resolves with what `promise` gives, or with `late` when `delay` milliseconds of `clock` have passed first. */
+export function withTimeout<T>(clock: Clock, delay: number, promise: Promise<T>): Promise<T | undefined>
+export function withTimeout<T>(clock: Clock, delay: number, promise: Promise<T>, late: T): Promise<T>
+export function withTimeout<T>(clock: Clock, delay: number, promise: Promise<T>, late?: T): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const timer = clock.setTimer(delay, () => resolve(late))
+    promise.then(resolve, reject).finally(() => timer.cancel())
+  })
 }

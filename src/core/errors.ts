@@ -46,6 +46,11 @@ export class JobError extends Error {
   }
 }
 
+/** The error of an execution that may run elsewhere by now. */
+export function leaseLost(): JobError {
+  return new JobError('lease_lost', 'The execution has lost its lease.')
+}
+
 /** The most messages that {@link errorMessages} gives. */
 const maxMessages = 20
 

@@ -1,5 +1,6 @@
 import type PQueue from 'p-queue'
-import { type ExecutionHost, type Outcome, Tenure } from './_tenure.js'
+import type { ExecutionHost } from './_host.js'
+import { type Outcome, Tenure } from './_tenure.js'
 import { sleep } from './clock.js'
 import { isCausedBy } from './errors.js'
 import { type Job, type JobContext, type ProgressUpdate, toProgress } from './job.js'
@@ -23,7 +24,17 @@ export interface StartedExecution {
 }
 
 /** The orphan that an execution goes on from. */
-export type Takeover = Pick<BeginRequest, 'resumedFrom' | 'takeovers'>
+export type Takeover = Required<Pick<BeginRequest, 'resumedFrom' | 'takeovers'>>
+
+/**
+ * What it is to go on from an orphan: one more node in a row is lost, unless the job had come on, or the node was closed,
+ * of which no job is the cause.
+ */
+export function takeoverOf({ executionId, state, count, checkpoint, takeovers = 0 }: ExecutionRecord): Takeover {
+  const hasComeOn = count > 0 && checkpoint !== undefined
+  const lost = state === 'error' ? 1 : 0
+  return { resumedFrom: executionId, takeovers: hasComeOn ? 0 : takeovers + lost }
+}
 
 /**
  * One run of a job, from its place in the line to its end. User code, storage and listeners are kept apart: none can fail
@@ -57,7 +68,7 @@ export class Execution implements StartedExecution {
   }
 
   /** Takes the lease and a place in the line. Throws `already_running` when another execution stands in the way. */
-  async start(line: PQueue, takeover: Takeover = {}): Promise<void> {
+  async start(line: PQueue, takeover?: Takeover): Promise<void> {
     const runIfHeld = async () => {
       if (await this.held) await this.#run()
     }
@@ -66,7 +77,7 @@ export class Execution implements StartedExecution {
       return runIfHeld()
     }
     // A free slot gives the turn at once, which tells the state to begin in. Taken out of the line, it runs to its end.
-    line.add(turn, { signal: this.#waiting.signal }).catch(runIfHeld)
+    line.add(turn, { signal: this.#waiting.signal }).catch(() => (this.#hasTurn ? undefined : runIfHeld()))
     try {
       const state = this.#hasTurn ? 'running' : 'queued'
       this.#tenure = await Tenure.begin(this.#host, { type: this.type, id: this.id, state, ...takeover })
@@ -90,9 +101,11 @@ export class Execution implements StartedExecution {
     this.#tenure.stop()
   }
 
-  /** The node is about to close: others may go on with a job that goes on by itself. */
-  handBack(): void {
-    if (this.#job.resume === 'auto') this.#tenure.handBack()
+  /** Stops the job as its node closes, if it is one that others go on with. Tells whether it is. */
+  handBack(): boolean {
+    if (this.#job.resume !== 'auto') return false
+    this.#tenure.handBack()
+    return true
   }
 
   /** Asks storage at once whether this execution is to go on. */
@@ -124,11 +137,13 @@ export class Execution implements StartedExecution {
   async #perform(): Promise<Outcome> {
     const { clock } = this.#host
     const { limit, delay, maxDelay, isTransient } = retryPolicyOf(this.#job)
+    let farthest = this.#tenure.reached
     for (let failures = 1; ; failures++) {
-      const before = this.#tenure.reached
       const outcome = await this.#attempt()
       if (outcome.move !== 'fail') return outcome
-      if (hasMoved(before, this.#tenure.reached)) failures = 1
+      const reached = this.#tenure.reached
+      if (hasComeOn(farthest, reached)) failures = 1
+      farthest = { ...reached, count: Math.max(farthest.count, reached.count) }
       if (this.#tenure.signal.aborted || failures > limit || !says(isTransient, outcome.error)) return outcome
       const pause = backoff(failures, { delay, maxDelay })
       warnOf(this.#host.logger, this, outcome.error, `failed for the moment, is tried again in ${pause} ms`)
@@ -142,7 +157,8 @@ export class Execution implements StartedExecution {
     try {
       signal.throwIfAborted()
       const answer = await this.#job.run(this.#context())
-      return { move: isAborted() && answer !== 'completed' ? 'stop' : 'complete' }
+      if (!signal.aborted || answer === 'completed') return { move: 'complete' }
+      return isAborted() ? { move: 'stop' } : { move: 'fail', error: signal.reason }
     } catch (error) {
       if (isAborted() && isCausedBy(error, signal.reason)) return { move: 'stop' }
       return { move: 'fail', error }
@@ -155,12 +171,15 @@ export class Execution implements StartedExecution {
     const { type, id, executionId } = record
     const progress = (update: ProgressUpdate) => this.#tenure.say(toProgress(update))
     const save = () => this.#tenure.save()
-    return { type, id, executionId, signal, ...reached, progress, save, progressInterval, clock, logger }
+    const isHeld = () => this.#tenure.isHeld
+    return { type, id, executionId, signal, isHeld, ...reached, progress, save, progressInterval, clock, logger }
   }
 }
 
-function hasMoved(before: Tenure['reached'], after: Tenure['reached']): boolean {
-  return before.count !== after.count || JSON.stringify(before.checkpoint) !== JSON.stringify(after.checkpoint)
+/** Whether a job came farther than ever: by its count, or by a checkpoint to go on from. */
+function hasComeOn(farthest: Tenure['reached'], { count, checkpoint }: Tenure['reached']): boolean {
+  if (count > farthest.count) return true
+  return checkpoint !== undefined && JSON.stringify(checkpoint) !== JSON.stringify(farthest.checkpoint)
 }
 
 /** What the user's own test says: one that throws says no. */

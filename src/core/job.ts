@@ -27,7 +27,8 @@ export function toProgress(update: ProgressUpdate): Progress {
   return {
     ...(count !== undefined && { count }),
     ...(lastId !== undefined && { lastId: String(lastId) }),
-    ...(checkpoint !== undefined && { checkpoint }),
+    // What is changed after it was said must not change what is saved.
+    ...(checkpoint !== undefined && { checkpoint: JSON.parse(JSON.stringify(checkpoint)) }),
   }
 }
 
@@ -50,9 +51,14 @@ export interface JobContext {
   readonly executionId: string
   /**
    * Aborts when the job is to stop: its reason is a `JobError` with the code `aborted`, or `lease_lost`. A job that stops
-   * by throwing it (`signal.throwIfAborted()`), or by returning, is `aborted`.
+   * by throwing it (`signal.throwIfAborted()`), or by returning, is `aborted`, or lost to its lease.
    */
   readonly signal: AbortSignal
+  /**
+   * Whether the execution holds its lease for certain: else another one may run by now, and what both would write to must
+   * be left alone. A process that was frozen can tell by it before `signal` has aborted.
+   */
+  isHeld(): boolean
   /** Where the job is to go on: the checkpoint of the execution before this one, or of the try before this one. */
   readonly checkpoint: unknown
   /** What this execution has counted so far: 0, unless a try before this one came on. */

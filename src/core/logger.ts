@@ -27,6 +27,19 @@ export function warnOf(
   logger.warn({ type, id, executionId, error: errorMessages(error) }, `Job [${type}/${id}] ${message}.`)
 }
 
+/** The same logger, of which nothing that it throws can hurt a job. */
+export function isolatedLogger(logger: Logger): Logger {
+  const isolated = (level: keyof Logger) => (details: object, message: string) => {
+    try {
+      logger[level](details, message)
+    } catch (error) {
+      // There is nobody left to tell.
+      void error
+    }
+  }
+  return { debug: isolated('debug'), info: isolated('info'), warn: isolated('warn'), error: isolated('error') }
+}
+
 const nothing = () => {}
 
 /** Says nothing: the default. */

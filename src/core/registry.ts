@@ -1,15 +1,17 @@
 import PQueue from 'p-queue'
 import { Cluster } from './_cluster.js'
+import type { ExecutionHost } from './_host.js'
 import { stored } from './_stored.js'
-import { alreadyRunning, type ExecutionHost } from './_tenure.js'
+import { alreadyRunning } from './_tenure.js'
+import { timely } from './_timely.js'
 import { type Clock, systemClock, withTimeout } from './clock.js'
 import { errorMessages, JobError } from './errors.js'
 import { IsolatedEmitter, type JobEvent, type JobEventName, type JobListener } from './events.js'
-import { Execution, type StartedExecution, type Takeover } from './execution.js'
+import { Execution, type StartedExecution, type Takeover, takeoverOf } from './execution.js'
 import { jobKey } from './ids.js'
 import type { Job } from './job.js'
 import { isEnded, isLive } from './lifecycle.js'
-import { type Logger, silentLogger } from './logger.js'
+import { isolatedLogger, type Logger, silentLogger, warnOf } from './logger.js'
 import { checkOptions, checkValue, invalid, rule } from './options.js'
 import {
   type AbortOptions,
@@ -28,6 +30,12 @@ import type { ExecutionRecord, JobStorage, SearchFilter, SearchResult } from './
 
 /** How long to wait for a job to stop, in milliseconds, unless said. */
 const defaultStopTimeout = 30_000
+
+/** How long storage may take to hear of the abort of a job that is to stop as its registry closes, in milliseconds. */
+const abortPatience = 1000
+
+/** The least that storage is given to answer, in milliseconds: else a third of a lease. */
+const shortestAnswerTime = 5000
 
 /** Jobs that are functions: defined, started, watched, aborted and found again. */
 export class Registry {
@@ -49,7 +57,9 @@ export class Registry {
 
   constructor(options: RegistryOptions) {
     checkOptions('options', options, registryRules)
-    const { storage, logger = silentLogger, clock = systemClock, concurrency = Number.POSITIVE_INFINITY } = options
+    const { clock = systemClock, concurrency = Number.POSITIVE_INFINITY, lease = 30_000 } = options
+    const storage = timely(options.storage, clock, Math.max(lease / 3, shortestAnswerTime))
+    const logger = isolatedLogger(options.logger ?? silentLogger)
     this.#storage = storage
     this.logger = logger
     this.clock = clock
@@ -64,7 +74,7 @@ export class Registry {
       clock,
       logger,
       node: options.node ?? `headgate-${Math.random().toString(36).slice(2, 10)}`,
-      lease: options.lease ?? 30_000,
+      lease,
       progressInterval: options.progressInterval ?? 250,
       abandoned: this.#abandon.signal,
       changed: (record, change, cause) => this.#changed(record, change, cause),
@@ -72,6 +82,7 @@ export class Registry {
     this.#cluster = new Cluster({
       ...this.#host,
       types: () => [...this.#jobs.values()].map(({ type }) => type),
+      isHere: (job) => this.#executions.has(jobKey(job)),
       changed: (record, change) => announce([this.#clusterEvents], record, change),
       look: (change) => void this.#executions.get(jobKey(change))?.look(),
       takeOver: (orphan) => this.#takeOver(orphan),
@@ -190,21 +201,17 @@ export class Registry {
     await withTimeout(this.clock, timeout, Promise.all([...stops, ended]))
     this.#abandon.abort()
     this.#cluster.stop()
-    await this.closeOwned()
+    await withTimeout(this.clock, defaultStopTimeout, this.closeOwned())
   }
 
   async #stop(execution: Execution): Promise<void> {
-    if (!(await execution.held)) return
-    execution.handBack()
+    if (!(await execution.held) || execution.handBack()) return
     try {
-      await this.abort(execution.type, execution.id, { timeout: 0 })
+      await withTimeout(this.clock, abortPatience, this.abort(execution.type, execution.id, { timeout: 0 }))
     } catch (error) {
-      this.logger.warn(
-        { error: errorMessages(error) },
-        `Storage could not be told to abort [${execution.executionId}].`,
-      )
-      execution.stop()
+      warnOf(this.logger, execution, error, 'could not be aborted in storage, and stops all the same')
     }
+    execution.stop()
   }
 
   async #allEnded(): Promise<void> {
@@ -237,10 +244,10 @@ export class Registry {
   async #takeOver(orphan: ExecutionRecord): Promise<void> {
     const job = this.#jobs.get(jobKey(orphan))
     if (job?.resume !== 'auto' || this.#closing || !this.#hasFreeSlot) return
-    const takeovers = orphan.count > 0 ? 1 : (orphan.takeovers ?? 0) + 1
-    if (takeovers > retryPolicyOf(job).limit) return
+    const takeover = takeoverOf(orphan)
+    if (takeover.takeovers > retryPolicyOf(job).limit) return
     try {
-      await this.#start(job, { resumedFrom: orphan.executionId, takeovers })
+      await this.#start(job, takeover)
     } catch (error) {
       if (!JobError.isInstance(error) || error.code !== 'already_running') throw error
     }

@@ -8,8 +8,8 @@ export type ResumeMode = 'auto' | 'manual' | 'restart'
 export interface RetryPolicy {
   /**
    * The most tries in a row that may come to nothing before the job fails, beside the first one: counted anew whenever the
-   * job comes on. It bounds in the same way how often nodes that die are taken over from. Default 5 with `resume: 'auto'`,
-   * else 0.
+   * job comes on. It bounds in the same way how many nodes in a row may die of a job that does not come on before it is let
+   * go of. Default 5 with `resume: 'auto'`, else 0.
    */
   limit?: number
   /** The longest wait before the first new try, in milliseconds; doubles with every further one. Default 1,000. */
@@ -51,7 +51,8 @@ export const resumptionRules: Record<keyof Resumption, Rule> = {
 /** The policy of a job, with its defaults. Throws `invalid_options` for a policy that cannot be. */
 export function retryPolicyOf({ resume, retry = {} }: Resumption): Required<RetryPolicy> {
   checkOptions('retry', retry, policyRules)
-  return { limit: resume === 'auto' ? 5 : 0, delay: 1000, maxDelay: 60_000, isTransient, ...retry }
+  const { limit = resume === 'auto' ? 5 : 0, delay = 1000, maxDelay = 60_000 } = retry
+  return { limit, delay, maxDelay, isTransient: retry.isTransient ?? isTransient }
 }
 
 /**

@@ -94,7 +94,7 @@ export interface FinishRequest extends Progress {
   state: EndedState
   /** The messages of the error, in state `error`. */
   error?: string[]
-  /** Set when it ends for want of its node: it becomes an orphan. */
+  /** Set when it ends for want of its node: it becomes an orphan, unless an abort was asked for. */
   isOrphaned?: true
 }
 
@@ -141,8 +141,8 @@ export interface StorageChange {
 /**
  * Where executions and checkpoints live, and the only truth about them. Times are the storage's own.
  *
- * A live execution whose lease has run out is settled before anybody is shown it, by every method here: it becomes an
- * orphan in state `error`, with the messages of {@link leaseExpired}. It is settled once, in one atomic step. The one
+ * A live execution whose lease has run out is settled before anybody is shown it, by every method here: it ends in state
+ * `error`, with the messages of {@link leaseExpired}, and is an orphan unless an abort was asked for. It is settled once, in one atomic step. The one
  * exception is `finish`, which ends what nobody has settled yet. An outage of the storage itself, in which nobody could
  * renew a lease, is no reason to settle it.
  *

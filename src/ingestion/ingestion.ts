@@ -1,4 +1,4 @@
-import { errorMessages, JobError, type JobErrorCode } from '../core/errors.js'
+import { errorMessages, JobError, type JobErrorCode, leaseLost } from '../core/errors.js'
 import type { Job, JobContext } from '../core/job.js'
 import { invalid } from '../core/options.js'
 import { readAhead } from './_read-ahead.js'
@@ -105,8 +105,8 @@ class Ingestion {
     try {
       await this.#sayBeginning()
       await this.#copy()
-      if (this.#isLost) throw this.#context.signal.reason
       await this.#saveCheckpoint()
+      this.#checkHeld()
       await this.#targeting(async () => this.#writer.commit?.())
     } catch (error) {
       await this.#stop(error)
@@ -142,19 +142,21 @@ class Ingestion {
   }
 
   async #copy(): Promise<void> {
-    const batches = wrapErrors('datasource', this.#plan.failures.datasource, this.#read())
-    for await (const batch of readAhead(batches, this.#plan.limit, () => this.#stopReading.abort())) {
+    const left = this.#plan.limit - this.#count
+    if (left <= 0) return
+    const batches = wrapErrors('datasource', this.#plan.failures.datasource, this.#read(left))
+    for await (const batch of readAhead(batches, left, () => this.#stopReading.abort())) {
       this.#context.signal.throwIfAborted()
       await this.#write(batch)
       if (this.#isCheckpointDue) await this.#saveCheckpoint()
     }
   }
 
-  #read(): AsyncIterable<RecordBatch> {
-    const { datasource, query, batchSize, limit } = this.#plan
+  #read(left: number): AsyncIterable<RecordBatch> {
+    const { datasource, query, batchSize } = this.#plan
     const variables = this.#isResumed ? variablesOf(this.#checkpoint) : {}
     const signal = AbortSignal.any([this.#context.signal, this.#stopReading.signal])
-    const options = { signal, batchSize: Math.min(batchSize, limit), lastId: variables.lastId }
+    const options = { signal, batchSize: Math.min(batchSize, left), lastId: variables.lastId }
     return datasource.read(query.render(variables), options)
   }
 
@@ -180,12 +182,18 @@ class Ingestion {
 
   /** Says what has been reached, once the target holds it. */
   async #saveCheckpoint(): Promise<void> {
+    this.#checkHeld()
     if (this.#writer.flush) {
       const position = await this.#targeting(async () => this.#writer.flush?.())
       this.#checkpoint = { ...this.#checkpoint, position }
       this.#flushedAt = this.#context.clock.now()
     }
     this.#sayProgress()
+  }
+
+  /** Throws when another execution may write by now. */
+  #checkHeld(): void {
+    if (!this.#context.isHeld()) throw leaseLost()
   }
 
   #sayProgress(): void {
@@ -198,14 +206,9 @@ class Ingestion {
   async #stop(error: unknown): Promise<void> {
     const { signal } = this.#context
     const isTargetSound = !(JobError.isInstance(error) && error.code === 'target')
-    if (isTargetSound && !this.#isLost) await this.#stopping(() => this.#saveCheckpoint())
-    const reason = signal.aborted ? signal.reason : error
+    if (isTargetSound && this.#context.isHeld()) await this.#stopping(() => this.#saveCheckpoint())
+    const reason = this.#context.isHeld() ? (signal.aborted ? signal.reason : error) : leaseLost()
     await this.#stopping(() => this.#targeting(async () => this.#writer.abort?.(reason)))
-  }
-
-  get #isLost(): boolean {
-    const { signal } = this.#context
-    return signal.aborted && signal.reason.code === 'lease_lost'
   }
 
   async #stopping(step: () => Promise<void>): Promise<void> {

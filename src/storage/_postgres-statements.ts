@@ -105,7 +105,8 @@ function save({ job }: Names, also: string): string {
 
 function finish({ job, log, tally }: Names, condition: string): string {
   return `with ended as (
-      update ${job} set state = $7::text, error = $8::text::json, is_orphaned = $9::text::boolean,
+      update ${job} set state = $7::text, error = $8::text::json, 
+        is_orphaned = case when state <> 'aborting' then $9::text::boolean end,
         end_time = greatest(${now}, start_time), changed_at = ${now}, ${progress('$4', '$5', '$6')}
       where uuid = $1::text::uuid and id = $2::text and epoch = $3::text::int8 and ${isLive} ${condition}
       returning *

@@ -102,11 +102,12 @@ export class Jobs {
 
   /** Ends an execution and puts it into the log. */
   end(execution: ExecutionRecord, now: number, { state, error, isOrphaned }: Ending): void {
+    // What somebody wanted to stop is to stay so.
+    if (isOrphaned && execution.state !== 'aborting') execution.isOrphaned = true
     execution.state = state
     // The machine's clock may have been put back.
     execution.endTime = Math.max(now, execution.startTime)
     if (error) execution.error = [...error]
-    if (isOrphaned) execution.isOrphaned = true
     this.change(execution)
     this.#connection.run(copyToLog, execution.type, execution.id)
     trim(this.#connection, this.#limits, now)

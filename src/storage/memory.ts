@@ -192,10 +192,12 @@ class MemoryStorage implements JobStorage {
   }
 
   #end(execution: ExecutionRecord, now: number, { state, error, isOrphaned }: Ending): void {
+    // What somebody wanted to stop is to stay so.
+    const isAborting = execution.state === 'aborting'
     execution.state = state
     execution.endTime = now
     if (error) execution.error = [...error]
-    if (isOrphaned) {
+    if (isOrphaned && !isAborting) {
       execution.isOrphaned = true
       this.#orphans.set(jobKey(execution), execution)
     }

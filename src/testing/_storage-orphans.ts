@@ -9,6 +9,7 @@ import {
   request,
   runThrough,
   type StorageSubject,
+  shortLease,
 } from './_storage-subject.js'
 import type { Cases } from './_suite.js'
 
@@ -35,6 +36,20 @@ export const orphanCases: Cases<StorageSubject> = {
     assert.deepEqual([ended.state, ended.isOrphaned], ['aborted', true])
     assert.deepEqual(await peer.orphans(), [ended])
     assert.deepEqual((await storage.search({})).hits, [ended])
+  },
+
+  async 'orphans: nothing that was asked to abort becomes one'(subject) {
+    const { storage, peer, pass } = subject
+    const lease = leaseOf(await begin(storage))
+    await peer.requestAbort('test', 'a')
+    const ended = present(await storage.finish(lease, handedBack))
+    assert.deepEqual([ended.state, ended.isOrphaned], ['aborted', undefined])
+    await begin(storage, { id: 'b', lease: shortLease })
+    await peer.requestAbort('test', 'b')
+    await pass(shortLease + 50)
+    const expired = present(await storage.find('test', 'b'))
+    assert.deepEqual([expired.state, expired.isOrphaned], ['error', undefined])
+    assert.deepEqual(await storage.orphans(), [])
   },
 
   async 'orphans: is one no more once somebody has gone on'({ storage, peer }) {

@@ -213,6 +213,7 @@ describe('when a node is closed', () => {
     await clock.advance(1)
     await first.registry.close()
     await second.events.waitFor('running', ({ id }) => id === 'b')
+    await clock.advance(1)
     expect([a.contexts.length, b.contexts.length]).toEqual([2, 1])
   })
 

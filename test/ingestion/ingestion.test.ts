@@ -312,6 +312,54 @@ describe('an ingestion', () => {
     })
   })
 
+  it('that was asked to stop, and lost its lease before it had, touches its target no more', async () => {
+    const calls: unknown[] = []
+    let release = () => {}
+    const writer = {
+      write: () => new Promise<void>((resolve) => { release = resolve }), // biome-ignore format: one line
+      flush: async () => void calls.push('flush'),
+      abort: async (reason: unknown) => void calls.push((reason as { code?: unknown }).code),
+    }
+    const target = { kind: 'slow', open: () => writer }
+    await start({ ...resumable, datasource: afterLastId(people(1, 9)), batchSize: 3, target })
+    await clock.advance(100)
+    await registry.abort('ingestion', 'people', { timeout: 0 })
+    const { save, finish } = storage
+    storage.save = storage.finish = () => Promise.reject(new Error('away'))
+    await clock.advance(31_000)
+    calls.length = 0
+    release()
+    await clock.advance(100)
+    expect(calls).toEqual(['lease_lost'])
+    Object.assign(storage, { save, finish })
+    await clock.advance(5000)
+  })
+
+  it('that is tried again reads no more than `records` in all, and counts on', async () => {
+    const error = Object.assign(new Error('away'), { code: 'ECONNRESET' })
+    const all = people(1, 100)
+    const datasource = testDatasource(
+      ({ values }) => all.filter(({ id }) => values.length === 0 || Number(id) > Number(values[0])),
+      { failAfter: 40, error, once: true },
+    )
+    const target = collectingTarget()
+    const { finished } = await start({ ...resumable, datasource, batchSize: 10, records: 50, target, resume: 'auto' })
+    await clock.advance(60_000)
+    expect(await finished).toMatchObject({ state: 'successful', count: 50, lastId: '50' })
+    expect(target.records).toEqual(people(1, 50))
+  })
+
+  it('knows where its target stood before it writes, however seldom progress is saved', async () => {
+    const target = collectingTarget({ hangAt: 1 })
+    await using slow = new JobRegistry({ storage, clock, progressInterval: 60_000 })
+    slow.define({ id: 'slow', ...resumable, datasource: afterLastId(people(1, 3)), target })
+    await slow.start('ingestion', 'slow')
+    await clock.advance(10)
+    expect(target.calls.map(({ name }) => name)).toEqual(['open', 'flush', 'write'])
+    expect(await storage.find('ingestion', 'slow')).toMatchObject({ checkpoint: { sequence: 0, position: 0 } })
+    await slow.abort('ingestion', 'slow')
+  })
+
   describe('that goes on', () => {
     it('after a failure, from the last checkpoint, with every record once', async () => {
       const datasource = afterLastId(people(1, 30))

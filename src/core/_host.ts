@@ -1,0 +1,20 @@
+import type { Clock } from './clock.js'
+import type { Logger } from './logger.js'
+import type { ExecutionRecord, JobStorage } from './storage.js'
+
+/** What an execution needs of the registry that runs it. */
+export interface ExecutionHost {
+  readonly storage: JobStorage
+  readonly clock: Clock
+  readonly logger: Logger
+  /** The name of the registry instance. */
+  readonly node: string
+  /** How long a lease holds, in milliseconds. */
+  readonly lease: number
+  /** How often progress is saved at most, in milliseconds. */
+  readonly progressInterval: number
+  /** Aborts when what storage does not take is to be given up. */
+  readonly abandoned: AbortSignal
+  /** Hears of every change that storage holds. */
+  changed(record: ExecutionRecord, change: 'state' | 'progress', cause?: unknown): void
+}
