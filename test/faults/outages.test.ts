@@ -47,11 +47,11 @@ describe('when the Postgres of storage and source', () => {
     expect(await cluster.isWhole('append-0')).toBe(true)
   }, 60_000)
 
-  test('is away while a job ends, it is told as it ended', async () => {
-    const [node] = await open(1000, 2)
+  test('is away while a job ends, and for longer than its lease, it is told as it ended', async () => {
+    const [node] = await open(2500, 2)
     const answer = await node?.tell({ do: 'start', type: 'test', id: 'second' })
     await setTimeout(100)
-    await server.restart(3000)
+    await server.restart(4000)
     const { state, executionId } = await cluster.ended('test', 'second')
     expect({ state, executionId }).toEqual({ state: 'successful', executionId: answer?.executionIds?.[0] })
   }, 60_000)
