@@ -1,11 +1,21 @@
 import { type Clock, sleep } from './clock.js'
 
-/** How long to wait before the next try, in milliseconds: doubles from the first to the last. */
-const delays = { first: 100, last: 5000 }
+/** How long to wait before the next try, in milliseconds: doubles from the first to the longest. */
+const pauses = { first: 100, longest: 5000 }
+
+/**
+ * How long to wait after so many failures of storage in a row, in milliseconds: short beside a lease, as a lease holds for
+ * one more after an outage.
+ */
+export function pauseAfter(failures: number, lease: number): number {
+  return Math.min(pauses.longest, lease / 3, pauses.first * 2 ** (failures - 1))
+}
 
 /** How to try again. */
 export interface RetryOptions {
   readonly clock: Clock
+  /** How long a lease holds, in milliseconds. */
+  readonly lease: number
   /** Aborts when it is to be given up. */
   readonly abandoned: AbortSignal
   /** Hears of every failure, and how long the next try is off, in milliseconds. */
@@ -14,13 +24,14 @@ export interface RetryOptions {
 
 /** Asks again and again until there is an answer: `undefined` when that is given up. */
 export async function retry<Answer>(ask: () => Promise<Answer>, options: RetryOptions): Promise<Answer | undefined> {
-  const { clock, abandoned, failed } = options
-  for (let delay = delays.first; !abandoned.aborted; delay = Math.min(delay * 2, delays.last)) {
+  const { clock, lease, abandoned, failed } = options
+  for (let failures = 1; !abandoned.aborted; failures++) {
     try {
       return await ask()
     } catch (error) {
-      failed(error, delay)
-      await sleep(clock, delay, abandoned)
+      const pause = pauseAfter(failures, lease)
+      failed(error, pause)
+      await sleep(clock, pause, abandoned)
     }
   }
   return undefined

@@ -1,5 +1,5 @@
 import type { ExecutionHost } from './_host.js'
-import { retry } from './_retry.js'
+import { pauseAfter, retry } from './_retry.js'
 import { findEnded, stored } from './_stored.js'
 import { sleep, type Timer } from './clock.js'
 import { errorMessages, isCausedBy, JobError, leaseLost } from './errors.js'
@@ -23,9 +23,6 @@ export type Outcome = { readonly move: JobMove; readonly error?: unknown }
 
 /** A lease is renewed this many times while it holds. */
 const renewals = 3
-
-/** How long to wait after a save that failed, in milliseconds: doubles from the first to the last. */
-const savePauses = { first: 100, last: 5000 }
 
 /**
  * The hold of an execution on its record in storage, from `begin` to the end: renews the lease, saves progress, and hears
@@ -230,7 +227,7 @@ export class Tenure {
 
   /** How long to wait after the failures of late. */
   get #pause(): number {
-    return this.#failures === 0 ? 0 : Math.min(savePauses.last, savePauses.first * 2 ** (this.#failures - 1))
+    return this.#failures === 0 ? 0 : pauseAfter(this.#failures, this.#host.lease)
   }
 
   #saveWhenDue(): void {
@@ -270,10 +267,10 @@ export class Tenure {
   }
 
   #untilStored<Answer>(ask: () => Promise<Answer>): Promise<Answer | undefined> {
-    const { clock, abandoned } = this.#host
+    const { clock, lease, abandoned } = this.#host
     const failed = (error: unknown, delay: number) =>
       this.#warn(error, `could not reach storage, trying again in ${delay} ms`)
-    return retry(ask, { clock, abandoned, failed })
+    return retry(ask, { clock, lease, abandoned, failed })
   }
 
   #warn(error: unknown, message: string): void {
