@@ -15,6 +15,8 @@ export interface FollowerHost {
   isHere(job: Pick<ExecutionRecord, 'type' | 'id'>): boolean
   /** The types of jobs that are known here. */
   types(): Iterable<string>
+  /** Whether anybody wants to hear. */
+  isFollowed(): boolean
   /** Hears of a change on another node. */
   changed(record: ExecutionRecord, change: 'state' | 'progress'): void
 }
@@ -73,7 +75,7 @@ export class Follower {
 
   /** Storage told of a change. */
   hear({ type, id, executionId }: StorageChange): void {
-    if (this.#own.has(executionId)) return
+    if (this.#own.has(executionId) || !this.#host.isFollowed()) return
     this.#expect({ type, id, executionIds: [executionId] })
     this.#poller.nudge()
   }
@@ -84,6 +86,11 @@ export class Follower {
   }
 
   async #look(): Promise<void> {
+    if (!this.#host.isFollowed()) {
+      this.#told.clear()
+      this.#hasBaseline = false
+      return
+    }
     if (!this.#hasBaseline) await this.#takeBaseline()
     for (const [key, pending] of this.#pending) {
       this.#pending.delete(key)

@@ -14,6 +14,7 @@ import {
   leaseExpired,
   type Progress,
 } from './storage.js'
+import { isTransient } from './transient.js'
 
 /** An execution that has ended, as storage holds it. */
 export type EndedRecord = ExecutionRecord & { state: EndedStatus['state'] }
@@ -176,7 +177,9 @@ export class Tenure {
     if (state === 'aborted') return { state, ...(this.#isHandedBack && { isOrphaned: true }) }
     if (state !== 'error') return { state }
     const messages = this.#isLost && isCausedBy(error, signal.reason) ? [] : errorMessages(error)
-    if (!this.#isLost) return { state, error: messages }
+    // A failure that its own node's end may have brought about, such as a pool that was closed, too.
+    const isOrphaned = this.#isHandedBack && isTransient(error)
+    if (!this.#isLost) return { state, error: messages, ...(isOrphaned && { isOrphaned }) }
     return { ...this.#lostEnding, error: [...this.#lostEnding.error, ...messages] }
   }
 

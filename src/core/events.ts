@@ -92,6 +92,11 @@ export class IsolatedEmitter {
     this.#emitter.emit(name, event)
   }
 
+  /** Whether anybody listens. */
+  get hasListeners(): boolean {
+    return this.#emitter.eventNames().length > 0
+  }
+
   removeAll(): void {
     this.#emitter.removeAllListeners()
   }

@@ -83,6 +83,7 @@ export class Registry {
       ...this.#host,
       types: () => [...this.#jobs.values()].map(({ type }) => type),
       isHere: (job) => this.#executions.has(jobKey(job)),
+      isFollowed: () => this.#clusterEvents.hasListeners,
       changed: (record, change) => announce([this.#clusterEvents], record, change),
       look: (change) => void this.#executions.get(jobKey(change))?.look(),
       takeOver: (orphan) => this.#takeOver(orphan),

@@ -8,7 +8,7 @@ import {
   memoryStorage,
 } from 'headgate'
 import { type FakeClock, fakeClock } from 'headgate/testing'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 
 let clock: FakeClock
 let storage: JobStorage
@@ -209,6 +209,23 @@ describe('a listener with the scope cluster', () => {
     await worker.start('test', 'a')
     await clock.advance(5000)
     expect(heard).toEqual([])
+  })
+
+  test('costs storage nothing once it was taken off, and hears anew when it comes back', async () => {
+    const [worker, watcher] = [open('worker'), open('watcher')]
+    const { definition, finish } = job()
+    worker.define(definition)
+    watcher.on('status', () => {}, { scope: 'cluster' })()
+    await worker.start('test', 'a')
+    await clock.advance(1000)
+    const looks = [vi.spyOn(storage, 'find'), vi.spyOn(storage, 'live')]
+    await clock.advance(5000)
+    expect(looks.map(({ mock }) => mock.calls.length)).toEqual([0, 0])
+    const heard = listen(watcher, 'cluster')
+    await clock.advance(1000)
+    finish()
+    await clock.advance(1000)
+    expect(heard).toEqual(['a successful 0'])
   })
 
   test('is refused where storage tells of no changes', () => {

@@ -217,6 +217,24 @@ describe('when a node is closed', () => {
     expect([a.contexts.length, b.contexts.length]).toEqual([2, 1])
   })
 
+  test('a failure in passing that its end brings about is gone on with', async () => {
+    const [first, second] = [open('first'), open('second')]
+    let runs = 0
+    const closed = Object.assign(new Error('the pool was closed'), { code: 'ECONNRESET' })
+    const run = ({ signal }: JobContext) => {
+      runs++
+      return new Promise<void>((_, reject) => signal.addEventListener('abort', () => reject(closed)))
+    }
+    const definition: Job = { type: 'test', id: 'a', resume: 'auto', run }
+    first.registry.define(definition)
+    await first.registry.start('test', 'a')
+    second.registry.define(definition)
+    await clock.advance(1)
+    await first.registry.close()
+    await clock.advance(1)
+    expect(runs).toBe(2)
+  })
+
   test('nobody goes on with what somebody had aborted', async () => {
     const [first, second] = [open('first'), open('second')]
     const { definition, contexts } = job()
