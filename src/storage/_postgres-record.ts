@@ -10,7 +10,7 @@ const columns = [
 /** The columns that the log keeps of a job's execution. */
 export const logged = columns.join(', ')
 
-/** The columns that hold any text. They are read as JSON, as PGlite drops a byte order mark at the start of a text. */
+/** The columns that hold any text. They are read behind a mark, as PGlite drops a byte order mark at the start of a text. */
 const texts = ['type', 'id', 'node', 'resumed_from']
 
 /** The columns of an execution as text, of a table or what stands for one. */
@@ -25,7 +25,7 @@ export function changeOf(table: string): string {
 
 function columnOf(table: string, column: string): string {
   const value = `${table}.${column}`
-  return `${texts.includes(column) ? `to_json(${value})` : value}::text as ${column}`
+  return `${texts.includes(column) ? `'=' || ${value}` : `${value}::text`} as ${column}`
 }
 
 /** What a row of {@link recordOf} says. */
@@ -34,24 +34,24 @@ export function toRecord(row: TextRow): ExecutionRecord {
   return {
     ...toChange(row),
     epoch: Number(row.epoch),
-    node: parse(row.node),
+    node: textOf(row.node),
     startTime: Number(row.start_time),
     leaseUntil: Number(row.lease_until),
     count: Number(row.count),
     ...(isSet(endTime) && { endTime: Number(endTime) }),
-    ...(isSet(lastId) && { lastId: parse(lastId) }),
+    ...(isSet(lastId) && { lastId: JSON.parse(lastId) as string }),
     ...(isSet(checkpoint) && { checkpoint: JSON.parse(checkpoint) as unknown }),
     ...(isSet(error) && { error: JSON.parse(error) as string[] }),
     ...(row.is_orphaned === 'true' && { isOrphaned: true as const }),
-    ...(isSet(resumedFrom) && { resumedFrom: parse(resumedFrom) }),
+    ...(isSet(resumedFrom) && { resumedFrom: textOf(resumedFrom) }),
     ...(isSet(takeovers) && { takeovers: Number(takeovers) }),
   }
 }
 
 /** What a row of {@link changeOf} says. */
 export function toChange({ type, id, uuid, state }: TextRow): StorageChange {
-  const jobId = parse(id)
-  return { type: parse(type), id: jobId, executionId: `${jobId}${uuid}`, state: state as JobState }
+  const jobId = textOf(id)
+  return { type: textOf(type), id: jobId, executionId: `${jobId}${uuid}`, state: state as JobState }
 }
 
 /** The two parts of an execution's id, or `undefined` when it is none. */
@@ -70,8 +70,9 @@ export function isStorable(text: string): boolean {
   return !/\0|\p{Surrogate}/u.test(text)
 }
 
-function parse(json: string | null | undefined): string {
-  return JSON.parse(json ?? '""') as string
+/** The text behind the mark. */
+function textOf(marked: string | null | undefined): string {
+  return (marked ?? '').slice(1)
 }
 
 function isSet(value: string | null | undefined): value is string {

@@ -14,6 +14,32 @@ export interface Task {
   readonly rows: number
 }
 
+/** Measures `work` alone: what comes before and after is then no part of a contender's time. */
+export async function timed<Answer>(work: () => Promise<Answer>): Promise<Answer> {
+  const stop = startTimes()
+  const answer = await work()
+  timedSpan = stop()
+  return answer
+}
+
+/** What `timed` measured, if it was called. */
+let timedSpan: Span | undefined
+
+/** How long something took, on the clock and of the process' own work. */
+interface Span {
+  readonly seconds: number
+  readonly cpuSeconds: number
+}
+
+function startTimes(): () => Span {
+  const start = performance.now()
+  const startCpu = process.cpuUsage()
+  return () => {
+    const { user, system } = process.cpuUsage(startCpu)
+    return { seconds: (performance.now() - start) / 1000, cpuSeconds: (user + system) / 1e6 }
+  }
+}
+
 /** Does the task, and gives how many rows it saw. */
 export type Contender = (task: Task) => Promise<number>
 
@@ -34,9 +60,7 @@ export interface Measured {
 export type Measure = (title: string, rows: number, names: readonly string[]) => Promise<Measured[]>
 
 /** What a contender's process sends back. */
-interface Sample {
-  readonly seconds: number
-  readonly cpuSeconds: number
+interface Sample extends Span {
   readonly peak: number
   readonly base: number
 }
@@ -70,14 +94,12 @@ export async function bench(
 
 async function contend(contender: Contender, task: Task): Promise<void> {
   const base = process.memoryUsage.rss() / 2 ** 20
-  const start = performance.now()
-  const startCpu = process.cpuUsage()
+  const stop = startTimes()
   const rows = await contender(task)
-  const seconds = (performance.now() - start) / 1000
-  const { user, system } = process.cpuUsage(startCpu)
+  const span = timedSpan ?? stop()
   if (rows !== task.rows) throw new Error(`Expected ${task.rows} rows, got ${rows}`)
   const peak = process.resourceUsage().maxRSS / 1024
-  process.send?.({ seconds, cpuSeconds: (user + system) / 1e6, peak, base } satisfies Sample)
+  process.send?.({ ...span, peak, base } satisfies Sample)
 }
 
 async function inTurn(file: string, names: readonly string[], task: Task): Promise<Measured[]> {

@@ -1,6 +1,7 @@
 /**
  * What a storage costs a running ingestion of 1 M rows in batches of 1,000: `npx tsx test/bench/storage-ingestion.ts`. The
- * same rows into a target that drops them, over Postgres, over SQLite, and over memory, which is what to hold against.
+ * same rows into a target that drops them, over Postgres, over SQLite, and over memory, which is what to hold against: from
+ * the start to the end of the job.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -9,7 +10,7 @@ import { JobRegistry, type JobStorage, memoryStorage } from 'headgate'
 import { postgresDatasource } from 'headgate/datasource/postgres'
 import { postgresStorage } from 'headgate/storage/postgres'
 import { sqliteStorage } from 'headgate/storage/sqlite'
-import { bench, type Task } from './_bench.js'
+import { bench, type Task, timed } from './_bench.js'
 
 await bench(
   import.meta.url,
@@ -30,8 +31,7 @@ async function ingest({ url, table }: Task, storage: JobStorage): Promise<number
   await registry.status('ingestion', 'bench')
   const query = `select * from ${table} {{#last_id}}where id > {{last_id}}{{/last_id}} order by id`
   registry.define({ id: 'bench', datasource: 'postgres', query, pkField: 'id', resume: 'restart', target: () => {} })
-  const { finished } = await registry.start('ingestion', 'bench')
-  const { state, count } = await finished
+  const { state, count } = await timed(async () => (await registry.start('ingestion', 'bench')).finished)
   return state === 'successful' ? count : Number.NaN
 }
 

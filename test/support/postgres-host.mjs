@@ -1,6 +1,6 @@
 /**
  * Holds one throw-away Postgres for the process that forked this one, and takes it away when that process disconnects: so
- * nothing is left behind, however the other one dies. Sends `{ url }` once the server is ready, or `{ error }`. The message
+ * nothing is left behind, however the other one dies. Settings of the server beside its own come as JSON in the first argument. Sends `{ url }` once the server is ready, or `{ error }`. The message
  * `{ restartAfter }` stops the server, and starts it again after so many milliseconds; `{ url }` then comes again.
  */
 import { execFileSync, spawn } from 'node:child_process'
@@ -73,6 +73,7 @@ function settings() {
     synchronous_commit: 'off',
     full_page_writes: 'off',
     max_connections: 100,
+    ...JSON.parse(process.argv[2] ?? '{}'),
   }
   return Object.entries(values).flatMap(([name, value]) => ['-c', `${name}=${value}`])
 }

@@ -3,6 +3,9 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import pg from 'pg'
 
+/** Settings of an embedded server, such as `shared_buffers`. */
+export type PostgresSettings = Readonly<Record<string, string>>
+
 /** A Postgres that is there until it is stopped, or until this process ends. */
 export interface RunningPostgres {
   readonly url: string
@@ -25,9 +28,9 @@ export interface FreshDatabase {
  * A real Postgres to test against: a database on the server that `HEADGATE_TEST_POSTGRES_URL` names, or else a server of
  * its own from the embedded binaries. Throws when neither can be had.
  */
-export async function startPostgres(): Promise<RunningPostgres> {
+export async function startPostgres(settings: PostgresSettings = {}): Promise<RunningPostgres> {
   const url = process.env.HEADGATE_TEST_POSTGRES_URL
-  if (!url) return startEmbedded()
+  if (!url) return startEmbedded(settings)
   const database = await freshDatabase(url)
   return { url: database.url, stop: database.drop }
 }
@@ -52,9 +55,12 @@ async function execute(url: string, text: string): Promise<void> {
 }
 
 /** A server of its own from the embedded binaries. */
-export async function startEmbedded(): Promise<OwnPostgres> {
+export async function startEmbedded(settings: PostgresSettings = {}): Promise<OwnPostgres> {
   // A process group of its own: Ctrl-C reaches this process only, and the server is there while it cleans up.
-  const host = fork(new URL('postgres-host.mjs', import.meta.url), { detached: true, execArgv: [] })
+  const host = fork(new URL('postgres-host.mjs', import.meta.url), [JSON.stringify(settings)], {
+    detached: true,
+    execArgv: [],
+  })
   const exited = once(host, 'exit')
   const [answer] = (await Promise.race([once(host, 'message'), exited])) as [{ url?: string; error?: string } | null]
   if (!answer?.url) throw new Error(answer?.error ?? 'The process that holds the server ended before it was ready.')
