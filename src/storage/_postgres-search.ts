@@ -50,7 +50,8 @@ function pageOf(names: Names, filter: SearchFilter, values: Values, isLiveWanted
   const most = `order by uuid desc limit ${values.int8(from + size)}`
   const table = isLiveWanted ? `${names.job} where end_time is null and` : `${names.log} where`
   const branches = statesOf(filter).map((state) => {
-    const conditions = [...conditionsOf(filter, values, state), ...bounds]
+    // The bounds of the UUIDs lead to the page; the index of start times would lead to a sort.
+    const conditions = [...conditionsOf(filter, values, state, 'start_time + 0'), ...bounds]
     return `(select * from ${table} ${conditions.join(' and ') || 'true'} ${most})`
   })
   return `select * from (${branches.join(' union all ')}) branch order by uuid desc ${limits}`
@@ -66,13 +67,14 @@ function conditionsOf(
   { type, id, startTimeFrom, startTimeTo }: SearchFilter,
   values: Values,
   state?: string,
+  startTime = 'start_time',
 ): string[] {
   return [
     type !== undefined && `type = ${values.text(type)}`,
     id !== undefined && `id = ${values.text(id)}`,
     state !== undefined && `state = ${values.text(state)}`,
-    startTimeFrom !== undefined && `start_time >= ${values.int8(startTimeFrom)}`,
-    startTimeTo !== undefined && `start_time <= ${values.int8(startTimeTo)}`,
+    startTimeFrom !== undefined && `${startTime} >= ${values.int8(startTimeFrom)}`,
+    startTimeTo !== undefined && `${startTime} <= ${values.int8(startTimeTo)}`,
   ].filter((condition) => condition !== false)
 }
 

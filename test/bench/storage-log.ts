@@ -12,7 +12,7 @@ import { startPostgres } from '../support/postgres.js'
 import { median } from './_bench.js'
 
 const executions = Number(process.argv[2] ?? 1_000_000)
-const repeats = 100
+const repeats = 200
 const goal = 10
 const hour = 3_600_000
 const day = 24 * hour
