@@ -9,6 +9,9 @@ import { fillSource, rowCount } from './source.js'
 /** How long a lease holds, in milliseconds: short, as every crash is noticed after one. */
 const lease = 600
 
+/** Storage is further away than the target: it has seldom heard of what the target has committed last. */
+const saveDelay = 100
+
 describePostgres('copies from Postgres to Postgres', (database) => {
   let admin: pg.Pool
   let cluster: Cluster
@@ -21,7 +24,7 @@ describePostgres('copies from Postgres to Postgres', (database) => {
 
   const open = async (nodes: number) => {
     const storage = { kind: 'postgres', url: database.url } as const
-    cluster = await Cluster.open({ storage, source: database.url, lease }, nodes)
+    cluster = await Cluster.open({ storage, source: database.url, lease, saveDelay }, nodes)
     return cluster
   }
 

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { type Clock, JobError, JobRegistry, systemClock, type Target } from 'headgate'
+import { type Clock, JobError, JobRegistry, type JobStorage, systemClock, type Target } from 'headgate'
 import { postgresDatasource } from 'headgate/datasource/postgres'
 import { ndjsonFile } from 'headgate/target/ndjson-file'
 import { postgresTarget } from 'headgate/target/postgres'
@@ -22,10 +22,10 @@ const targets: Record<string, (id: string, plan: Pick<NodePlan, 'source' | 'fold
   upsert: (table, { source }) => postgresTarget({ connectionString: source, table, mode: 'upsert', key: 'id' }),
 }
 
-function openRegistry({ name, storage, source, folder, lease, skew = 0 }: NodePlan): JobRegistry {
+function openRegistry({ name, storage, source, folder, lease, saveDelay, skew = 0 }: NodePlan): JobRegistry {
   const clock: Clock = { ...systemClock, now: () => systemClock.now() + skew }
   const registry = new JobRegistry({
-    storage: openStorage(storage),
+    storage: saveDelay === undefined ? openStorage(storage) : slowed(openStorage(storage), saveDelay),
     datasources: { source: postgresDatasource({ connectionString: source }) },
     node: name,
     lease,
@@ -51,6 +51,16 @@ function openRegistry({ name, storage, source, folder, lease, skew = 0 }: NodePl
   registry.define({ type: 'test', id: 'second', run: () => setTimeout(1000) })
   registry.define({ type: 'test', id: 'endless', run: ({ signal }) => setTimeout(2 ** 30, undefined, { signal }) })
   return registry
+}
+
+/** A storage that is further away. */
+function slowed(storage: JobStorage, saveDelay: number): JobStorage {
+  const save = storage.save.bind(storage)
+  storage.save = async (...request) => {
+    await setTimeout(saveDelay)
+    return save(...request)
+  }
+  return storage
 }
 
 async function obey(registry: JobRegistry, order: Order): Promise<Answer> {
