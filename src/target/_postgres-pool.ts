@@ -41,8 +41,13 @@ export function calm(pool: PostgresPool): void {
 export async function connect(pool: PostgresPool, signal: AbortSignal): Promise<PostgresClient> {
   signal.throwIfAborted()
   const connecting = (async () => pool.connect())()
+  let stop = () => {}
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason)
+    signal.addEventListener('abort', stop)
+  })
   try {
-    return await Promise.race([connecting, abortOf(signal)])
+    return await Promise.race([connecting, aborted])
   } catch (cause) {
     if (!signal.aborted) throw failure('reach the server', cause)
     // The pool cannot be told to forget it: the connection goes straight back when it comes.
@@ -51,13 +56,9 @@ export async function connect(pool: PostgresPool, signal: AbortSignal): Promise<
       () => undefined,
     )
     throw signal.reason
+  } finally {
+    signal.removeEventListener('abort', stop)
   }
-}
-
-function abortOf(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
-  })
 }
 
 /** What could not be done, for the reason that the driver gives. What `headgate` says itself stays as it is. */
