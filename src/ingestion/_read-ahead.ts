@@ -2,18 +2,20 @@ import type { RecordBatch } from './batch.js'
 
 /**
  * Gives the batches of `source`, cut at `limit` records, and asks for the next one as soon as one is taken: reading and
- * writing then overlap, with never more than one batch ahead. Calls `stop` when no more is wanted.
+ * writing then overlap, with never more than one batch ahead. `wait` waits for the next one. Calls `stop` when no more is
+ * wanted.
  */
 export async function* readAhead(
   source: AsyncIterable<RecordBatch>,
   limit: number,
+  wait: <Next>(next: Promise<Next>) => Promise<Next>,
   stop: () => void,
 ): AsyncGenerator<RecordBatch> {
   const batches = source[Symbol.asyncIterator]()
   let left = limit
   try {
     let next = ask(batches)
-    for (let result = await next; !result.done; result = await next) {
+    for (let result = await wait(next); !result.done; result = await wait(next)) {
       const batch = result.value.length > left ? result.value.slice(0, left) : result.value
       left -= batch.length
       if (left > 0) next = ask(batches)

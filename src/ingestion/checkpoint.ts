@@ -12,6 +12,14 @@ export interface Checkpoint extends QueryVariables {
   readonly position?: unknown
 }
 
+/** A checkpoint as a target keeps it that keeps one itself: storage may not have heard of what was counted by then. */
+export interface KeptCheckpoint extends Checkpoint {
+  /** The execution that reached it. */
+  readonly executionId: string
+  /** What that execution had counted. */
+  readonly count: number
+}
+
 /** The checkpoint of a run that starts from the beginning. */
 export function initialCheckpoint(origin: string): Checkpoint {
   return { origin, sequence: 0 }

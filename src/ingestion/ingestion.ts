@@ -1,9 +1,10 @@
+import { withTimeout } from '../core/clock.js'
 import { errorMessages, JobError, type JobErrorCode, leaseLost } from '../core/errors.js'
 import type { Job, JobContext } from '../core/job.js'
 import { invalid } from '../core/options.js'
 import { readAhead } from './_read-ahead.js'
 import type { RecordBatch } from './batch.js'
-import { advance, type Checkpoint, initialCheckpoint, variablesOf } from './checkpoint.js'
+import { advance, type Checkpoint, initialCheckpoint, type KeptCheckpoint, variablesOf } from './checkpoint.js'
 import type { Datasource } from './datasource.js'
 import { checkIngestion, type IngestionJob } from './job.js'
 import { type CompiledQuery, compileQuery } from './query.js'
@@ -87,6 +88,7 @@ class Ingestion {
   #isResumed: boolean
   #count: number
   #flushedAt: number
+  #isFlushed = true
 
   constructor(plan: Plan, context: JobContext) {
     const { type, id, executionId, signal, checkpoint, count } = context
@@ -126,7 +128,16 @@ class Ingestion {
       this.#checkpoint = initialCheckpoint(this.#context.executionId)
       this.#isResumed = false
       this.#count = 0
+    } else if (isResumable && this.#writer.checkpoint !== undefined) {
+      this.#goOnFrom(this.#writer.checkpoint as KeptCheckpoint)
     }
+  }
+
+  /** What the target keeps together with the records is never behind storage, which may have missed the last of it. */
+  #goOnFrom({ executionId, count, ...checkpoint }: KeptCheckpoint): void {
+    this.#checkpoint = checkpoint
+    this.#isResumed = true
+    if (executionId === this.#context.executionId) this.#count = count
   }
 
   /**
@@ -145,11 +156,25 @@ class Ingestion {
     const left = this.#plan.limit - this.#count
     if (left <= 0) return
     const batches = wrapErrors('datasource', this.#plan.failures.datasource, this.#read(left))
-    for await (const batch of readAhead(batches, left, () => this.#stopReading.abort())) {
+    const wait = <Next>(next: Promise<Next>) => this.#wait(next)
+    for await (const batch of readAhead(batches, left, wait, () => this.#stopReading.abort())) {
       this.#context.signal.throwIfAborted()
       await this.#write(batch)
       if (this.#isCheckpointDue) await this.#saveCheckpoint()
     }
+  }
+
+  /** Waits for what comes next; when that is long in coming, a target makes durable meanwhile what it has taken. */
+  async #wait<Next>(next: Promise<Next>): Promise<Next> {
+    if (this.#isFlushed) return next
+    const { clock, progressInterval } = this.#context
+    const left = Math.max(0, this.#flushedAt + progressInterval - clock.now())
+    const settled = next.then(
+      () => true,
+      () => true,
+    )
+    if (!(await withTimeout(clock, left, settled))) await this.#saveCheckpoint()
+    return next
   }
 
   #read(left: number): AsyncIterable<RecordBatch> {
@@ -169,6 +194,7 @@ class Ingestion {
       // Place and extent: a batch that comes again larger, as the source has grown, is another batch.
       const idempotencyKey = `${origin}:${sequence}:${batch.length}:${checkpoint.lastId ?? ''}`
       const context = { ...this.#targetContext, idempotencyKey }
+      this.#isFlushed = this.#writer.flush === undefined
       await this.#targeting(async () => this.#writer.write(transformed, context))
     }
     this.#checkpoint = checkpoint
@@ -184,11 +210,17 @@ class Ingestion {
   async #saveCheckpoint(): Promise<void> {
     this.#checkHeld()
     if (this.#writer.flush) {
-      const position = await this.#targeting(async () => this.#writer.flush?.())
+      const position = await this.#targeting(async () => this.#writer.flush?.(this.#kept))
       this.#checkpoint = { ...this.#checkpoint, position }
+      this.#isFlushed = true
       this.#flushedAt = this.#context.clock.now()
     }
     this.#sayProgress()
+  }
+
+  get #kept(): KeptCheckpoint | null {
+    const { executionId } = this.#context
+    return this.#plan.isResumable ? { ...this.#checkpoint, executionId, count: this.#count } : null
   }
 
   /** Throws when another execution may write by now. */

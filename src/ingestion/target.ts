@@ -42,13 +42,22 @@ export interface TargetWriter<Item extends object = JobRecord> {
    * then starts from the beginning too.
    */
   readonly mustRestart?: boolean
+  /**
+   * The checkpoint of the last `flush` that this job's executions have made durable here, for a target that keeps it in one
+   * step with the records: the job then goes on from it, and not from what storage has, which may be older or lost.
+   */
+  readonly checkpoint?: unknown
   /** Takes a batch. Without `flush`, the batch is durable when this resolves. */
   write(batch: RecordBatch<Item>, context: WriteContext): Promise<void> | void
   /**
    * Makes all that was taken durable, and gives where the target then stands: a JSON value that comes back as `position`
-   * on resume. It is called before a checkpoint, every `progressInterval` at most, and before `commit`.
+   * on resume. It is called before a checkpoint, every `progressInterval` at most, also while the next batch is long in
+   * coming, and before `commit`.
+   *
+   * `checkpoint` is what the job saves next: a JSON value that only the job understands, or `null` when no execution goes
+   * on from this one. A target that keeps it gives it back as `checkpoint` of a later writer.
    */
-  flush?(): Promise<unknown>
+  flush?(checkpoint: unknown): Promise<unknown>
   /** All records were taken: shows them to the world. Once it has begun, an abort comes too late. */
   commit?(): Promise<void>
   /**

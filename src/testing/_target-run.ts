@@ -91,7 +91,8 @@ export class TargetRun {
     const position = from?.position
     const writer = await target.open({ ...context, position, isResumed: from !== undefined, isResumable: true })
     const beginning = { origin: executionId, sequence: 0, position: undefined }
-    return new TargetRun(context, writer, writer.mustRestart || !from ? beginning : from)
+    const reached = writer.checkpoint as RunCheckpoint | undefined
+    return new TargetRun(context, writer, reached ?? (writer.mustRestart || !from ? beginning : from))
   }
 
   /** Writes the batches that come after the checkpoint, and commits: what a job does that nothing stops. */
@@ -109,7 +110,7 @@ export class TargetRun {
 
   /** Makes all that was written durable. Gives the checkpoint as storage would give it back. */
   async checkpoint(): Promise<RunCheckpoint> {
-    const position = (await this.#writer.flush?.()) ?? this.#checkpoint.position
+    const position = (await this.#writer.flush?.(this.#checkpoint)) ?? this.#checkpoint.position
     this.#checkpoint = { ...this.#checkpoint, position }
     return JSON.parse(JSON.stringify(this.#checkpoint))
   }

@@ -67,6 +67,8 @@ export interface ClusterOptions {
   readonly source: string
   /** How long a lease holds, in milliseconds. */
   readonly lease: number
+  /** How many milliseconds every save takes longer than it would. */
+  readonly saveDelay?: number
 }
 
 /** Processes that share a storage, and a look at that storage from outside. */

@@ -4,19 +4,28 @@
  */
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { type Clock, JobError, JobRegistry, systemClock } from 'headgate'
+import { type Clock, JobError, JobRegistry, type JobStorage, systemClock, type Target } from 'headgate'
 import { postgresDatasource } from 'headgate/datasource/postgres'
 import { ndjsonFile } from 'headgate/target/ndjson-file'
+import { postgresTarget } from 'headgate/target/postgres'
 import { type Answer, type NodePlan, type Order, openStorage } from './plan.js'
 import { copyQuery } from './source.js'
 
-/** How many jobs of a kind there are: `copy-0`, `copy-1` … */
+/** How many jobs of a kind there are: `insert-0`, `insert-1` … */
 const jobsOfAKind = 400
 
-function openRegistry({ name, storage, source, folder, lease, skew = 0 }: NodePlan): JobRegistry {
+/** The targets of the jobs, by kind: files, and tables of the same name in the database of the source. */
+const targets: Record<string, (id: string, plan: Pick<NodePlan, 'source' | 'folder'>) => Target> = {
+  replace: (id, { folder }) => ndjsonFile({ path: join(folder, `${id}.ndjson`), strategy: 'replace' }),
+  append: (id, { folder }) => ndjsonFile({ path: join(folder, `${id}.ndjson`), strategy: 'append' }),
+  insert: (table, { source }) => postgresTarget({ connectionString: source, table }),
+  upsert: (table, { source }) => postgresTarget({ connectionString: source, table, mode: 'upsert', key: 'id' }),
+}
+
+function openRegistry({ name, storage, source, folder, lease, saveDelay, skew = 0 }: NodePlan): JobRegistry {
   const clock: Clock = { ...systemClock, now: () => systemClock.now() + skew }
   const registry = new JobRegistry({
-    storage: openStorage(storage),
+    storage: saveDelay === undefined ? openStorage(storage) : slowed(openStorage(storage), saveDelay),
     datasources: { source: postgresDatasource({ connectionString: source }) },
     node: name,
     lease,
@@ -24,15 +33,15 @@ function openRegistry({ name, storage, source, folder, lease, skew = 0 }: NodePl
     progressInterval: 20,
   })
   for (let n = 0; n < jobsOfAKind; n++) {
-    for (const strategy of ['replace', 'append'] as const) {
-      const id = `${strategy}-${n}`
+    for (const [kind, targetOf] of Object.entries(targets)) {
+      const id = `${kind}-${n}`
       registry.define({
         id,
         datasource: 'source',
         query: copyQuery,
         pkField: 'id',
         batchSize: 20,
-        target: ndjsonFile({ path: join(folder, `${id}.ndjson`), strategy }),
+        target: targetOf(id, { source, folder }),
         resume: 'auto',
         retry: { limit: 100, delay: 50, maxDelay: 500 },
       })
@@ -42,6 +51,16 @@ function openRegistry({ name, storage, source, folder, lease, skew = 0 }: NodePl
   registry.define({ type: 'test', id: 'second', run: () => setTimeout(1000) })
   registry.define({ type: 'test', id: 'endless', run: ({ signal }) => setTimeout(2 ** 30, undefined, { signal }) })
   return registry
+}
+
+/** A storage that is further away. */
+function slowed(storage: JobStorage, saveDelay: number): JobStorage {
+  const save = storage.save.bind(storage)
+  storage.save = async (...request) => {
+    await setTimeout(saveDelay)
+    return save(...request)
+  }
+  return storage
 }
 
 async function obey(registry: JobRegistry, order: Order): Promise<Answer> {

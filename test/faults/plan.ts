@@ -17,6 +17,8 @@ export interface NodePlan {
   readonly folder: string
   /** How long a lease holds, in milliseconds. */
   readonly lease: number
+  /** How many milliseconds every save takes longer than it would. */
+  readonly saveDelay?: number
   /** How many milliseconds the clock of the process is wrong. */
   readonly skew?: number
 }

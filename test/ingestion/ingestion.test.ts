@@ -441,6 +441,26 @@ describe('an ingestion', () => {
       ])
     })
 
+    it('from the checkpoint that the target kept, whatever storage knows', async () => {
+      const target = collectingTarget()
+      const kept: unknown[] = [undefined]
+      const { open } = target
+      target.open = async (context) => {
+        const { flush, ...writer } = await open(context)
+        const keep = async (checkpoint: unknown) => { kept.push(checkpoint); return flush?.(checkpoint) } // biome-ignore format: one line
+        return { ...writer, flush: keep, checkpoint: kept.at(-1) }
+      }
+      const datasource = afterLastId(people(1, 9))
+      await run({ ...resumable, datasource, target, records: 6, batchSize: 3 })
+      expect(kept.at(-1)).toMatchObject({ sequence: 2, lastId: '6', executionId: expect.any(String), count: 6 })
+      registry = new JobRegistry({ storage: memoryStorage({ clock }), clock, progressInterval: 0 })
+      expect(await run({ ...resumable, datasource, target })).toMatchObject({ count: 3, lastId: '9' })
+      expect(target.records).toEqual(people(1, 9))
+      registry = new JobRegistry({ storage: memoryStorage({ clock }), clock, progressInterval: 0 })
+      expect(await run({ datasource, target, query: 'all' })).toMatchObject({ count: 9 })
+      expect(kept.at(-1)).toBeNull()
+    })
+
     it('from where the target stood before the first record, which storage knows before it is written', async () => {
       const target = collectingTarget({ failAt: 1 })
       const stored: unknown[] = []

@@ -63,7 +63,7 @@ describe('replace', () => {
     await writeFile(path, 'old')
     const writer = await target().open(from())
     await write(writer, [1, 2])
-    expect(await writer.flush?.()).toEqual({ bytes: 18 })
+    expect(await writer.flush?.(null)).toEqual({ bytes: 18 })
     expect(await contentOf(path)).toBe('old')
     await writer.commit?.()
     expect(await contentOf(path)).toBe('{"id":1}\n{"id":2}\n')
@@ -140,13 +140,13 @@ describe('replace', () => {
   test('a run that lost its lease, and does not know, cannot complete the file of the one that went on', async () => {
     const lost = await target().open(from())
     await write(lost, [1])
-    const position = await lost.flush?.()
+    const position = await lost.flush?.(null)
     const next = await target().open(from(position))
     await write(lost, [9, 9, 9])
     await write(next, [2])
     await expect(lost.commit?.()).rejects.toThrow(`Another execution has taken over \`${partial}\`.`)
     await lost.abort?.(new JobError('lease_lost', 'lost'))
-    await next.flush?.()
+    await next.flush?.(null)
     await next.commit?.()
     expect(await contentOf(path)).toBe('{"id":1}\n{"id":2}\n')
     expect(await openFiles()).toEqual([])
@@ -189,7 +189,7 @@ describe('append', () => {
     const writer = await target().open(from({ bytes: 9 }))
     expect(writer.mustRestart).toBe(false)
     await write(writer, [3])
-    expect(await writer.flush?.()).toEqual({ bytes: 9 })
+    expect(await writer.flush?.(null)).toEqual({ bytes: 9 })
     await writer.commit?.()
     expect(await contentOf(path)).toBe('{"id":3}\n')
   })
@@ -206,7 +206,7 @@ describe('append', () => {
   test('abort cuts back to the last flush when a run may go on', async () => {
     const writer = await target().open(from())
     await write(writer, [1])
-    await writer.flush?.()
+    await writer.flush?.(null)
     await write(writer, [2])
     await writer.abort?.('over')
     expect(await contentOf(path)).toBe('{"id":1}\n')
@@ -216,7 +216,7 @@ describe('append', () => {
     await writeFile(path, '{"id":0}\n')
     const writer = await target().open(from(undefined, { isResumable: false }))
     await write(writer, [1])
-    await writer.flush?.()
+    await writer.flush?.(null)
     await writer.abort?.('over')
     expect(await contentOf(path)).toBe('{"id":0}\n')
   })
@@ -318,7 +318,7 @@ async function write(writer: TargetWriter, ids: number[]): Promise<void> {
 
 async function complete(writer: TargetWriter, ids: number[]): Promise<void> {
   await write(writer, ids)
-  await writer.flush?.()
+  await writer.flush?.(null)
   await writer.commit?.()
 }
 

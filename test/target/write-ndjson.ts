@@ -34,7 +34,7 @@ try {
     batches++
     if (batches % 7 === 0) await report()
   }
-  await writer.flush?.()
+  await writer.flush?.(null)
   await writer.commit?.()
   say({ done: true })
 } catch (error) {
@@ -43,7 +43,7 @@ try {
 }
 
 async function report(): Promise<void> {
-  say({ batches, position: await writer.flush?.() } satisfies WrittenUpTo)
+  say({ batches, position: await writer.flush?.(null) } satisfies WrittenUpTo)
 }
 
 function say(what: object): void {

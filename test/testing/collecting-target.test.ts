@@ -24,7 +24,7 @@ describe('collectingTarget', () => {
     const writer = await target.open(open)
     const batch = batchOf(1, 2)
     await writer.write(batch, write)
-    expect(await writer.flush?.()).toBe(2)
+    expect(await writer.flush?.(null)).toBe(2)
     await writer.commit?.()
     await writer.abort?.('why')
     expect(idsOf(target)).toEqual([1, 2])
@@ -53,7 +53,7 @@ describe('collectingTarget', () => {
     const target = collectingTarget<Numbered>()
     const first = await target.open(open)
     await first.write(batchOf(1), write)
-    const position = await first.flush?.()
+    const position = await first.flush?.(null)
     await first.write(batchOf(2), write)
     await target.open({ ...open, position, isResumed: true })
     expect(idsOf(target)).toEqual([1])
@@ -87,7 +87,7 @@ describe('collectingTarget', () => {
   test('fails to flush and to commit', async () => {
     const target = collectingTarget({ failFlush: true, failCommit: true })
     const writer = await target.open(open)
-    await expect(writer.flush?.()).rejects.toThrow('failed as ordered')
+    await expect(writer.flush?.(null)).rejects.toThrow('failed as ordered')
     await expect(writer.commit?.()).rejects.toThrow('failed as ordered')
   })
 

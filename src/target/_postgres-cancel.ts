@@ -1,0 +1,47 @@
+import pg from 'pg'
+import { JobError } from '../index.js'
+
+/** What a client of pg knows of its connection. */
+interface Backend {
+  readonly host?: string
+  readonly port?: number
+  readonly ssl?: unknown
+  readonly sslNegotiation?: string
+  readonly processID?: number | null
+  readonly secretKey?: number | null
+}
+
+/** What pg's `Connection` has beside what its type declarations tell. */
+interface Connection extends pg.Connection {
+  connect(portOrPath: number | string, host?: string): void
+  requestSsl(): void
+  cancel(processID: number, secretKey: number): void
+}
+
+/**
+ * Asks the server to cancel what the client's connection is at, the way Postgres has for it: over a connection of its
+ * own that needs no login and no place in a pool, and that PgBouncer understands. Resolves when the server has passed it
+ * on, rejects when that took more than `timeout` milliseconds or failed.
+ */
+export function cancelOnServer(client: object, timeout: number): Promise<void> {
+  const { host = 'localhost', port = 5432, ssl, sslNegotiation, processID, secretKey } = client as Backend
+  return new Promise((resolve, reject) => {
+    if (!processID || !secretKey) return reject(new JobError('target', 'The server gave no key to cancel with.'))
+    const connection = new pg.Connection({ ssl, sslNegotiation } as pg.ConnectionConfig) as Connection
+    const send = () => connection.cancel(processID, secretKey)
+    const late = new JobError('target', `The server took no cancel request within ${timeout} ms.`)
+    const timer = setTimeout(() => connection.stream.destroy(late), timeout)
+    connection.once('connect', () => {
+      if (!ssl) send()
+      else if (sslNegotiation !== 'direct') connection.requestSsl()
+    })
+    connection.once('sslconnect', send)
+    connection.on('error', reject)
+    connection.once('end', () => {
+      clearTimeout(timer)
+      resolve()
+    })
+    if (host.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${port}`)
+    else connection.connect(port, host)
+  })
+}

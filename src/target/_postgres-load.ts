@@ -1,0 +1,117 @@
+import { JobError } from '../index.js'
+import type { Session } from './_postgres-session.js'
+import { quoted, quotedList, type Table } from './_postgres-table.js'
+
+/** How rows that were copied come to be in the table, inside one transaction. */
+export interface Load {
+  /** What is said when the connection is given back. */
+  readonly farewell: string
+  /** Throws `target` when the table is not made for it. */
+  check(session: Session): Promise<void>
+  /** Begins a COPY to these columns. */
+  start(session: Session, names: readonly string[]): Promise<void>
+  /** Ends the COPY: the rows are in the table. */
+  end(session: Session): Promise<void>
+}
+
+/** Adds rows to the table. */
+export class Insert implements Load {
+  readonly farewell = 'rollback'
+  readonly #table: Table
+
+  constructor(table: Table) {
+    this.#table = table
+  }
+
+  async check(): Promise<void> {}
+
+  async start(session: Session, names: readonly string[]): Promise<void> {
+    session.startCopy(`copy ${this.#table.sql} (${quotedList(names)}) from stdin`)
+  }
+
+  async end(session: Session): Promise<void> {
+    await session.endCopy()
+  }
+}
+
+/** Where rows wait until they are merged, in a schema that the connection has for itself. */
+const staging = 'headgate_staging'
+const dropStaging = `drop table if exists pg_temp.${staging}`
+
+/** The column that tells which of two rows came later. */
+const line = 'headgate_line'
+
+/** Adds rows whose key is new, and changes those whose key is there; of several rows of one key, the last one counts. */
+export class Upsert implements Load {
+  readonly farewell = `rollback; ${dropStaging}`
+  readonly #table: Table
+  readonly #key: readonly string[]
+  /** The columns that wait in the staging table. */
+  #staged: readonly string[] = []
+
+  constructor(table: Table, key: readonly string[]) {
+    this.#table = table
+    this.#key = key
+  }
+
+  /** The planner knows whether there is a unique index that fits. */
+  async check(session: Session): Promise<void> {
+    const { sql, title, columns } = this.#table
+    const missing = this.#key.find((name) => !columns.has(name))
+    if (missing !== undefined)
+      throw new JobError('target', `Expected \`${title}\` to have the column \`${missing}\` of the key.`)
+    const key = quotedList(this.#key)
+    try {
+      await session.query(
+        `explain insert into ${sql} (${key}) select ${key} from ${sql} on conflict (${key}) do nothing`,
+      )
+    } catch (cause) {
+      if (Object(cause).code !== '42P10') throw cause
+      throw new JobError('target', `Expected \`${title}\` to have a unique index on (${key}), as the key says.`, {
+        cause,
+      })
+    }
+  }
+
+  async start(session: Session, names: readonly string[]): Promise<void> {
+    // A commit empties it. Inside a transaction, only other columns begin another COPY.
+    if (names.join('\0') !== this.#staged.join('\0')) await this.#makeStaging(session, names)
+    this.#staged = names
+    session.startCopy(`copy pg_temp.${staging} (${quotedList([...names, line])}) from stdin`)
+  }
+
+  async end(session: Session): Promise<void> {
+    await session.endCopy()
+    await session.query(this.#merge())
+  }
+
+  async #makeStaging(session: Session, names: readonly string[]): Promise<void> {
+    const missing = this.#key.find((name) => !names.includes(name))
+    if (missing !== undefined) {
+      throw new JobError(
+        'target',
+        `Expected records with the column \`${missing}\` of the key, got ${names.join(', ')}.`,
+      )
+    }
+    const columns = `select ${quotedList(names)}, 0::int8 as ${quoted(line)} from ${this.#table.sql}`
+    await session.query(
+      `${dropStaging}; create temporary table ${staging} on commit delete rows as ${columns} with no data`,
+    )
+  }
+
+  /** Rows with a null in the key are in nobody's way, and none of them is another's repeat. */
+  #merge(): string {
+    const names = this.#staged
+    const key = quotedList(this.#key)
+    const isPartial = this.#key.map((name) => `${quoted(name)} is null`).join(' or ')
+    const changed = names
+      .filter((name) => !this.#key.includes(name))
+      .map((name) => `${quoted(name)} = excluded.${quoted(name)}`)
+    return `insert into ${this.#table.sql} (${quotedList(names)}) overriding system value
+      select ${quotedList(names)} from (
+        select distinct on (${key}, case when ${isPartial} then ${quoted(line)} end) * from pg_temp.${staging}
+        order by ${key}, case when ${isPartial} then ${quoted(line)} end, ${quoted(line)} desc
+      ) as last
+      on conflict (${key}) do ${changed.length > 0 ? `update set ${changed.join(', ')}` : 'nothing'}`
+  }
+}

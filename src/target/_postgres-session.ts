@@ -1,0 +1,149 @@
+import { from as copyFrom } from 'pg-copy-streams'
+import { cancelOnServer } from './_postgres-cancel.js'
+import { connect, isConnectionLost, type PostgresClient, type PostgresPool } from './_postgres-pool.js'
+
+/** A row of a result. */
+export type ResultRow = Record<string, unknown>
+
+/** How long the server may take to let go of a statement, or to end one after an abort, in milliseconds. */
+const grace = 1000
+
+/** A pool may hold this many connections that broke while nobody used them, and know nothing of it yet. */
+const maxBroken = 10
+
+/** How much is on its way to the server before a COPY has to wait, in bytes. */
+const copyBuffer = 1 << 18
+
+/**
+ * One connection, from the moment it is taken to that in which it is given back. An abort fails what the server is at. What is
+ * asked after it, to make durable what was taken before, has a second.
+ */
+export class Session {
+  readonly #client: PostgresClient
+  readonly #signal: AbortSignal
+  /** Fails whoever waits for the server. */
+  #interrupt: (reason: unknown) => void = ignore
+  /** What ended the use of the connection. */
+  #failure: { reason: unknown } | undefined
+  #isBusy = false
+  #copy: ReturnType<typeof copyFrom> | undefined
+  #released: Promise<void> | undefined
+
+  private constructor(client: PostgresClient, signal: AbortSignal) {
+    this.#client = client
+    this.#signal = signal
+    client.on('error', this.#fail)
+    signal.addEventListener('abort', this.#abort)
+  }
+
+  /** Takes a connection that works: one that turns out to be broken, before it did anything, is passed over. */
+  static async open(pool: PostgresPool, signal: AbortSignal): Promise<Session> {
+    for (let broken = 0; ; broken++) {
+      const session = new Session(await connect(pool, signal), signal)
+      try {
+        await session.query('select 1')
+        return session
+      } catch (error) {
+        await session.release()
+        if (signal.aborted || !isConnectionLost(error) || broken === maxBroken) throw error
+      }
+    }
+  }
+
+  /** The rows that a statement gives. */
+  async query(text: string, values?: readonly unknown[]): Promise<ResultRow[]> {
+    // Several statements in one text cannot have values.
+    const query = values ? { text, values: [...values] } : { text }
+    const { rows } = (await this.#ask(async () => this.#client.query(query))) as { rows: ResultRow[] }
+    return rows
+  }
+
+  /** Begins a COPY, which goes on until `endCopy`. */
+  startCopy(text: string): void {
+    const copy = copyFrom(text, { highWaterMark: copyBuffer })
+    copy.on('error', this.#failCopy)
+    this.#copy = copy
+    this.#client.query(copy)
+  }
+
+  /** Sends a piece of the COPY. Resolves at once, or when there is room for the next one. */
+  async writeCopy(piece: string): Promise<void> {
+    if (this.#failure) throw this.#failure.reason
+    const copy = this.#copy
+    if (copy?.write(piece)) return
+    await this.#ask(() => new Promise((resolve) => copy?.once('drain', resolve)))
+  }
+
+  /** Ends the COPY, if there is one: its rows are in the table. */
+  async endCopy(): Promise<void> {
+    const copy = this.#copy
+    if (!copy) return
+    await this.#ask(() => new Promise((resolve) => copy.once('finish', resolve).end()))
+    this.#copy = undefined
+  }
+
+  /**
+   * Gives the connection back after `last`. One that the server is at, or that failed, is closed, after what the server is at was
+   * cancelled: it then rolls back. Never rejects.
+   */
+  release(last?: string): Promise<void> {
+    this.#released ??= this.#release(last)
+    return this.#released
+  }
+
+  readonly #abort = () => {
+    if (this.#isBusy) this.#fail(this.#signal.reason)
+  }
+
+  readonly #fail = (reason: unknown) => {
+    this.#failure ??= { reason }
+    this.#interrupt(reason)
+  }
+
+  readonly #failCopy = (error: unknown) => {
+    this.#fail(error)
+  }
+
+  /** Lets the server work until it answers, or is interrupted. */
+  #ask<Answer>(work: () => Promise<Answer>): Promise<Answer> {
+    return new Promise<Answer>((resolve, reject) => {
+      if (this.#failure) throw this.#failure.reason
+      const timer = this.#signal.aborted ? setTimeout(() => this.#fail(this.#signal.reason), grace) : undefined
+      this.#interrupt = reject
+      this.#isBusy = true
+      work()
+        .then(resolve, reject)
+        .finally(() => {
+          clearTimeout(timer)
+          this.#isBusy = false
+        })
+    })
+  }
+
+  async #release(last: string | undefined): Promise<void> {
+    this.#signal.removeEventListener('abort', this.#abort)
+    const isAtRest = !this.#isBusy && !this.#copy && !this.#failure
+    const isClean = isAtRest && (await succeedsWithin(grace, this.#say(last)))
+    if (!isAtRest) await succeedsWithin(grace, cancelOnServer(this.#client, grace))
+    this.#client.release(!isClean)
+    this.#client.off('error', this.#fail)
+  }
+
+  async #say(last: string | undefined): Promise<void> {
+    if (last) await this.#client.query({ text: last })
+  }
+}
+
+function ignore(): void {}
+
+function succeedsWithin(timeout: number, work: Promise<unknown>): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, timeout, false)
+    work
+      .then(
+        () => resolve(true),
+        () => resolve(false),
+      )
+      .finally(() => clearTimeout(timer))
+  })
+}

@@ -1,0 +1,89 @@
+import { JobError } from '../index.js'
+import type { Session } from './_postgres-session.js'
+
+/** The name of a table, to the letter: nothing is folded to lower case. */
+export interface TableName {
+  /** The schema; without it, the first one of the connection's search path that has the table. */
+  readonly schema?: string
+  /** The name. */
+  readonly name: string
+}
+
+/** What matters of the type of a column when values are written to it. */
+export interface ColumnKind {
+  /** Whether it holds JSON. */
+  readonly isJson: boolean
+  /** For an array, the type of its elements. */
+  readonly element?: ColumnKind
+  /** What stands between the elements of an array of this type. */
+  readonly delimiter: string
+}
+
+/** A table, as the server knows it. */
+export interface Table {
+  /** Schema and name, for messages. */
+  readonly title: string
+  readonly schema: string
+  /** Schema and name, quoted, for SQL. */
+  readonly sql: string
+  /** The columns that can be written, by name. */
+  readonly columns: ReadonlyMap<string, ColumnKind>
+}
+
+/** A name as SQL: quoted, as it may be a word of SQL or hold anything. */
+export function quoted(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`
+}
+
+/** Quoted names, with commas. */
+export function quotedList(names: readonly string[]): string {
+  return names.map(quoted).join(', ')
+}
+
+/** The SQL of a table's name. */
+export function sqlOf({ schema, name }: TableName): string {
+  return schema === undefined ? quoted(name) : `${quoted(schema)}.${quoted(name)}`
+}
+
+/** What `name` or `schema.name` names. */
+export function parseTableName(table: string | TableName): TableName {
+  if (typeof table !== 'string') return table
+  const [first = '', second] = table.split('.')
+  return second === undefined ? { name: first } : { schema: first, name: second }
+}
+
+const tableQuery = `
+  select c.oid::text as oid, n.nspname as schema, c.relname as name
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = to_regclass($1)`
+
+/** Generated columns cannot be written. A domain counts as the type underneath. */
+const columnsQuery = `
+  with recursive base (name, number, type) as (
+    select attname, attnum, atttypid from pg_attribute
+    where attrelid = $1::oid and attnum > 0 and not attisdropped and attgenerated = ''
+    union all
+    select name, number, typbasetype from base join pg_type on oid = type and typtype = 'd'
+  )
+  select name, t.typname as type, case when t.typcategory = 'A' then e.typname end as element, e.typdelim as delimiter
+  from base join pg_type t on t.oid = type and t.typtype <> 'd' left join pg_type e on e.oid = t.typelem
+  order by number`
+
+/** Finds a table. Throws `target` when there is none. */
+export async function findTable(session: Session, wanted: TableName): Promise<Table> {
+  const [found] = await session.query(tableQuery, [sqlOf(wanted)])
+  if (!found) throw new JobError('target', `Expected a table ${sqlOf(wanted)} to write to, found none.`)
+  const { oid, schema, name } = found as { oid: string; schema: string; name: string }
+  const columns = await session.query(columnsQuery, [oid])
+  return {
+    title: `${schema}.${name}`,
+    schema,
+    sql: sqlOf({ schema, name }),
+    columns: new Map(columns.map((column) => [String(column.name), kindOf(column)])),
+  }
+}
+
+function kindOf({ type, element, delimiter }: Record<string, unknown>): ColumnKind {
+  const own = { isJson: type === 'json' || type === 'jsonb', delimiter: ',' }
+  if (typeof element !== 'string') return own
+  return { ...own, element: { isJson: element === 'json' || element === 'jsonb', delimiter: String(delimiter) } }
+}

@@ -1,0 +1,62 @@
+import { JobError } from '../index.js'
+import type { ColumnKind } from './_postgres-table.js'
+
+/** The text that Postgres reads a JavaScript value from, in a column of that kind; `null` for none. */
+export function textOf(value: unknown, kind: ColumnKind): string | null {
+  switch (typeof value) {
+    case 'string':
+      return value
+    case 'number':
+      return Object.is(value, -0) ? '-0' : String(value)
+    case 'boolean':
+    case 'bigint':
+      return String(value)
+    case 'object':
+      return value === null ? null : textOfObject(value, kind)
+    case 'undefined':
+      return null
+    default:
+      throw new JobError('target', `Expected a value that Postgres can hold, got a ${typeof value}.`)
+  }
+}
+
+function textOfObject(value: object, kind: ColumnKind): string {
+  if (kind.isJson) return jsonOf(value)
+  if (value instanceof Uint8Array) return hexOf(value)
+  if (value instanceof Date) return textOfDate(value)
+  return kind.element && Array.isArray(value) ? textOfArray(value, kind.element) : jsonOf(value)
+}
+
+/** What JSON has not is written as in files: bytes in hexadecimal digits, big integers as text. */
+function jsonOf(value: object): string {
+  const json = JSON.stringify(value, function (this: Record<string, unknown>, key, shown: unknown) {
+    const own = this[key]
+    if (own instanceof Uint8Array) return hexOf(own)
+    return typeof shown === 'bigint' ? String(shown) : shown
+  })
+  if (json === undefined)
+    throw new JobError('target', 'Expected a value that JSON can hold, got one that it leaves out.')
+  return json
+}
+
+function hexOf({ buffer, byteOffset, byteLength }: Uint8Array): string {
+  return `\\x${Buffer.from(buffer, byteOffset, byteLength).toString('hex')}`
+}
+
+/** ISO 8601; years before 1 and after 9999 as Postgres has them. */
+function textOfDate(date: Date): string {
+  if (Number.isNaN(date.getTime())) throw new JobError('target', 'Expected a date, got one that is invalid.')
+  const [, year = '', rest = ''] = /^([+-]?\d+)(.*)$/.exec(date.toISOString()) ?? []
+  if (Number(year) > 0) return `${year.replace('+', '')}${rest}`
+  return `${String(1 - Number(year)).padStart(4, '0')}${rest} BC`
+}
+
+/** An element of JSON may be an array itself: it is no dimension. */
+function textOfArray(items: readonly unknown[], element: ColumnKind): string {
+  const texts = Array.from(items, (item) => {
+    if (Array.isArray(item) && !element.isJson) return textOfArray(item, element)
+    const text = textOf(item, element)
+    return text === null ? 'NULL' : `"${text.replace(/["\\]/g, '\\$&')}"`
+  })
+  return `{${texts.join(element.delimiter)}}`
+}
