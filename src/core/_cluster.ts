@@ -2,11 +2,11 @@ import { EventEmitter } from 'eventemitter3'
 import { Follower, type FollowerHost } from './_follower.js'
 import { Poller } from './_poller.js'
 import { findEnded, stored } from './_stored.js'
-import { type Clock, sleep, withTimeout } from './clock.js'
+import { sleep, withTimeout } from './clock.js'
 import { errorMessages } from './errors.js'
 import { jobKey } from './ids.js'
 import { isEnded } from './lifecycle.js'
-import type { ExecutionRecord, JobStorage, StorageChange } from './storage.js'
+import type { ExecutionRecord, StorageChange } from './storage.js'
 
 /** What a {@link Cluster} needs of the registry. */
 export interface ClusterHost extends FollowerHost {
@@ -26,19 +26,14 @@ const lookInterval = 100
 
 /** What happens on the other nodes that share the storage. */
 export class Cluster {
-  readonly #storage: JobStorage
-  readonly #clock: Clock
   readonly #host: ClusterHost
   readonly #changes = new EventEmitter<Record<string, []>>()
   readonly #recovery: Poller
   readonly #follower: Follower
   readonly #unwatch: (() => void) | undefined
-  #isFollowing = false
 
   constructor(host: ClusterHost) {
     const { storage, clock, lease, logger } = host
-    this.#storage = storage
-    this.#clock = clock
     this.#host = host
     this.#follower = new Follower(host)
     this.#recovery = new Poller({
@@ -62,7 +57,6 @@ export class Cluster {
 
   /** Tells of the executions of other nodes from now on. */
   follow(): void {
-    this.#isFollowing = true
     this.#follower.start()
   }
 
@@ -73,12 +67,11 @@ export class Cluster {
 
   /** Waits until an execution of another node has ended. Gives it, or `undefined` when `timeout` milliseconds have passed. */
   async ended(record: ExecutionRecord, timeout: number): Promise<ExecutionRecord | undefined> {
-    const end = this.#clock.now() + timeout
-    for (let left = timeout; left > 0; left = end - this.#clock.now()) {
+    const { storage, clock } = this.#host
+    const end = clock.now() + timeout
+    for (let left = timeout; left > 0; left = end - clock.now()) {
       await this.#changed(jobKey(record), Math.min(left, lookInterval))
-      const found = await stored(
-        withTimeout(this.#clock, Math.max(1, end - this.#clock.now()), findEnded(this.#storage, record)),
-      )
+      const found = await stored(withTimeout(clock, Math.max(1, end - clock.now()), findEnded(storage, record)))
       if (found) return found
     }
     return undefined
@@ -97,7 +90,7 @@ export class Cluster {
     if (state === 'aborting' || isEnded(state)) this.#host.look(change)
     // What ended for want of its node can be gone on with at once.
     if (state === 'error' || state === 'aborted') this.#recovery.nudge()
-    if (this.#isFollowing) this.#follower.hear(change)
+    this.#follower.hear(change)
   }
 
   /** Resolves when storage tells of a change, or after `delay` milliseconds. */
@@ -105,11 +98,11 @@ export class Cluster {
     const woken = new AbortController()
     const wake = () => woken.abort()
     this.#changes.once(key, wake)
-    await sleep(this.#clock, delay, woken.signal)
+    await sleep(this.#host.clock, delay, woken.signal)
     this.#changes.off(key, wake)
   }
 
   async #recover(): Promise<void> {
-    for (const orphan of await this.#storage.orphans()) await this.#host.takeOver(orphan)
+    for (const orphan of await this.#host.storage.orphans()) await this.#host.takeOver(orphan)
   }
 }

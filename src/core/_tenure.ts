@@ -112,10 +112,9 @@ export class Tenure {
     if (!answer) this.#lose()
     if (!answer || isEnded(known.state) || isEnded(answer.state)) return
     const state = jobStates.indexOf(answer.state) < jobStates.indexOf(known.state) ? known.state : answer.state
-    const [startTime, leaseUntil] = (['startTime', 'leaseUntil'] as const).map((time) =>
-      Math.max(known[time], answer[time]),
-    )
-    this.#record = { ...known, ...saved, state, startTime: startTime as number, leaseUntil: leaseUntil as number }
+    const startTime = Math.max(known.startTime, answer.startTime)
+    const leaseUntil = Math.max(known.leaseUntil, answer.leaseUntil)
+    this.#record = { ...known, ...saved, state, startTime, leaseUntil }
     const hasMoved = this.#record.count !== known.count || this.#record.lastId !== known.lastId
     if (state !== known.state) this.#host.changed(this.#record, 'state')
     else if (hasMoved) this.#host.changed(this.#record, 'progress')

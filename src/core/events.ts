@@ -97,10 +97,6 @@ export class IsolatedEmitter {
     return this.#emitter.eventNames().length > 0
   }
 
-  removeAll(): void {
-    this.#emitter.removeAllListeners()
-  }
-
   #isolate(name: JobEventName, listener: AnyListener): IsolatedListener {
     if (!Object.hasOwn(names, name)) throw invalid('event', `one of ${jobEventNames.join(', ')}`, name)
     if (typeof listener !== 'function') throw invalid('listener', 'a function', listener)

@@ -221,10 +221,10 @@ export class Registry {
   }
 
   /** The execution of this registry that a record of storage is about, if it is one of this registry. */
-  async #executionOf({ type, id, executionId }: ExecutionRecord): Promise<Execution | undefined> {
-    const execution = this.#executions.get(checkedKey(type, id))
+  async #executionOf(record: ExecutionRecord): Promise<Execution | undefined> {
+    const execution = this.#executions.get(jobKey(record))
     const isHeld = await execution?.held
-    return isHeld && execution?.executionId === executionId ? execution : undefined
+    return isHeld && execution?.executionId === record.executionId ? execution : undefined
   }
 
   async #start(job: Job, takeover?: Takeover): Promise<StartedExecution> {
