@@ -1,0 +1,20 @@
+import type { Datasource } from './datasource.js'
+import type { CompiledQuery } from './query.js'
+import type { Target } from './target.js'
+import type { BatchTransform } from './transform.js'
+
+/** An ingestion with all that can be worked out before it runs. */
+export interface Plan {
+  readonly datasource: Datasource
+  readonly query: CompiledQuery
+  readonly pkField: string | undefined
+  readonly batchSize: number
+  /** The most records to read. */
+  readonly limit: number
+  readonly transform: BatchTransform
+  readonly target: Target
+  /** Whether an execution may go on from the checkpoint of another. */
+  readonly isResumable: boolean
+  /** What is said when the datasource or the target fails. */
+  readonly failures: { readonly datasource: string; readonly target: string }
+}
