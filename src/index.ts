@@ -52,8 +52,15 @@ export {
   type StorageChange,
 } from './core/storage.js'
 export { isTransient } from './core/transient.js'
-export { type Column, type ColumnType, type JobRecord, RecordBatch, type Row } from './ingestion/batch.js'
-export type { Datasource, Query, ReadOptions } from './ingestion/datasource.js'
+export {
+  type Column,
+  type ColumnType,
+  type EncodedRows,
+  type JobRecord,
+  RecordBatch,
+  type Row,
+} from './ingestion/batch.js'
+export type { Datasource, EncodedOptions, Query, ReadOptions } from './ingestion/datasource.js'
 export type {
   IngestionJob,
   QueryFunction,

@@ -1,7 +1,8 @@
-import QueryStream from 'pg-query-stream'
-import { JobError, type Query, type Row } from '../index.js'
+import { JobError, type Query } from '../index.js'
 import { cancelOnServer } from './_postgres-cancel.js'
-import type { Field } from './_postgres-columns.js'
+import { Portal, type RowFormat } from './_postgres-portal.js'
+import type { Field } from './_postgres-step.js'
+import type { Tuples } from './_postgres-tuples.js'
 
 /** The part of pg's `PoolClient` that is called; it also is asked where the server is when a query has to be cancelled. */
 export interface PostgresClient {
@@ -12,30 +13,15 @@ export interface PostgresClient {
   off(event: 'error', listener: (error: Error) => void): unknown
 }
 
-/** Rows as they came, with what the server says of their fields. */
-interface Fetched {
-  readonly rows: readonly Row[]
-  readonly fields: readonly Field[]
-}
-
-/** The cursor inside a `QueryStream`: it fetches a batch at a time, without a stream's work for every row. */
-interface Cursor {
-  read(count: number, callback: (error: unknown, rows?: Row[], result?: { fields: Field[] }) => void): void
-  close(callback: () => void): void
-  on(event: 'error', listener: (error: unknown) => void): void
-}
-
 /** How long the server may take to let go of a query, in milliseconds, before its connection is closed instead. */
 const grace = 1000
-
-const rawText = { rowMode: 'array', types: { getTypeParser: () => (raw: string) => raw } } as const
 
 /** One query on one connection, in a transaction of its own, until the connection is released. */
 export class Session {
   readonly #client: PostgresClient
   readonly #signal: AbortSignal
   readonly #statementTimeout: number | undefined
-  #cursor: Cursor | undefined
+  #portal: Portal | undefined
   /** What the server is at; settles when it answers. */
   #work: Promise<unknown> | undefined
   /** Fails whoever waits for the server. */
@@ -53,24 +39,29 @@ export class Session {
     signal.addEventListener('abort', this.#abort)
   }
 
-  /** Begins the transaction, with settings that hold in it alone, and the query. */
-  async begin({ text, values }: Query, settings: string): Promise<void> {
+  /** Begins the transaction, with settings that hold in it alone. */
+  async begin(settings: string): Promise<void> {
     await this.#ask(async () => this.#client.query(`begin; ${settings}`))
-    const stream = new QueryStream(text, [...values], rawText)
-    this.#client.query(stream)
-    this.#cursor = stream.cursor as Cursor
-    this.#cursor.on('error', this.#fail)
   }
 
-  /** The next rows: fewer than `count` when there are no more, and then the transaction is committed. */
-  async fetch(count: number): Promise<Fetched> {
-    const fetched = await this.#ask(() => this.#read(count))
-    if (fetched.rows.length < count) {
+  /** Opens what is fetched. `formatOf` is asked when the server has told the fields, before the first rows come. */
+  open(query: Query, formatOf: (fields: readonly Field[]) => RowFormat): void {
+    this.#portal = new Portal(this.#client, query, formatOf)
+  }
+
+  /**
+   * The next rows: `rows` at most, and fewer when they are large, but about `bytes`. `undefined` when there are no more.
+   * The transaction is committed as soon as the last row has come.
+   */
+  async fetch(rows: number, bytes: number): Promise<Tuples | undefined> {
+    const portal = this.#portal as Portal
+    const tuples = await this.#ask(() => portal.fetch(rows, bytes))
+    if (portal.isAtEnd && !this.#isCommitted) {
       await this.#ask(async () => this.#client.query('commit'))
       this.#isCommitted = true
       await this.release()
     }
-    return fetched
+    return tuples
   }
 
   /**
@@ -93,15 +84,6 @@ export class Session {
   readonly #fail = (reason: unknown) => {
     this.#failure ??= reason
     this.#interrupt(reason)
-  }
-
-  #read(count: number): Promise<Fetched> {
-    return new Promise((resolve, reject) => {
-      this.#cursor?.read(count, (error, rows = [], result) => {
-        if (error) reject(error)
-        else resolve({ rows, fields: result?.fields ?? [] })
-      })
-    })
   }
 
   /** Lets the server work until it answers, or is interrupted. */
@@ -137,9 +119,14 @@ export class Session {
   }
 
   async #reset(): Promise<void> {
-    if (this.#work) await Promise.all([this.#work, cancelOnServer(this.#client, grace)])
-    this.#cursor?.close(ignore)
+    if (this.#work || this.#portal?.isBusy) await Promise.all([this.#comeToRest(), cancelOnServer(this.#client, grace)])
     if (!this.#isCommitted) await this.#client.query('rollback')
+  }
+
+  async #comeToRest(): Promise<void> {
+    await this.#work
+    // It may end with the error that its query was cancelled.
+    await this.#portal?.drain().catch(ignore)
   }
 }
 

@@ -11,6 +11,7 @@ import {
   rule,
 } from '../index.js'
 import { Abortable } from './_abortable.js'
+import { formatOf } from './_postgres-binary.js'
 import { columnsOf } from './_postgres-columns.js'
 import { type PostgresClient, Session } from './_postgres-session.js'
 
@@ -52,7 +53,7 @@ const rules = {
 }
 
 /**
- * Reads the rows of a query from Postgres with pg and pg-query-stream, as raw text: a batch becomes objects only when a
+ * Reads the rows of a query from Postgres with pg. A batch holds the bytes that came, which become rows and objects when a
  * target asks for them.
  *
  * A read takes one connection and one transaction, in which the session writes dates in ISO format and in UTC, and the
@@ -125,18 +126,25 @@ function openPool(connectionString: string): pg.Pool {
 async function* read(
   pool: PostgresPool,
   query: Query,
-  { signal, batchSize }: ReadOptions,
+  options: ReadOptions,
   { statementTimeout, parsers = 'lossless' }: PostgresDatasourceOptions,
 ): AsyncGenerator<RecordBatch> {
   if (query.text.trim() === '') throw invalid('query', 'a statement', query.text)
-  const { client, session } = await openSession(pool, query, settings[parsers], signal, statementTimeout)
+  const { signal, batchSize, batchBytes = Number.POSITIVE_INFINITY } = options
+  const { client, session } = await openSession(pool, signal, statementTimeout, settings[parsers])
+  const parserOf = parsers === 'pg' ? client.getTypeParser.bind(client) : undefined
+  let columns: readonly Column[] = []
+  session.open(query, (fields) => {
+    columns = columnsOf(fields, parserOf)
+    return formatOf(fields, columns, options)
+  })
   try {
-    let columns: Column[] | undefined
-    for (let length = batchSize; length === batchSize; ) {
-      const { rows, fields } = await session.fetch(batchSize)
-      length = rows.length
-      columns ??= columnsOf(fields, parsers === 'pg' ? client.getTypeParser.bind(client) : undefined)
-      if (length > 0) yield RecordBatch.fromRows(columns, rows)
+    for (
+      let rows = await session.fetch(batchSize, batchBytes);
+      rows;
+      rows = await session.fetch(batchSize, batchBytes)
+    ) {
+      yield RecordBatch.fromEncoded(columns, rows)
     }
   } catch (error) {
     throw signal.aborted ? signal.reason : queryFailure(error)
@@ -151,16 +159,15 @@ const maxBroken = 10
 /** Begins on a connection that works: one that turns out to be broken, before it did anything, is passed over. */
 async function openSession(
   pool: PostgresPool,
-  query: Query,
-  settings: string,
   signal: AbortSignal,
   statementTimeout: number | undefined,
+  settings: string,
 ): Promise<{ client: PostgresClient; session: Session }> {
   for (let broken = 0; ; broken++) {
     const client = await connect(pool, signal)
     const session = new Session(client, signal, statementTimeout)
     try {
-      await session.begin(query, settings)
+      await session.begin(settings)
       return { client, session }
     } catch (error) {
       await session.release()

@@ -5,6 +5,7 @@ import type { Plan } from './_plan.js'
 import { readAhead } from './_read-ahead.js'
 import type { RecordBatch } from './batch.js'
 import { advance, type Checkpoint, initialCheckpoint, type KeptCheckpoint, variablesOf } from './checkpoint.js'
+import type { ReadOptions } from './datasource.js'
 import type { TargetContext, TargetWriter } from './target.js'
 
 /** One run of an ingestion. */
@@ -108,11 +109,18 @@ export class IngestionRun {
   }
 
   #read(left: number): AsyncIterable<RecordBatch> {
-    const { datasource, query, batchSize } = this.#plan
+    const { datasource, query, batchSize, batchBytes } = this.#plan
     const variables = this.#isResumed ? variablesOf(this.#checkpoint) : {}
     const signal = AbortSignal.any([this.#context.signal, this.#stopReading.signal])
-    const options = { signal, batchSize: Math.min(batchSize, left), lastId: variables.lastId }
-    return datasource.read(query.render(variables), options)
+    const options = { signal, batchSize: Math.min(batchSize, left), batchBytes, lastId: variables.lastId }
+    return datasource.read(query.render(variables), { ...options, ...this.#encodedOptions })
+  }
+
+  get #encodedOptions(): Pick<ReadOptions, 'encoded'> {
+    const { pkField, readsValues } = this.#plan
+    if (readsValues || !this.#writer.takesEncoded) return {}
+    const isTaken = this.#writer.takesEncoded.bind(this.#writer)
+    return { encoded: { isTaken, keys: pkField === undefined ? [] : [pkField] } }
   }
 
   async #write(batch: RecordBatch): Promise<void> {
