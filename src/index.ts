@@ -68,6 +68,7 @@ export type {
   TransformContext,
   Transformed,
 } from './ingestion/job.js'
+export type { RateLimit } from './ingestion/rate-limit.js'
 export type {
   OpenContext,
   Target,

@@ -6,11 +6,14 @@ import type { JobRecord } from './ingestion/batch.js'
 import type { Datasource } from './ingestion/datasource.js'
 import { ingestion } from './ingestion/ingestion.js'
 import type { IngestionJob } from './ingestion/job.js'
+import { checkRateLimit, Pace, type RateLimit } from './ingestion/rate-limit.js'
 
 /** How a {@link JobRegistry} works. */
 export interface JobRegistryOptions extends RegistryOptions {
   /** The datasources that ingestions name. The registry closes them. Default: none. */
   datasources?: Record<string, Datasource>
+  /** The most that all its ingestions together write per second. Default: no limit. */
+  rateLimit?: RateLimit
 }
 
 const datasourceRule = rule.having('read')
@@ -18,15 +21,18 @@ const datasourceRule = rule.having('read')
 /** The jobs of an application: defined, started, watched, aborted and found again. */
 export class JobRegistry extends Registry {
   readonly #datasources: Readonly<Record<string, Datasource>>
+  readonly #pace: Pace | undefined
 
   /** Throws `invalid_options` when an option is not what it should be. */
   constructor(options: JobRegistryOptions) {
-    const { datasources = {}, ...rest } = Object(options) as JobRegistryOptions
+    const { datasources = {}, rateLimit, ...rest } = Object(options) as JobRegistryOptions
     super(rest)
     for (const [name, datasource] of Object.entries(datasources)) {
       checkValue(`datasources.${name}`, datasource, datasourceRule)
     }
     this.#datasources = { ...datasources }
+    if (rateLimit !== undefined) checkRateLimit(rateLimit)
+    this.#pace = rateLimit && new Pace(rateLimit)
   }
 
   /**
@@ -36,7 +42,7 @@ export class JobRegistry extends Registry {
   override define<Item extends object = JobRecord>(job: Job | IngestionJob<Item>): void {
     const { run, type = 'ingestion' } = Object(job) as Partial<Job>
     if (type !== 'ingestion') super.define(job as Job)
-    else if (run === undefined) super.define(ingestion(job as unknown as IngestionJob, this.#datasources))
+    else if (run === undefined) super.define(ingestion(job as unknown as IngestionJob, this.#datasources, this.#pace))
     else throw invalid('type', 'a word other than `ingestion` for a job with `run`', type)
   }
 

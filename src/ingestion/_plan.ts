@@ -1,5 +1,6 @@
 import type { Datasource } from './datasource.js'
 import type { CompiledQuery } from './query.js'
+import type { Pace } from './rate-limit.js'
 import type { Target } from './target.js'
 import type { BatchTransform } from './transform.js'
 
@@ -10,6 +11,8 @@ export interface Plan {
   readonly pkField: string | undefined
   readonly batchSize: number
   readonly batchBytes: number
+  /** What batches wait for before they are written. */
+  readonly paces: readonly Pace[]
   /** The most records to read. */
   readonly limit: number
   readonly transform: BatchTransform

@@ -1,4 +1,4 @@
-import { withTimeout } from '../core/clock.js'
+import { sleep, withTimeout } from '../core/clock.js'
 import { errorMessages, JobError, type JobErrorCode, leaseLost } from '../core/errors.js'
 import type { JobContext } from '../core/job.js'
 import type { Plan } from './_plan.js'
@@ -89,10 +89,18 @@ export class IngestionRun {
     const batches = wrapErrors('datasource', this.#plan.failures.datasource, this.#read(left))
     const wait = <Next>(next: Promise<Next>) => this.#wait(next)
     for await (const batch of readAhead(batches, left, wait, () => this.#stopReading.abort())) {
+      await this.#keepPace(batch)
       this.#context.signal.throwIfAborted()
       await this.#write(batch)
       if (this.#isCheckpointDue) await this.#saveCheckpoint()
     }
+  }
+
+  async #keepPace(batch: RecordBatch): Promise<void> {
+    const { clock, signal } = this.#context
+    const waits = this.#plan.paces.map((pace) => pace.reserve(clock.now(), batch))
+    const delay = Math.max(0, ...waits)
+    if (delay > 0) await this.#wait(sleep(clock, delay, signal))
   }
 
   /** Waits for what comes next; when that is long in coming, a target makes durable meanwhile what it has taken. */

@@ -132,6 +132,12 @@ export class RecordBatch<Item extends object = JobRecord> {
     return this.#records
   }
 
+  /** How many bytes the rows have: exactly when they are encoded, else about as many as their text. */
+  get byteLength(): number {
+    if (this.encoded) return this.encoded.chunks.reduce((sum, { byteLength }) => sum + byteLength, 0)
+    return this.rows.reduce((sum, row) => sum + row.reduce<number>((length, value) => length + lengthOf(value), 0), 0)
+  }
+
   /** The raw values of one column. Throws `datasource` when there is none of that name. */
   valuesOf(name: string): unknown[] {
     const index = this.indexOf(name)
@@ -160,6 +166,12 @@ export class RecordBatch<Item extends object = JobRecord> {
     const [rows, records] = [this.#rows?.slice(start, end), this.#records?.slice(start, end)]
     return new RecordBatch(this.#columns, rows, records, this.encoded?.slice(start, end))
   }
+}
+
+function lengthOf(value: unknown): number {
+  if (value === null || value === undefined) return 0
+  if (value instanceof Uint8Array) return value.byteLength
+  return (typeof value === 'object' ? (JSON.stringify(value) ?? '') : String(value)).length
 }
 
 function decode(columns: readonly Column[], rows: readonly Row[]): JobRecord[] {

@@ -5,6 +5,7 @@ import { IngestionRun } from './_run.js'
 import type { Datasource } from './datasource.js'
 import { checkIngestion, type IngestionJob } from './job.js'
 import { compileQuery } from './query.js'
+import { Pace } from './rate-limit.js'
 import type { Target, TargetWriter } from './target.js'
 import { batchTransform } from './transform.js'
 
@@ -12,9 +13,13 @@ import { batchTransform } from './transform.js'
  * The job that runs an ingestion: reads a batch, writes it, and moves the checkpoint once the target holds it, while the
  * next batch is on its way. Throws `invalid_options` when something in the definition is wrong.
  */
-export function ingestion(definition: IngestionJob, datasources: Readonly<Record<string, Datasource>>): Job {
+export function ingestion(
+  definition: IngestionJob,
+  datasources: Readonly<Record<string, Datasource>>,
+  sharedPace?: Pace,
+): Job {
   checkIngestion(definition)
-  const plan = planOf(definition, datasourceOf(definition, datasources))
+  const plan = planOf(definition, datasourceOf(definition, datasources), sharedPace)
   const { id, resume, retry } = definition
   const run = (context: JobContext) => new IngestionRun(plan, context).run()
   return { type: 'ingestion', id, run, ...(resume && { resume }), ...(retry && { retry }) }
@@ -27,8 +32,8 @@ function datasourceOf({ datasource }: IngestionJob, known: Readonly<Record<strin
   throw invalid('datasource', `the name of one of the registry's datasources (${names})`, datasource)
 }
 
-function planOf(definition: IngestionJob, datasource: Datasource): Plan {
-  const { pkField, batchSize = 1000, batchBytes = 1 << 24, resume } = definition
+function planOf(definition: IngestionJob, datasource: Datasource, sharedPace: Pace | undefined): Plan {
+  const { pkField, batchSize = 1000, batchBytes = 1 << 24, rateLimit, resume } = definition
   const { records: limit = Number.POSITIVE_INFINITY, transform, transformBatch } = definition
   if (datasource.needsQuery && definition.query === undefined) {
     throw invalid('query', `what a datasource of the kind ${datasource.kind} is to read`, definition.query)
@@ -39,12 +44,14 @@ function planOf(definition: IngestionJob, datasource: Datasource): Plan {
   }
   const target = typeof definition.target === 'function' ? functionTarget(definition.target) : definition.target
   const name = typeof definition.datasource === 'string' ? definition.datasource : datasource.kind
+  const paces = [rateLimit && new Pace(rateLimit), sharedPace].filter((pace) => pace !== undefined)
   return {
     datasource,
     query,
     pkField,
-    batchSize,
-    batchBytes,
+    batchSize: Math.min(batchSize, ...paces.flatMap(({ limit }) => limit.rows ?? [])),
+    batchBytes: Math.min(batchBytes, ...paces.flatMap(({ limit }) => limit.bytes ?? [])),
+    paces,
     limit,
     transform: batchTransform(definition),
     target,

@@ -2,6 +2,7 @@ import { checkOptions, invalid, type Rule, rule } from '../core/options.js'
 import { type Resumption, resumptionRules } from '../core/retry-policy.js'
 import type { JobRecord, RecordBatch } from './batch.js'
 import type { Datasource, Query } from './datasource.js'
+import { checkRateLimit, type RateLimit } from './rate-limit.js'
 import type { Target, TargetFunction } from './target.js'
 
 /** What a query may say to go on from: absent in the first run. */
@@ -52,6 +53,8 @@ export interface IngestionJob<Item extends object = JobRecord> extends Resumptio
   batchBytes?: number
   /** The most records to read in one run: for trials. Default: all. */
   records?: number
+  /** The most that is written per second. A batch then holds no more than a second's worth. Default: no limit. */
+  rateLimit?: RateLimit
   /** What becomes of each record before it is written. Default: it is written as it is. */
   transform?: (record: Item, context: TransformContext) => Transformed | Promise<Transformed>
   /** What becomes of each batch before it is written: instead of `transform`. */
@@ -75,6 +78,7 @@ const jobRules: Record<keyof IngestionJob, Rule> = {
   batchSize: rule.optional(rule.whole(1)),
   batchBytes: rule.optional(rule.whole(1)),
   records: rule.optional(rule.whole(1)),
+  rateLimit: { accepts: () => true, expected: 'an object', optional: true },
   transform: rule.optional(rule.aFunction),
   transformBatch: rule.optional(rule.aFunction),
   target: either(rule.aFunction, targetRule, 'a function, or an object with the method `open`'),
@@ -84,6 +88,7 @@ const jobRules: Record<keyof IngestionJob, Rule> = {
 /** Throws `invalid_options` unless the job is one that could run. */
 export function checkIngestion<Item extends object>(job: IngestionJob<Item>): void {
   checkOptions('job', job, jobRules)
+  if (job.rateLimit !== undefined) checkRateLimit(job.rateLimit)
   if (job.transform && job.transformBatch) throw invalid('transform', 'absent beside `transformBatch`', job.transform)
 }
 
