@@ -40,8 +40,15 @@ function startTimes(): () => Span {
   }
 }
 
+/** What a contender saw that works in processes of its own. */
+export interface Seen {
+  readonly rows: number
+  /** The most memory that they held, in megabytes. */
+  readonly peak: number
+}
+
 /** Does the task, and gives how many rows it saw. */
-export type Contender = (task: Task) => Promise<number>
+export type Contender = (task: Task) => Promise<number | Seen>
 
 /** What a contender came to: the median of its rounds. */
 export interface Measured {
@@ -95,10 +102,11 @@ export async function bench(
 async function contend(contender: Contender, task: Task): Promise<void> {
   const base = process.memoryUsage.rss() / 2 ** 20
   const stop = startTimes()
-  const rows = await contender(task)
+  const seen = await contender(task)
+  const rows = typeof seen === 'number' ? seen : seen.rows
   const span = timedSpan ?? stop()
   if (rows !== task.rows) throw new Error(`Expected ${task.rows} rows, got ${rows}`)
-  const peak = process.resourceUsage().maxRSS / 1024
+  const peak = typeof seen === 'number' ? process.resourceUsage().maxRSS / 1024 : seen.peak
   process.send?.({ ...span, peak, base } satisfies Sample)
 }
 

@@ -5,7 +5,17 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-const all = ['read', 'ndjson', 'copy', 'empty-jobs', 'storage-jobs', 'storage-log', 'storage-ingestion', 'abort']
+const all = [
+  'read',
+  'ndjson',
+  'copy',
+  'rivals',
+  'empty-jobs',
+  'storage-jobs',
+  'storage-log',
+  'storage-ingestion',
+  'abort',
+]
 const asked = process.argv.slice(2)
 
 for (const name of asked.length > 0 ? asked : all) {
