@@ -28,6 +28,7 @@ export type { ResumeMode, Resumption, RetryPolicy } from './core/retry-policy.js
 export type {
   AbortedStatus,
   AbortingStatus,
+  BegunStatus,
   EndedStatus,
   FailedStatus,
   JobStatus,
@@ -42,6 +43,7 @@ export {
   type BeginResult,
   type ExecutionRecord,
   type FinishRequest,
+  type JobDetail,
   type JobStorage,
   type Lease,
   leaseExpired,
