@@ -5,6 +5,7 @@ import type { Plan } from './_plan.js'
 import { readAhead } from './_read-ahead.js'
 import type { RecordBatch } from './batch.js'
 import { advance, type Checkpoint, initialCheckpoint, type KeptCheckpoint, variablesOf } from './checkpoint.js'
+import { addedUp, type IngestionDetail, nothingRead } from './detail.js'
 import type { TargetContext, TargetWriter } from './target.js'
 
 /** One run of an ingestion. */
@@ -16,18 +17,18 @@ export class IngestionRun {
   #writer!: TargetWriter
   #checkpoint: Checkpoint
   #isResumed: boolean
-  #count: number
+  #detail: IngestionDetail
   #flushedAt: number
   #isFlushed = true
 
   constructor(plan: Plan, context: JobContext) {
-    const { type, id, executionId, signal, checkpoint, count } = context
+    const { type, id, executionId, signal, checkpoint, detail } = context
     this.#plan = plan
     this.#context = context
     this.#targetContext = { type, id, executionId, signal }
     this.#isResumed = plan.isResumable && checkpoint !== undefined
     this.#checkpoint = this.#isResumed ? (checkpoint as Checkpoint) : initialCheckpoint(executionId)
-    this.#count = this.#isResumed ? count : 0
+    this.#detail = this.#isResumed && detail ? (detail as IngestionDetail) : nothingRead
     this.#flushedAt = context.clock.now()
   }
 
@@ -57,17 +58,17 @@ export class IngestionRun {
     if (this.#writer.mustRestart) {
       this.#checkpoint = initialCheckpoint(this.#context.executionId)
       this.#isResumed = false
-      this.#count = 0
+      this.#detail = nothingRead
     } else if (isResumable && this.#writer.checkpoint !== undefined) {
       this.#goOnFrom(this.#writer.checkpoint as KeptCheckpoint)
     }
   }
 
   /** What the target keeps together with the records is never behind storage, which may have missed the last of it. */
-  #goOnFrom({ executionId, count, ...checkpoint }: KeptCheckpoint): void {
+  #goOnFrom({ executionId, detail, ...checkpoint }: KeptCheckpoint): void {
     this.#checkpoint = checkpoint
     this.#isResumed = true
-    if (executionId === this.#context.executionId) this.#count = count
+    if (executionId === this.#context.executionId) this.#detail = detail
   }
 
   /**
@@ -83,7 +84,7 @@ export class IngestionRun {
   }
 
   async #copy(): Promise<void> {
-    const left = this.#plan.limit - this.#count
+    const left = this.#plan.limit - this.#detail.read
     if (left <= 0) return
     const batches = wrapErrors('datasource', this.#plan.failures.datasource, this.#read(left))
     const wait = <Next>(next: Promise<Next>) => this.#wait(next)
@@ -119,7 +120,7 @@ export class IngestionRun {
     const { transform, pkField, query } = this.#plan
     const { origin, sequence } = this.#checkpoint
     const checkpoint = advance(this.#checkpoint, batch, this.#context.clock.now(), pkField, query.needs)
-    const transformed = await transform(batch, this.#targetContext)
+    const { batch: transformed, skipped } = await transform(batch, this.#targetContext)
     if (transformed.length > 0) {
       // Place and extent: a batch that comes again larger, as the source has grown, is another batch.
       const idempotencyKey = `${origin}:${sequence}:${batch.length}:${checkpoint.lastId ?? ''}`
@@ -128,7 +129,7 @@ export class IngestionRun {
       await this.#targeting(async () => this.#writer.write(transformed, context))
     }
     this.#checkpoint = checkpoint
-    this.#count += batch.length
+    this.#detail = addedUp(this.#detail, { read: batch.length, written: batch.length - skipped, failed: 0, skipped })
   }
 
   get #isCheckpointDue(): boolean {
@@ -150,7 +151,7 @@ export class IngestionRun {
 
   get #kept(): KeptCheckpoint | null {
     const { executionId } = this.#context
-    return this.#plan.isResumable ? { ...this.#checkpoint, executionId, count: this.#count } : null
+    return this.#plan.isResumable ? { ...this.#checkpoint, executionId, detail: this.#detail } : null
   }
 
   /** Throws when another execution may write by now. */
@@ -161,7 +162,8 @@ export class IngestionRun {
   #sayProgress(): void {
     const { lastId } = this.#checkpoint
     const checkpoint = this.#plan.isResumable ? this.#checkpoint : null
-    this.#context.progress({ count: this.#count, checkpoint, ...(lastId !== undefined && { lastId }) })
+    const detail = this.#detail
+    this.#context.progress({ count: detail.read, checkpoint, detail, ...(lastId !== undefined && { lastId }) })
   }
 
   /** Stops short: keeps what was written, unless others may write by now, then lets the target go. */

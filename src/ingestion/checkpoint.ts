@@ -1,4 +1,5 @@
 import type { ColumnType, RecordBatch } from './batch.js'
+import type { IngestionDetail } from './detail.js'
 import type { QueryVariables } from './job.js'
 import type { CompiledQuery } from './query.js'
 
@@ -17,7 +18,7 @@ export interface KeptCheckpoint extends Checkpoint {
   /** The execution that reached it. */
   readonly executionId: string
   /** What that execution had counted. */
-  readonly count: number
+  readonly detail: IngestionDetail
 }
 
 /** The checkpoint of a run that starts from the beginning. */
