@@ -25,6 +25,8 @@ export class Session {
   #interrupt: (reason: unknown) => void = ignore
   /** What ended the use of the connection. */
   #failure: { reason: unknown } | undefined
+  /** What the server said when it refused the COPY. */
+  #refusal: unknown
   #isBusy = false
   #copy: ReturnType<typeof copyFrom> | undefined
   #released: Promise<void> | undefined
@@ -82,6 +84,21 @@ export class Session {
     this.#copy = undefined
   }
 
+  /** Whether the connection can be used: not after an abort, after it was lost, or during a COPY that was refused. */
+  get isSound(): boolean {
+    return this.#failure === undefined
+  }
+
+  /** Ends a COPY that the server has refused: the connection can be used again. */
+  forgiveCopy(): void {
+    const copy = this.#copy
+    if (!copy || !this.#failure || this.#failure.reason !== this.#refusal || isConnectionLost(this.#refusal)) return
+    copy.off('error', this.#failCopy).on('error', ignore).destroy()
+    this.#copy = undefined
+    this.#failure = undefined
+    this.#isBusy = false
+  }
+
   /**
    * Gives the connection back after `last`. One that the server is at, or that failed, is closed, after what the server is at was
    * cancelled: it then rolls back. Never rejects.
@@ -101,6 +118,7 @@ export class Session {
   }
 
   readonly #failCopy = (error: unknown) => {
+    this.#refusal = error
     this.#fail(error)
   }
 

@@ -11,7 +11,8 @@ import {
 import { Fence } from './_postgres-fence.js'
 import { Insert, type Load, Upsert } from './_postgres-load.js'
 import { calm, failure, openPool, type PostgresClient, type PostgresPool } from './_postgres-pool.js'
-import { CopyRows } from './_postgres-rows.js'
+import { CopyRows, type Layout } from './_postgres-rows.js'
+import { inSavepoint, refusedPlace, refusesAll } from './_postgres-savepoint.js'
 import { Session } from './_postgres-session.js'
 import { findTable, parseTableName, sqlOf, type Table, type TableName } from './_postgres-table.js'
 
@@ -84,6 +85,7 @@ export function postgresTarget(options: PostgresTargetOptions): Target {
   return {
     kind: 'postgres',
     strategy: 'append',
+    isAtomic: true,
     async open(context) {
       if (pool) return open(pool, async () => {}, options, context)
       const own = openPool(connectionString as string)
@@ -115,7 +117,8 @@ async function open(
     const fence = new Fence(table, parseTableName(checkpoints), context)
     const checkpoint = await fence.takeOver(session)
     const rows = new CopyRows(table, columns, key !== undefined)
-    return new PostgresWriter({ session, table, rows, load, fence, checkpoint, end })
+    const { toleratesFailures = false } = context
+    return new PostgresWriter({ session, table, rows, load, fence, checkpoint, toleratesFailures, end })
   } catch (error) {
     await session?.release()
     await end()
@@ -131,6 +134,7 @@ interface Opened {
   readonly load: Load
   readonly fence: Fence
   readonly checkpoint: unknown
+  readonly toleratesFailures: boolean
   end(): Promise<void>
 }
 
@@ -138,6 +142,7 @@ class PostgresWriter implements TargetWriter {
   readonly checkpoint: unknown
   readonly #opened: Opened
   #isBegun = false
+  #refusesAll = false
   /** The columns of the COPY that is under way. */
   #copied: string | undefined
 
@@ -148,13 +153,17 @@ class PostgresWriter implements TargetWriter {
 
   async write(batch: RecordBatch): Promise<void> {
     await this.#attempt(async () => {
-      const { session, rows, fence } = this.#opened
-      const { names, pieces } = rows.layoutOf(batch)
-      if (!this.#isBegun) await fence.begin(session)
-      this.#isBegun = true
-      await this.#copyTo(names)
-      for (const piece of pieces(batch)) await session.writeCopy(piece)
+      const { session, rows, toleratesFailures } = this.#opened
+      const layout = rows.layoutOf(batch)
+      if (toleratesFailures) return this.#writeWhole(batch, layout)
+      await this.#begin()
+      await this.#copyTo(layout.names)
+      for (const piece of layout.pieces(batch)) await session.writeCopy(piece)
     })
+  }
+
+  get isBroken(): boolean {
+    return this.#refusesAll || !this.#opened.session.isSound
   }
 
   async flush(checkpoint: unknown): Promise<void> {
@@ -173,6 +182,33 @@ class PostgresWriter implements TargetWriter {
 
   async abort(): Promise<void> {
     await this.#close()
+  }
+
+  async #begin(): Promise<void> {
+    if (this.#isBegun) return
+    const { session, fence, toleratesFailures } = this.#opened
+    try {
+      await fence.begin(session)
+      // What is checked at the commit only would fail all that is in it.
+      if (toleratesFailures) await session.query('set constraints all immediate')
+    } catch (error) {
+      if (session.isSound) await session.query('rollback')
+      throw error
+    }
+    this.#isBegun = true
+  }
+
+  /** Writes a batch, or nothing of it. Encodes it first: what cannot be encoded is refused before anything is sent. */
+  async #writeWhole(batch: RecordBatch, { names, pieces }: Layout): Promise<void> {
+    const { session, load } = this.#opened
+    const encoded = [...pieces(batch)]
+    await this.#begin()
+    await inSavepoint(session, load, async () => {
+      await load.start(session, names)
+      for (const piece of encoded) await session.writeCopy(piece)
+      await load.end(session)
+      await load.clear(session)
+    })
   }
 
   /** Goes on with the COPY to these columns, or begins one. */
@@ -202,7 +238,9 @@ class PostgresWriter implements TargetWriter {
     try {
       await action()
     } catch (error) {
-      throw failure(`write to \`${this.#opened.table.title}\``, error)
+      const { table, load } = this.#opened
+      this.#refusesAll ||= refusesAll(error)
+      throw failure(`write to \`${table.title}\``, error, refusedPlace(error, load.copied))
     }
   }
 }
