@@ -57,6 +57,7 @@ export { isTransient } from './core/transient.js'
 export { type Column, type ColumnType, type JobRecord, RecordBatch, type Row } from './ingestion/batch.js'
 export type { Datasource, Query, ReadOptions } from './ingestion/datasource.js'
 export type { IngestionDetail } from './ingestion/detail.js'
+export type { DeadLetter, FailurePolicy } from './ingestion/failures.js'
 export type {
   IngestionJob,
   QueryFunction,

@@ -10,6 +10,7 @@ export const jobErrorCodes = {
   datasource: 'The datasource could not be reached or could not answer the query.',
   transform: 'The transform of the job threw.',
   target: 'The target could not take, keep or commit the records.',
+  too_many_failures: 'More records failed than `failures` of the job allows.',
   storage: 'The storage could not be reached or could not keep its promise.',
 } as const
 

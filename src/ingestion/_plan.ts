@@ -1,7 +1,16 @@
 import type { Datasource } from './datasource.js'
+import type { FailureLimits } from './failures.js'
 import type { CompiledQuery } from './query.js'
 import type { Target } from './target.js'
 import type { BatchTransform } from './transform.js'
+
+/** What an ingestion does about records that fail. */
+export interface Tolerance {
+  readonly limits: FailureLimits
+  readonly deadLetters: Target | undefined
+  /** Whether an error passes, so that no record is to blame. */
+  isTransient(error: unknown): boolean
+}
 
 /** An ingestion with all that can be worked out before it runs. */
 export interface Plan {
@@ -13,6 +22,8 @@ export interface Plan {
   readonly limit: number
   readonly transform: BatchTransform
   readonly target: Target
+  /** Not given: the first record that fails fails the job. */
+  readonly tolerance: Tolerance | undefined
   /** Whether an execution may go on from the checkpoint of another. */
   readonly isResumable: boolean
   /** What is said when the datasource or the target fails. */

@@ -1,12 +1,14 @@
 import { withTimeout } from '../core/clock.js'
 import { errorMessages, JobError, type JobErrorCode, leaseLost } from '../core/errors.js'
 import type { JobContext } from '../core/job.js'
+import { DeadLetters } from './_dead-letters.js'
+import { type Delivery, type DeliveryOptions, TolerantDelivery, WholeDelivery } from './_delivery.js'
 import type { Plan } from './_plan.js'
 import { readAhead } from './_read-ahead.js'
 import type { RecordBatch } from './batch.js'
 import { advance, type Checkpoint, initialCheckpoint, type KeptCheckpoint, variablesOf } from './checkpoint.js'
 import { addedUp, type IngestionDetail, nothingRead } from './detail.js'
-import type { TargetContext, TargetWriter } from './target.js'
+import type { OpenContext, TargetContext, TargetWriter } from './target.js'
 
 /** One run of an ingestion. */
 export class IngestionRun {
@@ -14,6 +16,8 @@ export class IngestionRun {
   readonly #context: JobContext
   readonly #targetContext: TargetContext
   readonly #stopReading = new AbortController()
+  readonly #deadLetters: DeadLetters | undefined
+  readonly #delivery: Delivery
   #writer!: TargetWriter
   #checkpoint: Checkpoint
   #isResumed: boolean
@@ -30,21 +34,26 @@ export class IngestionRun {
     this.#checkpoint = this.#isResumed ? (checkpoint as Checkpoint) : initialCheckpoint(executionId)
     this.#detail = this.#isResumed && detail ? (detail as IngestionDetail) : nothingRead
     this.#flushedAt = context.clock.now()
+    this.#deadLetters = plan.tolerance?.deadLetters && new DeadLetters(plan.tolerance.deadLetters)
+    this.#delivery = this.#makeDelivery()
   }
 
   /** Runs to the end. It returns only when all is written: an abort that comes later is too late. */
   async run(): Promise<'completed'> {
     await this.#open()
     try {
+      await this.#deadLetters?.open({ ...this.#openContext, position: this.#checkpoint.deadLetters })
       await this.#sayBeginning()
       await this.#copy()
       await this.#saveCheckpoint()
       this.#checkHeld()
+      await this.#deadLetters?.commit()
       await this.#targeting(async () => this.#writer.commit?.())
     } catch (error) {
       await this.#stop(error)
       throw error
     }
+    this.#context.progress({ detail: this.#detail })
     // A target that replaces begins anew next time; one that appends goes on from here.
     if (this.#plan.target.strategy === 'replace') this.#context.progress({ checkpoint: null })
     return 'completed'
@@ -52,8 +61,8 @@ export class IngestionRun {
 
   async #open(): Promise<void> {
     const { target, isResumable } = this.#plan
-    const { position } = this.#checkpoint
-    const context = { ...this.#targetContext, position, isResumed: this.#isResumed, isResumable }
+    const toleratesFailures = this.#plan.tolerance !== undefined
+    const context = { ...this.#openContext, toleratesFailures }
     this.#writer = await this.#targeting(async () => target.open(context))
     if (this.#writer.mustRestart) {
       this.#checkpoint = initialCheckpoint(this.#context.executionId)
@@ -62,6 +71,29 @@ export class IngestionRun {
     } else if (isResumable && this.#writer.checkpoint !== undefined) {
       this.#goOnFrom(this.#writer.checkpoint as KeptCheckpoint)
     }
+  }
+
+  get #openContext(): OpenContext {
+    const { isResumable } = this.#plan
+    const { position } = this.#checkpoint
+    return { ...this.#targetContext, position, isResumed: this.#isResumed, isResumable }
+  }
+
+  #makeDelivery(): Delivery {
+    const { tolerance, transform } = this.#plan
+    const { clock, logger, type, id } = this.#context
+    const context = this.#targetContext
+    const options: DeliveryOptions = { context, transform, write: (batch, key) => this.#writeTo(batch, key) }
+    if (!tolerance) return new WholeDelivery(options)
+    return new TolerantDelivery({
+      ...options,
+      tolerance,
+      deadLetters: this.#deadLetters,
+      clock,
+      isSound: () => !this.#writer.isBroken,
+      dropped: (error) =>
+        logger.warn({ type, id, error: errorMessages(error) }, `Job [${type}/${id}] dropped a record that failed.`),
+    })
   }
 
   /** What the target keeps together with the records is never behind storage, which may have missed the last of it. */
@@ -76,11 +108,12 @@ export class IngestionRun {
    * behind could else not be told from what was there.
    */
   async #sayBeginning(): Promise<void> {
-    if (this.#isResumed || this.#context.count > 0) this.#sayProgress()
-    else if (this.#plan.isResumable && this.#writer.flush) {
+    const isNew = !this.#isResumed && this.#context.count === 0
+    const isToldFirst = this.#deadLetters !== undefined || (isNew && this.#writer.flush !== undefined)
+    if (this.#plan.isResumable && isToldFirst) {
       await this.#saveCheckpoint()
       await this.#context.save()
-    }
+    } else if (!isNew) this.#sayProgress()
   }
 
   async #copy(): Promise<void> {
@@ -117,19 +150,32 @@ export class IngestionRun {
   }
 
   async #write(batch: RecordBatch): Promise<void> {
-    const { transform, pkField, query } = this.#plan
     const { origin, sequence } = this.#checkpoint
-    const checkpoint = advance(this.#checkpoint, batch, this.#context.clock.now(), pkField, query.needs)
-    const { batch: transformed, skipped } = await transform(batch, this.#targetContext)
-    if (transformed.length > 0) {
-      // Place and extent: a batch that comes again larger, as the source has grown, is another batch.
-      const idempotencyKey = `${origin}:${sequence}:${batch.length}:${checkpoint.lastId ?? ''}`
-      const context = { ...this.#targetContext, idempotencyKey }
-      this.#isFlushed = this.#writer.flush === undefined
-      await this.#targeting(async () => this.#writer.write(transformed, context))
+    const whole = this.#after(batch)
+    // Place and extent: a batch that comes again larger, as the source has grown, is another batch.
+    const place = `${origin}:${sequence}`
+    const key = `${place}:${batch.length}:${whole.lastId ?? ''}`
+    try {
+      await this.#delivery.deliver(batch, { place, key }, this.#detail)
+    } finally {
+      const { settled } = this.#delivery
+      if (settled.failed > 0) this.#isFlushed = this.#writer.flush === undefined
+      if (settled.read === batch.length) this.#checkpoint = whole
+      else if (settled.read > 0) this.#checkpoint = this.#after(batch.slice(0, settled.read))
+      this.#detail = addedUp(this.#detail, settled)
     }
-    this.#checkpoint = checkpoint
-    this.#detail = addedUp(this.#detail, { read: batch.length, written: batch.length - skipped, failed: 0, skipped })
+  }
+
+  /** The checkpoint behind records that come next. */
+  #after(batch: RecordBatch): Checkpoint {
+    const { pkField, query } = this.#plan
+    return advance(this.#checkpoint, batch, this.#context.clock.now(), pkField, query.needs)
+  }
+
+  async #writeTo(batch: RecordBatch, idempotencyKey: string): Promise<void> {
+    const context = { ...this.#targetContext, idempotencyKey }
+    this.#isFlushed = this.#writer.flush === undefined
+    await this.#targeting(async () => this.#writer.write(batch, context))
   }
 
   get #isCheckpointDue(): boolean {
@@ -137,9 +183,11 @@ export class IngestionRun {
     return this.#writer.flush === undefined || clock.now() - this.#flushedAt >= progressInterval
   }
 
-  /** Says what has been reached, once the target holds it. */
+  /** Says what has been reached, once the targets hold it: the dead letters first, so that none is passed over. */
   async #saveCheckpoint(): Promise<void> {
     this.#checkHeld()
+    const deadLetters = await this.#deadLetters?.flush()
+    if (deadLetters !== undefined) this.#checkpoint = { ...this.#checkpoint, deadLetters }
     if (this.#writer.flush) {
       const position = await this.#targeting(async () => this.#writer.flush?.(this.#kept))
       this.#checkpoint = { ...this.#checkpoint, position }
@@ -147,6 +195,9 @@ export class IngestionRun {
       this.#flushedAt = this.#context.clock.now()
     }
     this.#sayProgress()
+    if (!this.#deadLetters?.isAhead) return
+    await this.#context.save()
+    this.#deadLetters.settle()
   }
 
   get #kept(): KeptCheckpoint | null {
@@ -163,7 +214,10 @@ export class IngestionRun {
     const { lastId } = this.#checkpoint
     const checkpoint = this.#plan.isResumable ? this.#checkpoint : null
     const detail = this.#detail
-    this.#context.progress({ count: detail.read, checkpoint, detail, ...(lastId !== undefined && { lastId }) })
+    // That nothing was read yet is no news.
+    const isNews = detail.read > 0 || this.#context.detail !== undefined
+    const counts = { count: detail.read, ...(isNews && { detail }) }
+    this.#context.progress({ ...counts, checkpoint, ...(lastId !== undefined && { lastId }) })
   }
 
   /** Stops short: keeps what was written, unless others may write by now, then lets the target go. */
@@ -173,6 +227,7 @@ export class IngestionRun {
     if (isTargetSound && this.#context.isHeld()) await this.#stopping(() => this.#saveCheckpoint())
     const reason = this.#context.isHeld() ? (signal.aborted ? signal.reason : error) : leaseLost()
     await this.#stopping(() => this.#targeting(async () => this.#writer.abort?.(reason)))
+    await this.#stopping(async () => this.#deadLetters?.abort(reason))
   }
 
   async #stopping(step: () => Promise<void>): Promise<void> {

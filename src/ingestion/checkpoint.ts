@@ -11,6 +11,8 @@ export interface Checkpoint extends QueryVariables {
   readonly sequence: number
   /** What the target's last `flush` gave. */
   readonly position?: unknown
+  /** What the last `flush` of the target of dead letters gave. */
+  readonly deadLetters?: unknown
 }
 
 /** A checkpoint as a target keeps it that keeps one itself: storage may not have heard of what was counted by then. */

@@ -2,6 +2,7 @@ import { checkOptions, invalid, type Rule, rule } from '../core/options.js'
 import { type Resumption, resumptionRules } from '../core/retry-policy.js'
 import type { JobRecord, RecordBatch } from './batch.js'
 import type { Datasource, Query } from './datasource.js'
+import { checkFailures, type FailurePolicy } from './failures.js'
 import type { Target, TargetFunction } from './target.js'
 
 /** What a query may say to go on from: absent in the first run. */
@@ -56,6 +57,8 @@ export interface IngestionJob<Item extends object = JobRecord> extends Resumptio
   ) => readonly JobRecord[] | Promise<readonly JobRecord[]>
   /** Where records go: a target, or a function that takes each batch. */
   target: Target<Item> | TargetFunction<Item>
+  /** What becomes of records that cannot be written. Default: the first one fails the job. */
+  failures?: FailurePolicy
 }
 
 const datasourceRule = rule.having('read')
@@ -72,6 +75,10 @@ const jobRules: Record<keyof IngestionJob, Rule> = {
   transform: rule.optional(rule.aFunction),
   transformBatch: rule.optional(rule.aFunction),
   target: either(rule.aFunction, targetRule, 'a function, or an object with the method `open`'),
+  failures: rule.optional({
+    accepts: (value) => typeof value === 'object' && value !== null,
+    expected: 'an object',
+  }),
   ...resumptionRules,
 }
 
@@ -79,6 +86,7 @@ const jobRules: Record<keyof IngestionJob, Rule> = {
 export function checkIngestion<Item extends object>(job: IngestionJob<Item>): void {
   checkOptions('job', job, jobRules)
   if (job.transform && job.transformBatch) throw invalid('transform', 'absent beside `transformBatch`', job.transform)
+  if (job.failures) checkFailures(job.failures, job.target as Target | TargetFunction)
 }
 
 function either(one: Rule, other: Rule, expected: string): Rule {

@@ -68,6 +68,7 @@ describe('an ingestion', () => {
     expect(await run({ datasource: testDatasource([]), pkField: 'id', target })).toMatchObject({
       state: 'successful',
       count: 0,
+      detail: { read: 0, written: 0, failed: 0, skipped: 0 },
     })
     expect(target.calls.map(({ name }) => name)).toEqual(['open', 'flush', 'commit'])
   })
