@@ -568,6 +568,21 @@ describe('an ingestion with failures', () => {
       },
     )
 
+    it('in storage before the next batch is written, however seldom progress is saved', async () => {
+      await using slow = new JobRegistry({ storage, clock, progressInterval: 60_000 })
+      const deadLetters = collectingTarget()
+      const seen: unknown[] = []
+      const target = async (batch: RecordBatch) => {
+        if (batch.records().some(({ id }) => id === 2)) throw new RangeError('not 2')
+        const { checkpoint } = Object(await storage.find('ingestion', 'slow'))
+        seen.push(checkpoint.deadLetters)
+      }
+      const job = { datasource: afterLastId(people(1, 6)), batchSize: 2, target, failures: { deadLetters } }
+      slow.define({ id: 'slow', ...resumable, ...job })
+      await (await slow.start('ingestion', 'slow')).finished
+      expect(seen).toEqual([0, 1, 1])
+    })
+
     it('once, when the job fails between their flush and the checkpoint, and goes on', async () => {
       // A target that keeps checkpoints keeps them with the dead letters.
       const kept: { checkpoint?: unknown; letters: JobRecord[] } = { letters: [] }

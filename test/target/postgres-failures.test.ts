@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import { type IngestionJob, type JobRecord, JobRegistry, memoryStorage } from 'headgate'
 import { postgresDatasource } from 'headgate/datasource/postgres'
 import { type PostgresTargetOptions, postgresTarget } from 'headgate/target/postgres'
@@ -118,7 +120,7 @@ describePostgres('a table of Postgres that refuses records', (database) => {
       await locker.query(
         `begin; ${mode === 'insert' ? 'delete from t where id = 5' : 'select from t where id = 5 for update'}`,
       )
-      const unlocked = setTimeoutOf(400).then(() => locker.query('commit'))
+      const unlocked = setTimeout(400).then(() => locker.query('commit'))
       const failures = { deadLetters: deadLetters() }
       const datasource = testDatasource(records(20))
       const status = await run({ datasource, target: target({ pool: impatient, ...options }), failures })
@@ -144,6 +146,37 @@ describePostgres('a table of Postgres that refuses records', (database) => {
       expect(await values('select count(*)::int from t')).toEqual([0])
       expect(await values('select count(*)::int from dead')).toEqual([0])
     })
+  })
+
+  test('with upsert, rows that are written are not merged again with those of the next batch', async () => {
+    await pool.query(`create or replace function note() returns trigger language plpgsql as
+      $$ begin new.name := coalesce(old.name, '') || 'x'; return new; end $$;
+      create trigger note before insert or update on t for each row execute function note()`)
+    registry = new JobRegistry({ storage: memoryStorage(), progressInterval: 60_000 })
+    const job = { datasource: testDatasource(records(12)), batchSize: 4, failures: {} }
+    await run({ ...job, target: target({ mode: 'upsert', key: 'id' }) })
+    expect(await values('select distinct name from t')).toEqual(['x'])
+  })
+
+  test('a transaction that cannot begin for the moment begins later', async () => {
+    const impatient = new pg.Pool({ connectionString: database.url, options: '-c lock_timeout=50' })
+    const locker = await pool.connect()
+    let unlocked: Promise<unknown> | undefined
+    const key = createHash('sha256')
+      .update(JSON.stringify(['ingestion', 'job', 'public.t']))
+      .digest()
+    const lock = async (record: JobRecord) => {
+      if (unlocked) return record
+      await locker.query('begin')
+      await locker.query('select pg_advisory_xact_lock($1)', [String(key.readBigInt64BE())])
+      unlocked = setTimeout(300).then(() => locker.query('commit'))
+      return record
+    }
+    const job = { datasource: testDatasource(records(4)), target: target({ pool: impatient }), failures: {} }
+    expect(await run({ ...job, transform: lock })).toMatchObject({ state: 'successful', detail: { written: 4 } })
+    await unlocked
+    locker.release()
+    await impatient.end()
   })
 
   test.each(['53100', 'XX001', '42501'])(
@@ -211,7 +244,3 @@ describePostgres('a table of Postgres that refuses records', (database) => {
     return Number(await values('select pg_current_xact_id()::text').then(([id]) => id))
   }
 })
-
-function setTimeoutOf(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
-}
