@@ -1,6 +1,7 @@
 import { withTimeout } from '../core/clock.js'
-import { errorMessages, JobError, type JobErrorCode, leaseLost } from '../core/errors.js'
+import { JobError, type JobErrorCode, leaseLost } from '../core/errors.js'
 import type { JobContext } from '../core/job.js'
+import { warnOf } from '../core/logger.js'
 import { DeadLetters } from './_dead-letters.js'
 import { type Delivery, type DeliveryOptions, TolerantDelivery, WholeDelivery } from './_delivery.js'
 import type { Plan } from './_plan.js'
@@ -24,6 +25,8 @@ export class IngestionRun {
   #detail: IngestionDetail
   #flushedAt: number
   #isFlushed = true
+  /** Whether all was read, be it nothing. */
+  #hasRead = false
 
   constructor(plan: Plan, context: JobContext) {
     const { type, id, executionId, signal, checkpoint, detail } = context
@@ -45,6 +48,7 @@ export class IngestionRun {
       await this.#deadLetters?.open({ ...this.#openContext, position: this.#checkpoint.deadLetters })
       await this.#sayBeginning()
       await this.#copy()
+      this.#hasRead = true
       await this.#saveCheckpoint()
       this.#checkHeld()
       await this.#deadLetters?.commit()
@@ -53,7 +57,6 @@ export class IngestionRun {
       await this.#stop(error)
       throw error
     }
-    this.#context.progress({ detail: this.#detail })
     // A target that replaces begins anew next time; one that appends goes on from here.
     if (this.#plan.target.strategy === 'replace') this.#context.progress({ checkpoint: null })
     return 'completed'
@@ -81,7 +84,7 @@ export class IngestionRun {
 
   #makeDelivery(): Delivery {
     const { tolerance, transform } = this.#plan
-    const { clock, logger, type, id } = this.#context
+    const { clock } = this.#context
     const context = this.#targetContext
     const options: DeliveryOptions = { context, transform, write: (batch, key) => this.#writeTo(batch, key) }
     if (!tolerance) return new WholeDelivery(options)
@@ -91,8 +94,7 @@ export class IngestionRun {
       deadLetters: this.#deadLetters,
       clock,
       isSound: () => !this.#writer.isBroken,
-      dropped: (error) =>
-        logger.warn({ type, id, error: errorMessages(error) }, `Job [${type}/${id}] dropped a record that failed.`),
+      dropped: (error) => this.#warn(error, 'dropped a record that failed'),
     })
   }
 
@@ -215,7 +217,7 @@ export class IngestionRun {
     const checkpoint = this.#plan.isResumable ? this.#checkpoint : null
     const detail = this.#detail
     // That nothing was read yet is no news.
-    const isNews = detail.read > 0 || this.#context.detail !== undefined
+    const isNews = this.#hasRead || detail.read > 0 || this.#context.detail !== undefined
     const counts = { count: detail.read, ...(isNews && { detail }) }
     this.#context.progress({ ...counts, checkpoint, ...(lastId !== undefined && { lastId }) })
   }
@@ -224,24 +226,19 @@ export class IngestionRun {
   async #stop(error: unknown): Promise<void> {
     const { signal } = this.#context
     const isTargetSound = !(JobError.isInstance(error) && error.code === 'target')
-    if (isTargetSound && this.#context.isHeld()) await this.#stopping(() => this.#saveCheckpoint())
+    const failures: unknown[] = []
+    const stopping = async (step: () => Promise<void>) => step().catch((failure) => failures.push(failure))
+    if (isTargetSound && this.#context.isHeld()) await stopping(() => this.#saveCheckpoint())
     const reason = this.#context.isHeld() ? (signal.aborted ? signal.reason : error) : leaseLost()
-    await this.#stopping(() => this.#targeting(async () => this.#writer.abort?.(reason)))
-    await this.#stopping(async () => this.#deadLetters?.abort(reason))
+    await stopping(() => this.#targeting(async () => this.#writer.abort?.(reason)))
+    await stopping(async () => this.#deadLetters?.abort(reason))
+    // An abort that cannot be carried through is a failure; after a failure, the first one is what matters.
+    if (signal.aborted && failures.length > 0) throw failures[0]
+    for (const failure of failures) this.#warn(failure, 'could not stop cleanly')
   }
 
-  async #stopping(step: () => Promise<void>): Promise<void> {
-    try {
-      await step()
-    } catch (error) {
-      // An abort that cannot be carried through is a failure; after a failure, the first one is what matters.
-      if (this.#context.signal.aborted) throw error
-      const { type, id } = this.#context
-      this.#context.logger.warn(
-        { type, id, error: errorMessages(error) },
-        `Job [${type}/${id}] could not stop cleanly.`,
-      )
-    }
+  #warn(error: unknown, message: string): void {
+    warnOf(this.#context.logger, this.#context, error, message)
   }
 
   async #targeting<Answer>(call: () => Promise<Answer>): Promise<Answer> {
