@@ -15,12 +15,23 @@ const saveDelay = 100
 /** One record of so many is refused. */
 const spacing = 30
 
+/** Checkpoints that take their time: most crashes come between the commit of dead letters and that of the records. */
+const slowCheckpoints = `
+  create table headgate_checkpoint (
+    key bytea primary key, type text not null, id text not null, target text not null,
+    execution text collate "C" not null, checkpoint json, changed_at timestamptz not null default now());
+  create function be_slow() returns trigger language plpgsql as $$ begin perform pg_sleep(0.03); return new; end $$;
+  create trigger be_slow before update on headgate_checkpoint for each row
+    when (new.target not like '%-dead' and new.checkpoint::text is distinct from old.checkpoint::text)
+    execute function be_slow()`
+
 describePostgres('jobs that put records aside', (database) => {
   let admin: pg.Pool
   let cluster: Cluster
   beforeAll(async () => {
     await fillSource(database.url)
     admin = new pg.Pool({ connectionString: database.url })
+    await admin.query(slowCheckpoints)
   })
   afterEach(() => cluster.close())
   afterAll(() => admin.end())
