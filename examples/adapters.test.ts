@@ -68,7 +68,7 @@ describe('arrayTarget', () => {
       const records: JobRecord[] = []
       return { target: arrayTarget(records), read: () => records as TargetRecord[] }
     },
-    cannot: { replace: 'it appends only' },
+    cannot: { replace: 'it appends only', isolate: 'it refuses nothing' },
   })
 })
 

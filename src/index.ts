@@ -28,6 +28,7 @@ export type { ResumeMode, Resumption, RetryPolicy } from './core/retry-policy.js
 export type {
   AbortedStatus,
   AbortingStatus,
+  BegunStatus,
   EndedStatus,
   FailedStatus,
   JobStatus,
@@ -42,6 +43,7 @@ export {
   type BeginResult,
   type ExecutionRecord,
   type FinishRequest,
+  type JobDetail,
   type JobStorage,
   type Lease,
   leaseExpired,
@@ -61,6 +63,8 @@ export {
   type Row,
 } from './ingestion/batch.js'
 export type { Datasource, EncodedOptions, Query, ReadOptions } from './ingestion/datasource.js'
+export type { IngestionDetail } from './ingestion/detail.js'
+export type { DeadLetter, FailurePolicy } from './ingestion/failures.js'
 export type {
   IngestionJob,
   QueryFunction,

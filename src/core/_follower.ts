@@ -4,6 +4,7 @@ import { errorMessages } from './errors.js'
 import { executionOrder, jobKey } from './ids.js'
 import { isEnded, isLive } from './lifecycle.js'
 import type { Logger } from './logger.js'
+import { areAlike } from './status.js'
 import type { ExecutionRecord, JobStorage, StorageChange } from './storage.js'
 
 /** What a {@link Follower} needs of the registry. */
@@ -165,7 +166,7 @@ export class Follower {
     if (isEnded(state)) this.#ended.add(executionId)
     if (isLatest) this.#told.set(jobKey(record), record)
     if (before?.executionId !== executionId || before.state !== state) this.#host.changed(record, 'state')
-    else if (before.count !== record.count || before.lastId !== record.lastId) this.#host.changed(record, 'progress')
+    else if (!areAlike(before, record)) this.#host.changed(record, 'progress')
   }
 
   #isOwn(record: ExecutionRecord): boolean {

@@ -3,9 +3,10 @@ import { pauseAfter, retry } from './_retry.js'
 import { findEnded, stored } from './_stored.js'
 import { sleep, type Timer } from './clock.js'
 import { errorMessages, isCausedBy, JobError, leaseLost } from './errors.js'
+import type { JobContext } from './job.js'
 import { isEnded, type JobMove, jobStates, nextState } from './lifecycle.js'
 import { warnOf } from './logger.js'
-import type { EndedStatus } from './status.js'
+import { areAlike, type EndedStatus } from './status.js'
 import {
   type BeginRequest,
   type ExecutionRecord,
@@ -81,10 +82,10 @@ export class Tenure {
   }
 
   /** How far the job has come, by what it said or by the execution before this one. */
-  get reached(): Required<Pick<Progress, 'count' | 'checkpoint'>> {
-    const { count = 0, checkpoint = this.#record.checkpoint } = this.#said
+  get reached(): Pick<JobContext, 'count' | 'checkpoint' | 'detail'> {
+    const { count = 0, checkpoint = this.#record.checkpoint, detail } = this.#said
     // Whoever is given it may change it.
-    return { count, checkpoint: checkpoint === null ? undefined : structuredClone(checkpoint) }
+    return structuredClone({ count, checkpoint: checkpoint === null ? undefined : checkpoint, detail })
   }
 
   /** Takes what the job says, and saves it when the time has come. */
@@ -115,7 +116,7 @@ export class Tenure {
     const startTime = Math.max(known.startTime, answer.startTime)
     const leaseUntil = Math.max(known.leaseUntil, answer.leaseUntil)
     this.#record = { ...known, ...saved, state, startTime, leaseUntil }
-    const hasMoved = this.#record.count !== known.count || this.#record.lastId !== known.lastId
+    const hasMoved = !areAlike(this.#record, known)
     if (state !== known.state) this.#host.changed(this.#record, 'state')
     else if (hasMoved) this.#host.changed(this.#record, 'progress')
     if (state === 'aborting') this.#stop.abort(new JobError('aborted', 'The job was asked to stop.'))

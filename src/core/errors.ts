@@ -10,6 +10,7 @@ export const jobErrorCodes = {
   datasource: 'The datasource could not be reached or could not answer the query.',
   transform: 'The transform of the job threw.',
   target: 'The target could not take, keep or commit the records.',
+  too_many_failures: 'More records failed than `failures` of the job allows.',
   storage: 'The storage could not be reached or could not keep its promise.',
 } as const
 
@@ -22,6 +23,8 @@ const brand = Symbol.for('headgate.JobError')
 export interface JobErrorOptions extends ErrorOptions {
   /** Whether it passes, so that the same may work a moment later. Default: what its causes say. */
   isTransient?: boolean
+  /** Of a target that refuses a batch for one record: the place of that record in the batch, from 0. Default: not known. */
+  recordIndex?: number
 }
 
 /** The one error class of headgate. What went wrong underneath is its `cause`, never rewritten. */
@@ -30,14 +33,17 @@ export class JobError extends Error {
   readonly code: JobErrorCode
   /** Whether it passes, so that the same may work a moment later; `undefined` when only its causes know. */
   readonly isTransient: boolean | undefined
+  /** The place in its batch of the record that a target refuses, from 0; `undefined` when it is not known. */
+  readonly recordIndex: number | undefined
   /** Marks the class across copies of the package. */
   readonly [brand] = true
 
-  constructor(code: JobErrorCode, message: string, { isTransient, ...options }: JobErrorOptions = {}) {
+  constructor(code: JobErrorCode, message: string, { isTransient, recordIndex, ...options }: JobErrorOptions = {}) {
     super(message, options)
     this.name = 'JobError'
     this.code = code
     this.isTransient = isTransient
+    this.recordIndex = recordIndex
   }
 
   /** Whether `value` is a `JobError`, also one that another copy of headgate made. */

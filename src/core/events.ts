@@ -28,7 +28,7 @@ export interface JobEvents {
   queued: JobEvent<QueuedStatus>
   /** A job began to run. */
   running: JobEvent<RunningStatus>
-  /** Count or last id of a running job moved and was saved. */
+  /** Count, last id or detail of a running job moved and was saved. */
   progress: JobEvent<RunningStatus | AbortingStatus>
   /** A job was asked to stop. */
   aborting: JobEvent<AbortingStatus>

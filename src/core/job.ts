@@ -2,7 +2,7 @@ import type { Clock } from './clock.js'
 import type { Logger } from './logger.js'
 import { checkOptions, type Rule, rule } from './options.js'
 import type { Resumption } from './retry-policy.js'
-import type { Progress } from './storage.js'
+import type { JobDetail, Progress } from './storage.js'
 
 /** How far a running job says it has come. Fields that are not given stay. */
 export interface ProgressUpdate extends Omit<Progress, 'lastId'> {
@@ -18,18 +18,24 @@ const progressRules: Record<keyof ProgressUpdate, Rule> = {
     optional: true,
   },
   checkpoint: { accepts: isJson, expected: 'a JSON value', optional: true },
+  detail: { accepts: isJsonObject, expected: 'a JSON object', optional: true },
 }
 
 /** The progress that an update tells of: only what it gives. Throws `invalid_options` for what storage could not keep. */
 export function toProgress(update: ProgressUpdate): Progress {
   checkOptions('progress', update, progressRules)
-  const { count, lastId, checkpoint } = update
+  const { count, lastId, checkpoint, detail } = update
   return {
     ...(count !== undefined && { count }),
     ...(lastId !== undefined && { lastId: String(lastId) }),
     // What is changed after it was said must not change what is saved.
-    ...(checkpoint !== undefined && { checkpoint: JSON.parse(JSON.stringify(checkpoint)) }),
+    ...(checkpoint !== undefined && { checkpoint: copyOf(checkpoint) }),
+    ...(detail !== undefined && { detail: copyOf(detail) }),
   }
+}
+
+function copyOf<Value>(value: Value): Value {
+  return JSON.parse(JSON.stringify(value))
 }
 
 /** Whether storage can keep a value: one that it cannot would never be saved, however often it is tried. */
@@ -39,6 +45,10 @@ function isJson(value: unknown): boolean {
   } catch {
     return false
   }
+}
+
+function isJsonObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && isJson(value)
 }
 
 /** What a running job is given. */
@@ -63,6 +73,8 @@ export interface JobContext {
   readonly checkpoint: unknown
   /** What this execution has counted so far: 0, unless a try before this one came on. */
   readonly count: number
+  /** The detail that this execution has said last: `undefined`, unless a try before this one said one. */
+  readonly detail: JobDetail | undefined
   /**
    * Says how far the job has come. What was said last is saved every `progressInterval` at most, and always before the
    * end is announced. Say only what is durable.

@@ -1,5 +1,5 @@
 import type { EndedState, JobState, LiveState } from './lifecycle.js'
-import type { ExecutionRecord } from './storage.js'
+import type { ExecutionRecord, JobDetail } from './storage.js'
 
 /** What every status has. */
 export interface StatusBase {
@@ -26,25 +26,31 @@ export interface QueuedStatus extends StatusBase {
   state: 'queued'
 }
 
+/** What every status has of an execution that has left the line. */
+export interface BegunStatus extends StatusBase {
+  /** What the job says of the execution beside its progress: of an ingestion, an `IngestionDetail`. Not on the wire. */
+  detail?: JobDetail
+}
+
 /** The job runs. */
-export interface RunningStatus extends StatusBase {
+export interface RunningStatus extends BegunStatus {
   state: 'running'
 }
 
 /** The job was asked to stop and has not stopped yet. */
-export interface AbortingStatus extends StatusBase {
+export interface AbortingStatus extends BegunStatus {
   state: 'aborting'
 }
 
 /** The job was stopped. */
-export interface AbortedStatus extends StatusBase {
+export interface AbortedStatus extends BegunStatus {
   state: 'aborted'
   /** When it ended, in epoch milliseconds of the storage's clock. */
   endTime: number
 }
 
 /** The job failed. */
-export interface FailedStatus extends StatusBase {
+export interface FailedStatus extends BegunStatus {
   state: 'error'
   /** When it ended, in epoch milliseconds of the storage's clock. */
   endTime: number
@@ -53,7 +59,7 @@ export interface FailedStatus extends StatusBase {
 }
 
 /** The job did all that it had to do. */
-export interface SuccessfulStatus extends StatusBase {
+export interface SuccessfulStatus extends BegunStatus {
   state: 'successful'
   /** When it ended, in epoch milliseconds of the storage's clock. */
   endTime: number
@@ -82,7 +88,7 @@ export function toStatus(record: ExecutionRecord & { state: LiveState }): LiveSt
 export function toStatus(record: ExecutionRecord & { state: EndedState }): EndedStatus
 export function toStatus(record: ExecutionRecord): JobStatus
 export function toStatus(record: ExecutionRecord): JobStatus {
-  const { state, type, id, executionId, startTime, endTime, count, lastId, error, resumedFrom } = record
+  const { state, type, id, executionId, startTime, endTime, count, lastId, detail, error, resumedFrom } = record
   return Object.freeze({
     state,
     type,
@@ -94,6 +100,13 @@ export function toStatus(record: ExecutionRecord): JobStatus {
     ...(error !== undefined && { error }),
     count,
     ...(lastId !== undefined && { lastId }),
+    ...(detail !== undefined && { detail }),
     ...(resumedFrom !== undefined && { resumedFrom }),
   }) as JobStatus
+}
+
+/** Whether two records of one execution, in one state, show the same status. */
+export function areAlike(one: ExecutionRecord, other: ExecutionRecord): boolean {
+  if (one.count !== other.count || one.lastId !== other.lastId) return false
+  return one.detail === other.detail || JSON.stringify(one.detail) === JSON.stringify(other.detail)
 }

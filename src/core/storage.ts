@@ -1,5 +1,8 @@
 import type { EndedState, JobState } from './lifecycle.js'
 
+/** What a job says of an execution beside its progress: a JSON object that only the job and its users understand. */
+export type JobDetail = Record<string, unknown>
+
 /** What storage keeps of one execution. */
 export interface ExecutionRecord {
   /** The job's type. */
@@ -26,6 +29,8 @@ export interface ExecutionRecord {
   lastId?: string
   /** Where the next execution goes on: a JSON value that only the job understands. */
   checkpoint?: unknown
+  /** What the job says of the execution beside its progress: a JSON object. */
+  detail?: JobDetail
   /** The messages of the error and its causes, outermost first. Set in state `error` only. */
   error?: string[]
   /** Set when it ended for want of its node, which died or was closed: another node may go on with the job. */
@@ -78,6 +83,8 @@ export interface Progress {
   lastId?: string
   /** Where the next execution goes on, a JSON value; `null` for from the start. */
   checkpoint?: unknown
+  /** What the job says of the execution beside its progress: a JSON object, which takes the place of the one before. */
+  detail?: JobDetail
 }
 
 /** What `save` writes: how far the execution has come, and the renewed lease. */

@@ -1,8 +1,17 @@
 import type { Datasource } from './datasource.js'
+import type { FailureLimits } from './failures.js'
 import type { CompiledQuery } from './query.js'
 import type { Pace } from './rate-limit.js'
 import type { Target } from './target.js'
 import type { BatchTransform } from './transform.js'
+
+/** What an ingestion does about records that fail. */
+export interface Tolerance {
+  readonly limits: FailureLimits
+  readonly deadLetters: Target | undefined
+  /** Whether an error passes, so that no record is to blame. */
+  isTransient(error: unknown): boolean
+}
 
 /** An ingestion with all that can be worked out before it runs. */
 export interface Plan {
@@ -19,6 +28,8 @@ export interface Plan {
   readonly target: Target
   /** Whether values are asked for on the way to the target, beside those of the primary key in the last records. */
   readonly readsValues: boolean
+  /** Not given: the first record that fails fails the job. */
+  readonly tolerance: Tolerance | undefined
   /** Whether an execution may go on from the checkpoint of another. */
   readonly isResumable: boolean
   /** What is said when the datasource or the target fails. */

@@ -163,6 +163,8 @@ export class RecordBatch<Item extends object = JobRecord> {
 
   /** The records from `start` up to, not including, `end`. */
   slice(start: number, end: number): RecordBatch<Item> {
+    // What only others of the objects have is no column of the part.
+    if (this.#records && !this.isRaw) return RecordBatch.fromRecords(this.#records.slice(start, end))
     const [rows, records] = [this.#rows?.slice(start, end), this.#records?.slice(start, end)]
     return new RecordBatch(this.#columns, rows, records, this.encoded?.slice(start, end))
   }

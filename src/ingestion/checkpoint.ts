@@ -1,4 +1,5 @@
 import type { Column, ColumnType, RecordBatch } from './batch.js'
+import type { IngestionDetail } from './detail.js'
 import type { QueryVariables } from './job.js'
 import type { CompiledQuery } from './query.js'
 
@@ -10,6 +11,8 @@ export interface Checkpoint extends QueryVariables {
   readonly sequence: number
   /** What the target's last `flush` gave. */
   readonly position?: unknown
+  /** What the last `flush` of the target of dead letters gave. */
+  readonly deadLetters?: unknown
 }
 
 /** A checkpoint as a target keeps it that keeps one itself: storage may not have heard of what was counted by then. */
@@ -17,7 +20,7 @@ export interface KeptCheckpoint extends Checkpoint {
   /** The execution that reached it. */
   readonly executionId: string
   /** What that execution had counted. */
-  readonly count: number
+  readonly detail: IngestionDetail
 }
 
 /** The checkpoint of a run that starts from the beginning. */

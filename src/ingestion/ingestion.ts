@@ -1,12 +1,14 @@
 import type { Job, JobContext } from '../core/job.js'
 import { invalid } from '../core/options.js'
-import type { Plan } from './_plan.js'
+import { isTransient } from '../core/transient.js'
+import type { Plan, Tolerance } from './_plan.js'
 import { IngestionRun } from './_run.js'
 import type { Datasource } from './datasource.js'
+import { limitsOf } from './failures.js'
 import { checkIngestion, type IngestionJob } from './job.js'
 import { compileQuery } from './query.js'
 import { Pace } from './rate-limit.js'
-import type { Target, TargetWriter } from './target.js'
+import type { Target, TargetFunction } from './target.js'
 import { batchTransform } from './transform.js'
 
 /**
@@ -42,7 +44,8 @@ function planOf(definition: IngestionJob, datasource: Datasource, sharedPace: Pa
   if (pkField === undefined && (query.needs.lastId || query.needs.maxPrimaryKey)) {
     throw invalid('pkField', 'the column whose values `query` asks for', pkField)
   }
-  const target = typeof definition.target === 'function' ? functionTarget(definition.target) : definition.target
+  const target = targetOf(definition.target)
+  const tolerance = toleranceOf(definition)
   const name = typeof definition.datasource === 'string' ? definition.datasource : datasource.kind
   const paces = [rateLimit && new Pace(rateLimit), sharedPace].filter((pace) => pace !== undefined)
   return {
@@ -53,9 +56,11 @@ function planOf(definition: IngestionJob, datasource: Datasource, sharedPace: Pa
     batchBytes: Math.min(batchBytes, ...paces.flatMap(({ limit }) => limit.bytes ?? [])),
     paces,
     limit,
-    transform: batchTransform(definition),
+    transform: batchTransform(definition, tolerance && ((error) => !tolerance.isTransient(error))),
     target,
-    readsValues: Boolean(transform ?? transformBatch) || query.needs.maxPrimaryKey || query.needs.lastRecord,
+    tolerance,
+    readsValues:
+      Boolean(transform ?? transformBatch ?? tolerance) || query.needs.maxPrimaryKey || query.needs.lastRecord,
     isResumable: resume !== 'restart' && (query.resumes || datasource.resumes === true),
     failures: {
       datasource: `Could not execute datasource query [${name}].`,
@@ -64,6 +69,12 @@ function planOf(definition: IngestionJob, datasource: Datasource, sharedPace: Pa
   }
 }
 
-function functionTarget(write: TargetWriter['write']): Target {
-  return { kind: 'function', open: () => ({ write }) }
+function toleranceOf({ failures, retry }: IngestionJob): Tolerance | undefined {
+  if (!failures) return undefined
+  const deadLetters = failures.deadLetters && targetOf(failures.deadLetters as Target | TargetFunction)
+  return { limits: limitsOf(failures), deadLetters, isTransient: retry?.isTransient ?? isTransient }
+}
+
+function targetOf(target: Target | TargetFunction): Target {
+  return typeof target === 'function' ? { kind: 'function', open: () => ({ write: target }) } : target
 }

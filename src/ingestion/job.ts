@@ -2,6 +2,7 @@ import { checkOptions, invalid, type Rule, rule } from '../core/options.js'
 import { type Resumption, resumptionRules } from '../core/retry-policy.js'
 import type { JobRecord, RecordBatch } from './batch.js'
 import type { Datasource, Query } from './datasource.js'
+import { checkFailures, type FailurePolicy } from './failures.js'
 import { checkRateLimit, type RateLimit } from './rate-limit.js'
 import type { Target, TargetFunction } from './target.js'
 
@@ -64,6 +65,8 @@ export interface IngestionJob<Item extends object = JobRecord> extends Resumptio
   ) => readonly JobRecord[] | Promise<readonly JobRecord[]>
   /** Where records go: a target, or a function that takes each batch. */
   target: Target<Item> | TargetFunction<Item>
+  /** What becomes of records that cannot be written. Default: the first one fails the job. */
+  failures?: FailurePolicy
 }
 
 const datasourceRule = rule.having('read')
@@ -82,6 +85,10 @@ const jobRules: Record<keyof IngestionJob, Rule> = {
   transform: rule.optional(rule.aFunction),
   transformBatch: rule.optional(rule.aFunction),
   target: either(rule.aFunction, targetRule, 'a function, or an object with the method `open`'),
+  failures: rule.optional({
+    accepts: (value) => typeof value === 'object' && value !== null,
+    expected: 'an object',
+  }),
   ...resumptionRules,
 }
 
@@ -90,6 +97,7 @@ export function checkIngestion<Item extends object>(job: IngestionJob<Item>): vo
   checkOptions('job', job, jobRules)
   if (job.rateLimit !== undefined) checkRateLimit(job.rateLimit)
   if (job.transform && job.transformBatch) throw invalid('transform', 'absent beside `transformBatch`', job.transform)
+  if (job.failures) checkFailures(job.failures, job.target as Target | TargetFunction)
 }
 
 function either(one: Rule, other: Rule, expected: string): Rule {

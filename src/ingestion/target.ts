@@ -23,6 +23,11 @@ export interface OpenContext extends TargetContext {
   readonly isResumed: boolean
   /** Whether a later execution may go on from a checkpoint of this one: then what was flushed must outlive `abort`. */
   readonly isResumable: boolean
+  /**
+   * Whether the job goes on after a write that was rejected, as its `failures` say: what a target that `isAtomic` must know, if
+   * it is to take each write on its own. Default `false`.
+   */
+  readonly toleratesFailures?: boolean
 }
 
 /** What is told with every batch. */
@@ -52,7 +57,15 @@ export interface TargetWriter<Item extends object = JobRecord> {
    * asked before the first batch, if at all. Without it, every batch has rows.
    */
   takesEncoded?(format: string, columns: readonly Column[]): boolean
-  /** Takes a batch. Without `flush`, the batch is durable when this resolves. */
+  /**
+   * Set as soon as the writer can take nothing more, as when its connection is lost: the job then does not look for the
+   * record that is to blame. Default `false`.
+   */
+  readonly isBroken?: boolean
+  /**
+   * Takes a batch. Without `flush`, the batch is durable when this resolves. When it rejects for one record, the error may name
+   * it by a property `recordIndex`: its place in the batch, from 0.
+   */
   write(batch: RecordBatch<Item>, context: WriteContext): Promise<void> | void
   /**
    * Makes all that was taken durable, and gives where the target then stands: a JSON value that comes back as `position`
@@ -81,6 +94,12 @@ export interface Target<Item extends object = JobRecord> {
    * the query says how. `replace`: it starts from the beginning, and `commit` puts the new records in the place of the old.
    */
   readonly strategy?: 'append' | 'replace'
+  /**
+   * Whether each write of a writer that was opened with `toleratesFailures` is one step: one that is rejected leaves nothing of
+   * its batch, and everything of the batches before it, and the writer can go on. Without it, no job with `failures` takes
+   * the target. Default `false`.
+   */
+  readonly isAtomic?: boolean
   /** Prepares for one execution. */
   open(context: OpenContext): Promise<TargetWriter<Item>> | TargetWriter<Item>
 }

@@ -2,30 +2,88 @@ import { JobError } from '../core/errors.js'
 import { type JobRecord, RecordBatch } from './batch.js'
 import type { IngestionJob, TransformContext, Transformed } from './job.js'
 
+/** What a batch became. */
+export interface TransformedBatch {
+  readonly batch: RecordBatch
+  /** Of how many of its records nothing was left. */
+  readonly skipped: number
+  /** The records that could not be transformed, by their places in the batch that was read. */
+  readonly failures?: readonly TransformFailure[]
+  /** The place, in the batch that was read, of what a record here was made of; `undefined` when nobody knows. */
+  originOf(index: number): number | undefined
+}
+
+/** A record that could not be transformed. */
+export interface TransformFailure {
+  readonly index: number
+  readonly error: unknown
+}
+
+/** Whether a transform goes on after what it threw for one record. Not given: it never does. */
+export type Tolerates = (error: unknown) => boolean
+
 /** Turns the batches that were read into the batches that are written. */
-export type BatchTransform = (batch: RecordBatch, context: TransformContext) => Promise<RecordBatch> | RecordBatch
+export type BatchTransform = (
+  batch: RecordBatch,
+  context: TransformContext,
+) => Promise<TransformedBatch> | TransformedBatch
 
 /** The transform of a job over batches; one that has none passes them on untouched. */
-export function batchTransform({ transform, transformBatch }: IngestionJob): BatchTransform {
-  if (transformBatch)
-    return named(async (batch, context) => RecordBatch.fromRecords([...(await transformBatch(batch, context))]))
-  if (transform) return named((batch, context) => eachRecord(batch, (record) => transform(record, context)))
-  return (batch) => batch
+export function batchTransform({ transform, transformBatch }: IngestionJob, tolerates?: Tolerates): BatchTransform {
+  if (transformBatch) return named((batch, context) => wholeBatch(batch, transformBatch(batch, context)))
+  if (transform) {
+    return named((batch, context) => {
+      const mayFail = (error: unknown) => !context.signal.aborted && tolerates?.(error) === true
+      return eachRecord(batch, (record) => transform(record, context), mayFail)
+    })
+  }
+  return (batch) => ({ batch, skipped: 0, originOf: (index) => index })
+}
+
+async function wholeBatch(
+  batch: RecordBatch,
+  answer: readonly JobRecord[] | Promise<readonly JobRecord[]>,
+): Promise<TransformedBatch> {
+  const records = [...(await answer)]
+  return {
+    batch: RecordBatch.fromRecords(records),
+    skipped: Math.max(0, batch.length - records.length),
+    originOf: nobodyKnows,
+  }
 }
 
 async function eachRecord(
   batch: RecordBatch,
   transform: (record: JobRecord) => Transformed | Promise<Transformed>,
-): Promise<RecordBatch> {
+  mayFail: Tolerates,
+): Promise<TransformedBatch> {
   const records: JobRecord[] = []
-  for (const record of batch.records()) {
-    const answer = transform(record)
-    // Waiting only where there is something to wait for keeps plain functions several times as fast.
-    const transformed = answer instanceof Promise ? await answer : answer
-    if (Array.isArray(transformed)) records.push(...transformed)
-    else if (transformed) records.push(transformed as JobRecord)
+  const origins: number[] = []
+  const failures: TransformFailure[] = []
+  let skipped = 0
+  const from = batch.records()
+  for (let index = 0; index < from.length; index++) {
+    try {
+      const answer = transform(from[index] as JobRecord)
+      // Waiting only where there is something to wait for keeps plain functions several times as fast.
+      const transformed = answer instanceof Promise ? await answer : answer
+      if (Array.isArray(transformed)) records.push(...transformed)
+      else if (transformed) records.push(transformed as JobRecord)
+    } catch (error) {
+      if (!mayFail(error)) throw error
+      failures.push({ index, error: threw(error) })
+      continue
+    }
+    if (records.length === origins.length) skipped++
+    while (origins.length < records.length) origins.push(index)
   }
-  return RecordBatch.fromRecords(records)
+  return { batch: RecordBatch.fromRecords(records), skipped, failures, originOf: (index) => origins[index] }
+}
+
+function nobodyKnows(): undefined {}
+
+function threw(cause: unknown): JobError {
+  return new JobError('transform', 'The transform threw.', { cause })
 }
 
 function named(transform: BatchTransform): BatchTransform {
@@ -33,7 +91,7 @@ function named(transform: BatchTransform): BatchTransform {
     try {
       return await transform(batch, context)
     } catch (error) {
-      throw new JobError('transform', 'The transform threw.', { cause: error })
+      throw threw(error)
     }
   }
 }

@@ -1,10 +1,10 @@
-import { type ExecutionRecord, executionOrder, type JobState, type StorageChange } from '../index.js'
+import { type ExecutionRecord, executionOrder, type JobDetail, type JobState, type StorageChange } from '../index.js'
 import type { TextRow } from './_postgres-database.js'
 
 /** The columns that the log keeps of a job's execution, by their own names. */
 const columns = [
   ...['uuid', 'type', 'id', 'state', 'epoch', 'node', 'start_time', 'end_time', 'lease_until', 'count', 'last_id'],
-  ...['checkpoint', 'error', 'is_orphaned', 'resumed_from', 'takeovers'],
+  ...['checkpoint', 'error', 'is_orphaned', 'resumed_from', 'takeovers', 'detail'],
 ]
 
 /** The columns that the log keeps of a job's execution. */
@@ -30,7 +30,7 @@ function columnOf(table: string, column: string): string {
 
 /** What a row of {@link recordOf} says. */
 export function toRecord(row: TextRow): ExecutionRecord {
-  const { last_id: lastId, end_time: endTime, resumed_from: resumedFrom, checkpoint, error, takeovers } = row
+  const { last_id: lastId, end_time: endTime, resumed_from: resumedFrom, checkpoint, error, takeovers, detail } = row
   return {
     ...toChange(row),
     epoch: Number(row.epoch),
@@ -45,6 +45,7 @@ export function toRecord(row: TextRow): ExecutionRecord {
     ...(row.is_orphaned === 'true' && { isOrphaned: true as const }),
     ...(isSet(resumedFrom) && { resumedFrom: textOf(resumedFrom) }),
     ...(isSet(takeovers) && { takeovers: Number(takeovers) }),
+    ...(isSet(detail) && { detail: JSON.parse(detail) as JobDetail }),
   }
 }
 

@@ -32,7 +32,7 @@ export function namesIn(schema: string): Names {
 }
 
 /** What made each version of the schema out of the one before, oldest first. What was released stays as it is. */
-export const migrations: readonly ((names: Names) => string)[] = [tables, tallies]
+export const migrations: readonly ((names: Names) => string)[] = [tables, tallies, details]
 
 /**
  * `job` has one row per type and id, its live or last execution; `log`, every execution that has ended. The text of ids
@@ -111,6 +111,13 @@ function tallies({ schema, log, tally }: Names): string {
     create trigger tally_emptied after truncate on ${log} for each statement execute function ${schema}.tally_emptied();
     insert into ${tally}
       select start_time / ${hour}, type, state, count(*), min(${schema}.accept_time(uuid)) from ${log} group by 1, 2, 3;`
+}
+
+/** `detail` is JSON, and missing for most. */
+function details({ job, log }: Names): string {
+  return `
+    alter table ${job} add column detail json;
+    alter table ${log} add column detail json;`
 }
 
 /** The statement that tells whether a schema has versions. */

@@ -22,14 +22,14 @@ export function statementsIn(names: Names) {
   return {
     /** type, id, state, node, lease, resumed from, takeovers. */
     begin: named(begin(names)),
-    /** uuid, id, epoch, lease, count, last id, checkpoint. */
+    /** uuid, id, epoch, lease, count, last id, checkpoint, detail. */
     save: named(save(names, '')),
     /** The same, and the queued execution begins to run. */
     saveAndRun: named(save(names, leaveQueue)),
-    /** uuid, id, epoch, count, last id, checkpoint, state, error, is orphaned. */
+    /** uuid, id, epoch, count, last id, checkpoint, detail, state, error, is orphaned. */
     finish: named(finish(names, '')),
     /** The same, and until when the lease was seen to hold: on condition that it has run out. */
-    settle: named(finish(names, `and job.lease_until = $10::text::int8 and ${isExpired}`)),
+    settle: named(finish(names, `and job.lease_until = $11::text::int8 and ${isExpired}`)),
     /** type, id. */
     requestAbort: named(`update ${job} set state = 'aborting', changed_at = ${now}
       where key = ${keyOf('$1', '$2')} and state in ('queued', 'running') and not ${isExpired}
@@ -70,7 +70,7 @@ function begin({ schema, job }: Names): string {
       update ${job} set
         (uuid, tick, start_time, lease_until, changed_at) = (${times(`greatest(${nowInTicks}, job.tick + 1)`)}),
         state = $3::text, epoch = epoch + 1, node = $4::text, lease = $5::text::int8, end_time = null,
-        count = 0, last_id = null, error = null, is_orphaned = null, resumed_from = $6::text, takeovers = $7::text::int8
+        count = 0, last_id = null, detail = null, error = null, is_orphaned = null, resumed_from = $6::text, takeovers = $7::text::int8
       where key = ${keyOf('$1', '$2')} and ${isFree}
       returning *
     ), anew as (
@@ -86,10 +86,11 @@ function begin({ schema, job }: Names): string {
 }
 
 /** What is written of an execution's progress. */
-function progress(count: string, lastId: string, checkpoint: string): string {
+function progress(count: string, lastId: string, checkpoint: string, detail: string): string {
   return `count = coalesce(${count}::text::int8, job.count), last_id = coalesce(${lastId}::text::json, job.last_id),
     checkpoint = case when ${checkpoint}::text is null then job.checkpoint
-      when ${checkpoint}::text <> 'null' then ${checkpoint}::text::json end`
+      when ${checkpoint}::text <> 'null' then ${checkpoint}::text::json end,
+    detail = coalesce(${detail}::text::json, job.detail)`
 }
 
 const leaveQueue = `, state = case state when 'queued' then 'running' else state end,
@@ -98,16 +99,16 @@ const leaveQueue = `, state = case state when 'queued' then 'running' else state
 
 /** No column of an index changes, so that the new row stays on the page of the old one. */
 function save({ job }: Names, also: string): string {
-  return `update ${job} set lease = $4::text::int8, lease_until = ${now} + $4::text::int8, ${progress('$5', '$6', '$7')}${also}
+  return `update ${job} set lease = $4::text::int8, lease_until = ${now} + $4::text::int8, ${progress('$5', '$6', '$7', '$8')}${also}
     where uuid = $1::text::uuid and id = $2::text and epoch = $3::text::int8 and ${isLive} and not ${isExpired}
     returning ${recordOf('job')}`
 }
 
 function finish({ job, log, tally }: Names, condition: string): string {
   return `with ended as (
-      update ${job} set state = $7::text, error = $8::text::json, 
-        is_orphaned = case when state <> 'aborting' then $9::text::boolean end,
-        end_time = greatest(${now}, start_time), changed_at = ${now}, ${progress('$4', '$5', '$6')}
+      update ${job} set state = $8::text, error = $9::text::json,
+        is_orphaned = case when state <> 'aborting' then $10::text::boolean end,
+        end_time = greatest(${now}, start_time), changed_at = ${now}, ${progress('$4', '$5', '$6', '$7')}
       where uuid = $1::text::uuid and id = $2::text and epoch = $3::text::int8 and ${isLive} ${condition}
       returning *
     ), logged as (insert into ${log} (${logged}) select ${logged} from ended),

@@ -115,12 +115,17 @@ export class Jobs {
 }
 
 /** Writes the fields that are given. A checkpoint of `null` takes the checkpoint away. */
-export function write(execution: ExecutionRecord, { count, lastId, checkpoint }: Progress): void {
+export function write(execution: ExecutionRecord, { count, lastId, checkpoint, detail }: Progress): void {
   if (count !== undefined) execution.count = count
   if (lastId !== undefined) execution.lastId = lastId
   if (checkpoint === null) delete execution.checkpoint
   // What is given back is what is kept, and the caller's own stays the caller's.
-  else if (checkpoint !== undefined) execution.checkpoint = JSON.parse(JSON.stringify(checkpoint))
+  else if (checkpoint !== undefined) execution.checkpoint = copyOf(checkpoint)
+  if (detail) execution.detail = copyOf(detail)
+}
+
+function copyOf<Value>(value: Value): Value {
+  return JSON.parse(JSON.stringify(value))
 }
 
 /** An id for an execution that comes after `before` in the log, also when another process made that one just now. */

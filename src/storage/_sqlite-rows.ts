@@ -1,4 +1,4 @@
-import { type ExecutionRecord, executionOrder, type JobState } from '../index.js'
+import { type ExecutionRecord, executionOrder, type JobDetail, type JobState } from '../index.js'
 import type { SqliteRow, SqliteValue } from './_sqlite-connection.js'
 
 /** The columns of an execution, in both tables, in the order of {@link valuesOf}. */
@@ -20,6 +20,7 @@ export const columns = [
   'is_orphaned',
   'resumed_from',
   'takeovers',
+  'detail',
 ] as const
 
 /** What is kept of an execution. */
@@ -42,6 +43,7 @@ export function valuesOf(execution: ExecutionRecord): SqliteValue[] {
     execution.isOrphaned ? 1 : null,
     execution.resumedFrom ?? null,
     execution.takeovers ?? null,
+    textOf(execution.detail),
   ]
 }
 
@@ -64,6 +66,7 @@ export function executionOf(row: SqliteRow): ExecutionRecord {
     ...(isThere(row.is_orphaned) && { isOrphaned: true }),
     ...(isThere(row.resumed_from) && { resumedFrom: String(row.resumed_from) }),
     ...(isThere(row.takeovers) && { takeovers: Number(row.takeovers) }),
+    ...(isThere(row.detail) && { detail: parse<JobDetail>(row.detail) }),
   }
 }
 

@@ -6,7 +6,7 @@ import type { Connection } from './_sqlite-connection.js'
  *
  * `headgate_job` holds the last execution of every job, live or ended. `headgate_log` holds the ended ones in the order
  * in which they ended: `seq` has no gaps, as rows go only from its lower end. `position` is what the log is ordered by.
- * `last_id`, `checkpoint` and `error` are JSON, whose text has no NUL and no lone surrogate. `changed` rises with every
+ * `last_id`, `checkpoint`, `detail` and `error` are JSON, whose text has no NUL and no lone surrogate. `changed` rises with every
  * change of state, over both tables.
  */
 export const migrations: readonly string[] = [
@@ -33,6 +33,9 @@ export const migrations: readonly string[] = [
   create index headgate_log_position on headgate_log (position, type, id, state, start_time);
   create index headgate_log_id on headgate_log (id, position, type, state, start_time);
   create index headgate_log_changed on headgate_log (changed);`,
+
+  `alter table headgate_job add column detail text;
+  alter table headgate_log add column detail text;`,
 ]
 
 function executionColumns(): string {

@@ -218,26 +218,28 @@ function mayFollow(before: ExecutionRecord, resumedFrom: string | undefined): bo
 
 /** A copy that shares nothing with the original. */
 function copy(execution: ExecutionRecord): ExecutionRecord {
-  const { checkpoint, error } = execution
+  const { checkpoint, detail, error } = execution
   return {
     ...execution,
     ...(checkpoint !== undefined && { checkpoint: jsonOf(checkpoint) }),
+    ...(detail && { detail: jsonOf(detail) }),
     ...(error && { error: [...error] }),
   }
 }
 
 /** What a storage that keeps JSON would give back. */
-function jsonOf(value: unknown): unknown {
+function jsonOf<Value>(value: Value): Value {
   return JSON.parse(JSON.stringify(value))
 }
 
 /** Writes the fields that are given. A checkpoint of `null` takes the checkpoint away. */
 function write(execution: ExecutionRecord, progress: Progress): void {
-  const { count, lastId, checkpoint } = progress
+  const { count, lastId, checkpoint, detail } = progress
   if (count !== undefined) execution.count = count
   if (lastId !== undefined) execution.lastId = lastId
   if (checkpoint === null) delete execution.checkpoint
   else if (checkpoint !== undefined) execution.checkpoint = jsonOf(checkpoint)
+  if (detail) execution.detail = jsonOf(detail)
 }
 
 function matches(execution: ExecutionRecord, { type, id, state, startTimeFrom, startTimeTo }: SearchFilter): boolean {

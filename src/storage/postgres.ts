@@ -9,6 +9,7 @@ import {
   type JobStorage,
   type Lease,
   leaseExpired,
+  type Progress,
   rule,
   type SaveRequest,
   type SearchFilter,
@@ -132,8 +133,8 @@ class PostgresStorage implements JobStorage {
   async save({ executionId, epoch }: Lease, request: SaveRequest): Promise<ExecutionRecord | undefined> {
     const key = splitId(executionId)
     if (!key) return undefined
-    const { lease, state, count, lastId, checkpoint } = request
-    const values = [key.uuid, key.id, epoch, lease, count, jsonOf(lastId), jsonOf(checkpoint)]
+    const { lease, state } = request
+    const values = [key.uuid, key.id, epoch, lease, ...progressOf(request)]
     const [row] = await this.#ask(state ? 'saveAndRun' : 'save', values)
     if (!row) return undefined
     return state ? this.#changed(row) : toRecord(row)
@@ -234,9 +235,14 @@ class PostgresStorage implements JobStorage {
   }
 }
 
+/** The values of a statement that writes progress. */
+function progressOf({ count, lastId, checkpoint, detail }: Progress): Value[] {
+  return [count, jsonOf(lastId), jsonOf(checkpoint), jsonOf(detail)]
+}
+
 /** The values of a statement that ends an execution, after those that find it. */
-function endOf({ state, error, isOrphaned, count, lastId, checkpoint }: FinishRequest): Value[] {
-  return [count, jsonOf(lastId), jsonOf(checkpoint), state, jsonOf(error), isOrphaned && 'true']
+function endOf({ state, error, isOrphaned, ...progress }: FinishRequest): Value[] {
+  return [...progressOf(progress), state, jsonOf(error), isOrphaned && 'true']
 }
 
 /** Whether an execution may begin after this one, which was there when it did not. */

@@ -6,20 +6,28 @@ import { quoted, quotedList, type Table } from './_postgres-table.js'
 export interface Load {
   /** What is said when the connection is given back. */
   readonly farewell: string
+  /** The name of the table that COPY writes to, as the server has it in its errors. */
+  readonly copied: string
   /** Throws `target` when the table is not made for it. */
   check(session: Session): Promise<void>
   /** Begins a COPY to these columns, in its binary or its text format. */
   start(session: Session, names: readonly string[], isBinary: boolean): Promise<void>
   /** Ends the COPY: the rows are in the table. */
   end(session: Session): Promise<void>
+  /** Makes room for another COPY in the same transaction, whose rows are not to come behind those of the last. */
+  clear(session: Session): Promise<void>
+  /** Takes what was made in the transaction for rolled back. */
+  forget(): void
 }
 
 /** Adds rows to the table. */
 export class Insert implements Load {
   readonly farewell = 'rollback'
+  readonly copied: string
   readonly #table: Table
 
   constructor(table: Table) {
+    this.copied = table.name
     this.#table = table
   }
 
@@ -32,6 +40,10 @@ export class Insert implements Load {
   async end(session: Session): Promise<void> {
     await session.endCopy()
   }
+
+  async clear(): Promise<void> {}
+
+  forget(): void {}
 }
 
 /** Where rows wait until they are merged, in a schema that the connection has for itself. */
@@ -44,6 +56,7 @@ const line = 'headgate_line'
 /** Adds rows whose key is new, and changes those whose key is there; of several rows of one key, the last one counts. */
 export class Upsert implements Load {
   readonly farewell = `rollback; ${dropStaging}`
+  readonly copied = staging
   readonly #table: Table
   readonly #key: readonly string[]
   /** The columns that wait in the staging table. */
@@ -83,6 +96,14 @@ export class Upsert implements Load {
   async end(session: Session): Promise<void> {
     await session.endCopy()
     await session.query(this.#merge())
+  }
+
+  async clear(session: Session): Promise<void> {
+    await session.query(`truncate pg_temp.${staging}`)
+  }
+
+  forget(): void {
+    this.#staged = []
   }
 
   async #makeStaging(session: Session, names: readonly string[]): Promise<void> {

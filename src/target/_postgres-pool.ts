@@ -62,11 +62,15 @@ export async function connect(pool: PostgresPool, signal: AbortSignal): Promise<
 }
 
 /** What could not be done, for the reason that the driver gives. What `headgate` says itself stays as it is. */
-export function failure(what: string, cause: unknown): JobError {
+export function failure(what: string, cause: unknown, recordIndex?: number): JobError {
   if (JobError.isInstance(cause)) return cause
   const { severity, code } = Object(cause) as { severity?: unknown; code?: unknown }
   const state = severity ? ` (SQLSTATE ${code})` : ''
-  return new JobError('target', `Could not ${what}${state}.`, { cause, ...passing(cause) })
+  return new JobError('target', `Could not ${what}${state}.`, {
+    cause,
+    ...passing(cause),
+    ...(recordIndex !== undefined && { recordIndex }),
+  })
 }
 
 /** What pg says of a connection that broke or did not come in time has no code to tell it by. */

@@ -28,6 +28,8 @@ export class Session {
   #interrupt: (reason: unknown) => void = ignore
   /** What ended the use of the connection. */
   #failure: { reason: unknown } | undefined
+  /** What the server said when it refused the COPY. */
+  #refusal: unknown
   #isBusy = false
   /** What goes before the next statement. */
   #lead = ''
@@ -95,6 +97,21 @@ export class Session {
     this.#copy = undefined
   }
 
+  /** Whether the connection can be used: not after an abort, after it was lost, or during a COPY that was refused. */
+  get isSound(): boolean {
+    return this.#failure === undefined
+  }
+
+  /** Ends a COPY that the server has refused: the connection can be used again. */
+  forgiveCopy(): void {
+    const copy = this.#copy
+    if (!copy || !this.#failure || this.#failure.reason !== this.#refusal || isConnectionLost(this.#refusal)) return
+    copy.off('error', this.#failCopy).on('error', ignore).destroy()
+    this.#copy = undefined
+    this.#failure = undefined
+    this.#isBusy = false
+  }
+
   /**
    * Gives the connection back after `last`. One that the server is at, or that failed, is closed, after what the server is at was
    * cancelled: it then rolls back. Never rejects.
@@ -120,6 +137,7 @@ export class Session {
   }
 
   readonly #failCopy = (error: unknown) => {
+    this.#refusal = error
     this.#fail(error)
   }
 

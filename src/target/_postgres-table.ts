@@ -25,6 +25,7 @@ export interface ColumnKind {
 export interface Table {
   /** Schema and name, for messages. */
   readonly title: string
+  readonly name: string
   readonly schema: string
   /** Schema and name, quoted, for SQL. */
   readonly sql: string
@@ -78,6 +79,7 @@ export async function findTable(session: Session, wanted: TableName): Promise<Ta
   const columns = await session.query(columnsQuery, [oid])
   return {
     title: `${schema}.${name}`,
+    name,
     schema,
     sql: sqlOf({ schema, name }),
     columns: new Map(columns.map((column) => [String(column.name), kindOf(column)])),

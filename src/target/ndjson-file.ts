@@ -47,6 +47,7 @@ export function ndjsonFile(options: NdjsonFileOptions): Target {
   return {
     kind: 'ndjson-file',
     strategy,
+    isAtomic: true,
     open: async (context) => new NdjsonWriter(await openFile(path, context), new NdjsonEncoder(bigNumbers), context),
   }
 }
@@ -134,6 +135,8 @@ class NdjsonWriter implements TargetWriter {
   readonly #file: OpenFile
   readonly #encoder: NdjsonEncoder
   readonly #isResumable: boolean
+  readonly #toleratesFailures: boolean
+  #isBroken = false
   /** One buffer gathers while the other one is written. */
   #buffer = Buffer.allocUnsafe(bufferSize)
   #otherBuffer = Buffer.allocUnsafe(bufferSize)
@@ -144,23 +147,27 @@ class NdjsonWriter implements TargetWriter {
   /** The size up to which the file is durable. */
   #flushed: number
 
-  constructor(file: OpenFile, encoder: NdjsonEncoder, { isResumable }: OpenContext) {
+  constructor(file: OpenFile, encoder: NdjsonEncoder, { isResumable, toleratesFailures = false }: OpenContext) {
     this.mustRestart = file.mustRestart
     this.#file = file
     this.#encoder = encoder
     this.#isResumable = isResumable
+    this.#toleratesFailures = toleratesFailures
     this.#size = file.start
     this.#flushed = file.start
   }
 
   async write(batch: RecordBatch): Promise<void> {
     await attempt(`write to \`${this.#file.path}\``, async () => {
-      for (const chunk of this.#encoder.chunks(batch)) {
-        if (!this.#hasRoomFor(chunk)) await this.#writeGathered()
-        if (this.#hasRoomFor(chunk)) this.#gathered += this.#buffer.write(chunk, this.#gathered)
-        else await this.#startWriting(Buffer.from(chunk))
-      }
+      const chunks = this.#encoder.chunks(batch)
+      // A record that cannot be encoded is to leave nothing of its batch.
+      await this.#gather(this.#toleratesFailures ? [...chunks] : chunks)
     })
+  }
+
+  /** Nobody knows what is in the file after a write to it has failed. */
+  get isBroken(): boolean {
+    return this.#isBroken
   }
 
   async flush(): Promise<{ bytes: number }> {
@@ -217,6 +224,14 @@ class NdjsonWriter implements TargetWriter {
     if (!this.#isResumable) await rm(this.#file.path, { force: true })
   }
 
+  async #gather(chunks: Iterable<string>): Promise<void> {
+    for (const chunk of chunks) {
+      if (!this.#hasRoomFor(chunk)) await this.#writeGathered()
+      if (this.#hasRoomFor(chunk)) this.#gathered += this.#buffer.write(chunk, this.#gathered)
+      else await this.#startWriting(Buffer.from(chunk))
+    }
+  }
+
   #hasRoomFor(chunk: string): boolean {
     return chunk.length * bytesPerUnit <= bufferSize - this.#gathered
   }
@@ -231,7 +246,9 @@ class NdjsonWriter implements TargetWriter {
   async #startWriting(bytes: Buffer): Promise<void> {
     await this.#writing
     this.#writing = this.#writeAll(bytes)
-    this.#writing.catch(() => undefined)
+    this.#writing.catch(() => {
+      this.#isBroken = true
+    })
   }
 
   async #writeAll(bytes: Uint8Array): Promise<void> {

@@ -13,6 +13,7 @@ import { Fence } from './_postgres-fence.js'
 import { Insert, type Load, Upsert } from './_postgres-load.js'
 import { calm, failure, openPool, type PostgresClient, type PostgresPool } from './_postgres-pool.js'
 import { CopyRows, type Layout } from './_postgres-rows.js'
+import { inSavepoint, refusedPlace, refusesAll } from './_postgres-savepoint.js'
 import { Session } from './_postgres-session.js'
 import { findTable, parseTableName, sqlOf, type Table, type TableName } from './_postgres-table.js'
 
@@ -85,6 +86,7 @@ export function postgresTarget(options: PostgresTargetOptions): Target {
   return {
     kind: 'postgres',
     strategy: 'append',
+    isAtomic: true,
     async open(context) {
       if (pool) return open(pool, async () => {}, options, context)
       const own = openPool(connectionString as string)
@@ -116,7 +118,8 @@ async function open(
     const fence = new Fence(table, parseTableName(checkpoints), context)
     const checkpoint = await fence.takeOver(session)
     const rows = new CopyRows(table, columns)
-    return new PostgresWriter({ session, table, rows, load, fence, checkpoint, end })
+    const { toleratesFailures = false } = context
+    return new PostgresWriter({ session, table, rows, load, fence, checkpoint, toleratesFailures, end })
   } catch (error) {
     await session?.release()
     await end()
@@ -132,6 +135,7 @@ interface Opened {
   readonly load: Load
   readonly fence: Fence
   readonly checkpoint: unknown
+  readonly toleratesFailures: boolean
   end(): Promise<void>
 }
 
@@ -139,6 +143,7 @@ class PostgresWriter implements TargetWriter {
   readonly checkpoint: unknown
   readonly #opened: Opened
   #isBegun = false
+  #refusesAll = false
   /** Format and columns of the COPY that is under way. */
   #copied: string | undefined
 
@@ -153,13 +158,17 @@ class PostgresWriter implements TargetWriter {
 
   async write(batch: RecordBatch): Promise<void> {
     await this.#attempt(async () => {
-      const { session, rows, fence } = this.#opened
+      const { session, rows, toleratesFailures } = this.#opened
       const layout = rows.layoutOf(batch)
-      if (!this.#isBegun) fence.begin(session)
-      this.#isBegun = true
+      if (toleratesFailures) return this.#writeWhole(batch, layout)
+      await this.#begin()
       await this.#copyTo(layout)
       for (const piece of layout.pieces(batch)) await session.writeCopy(piece)
     })
+  }
+
+  get isBroken(): boolean {
+    return this.#refusesAll || !this.#opened.session.isSound
   }
 
   async flush(checkpoint: unknown): Promise<void> {
@@ -178,6 +187,33 @@ class PostgresWriter implements TargetWriter {
 
   async abort(): Promise<void> {
     await this.#close()
+  }
+
+  async #begin(): Promise<void> {
+    if (this.#isBegun) return
+    const { session, fence, toleratesFailures } = this.#opened
+    try {
+      fence.begin(session)
+      // What is checked at the commit only would fail all that is in it.
+      if (toleratesFailures) await session.query('set constraints all immediate')
+    } catch (error) {
+      if (session.isSound) await session.query('rollback')
+      throw error
+    }
+    this.#isBegun = true
+  }
+
+  /** Writes a batch, or nothing of it. Encodes it first: what cannot be encoded is refused before anything is sent. */
+  async #writeWhole(batch: RecordBatch, { names, isBinary, pieces }: Layout): Promise<void> {
+    const { session, load } = this.#opened
+    const encoded = [...pieces(batch)]
+    await this.#begin()
+    await inSavepoint(session, load, async () => {
+      await load.start(session, names, isBinary)
+      for (const piece of encoded) await session.writeCopy(piece)
+      await load.end(session)
+      await load.clear(session)
+    })
   }
 
   /** Goes on with the COPY to these columns, or begins one. */
@@ -207,8 +243,9 @@ class PostgresWriter implements TargetWriter {
     try {
       await action()
     } catch (error) {
-      const { table, fence } = this.#opened
-      throw failure(`write to \`${table.title}\``, fence.explain(error))
+      const { table, load, fence } = this.#opened
+      this.#refusesAll ||= refusesAll(error)
+      throw failure(`write to \`${table.title}\``, fence.explain(error), refusedPlace(error, load.copied))
     }
   }
 }

@@ -81,10 +81,11 @@ export const beginCases: Cases<StorageSubject> = {
 
   async 'begin: carries the checkpoint over, and nothing else'({ storage }) {
     for (const state of ['successful', 'error', 'aborted'] as const) {
-      const progress = { count: 7, lastId: '7', checkpoint: { at: state } }
+      const progress = { count: 7, lastId: '7', checkpoint: { at: state }, detail: { of: state } }
       await runThrough(storage, {}, { state, ...progress, ...(state === 'error' && { error: ['broken'] }) })
       const next = await begin(storage)
       assert.deepEqual([next.checkpoint, next.count, next.lastId, next.error], [{ at: state }, 0, undefined, undefined])
+      assert.equal('detail' in next, false)
       await storage.finish(leaseOf(next), { state: 'successful' })
     }
   },

@@ -23,6 +23,23 @@ export const endCases: Cases<StorageSubject> = {
     assert.deepEqual({ count, lastId, checkpoint }, { count: 3, lastId: 'c', checkpoint: [3] })
   },
 
+  async 'finish: keeps the detail, the one of before or the one that it says, also in the log'({ storage, peer }) {
+    for (const [id, said] of Object.entries({ before: {}, new: { detail: { of: 'new' } } })) {
+      const execution = await begin(storage, { id })
+      await storage.save(leaseOf(execution), { lease: longLease, detail: { of: 'before' } })
+      const finished = present(await storage.finish(leaseOf(execution), { state: 'successful', ...said }))
+      assert.deepEqual(finished.detail, { of: id })
+      assert.deepEqual(await peer.find('test', id), finished)
+      assert.deepEqual((await peer.search({ id })).hits, [finished])
+    }
+  },
+
+  async 'finish: shows no detail that was not given'({ storage }) {
+    const ended = await runThrough(storage)
+    assert.equal('detail' in ended, false)
+    assert.equal('detail' in present((await storage.search({})).hits[0]), false)
+  },
+
   async 'finish: shows no error that was not given'({ storage }) {
     assert.equal('error' in (await runThrough(storage)), false)
   },

@@ -21,6 +21,16 @@ export const saveCases: Cases<StorageSubject> = {
     assert.deepEqual({ count, lastId, checkpoint }, { count: 4, lastId: 'c', checkpoint: { at: 3 } })
   },
 
+  async 'save: puts the detail in the place of the one before'({ storage }) {
+    const lease = leaseOf(await begin(storage))
+    const first = present(await storage.save(lease, { lease: longLease, count: 1, detail: { a: 1, b: [2] } }))
+    assert.deepEqual(first.detail, { a: 1, b: [2] })
+    assert.deepEqual(present(await storage.save(lease, { lease: longLease, count: 2 })).detail, { a: 1, b: [2] })
+    assert.deepEqual(present(await storage.save(lease, { lease: longLease, detail: { c: 3 } })).detail, { c: 3 })
+    assert.deepEqual(present(await storage.save(lease, { lease: longLease, detail: {} })).detail, {})
+    assert.equal(present(await storage.find('test', 'a')).count, 2)
+  },
+
   async 'save: takes a count of 0 and an empty last id as given'({ storage }) {
     const lease = leaseOf(await begin(storage))
     await storage.save(lease, { lease: longLease, count: 3, lastId: 'c' })

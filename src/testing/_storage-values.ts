@@ -97,6 +97,16 @@ export const valueCases: Cases<StorageSubject> = {
     }
   },
 
+  async 'values: a detail comes back as it was'({ storage }) {
+    for (const value of checkpoints) {
+      const lease = leaseOf(await begin(storage))
+      const detail = { value, [String(value)]: null }
+      assert.deepEqual(present(await storage.save(lease, { lease: longLease, detail })).detail, detail)
+      await storage.finish(lease, { state: 'successful' })
+      assert.deepEqual(present(await storage.find('test', 'a')).detail, detail)
+    }
+  },
+
   async 'values: counts and errors of any size come back as they were'({ storage }) {
     const end = { count: Number.MAX_SAFE_INTEGER, error: ['x'.repeat(2000), '', '日本 \'"\\'], lastId: '9'.repeat(100) }
     const { count, error, lastId } = await runThrough(storage, {}, { state: 'error', ...end })
@@ -106,16 +116,19 @@ export const valueCases: Cases<StorageSubject> = {
   async 'values: what is given out and taken in belongs to the caller'({ storage }) {
     const execution = await begin(storage)
     const checkpoint = { list: [1] }
+    const detail = { list: [1] }
     const error = ['broken']
     const spoil = (record: ExecutionRecord | undefined) => {
       Object.assign(record ?? {}, { count: 99, state: 'error', epoch: 99 })
       ;(record?.checkpoint as typeof checkpoint | undefined)?.list.push(99)
+      ;(record?.detail as typeof detail | undefined)?.list.push(99)
       record?.error?.push('spoilt')
     }
     const lease = leaseOf(execution)
     spoil(execution)
-    spoil(await storage.save(lease, { lease: longLease, checkpoint }))
+    spoil(await storage.save(lease, { lease: longLease, checkpoint, detail }))
     checkpoint.list.push(98)
+    detail.list.push(98)
     spoil((await storage.begin(request())).execution)
     for (const record of await storage.live('test')) spoil(record)
     spoil(await storage.requestAbort('test', 'a'))
@@ -126,6 +139,6 @@ export const valueCases: Cases<StorageSubject> = {
     const found = present(await storage.find('test', 'a'))
     const { count, epoch } = found
     assert.deepEqual({ count, epoch }, { count: 0, epoch: 1 })
-    assert.deepEqual([found.checkpoint, found.error], [{ list: [1] }, ['broken']])
+    assert.deepEqual([found.checkpoint, found.detail, found.error], [{ list: [1] }, { list: [1] }, ['broken']])
   },
 }

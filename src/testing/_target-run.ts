@@ -1,5 +1,6 @@
 import {
   type Column,
+  type JobRecord,
   newExecutionId,
   RecordBatch,
   type Target,
@@ -23,6 +24,8 @@ export interface TargetFixture {
   target: Target
   /** The records that the world sees, in the order in which they were written, or by `id` where there is no order. */
   read(): readonly TargetRecord[] | Promise<readonly TargetRecord[]>
+  /** A record with that id that the target refuses. */
+  refused?(id: number): JobRecord
   /** Gives everything back after the case. */
   close?(): Promise<void>
 }
@@ -85,11 +88,12 @@ export class TargetRun {
   }
 
   /** Opens the target: at a checkpoint, or from the beginning. */
-  static async begin(target: Target, from?: RunCheckpoint): Promise<TargetRun> {
+  static async begin(target: Target, from?: RunCheckpoint, toleratesFailures = false): Promise<TargetRun> {
     const executionId = newExecutionId('suite', Date.now())
     const context = { type: 'ingestion', id: 'suite', executionId, signal: new AbortController().signal }
     const position = from?.position
-    const writer = await target.open({ ...context, position, isResumed: from !== undefined, isResumable: true })
+    const resumption = { position, isResumed: from !== undefined, isResumable: true }
+    const writer = await target.open({ ...context, ...resumption, toleratesFailures })
     const beginning = { origin: executionId, sequence: 0, position: undefined }
     const reached = writer.checkpoint as RunCheckpoint | undefined
     return new TargetRun(context, writer, reached ?? (writer.mustRestart || !from ? beginning : from))

@@ -15,6 +15,8 @@ import { hang, pause } from './_wait.js'
 export interface TargetFaults {
   /** Fails to write that batch. Default: none. */
   failAt?: number
+  /** Refuses every batch that has such a record, and takes nothing of it. Default: none. */
+  refuses?: (record: JobRecord) => boolean
   /** Whether every flush fails. Default `false`. */
   failFlush?: boolean
   /** Whether the commit fails. Default `false`. */
@@ -69,10 +71,10 @@ export function collectingTarget<Item extends object = JobRecord>(
   const calls: TargetCall<Item>[] = []
   let written: Item[] = []
   let committed: Item[] = []
-
   const target: CollectingTarget<Item> = {
     kind: 'collecting',
     strategy,
+    isAtomic: true,
     faults,
     batches,
     calls,
@@ -99,7 +101,7 @@ export function collectingTarget<Item extends object = JobRecord>(
       async write(batch, context) {
         batchNumber++
         calls.push({ name: 'write', batch, context })
-        await suffer(target, batchNumber, context.signal)
+        await suffer(target, batchNumber, batch, context.signal)
         batches.push(batch)
         written.push(...batch.records())
       },
@@ -122,11 +124,17 @@ export function collectingTarget<Item extends object = JobRecord>(
   return target
 }
 
-async function suffer(target: { faults: TargetFaults }, batchNumber: number, signal: AbortSignal): Promise<void> {
-  const { delay = 0, clock = systemClock, hangAt, failAt } = target.faults
+async function suffer<Item extends object>(
+  target: { faults: TargetFaults },
+  batchNumber: number,
+  batch: RecordBatch<Item>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { delay = 0, clock = systemClock, hangAt, failAt, refuses } = target.faults
   if (delay > 0) await pause(clock, delay, signal)
   if (batchNumber === hangAt) await hang(signal)
-  if (batchNumber === failAt) fail(target)
+  const isRefused = refuses !== undefined && batch.records().some((record) => refuses(record as JobRecord))
+  if (batchNumber === failAt || isRefused) fail(target)
 }
 
 function fail(target: { faults: TargetFaults }): never {

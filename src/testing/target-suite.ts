@@ -1,4 +1,5 @@
 import { type Cases, type Inabilities, runGroups, type SuiteTest } from './_suite.js'
+import { atomicCases } from './_target-atomic.js'
 import { repeatCases, resumeCases } from './_target-resume.js'
 import { type TargetFixture, TargetRun } from './_target-run.js'
 import { appendCases, replaceCases, writeCases } from './_target-write.js'
@@ -17,9 +18,9 @@ export interface TargetSuiteOptions {
   create(options: TargetCreateOptions): TargetFixture | Promise<TargetFixture>
   /**
    * What the target cannot do, and why: add to what is there (`append`), put new records in the place of the old
-   * (`replace`), take a batch twice and keep it once (`deduplicate`).
+   * (`replace`), take a batch twice and keep it once (`deduplicate`), go on after a batch that it has refused (`isolate`).
    */
-  cannot?: Inabilities<'append' | 'replace' | 'deduplicate'>
+  cannot?: Inabilities<'append' | 'replace' | 'deduplicate' | 'isolate'>
 }
 
 /** Holds a target to the contract of `Target`, rule by rule. */
@@ -35,11 +36,14 @@ export function targetSuite({ test, create, cannot = {} }: TargetSuiteOptions): 
       }
     }
     const deduplicate = cannot[strategy] ?? cannot.deduplicate
-    runGroups({ test, over, cannot: { ...cannot, ...(deduplicate && { deduplicate }) } }, [
+    const isolate = cannot[strategy] ?? cannot.isolate
+    const all = { ...cannot, ...(deduplicate && { deduplicate }), ...(isolate && { isolate }) }
+    runGroups({ test, over, cannot: all }, [
       { cases: named(strategy, writeCases), needs: strategy },
       { cases: strategy === 'append' ? appendCases : replaceCases, needs: strategy },
       { cases: named(strategy, resumeCases), needs: strategy },
       { cases: named(strategy, repeatCases), needs: 'deduplicate' },
+      { cases: named(strategy, atomicCases), needs: 'isolate' },
     ])
   }
 }

@@ -316,6 +316,30 @@ describe('JobRegistry', () => {
       expect(await storage.find('test', 'a')).toMatchObject({ checkpoint: { at: 5 } })
     })
 
+    it('has a detail, which is announced when it changes, and is of this execution only', async () => {
+      const held = hold('a')
+      const { finished } = await registry.start('test', 'a')
+      const detail = { written: 1, of: [2] }
+      held.context.progress({ count: 1, detail })
+      detail.of.push(3)
+      await clock.advance(250)
+      expect(await registry.status('test', 'a')).toMatchObject({ count: 1, detail: { written: 1, of: [2] } })
+      held.context.progress({ detail: { written: 1, of: [2] } })
+      await clock.advance(250)
+      held.context.progress({ detail: { failed: 1 } })
+      await clock.advance(250)
+      const progress = events.events.filter(({ name }) => name === 'progress')
+      expect(progress.map(({ status }) => 'detail' in status && status.detail)).toEqual([
+        { written: 1, of: [2] },
+        { failed: 1 },
+      ])
+      held.finish()
+      expect(await finished).toMatchObject({ count: 1, detail: { failed: 1 } })
+      const again = hold('b')
+      expect('detail' in (await registry.start('test', 'b')).status).toBe(false)
+      expect(again.context.detail).toBeUndefined()
+    })
+
     it('is never saved sooner than progressInterval after the last time', async () => {
       const held = hold('a')
       await registry.start('test', 'a')
@@ -360,6 +384,9 @@ describe('JobRegistry', () => {
       [{ lastId: {} }, 'Expected `lastId` to be a string, a number or a bigint'],
       [{ checkpoint: { at: 5n } }, 'Expected `checkpoint` to be a JSON value'],
       [{ checkpoint: () => 1 }, 'Expected `checkpoint` to be a JSON value'],
+      [{ detail: [1] }, 'Expected `detail` to be a JSON object, got an array'],
+      [{ detail: { at: 5n } }, 'Expected `detail` to be a JSON object'],
+      [{ detail: null }, 'Expected `detail` to be a JSON object, got null'],
       [{ total: 1 }, 'got `total` (string)'],
       [null, 'Expected `progress` to be an object, got null'],
     ])('refuses %o', async (update, message) => {

@@ -4,7 +4,15 @@
  */
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { type Clock, JobError, JobRegistry, type JobStorage, systemClock, type Target } from 'headgate'
+import {
+  type Clock,
+  type FailurePolicy,
+  JobError,
+  JobRegistry,
+  type JobStorage,
+  systemClock,
+  type Target,
+} from 'headgate'
 import { postgresDatasource } from 'headgate/datasource/postgres'
 import { ndjsonFile } from 'headgate/target/ndjson-file'
 import { postgresTarget } from 'headgate/target/postgres'
@@ -20,6 +28,13 @@ const targets: Record<string, (id: string, plan: Pick<NodePlan, 'source' | 'fold
   append: (id, { folder }) => ndjsonFile({ path: join(folder, `${id}.ndjson`), strategy: 'append' }),
   insert: (table, { source }) => postgresTarget({ connectionString: source, table }),
   upsert: (table, { source }) => postgresTarget({ connectionString: source, table, mode: 'upsert', key: 'id' }),
+  picky: (table, { source }) => postgresTarget({ connectionString: source, table }),
+}
+
+/** What the jobs whose tables are picky do about the records that are refused: they go to a table beside it. */
+function failuresOf(table: string, source: string): { failures?: FailurePolicy } {
+  if (!table.startsWith('picky')) return {}
+  return { failures: { deadLetters: postgresTarget({ connectionString: source, table: `${table}-dead` }) } }
 }
 
 function openRegistry({ name, storage, source, folder, lease, saveDelay, skew = 0 }: NodePlan): JobRegistry {
@@ -44,6 +59,7 @@ function openRegistry({ name, storage, source, folder, lease, saveDelay, skew = 
         target: targetOf(id, { source, folder }),
         resume: 'auto',
         retry: { limit: 100, delay: 50, maxDelay: 500 },
+        ...failuresOf(id, source),
       })
     }
   }

@@ -68,6 +68,7 @@ describe('an ingestion', () => {
     expect(await run({ datasource: testDatasource([]), pkField: 'id', target })).toMatchObject({
       state: 'successful',
       count: 0,
+      detail: { read: 0, written: 0, failed: 0, skipped: 0 },
     })
     expect(target.calls.map(({ name }) => name)).toEqual(['open', 'flush', 'commit'])
   })
@@ -122,7 +123,7 @@ describe('an ingestion', () => {
         { id: 2, copy: 1 },
         { id: 2, copy: 2 },
       ])
-      expect(status).toMatchObject({ count: 4, lastId: '4' })
+      expect(status).toMatchObject({ count: 4, lastId: '4', detail: { read: 4, written: 2, failed: 0, skipped: 2 } })
     })
 
     it('waits for one that is asynchronous, and keeps the order', async () => {
@@ -133,6 +134,17 @@ describe('an ingestion', () => {
       }
       await run({ datasource: testDatasource(people(1, 9)), target, transform })
       expect(target.records).toEqual(people(1, 9))
+    })
+
+    it('over batches, counts as skipped what a batch has become fewer', async () => {
+      const target = collectingTarget()
+      const transformBatch = (batch: RecordBatch) =>
+        batch.length === 3 ? [...batch.records(), { id: 'more' }] : batch.records().slice(1)
+      const events = recordEvents(registry)
+      const status = await run({ datasource: testDatasource(people(1, 5)), batchSize: 3, target, transformBatch })
+      expect(status).toMatchObject({ count: 5, detail: { read: 5, written: 4, failed: 0, skipped: 1 } })
+      const progress = events.events.flatMap(({ status }) => ('detail' in status ? [status] : []))
+      expect(progress.map(({ count, detail }) => count === detail?.read)).not.toContain(false)
     })
 
     it('does not write a batch of which nothing is left', async () => {
@@ -343,10 +355,13 @@ describe('an ingestion', () => {
       { failAfter: 40, error, once: true },
     )
     const target = collectingTarget()
-    const { finished } = await start({ ...resumable, datasource, batchSize: 10, records: 50, target, resume: 'auto' })
+    const transform = (record: JobRecord) => (Number(record.id) % 5 === 0 ? null : record)
+    const job = { ...resumable, datasource, batchSize: 10, records: 50, transform, target, resume: 'auto' as const }
+    const { finished } = await start(job)
     await clock.advance(60_000)
-    expect(await finished).toMatchObject({ state: 'successful', count: 50, lastId: '50' })
-    expect(target.records).toEqual(people(1, 50))
+    const detail = { read: 50, written: 40, failed: 0, skipped: 10 }
+    expect(await finished).toMatchObject({ state: 'successful', count: 50, lastId: '50', detail })
+    expect(target.records).toHaveLength(40)
   })
 
   it('knows where its target stood before it writes, however seldom progress is saved', async () => {
@@ -452,7 +467,12 @@ describe('an ingestion', () => {
       }
       const datasource = afterLastId(people(1, 9))
       await run({ ...resumable, datasource, target, records: 6, batchSize: 3 })
-      expect(kept.at(-1)).toMatchObject({ sequence: 2, lastId: '6', executionId: expect.any(String), count: 6 })
+      expect(kept.at(-1)).toMatchObject({
+        sequence: 2,
+        lastId: '6',
+        executionId: expect.any(String),
+        detail: { read: 6, written: 6 },
+      })
       registry = new JobRegistry({ storage: memoryStorage({ clock }), clock, progressInterval: 0 })
       expect(await run({ ...resumable, datasource, target })).toMatchObject({ count: 3, lastId: '9' })
       expect(target.records).toEqual(people(1, 9))

@@ -109,10 +109,10 @@ describePostgres('the statements of postgresStorage', (database) => {
 
   test.each([
     ['begin', ['type-1', 'job-1', 'running', 'n', 1000, null, null], ['job_pkey']],
-    ['save', [uuid, 'a', 1, 1000, 1, null, null], ['job_uuid_key']],
-    ['saveAndRun', [uuid, 'a', 1, 1000, 1, null, null], ['job_uuid_key']],
-    ['finish', [uuid, 'a', 1, null, null, null, 'successful', null, null], ['job_uuid_key']],
-    ['settle', [uuid, 'a', 1, null, null, null, 'error', '[]', 'true', 1], ['job_uuid_key']],
+    ['save', [uuid, 'a', 1, 1000, 1, null, null, null], ['job_uuid_key']],
+    ['saveAndRun', [uuid, 'a', 1, 1000, 1, null, null, null], ['job_uuid_key']],
+    ['finish', [uuid, 'a', 1, null, null, null, null, 'successful', null, null], ['job_uuid_key']],
+    ['settle', [uuid, 'a', 1, null, null, null, null, 'error', '[]', 'true', 1], ['job_uuid_key']],
     ['requestAbort', ['type-1', 'job-1'], ['job_pkey']],
     ['find', ['type-1', 'job-1'], ['job_pkey']],
     ['live', ['type-1'], ['job_live']],

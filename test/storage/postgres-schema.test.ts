@@ -52,6 +52,17 @@ describePostgres('the schema of postgresStorage', (database) => {
     expect(await versionIn(schema)).toBe(`${migrations.length}`)
   })
 
+  test('is upgraded from version 2, with what is in it, and keeps details from then on', async () => {
+    const schema = await oldSchema(2)
+    const old = (await storages.open({ schema }).search({ size: 1 })).hits[0]
+    expect(old).toMatchObject({ id: 'old', epoch: 100 })
+    expect(old).not.toHaveProperty('detail')
+    const ended = await run(storages.open({ schema }), {}, { state: 'successful', detail: { at: 3 } })
+    expect((await storages.open({ schema }).search({ type: 'test', size: 1 })).hits).toEqual([ended])
+    expect(ended.detail).toEqual({ at: 3 })
+    expect(await versionIn(schema)).toBe(`${migrations.length}`)
+  })
+
   test('is not touched when it is newer than this headgate', async () => {
     const schema = newSchema()
     await run(storages.open({ schema }))
@@ -61,9 +72,9 @@ describePostgres('the schema of postgresStorage', (database) => {
     expect(refusal).toBeInstanceOf(JobError)
     expect(refusal).toMatchObject({
       code: 'storage',
-      message: `Schema "${schema}" has version 3, but this headgate knows versions up to 2: use a newer headgate.`,
+      message: `Schema "${schema}" has version 4, but this headgate knows versions up to 3: use a newer headgate.`,
     })
-    await storages.pool.query(`delete from ${schema}.migration where version = 3`)
+    await storages.pool.query(`delete from ${schema}.migration where version = 4`)
     expect(await storage.find('test', 'a')).toMatchObject({ state: 'successful' })
   })
 

@@ -88,9 +88,9 @@ describe('opening', () => {
     other.exec(`update headgate_schema set version = ${migrations.length + 1}`)
     expect(errorMessages(await failureOf(open().find('test', 'a')))).toEqual([
       `Could not open the SQLite storage \`${path}\`.`,
-      'Its tables are of version 3, and this headgate knows them up to version 2.',
+      'Its tables are of version 4, and this headgate knows them up to version 3.',
     ])
-    expect(firstValue(other, 'select version from headgate_schema')).toBe(3)
+    expect(firstValue(other, 'select version from headgate_schema')).toBe(4)
   })
 
   test('brings a file of version 1 up to date, with its rows', async () => {
@@ -108,7 +108,7 @@ describe('opening', () => {
     expect(await storage.search({ type: 'test' })).toEqual({ total: 1, hits: [before] })
     const { execution } = await storage.begin(request())
     expect(execution).toMatchObject({ epoch: 8, checkpoint: { at: 3 } })
-    expect(firstValue(old, 'select version from headgate_schema')).toBe(2)
+    expect(firstValue(old, 'select version from headgate_schema')).toBe(3)
   })
 
   test('of ten storages at once makes the tables once', async () => {

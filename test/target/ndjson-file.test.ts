@@ -27,12 +27,21 @@ beforeEach(async () => {
 
 afterEach(() => rm(folder, { recursive: true, force: true }))
 
+/** A record that no line can be made of. */
+function refused(id: number) {
+  const toJSON = () => {
+    throw new RangeError(`${id} has no JSON`)
+  }
+  return { id, text: 'x', nested: { toJSON } }
+}
+
 describe('conformance', () => {
   targetSuite({
     test,
     create: ({ strategy }) => ({
       target: ndjsonFile({ path, strategy }),
       read: async () => parseLines(await contentOf(path)),
+      refused,
     }),
   })
 })

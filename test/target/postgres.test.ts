@@ -40,6 +40,7 @@ describePostgres('conformance', (database) => {
         return {
           target: withJsonText(postgresTarget({ pool, table: 'suite', ...mode })),
           read: async () => (await pool.query('select * from suite order by id')).rows,
+          refused: (id) => ({ id, text: 'no \0 in Postgres', nested: null }),
         }
       },
       cannot: { replace: 'it appends only' },

@@ -5,8 +5,9 @@ describe('collectingTarget keeps the contract of a target', () => {
   targetSuite({
     test,
     create({ strategy }) {
-      const target = collectingTarget({ strategy })
-      return { target, read: () => target.records as readonly TargetRecord[] }
+      const target = collectingTarget({ strategy, refuses: ({ text }) => text === 'refused' })
+      const refused = (id: number) => ({ id, text: 'refused', nested: null })
+      return { target, read: () => target.records as readonly TargetRecord[], refused }
     },
   })
 })

@@ -1,0 +1,149 @@
+import { JobError } from '../core/errors.js'
+import { type Column, type JobRecord, RecordBatch, type Row } from './batch.js'
+import type { DeadLetter } from './failures.js'
+import type { OpenContext, Target, TargetContext, TargetWriter } from './target.js'
+
+const parse = (raw: string): unknown => JSON.parse(raw)
+
+/** The columns of a dead letter: typed, so that a target may know what to make of them. */
+const columns: readonly Column[] = [
+  { name: 'type', type: 'text' },
+  { name: 'id', type: 'text' },
+  { name: 'executionId', type: 'text' },
+  { name: 'key', type: 'text' },
+  { name: 'time', type: 'timestamptz' },
+  { name: 'phase', type: 'text' },
+  { name: 'error', type: 'json', decode: parse },
+  { name: 'record', type: 'json', decode: parse },
+]
+
+/** What a target that keeps checkpoints keeps with the dead letters. */
+interface Kept {
+  /** The keys of those that came after the checkpoint that the job may go on from. */
+  readonly keys: readonly string[]
+}
+
+/** Where the records of one execution go that failed. */
+export class DeadLetters {
+  readonly #target: Target
+  #context!: TargetContext
+  #isResumable = false
+  #writer: TargetWriter | undefined
+  /** Those that are still to be written. */
+  #rows: Row[] = []
+  /** The keys of those that no checkpoint passes over yet. */
+  #keys: string[] = []
+  /** The keys of those that the target held when it was opened, as a crash came before the checkpoint: they may come again. */
+  #known = new Set<string>()
+  #isFlushed = true
+  #position: unknown
+
+  constructor(target: Target) {
+    this.#target = target
+  }
+
+  /** Opens the target, where the checkpoint that the job goes on from has left it. */
+  async open(context: OpenContext): Promise<void> {
+    this.#context = context
+    this.#isResumable = context.isResumable
+    this.#position = context.position
+    this.#writer = await this.#targeting(async () => this.#target.open(context))
+    const { keys = [] } = Object(this.#writer.checkpoint) as Partial<Kept>
+    this.#known = new Set(context.isResumable ? keys : [])
+    this.#isFlushed = false
+  }
+
+  /** Takes a record that failed. */
+  put({ error, record, ...letter }: DeadLetter): void {
+    const row = { ...letter, error: JSON.stringify(error), record: jsonOf(record) }
+    if (!this.#known.delete(letter.key)) this.#rows.push(columns.map(({ name }) => row[name as keyof DeadLetter]))
+    this.#keys.push(letter.key)
+  }
+
+  /** Hands to the target what was taken. */
+  async write(): Promise<void> {
+    const rows = this.#rows
+    if (rows.length === 0) return
+    const { type, id, executionId, signal } = this.#context
+    const idempotencyKey = `${rows[0]?.[keyColumn]}+${rows.length}`
+    const context = { type, id, executionId, signal, idempotencyKey }
+    await this.#targeting(async () => this.#writer?.write(RecordBatch.fromRows(columns, rows), context))
+    this.#rows = []
+    this.#isFlushed = false
+  }
+
+  /** Makes durable what was taken. Gives where the target then stands. */
+  async flush(): Promise<unknown> {
+    await this.write()
+    if (this.#isFlushed || !this.#writer) return this.#position
+    const kept: Kept | null = this.#isResumable ? { keys: [...this.#known, ...this.#keys] } : null
+    this.#position = await this.#targeting(async () => this.#writer?.flush?.(kept))
+    this.#isFlushed = true
+    return this.#position
+  }
+
+  /** Whether there are some that the checkpoint in storage does not pass over yet. */
+  get isAhead(): boolean {
+    return this.#keys.length > 0
+  }
+
+  /** The checkpoint that passes over all that were taken is in storage. */
+  settle(): void {
+    this.#keys = []
+  }
+
+  async commit(): Promise<void> {
+    await this.#targeting(async () => this.#writer?.commit?.())
+    this.#writer = undefined
+  }
+
+  async abort(reason: unknown): Promise<void> {
+    const writer = this.#writer
+    this.#writer = undefined
+    await this.#targeting(async () => writer?.abort?.(reason))
+  }
+
+  async #targeting<Answer>(call: () => Promise<Answer>): Promise<Answer> {
+    try {
+      return await call()
+    } catch (error) {
+      throw new JobError('target', `Could not write to dead-letter target [${this.#target.kind}].`, { cause: error })
+    }
+  }
+}
+
+const keyColumn = columns.findIndex(({ name }) => name === 'key')
+
+/** The first record of a batch, as far as it can be read. */
+export function recordOf(batch: RecordBatch): JobRecord {
+  try {
+    return batch.records()[0] ?? {}
+  } catch {
+    return Object.fromEntries(batch.columns.map(({ name }, index) => [name, batch.rows[0]?.[index]]))
+  }
+}
+
+/** The JSON of a record, whatever is in it: text stands for what JSON has not, and for a field that cannot be read. */
+function jsonOf(record: JobRecord): string {
+  try {
+    return JSON.stringify(record, toJson)
+  } catch {
+    const fields = Object.entries(record).map(([name, value]) => [name, readable(value)])
+    return JSON.stringify(Object.fromEntries(fields))
+  }
+}
+
+function readable(value: unknown): unknown {
+  try {
+    return JSON.parse(JSON.stringify(value, toJson) ?? 'null')
+  } catch (error) {
+    return `${Object.prototype.toString.call(value)}: ${error}`
+  }
+}
+
+function toJson(this: Record<string, unknown>, key: string, shown: unknown): unknown {
+  const own = this[key]
+  if (own instanceof Uint8Array) return `\\x${Array.from(own, (byte) => byte.toString(16).padStart(2, '0')).join('')}`
+  if (typeof shown === 'number' && !Number.isFinite(shown)) return String(shown)
+  return typeof shown === 'bigint' ? String(shown) : shown
+}
