@@ -55,6 +55,7 @@ export {
 } from './core/storage.js'
 export { isTransient } from './core/transient.js'
 export { type Column, type ColumnType, type JobRecord, RecordBatch, type Row } from './ingestion/batch.js'
+export type { Consistency, CursorOptions, ReadCursor } from './ingestion/cursor.js'
 export type { Datasource, Query, ReadOptions } from './ingestion/datasource.js'
 export type { IngestionDetail } from './ingestion/detail.js'
 export type {

@@ -30,7 +30,7 @@ const grace = 1000
 
 const rawText = { rowMode: 'array', types: { getTypeParser: () => (raw: string) => raw } } as const
 
-/** One query on one connection, in a transaction of its own, until the connection is released. */
+/** One transaction on one connection, until the connection is released. It streams one query at a time. */
 export class Session {
   readonly #client: PostgresClient
   readonly #signal: AbortSignal
@@ -53,24 +53,34 @@ export class Session {
     signal.addEventListener('abort', this.#abort)
   }
 
-  /** Begins the transaction, with settings that hold in it alone, and the query. */
-  async begin({ text, values }: Query, settings: string): Promise<void> {
+  /** Begins the transaction, with settings that hold in it alone. */
+  async begin(settings: string): Promise<void> {
     await this.#ask(async () => this.#client.query(`begin; ${settings}`))
+  }
+
+  /** Runs a query that gives few rows. */
+  run({ text, values }: Query): Promise<Fetched> {
+    return this.#ask(async () => (await this.#client.query({ text, values: [...values], ...rawText })) as Fetched)
+  }
+
+  /** Begins to stream a query, once the one before was read to its end. */
+  open({ text, values }: Query): void {
     const stream = new QueryStream(text, [...values], rawText)
     this.#client.query(stream)
     this.#cursor = stream.cursor as Cursor
     this.#cursor.on('error', this.#fail)
   }
 
-  /** The next rows: fewer than `count` when there are no more, and then the transaction is committed. */
-  async fetch(count: number): Promise<Fetched> {
-    const fetched = await this.#ask(() => this.#read(count))
-    if (fetched.rows.length < count) {
-      await this.#ask(async () => this.#client.query('commit'))
-      this.#isCommitted = true
-      await this.release()
-    }
-    return fetched
+  /** The next rows: fewer than `count` when there are no more. */
+  fetch(count: number): Promise<Fetched> {
+    return this.#ask(() => this.#read(count))
+  }
+
+  /** Ends the transaction, and gives the connection back. */
+  async commit(): Promise<void> {
+    await this.#ask(async () => this.#client.query('commit'))
+    this.#isCommitted = true
+    await this.release()
   }
 
   /**

@@ -6,12 +6,14 @@ import {
   invalid,
   JobError,
   type Query,
+  type ReadCursor,
   type ReadOptions,
   RecordBatch,
   rule,
 } from '../index.js'
 import { Abortable } from './_abortable.js'
-import { columnsOf } from './_postgres-columns.js'
+import { columnsOf, type ParserOf } from './_postgres-columns.js'
+import { CursorRead } from './_postgres-cursor.js'
 import { type PostgresClient, Session } from './_postgres-session.js'
 
 export type { PostgresClient }
@@ -82,7 +84,12 @@ function datasourceOf(pool: PostgresPool, options: PostgresDatasourceOptions): D
   return {
     kind: 'postgres',
     needsQuery: true,
-    read: (query, readOptions) => read(pool, query, readOptions, options),
+    readsByCursor: true,
+    consistency: 'statement',
+    read: (query, readOptions) =>
+      readOptions.cursor
+        ? readByCursor(pool, query, readOptions, readOptions.cursor, options)
+        : read(pool, query, readOptions, options),
   }
 }
 
@@ -129,12 +136,14 @@ async function* read(
   { statementTimeout, parsers = 'lossless' }: PostgresDatasourceOptions,
 ): AsyncGenerator<RecordBatch> {
   if (query.text.trim() === '') throw invalid('query', 'a statement', query.text)
-  const { client, session } = await openSession(pool, query, settings[parsers], signal, statementTimeout)
+  const { client, session } = await openSession(pool, settings[parsers], signal, statementTimeout)
   try {
+    session.open(query)
     let columns: Column[] | undefined
     for (let length = batchSize; length === batchSize; ) {
       const { rows, fields } = await session.fetch(batchSize)
       length = rows.length
+      if (length < batchSize) await session.commit()
       columns ??= columnsOf(fields, parsers === 'pg' ? client.getTypeParser.bind(client) : undefined)
       if (length > 0) yield RecordBatch.fromRows(columns, rows)
     }
@@ -145,13 +154,44 @@ async function* read(
   }
 }
 
+/** What all statements of a transaction see is then the same. */
+const isolation = 'set transaction isolation level repeatable read, read only'
+
+async function* readByCursor(
+  pool: PostgresPool,
+  query: Query,
+  options: ReadOptions,
+  cursor: ReadCursor,
+  { statementTimeout, parsers = 'lossless' }: PostgresDatasourceOptions,
+): AsyncGenerator<RecordBatch> {
+  const { signal } = options
+  let parserOf: ParserOf | undefined
+  const read = new CursorRead({
+    query,
+    options,
+    cursor,
+    async begin() {
+      const open = await openSession(pool, `${isolation}; ${settings[parsers]}`, signal, statementTimeout)
+      if (parsers === 'pg') parserOf = open.client.getTypeParser.bind(open.client)
+      return open.session
+    },
+    columnsOf: (fields) => columnsOf(fields, parserOf),
+  })
+  try {
+    yield* read.batches()
+  } catch (error) {
+    throw signal.aborted ? signal.reason : queryFailure(error)
+  } finally {
+    await read.release()
+  }
+}
+
 /** A pool may hold this many connections that broke while nobody used them, and know nothing of it yet. */
 const maxBroken = 10
 
 /** Begins on a connection that works: one that turns out to be broken, before it did anything, is passed over. */
 async function openSession(
   pool: PostgresPool,
-  query: Query,
   settings: string,
   signal: AbortSignal,
   statementTimeout: number | undefined,
@@ -160,7 +200,7 @@ async function openSession(
     const client = await connect(pool, signal)
     const session = new Session(client, signal, statementTimeout)
     try {
-      await session.begin(query, settings)
+      await session.begin(settings)
       return { client, session }
     } catch (error) {
       await session.release()

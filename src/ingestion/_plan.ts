@@ -1,3 +1,4 @@
+import type { Cursor } from './cursor.js'
 import type { Datasource } from './datasource.js'
 import type { CompiledQuery } from './query.js'
 import type { Target } from './target.js'
@@ -7,6 +8,7 @@ import type { BatchTransform } from './transform.js'
 export interface Plan {
   readonly datasource: Datasource
   readonly query: CompiledQuery
+  readonly cursor: Cursor | undefined
   readonly pkField: string | undefined
   readonly batchSize: number
   /** The most records to read. */

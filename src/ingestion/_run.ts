@@ -4,7 +4,8 @@ import type { JobContext } from '../core/job.js'
 import type { Plan } from './_plan.js'
 import { readAhead } from './_read-ahead.js'
 import type { RecordBatch } from './batch.js'
-import { advance, type Checkpoint, initialCheckpoint, type KeptCheckpoint, variablesOf } from './checkpoint.js'
+import { advance, type Checkpoint, initialCheckpoint, type KeptCheckpoint, repeat, variablesOf } from './checkpoint.js'
+import type { ReadOptions } from './datasource.js'
 import { addedUp, type IngestionDetail, nothingRead } from './detail.js'
 import type { TargetContext, TargetWriter } from './target.js'
 
@@ -14,10 +15,15 @@ export class IngestionRun {
   readonly #context: JobContext
   readonly #targetContext: TargetContext
   readonly #stopReading = new AbortController()
+  readonly #isFirstTry: boolean
+  /** Makes keys that no other run makes. */
+  readonly #nonce = crypto.randomUUID()
   #writer!: TargetWriter
   #checkpoint: Checkpoint
   #isResumed: boolean
   #detail: IngestionDetail
+  /** How far was written beyond the checkpoint, while no execution may go on from there. */
+  #beyond: { readonly checkpoint: Checkpoint; readonly detail: IngestionDetail } | undefined
   #flushedAt: number
   #isFlushed = true
 
@@ -28,6 +34,7 @@ export class IngestionRun {
     this.#targetContext = { type, id, executionId, signal }
     this.#isResumed = plan.isResumable && checkpoint !== undefined
     this.#checkpoint = this.#isResumed ? (checkpoint as Checkpoint) : initialCheckpoint(executionId)
+    this.#isFirstTry = detail === undefined
     this.#detail = this.#isResumed && detail ? (detail as IngestionDetail) : nothingRead
     this.#flushedAt = context.clock.now()
   }
@@ -62,6 +69,10 @@ export class IngestionRun {
     } else if (isResumable && this.#writer.checkpoint !== undefined) {
       this.#goOnFrom(this.#writer.checkpoint as KeptCheckpoint)
     }
+    const { cursor, datasource } = this.#plan
+    const consistency = cursor?.consistency ?? datasource.consistency
+    const split = this.#isResumed && this.#checkpoint.sequence > 0
+    this.#detail = { ...this.#detail, ...(consistency && { consistency }), split }
   }
 
   /** What the target keeps together with the records is never behind storage, which may have missed the last of it. */
@@ -88,7 +99,9 @@ export class IngestionRun {
     if (left <= 0) return
     const batches = wrapErrors('datasource', this.#plan.failures.datasource, this.#read(left))
     const wait = <Next>(next: Promise<Next>) => this.#wait(next)
-    for await (const batch of readAhead(batches, left, wait, () => this.#stopReading.abort())) {
+    // By a cursor, the datasource keeps to the limit: it alone knows where reading may end.
+    const limit = this.#plan.cursor ? Number.POSITIVE_INFINITY : left
+    for await (const batch of readAhead(batches, limit, wait, () => this.#stopReading.abort())) {
       this.#context.signal.throwIfAborted()
       await this.#write(batch)
       if (this.#isCheckpointDue) await this.#saveCheckpoint()
@@ -112,24 +125,70 @@ export class IngestionRun {
     const { datasource, query, batchSize } = this.#plan
     const variables = this.#isResumed ? variablesOf(this.#checkpoint) : {}
     const signal = AbortSignal.any([this.#context.signal, this.#stopReading.signal])
-    const options = { signal, batchSize: Math.min(batchSize, left), lastId: variables.lastId }
+    const options: ReadOptions = {
+      signal,
+      batchSize: Math.min(batchSize, left),
+      lastId: variables.lastId,
+      cursor: this.#cursor(left),
+      warn: (message) => this.#warn(message),
+    }
     return datasource.read(query.render(variables), options)
   }
 
+  #cursor(limit: number): ReadOptions['cursor'] {
+    const { cursor } = this.#plan
+    if (!cursor) return undefined
+    const { sequence, cursor: position } = this.#checkpoint
+    if (sequence > 0 && position === undefined) {
+      throw new JobError(
+        'invalid_options',
+        "The checkpoint was made without `cursor`: run the job once with `resume: 'restart'`, or give it another id.",
+      )
+    }
+    const leaveOut = (withoutCursor: number) => {
+      this.#detail = { ...this.#detail, withoutCursor }
+    }
+    return { ...cursor, position, limit, leaveOut }
+  }
+
+  /** Once per execution is enough. */
+  #warn(message: string): void {
+    const { type, id, executionId, logger } = this.#context
+    if (this.#isFirstTry) logger.warn({ type, id, executionId }, `Job [${type}/${id}]: ${message}`)
+  }
+
   async #write(batch: RecordBatch): Promise<void> {
-    const { transform, pkField, query } = this.#plan
-    const { origin, sequence } = this.#checkpoint
-    const checkpoint = advance(this.#checkpoint, batch, this.#context.clock.now(), pkField, query.needs)
+    const { transform, pkField, query, cursor } = this.#plan
+    const before = this.#beyond ?? { checkpoint: this.#checkpoint, detail: this.#detail }
+    const isPlace = cursor === undefined || batch.position !== undefined
+    const isRepeated = batch.position !== undefined && batch.position === before.checkpoint.cursor
+    const now = this.#context.clock.now()
+    const checkpoint = isRepeated
+      ? repeat(before.checkpoint, now)
+      : advance(before.checkpoint, batch, now, pkField, query.needs)
     const { batch: transformed, skipped } = await transform(batch, this.#targetContext)
+    // What is durable beyond a checkpoint comes twice: the last one before has to be made.
+    if (!isPlace && !this.#isFlushed) await this.#saveCheckpoint()
     if (transformed.length > 0) {
       // Place and extent: a batch that comes again larger, as the source has grown, is another batch.
-      const idempotencyKey = `${origin}:${sequence}:${batch.length}:${checkpoint.lastId ?? ''}`
+      const { origin, sequence } = before.checkpoint
+      const isCertain = isPlace && !isRepeated && !this.#beyond
+      const place = `${origin}:${sequence}:${batch.length}:${checkpoint.lastId ?? ''}`
+      // A part of ties, or of what comes again, may hold other records the next time.
+      const idempotencyKey = isCertain ? place : `${place}:${this.#nonce}`
       const context = { ...this.#targetContext, idempotencyKey }
       this.#isFlushed = this.#writer.flush === undefined
       await this.#targeting(async () => this.#writer.write(transformed, context))
     }
+    const counts = { read: batch.length, written: batch.length - skipped, failed: 0, skipped }
+    this.#reach(checkpoint, addedUp(before.detail, counts), isPlace)
+  }
+
+  #reach(checkpoint: Checkpoint, detail: IngestionDetail, isPlace: boolean): void {
+    this.#beyond = isPlace ? undefined : { checkpoint, detail }
+    if (!isPlace) return
     this.#checkpoint = checkpoint
-    this.#detail = addedUp(this.#detail, { read: batch.length, written: batch.length - skipped, failed: 0, skipped })
+    this.#detail = detail
   }
 
   get #isCheckpointDue(): boolean {
@@ -140,6 +199,7 @@ export class IngestionRun {
   /** Says what has been reached, once the target holds it. */
   async #saveCheckpoint(): Promise<void> {
     this.#checkHeld()
+    if (this.#beyond) return
     if (this.#writer.flush) {
       const position = await this.#targeting(async () => this.#writer.flush?.(this.#kept))
       this.#checkpoint = { ...this.#checkpoint, position }

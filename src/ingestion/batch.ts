@@ -55,6 +55,12 @@ export type JobRecord = Record<string, unknown>
 export class RecordBatch<Item extends object = JobRecord> {
   /** How many records there are. */
   readonly length: number
+  /**
+   * Where a read by a cursor goes on after this batch: a JSON value of the datasource's own, which comes back as
+   * `ReadOptions.cursor.position`. A batch that repeats what was read before has the very position that the read goes on from
+   * by then. `undefined` where none may go on, as between ties, and in reads without a cursor. A slice has none.
+   */
+  position: unknown
   #columns: readonly Column[] | undefined
   #rows: readonly Row[] | undefined
   #records: Item[] | undefined

@@ -2,9 +2,10 @@ import type { Job, JobContext } from '../core/job.js'
 import { invalid } from '../core/options.js'
 import type { Plan } from './_plan.js'
 import { IngestionRun } from './_run.js'
+import { type Cursor, cursorOf } from './cursor.js'
 import type { Datasource } from './datasource.js'
 import { checkIngestion, type IngestionJob } from './job.js'
-import { compileQuery } from './query.js'
+import { type CompiledQuery, compileQuery } from './query.js'
 import type { Target, TargetWriter } from './target.js'
 import { batchTransform } from './transform.js'
 
@@ -28,30 +29,47 @@ function datasourceOf({ datasource }: IngestionJob, known: Readonly<Record<strin
 }
 
 function planOf(definition: IngestionJob, datasource: Datasource): Plan {
-  const { pkField, batchSize = 1000, records: limit = Number.POSITIVE_INFINITY, resume } = definition
+  const { batchSize = 1000, records: limit = Number.POSITIVE_INFINITY, resume } = definition
+  const name = typeof definition.datasource === 'string' ? definition.datasource : datasource.kind
   if (datasource.needsQuery && definition.query === undefined) {
     throw invalid('query', `what a datasource of the kind ${datasource.kind} is to read`, definition.query)
   }
-  const query = compileQuery(definition.query, datasource.placeholder)
+  const cursor = definition.cursor === undefined ? undefined : cursorOf(definition.cursor)
+  if (cursor && !datasource.readsByCursor) {
+    throw invalid('cursor', `absent, as the datasource [${name}] does not read by one`, definition.cursor)
+  }
+  const query = queryOf(definition, datasource, cursor)
+  const { pkField = cursor?.columns.at(-1) } = definition
   if (pkField === undefined && (query.needs.lastId || query.needs.maxPrimaryKey)) {
     throw invalid('pkField', 'the column whose values `query` asks for', pkField)
   }
   const target = typeof definition.target === 'function' ? functionTarget(definition.target) : definition.target
-  const name = typeof definition.datasource === 'string' ? definition.datasource : datasource.kind
   return {
     datasource,
     query,
+    cursor,
     pkField,
     batchSize,
     limit,
     transform: batchTransform(definition),
     target,
-    isResumable: resume !== 'restart' && (query.resumes || datasource.resumes === true),
+    isResumable: resume !== 'restart' && (cursor !== undefined || query.resumes || datasource.resumes === true),
     failures: {
       datasource: `Could not execute datasource query [${name}].`,
       target: `Could not write to target [${target.kind}].`,
     },
   }
+}
+
+/** The query of a job. With a cursor it is the same in every run: there is one way to go on. */
+function queryOf({ query }: IngestionJob, { placeholder }: Datasource, cursor: Cursor | undefined): CompiledQuery {
+  const compiled = compileQuery(query, placeholder)
+  if (!cursor) return compiled
+  if (typeof query === 'string' && compiled.resumes) {
+    throw invalid('query', 'a template without variables, as `cursor` says where to go on', query)
+  }
+  const needs = { maxPrimaryKey: false, lastRecord: false, lastId: false }
+  return { resumes: false, needs, render: () => compiled.render({}) }
 }
 
 function functionTarget(write: TargetWriter['write']): Target {
