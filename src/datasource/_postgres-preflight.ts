@@ -46,7 +46,7 @@ async function planOf(session: Session, query: Query): Promise<PlanNode | undefi
     void error
     return undefined
   } finally {
-    await run('rollback to savepoint preflight')
+    await run('rollback to savepoint preflight; release savepoint preflight')
   }
 }
 

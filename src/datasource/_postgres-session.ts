@@ -65,6 +65,7 @@ export class Session {
 
   /** Begins to stream a query, once the one before was read to its end. */
   open({ text, values }: Query): void {
+    this.#checkHeld()
     const stream = new QueryStream(text, [...values], rawText)
     this.#client.query(stream)
     this.#cursor = stream.cursor as Cursor
@@ -117,8 +118,7 @@ export class Session {
   /** Lets the server work until it answers, or is interrupted. */
   #ask<Answer>(work: () => Promise<Answer>): Promise<Answer> {
     return new Promise<Answer>((resolve, reject) => {
-      this.#signal.throwIfAborted()
-      if (this.#failure !== undefined) throw this.#failure
+      this.#checkHeld()
       this.#interrupt = reject
       const timer = this.#startTimer()
       this.#work = work()
@@ -128,6 +128,12 @@ export class Session {
           this.#work = undefined
         })
     })
+  }
+
+  /** After an abort or a failure, the connection may be somebody else's. */
+  #checkHeld(): void {
+    this.#signal.throwIfAborted()
+    if (this.#failure !== undefined) throw this.#failure
   }
 
   #startTimer(): NodeJS.Timeout | undefined {
