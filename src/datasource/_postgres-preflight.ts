@@ -31,7 +31,7 @@ export async function orderWarning(
   if (!sort || (sort['Plan Rows'] ?? 0) < fewRows) return undefined
   const relations = [...new Set(relationsIn(sort))]
   const table = relations.length === 1 ? quoted(relations[0] as string) : '…'
-  return `No index serves the order by ${list(columns)}, so that the server sorts about ${sort['Plan Rows']} rows whenever reading begins. An index would help: create index on ${table} (${columns.map(quoted).join(', ')}).`
+  return `No index serves the order by ${list(columns)}, so that the server sorts all rows that are to be read whenever reading begins. An index would help: create index on ${table} (${columns.map(quoted).join(', ')}).`
 }
 
 /** A statement that fails spoils its transaction, unless there is a savepoint to go back to. */

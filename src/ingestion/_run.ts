@@ -9,13 +9,15 @@ import type { ReadOptions } from './datasource.js'
 import { addedUp, type IngestionDetail, nothingRead } from './detail.js'
 import type { TargetContext, TargetWriter } from './target.js'
 
+/** What operators were told of an execution: all its tries have the same signal. */
+const warnings = new WeakMap<AbortSignal, Set<string>>()
+
 /** One run of an ingestion. */
 export class IngestionRun {
   readonly #plan: Plan
   readonly #context: JobContext
   readonly #targetContext: TargetContext
   readonly #stopReading = new AbortController()
-  readonly #isFirstTry: boolean
   /** Makes keys that no other run makes. */
   readonly #nonce = crypto.randomUUID()
   #writer!: TargetWriter
@@ -34,7 +36,6 @@ export class IngestionRun {
     this.#targetContext = { type, id, executionId, signal }
     this.#isResumed = plan.isResumable && checkpoint !== undefined
     this.#checkpoint = this.#isResumed ? (checkpoint as Checkpoint) : initialCheckpoint(executionId)
-    this.#isFirstTry = detail === undefined
     this.#detail = this.#isResumed && detail ? (detail as IngestionDetail) : nothingRead
     this.#flushedAt = context.clock.now()
   }
@@ -153,8 +154,10 @@ export class IngestionRun {
 
   /** Once per execution is enough. */
   #warn(message: string): void {
-    const { type, id, executionId, logger } = this.#context
-    if (this.#isFirstTry) logger.warn({ type, id, executionId }, `Job [${type}/${id}]: ${message}`)
+    const { type, id, executionId, signal, logger } = this.#context
+    const told = warnings.get(signal) ?? new Set()
+    if (!told.has(message)) logger.warn({ type, id, executionId }, `Job [${type}/${id}]: ${message}`)
+    warnings.set(signal, told.add(message))
   }
 
   async #write(batch: RecordBatch): Promise<void> {

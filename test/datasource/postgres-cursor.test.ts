@@ -368,7 +368,7 @@ describePostgres('a read from Postgres by a cursor', (database) => {
 
     test('when no index serves the order', async () => {
       expect(await warningsOf('select * from large', ['At', 'id'], limit)).toEqual([
-        'No index serves the order by `At`, `id`, so that the server sorts about 50000 rows whenever reading begins. An index would help: create index on "large" ("At", "id").',
+        'No index serves the order by `At`, `id`, so that the server sorts all rows that are to be read whenever reading begins. An index would help: create index on "large" ("At", "id").',
       ])
       expect(await warningsOf('select * from large', ['At', 'id'], { ...limit, consistency: 'pages' })).toHaveLength(1)
     })
