@@ -289,6 +289,12 @@ describePostgres('a read from Postgres by a cursor', (database) => {
       expect(await ids(text, 'key', { position: before?.position, lookback })).toEqual(expected)
     })
 
+    test('and then finds what is tied with the last record and came late', async () => {
+      const [before] = await batches('select 1 as key, 1 as id', 'key')
+      const grown = 'select * from (values (1, 1), (1, 2)) v (key, id)'
+      expect(await ids(grown, 'key', { position: before?.position, lookback: 1 })).toEqual([1, 2])
+    })
+
     test('from the beginning, at nothing', async () => {
       expect(await ids(seconds(1, 2), ['at', 'id'], { lookback: 1000 })).toEqual([1, 2])
     })

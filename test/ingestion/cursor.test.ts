@@ -71,7 +71,7 @@ describePostgres('an ingestion by a cursor', (database) => {
   afterEach(() => registry.close())
 
   /** A new process, as it were: the storage stays. */
-  function open(): void {
+  function open(progressInterval = 0): void {
     const logger = {
       debug() {},
       info() {},
@@ -79,11 +79,12 @@ describePostgres('an ingestion by a cursor', (database) => {
       error() {},
     } satisfies Logger
     const datasources = { postgres: postgresDatasource({ pool }) }
-    registry = new JobRegistry({ storage, clock, logger, datasources, progressInterval: 0 })
+    registry = new JobRegistry({ storage, clock, logger, datasources, progressInterval })
   }
-  async function run(job: { [Field in keyof IngestionJob]?: IngestionJob[Field] | undefined }) {
+  type Fields = { [Field in keyof IngestionJob]?: IngestionJob[Field] | undefined }
+  async function run(job: Fields, progressInterval?: number) {
     await registry.close()
-    open()
+    open(progressInterval)
     const whole = { id: 'people', datasource: 'postgres', query: 'table people', cursor: ['at', 'id'], ...job }
     registry.define({ target: () => {}, ...whole } as IngestionJob)
     const { finished } = await registry.start('ingestion', 'people')
@@ -194,6 +195,16 @@ describePostgres('an ingestion by a cursor', (database) => {
     expect(new Set(keys).size).toBe(keys.length)
   })
 
+  test('keeps what came before ties that it did not come through, also of a target that flushes seldom', async () => {
+    await pool.query('update people set at = $1 where id > 2', ['2025-01-01'])
+    const target = collectingTarget({ failAt: 5 })
+    const job: Partial<IngestionJob> = { cursor: { columns: 'at', ties: 'drain' }, batchSize: 2, pkField: 'id', target }
+    expect(await run(job, 60_000)).toMatchObject({ state: 'error', count: 2, lastId: '2' })
+    target.faults = {}
+    expect(await run(job, 60_000)).toMatchObject({ state: 'successful', count: 7 })
+    expect(ids(target.records).sort()).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9])
+  })
+
   test('looks back without going back', async () => {
     const found = new Map<unknown, JobRecord>()
     const job: Partial<IngestionJob> = {
@@ -214,6 +225,9 @@ describePostgres('an ingestion by a cursor', (database) => {
     expect(found.has(101)).toBe(false)
     const after = JSON.parse((await checkpoint()) ?? '')
     expect([after.lastId, after.cursor]).toEqual([before.lastId, before.cursor])
+    const failing = collectingTarget({ failAt: 3 })
+    expect(await run({ ...job, target: failing })).toMatchObject({ state: 'error', count: 4, lastId: '9' })
+    expect(JSON.parse((await checkpoint()) ?? '')).toMatchObject({ lastId: '9', cursor: before.cursor })
     await pool.query(`insert into people values (200, '2024-01-01 00:01:00Z', 'new')`)
     expect(await run({ ...job, records: 1 })).toMatchObject({ count: 8, lastId: '200' })
   })
