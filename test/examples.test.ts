@@ -69,7 +69,9 @@ describePostgres('the example on Postgres', (database) => {
   })
   afterAll(() => rm(folder, { recursive: true }))
 
-  it.each(['ingestion.ts', 'resume.ts', 'cursor.ts'])('%s prints what it says', (name) => expectPromised(name, database.url))
+  it.each(['ingestion.ts', 'resume.ts', 'cursor.ts'])('%s prints what it says', (name) =>
+    expectPromised(name, database.url),
+  )
 
   it('minimal.ts prints its progress and how it ended, and writes the file', async () => {
     const path = join(folder, 'events.ndjson')

@@ -61,7 +61,9 @@ export class CursorRead {
     await this.#handleNulls(session)
     if (this.#cursor.ties === 'refuse') await this.#refuseTies(session, parts)
     await this.#warn(session, parts)
-    for (const part of parts) yield* this.#read(part, part === parts.at(-1))
+    for (const part of parts) {
+      if (this.#left > 0) yield* this.#read(part, part === parts.at(-1))
+    }
     await this.#commit()
   }
 

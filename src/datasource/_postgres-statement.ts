@@ -21,11 +21,11 @@ const blank = /^(?:[\s;]|--[^\n]*(?:\n|$)|\/\*[\s\S]*?\*\/)*$/
 
 /**
  * A statement without the semicolon after it, and what follows that: as it can stand in the `from` of another, where its
- * own last line may be a comment. Throws `invalid_options` when there is more than one.
+ * own last line may be a comment. Throws `invalid_options` unless there is exactly one.
  */
 export function bareStatement(text: string): string {
   const end = endOfStatement(text, 0)
-  if (!blank.test(text.slice(end))) throw invalid('query', 'one statement', text)
+  if (blank.test(text.slice(0, end)) || !blank.test(text.slice(end))) throw invalid('query', 'one statement', text)
   return text.slice(0, end)
 }
 

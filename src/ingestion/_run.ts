@@ -162,16 +162,16 @@ export class IngestionRun {
 
   async #write(batch: RecordBatch): Promise<void> {
     const { transform, pkField, query, cursor } = this.#plan
-    const before = this.#beyond ?? { checkpoint: this.#checkpoint, detail: this.#detail }
     const isPlace = cursor === undefined || batch.position !== undefined
+    // What is made durable beyond a checkpoint comes twice: the last one before it has to be made.
+    if (!isPlace && !this.#isFlushed) await this.#saveCheckpoint()
+    const before = this.#beyond ?? { checkpoint: this.#checkpoint, detail: this.#detail }
     const isRepeated = batch.position !== undefined && batch.position === before.checkpoint.cursor
     const now = this.#context.clock.now()
     const checkpoint = isRepeated
       ? repeat(before.checkpoint, now)
       : advance(before.checkpoint, batch, now, pkField, query.needs)
     const { batch: transformed, skipped } = await transform(batch, this.#targetContext)
-    // What is durable beyond a checkpoint comes twice: the last one before has to be made.
-    if (!isPlace && !this.#isFlushed) await this.#saveCheckpoint()
     if (transformed.length > 0) {
       // Place and extent: a batch that comes again larger, as the source has grown, is another batch.
       const { origin, sequence } = before.checkpoint

@@ -1,4 +1,4 @@
-import { checkOptions, invalid, type Rule, rule } from '../core/options.js'
+import { checkOptions, type Rule, rule } from '../core/options.js'
 
 /**
  * What the records of one execution have in common:
@@ -49,12 +49,18 @@ export interface ReadCursor extends Required<CursorOptions> {
 /** A job's cursor, with its defaults. */
 export type Cursor = Omit<ReadCursor, 'position' | 'limit' | 'leaveOut'>
 
-const columnsRule: Rule = {
-  accepts: (value) => {
+const columnsRule = {
+  accepts: (value: unknown) => {
     const columns = [value].flat()
     return columns.length > 0 && columns.every(rule.text.accepts) && new Set(columns).size === columns.length
   },
   expected: 'the name of a column, or an array of different names',
+} satisfies Rule
+
+/** What a job may say as `cursor`; what is in an object of it, `cursorOf` checks. */
+export const cursorRule: Rule = {
+  accepts: (value) => columnsRule.accepts(value) || isOptions(value),
+  expected: `${columnsRule.expected}, or an object`,
 }
 
 const cursorRules: Record<keyof CursorOptions, Rule> = {
@@ -70,12 +76,12 @@ const cursorRules: Record<keyof CursorOptions, Rule> = {
 
 /** The cursor that a job says, with its defaults. Throws `invalid_options` for one that cannot be. */
 export function cursorOf(cursor: string | readonly string[] | CursorOptions): Cursor {
-  if (typeof cursor !== 'object' || cursor === null || Array.isArray(cursor)) {
-    if (!columnsRule.accepts(cursor)) throw invalid('cursor', `${columnsRule.expected}, or an object`, cursor)
-    return cursorOf({ columns: cursor as string | readonly string[] })
-  }
-  const options = cursor as CursorOptions
+  const options = isOptions(cursor) ? cursor : { columns: cursor }
   checkOptions('cursor', options, cursorRules)
   const { columns, nulls = 'fail', ties = 'refuse', lookback = 0, consistency = 'statement' } = options
   return { columns: [columns].flat(), nulls, ties, lookback, consistency }
+}
+
+function isOptions(value: unknown): value is CursorOptions {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

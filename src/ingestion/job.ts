@@ -1,7 +1,7 @@
 import { checkOptions, invalid, type Rule, rule } from '../core/options.js'
 import { type Resumption, resumptionRules } from '../core/retry-policy.js'
 import type { JobRecord, RecordBatch } from './batch.js'
-import type { CursorOptions } from './cursor.js'
+import { type CursorOptions, cursorRule } from './cursor.js'
 import type { Datasource, Query } from './datasource.js'
 import type { Target, TargetFunction } from './target.js'
 
@@ -72,7 +72,7 @@ const jobRules: Record<keyof IngestionJob, Rule> = {
   id: rule.jobId,
   datasource: either(rule.text, datasourceRule, 'the name of a datasource, or an object with the method `read`'),
   query: rule.optional(either(rule.text, rule.aFunction, 'a string that is not empty, or a function')),
-  cursor: rule.optional({ accepts: () => true, expected: 'what `cursorOf` takes' }),
+  cursor: rule.optional(cursorRule),
   pkField: rule.optional(rule.text),
   batchSize: rule.optional(rule.whole(1)),
   records: rule.optional(rule.whole(1)),

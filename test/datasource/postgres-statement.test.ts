@@ -17,11 +17,15 @@ describe('a statement in another one', () => {
     ['select $$;$$, $a$ ; $$ ; $a$;', 'select $$;$$, $a$ ; $$ ; $a$'],
     ['select $1;', 'select $1'],
     ['select 1 /* never ends;', 'select 1 /* never ends;'],
+    ['/* before; */ select 1', '/* before; */ select 1'],
   ])('%j', (text, bare) => {
     expect(bareStatement(text)).toBe(bare)
   })
 
-  test.each(['select 1; select 2', "select 1; ';'", 'select 1;;drop table events;'])('%j is more than one', (text) => {
-    expect(() => bareStatement(text)).toThrow('Expected `query` to be one statement, got')
-  })
+  test.each(['select 1; select 2', "select 1; ';'", 'select 1;;drop table events;', ' ', '; select 1', '-- none'])(
+    '%j is not one',
+    (text) => {
+      expect(() => bareStatement(text)).toThrow('Expected `query` to be one statement, got')
+    },
+  )
 })
