@@ -54,9 +54,16 @@ export {
   type StorageChange,
 } from './core/storage.js'
 export { isTransient } from './core/transient.js'
-export { type Column, type ColumnType, type JobRecord, RecordBatch, type Row } from './ingestion/batch.js'
+export {
+  type Column,
+  type ColumnType,
+  type EncodedRows,
+  type JobRecord,
+  RecordBatch,
+  type Row,
+} from './ingestion/batch.js'
 export type { Consistency, CursorOptions, ReadCursor } from './ingestion/cursor.js'
-export type { Datasource, Query, ReadOptions } from './ingestion/datasource.js'
+export type { Datasource, EncodedOptions, Query, ReadOptions } from './ingestion/datasource.js'
 export type { IngestionDetail } from './ingestion/detail.js'
 export type {
   IngestionJob,

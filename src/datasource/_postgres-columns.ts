@@ -1,12 +1,6 @@
 import pg from 'pg'
 import { type Column, JobError } from '../index.js'
-
-/** A field of a result, as the server describes it. */
-export interface Field {
-  readonly name: string
-  /** The object id of its type; for a domain, that of the type underneath. */
-  readonly dataTypeID: number
-}
+import type { Field } from './_postgres-step.js'
 
 /** Gives the function that turns raw text of a type into a value. */
 export type ParserOf = (dataTypeID: number, format: 'text') => (raw: string) => unknown

@@ -1,18 +1,11 @@
-import {
-  type Column,
-  JobError,
-  type Query,
-  type ReadCursor,
-  type ReadOptions,
-  RecordBatch,
-  type Row,
-} from '../index.js'
-import type { Field } from './_postgres-columns.js'
+import { type Column, JobError, type Query, type ReadCursor, type ReadOptions, RecordBatch } from '../index.js'
+import { formatOf } from './_postgres-binary.js'
 import { type CursorType, cursorTypes } from './_postgres-cursor-types.js'
 import { Keyset, type Lookback, type Range } from './_postgres-keyset.js'
 import { boundAfter, list, type Position, placeAt } from './_postgres-position.js'
 import { orderWarning } from './_postgres-preflight.js'
 import type { Session } from './_postgres-session.js'
+import type { Field } from './_postgres-step.js'
 import { type CursorColumns, drainTies, refuseTies, tieFailure } from './_postgres-ties.js'
 
 /** What a read by a cursor is made of. */
@@ -41,8 +34,6 @@ export class CursorRead {
   #left: number
   #session: Session | undefined
   #columns: Column[] = []
-  /** Where the columns of the cursor are among those of the records. */
-  #places: number[] = []
   #types: CursorType[] = []
 
   constructor(reading: CursorReading) {
@@ -88,8 +79,7 @@ export class CursorRead {
     const { fields } = await session.run(this.#keyset.describe())
     this.#columns = this.#reading.columnsOf(fields)
     const noRecords = RecordBatch.fromRows(this.#columns, [])
-    this.#places = names.map((name) => noRecords.indexOf(name))
-    const types = this.#places.map((place) => cursorTypes.get(fields[place]?.dataTypeID ?? 0))
+    const types = names.map((name) => cursorTypes.get(fields[noRecords.indexOf(name)]?.dataTypeID ?? 0))
     const texts = types.flatMap((type, index) => (type?.isText ? [index] : []))
     if (texts.length > 0) {
       const { rows } = await session.run(this.#keyset.describeCollations(texts))
@@ -185,26 +175,30 @@ export class CursorRead {
 
   /** The batches of a part, in one statement or in pages. */
   async *#fetch(part: Part, isLast: boolean): AsyncGenerator<RecordBatch> {
-    const { consistency } = this.#cursor
+    const { columns, consistency } = this.#cursor
+    const { batchBytes = Number.POSITIVE_INFINITY } = this.#reading.options
     let { after } = part
     for (let isOver = false; !isOver; ) {
       const size = this.#sizeOf(part)
       if (size === 0) return
       const session = await this.#begin()
-      session.open(this.#keyset.select({ ...part, after }, size))
+      const query = this.#keyset.select({ ...part, after }, size)
+      session.open(query, (fields) => formatOf(fields, this.#columns, this.#reading.options))
       // One row more than a page has tells that the page was read to its end.
       const step = consistency === 'statement' ? this.#batchSize : (size as number) + 1
       let count = 0
-      for (let isRead = false; !isRead; ) {
-        const { rows } = await session.fetch(step)
-        count += rows.length
-        if (!part.isRepeated) this.#left -= rows.length
-        isRead = rows.length < step
-        isOver = isRead && (size === undefined || count < size)
-        if (isRead && (consistency === 'pages' || (isLast && (isOver || this.#left <= 0)))) await this.#commit()
-        const last = rows.at(-1)
-        if (last) after = { values: this.#places.map((place) => last[place]), isBefore: false }
-        yield* this.#batchesOf(rows)
+      while (!session.isAtEnd) {
+        const rows = await session.fetch(step, batchBytes)
+        const length = rows?.length ?? 0
+        count += length
+        if (!part.isRepeated) this.#left -= length
+        isOver = session.isAtEnd && (size === undefined || count < size)
+        const isDone = isLast && (isOver || this.#left <= 0)
+        if (session.isAtEnd && (isDone || consistency === 'pages')) await this.#commit()
+        if (!rows) break
+        const batch = RecordBatch.fromEncoded(this.#columns, rows)
+        after = { values: columns.map((name) => batch.lastValueOf(name)), isBefore: false }
+        yield* this.#cut(batch)
       }
     }
   }
@@ -220,9 +214,12 @@ export class CursorRead {
     return this.#reading.options.batchSize
   }
 
-  *#batchesOf(rows: readonly Row[]): Generator<RecordBatch> {
-    for (let start = 0; start < rows.length; start += this.#batchSize) {
-      yield RecordBatch.fromRows(this.#columns, rows.slice(start, start + this.#batchSize))
+  /** What is left of a page beside its first rows is one row at most. */
+  *#cut(batch: RecordBatch): Generator<RecordBatch> {
+    if (batch.length <= this.#batchSize) yield batch
+    else {
+      yield batch.slice(0, this.#batchSize)
+      yield batch.slice(this.#batchSize, batch.length)
     }
   }
 }

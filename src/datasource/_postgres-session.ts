@@ -1,7 +1,8 @@
-import QueryStream from 'pg-query-stream'
 import { JobError, type Query, type Row } from '../index.js'
 import { cancelOnServer } from './_postgres-cancel.js'
-import type { Field } from './_postgres-columns.js'
+import { Portal, type RowFormat } from './_postgres-portal.js'
+import type { Field } from './_postgres-step.js'
+import type { Tuples } from './_postgres-tuples.js'
 
 /** The part of pg's `PoolClient` that is called; it also is asked where the server is when a query has to be cancelled. */
 export interface PostgresClient {
@@ -12,30 +13,23 @@ export interface PostgresClient {
   off(event: 'error', listener: (error: Error) => void): unknown
 }
 
-/** Rows as they came, with what the server says of their fields. */
-interface Fetched {
+/** The rows of a small result, and what the server says of their fields. */
+export interface TextResult {
   readonly rows: readonly Row[]
   readonly fields: readonly Field[]
 }
 
-/** The cursor inside a `QueryStream`: it fetches a batch at a time, without a stream's work for every row. */
-interface Cursor {
-  read(count: number, callback: (error: unknown, rows?: Row[], result?: { fields: Field[] }) => void): void
-  close(callback: () => void): void
-  on(event: 'error', listener: (error: unknown) => void): void
-}
+const rawText = { rowMode: 'array', types: { getTypeParser: () => (raw: string) => raw } } as const
 
 /** How long the server may take to let go of a query, in milliseconds, before its connection is closed instead. */
 const grace = 1000
 
-const rawText = { rowMode: 'array', types: { getTypeParser: () => (raw: string) => raw } } as const
-
-/** One transaction on one connection, until the connection is released. It streams one query at a time. */
+/** One transaction on one connection, until the connection is released. One query at a time is open in it. */
 export class Session {
   readonly #client: PostgresClient
   readonly #signal: AbortSignal
   readonly #statementTimeout: number | undefined
-  #cursor: Cursor | undefined
+  #portal: Portal | undefined
   /** What the server is at; settles when it answers. */
   #work: Promise<unknown> | undefined
   /** Fails whoever waits for the server. */
@@ -58,27 +52,30 @@ export class Session {
     await this.#ask(async () => this.#client.query(`begin; ${settings}`))
   }
 
-  /** Runs a query that gives few rows. */
-  run({ text, values }: Query): Promise<Fetched> {
-    return this.#ask(async () => (await this.#client.query({ text, values: [...values], ...rawText })) as Fetched)
+  /** Runs a query that gives few rows, as text. */
+  run({ text, values }: Query): Promise<TextResult> {
+    return this.#ask(async () => (await this.#client.query({ text, values: [...values], ...rawText })) as TextResult)
   }
 
-  /** Begins to stream a query, once the one before was read to its end. */
-  open({ text, values }: Query): void {
+  /** Opens what is fetched, once what was open before was read to its end. `formatOf` is asked when the server has told the fields, before the first rows come. */
+  open(query: Query, formatOf: (fields: readonly Field[]) => RowFormat): void {
     this.#checkHeld()
-    const stream = new QueryStream(text, [...values], rawText)
-    this.#client.query(stream)
-    this.#cursor = stream.cursor as Cursor
-    this.#cursor.on('error', this.#fail)
+    this.#portal = new Portal(this.#client, query, formatOf)
   }
 
-  /** The next rows: fewer than `count` when there are no more. */
-  fetch(count: number): Promise<Fetched> {
-    return this.#ask(() => this.#read(count))
+  /** The next rows: `rows` at most, and fewer when they are large, but about `bytes`. `undefined` when there are no more. */
+  fetch(rows: number, bytes: number): Promise<Tuples | undefined> {
+    return this.#ask(() => (this.#portal as Portal).fetch(rows, bytes))
   }
 
-  /** Ends the transaction, and gives the connection back. */
+  /** Whether the last row of what is open has come. */
+  get isAtEnd(): boolean {
+    return this.#portal?.isAtEnd ?? false
+  }
+
+  /** Ends the transaction, unless it has ended, and gives the connection back. */
   async commit(): Promise<void> {
+    if (this.#isCommitted) return
     await this.#ask(async () => this.#client.query('commit'))
     this.#isCommitted = true
     await this.release()
@@ -104,15 +101,6 @@ export class Session {
   readonly #fail = (reason: unknown) => {
     this.#failure ??= reason
     this.#interrupt(reason)
-  }
-
-  #read(count: number): Promise<Fetched> {
-    return new Promise((resolve, reject) => {
-      this.#cursor?.read(count, (error, rows = [], result) => {
-        if (error) reject(error)
-        else resolve({ rows, fields: result?.fields ?? [] })
-      })
-    })
   }
 
   /** Lets the server work until it answers, or is interrupted. */
@@ -153,9 +141,14 @@ export class Session {
   }
 
   async #reset(): Promise<void> {
-    if (this.#work) await Promise.all([this.#work, cancelOnServer(this.#client, grace)])
-    this.#cursor?.close(ignore)
+    if (this.#work || this.#portal?.isBusy) await Promise.all([this.#comeToRest(), cancelOnServer(this.#client, grace)])
     if (!this.#isCommitted) await this.#client.query('rollback')
+  }
+
+  async #comeToRest(): Promise<void> {
+    await this.#work
+    // It may end with the error that its query was cancelled.
+    await this.#portal?.drain().catch(ignore)
   }
 }
 

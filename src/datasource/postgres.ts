@@ -12,6 +12,7 @@ import {
   rule,
 } from '../index.js'
 import { Abortable } from './_abortable.js'
+import { formatOf } from './_postgres-binary.js'
 import { columnsOf, type ParserOf } from './_postgres-columns.js'
 import { CursorRead } from './_postgres-cursor.js'
 import { type PostgresClient, Session } from './_postgres-session.js'
@@ -54,7 +55,7 @@ const rules = {
 }
 
 /**
- * Reads the rows of a query from Postgres with pg and pg-query-stream, as raw text: a batch becomes objects only when a
+ * Reads the rows of a query from Postgres with pg. A batch holds the bytes that came, which become rows and objects when a
  * target asks for them.
  *
  * A read takes one connection and one transaction, in which the session writes dates in ISO format and in UTC, and the
@@ -132,20 +133,24 @@ function openPool(connectionString: string): pg.Pool {
 async function* read(
   pool: PostgresPool,
   query: Query,
-  { signal, batchSize }: ReadOptions,
+  options: ReadOptions,
   { statementTimeout, parsers = 'lossless' }: PostgresDatasourceOptions,
 ): AsyncGenerator<RecordBatch> {
   if (query.text.trim() === '') throw invalid('query', 'a statement', query.text)
-  const { client, session } = await openSession(pool, settings[parsers], signal, statementTimeout)
+  const { signal, batchSize, batchBytes = Number.POSITIVE_INFINITY } = options
+  const { client, session } = await openSession(pool, signal, statementTimeout, settings[parsers])
+  const parserOf = parsers === 'pg' ? client.getTypeParser.bind(client) : undefined
+  let columns: readonly Column[] = []
+  session.open(query, (fields) => {
+    columns = columnsOf(fields, parserOf)
+    return formatOf(fields, columns, options)
+  })
   try {
-    session.open(query)
-    let columns: Column[] | undefined
-    for (let length = batchSize; length === batchSize; ) {
-      const { rows, fields } = await session.fetch(batchSize)
-      length = rows.length
-      if (length < batchSize) await session.commit()
-      columns ??= columnsOf(fields, parsers === 'pg' ? client.getTypeParser.bind(client) : undefined)
-      if (length > 0) yield RecordBatch.fromRows(columns, rows)
+    for (let isOver = false; !isOver; ) {
+      const rows = await session.fetch(batchSize, batchBytes)
+      isOver = session.isAtEnd
+      if (isOver) await session.commit()
+      if (rows) yield RecordBatch.fromEncoded(columns, rows)
     }
   } catch (error) {
     throw signal.aborted ? signal.reason : queryFailure(error)
@@ -171,7 +176,7 @@ async function* readByCursor(
     options,
     cursor,
     async begin() {
-      const open = await openSession(pool, `${isolation}; ${settings[parsers]}`, signal, statementTimeout)
+      const open = await openSession(pool, signal, statementTimeout, `${isolation}; ${settings[parsers]}`)
       if (parsers === 'pg') parserOf = open.client.getTypeParser.bind(open.client)
       return open.session
     },
@@ -192,9 +197,9 @@ const maxBroken = 10
 /** Begins on a connection that works: one that turns out to be broken, before it did anything, is passed over. */
 async function openSession(
   pool: PostgresPool,
-  settings: string,
   signal: AbortSignal,
   statementTimeout: number | undefined,
+  settings: string,
 ): Promise<{ client: PostgresClient; session: Session }> {
   for (let broken = 0; ; broken++) {
     const client = await connect(pool, signal)

@@ -11,10 +11,13 @@ export interface Plan {
   readonly cursor: Cursor | undefined
   readonly pkField: string | undefined
   readonly batchSize: number
+  readonly batchBytes: number
   /** The most records to read. */
   readonly limit: number
   readonly transform: BatchTransform
   readonly target: Target
+  /** Whether values are asked for on the way to the target, beside those of the primary key in the last records. */
+  readonly readsValues: boolean
   /** Whether an execution may go on from the checkpoint of another. */
   readonly isResumable: boolean
   /** What is said when the datasource or the target fails. */

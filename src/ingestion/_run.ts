@@ -123,17 +123,21 @@ export class IngestionRun {
   }
 
   #read(left: number): AsyncIterable<RecordBatch> {
-    const { datasource, query, batchSize } = this.#plan
+    const { datasource, query, batchSize, batchBytes } = this.#plan
     const variables = this.#isResumed ? variablesOf(this.#checkpoint) : {}
     const signal = AbortSignal.any([this.#context.signal, this.#stopReading.signal])
-    const options: ReadOptions = {
-      signal,
-      batchSize: Math.min(batchSize, left),
-      lastId: variables.lastId,
-      cursor: this.#cursor(left),
-      warn: (message) => this.#warn(message),
-    }
-    return datasource.read(query.render(variables), options)
+    const options = { signal, batchSize: Math.min(batchSize, left), batchBytes, lastId: variables.lastId }
+    const cursor = this.#cursor(left)
+    const warn = (message: string) => this.#warn(message)
+    return datasource.read(query.render(variables), { ...options, ...this.#encodedOptions, cursor, warn })
+  }
+
+  get #encodedOptions(): Pick<ReadOptions, 'encoded'> {
+    const { pkField, cursor, readsValues } = this.#plan
+    if (readsValues || !this.#writer.takesEncoded) return {}
+    const isTaken = this.#writer.takesEncoded.bind(this.#writer)
+    const keys = [...(pkField === undefined ? [] : [pkField]), ...(cursor?.columns ?? [])]
+    return { encoded: { isTaken, keys } }
   }
 
   #cursor(limit: number): ReadOptions['cursor'] {

@@ -38,12 +38,32 @@ export interface Column {
    * control character or surrogate. Targets then need not look. Default `false`.
    */
   readonly isPlain?: boolean
+  /** The type's name in the datasource's own words, such as `bigint`. */
+  readonly sqlType?: string
   /** Turns a raw value into the value that a record shows. Without it, the raw value is that value. Nulls never come here. */
   readonly decode?: (raw: string) => unknown
 }
 
 /** The raw values of one record, in the order of the columns; `null` for SQL's NULL. */
 export type Row = readonly unknown[]
+
+/** Rows as the bytes that a server wrote: read when somebody asks for them, or passed on as they are. */
+export interface EncodedRows {
+  /** How the bytes are laid out, in a word that datasource and target agree on. */
+  readonly format: string
+  /** How many rows there are: at least one. */
+  readonly length: number
+  /** The bytes: together all rows, each chunk whole rows. */
+  readonly chunks: readonly Uint8Array[]
+  /** The raw values of every row. */
+  rows(): Row[]
+  /** The raw values of one column. */
+  values(column: number): unknown[]
+  /** The raw value of one column in the last row. */
+  lastValue(column: number): unknown
+  /** The rows from `start` up to, not including, `end`. */
+  slice(start: number, end: number): EncodedRows
+}
 
 /** A record: its values by the names of its columns. */
 export type JobRecord = Record<string, unknown>
@@ -55,6 +75,8 @@ export type JobRecord = Record<string, unknown>
 export class RecordBatch<Item extends object = JobRecord> {
   /** How many records there are. */
   readonly length: number
+  /** The rows as their server wrote them, for a target that takes them so; `undefined` when they came in another way. */
+  readonly encoded: EncodedRows | undefined
   /**
    * Where a read by a cursor goes on after this batch: a JSON value of the datasource's own, which comes back as
    * `ReadOptions.cursor.position`. A batch that repeats what was read before has the very position that the read goes on from
@@ -65,11 +87,12 @@ export class RecordBatch<Item extends object = JobRecord> {
   #rows: readonly Row[] | undefined
   #records: Item[] | undefined
 
-  private constructor(columns?: readonly Column[], rows?: readonly Row[], records?: Item[]) {
+  private constructor(columns?: readonly Column[], rows?: readonly Row[], records?: Item[], encoded?: EncodedRows) {
+    this.encoded = encoded
     this.#columns = columns
     this.#rows = rows
     this.#records = records
-    this.length = (rows ?? records ?? []).length
+    this.length = (encoded ?? rows ?? records ?? []).length
   }
 
   /** A batch of raw rows: what a datasource with a driver makes. */
@@ -80,6 +103,14 @@ export class RecordBatch<Item extends object = JobRecord> {
     return new RecordBatch<Item>(columns, rows)
   }
 
+  /** A batch of rows that are still bytes. */
+  static fromEncoded<Item extends object = JobRecord>(
+    columns: readonly Column[],
+    encoded: EncodedRows,
+  ): RecordBatch<Item> {
+    return new RecordBatch<Item>(columns, undefined, undefined, encoded)
+  }
+
   /** A batch of objects: what a transform makes. Its columns have the type `value`. */
   static fromRecords<Item extends object = JobRecord>(records: Item[]): RecordBatch<Item> {
     return new RecordBatch<Item>(undefined, undefined, records)
@@ -87,7 +118,7 @@ export class RecordBatch<Item extends object = JobRecord> {
 
   /** Whether the batch was made of raw rows: then `rows` and `columns` cost nothing. */
   get isRaw(): boolean {
-    return this.#rows !== undefined && this.#columns?.[0]?.type !== 'value'
+    return this.encoded !== undefined || (this.#rows !== undefined && this.#columns?.[0]?.type !== 'value')
   }
 
   /** The columns of `rows`: for a batch of objects, every name that one of them has, in the order of first sight. */
@@ -98,6 +129,7 @@ export class RecordBatch<Item extends object = JobRecord> {
 
   /** The raw values of every record. */
   get rows(): readonly Row[] {
+    this.#rows ??= this.encoded?.rows()
     this.#rows ??= this.records().map((record) => this.columns.map(({ name }) => (record as JobRecord)[name] ?? null))
     return this.#rows
   }
@@ -111,7 +143,14 @@ export class RecordBatch<Item extends object = JobRecord> {
   /** The raw values of one column. Throws `datasource` when there is none of that name. */
   valuesOf(name: string): unknown[] {
     const index = this.indexOf(name)
+    if (!this.#rows && this.encoded) return this.encoded.values(index)
     return this.rows.map((row) => row[index] ?? null)
+  }
+
+  /** The raw value of one column in the last record. Throws `datasource` when there is none of that name. */
+  lastValueOf(name: string): unknown {
+    const index = this.indexOf(name)
+    return (this.#rows || !this.encoded ? this.rows.at(-1)?.[index] : this.encoded.lastValue(index)) ?? null
   }
 
   /** The place of a column. Throws `datasource` when there is none of that name. */
@@ -127,7 +166,8 @@ export class RecordBatch<Item extends object = JobRecord> {
 
   /** The records from `start` up to, not including, `end`. */
   slice(start: number, end: number): RecordBatch<Item> {
-    return new RecordBatch(this.#columns, this.#rows?.slice(start, end), this.#records?.slice(start, end))
+    const [rows, records] = [this.#rows?.slice(start, end), this.#records?.slice(start, end)]
+    return new RecordBatch(this.#columns, rows, records, this.encoded?.slice(start, end))
   }
 }
 

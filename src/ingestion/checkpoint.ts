@@ -1,4 +1,4 @@
-import type { ColumnType, RecordBatch } from './batch.js'
+import type { Column, ColumnType, RecordBatch } from './batch.js'
 import type { IngestionDetail } from './detail.js'
 import type { QueryVariables } from './job.js'
 import type { CompiledQuery } from './query.js'
@@ -56,9 +56,8 @@ export function repeat(before: Checkpoint, time: number): Checkpoint {
 
 /** The value of a column in the last record of a batch, decoded. */
 function lastValue(batch: RecordBatch, name: string): unknown {
-  const index = batch.indexOf(name)
-  const raw = batch.rows.at(-1)?.[index] ?? null
-  const decode = batch.columns[index]?.decode
+  const raw = batch.lastValueOf(name)
+  const { decode } = batch.columns[batch.indexOf(name)] as Column
   return decode && raw !== null ? decode(raw as string) : raw
 }
 

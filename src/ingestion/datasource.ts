@@ -1,4 +1,4 @@
-import type { RecordBatch } from './batch.js'
+import type { Column, RecordBatch } from './batch.js'
 import type { Consistency, ReadCursor } from './cursor.js'
 
 /** A query as a datasource takes it: values never stand in the text. */
@@ -15,12 +15,27 @@ export interface ReadOptions {
   signal: AbortSignal
   /** The most records that a batch holds. */
   batchSize: number
+  /**
+   * About how many bytes a batch holds at most, as the server sends them: a larger record is a batch of its own. Default: any
+   * number.
+   */
+  batchBytes?: number
   /** The last id of the checkpoint that the job goes on from; `undefined` when it starts from the beginning. */
   lastId: string | undefined
   /** What to read by; `undefined` when the query alone says what comes, and in which order. */
   cursor?: ReadCursor | undefined
   /** Tells operators of what is no failure and should not stay as it is, in a whole sentence. Default: nobody is told. */
   warn?(message: string): void
+  /** Set when nobody on the way to the target asks for values: then the datasource may leave rows encoded. */
+  encoded?: EncodedOptions
+}
+
+/** Whether batches may hold `encoded` rows alone. */
+export interface EncodedOptions {
+  /** Whether the target takes rows of these columns in that format: asked once, when the columns are known. */
+  isTaken(format: string, columns: readonly Column[]): boolean
+  /** The columns whose values are asked for all the same. */
+  readonly keys: readonly string[]
 }
 
 /** Where records come from. */

@@ -29,7 +29,8 @@ function datasourceOf({ datasource }: IngestionJob, known: Readonly<Record<strin
 }
 
 function planOf(definition: IngestionJob, datasource: Datasource): Plan {
-  const { batchSize = 1000, records: limit = Number.POSITIVE_INFINITY, resume } = definition
+  const { batchSize = 1000, batchBytes = 1 << 24, resume } = definition
+  const { records: limit = Number.POSITIVE_INFINITY, transform, transformBatch } = definition
   const name = typeof definition.datasource === 'string' ? definition.datasource : datasource.kind
   if (datasource.needsQuery && definition.query === undefined) {
     throw invalid('query', `what a datasource of the kind ${datasource.kind} is to read`, definition.query)
@@ -50,9 +51,11 @@ function planOf(definition: IngestionJob, datasource: Datasource): Plan {
     cursor,
     pkField,
     batchSize,
+    batchBytes,
     limit,
     transform: batchTransform(definition),
     target,
+    readsValues: Boolean(transform ?? transformBatch) || query.needs.maxPrimaryKey || query.needs.lastRecord,
     isResumable: resume !== 'restart' && (cursor !== undefined || query.resumes || datasource.resumes === true),
     failures: {
       datasource: `Could not execute datasource query [${name}].`,

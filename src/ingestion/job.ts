@@ -51,6 +51,11 @@ export interface IngestionJob<Item extends object = JobRecord> extends Resumptio
   pkField?: string
   /** The most records that a batch holds. Default 1,000. */
   batchSize?: number
+  /**
+   * About how many bytes a batch holds at most, as the datasource counts them, so that large records make small batches: one
+   * that is larger is a batch of its own. Default 16 MiB.
+   */
+  batchBytes?: number
   /** The most records to read in one run: for trials. Default: all. */
   records?: number
   /** What becomes of each record before it is written. Default: it is written as it is. */
@@ -75,6 +80,7 @@ const jobRules: Record<keyof IngestionJob, Rule> = {
   cursor: rule.optional(cursorRule),
   pkField: rule.optional(rule.text),
   batchSize: rule.optional(rule.whole(1)),
+  batchBytes: rule.optional(rule.whole(1)),
   records: rule.optional(rule.whole(1)),
   transform: rule.optional(rule.aFunction),
   transformBatch: rule.optional(rule.aFunction),

@@ -1,4 +1,4 @@
-import type { JobRecord, RecordBatch } from './batch.js'
+import type { Column, JobRecord, RecordBatch } from './batch.js'
 
 /** What every call to a target is told. */
 export interface TargetContext {
@@ -47,6 +47,11 @@ export interface TargetWriter<Item extends object = JobRecord> {
    * step with the records: the job then goes on from it, and not from what storage has, which may be older or lost.
    */
   readonly checkpoint?: unknown
+  /**
+   * Whether it takes batches that hold `encoded` rows of these columns in that format alone, whose values cannot be read. It is
+   * asked before the first batch, if at all. Without it, every batch has rows.
+   */
+  takesEncoded?(format: string, columns: readonly Column[]): boolean
   /** Takes a batch. Without `flush`, the batch is durable when this resolves. */
   write(batch: RecordBatch<Item>, context: WriteContext): Promise<void> | void
   /**

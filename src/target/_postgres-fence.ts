@@ -7,6 +7,9 @@ import { quoted, sqlOf, type Table, type TableName } from './_postgres-table.js'
 const settings = `set local DateStyle to 'ISO'; set local TimeZone to 'UTC'; set local IntervalStyle to 'iso_8601';
   set local statement_timeout to 0; set local idle_in_transaction_session_timeout to 0`
 
+/** The SQLSTATE that says that a later execution has taken over: of a class that Postgres leaves to others. */
+const lostState = 'HG001'
+
 /**
  * Keeps the checkpoint of a job beside the table, in the row that says which execution may write. Transactions that end
  * here hold records and checkpoint, or nothing; those of an execution that a later one has followed cannot end.
@@ -19,6 +22,8 @@ export class Fence {
   readonly #context: OpenContext
   /** What tells the job's row from others: ids are too long for an index. */
   readonly #key: Buffer
+  /** What tells the execution: its id, which is anybody's text, is no SQL. */
+  readonly #executionHash: string
   /** What the transactions of the job lock: its number is found in `pg_locks`. */
   readonly #lock: string
 
@@ -27,7 +32,8 @@ export class Fence {
     this.#checkpoints = sqlOf({ schema: table.schema, ...checkpoints })
     this.#context = context
     const job = JSON.stringify([context.type, context.id, table.title])
-    this.#key = createHash('sha256').update(job).digest()
+    this.#key = sha256(job)
+    this.#executionHash = sha256(context.executionId).toString('hex')
     this.#lock = String(this.#key.readBigInt64BE())
   }
 
@@ -51,13 +57,14 @@ export class Fence {
     return typeof taken.checkpoint === 'string' ? JSON.parse(taken.checkpoint) : undefined
   }
 
-  /** Begins a transaction, unless a later execution has taken over. */
-  async begin(session: Session): Promise<void> {
-    await session.query(`begin; ${settings}`)
-    await session.query('select pg_advisory_xact_lock($1)', [this.#lock])
-    const own = `select from ${this.#checkpoints} where key = $1 and execution = $2`
-    const rows = await session.query(own, [this.#key, this.#context.executionId])
-    if (rows.length === 0) throw this.#lost()
+  /** Begins a transaction together with the next statement, which fails when a later execution has taken over. */
+  begin(session: Session): void {
+    session.lead(`begin; ${settings}; do $headgate$ begin
+      perform pg_advisory_xact_lock(${this.#lock});
+      if not exists (select from ${this.#checkpoints} where key = '\\x${this.#key.toString('hex')}'
+        and sha256(convert_to(execution, 'UTF8')) = '\\x${this.#executionHash}')
+      then raise exception 'another execution has taken over' using errcode = '${lostState}'; end if;
+    end $headgate$`)
   }
 
   /** Keeps the checkpoint; `null` for none. Throws when a later execution has taken over: nothing may be committed then. */
@@ -93,6 +100,11 @@ export class Fence {
     ) with (fillfactor = 50)`)
   }
 
+  /** What failed: for a later execution's sake, or for its own. */
+  explain(error: unknown): unknown {
+    return (Object(error) as { code?: unknown }).code === lostState ? this.#lost() : error
+  }
+
   #lost(): JobError {
     const { type, id } = this.#context
     return new JobError(
@@ -105,4 +117,8 @@ export class Fence {
 /** Ids of one job compare as text, byte by byte. */
 function isLater(execution: unknown, than: string): boolean {
   return Buffer.from(String(execution)).compare(Buffer.from(than)) > 0
+}
+
+function sha256(text: string): Buffer {
+  return createHash('sha256').update(text).digest()
 }

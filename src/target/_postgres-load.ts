@@ -8,8 +8,8 @@ export interface Load {
   readonly farewell: string
   /** Throws `target` when the table is not made for it. */
   check(session: Session): Promise<void>
-  /** Begins a COPY to these columns. */
-  start(session: Session, names: readonly string[]): Promise<void>
+  /** Begins a COPY to these columns, in its binary or its text format. */
+  start(session: Session, names: readonly string[], isBinary: boolean): Promise<void>
   /** Ends the COPY: the rows are in the table. */
   end(session: Session): Promise<void>
 }
@@ -25,8 +25,8 @@ export class Insert implements Load {
 
   async check(): Promise<void> {}
 
-  async start(session: Session, names: readonly string[]): Promise<void> {
-    session.startCopy(`copy ${this.#table.sql} (${quotedList(names)}) from stdin`)
+  async start(session: Session, names: readonly string[], isBinary: boolean): Promise<void> {
+    session.startCopy(`${this.#table.sql} (${quotedList(names)})`, isBinary)
   }
 
   async end(session: Session): Promise<void> {
@@ -73,11 +73,11 @@ export class Upsert implements Load {
     }
   }
 
-  async start(session: Session, names: readonly string[]): Promise<void> {
+  async start(session: Session, names: readonly string[], isBinary: boolean): Promise<void> {
     // A commit empties it. Inside a transaction, only other columns begin another COPY.
     if (names.join('\0') !== this.#staged.join('\0')) await this.#makeStaging(session, names)
     this.#staged = names
-    session.startCopy(`copy pg_temp.${staging} (${quotedList([...names, line])}) from stdin`)
+    session.startCopy(`pg_temp.${staging} (${quotedList(names)})`, isBinary)
   }
 
   async end(session: Session): Promise<void> {
@@ -93,10 +93,10 @@ export class Upsert implements Load {
         `Expected records with the column \`${missing}\` of the key, got ${names.join(', ')}.`,
       )
     }
-    const columns = `select ${quotedList(names)}, 0::int8 as ${quoted(line)} from ${this.#table.sql}`
-    await session.query(
-      `${dropStaging}; create temporary table ${staging} on commit delete rows as ${columns} with no data`,
-    )
+    const columns = `select ${quotedList(names)} from ${this.#table.sql}`
+    await session.query(`${dropStaging};
+      create temporary table ${staging} on commit delete rows as ${columns} with no data;
+      alter table pg_temp.${staging} add ${line} int8 generated always as identity (cache 1000)`)
   }
 
   /** Rows with a null in the key are in nobody's way, and none of them is another's repeat. */
@@ -109,8 +109,8 @@ export class Upsert implements Load {
       .map((name) => `${quoted(name)} = excluded.${quoted(name)}`)
     return `insert into ${this.#table.sql} (${quotedList(names)}) overriding system value
       select ${quotedList(names)} from (
-        select distinct on (${key}, case when ${isPartial} then ${quoted(line)} end) * from pg_temp.${staging}
-        order by ${key}, case when ${isPartial} then ${quoted(line)} end, ${quoted(line)} desc
+        select distinct on (${key}, case when ${isPartial} then ${line} end) * from pg_temp.${staging}
+        order by ${key}, case when ${isPartial} then ${line} end, ${line} desc
       ) as last
       on conflict (${key}) do ${changed.length > 0 ? `update set ${changed.join(', ')}` : 'nothing'}`
   }

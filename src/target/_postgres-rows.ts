@@ -19,35 +19,56 @@ interface Field {
 export interface Layout {
   /** The names of the target's columns. */
   readonly names: readonly string[]
-  /** The rows of the batch as lines of COPY's text format, in pieces of whole lines. */
-  pieces(batch: RecordBatch): Generator<string>
+  /** Whether the rows are in COPY's binary format, or lines of its text format. */
+  readonly isBinary: boolean
+  /** The rows of the batch, in pieces of whole rows. */
+  pieces(batch: RecordBatch): Iterable<string | Uint8Array>
 }
 
-/** Turns batches into the text that `COPY … FROM STDIN` reads. Text of raw rows travels as it is. */
+/** How a datasource calls rows in the binary form of Postgres' types: COPY reads them as they are. */
+const binary = 'postgres-binary'
+
+/** Turns batches into what `COPY … FROM STDIN` reads. Text of raw rows travels as it is, and so do encoded rows. */
 export class CopyRows {
   readonly #table: Table
   readonly #mapping: Readonly<Record<string, string>> | undefined
-  readonly #isNumbered: boolean
-  #lines = 0
   /** The layout of the columns that came last: raw batches share their columns. */
   #last: { columns: readonly Column[]; layout: Layout } | undefined
 
-  /** With `isNumbered`, every line ends with its number. */
-  constructor(table: Table, mapping: Readonly<Record<string, string>> | undefined, isNumbered: boolean) {
+  constructor(table: Table, mapping: Readonly<Record<string, string>> | undefined) {
     this.#table = table
     this.#mapping = mapping
-    this.#isNumbered = isNumbered
   }
 
-  layoutOf({ columns, isRaw }: RecordBatch): Layout {
-    if (this.#last?.columns !== columns) this.#last = { columns, layout: this.#makeLayout(columns, isRaw) }
+  /** Whether encoded rows are just what COPY reads: every column, in its place, goes to a column of its own type. */
+  takesEncoded(format: string, columns: readonly Column[]): boolean {
+    const places = Object.entries(this.#mapping ?? Object.fromEntries(columns.map(({ name }) => [name, name])))
+    return (
+      format === binary &&
+      places.length === columns.length &&
+      columns.every(({ name, sqlType }, index) => {
+        const [source, own = ''] = places[index] ?? []
+        return source === name && this.#table.columns.get(own)?.sqlType === sqlType
+      })
+    )
+  }
+
+  layoutOf(batch: RecordBatch): Layout {
+    const { columns } = batch
+    if (this.#last?.columns !== columns) this.#last = { columns, layout: this.#makeLayout(batch) }
     return this.#last.layout
   }
 
-  #makeLayout(columns: readonly Column[], isRaw: boolean): Layout {
-    const fields = this.#mapping ? this.#mapped(this.#mapping, columns, isRaw) : this.#unmapped(columns)
+  #makeLayout({ columns, isRaw, encoded }: RecordBatch): Layout {
+    const fields = this.#fieldsOf(columns, isRaw)
     if (fields.length === 0) throw new JobError('target', 'Expected records with at least one column, got none.')
-    return { names: fields.map(({ name }) => name), pieces: ({ rows }) => this.#pieces(fields, rows) }
+    const names = fields.map(({ name }) => name)
+    if (encoded?.format === binary) return { names, isBinary: true, pieces: ({ encoded }) => encoded?.chunks ?? [] }
+    return { names, isBinary: false, pieces: ({ rows }) => pieces(fields, rows) }
+  }
+
+  #fieldsOf(columns: readonly Column[], isRaw: boolean): Field[] {
+    return this.#mapping ? this.#mapped(this.#mapping, columns, isRaw) : this.#unmapped(columns)
   }
 
   #unmapped(columns: readonly Column[]): Field[] {
@@ -74,18 +95,17 @@ export class CopyRows {
     }
     return { index, name, encode: (raw) => (typeof raw === 'string' ? encodeText(raw) : encodeOther(raw)) }
   }
+}
 
-  *#pieces(fields: readonly Field[], rows: readonly Row[]): Generator<string> {
-    let piece = ''
-    for (const row of rows) {
-      piece += lineOf(fields, row)
-      piece += this.#isNumbered ? `\t${++this.#lines}\n` : '\n'
-      if (piece.length < pieceLength) continue
-      yield piece
-      piece = ''
-    }
-    if (piece !== '') yield piece
+function* pieces(fields: readonly Field[], rows: readonly Row[]): Generator<string> {
+  let piece = ''
+  for (const row of rows) {
+    piece += lineOf(fields, row)
+    if (piece.length < pieceLength) continue
+    yield piece
+    piece = ''
   }
+  if (piece !== '') yield piece
 }
 
 function lineOf(fields: readonly Field[], row: Row): string {
@@ -96,7 +116,7 @@ function lineOf(fields: readonly Field[], row: Row): string {
     if (place > 0) line += '\t'
     line += raw === null || raw === undefined ? '\\N' : encode(raw)
   }
-  return line
+  return `${line}\n`
 }
 
 const needsEscape = /[\\\t\n\r]/

@@ -11,6 +11,9 @@ const grace = 1000
 /** A pool may hold this many connections that broke while nobody used them, and know nothing of it yet. */
 const maxBroken = 10
 
+/** What COPY's binary format begins with: its name, no flags, nothing more. */
+const binaryHeader = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1')
+
 /** How much is on its way to the server before a COPY has to wait, in bytes. */
 const copyBuffer = 1 << 18
 
@@ -26,6 +29,8 @@ export class Session {
   /** What ended the use of the connection. */
   #failure: { reason: unknown } | undefined
   #isBusy = false
+  /** What goes before the next statement. */
+  #lead = ''
   #copy: ReturnType<typeof copyFrom> | undefined
   #released: Promise<void> | undefined
 
@@ -50,24 +55,32 @@ export class Session {
     }
   }
 
+  /** Statements that go to the server together with the next one, in one round trip. */
+  lead(statements: string): void {
+    this.#lead = `${statements};`
+  }
+
   /** The rows that a statement gives. */
   async query(text: string, values?: readonly unknown[]): Promise<ResultRow[]> {
     // Several statements in one text cannot have values.
-    const query = values ? { text, values: [...values] } : { text }
+    if (values && this.#lead) await this.query('')
+    const query = values ? { text, values: [...values] } : { text: this.#led(text) }
     const { rows } = (await this.#ask(async () => this.#client.query(query))) as { rows: ResultRow[] }
     return rows
   }
 
-  /** Begins a COPY, which goes on until `endCopy`. */
-  startCopy(text: string): void {
-    const copy = copyFrom(text, { highWaterMark: copyBuffer })
+  /** Begins a COPY to a table, in its binary or its text format, which goes on until `endCopy`. */
+  startCopy(into: string, isBinary: boolean): void {
+    const format = isBinary ? ' with (format binary)' : ''
+    const copy = copyFrom(this.#led(`copy ${into} from stdin${format}`), { highWaterMark: copyBuffer })
     copy.on('error', this.#failCopy)
     this.#copy = copy
     this.#client.query(copy)
+    if (isBinary) copy.write(binaryHeader)
   }
 
   /** Sends a piece of the COPY. Resolves at once, or when there is room for the next one. */
-  async writeCopy(piece: string): Promise<void> {
+  async writeCopy(piece: string | Uint8Array): Promise<void> {
     if (this.#failure) throw this.#failure.reason
     const copy = this.#copy
     if (copy?.write(piece)) return
@@ -89,6 +102,12 @@ export class Session {
   release(last?: string): Promise<void> {
     this.#released ??= this.#release(last)
     return this.#released
+  }
+
+  #led(text: string): string {
+    const led = this.#lead + text
+    this.#lead = ''
+    return led
   }
 
   readonly #abort = () => {

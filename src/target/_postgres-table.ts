@@ -11,6 +11,8 @@ export interface TableName {
 
 /** What matters of the type of a column when values are written to it. */
 export interface ColumnKind {
+  /** The name of its type in SQL, without length or precision. */
+  readonly sqlType?: string
   /** Whether it holds JSON. */
   readonly isJson: boolean
   /** For an array, the type of its elements. */
@@ -64,7 +66,7 @@ const columnsQuery = `
     union all
     select name, number, typbasetype from base join pg_type on oid = type and typtype = 'd'
   )
-  select name, t.typname as type, case when t.typcategory = 'A' then e.typname end as element, e.typdelim as delimiter
+  select name, t.typname as type, format_type(t.oid, null) as sql_type, case when t.typcategory = 'A' then e.typname end as element, e.typdelim as delimiter
   from base join pg_type t on t.oid = type and t.typtype <> 'd' left join pg_type e on e.oid = t.typelem
   order by number`
 
@@ -82,8 +84,8 @@ export async function findTable(session: Session, wanted: TableName): Promise<Ta
   }
 }
 
-function kindOf({ type, element, delimiter }: Record<string, unknown>): ColumnKind {
-  const own = { isJson: type === 'json' || type === 'jsonb', delimiter: ',' }
+function kindOf({ type, sql_type, element, delimiter }: Record<string, unknown>): ColumnKind {
+  const own = { sqlType: String(sql_type), isJson: type === 'json' || type === 'jsonb', delimiter: ',' }
   if (typeof element !== 'string') return own
   return { ...own, element: { isJson: element === 'json' || element === 'jsonb', delimiter: String(delimiter) } }
 }

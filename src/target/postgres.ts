@@ -1,4 +1,5 @@
 import {
+  type Column,
   checkOptions,
   invalid,
   type OpenContext,
@@ -11,7 +12,7 @@ import {
 import { Fence } from './_postgres-fence.js'
 import { Insert, type Load, Upsert } from './_postgres-load.js'
 import { calm, failure, openPool, type PostgresClient, type PostgresPool } from './_postgres-pool.js'
-import { CopyRows } from './_postgres-rows.js'
+import { CopyRows, type Layout } from './_postgres-rows.js'
 import { Session } from './_postgres-session.js'
 import { findTable, parseTableName, sqlOf, type Table, type TableName } from './_postgres-table.js'
 
@@ -114,7 +115,7 @@ async function open(
     await load.check(session)
     const fence = new Fence(table, parseTableName(checkpoints), context)
     const checkpoint = await fence.takeOver(session)
-    const rows = new CopyRows(table, columns, key !== undefined)
+    const rows = new CopyRows(table, columns)
     return new PostgresWriter({ session, table, rows, load, fence, checkpoint, end })
   } catch (error) {
     await session?.release()
@@ -138,7 +139,7 @@ class PostgresWriter implements TargetWriter {
   readonly checkpoint: unknown
   readonly #opened: Opened
   #isBegun = false
-  /** The columns of the COPY that is under way. */
+  /** Format and columns of the COPY that is under way. */
   #copied: string | undefined
 
   constructor(opened: Opened) {
@@ -146,14 +147,18 @@ class PostgresWriter implements TargetWriter {
     this.#opened = opened
   }
 
+  takesEncoded(format: string, columns: readonly Column[]): boolean {
+    return this.#opened.rows.takesEncoded(format, columns)
+  }
+
   async write(batch: RecordBatch): Promise<void> {
     await this.#attempt(async () => {
       const { session, rows, fence } = this.#opened
-      const { names, pieces } = rows.layoutOf(batch)
-      if (!this.#isBegun) await fence.begin(session)
+      const layout = rows.layoutOf(batch)
+      if (!this.#isBegun) fence.begin(session)
       this.#isBegun = true
-      await this.#copyTo(names)
-      for (const piece of pieces(batch)) await session.writeCopy(piece)
+      await this.#copyTo(layout)
+      for (const piece of layout.pieces(batch)) await session.writeCopy(piece)
     })
   }
 
@@ -176,13 +181,13 @@ class PostgresWriter implements TargetWriter {
   }
 
   /** Goes on with the COPY to these columns, or begins one. */
-  async #copyTo(names: readonly string[]): Promise<void> {
-    const columns = names.join('\0')
-    if (this.#copied === columns) return
+  async #copyTo({ names, isBinary }: Layout): Promise<void> {
+    const copied = [isBinary, ...names].join('\0')
+    if (this.#copied === copied) return
     await this.#endCopy()
     const { session, load } = this.#opened
-    await load.start(session, names)
-    this.#copied = columns
+    await load.start(session, names, isBinary)
+    this.#copied = copied
   }
 
   async #endCopy(): Promise<void> {
@@ -202,7 +207,8 @@ class PostgresWriter implements TargetWriter {
     try {
       await action()
     } catch (error) {
-      throw failure(`write to \`${this.#opened.table.title}\``, error)
+      const { table, fence } = this.#opened
+      throw failure(`write to \`${table.title}\``, fence.explain(error))
     }
   }
 }

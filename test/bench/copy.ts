@@ -13,7 +13,7 @@ import QueryStream from 'pg-query-stream'
 import { bench, type Contender, type Task } from './_bench.js'
 
 const headgate = 'headgate, raw rows'
-const headgateLarge = 'headgate, raw rows, batches of 10,000'
+const headgateOften = 'headgate, a checkpoint per 10,000 rows'
 const headgateObjects = 'headgate, a transform that makes objects'
 const psql = 'psql copy (select …) to stdout (format binary) | psql copy … from stdin (format binary)'
 const upsert = 'headgate, upsert'
@@ -21,7 +21,7 @@ const byHand = 'pg-query-stream, insert … values … on conflict per 1,000'
 
 const contenders: Record<string, Contender> = {
   [headgate]: (task) => ingest(task, {}),
-  [headgateLarge]: (task) => ingest(task, { batchSize: 10_000 }),
+  [headgateOften]: (task) => ingest(task, { batchSize: 10_000 }, {}, 0),
   [headgateObjects]: (task) => ingest(task, { transform: (record) => ({ ...record }) }),
   [psql]: pipe,
   [upsert]: (task) => ingest(task, {}, { mode: 'upsert', key: 'id' }),
@@ -29,7 +29,7 @@ const contenders: Record<string, Contender> = {
 }
 
 await bench(import.meta.url, contenders, async (measure) => {
-  await measure('Insert', 1_000_000, [headgate, headgateLarge, headgateObjects, psql])
+  await measure('Insert', 1_000_000, [headgate, headgateOften, headgateObjects, psql])
   await measure('Upsert', 1_000_000, [upsert, byHand])
 })
 
@@ -42,11 +42,17 @@ async function prepare({ url, table }: Task, isKeyed: boolean): Promise<void> {
   await client.end()
 }
 
-async function ingest(task: Task, more: Partial<IngestionJob>, mode: Partial<PostgresTargetOptions> = {}) {
+async function ingest(
+  task: Task,
+  more: Partial<IngestionJob>,
+  mode: Partial<PostgresTargetOptions> = {},
+  progressInterval = 250,
+) {
   const { url, table } = task
   await prepare(task, mode.mode === 'upsert')
   await using registry = new JobRegistry({
     storage: memoryStorage(),
+    progressInterval,
     datasources: { postgres: postgresDatasource({ connectionString: url }) },
   })
   registry.define({

@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import {
+  type Datasource,
   type IngestionDetail,
   type IngestionJob,
   type JobRecord,
@@ -247,6 +248,30 @@ describePostgres('an ingestion by a cursor', (database) => {
         expect(ids(rows)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9])
       }
     }
+  })
+
+  test('leaves rows encoded on their way to a table of the same types', async () => {
+    await pool.query('create table copies (like people)')
+    const formats = new Set<string | undefined>()
+    const postgres = postgresDatasource({ pool })
+    const datasource: Datasource = {
+      ...postgres,
+      async *read(query, options) {
+        for await (const batch of postgres.read(query, options)) {
+          formats.add(batch.encoded?.format)
+          yield batch
+        }
+      },
+    }
+    const target = postgresTarget({ pool, table: 'copies' })
+    for (const consistency of ['statement', 'pages'] as const) {
+      const cursor = { columns: ['at', 'id'], consistency }
+      expect(await run({ datasource, cursor, target, batchSize: 2, records: 4 })).toMatchObject({ state: 'successful' })
+    }
+    expect(formats).toEqual(new Set(['postgres-binary']))
+    const { rows } = await pool.query('table copies except all select * from people where id <= 8')
+    expect(rows).toEqual([])
+    expect((await pool.query('table copies')).rowCount).toBe(8)
   })
 
   test('tells what its records have in common, and whether a checkpoint parts them', async () => {

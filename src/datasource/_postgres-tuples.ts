@@ -1,0 +1,109 @@
+import type { EncodedRows, Row } from '../index.js'
+
+/** The text of a field, which lies in `bytes` from `start` up to `end`. */
+export type ReadField = (column: number, bytes: Buffer, start: number, end: number) => string
+
+/** Reads fields that hold text. */
+export const readText: ReadField = (_column, bytes, start, end) => bytes.toString('utf8', start, end)
+
+/**
+ * Rows as Postgres sends them, one after the other: the number of fields in two bytes, and each field after its length in
+ * four, which is -1 for NULL. With binary values, this is what COPY reads in its binary format.
+ */
+export class Tuples implements EncodedRows {
+  readonly format: string
+  readonly length: number
+  readonly chunks: readonly Buffer[]
+  readonly #read: ReadField
+
+  /** Every chunk holds whole tuples. */
+  constructor(format: string, length: number, chunks: readonly Buffer[], read: ReadField) {
+    this.format = format
+    this.length = length
+    this.chunks = chunks
+    this.#read = read
+  }
+
+  rows(): Row[] {
+    const rows: Row[] = []
+    for (const chunk of this.chunks) {
+      for (let at = 0; at < chunk.length; ) {
+        const row = new Array<string | null>(int16(chunk, at))
+        at += 2
+        for (let column = 0; column < row.length; column++) {
+          const end = endOfField(chunk, at)
+          row[column] = this.#valueAt(column, chunk, at)
+          at = end
+        }
+        rows.push(row)
+      }
+    }
+    return rows
+  }
+
+  values(column: number): (string | null)[] {
+    const values: (string | null)[] = []
+    for (const chunk of this.chunks) {
+      for (let start = 0; start < chunk.length; start = endOfTuple(chunk, start)) {
+        let at = start + 2
+        for (let before = 0; before < column; before++) at = endOfField(chunk, at)
+        values.push(this.#valueAt(column, chunk, at))
+      }
+    }
+    return values
+  }
+
+  lastValue(column: number): string | null {
+    const chunk = this.chunks.at(-1) as Buffer
+    let last = 0
+    for (let end = 0; end < chunk.length; end = endOfTuple(chunk, end)) last = end
+    let at = last + 2
+    for (let before = 0; before < column; before++) at = endOfField(chunk, at)
+    return this.#valueAt(column, chunk, at)
+  }
+
+  slice(start: number, end: number): Tuples {
+    const chunks: Buffer[] = []
+    let index = 0
+    for (const chunk of this.chunks) {
+      let from = chunk.length
+      let to = 0
+      for (let at = 0; at < chunk.length; index++) {
+        const next = endOfTuple(chunk, at)
+        if (index >= start && index < end) {
+          from = Math.min(from, at)
+          to = next
+        }
+        at = next
+      }
+      if (from < to) chunks.push(chunk.subarray(from, to))
+    }
+    return new Tuples(this.format, Math.max(0, Math.min(end, this.length) - start), chunks, this.#read)
+  }
+
+  #valueAt(column: number, chunk: Buffer, at: number): string | null {
+    const length = int32(chunk, at)
+    return length < 0 ? null : this.#read(column, chunk, at + 4, at + 4 + length)
+  }
+}
+
+function endOfTuple(chunk: Buffer, at: number): number {
+  const count = int16(chunk, at)
+  let end = at + 2
+  for (let column = 0; column < count; column++) end = endOfField(chunk, end)
+  return end
+}
+
+function endOfField(chunk: Buffer, at: number): number {
+  return at + 4 + Math.max(0, int32(chunk, at))
+}
+
+// Reading bytes by hand takes a third of the time that the methods of Buffer take.
+
+function int16(chunk: Buffer, at: number): number {
+  return ((chunk[at] as number) << 8) | (chunk[at + 1] as number)
+}
+
+export function int32(chunk: Buffer, at: number): number {
+  return (int16(chunk, at) << 16) | int16(chunk, at + 2)
+}
