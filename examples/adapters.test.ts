@@ -57,6 +57,7 @@ describe('numbersDatasource', () => {
       fail: 'it has nothing that could fail',
       count: 'it holds nothing',
       resume: 'it has no use for lastId',
+      cursor: 'it has one order only',
     },
   })
 })

@@ -5,7 +5,7 @@
  *
  * It makes the tables `member` and `dead_letter`.
  */
-import { JobRegistry, memoryStorage } from 'headgate'
+import { type IngestionDetail, JobRegistry, memoryStorage } from 'headgate'
 import { postgresDatasource } from 'headgate/datasource/postgres'
 import { postgresTarget } from 'headgate/target/postgres'
 import pg from 'pg'
@@ -28,8 +28,9 @@ const registry = new JobRegistry({
 
 async function run(id: string) {
   const { finished } = await registry.start('ingestion', id)
-  const status = await finished
-  console.log(id, status.state, JSON.stringify(status.detail))
+  const { state, detail } = await finished
+  const { read, written, failed, skipped } = detail as IngestionDetail
+  console.log(`${id} ${state}: ${read} read, ${written} written, ${failed} failed, ${skipped} skipped`)
 }
 
 // #region define
@@ -52,7 +53,7 @@ registry.define({
   },
 })
 await run('members')
-// members successful {"read":1000,"written":998,"failed":2,"skipped":0}
+// members successful: 1000 read, 998 written, 2 failed, 0 skipped
 // #endregion
 
 // #region look
@@ -75,7 +76,7 @@ registry.define<{ place: string; record: string }>({
   target: postgresTarget({ pool, table: 'member' }),
 })
 await run('repair-members')
-// repair-members successful {"read":2,"written":2,"failed":0,"skipped":0}
+// repair-members successful: 2 read, 2 written, 0 failed, 0 skipped
 // #endregion
 
 await registry.close()

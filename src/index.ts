@@ -62,6 +62,7 @@ export {
   RecordBatch,
   type Row,
 } from './ingestion/batch.js'
+export type { Consistency, CursorOptions, ReadCursor } from './ingestion/cursor.js'
 export type { Datasource, EncodedOptions, Query, ReadOptions } from './ingestion/datasource.js'
 export type { IngestionDetail } from './ingestion/detail.js'
 export type { DeadLetter, FailurePolicy } from './ingestion/failures.js'

@@ -69,7 +69,7 @@ describePostgres('the example on Postgres', (database) => {
   })
   afterAll(() => rm(folder, { recursive: true }))
 
-  it.each(['ingestion.ts', 'resume.ts', 'failures.ts'])('%s prints what it says', (name) =>
+  it.each(['ingestion.ts', 'resume.ts', 'cursor.ts', 'failures.ts'])('%s prints what it says', (name) =>
     expectPromised(name, database.url),
   )
 

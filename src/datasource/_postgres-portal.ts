@@ -15,8 +15,8 @@ interface Client {
   query(query: object): unknown
 }
 
-/** A transaction has one portal, which ends with it. */
-const portal = 'headgate'
+/** The portal without a name: it ends with its transaction, or when the next one is opened. */
+const portal = ''
 
 /** How much is dropped at a time, in bytes. */
 const dropped = 1 << 20

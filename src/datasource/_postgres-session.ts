@@ -1,4 +1,4 @@
-import { JobError, type Query } from '../index.js'
+import { JobError, type Query, type Row } from '../index.js'
 import { cancelOnServer } from './_postgres-cancel.js'
 import { Portal, type RowFormat } from './_postgres-portal.js'
 import type { Field } from './_postgres-step.js'
@@ -13,10 +13,18 @@ export interface PostgresClient {
   off(event: 'error', listener: (error: Error) => void): unknown
 }
 
+/** The rows of a small result, and what the server says of their fields. */
+export interface TextResult {
+  readonly rows: readonly Row[]
+  readonly fields: readonly Field[]
+}
+
+const rawText = { rowMode: 'array', types: { getTypeParser: () => (raw: string) => raw } } as const
+
 /** How long the server may take to let go of a query, in milliseconds, before its connection is closed instead. */
 const grace = 1000
 
-/** One query on one connection, in a transaction of its own, until the connection is released. */
+/** One transaction on one connection, until the connection is released. One query at a time is open in it. */
 export class Session {
   readonly #client: PostgresClient
   readonly #signal: AbortSignal
@@ -44,24 +52,33 @@ export class Session {
     await this.#ask(async () => this.#client.query(`begin; ${settings}`))
   }
 
-  /** Opens what is fetched. `formatOf` is asked when the server has told the fields, before the first rows come. */
+  /** Runs a query that gives few rows, as text. */
+  run({ text, values }: Query): Promise<TextResult> {
+    return this.#ask(async () => (await this.#client.query({ text, values: [...values], ...rawText })) as TextResult)
+  }
+
+  /** Opens what is fetched, once what was open before was read to its end. `formatOf` is asked when the server has told the fields, before the first rows come. */
   open(query: Query, formatOf: (fields: readonly Field[]) => RowFormat): void {
+    this.#checkHeld()
     this.#portal = new Portal(this.#client, query, formatOf)
   }
 
-  /**
-   * The next rows: `rows` at most, and fewer when they are large, but about `bytes`. `undefined` when there are no more.
-   * The transaction is committed as soon as the last row has come.
-   */
-  async fetch(rows: number, bytes: number): Promise<Tuples | undefined> {
-    const portal = this.#portal as Portal
-    const tuples = await this.#ask(() => portal.fetch(rows, bytes))
-    if (portal.isAtEnd && !this.#isCommitted) {
-      await this.#ask(async () => this.#client.query('commit'))
-      this.#isCommitted = true
-      await this.release()
-    }
-    return tuples
+  /** The next rows: `rows` at most, and fewer when they are large, but about `bytes`. `undefined` when there are no more. */
+  fetch(rows: number, bytes: number): Promise<Tuples | undefined> {
+    return this.#ask(() => (this.#portal as Portal).fetch(rows, bytes))
+  }
+
+  /** Whether the last row of what is open has come. */
+  get isAtEnd(): boolean {
+    return this.#portal?.isAtEnd ?? false
+  }
+
+  /** Ends the transaction, unless it has ended, and gives the connection back. */
+  async commit(): Promise<void> {
+    if (this.#isCommitted) return
+    await this.#ask(async () => this.#client.query('commit'))
+    this.#isCommitted = true
+    await this.release()
   }
 
   /**
@@ -89,8 +106,7 @@ export class Session {
   /** Lets the server work until it answers, or is interrupted. */
   #ask<Answer>(work: () => Promise<Answer>): Promise<Answer> {
     return new Promise<Answer>((resolve, reject) => {
-      this.#signal.throwIfAborted()
-      if (this.#failure !== undefined) throw this.#failure
+      this.#checkHeld()
       this.#interrupt = reject
       const timer = this.#startTimer()
       this.#work = work()
@@ -100,6 +116,12 @@ export class Session {
           this.#work = undefined
         })
     })
+  }
+
+  /** After an abort or a failure, the connection may be somebody else's. */
+  #checkHeld(): void {
+    this.#signal.throwIfAborted()
+    if (this.#failure !== undefined) throw this.#failure
   }
 
   #startTimer(): NodeJS.Timeout | undefined {

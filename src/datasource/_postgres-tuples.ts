@@ -41,6 +41,18 @@ export class Tuples implements EncodedRows {
     return rows
   }
 
+  values(column: number): (string | null)[] {
+    const values: (string | null)[] = []
+    for (const chunk of this.chunks) {
+      for (let start = 0; start < chunk.length; start = endOfTuple(chunk, start)) {
+        let at = start + 2
+        for (let before = 0; before < column; before++) at = endOfField(chunk, at)
+        values.push(this.#valueAt(column, chunk, at))
+      }
+    }
+    return values
+  }
+
   lastValue(column: number): string | null {
     const chunk = this.chunks.at(-1) as Buffer
     let last = 0

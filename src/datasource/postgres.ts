@@ -6,13 +6,15 @@ import {
   invalid,
   JobError,
   type Query,
+  type ReadCursor,
   type ReadOptions,
   RecordBatch,
   rule,
 } from '../index.js'
 import { Abortable } from './_abortable.js'
 import { formatOf } from './_postgres-binary.js'
-import { columnsOf } from './_postgres-columns.js'
+import { columnsOf, type ParserOf } from './_postgres-columns.js'
+import { CursorRead } from './_postgres-cursor.js'
 import { type PostgresClient, Session } from './_postgres-session.js'
 
 export type { PostgresClient }
@@ -83,7 +85,12 @@ function datasourceOf(pool: PostgresPool, options: PostgresDatasourceOptions): D
   return {
     kind: 'postgres',
     needsQuery: true,
-    read: (query, readOptions) => read(pool, query, readOptions, options),
+    readsByCursor: true,
+    consistency: 'statement',
+    read: (query, readOptions) =>
+      readOptions.cursor
+        ? readByCursor(pool, query, readOptions, readOptions.cursor, options)
+        : read(pool, query, readOptions, options),
   }
 }
 
@@ -139,17 +146,48 @@ async function* read(
     return formatOf(fields, columns, options)
   })
   try {
-    for (
-      let rows = await session.fetch(batchSize, batchBytes);
-      rows;
-      rows = await session.fetch(batchSize, batchBytes)
-    ) {
-      yield RecordBatch.fromEncoded(columns, rows)
+    for (let isOver = false; !isOver; ) {
+      const rows = await session.fetch(batchSize, batchBytes)
+      isOver = session.isAtEnd
+      if (isOver) await session.commit()
+      if (rows) yield RecordBatch.fromEncoded(columns, rows)
     }
   } catch (error) {
     throw signal.aborted ? signal.reason : queryFailure(error)
   } finally {
     await session.release()
+  }
+}
+
+/** What all statements of a transaction see is then the same. */
+const isolation = 'set transaction isolation level repeatable read, read only'
+
+async function* readByCursor(
+  pool: PostgresPool,
+  query: Query,
+  options: ReadOptions,
+  cursor: ReadCursor,
+  { statementTimeout, parsers = 'lossless' }: PostgresDatasourceOptions,
+): AsyncGenerator<RecordBatch> {
+  const { signal } = options
+  let parserOf: ParserOf | undefined
+  const read = new CursorRead({
+    query,
+    options,
+    cursor,
+    async begin() {
+      const open = await openSession(pool, signal, statementTimeout, `${isolation}; ${settings[parsers]}`)
+      if (parsers === 'pg') parserOf = open.client.getTypeParser.bind(open.client)
+      return open.session
+    },
+    columnsOf: (fields) => columnsOf(fields, parserOf),
+  })
+  try {
+    yield* read.batches()
+  } catch (error) {
+    throw signal.aborted ? signal.reason : queryFailure(error)
+  } finally {
+    await read.release()
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Cursor } from './cursor.js'
 import type { Datasource } from './datasource.js'
 import type { FailureLimits } from './failures.js'
 import type { CompiledQuery } from './query.js'
@@ -17,6 +18,7 @@ export interface Tolerance {
 export interface Plan {
   readonly datasource: Datasource
   readonly query: CompiledQuery
+  readonly cursor: Cursor | undefined
   readonly pkField: string | undefined
   readonly batchSize: number
   readonly batchBytes: number

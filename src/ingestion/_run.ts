@@ -5,11 +5,11 @@ import { warnOf } from '../core/logger.js'
 import { DeadLetters } from './_dead-letters.js'
 import { type Delivery, type DeliveryOptions, TolerantDelivery, WholeDelivery } from './_delivery.js'
 import type { Plan } from './_plan.js'
+import { Reach } from './_reach.js'
 import { readAhead } from './_read-ahead.js'
+import { Reading } from './_reading.js'
 import type { RecordBatch } from './batch.js'
-import { advance, type Checkpoint, initialCheckpoint, type KeptCheckpoint, variablesOf } from './checkpoint.js'
-import type { ReadOptions } from './datasource.js'
-import { addedUp, type IngestionDetail, nothingRead } from './detail.js'
+import type { KeptCheckpoint } from './checkpoint.js'
 import type { OpenContext, TargetContext, TargetWriter } from './target.js'
 
 /** One run of an ingestion. */
@@ -18,25 +18,21 @@ export class IngestionRun {
   readonly #context: JobContext
   readonly #targetContext: TargetContext
   readonly #stopReading = new AbortController()
+  readonly #reach: Reach
   readonly #deadLetters: DeadLetters | undefined
   readonly #delivery: Delivery
   #writer!: TargetWriter
-  #checkpoint: Checkpoint
-  #isResumed: boolean
-  #detail: IngestionDetail
   #flushedAt: number
   #isFlushed = true
-  /** Whether all was read, be it nothing. */
-  #hasRead = false
+  /** Whether no more is read, be it that nothing was. */
+  #isOver = false
 
   constructor(plan: Plan, context: JobContext) {
-    const { type, id, executionId, signal, checkpoint, detail } = context
+    const { type, id, executionId, signal } = context
     this.#plan = plan
     this.#context = context
     this.#targetContext = { type, id, executionId, signal }
-    this.#isResumed = plan.isResumable && checkpoint !== undefined
-    this.#checkpoint = this.#isResumed ? (checkpoint as Checkpoint) : initialCheckpoint(executionId)
-    this.#detail = this.#isResumed && detail ? (detail as IngestionDetail) : nothingRead
+    this.#reach = new Reach(plan, context)
     this.#flushedAt = context.clock.now()
     this.#deadLetters = plan.tolerance?.deadLetters && new DeadLetters(plan.tolerance.deadLetters)
     this.#delivery = this.#makeDelivery()
@@ -46,10 +42,10 @@ export class IngestionRun {
   async run(): Promise<'completed'> {
     await this.#open()
     try {
-      await this.#deadLetters?.open({ ...this.#openContext, position: this.#checkpoint.deadLetters })
+      await this.#deadLetters?.open({ ...this.#openContext, position: this.#reach.checkpoint.deadLetters })
       await this.#sayBeginning()
       await this.#copy()
-      this.#hasRead = true
+      this.#isOver = true
       await this.#saveCheckpoint()
       this.#checkHeld()
       await this.#deadLetters?.commit()
@@ -64,23 +60,20 @@ export class IngestionRun {
   }
 
   async #open(): Promise<void> {
-    const { target, isResumable } = this.#plan
-    const toleratesFailures = this.#plan.tolerance !== undefined
-    const context = { ...this.#openContext, toleratesFailures }
+    const { target, isResumable, tolerance, cursor, datasource } = this.#plan
+    const context = { ...this.#openContext, toleratesFailures: tolerance !== undefined }
     this.#writer = await this.#targeting(async () => target.open(context))
-    if (this.#writer.mustRestart) {
-      this.#checkpoint = initialCheckpoint(this.#context.executionId)
-      this.#isResumed = false
-      this.#detail = nothingRead
-    } else if (isResumable && this.#writer.checkpoint !== undefined) {
-      this.#goOnFrom(this.#writer.checkpoint as KeptCheckpoint)
-    }
+    const { mustRestart, checkpoint } = this.#writer
+    if (mustRestart) this.#reach.restart()
+    else if (isResumable && checkpoint !== undefined) this.#reach.goOnFrom(checkpoint as KeptCheckpoint)
+    const consistency = cursor?.consistency ?? datasource.consistency
+    const split = this.#reach.isResumed && this.#reach.checkpoint.sequence > 0
+    this.#reach.tell({ ...(consistency && { consistency }), split })
   }
 
   get #openContext(): OpenContext {
-    const { isResumable } = this.#plan
-    const { position } = this.#checkpoint
-    return { ...this.#targetContext, position, isResumed: this.#isResumed, isResumable }
+    const { isResumed, checkpoint } = this.#reach
+    return { ...this.#targetContext, position: checkpoint.position, isResumed, isResumable: this.#plan.isResumable }
   }
 
   #makeDelivery(): Delivery {
@@ -99,19 +92,12 @@ export class IngestionRun {
     })
   }
 
-  /** What the target keeps together with the records is never behind storage, which may have missed the last of it. */
-  #goOnFrom({ executionId, detail, ...checkpoint }: KeptCheckpoint): void {
-    this.#checkpoint = checkpoint
-    this.#isResumed = true
-    if (executionId === this.#context.executionId) this.#detail = detail
-  }
-
   /**
    * Says where the run begins. Where the target stood before the first record must be known to storage: what a crash leaves
    * behind could else not be told from what was there.
    */
   async #sayBeginning(): Promise<void> {
-    const isNew = !this.#isResumed && this.#context.count === 0
+    const isNew = !this.#reach.isResumed && this.#context.count === 0
     const isToldFirst = this.#deadLetters !== undefined || (isNew && this.#writer.flush !== undefined)
     if (this.#plan.isResumable && isToldFirst) {
       await this.#saveCheckpoint()
@@ -120,11 +106,13 @@ export class IngestionRun {
   }
 
   async #copy(): Promise<void> {
-    const left = this.#plan.limit - this.#detail.read
+    const left = this.#plan.limit - this.#reach.detail.read
     if (left <= 0) return
     const batches = wrapErrors('datasource', this.#plan.failures.datasource, this.#read(left))
     const wait = <Next>(next: Promise<Next>) => this.#wait(next)
-    for await (const batch of readAhead(batches, left, wait, () => this.#stopReading.abort())) {
+    // By a cursor, the datasource keeps to the limit: it alone knows where reading may end.
+    const limit = this.#plan.cursor ? Number.POSITIVE_INFINITY : left
+    for await (const batch of readAhead(batches, limit, wait, () => this.#stopReading.abort())) {
       await this.#keepPace(batch)
       this.#context.signal.throwIfAborted()
       await this.#write(batch)
@@ -153,41 +141,23 @@ export class IngestionRun {
   }
 
   #read(left: number): AsyncIterable<RecordBatch> {
-    const { datasource, query, batchSize, batchBytes } = this.#plan
-    const variables = this.#isResumed ? variablesOf(this.#checkpoint) : {}
+    const reading = new Reading(this.#plan, this.#reach, this.#context)
     const signal = AbortSignal.any([this.#context.signal, this.#stopReading.signal])
-    const options = { signal, batchSize: Math.min(batchSize, left), batchBytes, lastId: variables.lastId }
-    return datasource.read(query.render(variables), { ...options, ...this.#encodedOptions })
-  }
-
-  get #encodedOptions(): Pick<ReadOptions, 'encoded'> {
-    const { pkField, readsValues } = this.#plan
-    if (readsValues || !this.#writer.takesEncoded) return {}
-    const isTaken = this.#writer.takesEncoded.bind(this.#writer)
-    return { encoded: { isTaken, keys: pkField === undefined ? [] : [pkField] } }
+    return this.#plan.datasource.read(reading.query, reading.optionsFor(this.#writer, left, signal))
   }
 
   async #write(batch: RecordBatch): Promise<void> {
-    const { origin, sequence } = this.#checkpoint
-    const whole = this.#after(batch)
-    // Place and extent: a batch that comes again larger, as the source has grown, is another batch.
-    const place = `${origin}:${sequence}`
-    const key = `${place}:${batch.length}:${whole.lastId ?? ''}`
+    const { clock } = this.#context
+    // What is made durable beyond a checkpoint comes twice: the last one before it has to be made.
+    if (!this.#reach.isPlace(batch) && !this.#isFlushed) await this.#saveCheckpoint()
+    const met = this.#reach.meet(batch, clock.now())
     try {
-      await this.#delivery.deliver(batch, { place, key }, this.#detail)
+      await this.#delivery.deliver(batch, met.name, met.before.detail)
     } finally {
       const { settled } = this.#delivery
       if (settled.failed > 0) this.#isFlushed = this.#writer.flush === undefined
-      if (settled.read === batch.length) this.#checkpoint = whole
-      else if (settled.read > 0) this.#checkpoint = this.#after(batch.slice(0, settled.read))
-      this.#detail = addedUp(this.#detail, settled)
+      this.#reach.pass(met, settled, clock.now())
     }
-  }
-
-  /** The checkpoint behind records that come next. */
-  #after(batch: RecordBatch): Checkpoint {
-    const { pkField, query } = this.#plan
-    return advance(this.#checkpoint, batch, this.#context.clock.now(), pkField, query.needs)
   }
 
   async #writeTo(batch: RecordBatch, idempotencyKey: string): Promise<void> {
@@ -204,11 +174,12 @@ export class IngestionRun {
   /** Says what has been reached, once the targets hold it: the dead letters first, so that none is passed over. */
   async #saveCheckpoint(): Promise<void> {
     this.#checkHeld()
+    if (this.#reach.isBeyond) return
     const deadLetters = await this.#deadLetters?.flush()
-    if (deadLetters !== undefined) this.#checkpoint = { ...this.#checkpoint, deadLetters }
+    if (deadLetters !== undefined) this.#reach.mark({ deadLetters })
     if (this.#writer.flush) {
-      const position = await this.#targeting(async () => this.#writer.flush?.(this.#kept))
-      this.#checkpoint = { ...this.#checkpoint, position }
+      const position = await this.#targeting(async () => this.#writer.flush?.(this.#reach.kept))
+      this.#reach.mark({ position })
       this.#isFlushed = true
       this.#flushedAt = this.#context.clock.now()
     }
@@ -218,22 +189,17 @@ export class IngestionRun {
     this.#deadLetters.settle()
   }
 
-  get #kept(): KeptCheckpoint | null {
-    const { executionId } = this.#context
-    return this.#plan.isResumable ? { ...this.#checkpoint, executionId, detail: this.#detail } : null
-  }
-
   /** Throws when another execution may write by now. */
   #checkHeld(): void {
     if (!this.#context.isHeld()) throw leaseLost()
   }
 
   #sayProgress(): void {
-    const { lastId } = this.#checkpoint
-    const checkpoint = this.#plan.isResumable ? this.#checkpoint : null
-    const detail = this.#detail
+    const { detail } = this.#reach
+    const { lastId } = this.#reach.checkpoint
+    const checkpoint = this.#plan.isResumable ? this.#reach.checkpoint : null
     // That nothing was read yet is no news.
-    const isNews = this.#hasRead || detail.read > 0 || this.#context.detail !== undefined
+    const isNews = this.#isOver || detail.read > 0 || this.#context.detail !== undefined
     const counts = { count: detail.read, ...(isNews && { detail }) }
     this.#context.progress({ ...counts, checkpoint, ...(lastId !== undefined && { lastId }) })
   }
@@ -241,6 +207,7 @@ export class IngestionRun {
   /** Stops short: keeps what was written, unless others may write by now, then lets the target go. */
   async #stop(error: unknown): Promise<void> {
     const { signal } = this.#context
+    this.#isOver = true
     const isTargetSound = !(JobError.isInstance(error) && error.code === 'target')
     const failures: unknown[] = []
     const stopping = async (step: () => Promise<void>) => step().catch((failure) => failures.push(failure))

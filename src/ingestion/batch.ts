@@ -57,6 +57,8 @@ export interface EncodedRows {
   readonly chunks: readonly Uint8Array[]
   /** The raw values of every row. */
   rows(): Row[]
+  /** The raw values of one column. */
+  values(column: number): unknown[]
   /** The raw value of one column in the last row. */
   lastValue(column: number): unknown
   /** The rows from `start` up to, not including, `end`. */
@@ -75,6 +77,12 @@ export class RecordBatch<Item extends object = JobRecord> {
   readonly length: number
   /** The rows as their server wrote them, for a target that takes them so; `undefined` when they came in another way. */
   readonly encoded: EncodedRows | undefined
+  /**
+   * Where a read by a cursor goes on after this batch: a JSON value of the datasource's own, which comes back as
+   * `ReadOptions.cursor.position`. A batch that repeats what was read before has the very position that the read goes on from
+   * by then. `undefined` where none may go on, as between ties, and in reads without a cursor. A slice has none.
+   */
+  position: unknown
   #columns: readonly Column[] | undefined
   #rows: readonly Row[] | undefined
   #records: Item[] | undefined
@@ -141,6 +149,7 @@ export class RecordBatch<Item extends object = JobRecord> {
   /** The raw values of one column. Throws `datasource` when there is none of that name. */
   valuesOf(name: string): unknown[] {
     const index = this.indexOf(name)
+    if (!this.#rows && this.encoded) return this.encoded.values(index)
     return this.rows.map((row) => row[index] ?? null)
   }
 

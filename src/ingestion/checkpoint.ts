@@ -9,6 +9,8 @@ export interface Checkpoint extends QueryVariables {
   readonly origin: string
   /** How many batches were read since then. */
   readonly sequence: number
+  /** Where a job with a cursor goes on: the `position` of its last durable batch. */
+  readonly cursor?: unknown
   /** What the target's last `flush` gave. */
   readonly position?: unknown
   /** What the last `flush` of the target of dead letters gave. */
@@ -45,7 +47,13 @@ export function advance(
     ...(lastId !== undefined && { lastId }),
     ...(maxPrimaryKey !== undefined && { maxPrimaryKey }),
     ...(needs.lastRecord && { lastRecord: (batch.rows.at(-1) ?? []).map(scalarOf) }),
+    ...(batch.position !== undefined && { cursor: batch.position }),
   }
+}
+
+/** The checkpoint after a batch that repeats records from before it: all that tells of the last record stays. */
+export function repeat(before: Checkpoint, time: number): Checkpoint {
+  return { ...before, sequence: before.sequence + 1, lastRecordTimestamp: new Date(time).toISOString() }
 }
 
 /** The value of a column in the last record of a batch, decoded. */

@@ -1,4 +1,5 @@
 import type { Column, RecordBatch } from './batch.js'
+import type { Consistency, ReadCursor } from './cursor.js'
 
 /** A query as a datasource takes it: values never stand in the text. */
 export interface Query {
@@ -21,6 +22,10 @@ export interface ReadOptions {
   batchBytes?: number
   /** The last id of the checkpoint that the job goes on from; `undefined` when it starts from the beginning. */
   lastId: string | undefined
+  /** What to read by; `undefined` when the query alone says what comes, and in which order. */
+  cursor?: ReadCursor | undefined
+  /** Tells operators of what is no failure and should not stay as it is, in a whole sentence. Default: nobody is told. */
+  warn?(message: string): void
   /** Set when nobody on the way to the target asks for values: then the datasource may leave rows encoded. */
   encoded?: EncodedOptions
 }
@@ -29,7 +34,7 @@ export interface ReadOptions {
 export interface EncodedOptions {
   /** Whether the target takes rows of these columns in that format: asked once, when the columns are known. */
   isTaken(format: string, columns: readonly Column[]): boolean
-  /** The columns of which the last value in each batch is asked for all the same. */
+  /** The columns whose values are asked for all the same. */
   readonly keys: readonly string[]
 }
 
@@ -44,6 +49,13 @@ export interface Datasource {
    * checkpoint only when its query says how.
    */
   readonly resumes?: boolean
+  /**
+   * Whether `read` obeys `options.cursor`: records come in the order of its columns, and every batch after which a later
+   * read may go on has a `position`. Default `false`: a job with a cursor is refused.
+   */
+  readonly readsByCursor?: boolean
+  /** What the records of one read without a cursor have in common. Default: not known. */
+  readonly consistency?: Consistency
   /** The placeholder of the n-th value in the text of a query, n from 1. Default `$n`. */
   placeholder?(n: number): string
   /**

@@ -1,3 +1,5 @@
+import type { Consistency } from './cursor.js'
+
 /**
  * What the status of an ingestion tells beside its `count`, as `status.detail`. It counts the records that this execution
  * has read, as `count` does: each is written, failed or skipped, so that `read` is always the sum of the others.
@@ -14,6 +16,12 @@ export type IngestionDetail = {
    * its records are skipped as it gives fewer than it was given.
    */
   skipped: number
+  /** Records that were left out unread, as their cursor has a null: only with `nulls: 'skip'`. */
+  withoutCursor?: number
+  /** What the records of one read have in common. Absent when the datasource does not say. */
+  consistency?: Consistency
+  /** Whether the execution, or one of its tries, went on from a checkpoint: its records are then of more than one read. */
+  split?: boolean
 }
 
 /** The detail of an execution that has read nothing. */

@@ -3,10 +3,11 @@ import { invalid } from '../core/options.js'
 import { isTransient } from '../core/transient.js'
 import type { Plan, Tolerance } from './_plan.js'
 import { IngestionRun } from './_run.js'
+import { type Cursor, cursorOf } from './cursor.js'
 import type { Datasource } from './datasource.js'
 import { limitsOf } from './failures.js'
 import { checkIngestion, type IngestionJob } from './job.js'
-import { compileQuery } from './query.js'
+import { type CompiledQuery, compileQuery } from './query.js'
 import { Pace } from './rate-limit.js'
 import type { Target, TargetFunction } from './target.js'
 import { batchTransform } from './transform.js'
@@ -35,22 +36,28 @@ function datasourceOf({ datasource }: IngestionJob, known: Readonly<Record<strin
 }
 
 function planOf(definition: IngestionJob, datasource: Datasource, sharedPace: Pace | undefined): Plan {
-  const { pkField, batchSize = 1000, batchBytes = 1 << 24, rateLimit, resume } = definition
+  const { batchSize = 1000, batchBytes = 1 << 24, rateLimit, resume } = definition
   const { records: limit = Number.POSITIVE_INFINITY, transform, transformBatch } = definition
+  const name = typeof definition.datasource === 'string' ? definition.datasource : datasource.kind
   if (datasource.needsQuery && definition.query === undefined) {
     throw invalid('query', `what a datasource of the kind ${datasource.kind} is to read`, definition.query)
   }
-  const query = compileQuery(definition.query, datasource.placeholder)
+  const cursor = definition.cursor === undefined ? undefined : cursorOf(definition.cursor)
+  if (cursor && !datasource.readsByCursor) {
+    throw invalid('cursor', `absent, as the datasource [${name}] does not read by one`, definition.cursor)
+  }
+  const query = queryOf(definition, datasource, cursor)
+  const { pkField = cursor?.columns.at(-1) } = definition
   if (pkField === undefined && (query.needs.lastId || query.needs.maxPrimaryKey)) {
     throw invalid('pkField', 'the column whose values `query` asks for', pkField)
   }
-  const target = targetOf(definition.target)
   const tolerance = toleranceOf(definition)
-  const name = typeof definition.datasource === 'string' ? definition.datasource : datasource.kind
+  const target = targetOf(definition.target)
   const paces = [rateLimit && new Pace(rateLimit), sharedPace].filter((pace) => pace !== undefined)
   return {
     datasource,
     query,
+    cursor,
     pkField,
     batchSize: Math.min(batchSize, ...paces.flatMap(({ limit }) => limit.rows ?? [])),
     batchBytes: Math.min(batchBytes, ...paces.flatMap(({ limit }) => limit.bytes ?? [])),
@@ -61,12 +68,23 @@ function planOf(definition: IngestionJob, datasource: Datasource, sharedPace: Pa
     tolerance,
     readsValues:
       Boolean(transform ?? transformBatch ?? tolerance) || query.needs.maxPrimaryKey || query.needs.lastRecord,
-    isResumable: resume !== 'restart' && (query.resumes || datasource.resumes === true),
+    isResumable: resume !== 'restart' && (cursor !== undefined || query.resumes || datasource.resumes === true),
     failures: {
       datasource: `Could not execute datasource query [${name}].`,
       target: `Could not write to target [${target.kind}].`,
     },
   }
+}
+
+/** The query of a job. With a cursor it is the same in every run: there is one way to go on. */
+function queryOf({ query }: IngestionJob, { placeholder }: Datasource, cursor: Cursor | undefined): CompiledQuery {
+  const compiled = compileQuery(query, placeholder)
+  if (!cursor) return compiled
+  if (typeof query === 'string' && compiled.resumes) {
+    throw invalid('query', 'a template without variables, as `cursor` says where to go on', query)
+  }
+  const needs = { maxPrimaryKey: false, lastRecord: false, lastId: false }
+  return { resumes: false, needs, render: () => compiled.render({}) }
 }
 
 function toleranceOf({ failures, retry }: IngestionJob): Tolerance | undefined {

@@ -1,6 +1,7 @@
 import { checkOptions, invalid, type Rule, rule } from '../core/options.js'
 import { type Resumption, resumptionRules } from '../core/retry-policy.js'
 import type { JobRecord, RecordBatch } from './batch.js'
+import { type CursorOptions, cursorRule } from './cursor.js'
 import type { Datasource, Query } from './datasource.js'
 import { checkFailures, type FailurePolicy } from './failures.js'
 import { checkRateLimit, type RateLimit } from './rate-limit.js'
@@ -43,7 +44,12 @@ export interface IngestionJob<Item extends object = JobRecord> extends Resumptio
    * `last_record`, which become bound parameters, or a function. Default: none, for a datasource that needs none.
    */
   query?: string | QueryFunction
-  /** The primary key column: `last_id` is its value in the last durable record. */
+  /**
+   * What to read by, instead of asking for it in the query: the name of a column, an array of names, or an object. Records
+   * come in the ascending order of these columns, and a run goes on after the last of them.
+   */
+  cursor?: string | readonly string[] | CursorOptions
+  /** The primary key column: `last_id` is its value in the last durable record. Default: the last column of `cursor`. */
   pkField?: string
   /** The most records that a batch holds. Default 1,000. */
   batchSize?: number
@@ -77,6 +83,7 @@ const jobRules: Record<keyof IngestionJob, Rule> = {
   id: rule.jobId,
   datasource: either(rule.text, datasourceRule, 'the name of a datasource, or an object with the method `read`'),
   query: rule.optional(either(rule.text, rule.aFunction, 'a string that is not empty, or a function')),
+  cursor: rule.optional(cursorRule),
   pkField: rule.optional(rule.text),
   batchSize: rule.optional(rule.whole(1)),
   batchBytes: rule.optional(rule.whole(1)),

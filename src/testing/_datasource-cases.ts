@@ -8,6 +8,11 @@ export interface DatasourceFixture {
   datasource: Datasource
   /** The query of `count` records, whose column `id` goes up from 1. Values and placeholders are welcome in it. */
   query(count: number): Query
+  /**
+   * The query of `count` records, whose column `id` goes up from 1, and whose column `pair` is the same in each two of them:
+   * 1, 1, 2, 2, and so on.
+   */
+  pairs?(count: number): Query
   /** A query that does not come to its first record for a minute at least. */
   blocked?: Query
   /** A query that gives 5 records, their `id` from 1, and fails then. */
@@ -45,7 +50,7 @@ function idsFrom(first: number, last: number): number[] {
   return Array.from({ length: last - first + 1 }, (_, index) => first + index)
 }
 
-function given<Value>(value: Value | undefined, name: string, ability: string): Value {
+export function given<Value>(value: Value | undefined, name: string, ability: string): Value {
   assert.notEqual(value, undefined, `Expected \`${name}\`, or the reason in \`cannot.${ability}\``)
   return value as Value
 }

@@ -7,6 +7,7 @@ import {
   readCases,
   resumeCases,
 } from './_datasource-cases.js'
+import { cursorCases } from './_datasource-cursor.js'
 import { type Inabilities, runGroups, type SuiteTest } from './_suite.js'
 
 /** What the suite needs. */
@@ -17,9 +18,9 @@ export interface DatasourceSuiteOptions {
   create(): DatasourceFixture | Promise<DatasourceFixture>
   /**
    * What the datasource cannot do, and why: block before its first record (`block`), fail after some records (`fail`), tell
-   * what it holds (`count`), go on after `lastId` by itself (`resume`).
+   * what it holds (`count`), go on after `lastId` by itself (`resume`), read by a cursor (`cursor`).
    */
-  cannot?: Inabilities<'block' | 'fail' | 'count' | 'resume'>
+  cannot?: Inabilities<'block' | 'fail' | 'count' | 'resume' | 'cursor'>
 }
 
 /** Holds a datasource to the contract of `Datasource`, rule by rule. */
@@ -39,5 +40,6 @@ export function datasourceSuite({ test, create, cannot }: DatasourceSuiteOptions
     { cases: failCases, needs: 'fail' },
     { cases: countCases, needs: 'count' },
     { cases: resumeCases, needs: 'resume' },
+    { cases: cursorCases, needs: 'cursor' },
   ])
 }

@@ -62,6 +62,7 @@ describe('iterableDatasource keeps the contract of a datasource', () => {
         held: () => held,
       }
     },
+    cannot: { cursor: 'its records come in the order in which they are there' },
   })
 })
 

@@ -50,6 +50,10 @@ describePostgres('postgresDatasource keeps the contract of a datasource', (datab
       return {
         datasource: postgresDatasource({ pool }),
         query: (count) => ({ text: 'select n as id from generate_series(1, $1::int8) as n', values: [count] }),
+        pairs: (count) => ({
+          text: 'select n as id, (n + 1) / 2 as pair from generate_series(1, $1::int8) as n',
+          values: [count],
+        }),
         blocked: { text: 'select pg_sleep(60)', values: [] },
         held: () => pool.totalCount - pool.idleCount,
         close: () => pool.end(),

@@ -1,0 +1,242 @@
+import { type Column, JobError, type Query, type ReadCursor, type ReadOptions, RecordBatch } from '../index.js'
+import { formatOf } from './_postgres-binary.js'
+import { type CursorType, cursorTypes } from './_postgres-cursor-types.js'
+import { Keyset, type Lookback, type Range } from './_postgres-keyset.js'
+import { boundAfter, list, type Position, placeAt } from './_postgres-position.js'
+import { orderWarning } from './_postgres-preflight.js'
+import type { Session } from './_postgres-session.js'
+import type { Field } from './_postgres-step.js'
+import { type CursorColumns, drainTies, refuseTies, tieFailure } from './_postgres-ties.js'
+
+/** What a read by a cursor is made of. */
+export interface CursorReading {
+  readonly query: Query
+  readonly options: ReadOptions
+  readonly cursor: ReadCursor
+  /** Begins a transaction in which all statements see the same. */
+  begin(): Promise<Session>
+  columnsOf(fields: readonly Field[]): Column[]
+}
+
+/** A part of a read: a range, and what it means for the position. */
+interface Part extends Range {
+  /** Whether its records were read before. */
+  readonly isRepeated: boolean
+}
+
+/** One read of a query in the order of some of its columns. */
+export class CursorRead {
+  readonly #reading: CursorReading
+  readonly #cursor: ReadCursor
+  readonly #keyset: Keyset
+  #position: Position | undefined
+  /** How many more records may be read. */
+  #left: number
+  #session: Session | undefined
+  #columns: Column[] = []
+  #types: CursorType[] = []
+
+  constructor(reading: CursorReading) {
+    const { query, cursor } = reading
+    this.#reading = reading
+    this.#cursor = cursor
+    this.#keyset = new Keyset(query, cursor.columns)
+    this.#position = cursor.position as Position | undefined
+    this.#left = cursor.limit
+  }
+
+  async *batches(): AsyncGenerator<RecordBatch> {
+    const session = await this.#begin()
+    await this.#describe(session)
+    const parts = this.#parts()
+    await this.#handleNulls(session)
+    if (this.#cursor.ties === 'refuse') await this.#refuseTies(session, parts)
+    await this.#warn(session, parts)
+    for (const part of parts) {
+      if (this.#left > 0) yield* this.#read(part, part === parts.at(-1))
+    }
+    await this.#commit()
+  }
+
+  /** Gives back what is held. Never rejects. */
+  async release(): Promise<void> {
+    await this.#session?.release()
+  }
+
+  async #begin(): Promise<Session> {
+    this.#session ??= await this.#reading.begin()
+    return this.#session
+  }
+
+  async #commit(): Promise<void> {
+    await this.#session?.commit()
+    this.#session = undefined
+  }
+
+  /** Asks for the columns, and checks that those of the cursor can be told apart by their text. */
+  async #describe(session: Session): Promise<void> {
+    const { columns: names } = this.#cursor
+    const { fields } = await session.run(this.#keyset.describe())
+    this.#columns = this.#reading.columnsOf(fields)
+    const noRecords = RecordBatch.fromRows(this.#columns, [])
+    const types = names.map((name) => cursorTypes.get(fields[noRecords.indexOf(name)]?.dataTypeID ?? 0))
+    const texts = types.flatMap((type, index) => (type?.isText ? [index] : []))
+    if (texts.length > 0) {
+      const { rows } = await session.run(this.#keyset.describeCollations(texts))
+      for (const [at, index] of texts.entries()) if (rows[0]?.[at] === 't') types[index] = undefined
+    }
+    for (const [index, type] of types.entries()) {
+      if (type) this.#types.push(type)
+      else throw typeFailure(names[index] as string)
+    }
+  }
+
+  #parts(): Part[] {
+    const { nulls } = this.#cursor
+    const after = boundAfter(this.#position?.after, this.#cursor)
+    const rest: Part = { isNull: false, after, isRepeated: false }
+    const lookback = after && this.#lookback()
+    const repeated: Part[] = lookback ? [{ isNull: false, until: after, lookback, isRepeated: true }] : []
+    if (nulls !== 'first') return [...repeated, rest]
+    return [
+      { isNull: true, after: boundAfter(this.#position?.afterNull, this.#cursor), isRepeated: false },
+      ...repeated,
+      rest,
+    ]
+  }
+
+  #lookback(): Lookback | undefined {
+    const { lookback: distance, columns } = this.#cursor
+    if (distance === 0) return undefined
+    const { unit, name } = this.#types[0] as CursorType
+    if (!unit) {
+      throw new JobError(
+        'datasource',
+        `Expected the first column of a cursor with \`lookback\` to be a date, a timestamp or a number, got \`${columns[0]}\` of the type ${name}.`,
+      )
+    }
+    if (unit === 'integer' && !Number.isSafeInteger(distance)) {
+      throw new JobError('datasource', `Expected \`lookback\` to be a whole number, as \`${columns[0]}\` holds such.`)
+    }
+    const wide: Record<string, string> = { int2: 'int8', int4: 'int8', float4: 'float8' }
+    return { distance, type: wide[name] ?? name, isTime: unit === 'milliseconds' }
+  }
+
+  async #handleNulls(session: Session): Promise<void> {
+    const { nulls, columns, leaveOut } = this.#cursor
+    if (nulls === 'skip') {
+      const { rows } = await session.run(this.#keyset.countNulls())
+      return leaveOut(Number(rows[0]?.[0]))
+    }
+    const from = nulls === 'first' ? 1 : 0
+    if (from === columns.length) return
+    const { rows } = await session.run(this.#keyset.findNull(from))
+    const found = rows[0]?.indexOf('t') ?? -1
+    if (found >= 0) throw nullFailure(columns[found + from] as string, found + from === 0)
+  }
+
+  /** A record that came since, or was not read, and is tied with the last one would never be read. */
+  async #refuseTies(session: Session, parts: readonly Part[]): Promise<void> {
+    for (const part of parts) {
+      const { after } = part
+      if (!after || after.isBefore || this.#cursor.lookback > 0) continue
+      const { rows } = await session.run(this.#keyset.selectTied(part))
+      if (rows.length > 1) throw tieFailure(this.#cursor.columns, after.values)
+    }
+  }
+
+  async #warn(session: Session, parts: readonly Part[]): Promise<void> {
+    const { warn } = this.#reading.options
+    const last = parts.at(-1)
+    if (!warn || !last) return
+    const warning = await orderWarning(session, this.#keyset.select(last, this.#sizeOf(last)), this.#cursor.columns)
+    if (warning) warn(warning)
+  }
+
+  /** The batches of a part, with their positions. */
+  async *#read(part: Part, isLast: boolean): AsyncGenerator<RecordBatch> {
+    const batches = this.#fetch(part, isLast)
+    if (part.isRepeated) {
+      for await (const batch of batches) {
+        batch.position = this.#position
+        yield batch
+      }
+      return
+    }
+    const { columns: names, ties } = this.#cursor
+    const columns: CursorColumns = { names, canonical: this.#types.map(({ canonical = asItIs }) => canonical) }
+    const positionOf = (values: readonly unknown[]) => {
+      const place = placeAt(this.#cursor, values)
+      this.#position = { ...this.#position, ...(part.isNull ? { afterNull: place } : { after: place }) }
+      return this.#position
+    }
+    yield* ties === 'drain' ? drainTies(batches, columns, positionOf) : refuseTies(batches, columns, positionOf)
+  }
+
+  /** The batches of a part, in one statement or in pages. */
+  async *#fetch(part: Part, isLast: boolean): AsyncGenerator<RecordBatch> {
+    const { columns, consistency } = this.#cursor
+    const { batchBytes = Number.POSITIVE_INFINITY } = this.#reading.options
+    let { after } = part
+    for (let isOver = false; !isOver; ) {
+      const size = this.#sizeOf(part)
+      if (size === 0) return
+      const session = await this.#begin()
+      const query = this.#keyset.select({ ...part, after }, size)
+      session.open(query, (fields) => formatOf(fields, this.#columns, this.#reading.options))
+      // One row more than a page has tells that the page was read to its end.
+      const step = consistency === 'statement' ? this.#batchSize : (size as number) + 1
+      let count = 0
+      while (!session.isAtEnd) {
+        const rows = await session.fetch(step, batchBytes)
+        const length = rows?.length ?? 0
+        count += length
+        if (!part.isRepeated) this.#left -= length
+        isOver = session.isAtEnd && (size === undefined || count < size)
+        const isDone = isLast && (isOver || this.#left <= 0)
+        if (session.isAtEnd && (isDone || consistency === 'pages')) await this.#commit()
+        if (!rows) break
+        const batch = RecordBatch.fromEncoded(this.#columns, rows)
+        after = { values: columns.map((name) => batch.lastValueOf(name)), isBefore: false }
+        yield* this.#cut(batch)
+      }
+    }
+  }
+
+  /** How many rows the next statement gives, not counting ties with the last of them. Default: all. */
+  #sizeOf({ isRepeated }: Part): number | undefined {
+    const left = isRepeated ? Number.POSITIVE_INFINITY : Math.max(0, this.#left)
+    const size = this.#cursor.consistency === 'statement' ? left : Math.min(left, this.#batchSize)
+    return Number.isFinite(size) ? size : undefined
+  }
+
+  get #batchSize(): number {
+    return this.#reading.options.batchSize
+  }
+
+  /** What is left of a page beside its first rows is one row at most. */
+  *#cut(batch: RecordBatch): Generator<RecordBatch> {
+    if (batch.length <= this.#batchSize) yield batch
+    else {
+      yield batch.slice(0, this.#batchSize)
+      yield batch.slice(this.#batchSize, batch.length)
+    }
+  }
+}
+
+const asItIs = (raw: string) => raw
+
+function typeFailure(name: string): JobError {
+  return new JobError(
+    'datasource',
+    `Expected the cursor column ${list([name])} to be a number, a date, a time, a text, a uuid, a boolean or bytes, where the same value has the same text: cast it in the query, or compare by another column.`,
+  )
+}
+
+function nullFailure(name: string, isFirst: boolean): JobError {
+  const first = isFirst ? "read them before all others with `nulls: 'first'`, " : ''
+  return new JobError(
+    'datasource',
+    `A record has null in the cursor column ${list([name])}, so that it has no place in the order. Leave such records out with \`nulls: 'skip'\`, ${first}or make a value of it in the query, as with \`coalesce\`.`,
+  )
+}

@@ -1,0 +1,131 @@
+import type { Query } from '../index.js'
+import { bareStatement } from './_postgres-statement.js'
+
+/** A point in the order: after all records with these values in the first columns, or before them. */
+export interface Bound {
+  /** The raw text of the first columns: of all, or of some. */
+  readonly values: readonly unknown[]
+  /** Whether the records with these values lie after the point. */
+  readonly isBefore: boolean
+}
+
+/** Records that follow each other. */
+export interface Range {
+  /** Whether it is those with null in the first column; else, those without any null. */
+  readonly isNull: boolean
+  /** The point that they come after. Default: all. */
+  readonly after?: Bound | undefined
+  /** The point that they come before. Default: all. */
+  readonly until?: Bound | undefined
+  /** How far before `until` they begin at most. */
+  readonly lookback?: Lookback | undefined
+}
+
+/** A distance in the first column. */
+export interface Lookback {
+  /** Milliseconds for a date or timestamp, else the column's own unit. */
+  readonly distance: number
+  /** The column's type, as SQL names it. */
+  readonly type: string
+  readonly isTime: boolean
+}
+
+type Bind = (value: unknown) => string
+
+/** A name as SQL: quoted, as it may be a word of SQL or hold anything. */
+export function quoted(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`
+}
+
+/**
+ * The statements that read a query by the order of some of its columns. Each holds the query as it is, and its values
+ * before those of its own. What is compared with a column has its type, as the server infers it, and its collation.
+ */
+export class Keyset {
+  readonly #text: string
+  readonly #values: readonly unknown[]
+  readonly #columns: readonly string[]
+
+  constructor({ text, values }: Query, columns: readonly string[]) {
+    this.#text = `(\n${bareStatement(text)}\n) q`
+    this.#values = values
+    this.#columns = columns.map((name) => `q.${quoted(name)}`)
+  }
+
+  /** No rows, but their fields. */
+  describe(): Query {
+    return { text: `select * from ${this.#text} limit 0`, values: this.#values }
+  }
+
+  /** The records of a range, in order: all, or `limit` and those that are tied with the last of them. */
+  select(range: Range, limit?: number): Query {
+    const order = `order by ${this.#columns.join(', ')}`
+    const end = limit === undefined ? '' : ` fetch first ${limit} rows with ties`
+    return this.#query('*', (bind) => `${this.#conditions(range, bind)} ${order}${end}`)
+  }
+
+  /** Two rows, when two records lie at the point itself. */
+  selectTied({ isNull, after }: Range): Query {
+    return this.#query('1', (bind) => {
+      const conditions = [...this.#presence(isNull), this.#compare(isNull, after as Bound, '=', bind)]
+      return `${conditions.join(' and ')} limit 2`
+    })
+  }
+
+  /** The first record with null in one of the columns from `from` on: for each of them, whether it is null. */
+  findNull(from: number): Query {
+    const nulls = this.#columns.slice(from).map((column) => `${column} is null`)
+    return this.#query(nulls.join(', '), () => `${nulls.join(' or ')} limit 1`)
+  }
+
+  /** How many records have null in one of the columns. */
+  countNulls(): Query {
+    return this.#query('count(*)', () => this.#columns.map((column) => `${column} is null`).join(' or '))
+  }
+
+  /** For each of the columns of that index, whether its collation takes different texts for the same. */
+  describeCollations(indexes: readonly number[]): Query {
+    const collations = indexes.map((index) => {
+      const collation = `pg_collation_for(${this.#columns[index]})::regcollation`
+      return `(select not collisdeterministic from pg_collation where oid = ${collation})`
+    })
+    const noRows = `(select * from ${this.#text} limit 0) q`
+    return {
+      text: `select ${collations.join(', ')} from (values (1)) one left join ${noRows} on true`,
+      values: this.#values,
+    }
+  }
+
+  #query(list: string, tail: (bind: Bind) => string): Query {
+    const values = [...this.#values]
+    const bind = (value: unknown) => `$${values.push(value)}`
+    return { text: `select ${list} from ${this.#text} where ${tail(bind)}`, values }
+  }
+
+  #conditions({ isNull, after, until, lookback }: Range, bind: Bind): string {
+    const conditions = this.#presence(isNull)
+    if (after) conditions.push(this.#compare(isNull, after, after.isBefore ? '>=' : '>', bind))
+    if (until) conditions.push(this.#compare(isNull, until, until.isBefore ? '<' : '<=', bind))
+    if (until && lookback) conditions.push(`${this.#columns[0]} >= ${earlier(until.values[0], lookback, bind)}`)
+    return conditions.join(' and ')
+  }
+
+  #presence(isNull: boolean): string[] {
+    return this.#columns.map((column, index) => `${column} is ${isNull && index === 0 ? '' : 'not '}null`)
+  }
+
+  /** Compares columns with values, the first that differ decide. Nulls in the first column are all alike. */
+  #compare(isNull: boolean, { values }: Bound, operator: string, bind: Bind): string {
+    const from = isNull ? 1 : 0
+    const columns = this.#columns.slice(from, values.length)
+    if (columns.length === 0) return operator.includes('=') ? 'true' : 'false'
+    return `(${columns.join(', ')}) ${operator} (${values.slice(from).map(bind).join(', ')})`
+  }
+}
+
+function earlier(value: unknown, { distance, type, isTime }: Lookback, bind: Bind): string {
+  const from = `${bind(value)}::${type}`
+  return isTime
+    ? `${from} - ${bind(distance)}::float8 * interval '1 millisecond'`
+    : `${from} - ${bind(distance)}::${type}`
+}

@@ -1,0 +1,127 @@
+import type { JobContext } from '../core/job.js'
+import type { BatchName } from './_delivery.js'
+import type { Plan } from './_plan.js'
+import type { RecordBatch } from './batch.js'
+import { advance, type Checkpoint, initialCheckpoint, type KeptCheckpoint, repeat } from './checkpoint.js'
+import { addedUp, type IngestionDetail, nothingRead } from './detail.js'
+
+/** A place that a run has come to. */
+interface Place {
+  readonly checkpoint: Checkpoint
+  /** What was counted by then. */
+  readonly detail: IngestionDetail
+}
+
+/** A batch that was read, and where it lies. */
+export interface MetBatch {
+  readonly batch: RecordBatch
+  readonly name: BatchName
+  readonly before: Place
+  /** The checkpoint behind it. */
+  readonly behind: Checkpoint
+  /** Whether an execution may go on from there. */
+  readonly isPlace: boolean
+}
+
+/** How far a run has come: the last place that an execution may go on from, and what was written beyond it. */
+export class Reach {
+  readonly #plan: Plan
+  readonly #executionId: string
+  /** Makes keys that no other run makes. */
+  readonly #nonce = crypto.randomUUID()
+  #isResumed: boolean
+  #place: Place
+  #beyond: Place | undefined
+
+  constructor(plan: Plan, { executionId, checkpoint, detail }: JobContext) {
+    this.#plan = plan
+    this.#executionId = executionId
+    this.#isResumed = plan.isResumable && checkpoint !== undefined
+    this.#place = {
+      checkpoint: this.#isResumed ? (checkpoint as Checkpoint) : initialCheckpoint(executionId),
+      detail: this.#isResumed && detail ? (detail as IngestionDetail) : nothingRead,
+    }
+  }
+
+  /** Whether the run goes on from the checkpoint of another one. */
+  get isResumed(): boolean {
+    return this.#isResumed
+  }
+
+  get checkpoint(): Checkpoint {
+    return this.#place.checkpoint
+  }
+
+  get detail(): IngestionDetail {
+    return this.#place.detail
+  }
+
+  /** Whether more was written than an execution may go on from. */
+  get isBeyond(): boolean {
+    return this.#beyond !== undefined
+  }
+
+  /** The checkpoint, for a target that keeps it; `null` when no execution goes on from here. */
+  get kept(): KeptCheckpoint | null {
+    const { checkpoint, detail } = this.#place
+    return this.#plan.isResumable ? { ...checkpoint, executionId: this.#executionId, detail } : null
+  }
+
+  /** Begins anew, whatever came before. */
+  restart(): void {
+    this.#isResumed = false
+    this.#place = { checkpoint: initialCheckpoint(this.#executionId), detail: nothingRead }
+  }
+
+  /** What a target keeps together with the records is never behind storage, which may have missed the last of it. */
+  goOnFrom({ executionId, detail, ...checkpoint }: KeptCheckpoint): void {
+    this.#isResumed = true
+    this.#place = { checkpoint, detail: executionId === this.#executionId ? detail : this.detail }
+  }
+
+  /** Adds to the checkpoint where a target stands. */
+  mark(positions: Pick<Checkpoint, 'position' | 'deadLetters'>): void {
+    this.#place = { ...this.#place, checkpoint: { ...this.checkpoint, ...positions } }
+  }
+
+  /** Adds to the detail. */
+  tell(detail: Partial<IngestionDetail>): void {
+    this.#place = { ...this.#place, detail: { ...this.detail, ...detail } }
+  }
+
+  /** Whether an execution may go on from behind a batch. */
+  isPlace({ position }: RecordBatch): boolean {
+    return this.#plan.cursor === undefined || position !== undefined
+  }
+
+  /** Gives a batch that was read its place. */
+  meet(batch: RecordBatch, now: number): MetBatch {
+    const isPlace = this.isPlace(batch)
+    const before = this.#beyond ?? this.#place
+    const isRepeated = batch.position !== undefined && batch.position === before.checkpoint.cursor
+    const behind = isRepeated ? repeat(before.checkpoint, now) : this.#behind(before, batch, now)
+    const { origin, sequence } = before.checkpoint
+    // A part of ties, or of what comes again, may hold other records the next time.
+    const isCertain = isPlace && !isRepeated && !this.#beyond
+    const place = isCertain ? `${origin}:${sequence}` : `${origin}:${sequence}:${this.#nonce}`
+    // Place and extent: a batch that comes again larger, as the source has grown, is another batch.
+    const name = { place, key: `${place}:${batch.length}:${behind.lastId ?? ''}` }
+    return { batch, name, before, behind, isPlace }
+  }
+
+  /** Comes behind a batch, or, where only its first records are settled, behind those. */
+  pass({ batch, before, behind, isPlace }: MetBatch, settled: IngestionDetail, now: number): void {
+    if (settled.read === 0) return
+    const isWhole = settled.read === batch.length
+    const checkpoint = isWhole ? behind : this.#behind(before, batch.slice(0, settled.read), now)
+    const place = { checkpoint, detail: addedUp(before.detail, settled) }
+    const isKnown = isWhole ? isPlace : this.#plan.cursor === undefined
+    this.#beyond = isKnown ? undefined : place
+    if (isKnown) this.#place = place
+  }
+
+  #behind({ checkpoint }: Place, batch: RecordBatch, now: number): Checkpoint {
+    const { pkField, query } = this.#plan
+    return advance(checkpoint, batch, now, pkField, query.needs)
+  }
+}
