@@ -1,11 +1,14 @@
 import pg from 'pg'
 import { type Column, JobError } from '../index.js'
+import type { TypeNames } from './_postgres-types.js'
 
 /** A field of a result, as the server describes it. */
 export interface Field {
   readonly name: string
   /** The object id of its type; for a domain, that of the type underneath. */
   readonly dataTypeID: number
+  /** Its length or precision, as the type has it; -1 for none. */
+  readonly dataTypeModifier: number
 }
 
 /** Gives the function that turns raw text of a type into a value. */
@@ -62,10 +65,10 @@ const readingOf = new Map<number, Reading>([
 ])
 
 /**
- * The columns of a result. Values are decoded so that nothing is lost, or by `parserOf` if given. Throws `datasource` when
+ * The columns of a result, whose types are known to `types`. Values are decoded so that nothing is lost, or by `parserOf` if given. Throws `datasource` when
  * two columns share a name: one of them could not be in a record.
  */
-export function columnsOf(fields: readonly Field[], parserOf?: ParserOf): Column[] {
+export function columnsOf(fields: readonly Field[], types: TypeNames, parserOf?: ParserOf): Column[] {
   const names = fields.map(({ name }) => name)
   const repeated = names.find((name, index) => names.indexOf(name) < index)
   if (repeated !== undefined) {
@@ -74,9 +77,10 @@ export function columnsOf(fields: readonly Field[], parserOf?: ParserOf): Column
       `Expected columns with different names, got \`${repeated}\` twice: rename one with "as".`,
     )
   }
-  return fields.map(({ name, dataTypeID }) => {
-    const reading = readingOf.get(dataTypeID) ?? text
-    return { name, ...reading, ...(parserOf && { isPlain: false, decode: parserOf(dataTypeID, 'text') }) }
+  return fields.map((field) => {
+    const { name, dataTypeID } = field
+    const parsed = parserOf && { isPlain: false, decode: parserOf(dataTypeID, 'text') }
+    return { name, ...(readingOf.get(dataTypeID) ?? text), ...parsed, ...types.of(field) }
   })
 }
 

@@ -2,6 +2,7 @@ import QueryStream from 'pg-query-stream'
 import { JobError, type Query, type Row } from '../index.js'
 import { cancelOnServer } from './_postgres-cancel.js'
 import type { Field } from './_postgres-columns.js'
+import type { TypeNames } from './_postgres-types.js'
 
 /** The part of pg's `PoolClient` that is called; it also is asked where the server is when a query has to be cancelled. */
 export interface PostgresClient {
@@ -53,9 +54,10 @@ export class Session {
     signal.addEventListener('abort', this.#abort)
   }
 
-  /** Begins the transaction, with settings that hold in it alone, and the query. */
-  async begin({ text, values }: Query, settings: string): Promise<void> {
+  /** Begins the transaction, with settings that hold in it alone, and the query, whose types it makes known to `types`. */
+  async begin({ text, values }: Query, settings: string, types: TypeNames): Promise<void> {
     await this.#ask(async () => this.#client.query(`begin; ${settings}`))
+    await this.#ask(() => types.learn(this.#client, text))
     const stream = new QueryStream(text, [...values], rawText)
     this.#client.query(stream)
     this.#cursor = stream.cursor as Cursor

@@ -13,6 +13,7 @@ import {
 import { Abortable } from './_abortable.js'
 import { columnsOf } from './_postgres-columns.js'
 import { type PostgresClient, Session } from './_postgres-session.js'
+import { TypeNames } from './_postgres-types.js'
 
 export type { PostgresClient }
 
@@ -79,10 +80,11 @@ export function postgresDatasource(options: PostgresDatasourceOptions): Datasour
 
 function datasourceOf(pool: PostgresPool, options: PostgresDatasourceOptions): Datasource {
   calm(pool)
+  const types = new TypeNames()
   return {
     kind: 'postgres',
     needsQuery: true,
-    read: (query, readOptions) => read(pool, query, readOptions, options),
+    read: (query, readOptions) => read(pool, query, readOptions, options, types),
   }
 }
 
@@ -127,15 +129,16 @@ async function* read(
   query: Query,
   { signal, batchSize }: ReadOptions,
   { statementTimeout, parsers = 'lossless' }: PostgresDatasourceOptions,
+  types: TypeNames,
 ): AsyncGenerator<RecordBatch> {
   if (query.text.trim() === '') throw invalid('query', 'a statement', query.text)
-  const { client, session } = await openSession(pool, query, settings[parsers], signal, statementTimeout)
+  const { client, session } = await openSession(pool, query, settings[parsers], types, signal, statementTimeout)
   try {
     let columns: Column[] | undefined
     for (let length = batchSize; length === batchSize; ) {
       const { rows, fields } = await session.fetch(batchSize)
       length = rows.length
-      columns ??= columnsOf(fields, parsers === 'pg' ? client.getTypeParser.bind(client) : undefined)
+      columns ??= columnsOf(fields, types, parsers === 'pg' ? client.getTypeParser.bind(client) : undefined)
       if (length > 0) yield RecordBatch.fromRows(columns, rows)
     }
   } catch (error) {
@@ -153,6 +156,7 @@ async function openSession(
   pool: PostgresPool,
   query: Query,
   settings: string,
+  types: TypeNames,
   signal: AbortSignal,
   statementTimeout: number | undefined,
 ): Promise<{ client: PostgresClient; session: Session }> {
@@ -160,7 +164,7 @@ async function openSession(
     const client = await connect(pool, signal)
     const session = new Session(client, signal, statementTimeout)
     try {
-      await session.begin(query, settings)
+      await session.begin(query, settings, types)
       return { client, session }
     } catch (error) {
       await session.release()
