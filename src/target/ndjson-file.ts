@@ -3,6 +3,7 @@ import { copyFile, type FileHandle, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import {
   checkOptions,
+  invalid,
   JobError,
   type OpenContext,
   type RecordBatch,
@@ -10,8 +11,9 @@ import {
   type Target,
   type TargetWriter,
 } from '../index.js'
-import { attempt, openOrCreate, orClose, statFile, syncDirectoryOf, unlessMissing } from './_files.js'
+import { attempt, countLines, openOrCreate, orClose, statFile, syncDirectoryOf, unlessMissing } from './_files.js'
 import { type BigNumbers, NdjsonEncoder } from './_ndjson.js'
+import { defaultMaxShrink, fewestInPlaceOf, shrinkError, shrinkRule } from './_shrink.js'
 
 /** Which file, and how it is written. */
 export interface NdjsonFileOptions {
@@ -22,6 +24,11 @@ export interface NdjsonFileOptions {
    * `append`: a run adds its records at the end of the file.
    */
   strategy?: 'replace' | 'append'
+  /**
+   * How much fewer records `replace` may leave, from 0 to 1: with 0.5, the default, it refuses to leave less than half of the lines
+   * that are there. 1 allows anything, also to leave none.
+   */
+  maxShrink?: number
   /**
    * How columns of the types `bigint` and `decimal`, and values of JavaScript's `bigint`, are written: `string`, the
    * default, or `number`, with all their digits, which many readers round.
@@ -39,15 +46,22 @@ export function ndjsonFile(options: NdjsonFileOptions): Target {
   checkOptions('options', options, {
     path: rule.text,
     strategy: rule.optional(rule.oneOf('replace', 'append')),
+    maxShrink: rule.optional(shrinkRule),
     bigNumbers: rule.optional(rule.oneOf('string', 'number')),
   })
-  const { strategy = 'replace', bigNumbers = 'string' } = options
+  const { strategy = 'replace', maxShrink, bigNumbers = 'string' } = options
+  if (strategy === 'append' && maxShrink !== undefined) {
+    throw invalid('maxShrink', 'absent without the strategy `replace`', maxShrink)
+  }
   const path = resolve(options.path)
   const openFile = strategy === 'replace' ? openPartial : openAppended
   return {
     kind: 'ndjson-file',
     strategy,
-    open: async (context) => new NdjsonWriter(await openFile(path, context), new NdjsonEncoder(bigNumbers), context),
+    async open(context) {
+      const encoder = new NdjsonEncoder(bigNumbers)
+      return new NdjsonWriter(await openFile(path, context), encoder, context, maxShrink)
+    },
   }
 }
 
@@ -66,6 +80,8 @@ interface OpenFile {
   readonly finalPath?: string
   /** Its size, in bytes, when it was opened. */
   readonly start: number
+  /** How many records of the new file it then had. */
+  readonly records: number
   /** Whether what the checkpoint counts on is gone. */
   readonly mustRestart: boolean
 }
@@ -80,7 +96,8 @@ async function openPartial(finalPath: string, { position, isResumed }: OpenConte
   const start = isKept ? bytes : 0
   const mustRestart = !isKept && (isResumed || bytes !== undefined)
   const handle = await takeOver(path, start, replaced?.mode)
-  return { handle, path, finalPath, start, mustRestart }
+  const records = await orClose(path, handle, () => countLines(path))
+  return { handle, path, finalPath, start, records, mustRestart }
 }
 
 /**
@@ -111,7 +128,7 @@ async function openAppended(path: string, { position }: OpenContext): Promise<Op
     if (size === undefined) await syncDirectoryOf(path)
     const start = size === undefined ? 0 : (bytes ?? (await endLastLine(handle, size)))
     await handle.truncate(start)
-    return { handle, path, start, mustRestart: false }
+    return { handle, path, start, records: 0, mustRestart: false }
   })
 }
 
@@ -134,6 +151,8 @@ class NdjsonWriter implements TargetWriter {
   readonly #file: OpenFile
   readonly #encoder: NdjsonEncoder
   readonly #isResumable: boolean
+  readonly #maxShrink: number
+  #records: number
   /** One buffer gathers while the other one is written. */
   #buffer = Buffer.allocUnsafe(bufferSize)
   #otherBuffer = Buffer.allocUnsafe(bufferSize)
@@ -144,11 +163,18 @@ class NdjsonWriter implements TargetWriter {
   /** The size up to which the file is durable. */
   #flushed: number
 
-  constructor(file: OpenFile, encoder: NdjsonEncoder, { isResumable }: OpenContext) {
+  constructor(
+    file: OpenFile,
+    encoder: NdjsonEncoder,
+    { isResumable }: OpenContext,
+    maxShrink: number = defaultMaxShrink,
+  ) {
     this.mustRestart = file.mustRestart
     this.#file = file
     this.#encoder = encoder
     this.#isResumable = isResumable
+    this.#maxShrink = maxShrink
+    this.#records = file.records
     this.#size = file.start
     this.#flushed = file.start
   }
@@ -160,6 +186,7 @@ class NdjsonWriter implements TargetWriter {
         if (this.#hasRoomFor(chunk)) this.#gathered += this.#buffer.write(chunk, this.#gathered)
         else await this.#startWriting(Buffer.from(chunk))
       }
+      this.#records += batch.length
     })
   }
 
@@ -177,7 +204,10 @@ class NdjsonWriter implements TargetWriter {
   async commit(): Promise<void> {
     await this.flush()
     const { handle, path, finalPath } = this.#file
-    if (finalPath !== undefined) await this.#checkOwn()
+    if (finalPath !== undefined) {
+      await this.#checkOwn()
+      await this.#checkShrink(finalPath)
+    }
     await attempt(`complete \`${finalPath ?? path}\``, async () => {
       await handle.close()
       if (finalPath === undefined) return
@@ -200,6 +230,15 @@ class NdjsonWriter implements TargetWriter {
     const { handle, path } = this.#file
     const [own, there] = await Promise.all([handle.stat({ bigint: true }), unlessMissing(stat(path, { bigint: true }))])
     if (own.ino !== there?.ino) throw new JobError('target', `Another execution has taken over \`${path}\`.`)
+  }
+
+  /** Throws when too few records would be left. The partial file is then gone, so that the next run begins anew. */
+  async #checkShrink(finalPath: string): Promise<void> {
+    if (this.#maxShrink === 1) return
+    const old = await attempt(`complete \`${finalPath}\``, () => countLines(finalPath))
+    if (this.#records >= fewestInPlaceOf(old, this.#maxShrink)) return
+    await attempt(`take back \`${this.#file.path}\``, () => rm(this.#file.path, { force: true }))
+    throw shrinkError(finalPath, old, this.#records, this.#maxShrink)
   }
 
   /** Readers of an appended file are to see what a checkpoint covers, and nothing that a later run would write again. */
