@@ -1,15 +1,6 @@
 import pg from 'pg'
 import { type Column, JobError } from '../index.js'
-import type { TypeNames } from './_postgres-types.js'
-
-/** A field of a result, as the server describes it. */
-export interface Field {
-  readonly name: string
-  /** The object id of its type; for a domain, that of the type underneath. */
-  readonly dataTypeID: number
-  /** Its length or precision, as the type has it; -1 for none. */
-  readonly dataTypeModifier: number
-}
+import type { Field, TypeNames } from './_postgres-types.js'
 
 /** Gives the function that turns raw text of a type into a value. */
 export type ParserOf = (dataTypeID: number, format: 'text') => (raw: string) => unknown

@@ -1,8 +1,7 @@
 import QueryStream from 'pg-query-stream'
 import { JobError, type Query, type Row } from '../index.js'
 import { cancelOnServer } from './_postgres-cancel.js'
-import type { Field } from './_postgres-columns.js'
-import type { TypeNames } from './_postgres-types.js'
+import type { Field, TypeNames } from './_postgres-types.js'
 
 /** The part of pg's `PoolClient` that is called; it also is asked where the server is when a query has to be cancelled. */
 export interface PostgresClient {

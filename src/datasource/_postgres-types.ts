@@ -1,5 +1,13 @@
 import type { Column } from '../index.js'
-import type { Field } from './_postgres-columns.js'
+
+/** A field of a result, as the server describes it. */
+export interface Field {
+  readonly name: string
+  /** The object id of its type; for a domain, that of the type underneath. */
+  readonly dataTypeID: number
+  /** Its length or precision, as the type has it; -1 for none. */
+  readonly dataTypeModifier: number
+}
 
 /** The part of pg's client that is called. */
 interface Client {
