@@ -176,14 +176,15 @@ export class Replacement {
 
   async #checkCounts(table: Table): Promise<void> {
     const { maxShrink } = this.#options
-    const counts = `select (select count(*) from ${this.#staging})::text as staged, (select count(*) from ${table.sql})::text as old`
+    const old = maxShrink === 1 ? '0' : `(select count(*) from ${table.sql})::text`
+    const counts = `select (select count(*) from ${this.#staging})::text as staged, ${old} as old`
     const [found] = await this.#transaction(() => this.#tools.session.query(counts))
-    const [staged, old] = [Number(found?.staged), Number(found?.old)]
+    const [staged, before] = [Number(found?.staged), Number(found?.old)]
     if (staged !== this.#staged) {
       const message = `Expected ${this.#staged} rows in ${this.#staging}, found ${staged}: \`${table.title}\` stays as it is.`
       throw new JobError('target', message)
     }
-    if (staged < fewestInPlaceOf(old, maxShrink)) throw shrinkError(table.title, old, staged, maxShrink)
+    if (staged < fewestInPlaceOf(before, maxShrink)) throw shrinkError(table.title, before, staged, maxShrink)
   }
 
   async #swapPrepared(swap: Swap): Promise<void> {

@@ -20,6 +20,9 @@ const targets: Record<string, (id: string, plan: Pick<NodePlan, 'source' | 'fold
   append: (id, { folder }) => ndjsonFile({ path: join(folder, `${id}.ndjson`), strategy: 'append' }),
   insert: (table, { source }) => postgresTarget({ connectionString: source, table }),
   upsert: (table, { source }) => postgresTarget({ connectionString: source, table, mode: 'upsert', key: 'id' }),
+  rows: (table, { source }) => postgresTarget({ connectionString: source, table, strategy: 'replace', swap: 'rows' }),
+  rename: (table, { source }) =>
+    postgresTarget({ connectionString: source, table, strategy: 'replace', swap: 'rename' }),
 }
 
 function openRegistry({ name, storage, source, folder, lease, saveDelay, skew = 0 }: NodePlan): JobRegistry {
