@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
 import { copyFile, type FileHandle, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
@@ -38,7 +39,7 @@ export interface NdjsonFileOptions {
 
 /**
  * A target that writes one JSON object per line to a file. Exactly once: a run that goes on from a checkpoint cuts the
- * file back to it, and ends with the bytes of a run that was never interrupted. One file is for one job.
+ * file back to it, and ends with the bytes of a run that was never interrupted. A file to append to is for one job.
  *
  * Throws `invalid_options`. Opening and writing throw `target`, with the system's error as `cause`.
  */
@@ -86,9 +87,10 @@ interface OpenFile {
   readonly mustRestart: boolean
 }
 
-async function openPartial(finalPath: string, { position, isResumed }: OpenContext): Promise<OpenFile> {
+async function openPartial(finalPath: string, context: OpenContext): Promise<OpenFile> {
+  const { position, isResumed } = context
   const replaced = await statFile(finalPath)
-  const path = join(dirname(finalPath), `.${basename(finalPath)}.headgate-partial`)
+  const path = join(dirname(finalPath), `.${basename(finalPath)}.headgate-${markOf(context)}-partial`)
   const size = (await statFile(path))?.size ?? 0
   const bytes = bytesOf(position)
   // After a crash between `commit` and the end of the job, the partial file is gone too: all is written once more.
@@ -98,6 +100,14 @@ async function openPartial(finalPath: string, { position, isResumed }: OpenConte
   const handle = await takeOver(path, start, replaced?.mode)
   const records = await orClose(path, handle, () => countLines(path))
   return { handle, path, finalPath, start, records, mustRestart }
+}
+
+/** Tells the partial file of a job from those of others: eight letters and digits. */
+function markOf({ type, id }: OpenContext): string {
+  return createHash('sha256')
+    .update(JSON.stringify([type, id]))
+    .digest('hex')
+    .slice(0, 8)
 }
 
 /**

@@ -1,4 +1,5 @@
 import { execFile, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -22,7 +23,7 @@ let partial: string
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'headgate-ndjson-'))
   path = join(folder, 'out.ndjson')
-  partial = join(folder, '.out.ndjson.headgate-partial')
+  partial = partialOf('job')
 })
 
 afterEach(() => rm(folder, { recursive: true, force: true }))
@@ -217,6 +218,20 @@ describe('replace', () => {
     expect(await openFiles()).toEqual([])
   })
 
+  test('two jobs replace one file beside one another: the last one stays', async () => {
+    const [one, other] = [await target().open(from()), await target().open(from(undefined, { id: 'other' }))]
+    await write(one, [1, 1])
+    await write(other, [2, 2])
+    await one.flush?.(null)
+    expect(await contentOf(path)).toBe('')
+    await one.commit?.()
+    expect(await contentOf(path)).toBe('{"id":1}\n{"id":1}\n')
+    await other.flush?.(null)
+    await other.commit?.()
+    expect(await contentOf(path)).toBe('{"id":2}\n{"id":2}\n')
+    expect(await readdir(folder)).toEqual(['out.ndjson'])
+  })
+
   test('a failed rename fails the commit, and the partial file can still be deleted', async () => {
     const writer = await target().open(from(undefined, { isResumable: false }))
     await mkdir(path)
@@ -350,7 +365,7 @@ describe.each(['replace', 'append'] as const)('%s', (strategy) => {
   test('a full disk is an error with its cause, and the flushed part is kept', async () => {
     // The limit of a file's size stands for the disk: 512 kB.
     const { said } = await runWriter(strategy, undefined, { limit: 1024 })
-    const written = strategy === 'append' ? path : partial
+    const written = strategy === 'append' ? path : partialOf('crash')
     expect(said.at(-1)).toEqual({ errors: [`Could not write to \`${written}\`.`, expect.stringContaining('EFBIG')] })
 
     const checkpoint = said.at(-2) as WrittenUpTo
@@ -371,6 +386,12 @@ describe.each(['replace', 'append'] as const)('%s', (strategy) => {
     expect(await contentOf(path)).toBe(await uninterrupted(strategy))
   }, 60_000)
 })
+
+/** Where a job writes until its file is complete. */
+function partialOf(id: string): string {
+  const mark = createHash('sha256').update(`["ingestion","${id}"]`).digest('hex').slice(0, 8)
+  return join(folder, `.out.ndjson.headgate-${mark}-partial`)
+}
 
 /** How a job opens the target: at a position, or from the beginning. */
 function from(position?: unknown, more?: Partial<OpenContext>): OpenContext {
