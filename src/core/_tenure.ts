@@ -76,9 +76,10 @@ export class Tenure {
     return this.#stop.signal
   }
 
-  /** Whether the lease holds for certain: a process that was frozen can tell before its timers do. */
+  /** Whether the lease holds for certain: a process that was frozen can tell before its timers do, and is lost then. */
   get isHeld(): boolean {
-    return !this.#isLost && this.#host.clock.now() - this.#keptAt < this.#host.lease
+    if (!this.#isLost && this.#host.clock.now() - this.#keptAt >= this.#host.lease) this.#lose()
+    return !this.#isLost
   }
 
   /** How far the job has come, by what it said or by the execution before this one. */

@@ -1,6 +1,7 @@
 import pg from 'pg'
 import { type Column, JobError } from '../index.js'
 import type { Field } from './_postgres-step.js'
+import type { TypeNames } from './_postgres-types.js'
 
 /** Gives the function that turns raw text of a type into a value. */
 export type ParserOf = (dataTypeID: number, format: 'text') => (raw: string) => unknown
@@ -56,10 +57,10 @@ const readingOf = new Map<number, Reading>([
 ])
 
 /**
- * The columns of a result. Values are decoded so that nothing is lost, or by `parserOf` if given. Throws `datasource` when
- * two columns share a name: one of them could not be in a record.
+ * The columns of a result, whose types are known to `types`. Values are decoded so that nothing is lost, or by `parserOf`
+ * if given. Throws `datasource` when two columns share a name: one of them could not be in a record.
  */
-export function columnsOf(fields: readonly Field[], parserOf?: ParserOf): Column[] {
+export function columnsOf(fields: readonly Field[], types: TypeNames, parserOf?: ParserOf): Column[] {
   const names = fields.map(({ name }) => name)
   const repeated = names.find((name, index) => names.indexOf(name) < index)
   if (repeated !== undefined) {
@@ -68,9 +69,10 @@ export function columnsOf(fields: readonly Field[], parserOf?: ParserOf): Column
       `Expected columns with different names, got \`${repeated}\` twice: rename one with "as".`,
     )
   }
-  return fields.map(({ name, dataTypeID }) => {
-    const reading = readingOf.get(dataTypeID) ?? text
-    return { name, ...reading, ...(parserOf && { isPlain: false, decode: parserOf(dataTypeID, 'text') }) }
+  return fields.map((field) => {
+    const { name, dataTypeID } = field
+    const parsed = parserOf && { isPlain: false, decode: parserOf(dataTypeID, 'text') }
+    return { name, ...(readingOf.get(dataTypeID) ?? text), ...parsed, ...types.of(field) }
   })
 }
 

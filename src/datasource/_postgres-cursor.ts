@@ -15,7 +15,7 @@ export interface CursorReading {
   readonly cursor: ReadCursor
   /** Begins a transaction in which all statements see the same. */
   begin(): Promise<Session>
-  columnsOf(fields: readonly Field[]): Column[]
+  columnsOf(session: Session, fields: readonly Field[]): Promise<Column[]>
 }
 
 /** A part of a read: a range, and what it means for the position. */
@@ -77,7 +77,7 @@ export class CursorRead {
   async #describe(session: Session): Promise<void> {
     const { columns: names } = this.#cursor
     const { fields } = await session.run(this.#keyset.describe())
-    this.#columns = this.#reading.columnsOf(fields)
+    this.#columns = await this.#reading.columnsOf(session, fields)
     const noRecords = RecordBatch.fromRows(this.#columns, [])
     const types = names.map((name) => cursorTypes.get(fields[noRecords.indexOf(name)]?.dataTypeID ?? 0))
     const texts = types.flatMap((type, index) => (type?.isText ? [index] : []))

@@ -87,7 +87,7 @@ export class Portal {
     }
     const step = this.#format
       ? new Step(execute)
-      : new Step(this.#describe, (connection, fields) => {
+      : new Step(describe(this.#query.text), (connection, fields) => {
           this.#bind(connection, fields)
           execute(connection)
         })
@@ -95,15 +95,29 @@ export class Portal {
     return step
   }
 
-  readonly #describe = (connection: Connection): void => {
-    connection.parse({ text: this.#query.text })
-    connection.describe({ type: 'S' })
-    connection.flush()
-  }
-
   #bind(connection: Connection, fields: readonly Field[]): void {
     const values = this.#query.values.map((value) => utils.prepareValue(value))
     this.#format = this.#formatOf(fields)
     connection.bind({ portal, values, binary: this.#format.isBinary })
+  }
+}
+
+/** The fields of a query, which is not run. */
+export async function fieldsOf(client: Client, text: string): Promise<readonly Field[]> {
+  let fields: readonly Field[] = []
+  const step = new Step(describe(text), (connection, described) => {
+    fields = described
+    connection.sync()
+  })
+  client.query(step)
+  await step.take(Number.POSITIVE_INFINITY)
+  return fields
+}
+
+function describe(text: string): (connection: Connection) => void {
+  return (connection) => {
+    connection.parse({ text })
+    connection.describe({ type: 'S' })
+    connection.flush()
   }
 }

@@ -1,6 +1,6 @@
 import { JobError, type Query, type Row } from '../index.js'
 import { cancelOnServer } from './_postgres-cancel.js'
-import { Portal, type RowFormat } from './_postgres-portal.js'
+import { fieldsOf, Portal, type RowFormat } from './_postgres-portal.js'
 import type { Field } from './_postgres-step.js'
 import type { Tuples } from './_postgres-tuples.js'
 
@@ -57,7 +57,15 @@ export class Session {
     return this.#ask(async () => (await this.#client.query({ text, values: [...values], ...rawText })) as TextResult)
   }
 
-  /** Opens what is fetched, once what was open before was read to its end. `formatOf` is asked when the server has told the fields, before the first rows come. */
+  /** The fields that a query gives, which is not run. */
+  describe(text: string): Promise<readonly Field[]> {
+    return this.#ask(() => fieldsOf(this.#client, text))
+  }
+
+  /**
+   * Opens what is fetched, once what was open before was read to its end. `formatOf` is asked when the server has told the
+   * fields, before the first rows come.
+   */
   open(query: Query, formatOf: (fields: readonly Field[]) => RowFormat): void {
     this.#checkHeld()
     this.#portal = new Portal(this.#client, query, formatOf)

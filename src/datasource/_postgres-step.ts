@@ -5,6 +5,8 @@ export interface Field {
   readonly name: string
   /** The object id of its type; for a domain, that of the type underneath. */
   readonly dataTypeID: number
+  /** Its length or precision, as the type has it; -1 for none. */
+  readonly dataTypeModifier: number
 }
 
 /** What pg's `Connection` has that a query of one's own uses. */

@@ -16,6 +16,7 @@ import { formatOf } from './_postgres-binary.js'
 import { columnsOf, type ParserOf } from './_postgres-columns.js'
 import { CursorRead } from './_postgres-cursor.js'
 import { type PostgresClient, Session } from './_postgres-session.js'
+import { TypeNames } from './_postgres-types.js'
 
 export type { PostgresClient }
 
@@ -82,6 +83,7 @@ export function postgresDatasource(options: PostgresDatasourceOptions): Datasour
 
 function datasourceOf(pool: PostgresPool, options: PostgresDatasourceOptions): Datasource {
   calm(pool)
+  const types = new TypeNames()
   return {
     kind: 'postgres',
     needsQuery: true,
@@ -89,8 +91,8 @@ function datasourceOf(pool: PostgresPool, options: PostgresDatasourceOptions): D
     consistency: 'statement',
     read: (query, readOptions) =>
       readOptions.cursor
-        ? readByCursor(pool, query, readOptions, readOptions.cursor, options)
-        : read(pool, query, readOptions, options),
+        ? readByCursor(pool, query, readOptions, readOptions.cursor, options, types)
+        : read(pool, query, readOptions, options, types),
   }
 }
 
@@ -135,17 +137,19 @@ async function* read(
   query: Query,
   options: ReadOptions,
   { statementTimeout, parsers = 'lossless' }: PostgresDatasourceOptions,
+  types: TypeNames,
 ): AsyncGenerator<RecordBatch> {
   if (query.text.trim() === '') throw invalid('query', 'a statement', query.text)
   const { signal, batchSize, batchBytes = Number.POSITIVE_INFINITY } = options
   const { client, session } = await openSession(pool, signal, statementTimeout, settings[parsers])
   const parserOf = parsers === 'pg' ? client.getTypeParser.bind(client) : undefined
   let columns: readonly Column[] = []
-  session.open(query, (fields) => {
-    columns = columnsOf(fields, parserOf)
-    return formatOf(fields, columns, options)
-  })
   try {
+    await types.learnFrom(session, query)
+    session.open(query, (fields) => {
+      columns = columnsOf(fields, types, parserOf)
+      return formatOf(fields, columns, options)
+    })
     for (let isOver = false; !isOver; ) {
       const rows = await session.fetch(batchSize, batchBytes)
       isOver = session.isAtEnd
@@ -168,6 +172,7 @@ async function* readByCursor(
   options: ReadOptions,
   cursor: ReadCursor,
   { statementTimeout, parsers = 'lossless' }: PostgresDatasourceOptions,
+  types: TypeNames,
 ): AsyncGenerator<RecordBatch> {
   const { signal } = options
   let parserOf: ParserOf | undefined
@@ -180,7 +185,10 @@ async function* readByCursor(
       if (parsers === 'pg') parserOf = open.client.getTypeParser.bind(open.client)
       return open.session
     },
-    columnsOf: (fields) => columnsOf(fields, parserOf),
+    async columnsOf(session, fields) {
+      await types.learn(session, fields)
+      return columnsOf(fields, types, parserOf)
+    },
   })
   try {
     yield* read.batches()

@@ -38,7 +38,10 @@ export interface Column {
    * control character or surrogate. Targets then need not look. Default `false`.
    */
   readonly isPlain?: boolean
-  /** The type's name in the datasource's own words, such as `bigint`. */
+  /**
+   * The type in the SQL of the datasource, with its precision, such as `numeric(12,2)`: what a target can make a column of.
+   * It is SQL text, and as trusted as the datasource.
+   */
   readonly sqlType?: string
   /** Turns a raw value into the value that a record shows. Without it, the raw value is that value. Nulls never come here. */
   readonly decode?: (raw: string) => unknown

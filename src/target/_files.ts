@@ -51,6 +51,26 @@ export async function syncDirectoryOf(path: string): Promise<void> {
   }
 }
 
+/** How many lines a file has: none when it is missing. A last one that was left open counts. */
+export async function countLines(path: string): Promise<number> {
+  const handle = await unlessMissing(open(path))
+  if (!handle) return 0
+  let lines = 0
+  let isOpen = false
+  try {
+    const buffer = Buffer.allocUnsafe(1 << 20)
+    for (;;) {
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length)
+      if (bytesRead === 0) return isOpen ? lines + 1 : lines
+      const chunk = buffer.subarray(0, bytesRead)
+      for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, at + 1)) lines++
+      isOpen = chunk.at(-1) !== 10
+    }
+  } finally {
+    await handle.close()
+  }
+}
+
 /** Does `action`; what it throws becomes a `JobError` that says what could not be done. */
 export async function attempt<Answer>(what: string, action: () => Promise<Answer>): Promise<Answer> {
   try {

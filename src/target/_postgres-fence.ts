@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { JobError, type OpenContext } from '../index.js'
 import type { Session } from './_postgres-session.js'
-import { quoted, sqlOf, type Table, type TableName } from './_postgres-table.js'
+import { type Place, quoted, sqlOf, type TableName } from './_postgres-table.js'
 
 /** What values depend on when they are read, and what would count the datasource's time. */
 const settings = `set local DateStyle to 'ISO'; set local TimeZone to 'UTC'; set local IntervalStyle to 'iso_8601';
@@ -17,7 +17,7 @@ const lostState = 'HG001'
  * Later is the higher id: its UUID is ordered by time. An epoch would begin anew with a new storage.
  */
 export class Fence {
-  readonly #table: Table
+  readonly #table: Place
   readonly #checkpoints: string
   readonly #context: OpenContext
   /** What tells the job's row from others: ids are too long for an index. */
@@ -27,7 +27,7 @@ export class Fence {
   /** What the transactions of the job lock: its number is found in `pg_locks`. */
   readonly #lock: string
 
-  constructor(table: Table, checkpoints: TableName, context: OpenContext) {
+  constructor(table: Place, checkpoints: TableName, context: OpenContext) {
     this.#table = table
     this.#checkpoints = sqlOf({ schema: table.schema, ...checkpoints })
     this.#context = context
@@ -35,6 +35,11 @@ export class Fence {
     this.#key = sha256(job)
     this.#executionHash = sha256(context.executionId).toString('hex')
     this.#lock = String(this.#key.readBigInt64BE())
+  }
+
+  /** Tells what the job has made beside the table from what others have: eight letters and digits. */
+  get mark(): string {
+    return this.#key.toString('hex', 0, 4)
   }
 
   /** Takes over from the executions before. Gives the checkpoint that they have left, if any. */

@@ -5,6 +5,10 @@ import { connect, isConnectionLost, type PostgresClient, type PostgresPool } fro
 /** A row of a result. */
 export type ResultRow = Record<string, unknown>
 
+interface Result {
+  readonly rows: ResultRow[]
+}
+
 /** How long the server may take to let go of a statement, or to end one after an abort, in milliseconds. */
 const grace = 1000
 
@@ -62,13 +66,13 @@ export class Session {
     this.#lead = `${statements};`
   }
 
-  /** The rows that a statement gives. */
+  /** The rows that a statement gives; of several statements, the last one. */
   async query(text: string, values?: readonly unknown[]): Promise<ResultRow[]> {
     // Several statements in one text cannot have values.
     if (values && this.#lead) await this.query('')
     const query = values ? { text, values: [...values] } : { text: this.#led(text) }
-    const { rows } = (await this.#ask(async () => this.#client.query(query))) as { rows: ResultRow[] }
-    return rows
+    const result = (await this.#ask(async () => this.#client.query(query))) as Result | Result[]
+    return [result].flat().at(-1)?.rows ?? []
   }
 
   /** Begins a COPY to a table, in its binary or its text format, which goes on until `endCopy`. */

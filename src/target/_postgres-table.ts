@@ -21,14 +21,18 @@ export interface ColumnKind {
   readonly delimiter: string
 }
 
-/** A table, as the server knows it. */
-export interface Table {
+/** Where a table is, or is to be. */
+export interface Place {
   /** Schema and name, for messages. */
   readonly title: string
-  readonly name: string
   readonly schema: string
+  readonly name: string
   /** Schema and name, quoted, for SQL. */
   readonly sql: string
+}
+
+/** A table, as the server knows it. */
+export interface Table extends Place {
   /** The columns that can be written, by name. */
   readonly columns: ReadonlyMap<string, ColumnKind>
 }
@@ -67,23 +71,33 @@ const columnsQuery = `
     union all
     select name, number, typbasetype from base join pg_type on oid = type and typtype = 'd'
   )
-  select name, t.typname as type, format_type(t.oid, null) as sql_type, case when t.typcategory = 'A' then e.typname end as element, e.typdelim as delimiter
+  select name, t.typname as type, format_type(t.oid, null) as sql_type,
+    case when t.typcategory = 'A' then e.typname end as element, e.typdelim as delimiter
   from base join pg_type t on t.oid = type and t.typtype <> 'd' left join pg_type e on e.oid = t.typelem
   order by number`
 
-/** Finds a table. Throws `target` when there is none. */
-export async function findTable(session: Session, wanted: TableName): Promise<Table> {
+/** Finds a table, if there is one. */
+export async function findTable(session: Session, wanted: TableName): Promise<Table | undefined> {
   const [found] = await session.query(tableQuery, [sqlOf(wanted)])
-  if (!found) throw new JobError('target', `Expected a table ${sqlOf(wanted)} to write to, found none.`)
+  if (!found) return undefined
   const { oid, schema, name } = found as { oid: string; schema: string; name: string }
   const columns = await session.query(columnsQuery, [oid])
   return {
-    title: `${schema}.${name}`,
-    name,
-    schema,
-    sql: sqlOf({ schema, name }),
+    ...placeOf(schema, name),
     columns: new Map(columns.map((column) => [String(column.name), kindOf(column)])),
   }
+}
+
+/** Where a table would be made that is missing. */
+export async function findPlace(session: Session, { schema, name }: TableName): Promise<Place> {
+  if (schema !== undefined) return placeOf(schema, name)
+  const [found] = await session.query('select current_schema()::text as schema')
+  if (typeof found?.schema === 'string') return placeOf(found.schema, name)
+  throw new JobError('target', `Expected a schema to create ${quoted(name)} in, found none: name one in \`table\`.`)
+}
+
+function placeOf(schema: string, name: string): Place {
+  return { title: `${schema}.${name}`, schema, name, sql: sqlOf({ schema, name }) }
 }
 
 function kindOf({ type, sql_type, element, delimiter }: Record<string, unknown>): ColumnKind {

@@ -1,91 +1,39 @@
-import {
-  type Column,
-  checkOptions,
-  invalid,
-  type OpenContext,
-  type RecordBatch,
-  type Rule,
-  rule,
-  type Target,
-  type TargetWriter,
-} from '../index.js'
+import { type Column, JobError, type OpenContext, type RecordBatch, type Target, type TargetWriter } from '../index.js'
+import { createTable } from './_postgres-create.js'
 import { Fence } from './_postgres-fence.js'
 import { Insert, type Load, Upsert } from './_postgres-load.js'
+import { checkTargetOptions, type PostgresTargetOptions } from './_postgres-options.js'
 import { calm, failure, openPool, type PostgresClient, type PostgresPool } from './_postgres-pool.js'
+import { type Beginning, Replacement } from './_postgres-replace.js'
 import { CopyRows, type Layout } from './_postgres-rows.js'
 import { inSavepoint, refusedPlace, refusesAll } from './_postgres-savepoint.js'
 import { Session } from './_postgres-session.js'
-import { findTable, parseTableName, sqlOf, type Table, type TableName } from './_postgres-table.js'
+import {
+  findPlace,
+  findTable,
+  type Place,
+  parseTableName,
+  sqlOf,
+  type Table,
+  type TableName,
+} from './_postgres-table.js'
+import { defaultMaxShrink } from './_shrink.js'
 
-export type { PostgresClient, PostgresPool, TableName }
-
-/** Which table, and how it is written. */
-export interface PostgresTargetOptions {
-  /** A pool of pg, which stays open; a running job takes one connection of it. Instead of `connectionString`. */
-  pool?: PostgresPool
-  /** Where the server is, such as `postgres://user@host/database`: for one connection while a job runs. */
-  connectionString?: string
-  /** The table: `name`, `schema.name`, or an object with both for names that have a dot. It must exist. */
-  table: string | TableName
-  /** `insert`, the default, adds every record. `upsert` changes the row that has the record's key, and adds it if there is none. */
-  mode?: 'insert' | 'upsert'
-  /** The columns of the table that `upsert` tells rows by: exactly those of a primary key or of another unique index. */
-  key?: string | readonly string[]
-  /**
-   * Which of the records' columns go to which of the table's, such as `{ id: 'user_id' }`: all others are left out.
-   * Default: each to the one of its own name.
-   */
-  columns?: Readonly<Record<string, string>>
-  /** The table that holds checkpoints, which is made when it is missing. Default: `headgate_checkpoint` in the table's schema. */
-  checkpoints?: string | TableName
-}
-
-const tableRule: Rule = {
-  accepts: (value) =>
-    typeof value === 'string'
-      ? /^[^."]+(\.[^."]+)?$/.test(value)
-      : rule.text.accepts((value as TableName | null)?.name),
-  expected: '`name`, `schema.name` or an object with `name`',
-}
-
-const columnsRule: Rule = {
-  accepts: (value) => typeof value === 'object' && value !== null && areNames(Object.values(value)),
-  expected: "an object with names of the table's columns, each of them once",
-}
-
-const keyRule: Rule = {
-  accepts: (value) => areNames([value].flat()),
-  expected: 'the name of a column, or an array of such names',
-}
-
-const rules = {
-  pool: rule.optional(rule.having('connect')),
-  connectionString: rule.optional(rule.text),
-  table: tableRule,
-  mode: rule.optional(rule.oneOf('insert', 'upsert')),
-  key: rule.optional(keyRule),
-  columns: rule.optional(columnsRule),
-  checkpoints: rule.optional(tableRule),
-}
+export type { PostgresClient, PostgresPool, PostgresTargetOptions, TableName }
 
 /**
- * A target that adds records to a table of Postgres with COPY, or merges them on a key. Exactly once: the job's checkpoint
+ * A target that adds records to a table of Postgres with COPY, merges them on a key, or replaces the table. Exactly once: the job's checkpoint
  * is kept beside the table, in one transaction with the records, and only the last execution of a job can commit.
  *
  * Throws `invalid_options`. Opening and writing throw `target`, with the driver's error as `cause`, and `lease_lost` when a
  * later execution has taken over.
  */
 export function postgresTarget(options: PostgresTargetOptions): Target {
-  checkOptions('options', options, rules)
-  const { pool, connectionString, mode, key } = options
-  if ((mode === 'upsert') !== (key !== undefined))
-    throw invalid('key', 'there with the mode `upsert`, and only then', key)
-  if ((pool === undefined) === (connectionString === undefined)) {
-    throw invalid('options', 'an object with either `pool` or `connectionString`', options)
-  }
+  checkTargetOptions(options)
+  const { pool, connectionString, strategy = 'append' } = options
   return {
     kind: 'postgres',
-    strategy: 'append',
+    strategy,
     isAtomic: true,
     async open(context) {
       if (pool) return open(pool, async () => {}, options, context)
@@ -95,9 +43,26 @@ export function postgresTarget(options: PostgresTargetOptions): Target {
   }
 }
 
-/** Whether these are names, each of them once. */
-function areNames(names: unknown[]): boolean {
-  return names.length > 0 && names.every(rule.text.accepts) && new Set(names).size === names.length
+/** How records get into the table. */
+interface Loading {
+  readonly rows: CopyRows
+  readonly load: Load
+}
+
+/** What a writer works with. */
+interface Opened extends Beginning {
+  readonly pool: PostgresPool
+  readonly session: Session
+  readonly place: Place
+  /** Missing as long as the table is. */
+  readonly loading: Loading | undefined
+  readonly fence: Fence
+  readonly replacement: Replacement | undefined
+  readonly isResumable: boolean
+  readonly toleratesFailures: boolean
+  /** Makes the table. */
+  create(batch: RecordBatch): Promise<Loading>
+  end(): Promise<void>
 }
 
 async function open(
@@ -107,19 +72,11 @@ async function open(
   context: OpenContext,
 ): Promise<TargetWriter> {
   calm(pool)
-  const { checkpoints = 'headgate_checkpoint', key, columns } = options
   const wanted = parseTableName(options.table)
   let session: Session | undefined
   try {
     session = await Session.open(pool, context.signal)
-    const table = await findTable(session, wanted)
-    const load = key === undefined ? new Insert(table) : new Upsert(table, [key].flat())
-    await load.check(session)
-    const fence = new Fence(table, parseTableName(checkpoints), context)
-    const checkpoint = await fence.takeOver(session)
-    const rows = new CopyRows(table, columns)
-    const { toleratesFailures = false } = context
-    return new PostgresWriter({ session, table, rows, load, fence, checkpoint, toleratesFailures, end })
+    return new PostgresWriter({ ...(await prepare(session, pool, wanted, options, context)), end })
   } catch (error) {
     await session?.release()
     await end()
@@ -127,21 +84,57 @@ async function open(
   }
 }
 
-/** What a writer works with. */
-interface Opened {
-  readonly session: Session
-  readonly table: Table
-  readonly rows: CopyRows
-  readonly load: Load
-  readonly fence: Fence
-  readonly checkpoint: unknown
-  readonly toleratesFailures: boolean
-  end(): Promise<void>
+async function prepare(
+  session: Session,
+  pool: PostgresPool,
+  wanted: TableName,
+  options: PostgresTargetOptions,
+  context: OpenContext,
+): Promise<Omit<Opened, 'end'>> {
+  const { checkpoints = 'headgate_checkpoint', key = [], mode, columns, strategy } = options
+  const { swap = 'rows', maxShrink = defaultMaxShrink, lockTimeout = 5_000 } = options
+  const table = await findTable(session, wanted)
+  if (!table && !options.createTable) {
+    throw new JobError('target', `Expected a table ${sqlOf(wanted)} to write to, found none.`)
+  }
+  const place = table ?? (await findPlace(session, wanted))
+  const fence = new Fence(place, parseTableName(checkpoints), context)
+  const tools = { pool, session, fence, context }
+  const beside = new Replacement(place, { swap, maxShrink, lockTimeout }, tools)
+  const replacement = strategy === 'replace' ? beside : undefined
+  const loadingOf = async (table: Table) => {
+    const load =
+      mode === 'upsert' ? new Upsert(table, [key].flat()) : new Insert(replacement?.stagingOf(table) ?? table)
+    await load.check(session)
+    await replacement?.check(table)
+    return { load, rows: new CopyRows(table, columns) }
+  }
+  const create = async (batch: RecordBatch) => {
+    await createTable(session, place, batch.columns, options)
+    const made = (await findTable(session, place)) as Table
+    const loading = await loadingOf(made)
+    await replacement?.stage(made)
+    return loading
+  }
+  const loading = table && (await loadingOf(table))
+  const kept = await fence.takeOver(session)
+  const isBeside = replacement !== undefined || Replacement.hasKept(kept)
+  const beginning = isBeside ? await beside.begin(replacement && table, kept) : appendTo(table, kept, context)
+  const { isResumable, toleratesFailures = false } = context
+  const opened = { pool, session, place, loading, fence, replacement, isResumable, toleratesFailures, create }
+  return { ...opened, ...beginning }
+}
+
+/** What a checkpoint counts on is gone with the table. */
+function appendTo(table: Table | undefined, checkpoint: unknown, { isResumed }: OpenContext): Beginning {
+  return table ? { checkpoint } : { mustRestart: isResumed || checkpoint !== undefined }
 }
 
 class PostgresWriter implements TargetWriter {
-  readonly checkpoint: unknown
+  readonly checkpoint?: unknown
+  readonly mustRestart?: boolean
   readonly #opened: Opened
+  #loading: Loading | undefined
   #isBegun = false
   #refusesAll = false
   /** Format and columns of the COPY that is under way. */
@@ -149,21 +142,29 @@ class PostgresWriter implements TargetWriter {
 
   constructor(opened: Opened) {
     this.checkpoint = opened.checkpoint
+    this.mustRestart = opened.mustRestart ?? false
     this.#opened = opened
+    this.#loading = opened.loading
   }
 
+  /** Rows of a table that is yet to be made have to say their types. */
   takesEncoded(format: string, columns: readonly Column[]): boolean {
-    return this.#opened.rows.takesEncoded(format, columns)
+    return this.#loading?.rows.takesEncoded(format, columns) ?? false
   }
 
   async write(batch: RecordBatch): Promise<void> {
-    await this.#attempt(async () => {
-      const { session, rows, toleratesFailures } = this.#opened
+    await this.#attempt('write to', async () => {
+      const { session, replacement, toleratesFailures } = this.#opened
+      this.#loading ??= await this.#opened.create(batch)
+      const { load, rows } = this.#loading
       const layout = rows.layoutOf(batch)
-      if (toleratesFailures) return this.#writeWhole(batch, layout)
-      await this.#begin()
-      await this.#copyTo(layout)
-      for (const piece of layout.pieces(batch)) await session.writeCopy(piece)
+      if (toleratesFailures) await this.#writeWhole(batch, load, layout)
+      else {
+        await this.#begin()
+        await this.#copyTo(load, layout)
+        for (const piece of layout.pieces(batch)) await session.writeCopy(piece)
+      }
+      replacement?.count(batch.length)
     })
   }
 
@@ -172,21 +173,24 @@ class PostgresWriter implements TargetWriter {
   }
 
   async flush(checkpoint: unknown): Promise<void> {
-    await this.#attempt(async () => {
-      const { session, fence } = this.#opened
+    await this.#attempt('write to', async () => {
+      const { session, fence, replacement } = this.#opened
       await this.#endCopy()
-      await fence.keep(session, checkpoint)
+      await fence.keep(session, replacement ? replacement.keptOf(checkpoint) : checkpoint)
       if (this.#isBegun) await session.query('commit')
       this.#isBegun = false
     })
   }
 
   async commit(): Promise<void> {
+    await this.#attempt('replace', async () => this.#opened.replacement?.swap())
     await this.#close()
   }
 
-  async abort(): Promise<void> {
-    await this.#close()
+  async abort(reason: unknown): Promise<void> {
+    const { replacement, isResumable } = this.#opened
+    const isLost = JobError.isInstance(reason) && reason.code === 'lease_lost'
+    await this.#close(replacement && !isResumable && !isLost ? () => replacement.discard() : undefined)
   }
 
   async #begin(): Promise<void> {
@@ -204,8 +208,8 @@ class PostgresWriter implements TargetWriter {
   }
 
   /** Writes a batch, or nothing of it. Encodes it first: what cannot be encoded is refused before anything is sent. */
-  async #writeWhole(batch: RecordBatch, { names, isBinary, pieces }: Layout): Promise<void> {
-    const { session, load } = this.#opened
+  async #writeWhole(batch: RecordBatch, load: Load, { names, isBinary, pieces }: Layout): Promise<void> {
+    const { session } = this.#opened
     const encoded = [...pieces(batch)]
     await this.#begin()
     await inSavepoint(session, load, async () => {
@@ -217,35 +221,38 @@ class PostgresWriter implements TargetWriter {
   }
 
   /** Goes on with the COPY to these columns, or begins one. */
-  async #copyTo({ names, isBinary }: Layout): Promise<void> {
+  async #copyTo(load: Load, { names, isBinary }: Layout): Promise<void> {
     const copied = [isBinary, ...names].join('\0')
     if (this.#copied === copied) return
     await this.#endCopy()
-    const { session, load } = this.#opened
-    await load.start(session, names, isBinary)
+    await load.start(this.#opened.session, names, isBinary)
     this.#copied = copied
   }
 
   async #endCopy(): Promise<void> {
     if (this.#copied === undefined) return
-    const { session, load } = this.#opened
-    await load.end(session)
+    await this.#loading?.load.end(this.#opened.session)
     this.#copied = undefined
   }
 
-  async #close(): Promise<void> {
-    const { session, load, end } = this.#opened
-    await session.release(load.farewell)
-    await end()
+  async #close(last?: () => Promise<void>): Promise<void> {
+    const { session, end } = this.#opened
+    await session.release(this.#loading?.load.farewell)
+    try {
+      await this.#attempt('take away what was staged for', async () => last?.())
+    } finally {
+      await end()
+    }
   }
 
-  async #attempt(action: () => Promise<void>): Promise<void> {
+  async #attempt(what: string, action: () => Promise<void>): Promise<void> {
     try {
       await action()
     } catch (error) {
-      const { table, load, fence } = this.#opened
+      const { place, fence } = this.#opened
       this.#refusesAll ||= refusesAll(error)
-      throw failure(`write to \`${table.title}\``, fence.explain(error), refusedPlace(error, load.copied))
+      const refused = this.#loading && refusedPlace(error, this.#loading.load.copied)
+      throw failure(`${what} \`${place.title}\``, fence.explain(error), refused)
     }
   }
 }

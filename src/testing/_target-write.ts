@@ -125,6 +125,19 @@ export const replaceCases: Cases<TargetFixture> = {
     assert.deepEqual(await read(), recordsOf(1, 20))
   },
 
+  async 'replace: the old records show until a run that went on after a crash commits'({ target, read }) {
+    await TargetRun.complete(target, batches)
+    const crashed = await TargetRun.begin(target)
+    await crashed.write(rawBatch(recordsOf(30, 33)))
+    const next = await TargetRun.begin(target, await crashed.checkpoint())
+    assert.deepEqual(await read(), recordsOf(1, 20))
+    await next.write(rawBatch(recordsOf(34, 37)))
+    await next.checkpoint()
+    assert.deepEqual(await read(), recordsOf(1, 20))
+    await next.commit()
+    assert.deepEqual(await read(), recordsOf(30, 37))
+  },
+
   async 'replace: what a crash or an abort left is not in the next commit'({ target, read }) {
     for (const stop of [async () => {}, (run: TargetRun) => run.abort()]) {
       const run = await TargetRun.begin(target)

@@ -14,7 +14,7 @@ export interface TargetCreateOptions {
 export interface TargetSuiteOptions {
   /** The function of the test runner. */
   test: SuiteTest
-  /** Makes a fresh target: once per case. */
+  /** Makes a fresh target: once per case. One that refuses to replace many records by few must be told not to. */
   create(options: TargetCreateOptions): TargetFixture | Promise<TargetFixture>
   /**
    * What the target cannot do, and why: add to what is there (`append`), put new records in the place of the old

@@ -1,10 +1,13 @@
 import {
+  type Clock,
   type Job,
   type JobContext,
+  JobError,
   JobRegistry,
   type JobRegistryOptions,
   type JobStorage,
   memoryStorage,
+  systemClock,
 } from 'headgate'
 import { type FakeClock, fakeClock, recordEvents } from 'headgate/testing'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -256,4 +259,24 @@ describe('when a node is closed', () => {
     await clock.advance(lost)
     expect([contexts.length, await storage.orphans()]).toEqual([1, []])
   })
+})
+
+test('an execution that sees its lease run out before its timers do leaves an orphan, not a failure', async () => {
+  let late = 0
+  const clock: Clock = { ...systemClock, now: () => systemClock.now() + late }
+  const storage = memoryStorage()
+  const registry = new JobRegistry({ storage, clock })
+  registry.define({
+    type: 't',
+    id: 'i',
+    resume: 'auto',
+    async run({ isHeld }) {
+      late = 3_600_000
+      if (!isHeld()) throw new JobError('lease_lost', 'The lease is lost.')
+    },
+  })
+  const { finished } = await registry.start('t', 'i')
+  expect(await finished).toMatchObject({ state: 'error' })
+  expect(await storage.find('t', 'i')).toMatchObject({ state: 'error', isOrphaned: true })
+  await registry.close()
 })

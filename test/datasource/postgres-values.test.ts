@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import type { ColumnType } from 'headgate'
 import { postgresDatasource } from 'headgate/datasource/postgres'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
 import { allBatches, allRecords } from './_read.js'
 
@@ -96,6 +96,33 @@ describePostgres('values of Postgres', (database) => {
     expect(await plain('pg')).toEqual([false, false, false])
   })
 
+  test('columns have their types in SQL, which the server is asked for once', async () => {
+    await pool.query(`create schema if not exists other; create type other."Odd ""type" as enum ('a')`)
+    const asked = vi.spyOn(pg.Client.prototype, 'query')
+    const datasource = postgresDatasource({ pool })
+    const query = `select 1 as a, 1.5::numeric(12, 2) as b, 1.5 as c, 'a'::varchar(7) as d, 'a'::char as e, now()::timestamptz(3) as f,
+      null::other."Odd ""type"[] as g, 5::positive as h, null::bit varying(5) as i, '1 day'::interval day as j, $1::mood as k`
+    for (const _ of [1, 2]) {
+      const [batch] = await allBatches(datasource, { text: query, values: ['sad'] })
+      expect(batch?.columns.map(({ sqlType }) => sqlType)).toEqual([
+        'integer',
+        'numeric(12,2)',
+        'numeric',
+        'character varying(7)',
+        'character(1)',
+        'timestamp(3) with time zone',
+        'other."Odd ""type"[]',
+        'integer',
+        'bit varying(5)',
+        'interval day',
+        'mood',
+      ])
+    }
+    const texts = asked.mock.calls.map(([query]) => String(Object(query).text))
+    asked.mockRestore()
+    expect(texts.filter((text) => text.includes('format_type'))).toHaveLength(1)
+  })
+
   test('settings of the session hold for the read only', async () => {
     await allBatches(postgresDatasource({ pool }), 'select 1 as one')
     const { rows } = await pool.query(
@@ -138,6 +165,8 @@ describePostgres('values of Postgres', (database) => {
       expect(await allRecords(postgresDatasource({ pool: own, parsers: 'pg' }), 'select 1 as a')).toEqual([
         { a: '<1>' },
       ])
+      const [batch] = await allBatches(postgresDatasource({ pool: own }), 'select 1 as a')
+      expect(batch?.columns[0]?.sqlType).toBe('integer')
       await own.end()
     })
   })

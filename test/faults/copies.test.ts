@@ -12,12 +12,30 @@ const lease = 600
 /** Storage is further away than the target: it has seldom heard of what the target has committed last. */
 const saveDelay = 100
 
+/** How many jobs run at once. */
+const laneCount = 4
+
+/** How many rows there are that are to be replaced. */
+const oldCount = 1000
+
+/** How long a swap takes at least, in milliseconds. */
+const swapTime = 60
+
+const isReplace = (id: string) => /^(rows|rename)/.test(id)
+
 describePostgres('copies from Postgres to Postgres', (database) => {
   let admin: pg.Pool
   let cluster: Cluster
+  let swapKills = 0
   beforeAll(async () => {
     await fillSource(database.url)
     admin = new pg.Pool({ connectionString: database.url })
+    await admin.query(`
+      create function pause_swap() returns trigger language plpgsql as $$ begin perform pg_sleep(${swapTime / 1000}); return null; end $$;
+      create function pause_rename() returns event_trigger language plpgsql as $$ begin
+        perform pg_sleep(${swapTime / 1000}) from pg_event_trigger_dropped_objects() where object_type = 'table' and object_name like 'headgate%old';
+      end $$;
+      create event trigger slow on sql_drop execute function pause_rename()`)
   })
   afterEach(() => cluster.close())
   afterAll(() => admin.end())
@@ -28,12 +46,20 @@ describePostgres('copies from Postgres to Postgres', (database) => {
     return cluster
   }
 
-  /** Makes the table of a job. Only that of an upsert has a key: a row that comes twice is to be seen, not refused. */
+  /**
+   * Makes the table of a job. Only those of an upsert and of replaces have a key: a row that comes twice is to be seen, not refused.
+   * What is to be replaced has old rows, and takes its time to be.
+   */
   const makeTable = async (id: string) => {
-    const key = id.startsWith('upsert') ? 'primary key' : ''
+    const isInsert = id.startsWith('insert')
     await admin.query(
-      `create table "${id}" (id bigint ${key}, name text, pause text, backend int default pg_backend_pid())`,
+      `create table "${id}" (id bigint ${isInsert ? '' : 'primary key'}, name text, pause text, backend int default pg_backend_pid())`,
     )
+    if (!isReplace(id)) return
+    await admin.query(`insert into "${id}" (id, name) select id + 7, 'old' from generate_series(1, ${oldCount}) id`)
+    if (id.startsWith('rows')) {
+      await admin.query(`create trigger slow before insert on "${id}" execute function pause_swap()`)
+    }
   }
 
   /** What differs from the source, and how many rows the connection has written that wrote the last one. */
@@ -46,45 +72,94 @@ describePostgres('copies from Postgres to Postgres', (database) => {
     return rows[0]
   }
 
+  /** Looks at a table that is replaced until it is told to stop: whoever reads it sees the old rows, or all of the new ones. */
+  const readAll = (id: string) => {
+    const seen = new Set<string>()
+    let isOver = false
+    const reading = (async () => {
+      for (; !isOver; await setTimeout(5)) {
+        const { rows } = await admin.query(
+          `select count(*)::int, count(*) filter (where name = 'old')::int as old from "${id}"`,
+        )
+        seen.add(`${rows[0].old} of ${rows[0].count}`)
+      }
+    })()
+    return async () => {
+      isOver = true
+      await reading
+      return [...seen]
+    }
+  }
+
+  /** Waits until the table is locked by its swap, or the job is over. */
+  const untilSwap = async (cluster: Cluster, id: string) => {
+    const locks = `select from pg_locks where relation = to_regclass('"${id}"') and granted and mode in ('ExclusiveLock', 'AccessExclusiveLock')`
+    for (; ; await setTimeout(2)) {
+      if ((await admin.query(locks)).rowCount) return true
+      const record = await cluster.storage.find('ingestion', id)
+      if (record && !isLive(record.state) && !record.isOrphaned) return false
+    }
+  }
+
   const killInMidRun = async (cluster: Cluster, mode: string, lane: number, wanted: number): Promise<number> => {
     let kills = 0
     for (let round = 0; kills < wanted; round++) {
-      const id = `${mode}-${lane + 4 * round}`
+      const id = `${mode}-${lane + laneCount * round}`
       await makeTable(id)
+      const stopReading = isReplace(id) ? readAll(id) : async () => []
       await cluster.start('ingestion', id)
       // The ones that go on are killed too.
       for (let isOver = false; !isOver; ) {
-        await setTimeout(Math.random() * 500)
+        const isAtSwap = isReplace(id) && kills % 2 === 1 && (await untilSwap(cluster, id))
+        await setTimeout(Math.random() * (isAtSwap ? 2 * swapTime : 500))
         const record = await cluster.storage.find('ingestion', id)
         isOver = !record || kills >= wanted || !isLive(record.state)
         if (isOver) break
         kills++
+        if (isAtSwap) swapKills++
         await cluster.replace((record as { node: string }).node)
         await cluster.until('ingestion', id, ({ state, isOrphaned }) => isLive(state) || !isOrphaned)
       }
-      const { state, count, lastId } = await cluster.ended('ingestion', id)
+      const { state, count, lastId, error } = await cluster.ended('ingestion', id)
       const { last, ...seen } = await look(id)
-      expect([id, state, lastId, seen]).toEqual([
+      expect([id, error, state, lastId, seen]).toEqual([
         id,
+        undefined,
         'successful',
         String(rowCount),
         { count: rowCount, missing: 0, foreign: 0 },
       ])
+      const expected = isReplace(id) ? [`${oldCount} of ${oldCount}`, `0 of ${rowCount}`] : []
+      expect([id, (await stopReading()).filter((state) => !expected.includes(state))]).toEqual([id, []])
       // None, if it was killed between the last commit and the end.
       expect([id, [0, last].includes(count)]).toEqual([id, true])
+      // A replace that was killed between its swap and its end begins anew, and counts anew.
+      if (isReplace(id)) continue
       const log = await cluster.log(id)
       expect(log.reduce((sum, execution) => sum + execution.count, 0)).toBeLessThanOrEqual(rowCount)
     }
     return kills
   }
 
-  test('whose processes are killed at 40 random moments have every row once', async () => {
-    const opened = await open(4)
-    const lanes = ['insert', 'insert', 'upsert', 'upsert'].map((mode, lane) => killInMidRun(opened, mode, lane, 10))
-    expect(await Promise.all(lanes)).toEqual([10, 10, 10, 10])
-  }, 150_000)
+  test.each([
+    [['insert', 'upsert'], 15],
+    [['rows', 'rename'], 13],
+  ])(
+    'whose processes are killed at random moments have every row once (%j)',
+    async (modes, wanted) => {
+      const opened = await open(4)
+      const lanes = Array.from({ length: laneCount }, (_, lane) =>
+        killInMidRun(opened, String(modes[lane % modes.length]), lane, wanted),
+      )
+      expect(await Promise.all(lanes)).toEqual(lanes.map(() => wanted))
+      const { rows } = await admin.query(`select relname from pg_class where relname ~ 'headgate_[0-9a-f]{8}'`)
+      expect(rows).toEqual([])
+      expect(swapKills).toBeGreaterThanOrEqual(modes.includes('rows') ? 10 : 0)
+    },
+    150_000,
+  )
 
-  test.each(['insert', 'upsert'])(
+  test.each(['insert', 'upsert', 'rows', 'rename'])(
     'whose process is frozen have every row once, before it wakes and after (%s)',
     async (mode) => {
       const id = `${mode}-399`

@@ -29,6 +29,9 @@ const targets: Record<string, (id: string, plan: Pick<NodePlan, 'source' | 'fold
   insert: (table, { source }) => postgresTarget({ connectionString: source, table }),
   upsert: (table, { source }) => postgresTarget({ connectionString: source, table, mode: 'upsert', key: 'id' }),
   picky: (table, { source }) => postgresTarget({ connectionString: source, table }),
+  rows: (table, { source }) => postgresTarget({ connectionString: source, table, strategy: 'replace', swap: 'rows' }),
+  rename: (table, { source }) =>
+    postgresTarget({ connectionString: source, table, strategy: 'replace', swap: 'rename' }),
 }
 
 /** What the jobs whose tables are picky do about the records that are refused: they go to a table beside it. */

@@ -11,7 +11,7 @@ declare module 'vitest' {
 /** One server for the whole run. Without one, tests that need it are skipped at home; in CI the run fails. */
 export default async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
   try {
-    const server = await startPostgres()
+    const server = await startPostgres({ max_connections: '300' })
     project.provide('postgresUrl', server.url)
     return server.stop
   } catch (error) {

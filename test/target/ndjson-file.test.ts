@@ -1,4 +1,5 @@
 import { execFile, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -22,7 +23,7 @@ let partial: string
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'headgate-ndjson-'))
   path = join(folder, 'out.ndjson')
-  partial = join(folder, '.out.ndjson.headgate-partial')
+  partial = partialOf('job')
 })
 
 afterEach(() => rm(folder, { recursive: true, force: true }))
@@ -39,7 +40,7 @@ describe('conformance', () => {
   targetSuite({
     test,
     create: ({ strategy }) => ({
-      target: ndjsonFile({ path, strategy }),
+      target: ndjsonFile({ path, strategy, ...(strategy === 'replace' && { maxShrink: 1 }) }),
       read: async () => parseLines(await contentOf(path)),
       refused,
     }),
@@ -52,6 +53,8 @@ describe('options', () => {
     [{ path: '' }, '`path` to be a string that is not empty'],
     [{ path: 'x', strategy: 'merge' }, '`strategy` to be one of `replace`, `append`, got `merge`'],
     [{ path: 'x', bigNumbers: true }, '`bigNumbers` to be one of `string`, `number`'],
+    [{ path: 'x', maxShrink: -0.1 }, '`maxShrink` to be a number from 0 to 1, got `-0.1`'],
+    [{ path: 'x', strategy: 'append', maxShrink: 1 }, '`maxShrink` to be absent without the strategy `replace`'],
     [{ path: 'x', gzip: true }, '`gzip`'],
   ])('%j is refused', (options, message) => {
     expect(() => ndjsonFile(options as NdjsonFileOptions)).toThrow(message)
@@ -137,6 +140,69 @@ describe('replace', () => {
     expect(await contentOf(path)).toBe('old')
   })
 
+  describe('refuses to leave too few records', () => {
+    const ten = Array.from({ length: 10 }, (_, id) => id)
+    const linesOf = (ids: number[]) => ids.map((id) => `{"id":${id}}\n`).join('')
+    const replace = async (ids: number[], maxShrink?: number) => {
+      const writer = await ndjsonFile({ path, ...(maxShrink !== undefined && { maxShrink }) }).open(from())
+      try {
+        await complete(writer, ids)
+      } catch (error) {
+        await writer.abort?.(error)
+        throw error
+      }
+    }
+    beforeEach(() => writeFile(path, linesOf(ten)))
+
+    test.each([
+      [4, undefined, '5 or more are expected'],
+      [0, undefined, 'Refused to replace the 10 records of'],
+      [0, 0.99, 'by none: with `maxShrink` 0.99, 1 or more are expected'],
+      [9, 0, 'by 9: with `maxShrink` 0, 10 or more are expected. The old ones stay. Raise `maxShrink` to allow it'],
+    ])('%i of 10 with a maxShrink of %s', async (count, maxShrink, message) => {
+      await expect(replace(ten.slice(0, count), maxShrink)).rejects.toMatchObject({
+        code: 'target',
+        message: expect.stringContaining(message),
+      })
+      expect(await contentOf(path)).toBe(linesOf(ten))
+      expect(await readdir(folder)).toEqual(['out.ndjson'])
+    })
+
+    test.each([
+      [5, undefined],
+      [1, 0.9],
+      [0, 1],
+      [10, 0],
+    ])('but leaves %i of 10 with %s', async (count, maxShrink) => {
+      await replace(ten.slice(0, count), maxShrink)
+      expect(await contentOf(path)).toBe(linesOf(ten.slice(0, count)))
+    })
+
+    test('but writes an empty file where there was none, or an empty one', async () => {
+      await rm(path)
+      for (const _ of ['missing', 'empty']) {
+        await replace([])
+        expect(await readFile(path, 'utf8')).toBe('')
+      }
+    })
+
+    test('the next run then begins anew, and records of before a checkpoint count', async () => {
+      await expect(replace([0, 1])).rejects.toThrow('Refused')
+      const writer = await target().open(from({ bytes: 9 }))
+      expect(writer.mustRestart).toBe(true)
+      await write(writer, ten.slice(0, 4))
+      const position = await writer.flush?.(null)
+      await writer.abort?.('over')
+      await complete(await target().open(from(position)), [4])
+      expect(await contentOf(path)).toBe(linesOf(ten.slice(0, 5)))
+    })
+
+    test('a last line that is open counts', async () => {
+      await writeFile(path, '{"id":1}\n{"id":2}\n{"id":3}')
+      await expect(replace([1])).rejects.toThrow('the 3 records')
+    })
+  })
+
   test.runIf(process.platform === 'linux')('a partial file that is no file is refused', async () => {
     await promisify(execFile)('mkfifo', [partial])
     await expect(target().open(from())).rejects.toMatchObject({
@@ -159,6 +225,20 @@ describe('replace', () => {
     await next.commit?.()
     expect(await contentOf(path)).toBe('{"id":1}\n{"id":2}\n')
     expect(await openFiles()).toEqual([])
+  })
+
+  test('two jobs replace one file beside one another: the last one stays', async () => {
+    const [one, other] = [await target().open(from()), await target().open(from(undefined, { id: 'other' }))]
+    await write(one, [1, 1])
+    await write(other, [2, 2])
+    await one.flush?.(null)
+    expect(await contentOf(path)).toBe('')
+    await one.commit?.()
+    expect(await contentOf(path)).toBe('{"id":1}\n{"id":1}\n')
+    await other.flush?.(null)
+    await other.commit?.()
+    expect(await contentOf(path)).toBe('{"id":2}\n{"id":2}\n')
+    expect(await readdir(folder)).toEqual(['out.ndjson'])
   })
 
   test('a failed rename fails the commit, and the partial file can still be deleted', async () => {
@@ -294,7 +374,7 @@ describe.each(['replace', 'append'] as const)('%s', (strategy) => {
   test('a full disk is an error with its cause, and the flushed part is kept', async () => {
     // The limit of a file's size stands for the disk: 512 kB.
     const { said } = await runWriter(strategy, undefined, { limit: 1024 })
-    const written = strategy === 'append' ? path : partial
+    const written = strategy === 'append' ? path : partialOf('crash')
     expect(said.at(-1)).toEqual({ errors: [`Could not write to \`${written}\`.`, expect.stringContaining('EFBIG')] })
 
     const checkpoint = said.at(-2) as WrittenUpTo
@@ -315,6 +395,12 @@ describe.each(['replace', 'append'] as const)('%s', (strategy) => {
     expect(await contentOf(path)).toBe(await uninterrupted(strategy))
   }, 60_000)
 })
+
+/** Where a job writes until its file is complete. */
+function partialOf(id: string): string {
+  const mark = createHash('sha256').update(`["ingestion","${id}"]`).digest('hex').slice(0, 8)
+  return join(folder, `.out.ndjson.headgate-${mark}-partial`)
+}
 
 /** How a job opens the target: at a position, or from the beginning. */
 function from(position?: unknown, more?: Partial<OpenContext>): OpenContext {

@@ -1,26 +1,10 @@
-import { setTimeout } from 'node:timers/promises'
-import {
-  errorMessages,
-  type IngestionJob,
-  isTransient,
-  JobError,
-  type JobRecord,
-  JobRegistry,
-  type JobStorage,
-  memoryStorage,
-  newExecutionId,
-  type OpenContext,
-  RecordBatch,
-  type Target,
-  type TargetWriter,
-  type WriteContext,
-} from 'headgate'
-import { postgresDatasource } from 'headgate/datasource/postgres'
+import { errorMessages, isTransient, RecordBatch, type Target } from 'headgate'
 import { type PostgresTargetOptions, postgresTarget } from 'headgate/target/postgres'
 import { type TargetRecord, targetSuite } from 'headgate/testing'
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
+import { context, targetTests, write, writeContext } from './_postgres.js'
 
 describePostgres('conformance', (database) => {
   let pool: pg.Pool
@@ -30,7 +14,13 @@ describePostgres('conformance', (database) => {
   })
   afterAll(() => pool.end())
 
-  describe.each([{ mode: 'insert' }, { mode: 'upsert', key: 'id' }] as const)('$mode', (mode) => {
+  describe.each([
+    { mode: 'insert' },
+    { mode: 'upsert', key: 'id' },
+    { strategy: 'replace' },
+    { strategy: 'replace', swap: 'rename' },
+  ] as const)('%j', (options) => {
+    const able = 'strategy' in options ? 'replace' : 'append'
     targetSuite({
       test,
       async create() {
@@ -38,50 +28,26 @@ describePostgres('conformance', (database) => {
           'drop table if exists suite, headgate_checkpoint; create table suite (id int primary key, text text, nested json)',
         )
         return {
-          target: withJsonText(postgresTarget({ pool, table: 'suite', ...mode })),
+          target: withJsonText(
+            postgresTarget({ pool, table: 'suite', ...options, ...(able === 'replace' && { maxShrink: 1 }) }),
+          ),
           read: async () => (await pool.query('select * from suite order by id')).rows,
           refused: (id) => ({ id, text: 'no \0 in Postgres', nested: null }),
         }
       },
-      cannot: { replace: 'it appends only' },
+      cannot: able === 'append' ? { replace: 'it appends only' } : { append: 'it replaces only' },
     })
   })
 })
-
 describePostgres('a table of Postgres', (database) => {
-  let pool: pg.Pool
-  beforeAll(() => {
-    pool = new pg.Pool({ connectionString: database.url })
-    pool.on('error', () => undefined)
-  })
-  afterAll(() => pool.end())
+  const tests = targetTests(database)
+  const { target, rows, opened, complete } = tests
   beforeEach(() =>
-    pool.query(
+    tests.pool.query(
       'drop table if exists t, headgate_checkpoint; create table t (id int primary key, name text, note text)',
     ),
   )
-
-  const target = (more: Partial<PostgresTargetOptions> = {}) => postgresTarget({ pool, table: 't', ...more })
   const upsert = { mode: 'upsert', key: 'id' } as const
-
-  async function rows(query = 'select * from t order by id'): Promise<unknown[]> {
-    return (await pool.query({ text: query, rowMode: 'array' })).rows
-  }
-
-  /** How many transactions are open, beside the one that asks. */
-  async function openTransactions(): Promise<number> {
-    const { rows } = await pool.query(`select count(*)::int as count from pg_stat_activity
-      where datname = current_database() and xact_start is not null and pid <> pg_backend_pid()`)
-    return rows[0].count
-  }
-
-  /** Writes records in one transaction. */
-  async function complete(to: Target, ...batches: JobRecord[][]): Promise<void> {
-    const writer = await opened(to)
-    for (const batch of batches) await write(writer, batch)
-    await writer.flush?.(null)
-    await writer.commit?.()
-  }
 
   describe('is told by options', () => {
     test.each([
@@ -92,7 +58,7 @@ describePostgres('a table of Postgres', (database) => {
       [{ connectionString: 'x', mode: 'merge' }, '`mode` to be one of `insert`, `upsert`'],
       [
         { connectionString: 'x', mode: 'upsert' },
-        '`key` to be there with the mode `upsert`, and only then, got nothing',
+        '`key` to be there with the mode `upsert`, and only then or with `createTable`, got nothing',
       ],
       [{ connectionString: 'x', key: 'id' }, '`key`'],
       [{ connectionString: 'x', mode: 'upsert', key: [] }, '`key` to be the name of a column, or an array'],
@@ -101,7 +67,18 @@ describePostgres('a table of Postgres', (database) => {
         { connectionString: 'x', columns: { a: 'x', b: 'x' } },
         "`columns` to be an object with names of the table's columns",
       ],
-      [{ connectionString: 'x', createTable: true }, '`createTable`'],
+      [{ connectionString: 'x', createTable: 'yes' }, '`createTable` to be true or false'],
+      [{ connectionString: 'x', strategy: 'merge' }, '`strategy` to be one of `append`, `replace`'],
+      [{ connectionString: 'x', strategy: 'replace', mode: 'upsert', key: 'id' }, '`mode` to be `insert` with'],
+      [{ connectionString: 'x', strategy: 'replace', key: 'id' }, '`key`'],
+      [{ connectionString: 'x', strategy: 'replace', swap: 'drop' }, '`swap` to be one of `rows`, `rename`'],
+      [{ connectionString: 'x', strategy: 'replace', maxShrink: 1.1 }, '`maxShrink` to be a number from 0 to 1'],
+      [{ connectionString: 'x', strategy: 'replace', maxShrink: Number.NaN }, '`maxShrink`'],
+      [{ connectionString: 'x', strategy: 'replace', lockTimeout: 0 }, '`lockTimeout` to be a whole number from 1'],
+      [{ connectionString: 'x', maxShrink: 0.5 }, '`maxShrink` to be absent without the strategy `replace`, got `0.5`'],
+      [{ connectionString: 'x', swap: 'rows' }, '`swap`'],
+      [{ connectionString: 'x', strategy: 'append', lockTimeout: 1 }, '`lockTimeout`'],
+      [{ connectionString: 'x', gzip: true }, '`gzip`'],
     ])('%j is refused', (options, message) => {
       expect(() => postgresTarget({ table: 't', ...options } as PostgresTargetOptions)).toThrow(message)
     })
@@ -117,7 +94,7 @@ describePostgres('a table of Postgres', (database) => {
     })
 
     test('names may be anything', async () => {
-      await pool.query(
+      await tests.pool.query(
         'drop schema if exists "a.b" cascade; create schema "a.b"; create table "a.b"."T ""x""" ("Id.""" int)',
       )
       const table = { schema: 'a.b', name: 'T "x"' }
@@ -141,7 +118,7 @@ describePostgres('a table of Postgres', (database) => {
 
     test('batches may have different columns in one transaction', async () => {
       for (const mode of [{}, upsert]) {
-        await pool.query(`truncate t; alter table t alter note set default 'none'`)
+        await tests.pool.query(`truncate t; alter table t alter note set default 'none'`)
         await complete(target(mode), [{ id: 1, name: 'a' }], [{ id: 2, note: 'b' }, { id: 3 }], [{ id: 4, name: 'd' }])
         expect(await rows()).toEqual([[1, 'a', 'none'], [2, null, 'b'], [3, null, null], [4, 'd', 'none']]) // biome-ignore format: one line
       }
@@ -150,7 +127,7 @@ describePostgres('a table of Postgres', (database) => {
 
   describe('upsert', () => {
     test('adds what is new, changes what is there, and leaves other columns alone', async () => {
-      await pool.query(`insert into t values (1, 'old', 'kept'), (2, 'old', 'kept')`)
+      await tests.pool.query(`insert into t values (1, 'old', 'kept'), (2, 'old', 'kept')`)
       await complete(target(upsert), [
         { id: 2, name: 'new' },
         { id: 3, name: 'new' },
@@ -165,7 +142,9 @@ describePostgres('a table of Postgres', (database) => {
     })
 
     test('of a key of several columns, none of which may be null to be the same', async () => {
-      await pool.query('create unique index on t (name, note); alter table t alter id add generated always as identity')
+      await tests.pool.query(
+        'create unique index on t (name, note); alter table t alter id add generated always as identity',
+      )
       const key = ['note', 'name']
       const records = [
         { name: 'a', note: 'b' },
@@ -183,7 +162,7 @@ describePostgres('a table of Postgres', (database) => {
 
     test('leaves no temporary table on a connection that goes back', async () => {
       await complete(target(upsert), [{ id: 1 }])
-      const { rows: found } = await pool.query(`select from pg_class where relname = 'headgate_staging'`)
+      const { rows: found } = await tests.pool.query(`select from pg_class where relname = 'headgate_staging'`)
       expect(found).toEqual([])
     })
 
@@ -206,7 +185,7 @@ describePostgres('a table of Postgres', (database) => {
     })
 
     test('an unknown or generated column is named, with those that there are', async () => {
-      await pool.query('alter table t add twice int generated always as (id * 2) stored')
+      await tests.pool.query('alter table t add twice int generated always as (id * 2) stored')
       for (const name of ['nmae', 'twice']) {
         await expect(complete(target(), [{ id: 1, [name]: 1 }])).rejects.toMatchObject({
           code: 'target',
@@ -240,7 +219,7 @@ describePostgres('a table of Postgres', (database) => {
     test('a connection that is lost in the middle passes, and nothing of the transaction stays', async () => {
       const writer = await opened(target())
       await write(writer, [{ id: 1 }])
-      await pool.query(
+      await tests.pool.query(
         `select pg_terminate_backend(pid) from pg_stat_activity where query like 'begin%copy % from stdin'`,
       )
       const failing = (async () => {
@@ -252,230 +231,16 @@ describePostgres('a table of Postgres', (database) => {
     })
 
     test('connections that broke while nobody used them are passed over', async () => {
-      const idle = await Promise.all([1, 2, 3].map(() => pool.connect()))
+      const idle = await Promise.all([1, 2, 3].map(() => tests.pool.connect()))
       for (const client of idle) client.release()
-      await pool.query(
+      await tests.pool.query(
         'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()',
       )
       await complete(target(), [{ id: 1 }])
       expect(await rows()).toHaveLength(1)
     })
   })
-
-  describe.each([{}, upsert])('the fence (%j)', (mode) => {
-    const first = context()
-    const later = context()
-
-    test('nothing shows before the flush, and all of it after', async () => {
-      const writer = await opened(target(mode))
-      await write(writer, [{ id: 1 }])
-      expect(await rows()).toEqual([])
-      await writer.flush?.({ at: 1 })
-      expect(await rows()).toHaveLength(1)
-      expect(await rows('select checkpoint from headgate_checkpoint')).toEqual([[{ at: 1 }]])
-      await writer.commit?.()
-    })
-
-    test('an execution finds the checkpoint of the one before it', async () => {
-      const writer = await opened(target(mode))
-      expect(writer.checkpoint).toBeUndefined()
-      await write(writer, [{ id: 1 }])
-      const checkpoint = { lastId: 'é"\0\ud800', list: [1] }
-      await writer.flush?.(checkpoint)
-      await writer.abort?.('over')
-      expect((await opened(target(mode))).checkpoint).toEqual(checkpoint)
-      expect((await opened(target(mode), { id: 'another' })).checkpoint).toBeUndefined()
-    })
-
-    test('an execution that a later one has followed cannot commit what it has written', async () => {
-      const zombie = await opened(target(mode), first)
-      await write(zombie, [{ id: 1, name: 'zombie' }])
-      const next = await opened(target(mode), later)
-      // The zombie's row would be in the way of the same one, were its transaction still there.
-      await write(next, [{ id: 1, name: 'next' }])
-      await next.flush?.({ at: 1 })
-      await expect(zombie.flush?.({ at: 9 })).rejects.toMatchObject({ code: 'target' })
-      await zombie.abort?.(new JobError('lease_lost', 'lost'))
-      await next.commit?.()
-      expect(await rows()).toEqual([[1, 'next', null]])
-      expect(await rows('select checkpoint from headgate_checkpoint')).toEqual([[{ at: 1 }]])
-    })
-
-    test('nor can one that begins its transaction later, or is not seen to have one', async () => {
-      const zombies = [
-        await opened(target(mode), first),
-        await opened(target(mode), first),
-        await opened(target(mode), first),
-      ]
-      const [begun, fresh, idle] = zombies as [TargetWriter, TargetWriter, TargetWriter]
-      await write(begun, [{ id: 1, name: 'zombie' }])
-      // As if it were done by a role that may not end it.
-      await pool.query('update headgate_checkpoint set execution = $1', [later.executionId])
-      const lost = { code: 'lease_lost', message: expect.stringContaining('A later execution of job [ingestion/job]') }
-      await expect(begun.flush?.({ at: 9 })).rejects.toMatchObject(lost)
-      await begun.abort?.('over')
-      const freshRun = write(fresh, [{ id: 2 }]).then(() => fresh.flush?.({ at: 9 }))
-      await expect(freshRun).rejects.toMatchObject(lost)
-      await expect(idle.flush?.({ at: 9 })).rejects.toMatchObject(lost)
-      await expect((async () => target(mode).open(first))()).rejects.toMatchObject(lost)
-      for (const zombie of zombies) await zombie.abort?.(new JobError('lease_lost', 'lost'))
-      expect(await rows()).toEqual([])
-      expect(await rows('select checkpoint from headgate_checkpoint')).toEqual([[null]])
-      expect(await openTransactions()).toBe(0)
-    })
-
-    test('an earlier execution ends nothing of a later one', async () => {
-      const next = await opened(target(mode), later)
-      await write(next, [{ id: 1 }])
-      await expect((async () => target(mode).open(first))()).rejects.toMatchObject({ code: 'lease_lost' })
-      await next.flush?.({ at: 1 })
-      await next.commit?.()
-      expect(await rows()).toHaveLength(1)
-    })
-
-    test('jobs of other ids write to the table at the same time', async () => {
-      const writers = await Promise.all(['a', 'b', 'c'].map((id) => opened(target(mode), { id })))
-      for (const [id, writer] of writers.entries()) await write(writer, [{ id }])
-      for (const writer of writers) await writer.flush?.(null)
-      for (const writer of writers) await writer.commit?.()
-      expect(await rows()).toHaveLength(3)
-    })
-  })
-
-  describe('a job', () => {
-    const numbers = `select n as id, 'name ' || n as name from generate_series(1, 1000) n {{#last_id}}where n > {{last_id}}::int{{/last_id}} order by 1`
-    const copy = (more: Partial<IngestionJob> = {}): IngestionJob => ({
-      id: 'job',
-      datasource: postgresDatasource({ pool }),
-      query: numbers,
-      pkField: 'id',
-      batchSize: 50,
-      target: target(),
-      ...more,
-    })
-    let registry: JobRegistry
-    let storage: JobStorage
-    const reopen = async () => {
-      await registry?.close()
-      registry = new JobRegistry({ storage, progressInterval: 20 })
-    }
-    beforeEach(() => {
-      storage = memoryStorage()
-      return reopen()
-    })
-    afterEach(() => registry.close())
-
-    const run = async (more: Partial<IngestionJob> = {}) => {
-      await reopen()
-      registry.define(copy(more))
-      return (await registry.start('ingestion', 'job')).finished
-    }
-
-    test('goes on where the target stands when its storage is lost', async () => {
-      expect(await run({ records: 300 })).toMatchObject({ state: 'successful', count: 300, lastId: '300' })
-      for (const epochs of [1, 2]) {
-        storage = memoryStorage()
-        expect(await run({ records: 200 }), `${epochs}`).toMatchObject({ state: 'successful', count: 200 })
-      }
-      expect(await run()).toMatchObject({ state: 'successful', count: 300, lastId: '1000' })
-      expect(await run()).toMatchObject({ state: 'successful', count: 0, lastId: '1000' })
-      expect(await rows('select count(*)::int, max(id) from t')).toEqual([[1000, 1000]])
-    })
-
-    test('begins anew with `resume: restart`, which takes the checkpoint away', async () => {
-      await run({ records: 300 })
-      expect(await run({ resume: 'restart', target: target(upsert) })).toMatchObject({ count: 1000 })
-      expect(await rows('select checkpoint from headgate_checkpoint')).toEqual([[null]])
-    })
-
-    test('leaves no transaction open while its datasource is slow', async () => {
-      const query = `select n as id, case when n > 50 then pg_sleep(60)::text end as note from generate_series(1, 100) n order by 1`
-      registry.define(copy({ query }))
-      await registry.start('ingestion', 'job')
-      await vi.waitFor(async () => expect(await rows()).toHaveLength(50))
-      expect(await openTransactions()).toBe(1)
-      expect(await registry.abort('ingestion', 'job')).toMatchObject({ state: 'aborted', count: 50, lastId: '50' })
-      expect(await openTransactions()).toBe(0)
-    })
-
-    test.each([{}, upsert])('that waits for a lock is aborted at once, and lets the server go (%j)', async (mode) => {
-      const blocker = await pool.connect()
-      await blocker.query(`begin; insert into t values (500, 'in the way')`)
-      registry.define(copy({ target: target(mode) }))
-      const { finished } = await registry.start('ingestion', 'job')
-      await vi.waitFor(async () =>
-        expect(await rows(`select from pg_stat_activity where wait_event_type = 'Lock'`)).toHaveLength(1),
-      )
-      const began = performance.now()
-      await registry.abort('ingestion', 'job')
-      expect(await finished).toMatchObject({ state: 'aborted' })
-      expect(performance.now() - began).toBeLessThan(300)
-      await vi.waitFor(async () => expect(await openTransactions()).toBe(1))
-      await blocker.query('rollback')
-      blocker.release()
-      const { count } = await finished
-      expect(await rows('select count(*)::int from t')).toEqual([[count]])
-      expect(await run({ target: target(mode) })).toMatchObject({ state: 'successful', count: 1000 - count })
-      expect(await rows('select count(*)::int, max(id) from t')).toEqual([[1000, 1000]])
-    })
-
-    test.each([{}, upsert])('outlives that its connections are ended again and again (%j)', async (mode) => {
-      const query = `select n as id, case when n % 50 = 0 then pg_sleep(0.005)::text end as note
-        from generate_series(1, 5000) n {{#last_id}}where n > {{last_id}}::int{{/last_id}} order by 1`
-      registry.define(copy({ query, target: target(mode), resume: 'auto', retry: { delay: 5, limit: 100 } }))
-      const { finished } = await registry.start('ingestion', 'job')
-      let isOver = false
-      void finished.then(() => {
-        isOver = true
-      })
-      const admin = new pg.Client({ connectionString: database.url })
-      await admin.connect()
-      let ended = 0
-      while (!isOver) {
-        // Ever slower: a machine that is busy must come on too.
-        await setTimeout(40 + Math.random() * 60 + ended * 2)
-        const { rowCount } = await admin.query(`select pg_terminate_backend(pid) from pg_stat_activity
-          where datname = current_database() and pid <> pg_backend_pid()`)
-        ended += rowCount ?? 0
-      }
-      const { rows: found } = await admin.query('select count(*)::int, count(distinct id)::int as distinct from t')
-      await admin.end()
-      expect(ended).toBeGreaterThan(5)
-      expect(await finished).toMatchObject({ state: 'successful', count: 5000, lastId: '5000' })
-      expect(found).toEqual([{ count: 5000, distinct: 5000 }])
-    })
-  })
-
-  const openWriters: TargetWriter[] = []
-  afterEach(async () => {
-    for (const writer of openWriters.splice(0)) await writer.abort?.('over')
-  })
-
-  async function opened(to: Target, more: Partial<OpenContext> = {}): Promise<TargetWriter> {
-    const writer = await to.open({ ...context(), ...more })
-    openWriters.push(writer)
-    return writer
-  }
 })
-
-const job = { type: 'ingestion', id: 'job' }
-const writeContext: WriteContext = {
-  ...job,
-  executionId: 'job-0',
-  signal: new AbortController().signal,
-  idempotencyKey: 'job:0',
-}
-
-/** How a job opens the target: every call is another execution, later than the ones before. */
-function context(): OpenContext {
-  const executionId = newExecutionId('job', Date.now())
-  const { signal } = new AbortController()
-  return { ...job, executionId, signal, position: undefined, isResumed: false, isResumable: true }
-}
-
-async function write(writer: TargetWriter, records: JobRecord[]): Promise<void> {
-  await writer.write(RecordBatch.fromRecords(records), writeContext)
-}
 
 /** Text for a column of JSON is JSON: the suite's objects have strings that are to be JSON strings. */
 function withJsonText(target: Target): Target {
@@ -487,6 +252,7 @@ function withJsonText(target: Target): Target {
       const writer = await target.open(context)
       return {
         checkpoint: writer.checkpoint,
+        mustRestart: writer.mustRestart ?? false,
         write: (batch, context) =>
           writer.write(
             batch.isRaw ? batch : RecordBatch.fromRecords((batch.records() as TargetRecord[]).map(jsonText)),

@@ -1,0 +1,252 @@
+import { setTimeout } from 'node:timers/promises'
+import { isTransient, JobError, type OpenContext } from '../index.js'
+import type { Fence } from './_postgres-fence.js'
+import type { PostgresPool } from './_postgres-pool.js'
+import { RenameSwap } from './_postgres-rename.js'
+import { Session } from './_postgres-session.js'
+import { hasSameShape, RowsSwap, raiseSequences, type Swap } from './_postgres-swap.js'
+import { type Place, sqlOf, type Table } from './_postgres-table.js'
+import { fewestInPlaceOf, shrinkError } from './_shrink.js'
+
+/** How the table is replaced. */
+export interface ReplaceOptions {
+  readonly swap: 'rows' | 'rename'
+  readonly maxShrink: number
+  readonly lockTimeout: number
+}
+
+/** What a replacement works with. */
+interface Tools {
+  readonly pool: PostgresPool
+  readonly session: Session
+  readonly fence: Fence
+  readonly context: OpenContext
+}
+
+/** Where the writing begins. */
+export interface Beginning {
+  readonly checkpoint?: unknown
+  readonly mustRestart?: boolean
+}
+
+/** What is kept as the checkpoint: it counts the rows that were staged by then. */
+interface Kept {
+  readonly staged: number
+  readonly checkpoint: unknown
+}
+
+/** How often the lock is asked for. */
+const maxTries = 10
+
+/** How long a connection may take to take the staging table away after a failure, in milliseconds. */
+const grace = 1000
+
+/** The SQLSTATE of a lock that was not to be had in time. */
+const lockNotAvailable = '55P03'
+
+/** How the table is stored, for the staging table. */
+const storageQuery = `
+  select concat(' with (' || array_to_string(reloptions, ', ') || ')', ' tablespace ' || quote_ident(spcname)) as storage
+  from pg_class left join pg_tablespace s on s.oid = reltablespace where pg_class.oid = $1::regclass and relkind = 'r'`
+
+/** Indexes and constraints that an execution before has made for its swap. */
+const preparedQuery = `
+  select format('alter table %s drop constraint %I', $1::text, conname) as statement from pg_constraint
+  where conrelid = $1::regclass and contype in ('p', 'u', 'x', 'f')
+  union all
+  select format('drop index %s', indexrelid::regclass) from pg_index
+  where indrelid = $1::regclass and indexrelid not in (select conindid from pg_constraint where contype in ('p', 'u', 'x'))`
+
+/**
+ * Loads rows beside a table and puts them in the place of the old ones in one step. What is beside is a table of the job's own, in
+ * which its later executions go on, and which they take away when they begin anew.
+ */
+export class Replacement {
+  /** The staging table. */
+  readonly #staging: string
+  readonly #stagingName: string
+  readonly #place: Place
+  readonly #options: ReplaceOptions
+  readonly #tools: Tools
+  #table: Table | undefined
+  #staged = 0
+
+  constructor(place: Place, options: ReplaceOptions, tools: Tools) {
+    const { schema, name } = place
+    this.#stagingName = `${startOf(name)}_headgate_${tools.fence.mark}`
+    this.#staging = sqlOf({ schema, name: this.#stagingName })
+    this.#place = place
+    this.#options = options
+    this.#tools = tools
+  }
+
+  /** Whether what is kept is of a replacement: the job may append by now. */
+  static hasKept(kept: unknown): boolean {
+    return Object.hasOwn(Object(kept), 'staged')
+  }
+
+  /** What rows are written to instead of the table. */
+  stagingOf(table: Table): Table {
+    return { ...table, name: this.#stagingName, sql: this.#staging }
+  }
+
+  /** Throws `target` when the table cannot be swapped as the options say. */
+  async check(table: Table): Promise<void> {
+    await this.#swapOf(table).check(this.#tools.session)
+  }
+
+  /** Goes on with what an execution before has staged, if the job does and there is a table, and takes it away if not. */
+  async begin(table: Table | undefined, kept: unknown): Promise<Beginning> {
+    const { session, context } = this.#tools
+    const { staged, checkpoint } = Object(kept) as Partial<Kept>
+    if (
+      table &&
+      context.isResumed &&
+      checkpoint &&
+      staged !== undefined &&
+      (await hasSameShape(session, table.sql, this.#staging))
+    ) {
+      this.#table = table
+      this.#staged = staged
+      return { checkpoint }
+    }
+    await this.#sweep(session)
+    if (table) await this.stage(table)
+    return { mustRestart: context.isResumed }
+  }
+
+  /** Makes the staging table. */
+  async stage(table: Table): Promise<void> {
+    const { session } = this.#tools
+    const [found] = await session.query(storageQuery, [table.sql])
+    await this.#transaction(async () => {
+      await session.query(
+        `create table ${this.#staging} (like ${table.sql} including all excluding indexes) ${found?.storage ?? ''}`,
+      )
+      await session.query(raiseSequences, [this.#staging, table.sql])
+    })
+    this.#table = table
+  }
+
+  /** So many rows more were given to the staging table. */
+  count(rows: number): void {
+    this.#staged += rows
+  }
+
+  /** What the fence is to keep. */
+  keptOf(checkpoint: unknown): Kept {
+    return { staged: this.#staged, checkpoint }
+  }
+
+  /** Swaps. Throws when that fails: the table is then as it was. */
+  async swap(): Promise<void> {
+    const { session, context } = this.#tools
+    // Nothing was read, so that there is no table yet.
+    if (!this.#table) return
+    try {
+      await this.#checkCounts(this.#table)
+      await this.#swapPrepared(this.#swapOf(this.#table))
+    } catch (error) {
+      // Whoever went on from here would come to the same end. What another execution has taken over stays.
+      if (!isTransient(error) && !context.signal.aborted) await this.#sweep(session).catch(() => undefined)
+      throw error
+    }
+  }
+
+  /** Takes the staging table away, on another connection: the one that failed may be of no use. */
+  async discard(): Promise<void> {
+    const { pool } = this.#tools
+    const session = await Session.open(pool, AbortSignal.timeout(grace))
+    try {
+      await this.#sweep(session)
+    } finally {
+      await session.release('rollback')
+    }
+  }
+
+  #swapOf(table: Table): Swap {
+    const Kind = this.#options.swap === 'rows' ? RowsSwap : RenameSwap
+    return new Kind(table, this.#staging, this.#tools.fence.mark)
+  }
+
+  async #sweep(session: Session): Promise<void> {
+    await this.#transaction(async () => {
+      await session.query(`drop table if exists ${this.#staging}`)
+      await this.#tools.fence.keep(session, null)
+    }, session)
+  }
+
+  async #checkCounts(table: Table): Promise<void> {
+    const { maxShrink } = this.#options
+    const old = maxShrink === 1 ? '0' : `(select count(*) from ${table.sql})::text`
+    const counts = `select (select count(*) from ${this.#staging})::text as staged, ${old} as old`
+    const [found] = await this.#transaction(() => this.#tools.session.query(counts))
+    const [staged, before] = [Number(found?.staged), Number(found?.old)]
+    if (staged !== this.#staged) {
+      const message = `Expected ${this.#staged} rows in ${this.#staging}, found ${staged}: \`${table.title}\` stays as it is.`
+      throw new JobError('target', message)
+    }
+    if (staged < fewestInPlaceOf(before, maxShrink)) throw shrinkError(table.title, before, staged, maxShrink)
+  }
+
+  async #swapPrepared(swap: Swap): Promise<void> {
+    const { session, context } = this.#tools
+    const prepared = (await session.query(preparedQuery, [this.#staging])).map(({ statement }) => String(statement))
+    for (const statement of [...prepared, ...(await swap.preparations(session))]) {
+      await this.#patiently(() => session.query(statement))
+    }
+    await this.#patiently(async () => {
+      context.signal.throwIfAborted()
+      await swap.swap(session)
+      await session.query(`drop table if exists ${this.#staging}`)
+      await this.#tools.fence.keep(session, null)
+    })
+  }
+
+  /**
+   * Does `work` in a transaction, again while it does not get its locks. Everybody who comes after one that waits for a lock
+   * waits too, so it waits for a short time only, and not again before as long a pause.
+   */
+  async #patiently(work: () => Promise<unknown>): Promise<void> {
+    const { session, context } = this.#tools
+    const { lockTimeout } = this.#options
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#transaction(async () => {
+          await session.query(`set local lock_timeout to ${lockTimeout}`)
+          await work()
+        })
+      } catch (error) {
+        if (Object(error).code !== lockNotAvailable) throw error
+        if (tries === maxTries) throw this.#lockError(error)
+      }
+      await setTimeout(lockTimeout, undefined, { signal: context.signal })
+    }
+  }
+
+  async #transaction<Answer>(work: () => Promise<Answer>, session = this.#tools.session): Promise<Answer> {
+    try {
+      this.#tools.fence.begin(session)
+      const answer = await work()
+      await session.query('commit')
+      return answer
+    } catch (error) {
+      // A connection of no use has rolled back itself.
+      await session.query('rollback').catch(() => undefined)
+      throw this.#tools.fence.explain(error)
+    }
+  }
+
+  #lockError(cause: unknown): JobError {
+    const { lockTimeout } = this.#options
+    const message = `Could not lock what the swap of \`${this.#place.title}\` needs: ${maxTries} tries of ${lockTimeout} ms each were in vain.`
+    return new JobError('target', `${message} The old rows stay.`, { cause })
+  }
+}
+
+/** As much of a name as leaves room for what comes after it: a name has up to 63 bytes. */
+function startOf(name: string): string {
+  let start = name
+  while (Buffer.byteLength(start) > 40) start = [...start].slice(0, -1).join('')
+  return start
+}

@@ -1,0 +1,128 @@
+import { JobError } from '../index.js'
+import type { Session } from './_postgres-session.js'
+import { quoted, quotedList, type Table } from './_postgres-table.js'
+
+/** How the rows of a staging table come in the place of those of the table. */
+export interface Swap {
+  /** Throws `target` when it cannot be done with this table: before anything is loaded. */
+  check(session: Session): Promise<void>
+  /** What is done to the staging table after the load, each in a transaction of its own. */
+  preparations(session: Session): Promise<readonly string[]>
+  /** Takes the lock, and does it: in a transaction that others commit. */
+  swap(session: Session): Promise<void>
+}
+
+/** The columns of the primary key, or else of a unique index that foreign keys refer to. */
+const keyQuery = `
+  select json_agg(attname order by place)::text as key from (
+    select indexrelid, indkey, indnkeyatts from pg_index
+    where indrelid = $1::regclass and (indisprimary
+      or indexrelid in (select conindid from pg_constraint where contype = 'f' and confrelid = $1::regclass))
+    order by indisprimary desc, indexrelid limit 1
+  ) as i, unnest(i.indkey) with ordinality as u (number, place) join pg_attribute on attrelid = $1::regclass and attnum = number
+  where place <= indnkeyatts`
+
+/** Columns that no update may set. */
+const fixedQuery = `select attname as name from pg_attribute where attrelid = $1::regclass and attidentity = 'a'`
+
+/**
+ * Turns the rows of the table into those of the staging table, so that whatever hangs on the table stays: deletes what is gone,
+ * changes what differs and adds what is new, as a key tells. Without a key, all rows are deleted and added. Readers never
+ * wait, and see the old rows until it is committed.
+ */
+export class RowsSwap implements Swap {
+  readonly #table: Table
+  readonly #staging: string
+  #key: readonly string[] = []
+
+  constructor(table: Table, staging: string) {
+    this.#table = table
+    this.#staging = staging
+  }
+
+  async check(): Promise<void> {}
+
+  async preparations(session: Session): Promise<readonly string[]> {
+    const [found] = await session.query(keyQuery, [this.#table.sql])
+    this.#key = JSON.parse((found?.key as string | null) ?? '[]')
+    const analyze = `analyze ${this.#staging}`
+    return this.#key.length === 0
+      ? [analyze]
+      : [`create unique index on ${this.#staging} (${quotedList(this.#key)})`, analyze]
+  }
+
+  async swap(session: Session): Promise<void> {
+    const { sql } = this.#table
+    await session.query(`lock table ${sql} in exclusive mode`)
+    const fixed = (await session.query(fixedQuery, [sql])).map(({ name }) => String(name))
+    await session.query(this.#statement(fixed))
+    await session.query(raiseSequences, [sql, this.#staging])
+  }
+
+  /**
+   * One statement, so that foreign keys of the table to itself are checked when all is done. What is gone goes first: others may
+   * get its unique values.
+   */
+  #statement(fixed: readonly string[]): string {
+    const { sql, columns } = this.#table
+    const names = quotedList([...columns.keys()])
+    const insert = `insert into ${sql} (${names}) overriding system value select ${names} from ${this.#staging} s`
+    if (this.#key.length === 0) {
+      return `with gone as (delete from ${sql} returning 1) ${insert} where (select count(*) from gone) >= 0`
+    }
+    const same = this.#key.map((name) => `t.${quoted(name)} = s.${quoted(name)}`).join(' and ')
+    return `with gone as (delete from ${sql} t where not exists (select from ${this.#staging} s where ${same}) returning 1),
+      changed as (${this.#update(same, fixed)})
+      ${insert} where not exists (select from ${sql} t where ${same})
+        and (select count(*) from gone) + (select count(*) from changed) >= 0`
+  }
+
+  #update(same: string, fixed: readonly string[]): string {
+    const names = [...this.#table.columns.keys()]
+    const others = names.filter((name) => !this.#key.includes(name) && !fixed.includes(name)).map(quoted)
+    if (others.length === 0) return 'select'
+    const row = (from: string) => `row(${others.map((name) => `${from}.${name}`).join(', ')})::record`
+    // The operator compares bytes: it knows every type, and tells 1.0 from 1.00.
+    return `update ${this.#table.sql} t set ${others.map((name) => `${name} = s.${name}`).join(', ')}
+      from ${this.#staging} s where ${same} and ${row('t')} operator(pg_catalog.*<>) ${row('s')} returning 1`
+  }
+}
+
+/** Sets the sequences of the columns of table $1 to where those of table $2 are, if that is farther. */
+export const raiseSequences = `
+  select setval(own, theirs) from (
+    select own, pg_sequence_last_value(own) as ours, pg_sequence_last_value(other) as theirs from (
+      select pg_get_serial_sequence($1, attname)::regclass as own, pg_get_serial_sequence($2, attname)::regclass as other
+      from pg_attribute where attrelid = $1::regclass and attidentity <> ''
+    ) as pairs where other is not null
+  ) as known where theirs > coalesce(ours, theirs - 1)`
+
+/** Columns, and what holds for them. */
+const shapeOf = (table: string) => `
+  (select string_agg(line, e'\\n' order by line) from (
+    select format('%s %s %s %s %s %s', attname, format_type(atttypid, atttypmod), attcollation, attnotnull, attgenerated,
+      pg_get_expr(adbin, adrelid)) as line
+    from pg_attribute left join pg_attrdef on adrelid = attrelid and adnum = attnum
+    where attrelid = to_regclass(${table}) and attnum > 0 and not attisdropped
+    union all
+    select format('%s %s', conname, pg_get_constraintdef(oid)) from pg_constraint
+    where conrelid = to_regclass(${table}) and contype = 'c'
+  ) as lines)`
+
+/** Whether the staging table is there, and still what the table is. */
+export async function hasSameShape(session: Session, table: string, staging: string): Promise<boolean> {
+  const [found] = await session.query(`select from (values (1)) as one where ${shapeOf('$1')} = ${shapeOf('$2')}`, [
+    table,
+    staging,
+  ])
+  return found !== undefined
+}
+
+/** Throws `target` when the table was altered since the staging table was made. */
+export async function requireSameShape(session: Session, table: Table, staging: string): Promise<void> {
+  if (await hasSameShape(session, table.sql, staging)) return
+  throw new JobError(
+    'target',
+    `Expected \`${table.title}\` not to be altered while it is replaced, but it was: run the job again.`,
+  )
+}
