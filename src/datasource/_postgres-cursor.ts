@@ -2,9 +2,10 @@ import { type Column, JobError, type Query, type ReadCursor, type ReadOptions, R
 import { formatOf } from './_postgres-binary.js'
 import { type CursorType, cursorTypes } from './_postgres-cursor-types.js'
 import { Keyset, type Lookback, type Range } from './_postgres-keyset.js'
-import { boundAfter, list, type Position, placeAt } from './_postgres-position.js'
+import { boundAfter, list, type Place, type Position, placeAt } from './_postgres-position.js'
 import { orderWarning } from './_postgres-preflight.js'
 import type { Session } from './_postgres-session.js'
+import { SplitRead } from './_postgres-split.js'
 import type { Field } from './_postgres-step.js'
 import { type CursorColumns, drainTies, refuseTies, tieFailure } from './_postgres-ties.js'
 
@@ -13,8 +14,8 @@ export interface CursorReading {
   readonly query: Query
   readonly options: ReadOptions
   readonly cursor: ReadCursor
-  /** Begins a transaction in which all statements see the same. */
-  begin(): Promise<Session>
+  /** Begins a transaction in which all statements see the same: the same as in that of `snapshot`, if it is given. */
+  begin(snapshot?: string): Promise<Session>
   columnsOf(session: Session, fields: readonly Field[]): Promise<Column[]>
 }
 
@@ -33,6 +34,7 @@ export class CursorRead {
   /** How many more records may be read. */
   #left: number
   #session: Session | undefined
+  #split: SplitRead | undefined
   #columns: Column[] = []
   #types: CursorType[] = []
 
@@ -52,15 +54,17 @@ export class CursorRead {
     await this.#handleNulls(session)
     if (this.#cursor.ties === 'refuse') await this.#refuseTies(session, parts)
     await this.#warn(session, parts)
+    const isSplit = this.#cursor.parallel > 1 || this.#position?.ranges !== undefined
     for (const part of parts) {
-      if (this.#left > 0) yield* this.#read(part, part === parts.at(-1))
+      const isLast = part === parts.at(-1)
+      if (this.#left > 0) yield* isSplit && isLast ? this.#readSplit(part) : this.#read(part, isLast)
     }
     await this.#commit()
   }
 
   /** Gives back what is held. Never rejects. */
   async release(): Promise<void> {
-    await this.#session?.release()
+    await Promise.all([this.#session?.release(), this.#split?.release()])
   }
 
   async #begin(): Promise<Session> {
@@ -69,6 +73,7 @@ export class CursorRead {
   }
 
   async #commit(): Promise<void> {
+    await this.#split?.commit()
     await this.#session?.commit()
     this.#session = undefined
   }
@@ -163,14 +168,30 @@ export class CursorRead {
       }
       return
     }
-    const { columns: names, ties } = this.#cursor
-    const columns: CursorColumns = { names, canonical: this.#types.map(({ canonical = asItIs }) => canonical) }
-    const positionOf = (values: readonly unknown[]) => {
-      const place = placeAt(this.#cursor, values)
+    yield* this.#place(batches, (place) => {
       this.#position = { ...this.#position, ...(part.isNull ? { afterNull: place } : { after: place }) }
       return this.#position
-    }
-    yield* ties === 'drain' ? drainTies(batches, columns, positionOf) : refuseTies(batches, columns, positionOf)
+    })
+  }
+
+  /** Gives batches what `positionOf` makes of the place of their last record, unless ties go on behind it. */
+  #place(batches: AsyncIterable<RecordBatch>, positionOf: (place: Place) => unknown): AsyncGenerator<RecordBatch> {
+    const { columns: names, ties } = this.#cursor
+    const columns: CursorColumns = { names, canonical: this.#types.map(({ canonical = asItIs }) => canonical) }
+    const give = ties === 'drain' ? drainTies : refuseTies
+    return give(batches, columns, (values) => positionOf(placeAt(this.#cursor, values)))
+  }
+
+  /** The batches of a part that is read in ranges. */
+  async *#readSplit(part: Part): AsyncGenerator<RecordBatch> {
+    const { options, begin } = this.#reading
+    this.#split = new SplitRead({
+      ...{ cursor: this.#cursor, keyset: this.#keyset, options, begin, columns: this.#columns, types: this.#types },
+      position: this.#position,
+      limit: this.#left,
+      place: (batches) => this.#place(batches, (place) => place),
+    })
+    yield* this.#split.batches(await this.#begin(), part)
   }
 
   /** The batches of a part, in one statement or in pages. */

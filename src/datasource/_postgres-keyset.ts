@@ -64,6 +64,16 @@ export class Keyset {
     return this.#query('*', (bind) => `${this.#conditions(range, bind)} ${order}${end}`)
   }
 
+  /** The least and the greatest value of the first column in a range, as text. */
+  selectExtremes(range: Range): Query {
+    const [column] = this.#columns
+    const values = [...this.#values]
+    const conditions = this.#conditions(range, (value) => `$${values.push(value)}`)
+    const first = (direction: string) =>
+      `(select ${column}::text from ${this.#text} where ${conditions} order by ${column} ${direction} limit 1)`
+    return { text: `select ${first('asc')}, ${first('desc')}`, values }
+  }
+
   /** Two rows, when two records lie at the point itself. */
   selectTied({ isNull, after }: Range): Query {
     return this.#query('1', (bind) => {

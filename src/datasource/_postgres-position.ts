@@ -7,10 +7,22 @@ export interface Position {
   readonly after?: Place
   /** After those with null in the first column up to there, which are in an order of their own. */
   readonly afterNull?: Place
+  /** Of a read that was split: the ranges that are not read to their end, and those behind them, in their order. */
+  readonly ranges?: readonly RangePlace[]
+}
+
+/** How far a range was read. */
+export interface RangePlace {
+  /** The raw text of the value of the first column that the range ends before. The last range has no end. */
+  readonly until?: string
+  /** After which record reading goes on in it. Default: from its beginning. */
+  readonly at?: Place
+  /** Whether it was read to its end. */
+  readonly isRead?: boolean
 }
 
 /** The last record that was read. */
-interface Place {
+export interface Place {
   readonly columns: readonly string[]
   /** The raw text of its columns. */
   readonly values: readonly unknown[]

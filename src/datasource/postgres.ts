@@ -180,8 +180,9 @@ async function* readByCursor(
     query,
     options,
     cursor,
-    async begin() {
-      const open = await openSession(pool, signal, statementTimeout, `${isolation}; ${settings[parsers]}`)
+    async begin(snapshot) {
+      const shared = snapshot === undefined ? isolation : `${isolation}; set transaction snapshot '${snapshot}'`
+      const open = await openSession(pool, signal, statementTimeout, `${shared}; ${settings[parsers]}`)
       if (parsers === 'pg') parserOf = open.client.getTypeParser.bind(open.client)
       return open.session
     },

@@ -103,9 +103,11 @@ export class Reach {
     const { origin, sequence } = before.checkpoint
     // A part of ties, or of what comes again, may hold other records the next time.
     const isCertain = isPlace && !isRepeated && !this.#beyond
-    const place = isCertain ? `${origin}:${sequence}` : `${origin}:${sequence}:${this.#nonce}`
+    const own = batch.split?.name ?? sequence
+    const place = isCertain ? `${origin}:${own}` : `${origin}:${own}:${this.#nonce}`
     // Place and extent: a batch that comes again larger, as the source has grown, is another batch.
-    const name = { place, key: `${place}:${batch.length}:${behind.lastId ?? ''}` }
+    const end = batch.split ? '' : (behind.lastId ?? '')
+    const name = { place, key: `${place}:${batch.length}:${end}` }
     return { batch, name, before, behind, isPlace }
   }
 

@@ -86,6 +86,11 @@ export class RecordBatch<Item extends object = JobRecord> {
    * by then. `undefined` where none may go on, as between ties, and in reads without a cursor. A slice has none.
    */
   position: unknown
+  /**
+   * Set where ranges are read side by side and their batches come in any order: what tells the batch from all others, and the
+   * values of the cursor's columns in the last record that has none missing before it, if there is one.
+   */
+  split?: { readonly name: string; readonly reached: Readonly<Record<string, unknown>> }
   #columns: readonly Column[] | undefined
   #rows: readonly Row[] | undefined
   #records: Item[] | undefined

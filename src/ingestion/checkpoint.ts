@@ -56,9 +56,9 @@ export function repeat(before: Checkpoint, time: number): Checkpoint {
   return { ...before, sequence: before.sequence + 1, lastRecordTimestamp: new Date(time).toISOString() }
 }
 
-/** The value of a column in the last record of a batch, decoded. */
+/** The value of a column, decoded, in the last record of a batch; of a read in ranges, in the last that none is missing before. */
 function lastValue(batch: RecordBatch, name: string): unknown {
-  const raw = batch.lastValueOf(name)
+  const raw = batch.split ? (batch.split.reached[name] ?? null) : batch.lastValueOf(name)
   const { decode } = batch.columns[batch.indexOf(name)] as Column
   return decode && raw !== null ? decode(raw as string) : raw
 }

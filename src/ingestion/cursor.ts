@@ -1,4 +1,4 @@
-import { checkOptions, type Rule, rule } from '../core/options.js'
+import { checkOptions, invalid, type Rule, rule } from '../core/options.js'
 
 /**
  * What the records of one execution have in common:
@@ -38,6 +38,8 @@ export interface CursorOptions {
 export interface ReadCursor extends Required<CursorOptions> {
   /** One column at least, none twice. */
   readonly columns: readonly string[]
+  /** How many ranges of the first column are read side by side, as they were at one moment. Their batches come in any order. */
+  readonly parallel: number
   /** The `position` of the last batch that the target holds, as the datasource gave it; `undefined` from the beginning. */
   readonly position: unknown
   /** The most records to read, not counting what comes again for `lookback`, nor the rest of the last group of ties. */
@@ -75,11 +77,15 @@ const cursorRules: Record<keyof CursorOptions, Rule> = {
 }
 
 /** The cursor that a job says, with its defaults. Throws `invalid_options` for one that cannot be. */
-export function cursorOf(cursor: string | readonly string[] | CursorOptions): Cursor {
+export function cursorOf(cursor: string | readonly string[] | CursorOptions, parallel = 1): Cursor {
   const options = isOptions(cursor) ? cursor : { columns: cursor }
   checkOptions('cursor', options, cursorRules)
-  const { columns, nulls = 'fail', ties = 'refuse', lookback = 0, consistency = 'statement' } = options
-  return { columns: [columns].flat(), nulls, ties, lookback, consistency }
+  const { columns, nulls = 'fail', ties = 'refuse', lookback = 0 } = options
+  const { consistency = parallel > 1 ? 'snapshot' : 'statement' } = options
+  if (parallel > 1 && consistency !== 'snapshot') {
+    throw invalid('consistency', '`snapshot` beside `parallel`, as its readers see one moment', consistency)
+  }
+  return { columns: [columns].flat(), nulls, ties, lookback, consistency, parallel }
 }
 
 function isOptions(value: unknown): value is CursorOptions {

@@ -42,12 +42,17 @@ function planOf(definition: IngestionJob, datasource: Datasource, sharedPace: Pa
   if (datasource.needsQuery && definition.query === undefined) {
     throw invalid('query', `what a datasource of the kind ${datasource.kind} is to read`, definition.query)
   }
-  const cursor = definition.cursor === undefined ? undefined : cursorOf(definition.cursor)
+  const { parallel = 1 } = definition
+  const cursor = definition.cursor === undefined ? undefined : cursorOf(definition.cursor, parallel)
+  if (parallel > 1 && !cursor) throw invalid('cursor', 'there beside `parallel`', cursor)
   if (cursor && !datasource.readsByCursor) {
     throw invalid('cursor', `absent, as the datasource [${name}] does not read by one`, definition.cursor)
   }
   const query = queryOf(definition, datasource, cursor)
   const { pkField = cursor?.columns.at(-1) } = definition
+  if (parallel > 1 && !cursor?.columns.includes(pkField as string)) {
+    throw invalid('pkField', 'a column of `cursor` beside `parallel`', pkField)
+  }
   if (pkField === undefined && (query.needs.lastId || query.needs.maxPrimaryKey)) {
     throw invalid('pkField', 'the column whose values `query` asks for', pkField)
   }

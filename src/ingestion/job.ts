@@ -49,6 +49,11 @@ export interface IngestionJob<Item extends object = JobRecord> extends Resumptio
    * come in the ascending order of these columns, and a run goes on after the last of them.
    */
   cursor?: string | readonly string[] | CursorOptions
+  /**
+   * How many ranges of the first column of `cursor` are read side by side, all as they were at one moment, each on a connection
+   * of its own. Batches then come in no order, and `last_id` tells up to where none is missing. Default 1.
+   */
+  parallel?: number
   /** The primary key column: `last_id` is its value in the last durable record. Default: the last column of `cursor`. */
   pkField?: string
   /** The most records that a batch holds. Default 1,000. */
@@ -84,6 +89,7 @@ const jobRules: Record<keyof IngestionJob, Rule> = {
   datasource: either(rule.text, datasourceRule, 'the name of a datasource, or an object with the method `read`'),
   query: rule.optional(either(rule.text, rule.aFunction, 'a string that is not empty, or a function')),
   cursor: rule.optional(cursorRule),
+  parallel: rule.optional(rule.whole(1, 64)),
   pkField: rule.optional(rule.text),
   batchSize: rule.optional(rule.whole(1)),
   batchBytes: rule.optional(rule.whole(1)),

@@ -20,6 +20,7 @@ function read({ datasource }: DatasourceFixture, query: Query, batchSize: number
     consistency: 'statement',
     position: undefined,
     limit: Number.POSITIVE_INFINITY,
+    parallel: 1,
     leaveOut: () => undefined,
     ...cursor,
   }

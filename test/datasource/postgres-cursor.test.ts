@@ -40,6 +40,7 @@ describePostgres('a read from Postgres by a cursor', (database) => {
       lookback: 0,
       consistency: 'statement',
       position: undefined,
+      parallel: 1,
       limit: Number.POSITIVE_INFINITY,
       leaveOut: (count) => leftOut.push(count),
       ...rest,

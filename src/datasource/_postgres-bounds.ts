@@ -1,0 +1,58 @@
+import type { CursorType } from './_postgres-cursor-types.js'
+import type { Keyset, Range } from './_postgres-keyset.js'
+import type { Session } from './_postgres-session.js'
+
+/** Ranges per reader: who is done with a small one takes the next, so that uneven ranges even out. */
+const rangesPerReader = 8
+
+/**
+ * The values of the first column that cut a range into about even ones, as raw text: between its least and its greatest value,
+ * which an index gives at once. None where there is nothing to cut.
+ */
+export async function boundsOf(
+  session: Session,
+  keyset: Keyset,
+  range: Range,
+  type: CursorType,
+  readers: number,
+): Promise<string[]> {
+  const { rows } = await session.run(keyset.selectExtremes(range))
+  const [least, greatest] = rows[0] as [string | null, string | null]
+  if (least === null || greatest === null || !isFiniteValue(least, type) || !isFiniteValue(greatest, type)) return []
+  const count = readers * rangesPerReader
+  const bounds =
+    type.name === 'uuid'
+      ? uuidsBetween(least, greatest, count)
+      : await valuesBetween(session, least, greatest, count, type)
+  return [...new Set(bounds)].filter((bound) => bound !== least)
+}
+
+/** Numbers and times have ends that nothing lies in the middle of. */
+function isFiniteValue(value: string, { unit }: CursorType): boolean {
+  return unit === undefined || !/^-?infinity$|^nan$|bc$/i.test(value)
+}
+
+async function valuesBetween(
+  session: Session,
+  least: string,
+  greatest: string,
+  count: number,
+  { name, unit }: CursorType,
+): Promise<string[]> {
+  const [through, factor] = unit === 'milliseconds' ? ['timestamptz', 'float8'] : ['numeric', 'numeric']
+  const { rows } = await session.run({
+    text: `select (least + (greatest - least) * (n::${factor} / $3::int::${factor}))::${name}::text
+      from (select $1::${name}::${through} as least, $2::${name}::${through} as greatest) ends,
+        generate_series(1, $3::int - 1) n order by n`,
+    values: [least, greatest, count],
+  })
+  return rows.map(([value]) => String(value))
+}
+
+function uuidsBetween(least: string, greatest: string, count: number): string[] {
+  const [from, to] = [least, greatest].map((uuid) => BigInt(`0x${uuid.replaceAll('-', '')}`)) as [bigint, bigint]
+  return Array.from({ length: count - 1 }, (_, index) => {
+    const hex = (from + ((to - from) * BigInt(index + 1)) / BigInt(count)).toString(16).padStart(32, '0')
+    return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
+  })
+}

@@ -1,0 +1,109 @@
+import { type Column, JobError, type ReadCursor, type ReadOptions, RecordBatch } from '../index.js'
+import { formatOf } from './_postgres-binary.js'
+import { boundsOf } from './_postgres-bounds.js'
+import type { CursorType } from './_postgres-cursor-types.js'
+import type { Keyset, Range } from './_postgres-keyset.js'
+import { readSideBySide } from './_postgres-parallel.js'
+import type { Position } from './_postgres-position.js'
+import { Ranges } from './_postgres-ranges.js'
+import type { Session } from './_postgres-session.js'
+
+/** What a read in ranges is made of. */
+export interface SplitReading {
+  readonly cursor: ReadCursor
+  readonly keyset: Keyset
+  readonly options: ReadOptions
+  readonly columns: readonly Column[]
+  readonly types: readonly CursorType[]
+  /** Where it begins. */
+  readonly position: Position | undefined
+  /** The most records to read. */
+  readonly limit: number
+  /** Begins a transaction that sees what that of `snapshot` sees. */
+  begin(snapshot: string): Promise<Session>
+  /** Gives batches the place of their last record as position, unless ties go on behind it. */
+  place(batches: AsyncIterable<RecordBatch>): AsyncGenerator<RecordBatch>
+}
+
+/** A read of a query in ranges of its first cursor column, of which several are read side by side. */
+export class SplitRead {
+  readonly #reading: SplitReading
+  /** The sessions beside the one that was there. */
+  readonly #others: Session[] = []
+  #left: number
+
+  constructor(reading: SplitReading) {
+    this.#reading = reading
+    this.#left = reading.limit
+  }
+
+  /** The batches of a range, as they come. `session` is one of those that read. */
+  async *batches(session: Session, range: Range): AsyncGenerator<RecordBatch> {
+    const ranges = await this.#rangesOf(session, range)
+    // A read of some records only must not come to more of them.
+    if (!Number.isFinite(this.#left)) await this.#beginOthers(session)
+    const read = (session: Session, range: Range) => this.#reading.place(this.#fetch(session, range))
+    // The last one waits until all ranges are known to be at their end.
+    let last: RecordBatch | undefined
+    for await (const batch of readSideBySide([session, ...this.#others], ranges, read)) {
+      if (last) yield last
+      last = this.#mark(batch, ranges)
+    }
+    if (last) yield this.#mark(last, ranges)
+  }
+
+  async commit(): Promise<void> {
+    for (const session of this.#others) await session.commit()
+  }
+
+  /** Gives back what is held. Never rejects. */
+  async release(): Promise<void> {
+    await Promise.all(this.#others.map((session) => session.release()))
+  }
+
+  async #rangesOf(session: Session, range: Range): Promise<Ranges> {
+    const { cursor, keyset, position, types } = this.#reading
+    if (position?.ranges) return Ranges.of(cursor, position, [])
+    const type = types[0] as CursorType
+    if (type.unit === undefined && type.name !== 'uuid') {
+      throw new JobError(
+        'datasource',
+        `Expected the first column of a cursor with \`parallel\` to be a number, a date, a timestamp or a uuid, got \`${cursor.columns[0]}\` of the type ${type.name}.`,
+      )
+    }
+    return Ranges.of(cursor, position, await boundsOf(session, keyset, range, type, cursor.parallel))
+  }
+
+  async #beginOthers(session: Session): Promise<void> {
+    const { rows } = await session.run({ text: 'select pg_export_snapshot()', values: [] })
+    const snapshot = String(rows[0]?.[0])
+    while (this.#others.length + 1 < this.#reading.cursor.parallel) {
+      this.#others.push(await this.#reading.begin(snapshot))
+    }
+  }
+
+  async *#fetch(session: Session, range: Range): AsyncGenerator<RecordBatch> {
+    const { keyset, columns, options } = this.#reading
+    const { batchSize, batchBytes = Number.POSITIVE_INFINITY } = options
+    if (this.#left <= 0) return
+    session.open(keyset.select(range), (fields) => formatOf(fields, columns, options))
+    while (this.#left > 0 && !session.isAtEnd) {
+      const rows = await session.fetch(Math.min(batchSize, this.#left), batchBytes)
+      this.#left -= rows?.length ?? 0
+      if (rows) yield RecordBatch.fromEncoded(columns, rows)
+    }
+  }
+
+  /** Says where reading goes on behind a batch and all before it, and up to where nothing is missing. */
+  #mark(batch: RecordBatch, ranges: Ranges): RecordBatch {
+    const { cursor, position } = this.#reading
+    if (batch.position === undefined) return batch
+    const { afterNull } = position ?? {}
+    const { after } = ranges.position
+    batch.position = { ...(afterNull && { afterNull }), ...ranges.position } satisfies Position
+    const name = JSON.stringify(cursor.columns.map((column) => batch.lastValueOf(column)))
+    const reached = Object.fromEntries((after?.columns ?? []).map((column, index) => [column, after?.values[index]]))
+    batch.split = { name, reached }
+    return batch
+  }
+}
