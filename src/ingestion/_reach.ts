@@ -6,7 +6,7 @@ import { advance, type Checkpoint, initialCheckpoint, type KeptCheckpoint, repea
 import { addedUp, type IngestionDetail, nothingRead } from './detail.js'
 
 /** A place that a run has come to. */
-interface Place {
+export interface Place {
   readonly checkpoint: Checkpoint
   /** What was counted by then. */
   readonly detail: IngestionDetail
@@ -54,6 +54,11 @@ export class Reach {
 
   get detail(): IngestionDetail {
     return this.#place.detail
+  }
+
+  /** The last place that an execution may go on from. */
+  get place(): Place {
+    return this.#place
   }
 
   /** Whether more was written than an execution may go on from. */

@@ -5,7 +5,7 @@ import { warnOf } from '../core/logger.js'
 import { DeadLetters } from './_dead-letters.js'
 import { type Delivery, type DeliveryOptions, TolerantDelivery, WholeDelivery } from './_delivery.js'
 import type { Plan } from './_plan.js'
-import { Reach } from './_reach.js'
+import { type Place, Reach } from './_reach.js'
 import { readAhead } from './_read-ahead.js'
 import { Reading } from './_reading.js'
 import type { RecordBatch } from './batch.js'
@@ -24,6 +24,8 @@ export class IngestionRun {
   #writer!: TargetWriter
   #flushedAt: number
   #isFlushed = true
+  /** What a target that takes records meanwhile is flushing. */
+  #flushing: Promise<void> | undefined
   /** Whether no more is read, be it that nothing was. */
   #isOver = false
 
@@ -102,7 +104,7 @@ export class IngestionRun {
     if (this.#plan.isResumable && isToldFirst) {
       await this.#saveCheckpoint()
       await this.#context.save()
-    } else if (!isNew) this.#sayProgress()
+    } else if (!isNew) this.#sayProgress(this.#reach.place)
   }
 
   async #copy(): Promise<void> {
@@ -116,7 +118,7 @@ export class IngestionRun {
       await this.#keepPace(batch)
       this.#context.signal.throwIfAborted()
       await this.#write(batch)
-      if (this.#isCheckpointDue) await this.#saveCheckpoint()
+      if (this.#isCheckpointDue) await this.#makeCheckpoint()
     }
   }
 
@@ -171,19 +173,35 @@ export class IngestionRun {
     return this.#writer.flush === undefined || clock.now() - this.#flushedAt >= progressInterval
   }
 
-  /** Says what has been reached, once the targets hold it: the dead letters first, so that none is passed over. */
+  /** Makes a checkpoint: on the side, where the target takes records meanwhile, one after the other. */
+  async #makeCheckpoint(): Promise<void> {
+    if (!this.#writer.takesMeanwhile) return this.#saveCheckpoint()
+    await this.#flushing
+    this.#flushing = this.#flush()
+    // Whoever makes the next one is told.
+    this.#flushing.catch(() => undefined)
+  }
+
+  /** Makes a checkpoint of all that was written. */
   async #saveCheckpoint(): Promise<void> {
+    await this.#flushing
+    this.#flushing = undefined
+    await this.#flush()
+  }
+
+  /** Says what has been reached, once the targets hold it: the dead letters first, so that none is passed over. */
+  async #flush(): Promise<void> {
     this.#checkHeld()
     if (this.#reach.isBeyond) return
-    const deadLetters = await this.#deadLetters?.flush()
-    if (deadLetters !== undefined) this.#reach.mark({ deadLetters })
+    if (this.#deadLetters) this.#reach.mark({ deadLetters: await this.#deadLetters.flush() })
+    const { place, kept } = this.#reach
     if (this.#writer.flush) {
-      const position = await this.#targeting(async () => this.#writer.flush?.(this.#reach.kept))
-      this.#reach.mark({ position })
       this.#isFlushed = true
+      const position = await this.#targeting(async () => this.#writer.flush?.(kept))
+      this.#reach.mark({ position })
       this.#flushedAt = this.#context.clock.now()
-    }
-    this.#sayProgress()
+      this.#sayProgress({ ...place, checkpoint: { ...place.checkpoint, position } })
+    } else this.#sayProgress(place)
     if (!this.#deadLetters?.isAhead) return
     await this.#context.save()
     this.#deadLetters.settle()
@@ -194,20 +212,20 @@ export class IngestionRun {
     if (!this.#context.isHeld()) throw leaseLost()
   }
 
-  #sayProgress(): void {
-    const { detail } = this.#reach
-    const { lastId } = this.#reach.checkpoint
-    const checkpoint = this.#plan.isResumable ? this.#reach.checkpoint : null
+  #sayProgress({ checkpoint, detail }: Place): void {
+    const { lastId } = checkpoint
     // That nothing was read yet is no news.
     const isNews = this.#isOver || detail.read > 0 || this.#context.detail !== undefined
     const counts = { count: detail.read, ...(isNews && { detail }) }
-    this.#context.progress({ ...counts, checkpoint, ...(lastId !== undefined && { lastId }) })
+    const kept = this.#plan.isResumable ? checkpoint : null
+    this.#context.progress({ ...counts, checkpoint: kept, ...(lastId !== undefined && { lastId }) })
   }
 
   /** Stops short: keeps what was written, unless others may write by now, then lets the target go. */
   async #stop(error: unknown): Promise<void> {
     const { signal } = this.#context
     this.#isOver = true
+    await Promise.allSettled([this.#flushing])
     const isTargetSound = !(JobError.isInstance(error) && error.code === 'target')
     const failures: unknown[] = []
     const stopping = async (step: () => Promise<void>) => step().catch((failure) => failures.push(failure))

@@ -58,6 +58,11 @@ export interface TargetWriter<Item extends object = JobRecord> {
    */
   takesEncoded?(format: string, columns: readonly Column[]): boolean
   /**
+   * Whether it takes batches while what it took before is being flushed, one flush at a time. The job then goes on meanwhile. A
+   * flush that fails takes nothing of what came after it. Default `false`.
+   */
+  readonly takesMeanwhile?: boolean
+  /**
    * Set as soon as the writer can take nothing more, as when its connection is lost: the job then does not look for the
    * record that is to blame. Default `false`.
    */

@@ -65,7 +65,7 @@ export class Fence {
   /** Begins a transaction together with the next statement, which fails when a later execution has taken over. */
   begin(session: Session): void {
     session.lead(`begin; ${settings}; do $headgate$ begin
-      perform pg_advisory_xact_lock(${this.#lock});
+      perform pg_advisory_xact_lock_shared(${this.#lock});
       if not exists (select from ${this.#checkpoints} where key = '\\x${this.#key.toString('hex')}'
         and sha256(convert_to(execution, 'UTF8')) = '\\x${this.#executionHash}')
       then raise exception 'another execution has taken over' using errcode = '${lostState}'; end if;

@@ -9,6 +9,11 @@ export interface PostgresTargetOptions {
   pool?: PostgresPool
   /** Where the server is, such as `postgres://user@host/database`: for one connection while a job runs. */
   connectionString?: string
+  /**
+   * How many connections a running job takes, 1 or 2. With 2, records are copied on one while what was copied before is committed on
+   * the other: frequent checkpoints then cost little. With `replace`, and where records that fail are put aside, it takes 1. Default 1.
+   */
+  connections?: 1 | 2
   /** The table: `name`, `schema.name`, or an object with both for names that have a dot. It must exist, unless `createTable`. */
   table: string | TableName
   /**
@@ -73,6 +78,7 @@ const keyRule: Rule = {
 const rules = {
   pool: rule.optional(rule.having('connect')),
   connectionString: rule.optional(rule.text),
+  connections: rule.optional(rule.whole(1, 2)),
   table: tableRule,
   createTable: rule.optional(rule.flag),
   strategy: rule.optional(rule.oneOf('append', 'replace')),

@@ -17,8 +17,8 @@ export interface PostgresPool {
 }
 
 /** A pool for the one connection of an execution. */
-export function openPool(connectionString: string): PostgresPool & { end(): Promise<void> } {
-  const pool = new pg.Pool({ connectionString, fallback_application_name: 'headgate', max: 1 })
+export function openPool(connectionString: string, max: number): PostgresPool & { end(): Promise<void> } {
+  const pool = new pg.Pool({ connectionString, fallback_application_name: 'headgate', max })
   // A connection that breaks while nobody uses it: the pool has dropped it already.
   pool.on('error', () => undefined)
   return pool

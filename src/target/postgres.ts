@@ -1,12 +1,13 @@
 import { type Column, JobError, type OpenContext, type RecordBatch, type Target, type TargetWriter } from '../index.js'
 import { createTable } from './_postgres-create.js'
 import { Fence } from './_postgres-fence.js'
+import { Lane } from './_postgres-lane.js'
 import { Insert, type Load, Upsert } from './_postgres-load.js'
 import { checkTargetOptions, type PostgresTargetOptions } from './_postgres-options.js'
 import { calm, failure, openPool, type PostgresClient, type PostgresPool } from './_postgres-pool.js'
 import { type Beginning, Replacement } from './_postgres-replace.js'
-import { CopyRows, type Layout } from './_postgres-rows.js'
-import { inSavepoint, refusedPlace, refusesAll } from './_postgres-savepoint.js'
+import { CopyRows } from './_postgres-rows.js'
+import { refusedPlace, refusesAll } from './_postgres-savepoint.js'
 import { Session } from './_postgres-session.js'
 import {
   findPlace,
@@ -30,14 +31,14 @@ export type { PostgresClient, PostgresPool, PostgresTargetOptions, TableName }
  */
 export function postgresTarget(options: PostgresTargetOptions): Target {
   checkTargetOptions(options)
-  const { pool, connectionString, strategy = 'append' } = options
+  const { pool, connectionString, connections = 1, strategy = 'append' } = options
   return {
     kind: 'postgres',
     strategy,
     isAtomic: true,
     async open(context) {
       if (pool) return open(pool, async () => {}, options, context)
-      const own = openPool(connectionString as string)
+      const own = openPool(connectionString as string, connections)
       return open(own, () => own.end(), options, context)
     },
   }
@@ -46,13 +47,14 @@ export function postgresTarget(options: PostgresTargetOptions): Target {
 /** How records get into the table. */
 interface Loading {
   readonly rows: CopyRows
-  readonly load: Load
+  /** One for each lane. */
+  readonly loads: readonly Load[]
 }
 
 /** What a writer works with. */
 interface Opened extends Beginning {
-  readonly pool: PostgresPool
-  readonly session: Session
+  /** One, or two that take turns. */
+  readonly lanes: readonly Lane[]
   readonly place: Place
   /** Missing as long as the table is. */
   readonly loading: Loading | undefined
@@ -73,19 +75,25 @@ async function open(
 ): Promise<TargetWriter> {
   calm(pool)
   const wanted = parseTableName(options.table)
-  let session: Session | undefined
+  const sessions: Session[] = []
   try {
-    session = await Session.open(pool, context.signal)
-    return new PostgresWriter({ ...(await prepare(session, pool, wanted, options, context)), end })
+    for (let index = 0; index < lanesOf(options, context); index++)
+      sessions.push(await Session.open(pool, context.signal))
+    return new PostgresWriter({ ...(await prepare(sessions, pool, wanted, options, context)), end })
   } catch (error) {
-    await session?.release()
+    await Promise.all(sessions.map((session) => session.release()))
     await end()
     throw failure(`open the table ${sqlOf(wanted)}`, error)
   }
 }
 
+/** Records that are put aside, and a table that is replaced, are the matter of one transaction after the other. */
+function lanesOf({ connections = 1, strategy }: PostgresTargetOptions, { toleratesFailures }: OpenContext): number {
+  return strategy === 'replace' || toleratesFailures ? 1 : connections
+}
+
 async function prepare(
-  session: Session,
+  sessions: readonly Session[],
   pool: PostgresPool,
   wanted: TableName,
   options: PostgresTargetOptions,
@@ -93,6 +101,7 @@ async function prepare(
 ): Promise<Omit<Opened, 'end'>> {
   const { checkpoints = 'headgate_checkpoint', key = [], mode, columns, strategy } = options
   const { swap = 'rows', maxShrink = defaultMaxShrink, lockTimeout = 5_000 } = options
+  const session = sessions[0] as Session
   const table = await findTable(session, wanted)
   if (!table && !options.createTable) {
     throw new JobError('target', `Expected a table ${sqlOf(wanted)} to write to, found none.`)
@@ -103,11 +112,12 @@ async function prepare(
   const beside = new Replacement(place, { swap, maxShrink, lockTimeout }, tools)
   const replacement = strategy === 'replace' ? beside : undefined
   const loadingOf = async (table: Table) => {
-    const load =
-      mode === 'upsert' ? new Upsert(table, [key].flat()) : new Insert(replacement?.stagingOf(table) ?? table)
-    await load.check(session)
+    const loads = sessions.map(() =>
+      mode === 'upsert' ? new Upsert(table, [key].flat()) : new Insert(replacement?.stagingOf(table) ?? table),
+    )
+    await loads[0]?.check(session)
     await replacement?.check(table)
-    return { load, rows: new CopyRows(table, columns) }
+    return { loads, rows: new CopyRows(table, columns) }
   }
   const create = async (batch: RecordBatch) => {
     await createTable(session, place, batch.columns, options)
@@ -121,8 +131,8 @@ async function prepare(
   const isBeside = replacement !== undefined || Replacement.hasKept(kept)
   const beginning = isBeside ? await beside.begin(replacement && table, kept) : appendTo(table, kept, context)
   const { isResumable, toleratesFailures = false } = context
-  const opened = { pool, session, place, loading, fence, replacement, isResumable, toleratesFailures, create }
-  return { ...opened, ...beginning }
+  const lanes = sessions.map((session) => new Lane(session, fence))
+  return { lanes, place, loading, fence, replacement, isResumable, toleratesFailures, create, ...beginning }
 }
 
 /** What a checkpoint counts on is gone with the table. */
@@ -133,16 +143,17 @@ function appendTo(table: Table | undefined, checkpoint: unknown, { isResumed }: 
 class PostgresWriter implements TargetWriter {
   readonly checkpoint?: unknown
   readonly mustRestart?: boolean
+  readonly takesMeanwhile: boolean
   readonly #opened: Opened
   #loading: Loading | undefined
-  #isBegun = false
+  /** The lane that takes records. */
+  #turn = 0
   #refusesAll = false
-  /** Format and columns of the COPY that is under way. */
-  #copied: string | undefined
 
   constructor(opened: Opened) {
     this.checkpoint = opened.checkpoint
     this.mustRestart = opened.mustRestart ?? false
+    this.takesMeanwhile = opened.lanes.length > 1
     this.#opened = opened
     this.#loading = opened.loading
   }
@@ -153,32 +164,30 @@ class PostgresWriter implements TargetWriter {
   }
 
   async write(batch: RecordBatch): Promise<void> {
+    const lane = this.#lane
+    const turn = this.#turn
     await this.#attempt('write to', async () => {
-      const { session, replacement, toleratesFailures } = this.#opened
+      const { replacement, toleratesFailures } = this.#opened
       this.#loading ??= await this.#opened.create(batch)
-      const { load, rows } = this.#loading
+      const { loads, rows } = this.#loading
+      const load = loads[turn] as Load
       const layout = rows.layoutOf(batch)
-      if (toleratesFailures) await this.#writeWhole(batch, load, layout)
-      else {
-        await this.#begin()
-        await this.#copyTo(load, layout)
-        for (const piece of layout.pieces(batch)) await session.writeCopy(piece)
-      }
+      if (toleratesFailures) await lane.writeWhole(batch, load, layout)
+      else await lane.write(batch, load, layout)
       replacement?.count(batch.length)
     })
   }
 
   get isBroken(): boolean {
-    return this.#refusesAll || !this.#opened.session.isSound
+    return this.#refusesAll || !this.#lane.session.isSound
   }
 
   async flush(checkpoint: unknown): Promise<void> {
+    const lane = this.#lane
+    this.#turn = (this.#turn + 1) % this.#opened.lanes.length
     await this.#attempt('write to', async () => {
-      const { session, fence, replacement } = this.#opened
-      await this.#endCopy()
-      await fence.keep(session, replacement ? replacement.keptOf(checkpoint) : checkpoint)
-      if (this.#isBegun) await session.query('commit')
-      this.#isBegun = false
+      const { replacement } = this.#opened
+      await lane.flush(replacement ? replacement.keptOf(checkpoint) : checkpoint)
     })
   }
 
@@ -193,51 +202,14 @@ class PostgresWriter implements TargetWriter {
     await this.#close(replacement && !isResumable && !isLost ? () => replacement.discard() : undefined)
   }
 
-  async #begin(): Promise<void> {
-    if (this.#isBegun) return
-    const { session, fence, toleratesFailures } = this.#opened
-    try {
-      fence.begin(session)
-      // What is checked at the commit only would fail all that is in it.
-      if (toleratesFailures) await session.query('set constraints all immediate')
-    } catch (error) {
-      if (session.isSound) await session.query('rollback')
-      throw error
-    }
-    this.#isBegun = true
-  }
-
-  /** Writes a batch, or nothing of it. Encodes it first: what cannot be encoded is refused before anything is sent. */
-  async #writeWhole(batch: RecordBatch, load: Load, { names, isBinary, pieces }: Layout): Promise<void> {
-    const { session } = this.#opened
-    const encoded = [...pieces(batch)]
-    await this.#begin()
-    await inSavepoint(session, load, async () => {
-      await load.start(session, names, isBinary)
-      for (const piece of encoded) await session.writeCopy(piece)
-      await load.end(session)
-      await load.clear(session)
-    })
-  }
-
-  /** Goes on with the COPY to these columns, or begins one. */
-  async #copyTo(load: Load, { names, isBinary }: Layout): Promise<void> {
-    const copied = [isBinary, ...names].join('\0')
-    if (this.#copied === copied) return
-    await this.#endCopy()
-    await load.start(this.#opened.session, names, isBinary)
-    this.#copied = copied
-  }
-
-  async #endCopy(): Promise<void> {
-    if (this.#copied === undefined) return
-    await this.#loading?.load.end(this.#opened.session)
-    this.#copied = undefined
+  get #lane(): Lane {
+    return this.#opened.lanes[this.#turn] as Lane
   }
 
   async #close(last?: () => Promise<void>): Promise<void> {
-    const { session, end } = this.#opened
-    await session.release(this.#loading?.load.farewell)
+    const { lanes, end } = this.#opened
+    const farewell = this.#loading?.loads[0]?.farewell
+    await Promise.all(lanes.map(({ session }) => session.release(farewell)))
     try {
       await this.#attempt('take away what was staged for', async () => last?.())
     } finally {
@@ -251,7 +223,7 @@ class PostgresWriter implements TargetWriter {
     } catch (error) {
       const { place, fence } = this.#opened
       this.#refusesAll ||= refusesAll(error)
-      const refused = this.#loading && refusedPlace(error, this.#loading.load.copied)
+      const refused = refusedPlace(error, this.#loading?.loads[0]?.copied ?? place.name)
       throw failure(`${what} \`${place.title}\``, fence.explain(error), refused)
     }
   }

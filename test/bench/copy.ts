@@ -8,6 +8,7 @@ import { type Copying, copyByHand, copyByHeadgate, copyByPsql, every10k } from '
 
 const headgate = 'headgate, a checkpoint every 250 ms'
 const headgateOften = 'headgate, a checkpoint per 10,000 rows'
+const headgateTwo = 'headgate, a checkpoint per 10,000 rows, connections: 2'
 const headgateText = 'headgate, a checkpoint per 10,000 rows, values as text'
 const headgateObjects = 'headgate, a transform that makes objects'
 const headgateCursor = 'headgate, cursor'
@@ -27,6 +28,7 @@ const byCursor = ({ table }: Task, parallel: number): Copying => ({
 const contenders: Record<string, Contender> = {
   [headgate]: (task) => copyByHeadgate(task, {}),
   [headgateOften]: (task) => copyByHeadgate(task, every10k),
+  [headgateTwo]: (task) => copyByHeadgate(task, { ...every10k, target: { connections: 2 } }),
   [headgateText]: (task) => copyByHeadgate(task, { ...every10k, job: { ...every10k.job, query: asText(task.table) } }),
   [headgateObjects]: (task) => copyByHeadgate(task, { job: { transform: (record) => ({ ...record }) } }),
   [headgateCursor]: (task) => copyByHeadgate(task, byCursor(task, 1)),
@@ -37,7 +39,7 @@ const contenders: Record<string, Contender> = {
 }
 
 await bench(import.meta.url, contenders, async (measure) => {
-  await measure('Insert', 1_000_000, [headgate, headgateOften, headgateText, headgateObjects, psql])
+  await measure('Insert', 1_000_000, [headgate, headgateOften, headgateTwo, headgateText, headgateObjects, psql])
   await measure('Side by side', 1_000_000, [headgateParallel, headgateCursor])
   await measure('Upsert', 1_000_000, [upsert, byHand])
 })

@@ -14,9 +14,10 @@ describePostgres('a job that writes to Postgres', (database) => {
       'drop table if exists t, headgate_checkpoint; create table t (id int primary key, name text, note text)',
     ),
   )
+  const two = { connections: 2 } as const
   const upsert = { mode: 'upsert', key: 'id' } as const
 
-  describe.each([{}, upsert])('the fence (%j)', (mode) => {
+  describe.each([{}, upsert, two])('the fence (%j)', (mode) => {
     const first = context()
     const later = context()
 
@@ -152,28 +153,31 @@ describePostgres('a job that writes to Postgres', (database) => {
       expect(await openTransactions()).toBe(0)
     })
 
-    test.each([{}, upsert])('that waits for a lock is aborted at once, and lets the server go (%j)', async (mode) => {
-      const blocker = await tests.pool.connect()
-      await blocker.query(`begin; insert into t values (500, 'in the way')`)
-      registry.define(copy({ target: target(mode) }))
-      const { finished } = await registry.start('ingestion', 'job')
-      await vi.waitFor(async () =>
-        expect(await rows(`select from pg_stat_activity where wait_event_type = 'Lock'`)).toHaveLength(1),
-      )
-      const began = performance.now()
-      await registry.abort('ingestion', 'job')
-      expect(await finished).toMatchObject({ state: 'aborted' })
-      expect(performance.now() - began).toBeLessThan(300)
-      await vi.waitFor(async () => expect(await openTransactions()).toBe(1))
-      await blocker.query('rollback')
-      blocker.release()
-      const { count } = await finished
-      expect(await rows('select count(*)::int from t')).toEqual([[count]])
-      expect(await run({ target: target(mode) })).toMatchObject({ state: 'successful', count: 1000 - count })
-      expect(await rows('select count(*)::int, max(id) from t')).toEqual([[1000, 1000]])
-    })
+    test.each([{}, upsert, two])(
+      'that waits for a lock is aborted at once, and lets the server go (%j)',
+      async (mode) => {
+        const blocker = await tests.pool.connect()
+        await blocker.query(`begin; insert into t values (500, 'in the way')`)
+        registry.define(copy({ target: target(mode) }))
+        const { finished } = await registry.start('ingestion', 'job')
+        await vi.waitFor(async () =>
+          expect(await rows(`select from pg_stat_activity where wait_event_type = 'Lock'`)).toHaveLength(1),
+        )
+        const began = performance.now()
+        await registry.abort('ingestion', 'job')
+        expect(await finished).toMatchObject({ state: 'aborted' })
+        expect(performance.now() - began).toBeLessThan(300)
+        await vi.waitFor(async () => expect(await openTransactions()).toBe(1))
+        await blocker.query('rollback')
+        blocker.release()
+        const { count } = await finished
+        expect(await rows('select count(*)::int from t')).toEqual([[count]])
+        expect(await run({ target: target(mode) })).toMatchObject({ state: 'successful', count: 1000 - count })
+        expect(await rows('select count(*)::int, max(id) from t')).toEqual([[1000, 1000]])
+      },
+    )
 
-    test.each([{}, upsert])('outlives that its connections are ended again and again (%j)', async (mode) => {
+    test.each([{}, upsert, two])('outlives that its connections are ended again and again (%j)', async (mode) => {
       const query = `select n as id, case when n % 50 = 0 then pg_sleep(0.005)::text end as note
         from generate_series(1, 5000) n {{#last_id}}where n > {{last_id}}::int{{/last_id}} order by 1`
       registry.define(copy({ query, target: target(mode), resume: 'auto', retry: { delay: 5, limit: 100 } }))

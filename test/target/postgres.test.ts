@@ -17,6 +17,8 @@ describePostgres('conformance', (database) => {
   describe.each([
     { mode: 'insert' },
     { mode: 'upsert', key: 'id' },
+    { mode: 'insert', connections: 2 },
+    { mode: 'upsert', key: 'id', connections: 2 },
     { strategy: 'replace' },
     { strategy: 'replace', swap: 'rename' },
   ] as const)('%j', (options) => {
