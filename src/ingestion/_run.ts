@@ -173,8 +173,11 @@ export class IngestionRun {
     // Place and extent: a batch that comes again larger, as the source has grown, is another batch.
     const place = `${origin}:${sequence}`
     const key = `${place}:${batch.length}:${whole.lastId ?? ''}`
+    const { clock } = this.#context
+    const begunAt = clock.now()
     try {
       await this.#delivery.deliver(batch, { place, key }, this.#detail)
+      this.#context.batchDone({ records: batch.length, duration: Math.max(0, clock.now() - begunAt) })
     } finally {
       const { settled } = this.#delivery
       if (settled.failed > 0) this.#isFlushed = this.#writer.flush === undefined
