@@ -201,6 +201,12 @@ describe('metrics', () => {
     expect(await measured('headgate.job.failures')).toEqual([])
   })
 
+  test('of records that only the end tells of', async () => {
+    const { start, measured } = open({}, { progressInterval: 60_000 })
+    await (await start('a', ({ progress }) => progress({ count: 3 }))).finished
+    expect(await measured('headgate.job.records')).toEqual([[3, copy]])
+  })
+
   test('of what runs, while it runs', async () => {
     const { registry, start, measured } = open({}, { concurrency: 2 })
     for (const id of ['a', 'b', 'c']) await start(id, stand)
