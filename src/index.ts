@@ -1,3 +1,4 @@
+export type { BatchDone, BatchEvent, BatchListener } from './core/batches.js'
 export { type Clock, systemClock, type Timer } from './core/clock.js'
 export {
   errorMessages,
@@ -9,6 +10,7 @@ export {
 } from './core/errors.js'
 export { type JobEvent, type JobEventName, type JobEvents, type JobListener, jobEventNames } from './core/events.js'
 export type { StartedExecution } from './core/execution.js'
+export type { HealthOptions, RegistryHealth, StorageHealth } from './core/health.js'
 export { executionOrder, newExecutionId } from './core/ids.js'
 export type { Job, JobContext, ProgressUpdate } from './core/job.js'
 export {

@@ -49,7 +49,9 @@ async function expectPromised(name: string, ...args: string[]): Promise<void> {
 }
 
 describe('the example', () => {
-  it.each(['custom-job.ts', 'watch.ts', 'errors.ts'])('%s prints what it says', (name) => expectPromised(name))
+  it.each(['custom-job.ts', 'watch.ts', 'errors.ts', 'prometheus.ts'])('%s prints what it says', (name) =>
+    expectPromised(name),
+  )
 })
 
 it('the failover example shows how another process finishes the job of one that was killed', async () => {

@@ -1,3 +1,4 @@
+import type { BatchEvent } from './batches.js'
 import type { Clock } from './clock.js'
 import type { Logger } from './logger.js'
 import type { ExecutionRecord, JobStorage } from './storage.js'
@@ -17,4 +18,6 @@ export interface ExecutionHost {
   readonly abandoned: AbortSignal
   /** Hears of every change that storage holds. */
   changed(record: ExecutionRecord, change: 'state' | 'progress', cause?: unknown): void
+  /** Hears of every batch. */
+  batchDone(batch: BatchEvent): void
 }

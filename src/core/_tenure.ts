@@ -2,7 +2,7 @@ import type { ExecutionHost } from './_host.js'
 import { pauseAfter, retry } from './_retry.js'
 import { findEnded, stored } from './_stored.js'
 import { sleep, type Timer } from './clock.js'
-import { errorMessages, isCausedBy, JobError, leaseLost } from './errors.js'
+import { alreadyRunning, errorMessages, isCausedBy, JobError, leaseLost } from './errors.js'
 import type { JobContext } from './job.js'
 import { isEnded, type JobMove, jobStates, nextState } from './lifecycle.js'
 import { warnOf } from './logger.js'
@@ -76,9 +76,14 @@ export class Tenure {
     return this.#stop.signal
   }
 
+  /** How long ago the lease was renewed, in milliseconds. */
+  get leaseAge(): number {
+    return this.#host.clock.now() - this.#keptAt
+  }
+
   /** Whether the lease holds for certain: a process that was frozen can tell before its timers do, and is lost then. */
   get isHeld(): boolean {
-    if (!this.#isLost && this.#host.clock.now() - this.#keptAt >= this.#host.lease) this.#lose()
+    if (!this.#isLost && this.leaseAge >= this.#host.lease) this.#lose()
     return !this.#isLost
   }
 
@@ -292,9 +297,4 @@ function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> 
     signal.addEventListener('abort', done)
     void work.then(done)
   })
-}
-
-/** The error of a start while the job has a live execution. */
-export function alreadyRunning({ type, id }: Pick<ExecutionRecord, 'type' | 'id'>): JobError {
-  return new JobError('already_running', `Job [${type}/${id}] is already running.`)
 }

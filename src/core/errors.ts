@@ -57,6 +57,11 @@ export function leaseLost(): JobError {
   return new JobError('lease_lost', 'The execution has lost its lease.')
 }
 
+/** The error of a start while the job has a live execution. */
+export function alreadyRunning({ type, id }: { type: string; id: string }): JobError {
+  return new JobError('already_running', `Job [${type}/${id}] is already running.`)
+}
+
 /** The most messages that {@link errorMessages} gives. */
 const maxMessages = 20
 

@@ -1,8 +1,10 @@
 import type PQueue from 'p-queue'
 import type { ExecutionHost } from './_host.js'
 import { type Outcome, Tenure } from './_tenure.js'
+import type { BatchDone } from './batches.js'
 import { sleep } from './clock.js'
 import { isCausedBy } from './errors.js'
+import type { Standing } from './health.js'
 import { type Job, type JobContext, type ProgressUpdate, toProgress } from './job.js'
 import { warnOf } from './logger.js'
 import { backoff, retryPolicyOf } from './retry-policy.js'
@@ -121,6 +123,12 @@ export class Execution implements StartedExecution {
     return toStatus(this.#tenure.record)
   }
 
+  /** Where it stands, once the lease was given. */
+  get standing(): Standing | undefined {
+    const tenure: Tenure | undefined = this.#tenure
+    return tenure && { state: tenure.record.state, leaseAge: tenure.leaseAge }
+  }
+
   #leaveLine(): void {
     if (!this.#hasTurn) this.#waiting.abort()
   }
@@ -170,9 +178,12 @@ export class Execution implements StartedExecution {
     const { record, reached, signal } = this.#tenure
     const { type, id, executionId } = record
     const progress = (update: ProgressUpdate) => this.#tenure.say(toProgress(update))
+    const batchDone = ({ records, duration }: BatchDone) =>
+      this.#host.batchDone({ type, id, executionId, records, duration })
     const save = () => this.#tenure.save()
     const isHeld = () => this.#tenure.isHeld
-    return { type, id, executionId, signal, isHeld, ...reached, progress, save, progressInterval, clock, logger }
+    const said = { progress, batchDone, save, progressInterval }
+    return { type, id, executionId, signal, isHeld, ...reached, ...said, clock, logger }
   }
 }
 

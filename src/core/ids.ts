@@ -1,8 +1,16 @@
 import { v7, validate } from 'uuid'
+import { checkValue, rule } from './options.js'
 
 /** A key for a map: no two jobs have the same. */
 export function jobKey({ type, id }: { readonly type: string; readonly id: string }): string {
   return JSON.stringify([type, id])
+}
+
+/** The key of a job that somebody names. Throws `invalid_options` for what is no type, or no id. */
+export function checkedKey(type: string, id: string): string {
+  checkValue('type', type, rule.text)
+  checkValue('id', id, rule.text)
+  return jobKey({ type, id })
 }
 
 let sequence = 0

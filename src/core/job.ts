@@ -1,3 +1,4 @@
+import type { BatchDone } from './batches.js'
 import type { Clock } from './clock.js'
 import type { Logger } from './logger.js'
 import { checkOptions, type Rule, rule } from './options.js'
@@ -80,6 +81,8 @@ export interface JobContext {
    * end is announced. Say only what is durable.
    */
   progress(update: ProgressUpdate): void
+  /** Tells those who measure of a batch that was written, see `registry.onBatch`. It saves nothing, and never throws. */
+  batchDone(batch: BatchDone): void
   /**
    * Saves at once what was said, for what must not be done before storage knows. Resolves when storage holds it, however
    * often that has to be tried, or when the job is to stop. Never rejects.

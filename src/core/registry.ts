@@ -1,14 +1,16 @@
 import PQueue from 'p-queue'
+import { announce } from './_announce.js'
 import { Cluster } from './_cluster.js'
 import type { ExecutionHost } from './_host.js'
 import { stored } from './_stored.js'
-import { alreadyRunning } from './_tenure.js'
 import { timely } from './_timely.js'
+import { type BatchListener, BatchListeners } from './batches.js'
 import { type Clock, systemClock, withTimeout } from './clock.js'
-import { errorMessages, JobError } from './errors.js'
+import { alreadyRunning, errorMessages, JobError } from './errors.js'
 import { IsolatedEmitter, type JobEvent, type JobEventName, type JobListener } from './events.js'
 import { Execution, type StartedExecution, type Takeover, takeoverOf } from './execution.js'
-import { jobKey } from './ids.js'
+import { type HealthOptions, HealthProbe, type RegistryHealth } from './health.js'
+import { checkedKey, jobKey } from './ids.js'
 import type { Job } from './job.js'
 import { isEnded, isLive } from './lifecycle.js'
 import { isolatedLogger, type Logger, silentLogger, warnOf } from './logger.js'
@@ -49,7 +51,9 @@ export class Registry {
   readonly #events: IsolatedEmitter
   /** Those who listen to all nodes. */
   readonly #clusterEvents: IsolatedEmitter
+  readonly #batches: BatchListeners
   readonly #cluster: Cluster
+  readonly #probe: HealthProbe
   readonly #jobs = new Map<string, Job>()
   readonly #executions = new Map<string, Execution>()
   readonly #abandon = new AbortController()
@@ -64,11 +68,12 @@ export class Registry {
     this.logger = logger
     this.clock = clock
     this.#line = new PQueue({ concurrency })
-    const report = (error: unknown, { type, id }: JobEvent) => {
+    const report = (error: unknown, { type, id }: Pick<JobEvent, 'type' | 'id'>) => {
       logger.error({ type, id, error: errorMessages(error) }, `A listener to job [${type}/${id}] threw.`)
     }
     this.#events = new IsolatedEmitter(report)
     this.#clusterEvents = new IsolatedEmitter(report)
+    this.#batches = new BatchListeners(report)
     this.#host = {
       storage,
       clock,
@@ -78,7 +83,9 @@ export class Registry {
       progressInterval: options.progressInterval ?? 250,
       abandoned: this.#abandon.signal,
       changed: (record, change, cause) => this.#changed(record, change, cause),
+      batchDone: (batch) => this.#batches.tell(batch),
     }
+    this.#probe = new HealthProbe(this.#host)
     this.#cluster = new Cluster({
       ...this.#host,
       types: () => [...this.#jobs.values()].map(({ type }) => type),
@@ -157,6 +164,15 @@ export class Registry {
   }
 
   /**
+   * How this registry is: whether its storage answers, and what runs and waits here. A storage out of reach is what it
+   * tells, and no error.
+   */
+  async health(options: HealthOptions = {}): Promise<RegistryHealth> {
+    const standings = () => [...this.#executions.values()].flatMap(({ standing }) => standing ?? [])
+    return this.#probe.check(options, this.#closing !== undefined, standings)
+  }
+
+  /**
    * Calls `listener` at every event of that name: of the executions of this registry, or, with the scope `cluster`, of all
    * that share the storage. Gives the function that takes it off.
    */
@@ -172,6 +188,12 @@ export class Registry {
   /** Takes a listener off, whatever its scope. */
   off<Name extends JobEventName>(name: Name, listener: JobListener<Name>): void {
     for (const emitter of [this.#events, this.#clusterEvents]) emitter.off(name, listener)
+  }
+
+  /** Calls `listener` at every batch that a job of this registry has written. Gives the function that takes it off. */
+  onBatch(listener: BatchListener): () => void {
+    checkValue('listener', listener, rule.aFunction)
+    return this.#batches.add(listener)
   }
 
   /**
@@ -274,26 +296,4 @@ export class Registry {
     this.logger.debug(toStatus(record), `Job [${type}/${id}]: ${state}.`)
     announce([this.#events, this.#clusterEvents], record, change, cause)
   }
-}
-
-/** Tells of a change: as `status`, and by the name of its own. */
-function announce(
-  emitters: readonly IsolatedEmitter[],
-  record: ExecutionRecord,
-  change: 'state' | 'progress',
-  cause?: unknown,
-): void {
-  const { type, id, state } = record
-  const event = { type, id, status: toStatus(record), ...(cause !== undefined && { cause }) }
-  const name: JobEventName = change === 'progress' ? 'progress' : state
-  for (const emitter of emitters) {
-    emitter.emit('status', event)
-    emitter.emit(name, event as never)
-  }
-}
-
-function checkedKey(type: string, id: string): string {
-  checkValue('type', type, rule.text)
-  checkValue('id', id, rule.text)
-  return jobKey({ type, id })
 }

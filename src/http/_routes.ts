@@ -1,14 +1,17 @@
 import { checkOptions, invalid, isLive, type JobRegistry, type JobStatus, rule } from '../index.js'
+import { calls } from './_calls.js'
+import { health } from './_health.js'
+import { type DescribedCall, openApiOf } from './_openapi.js'
 import {
-  abortParameters,
+  type abortParameters,
   errorBody,
   foundBody,
   jobsBody,
   notFoundBody,
   type Parameters,
-  readParameters,
+  type readParameters,
   searchBody,
-  searchParameters,
+  type searchParameters,
   toAbortOptions,
   type Values,
   type WireErrorType,
@@ -16,7 +19,7 @@ import {
 } from './wire.js'
 
 /** What the API calls of a registry. */
-export type ServedRegistry = Pick<JobRegistry, 'has' | 'start' | 'status' | 'running' | 'abort' | 'search'>
+export type ServedRegistry = Pick<JobRegistry, 'has' | 'start' | 'status' | 'running' | 'abort' | 'search' | 'health'>
 
 /** What a call does to jobs. */
 export type JobsAction = 'read' | 'start' | 'abort'
@@ -34,26 +37,26 @@ export interface Reply {
   status: number
   body: object
   headers?: Record<string, string>
+  /** Why it is none that one hopes for: messages, for the logger alone. */
+  failure?: readonly string[]
 }
 
 /** One call of the API. */
-export interface Route {
-  method: 'GET' | 'POST'
-  /** Under the base path; `{type}` and `{id}` stand for one part each. */
-  path: string
+export interface Route extends DescribedCall {
   action: JobsAction
-  parameters: Parameters
-  /** Answers for the job that the path names, with the options that the parameters set. */
-  answer(registry: ServedRegistry, job: NamedJob, options: Values<Parameters>): Promise<Reply>
+  /** Answers for the job that the path names, with the options that the parameters set, under the base path. */
+  answer(registry: ServedRegistry, job: NamedJob, options: Values<Parameters>, base: string): Promise<Reply>
 }
 
 /** Every call of the API. A type never begins with `_`, so no path fits two of them. */
 export const routes: readonly Route[] = [
-  { method: 'GET', path: '/_search', action: 'read', parameters: searchParameters, answer: search },
-  { method: 'GET', path: '/{type}', action: 'read', parameters: readParameters, answer: running },
-  { method: 'GET', path: '/{type}/{id}', action: 'read', parameters: readParameters, answer: status },
-  { method: 'POST', path: '/{type}/{id}/_abort', action: 'abort', parameters: abortParameters, answer: abort },
-  { method: 'POST', path: '/{type}/{id}/_start', action: 'start', parameters: {}, answer: start },
+  { ...calls.search, action: 'read', answer: search },
+  { ...calls.health, action: 'read', answer: health },
+  { ...calls.openapi, action: 'read', answer: describe },
+  { ...calls.running, action: 'read', answer: running },
+  { ...calls.status, action: 'read', answer: status },
+  { ...calls.abort, action: 'abort', answer: abort },
+  { ...calls.start, action: 'start', answer: start },
 ]
 
 const templates = routes.map((route) => ({ route, template: partsOf(route.path) }))
@@ -124,6 +127,10 @@ function refusal(type: WireErrorType, field: string, allowed: readonly string[],
 }
 
 type Job = Required<NamedJob>
+
+async function describe(_registry: ServedRegistry, _job: NamedJob, _options: object, base: string): Promise<Reply> {
+  return { status: 200, body: openApiOf(routes, base) }
+}
 
 async function search(registry: ServedRegistry, _: object, filter: Values<typeof searchParameters>): Promise<Reply> {
   return { status: 200, body: searchBody(await registry.search(filter)) }

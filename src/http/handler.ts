@@ -69,7 +69,7 @@ export interface JobsHandler {
 
 const defaultBasePath = '/_siren/connector/jobs'
 
-const registryRule = rule.having('has', 'start', 'status', 'running', 'abort', 'search')
+const registryRule = rule.having('has', 'start', 'status', 'running', 'abort', 'search', 'health')
 
 const handlerRules = {
   basePath: {
@@ -139,7 +139,10 @@ class JobsApi {
       if (!('route' in found)) return found
       const { route, job } = found
       const refusal = await this.#refusal(request, route.action, job)
-      return refusal ?? (await route.answer(this.#registry, job, readQuery(query, route.parameters)))
+      if (refusal) return refusal
+      const reply = await route.answer(this.#registry, job, readQuery(query, route.parameters), this.#base)
+      if (reply.failure) this.#tell(request, reply.failure)
+      return reply
     } catch (error) {
       return this.#failure(request, error, thrownBody(error))
     }
@@ -154,10 +157,13 @@ class JobsApi {
     }
   }
 
-  #failure({ method, url }: JobsRequest, error: unknown, body: WireError): Reply {
-    const details = { method, url: redact(url), error: errorMessages(error) }
-    if (body.status >= 500) this.#logger?.error(details, 'Could not answer a call of the jobs API.')
+  #failure(request: JobsRequest, error: unknown, body: WireError): Reply {
+    if (body.status >= 500) this.#tell(request, errorMessages(error))
     return { status: body.status, body }
+  }
+
+  #tell({ method, url }: JobsRequest, error: readonly string[]): void {
+    this.#logger?.error({ method, url: redact(url), error }, 'Could not answer a call of the jobs API.')
   }
 }
 

@@ -14,6 +14,7 @@ import {
   type SearchFilter,
   type SearchResult,
 } from '../index.js'
+import { type Schema, schemas } from './_schemas.js'
 
 /** A status as the protocol prints it. */
 export interface WireStatus {
@@ -168,6 +169,8 @@ export function searchBody({ total, hits }: SearchResult<JobStatus>): WireHits<W
 export interface Parameter<Value = unknown> {
   name: string
   rule: Rule
+  /** The same for machines, in JSON Schema. */
+  schema: Schema
   /** The value, or `undefined` when the text is none. */
   parse(text: string): Value | undefined
 }
@@ -188,9 +191,11 @@ const maxDuration = 24 * 86_400_000
 
 const flags: Record<string, boolean> = { true: true, false: false }
 
-const pretty: Parameter<boolean> = {
+/** The parameter of every call: whether the answer is to be indented. */
+export const pretty: Parameter<boolean> = {
   name: 'pretty',
   rule: { ...rule.flag, expected: 'true, false or nothing' },
+  schema: { enum: [true, false, ''] },
   parse: (value) => (value === '' ? true : flags[value]),
 }
 
@@ -200,19 +205,21 @@ export const readParameters = { includeQueued: flag('include_queued') }
 /** The parameters of `_abort`. */
 export const abortParameters = { timeout: duration('timeout'), waitForCompletion: flag('wait_for_completion') }
 
+const entryRule: Rule = {
+  accepts: (value) => executionOrder(value as string) !== undefined,
+  expected: 'the `_id` of an entry of the log',
+}
+
 /** The parameters of `_search`. */
 export const searchParameters = {
-  type: text('type', rule.jobType),
-  id: text('id', rule.jobId),
-  state: text<JobState>('state', rule.oneOf(...jobStates)),
+  type: text('type', rule.jobType, schemas.type),
+  id: text('id', rule.jobId, schemas.id),
+  state: text<JobState>('state', rule.oneOf(...jobStates), schemas.state),
   startTimeFrom: whole('start_time_from'),
   startTimeTo: whole('start_time_to'),
   from: whole('from'),
   size: whole('size', 1000),
-  searchAfter: text('search_after', {
-    accepts: (value) => executionOrder(value as string) !== undefined,
-    expected: 'the `_id` of an entry of the log',
-  }),
+  searchAfter: text('search_after', entryRule, schemas.executionId),
 } satisfies Record<keyof SearchFilter, Parameter>
 
 /** The options of an abort. */
@@ -255,26 +262,29 @@ function oneOf(words: readonly string[]): string {
   return rule.oneOf(...words).expected
 }
 
-function text<Value extends string = string>(name: string, rule: Rule): Parameter<Value> {
-  return { name, rule, parse: (text) => text as Value }
+function text<Value extends string = string>(name: string, rule: Rule, schema: Schema): Parameter<Value> {
+  return { name, rule, schema, parse: (text) => text as Value }
 }
 
 function flag(name: string): Parameter<boolean> {
-  return { name, rule: rule.flag, parse: (text) => flags[text] }
+  return { name, rule: rule.flag, schema: { type: 'boolean' }, parse: (text) => flags[text] }
 }
 
 function whole(name: string, max?: number): Parameter<number> {
-  return { name, rule: rule.whole(0, max), parse: (text) => (/^\d+$/.test(text) ? Number(text) : undefined) }
+  const schema: Schema = { type: 'integer', minimum: 0, maximum: max ?? Number.MAX_SAFE_INTEGER }
+  const parse = (text: string) => (/^\d+$/.test(text) ? Number(text) : undefined)
+  return { name, rule: rule.whole(0, max), schema, parse }
 }
 
-/** A length of time, read as milliseconds. */
-function duration(name: string): Parameter<number> {
+/** The parameter of a length of time, read as milliseconds. */
+export function duration(name: string): Parameter<number> {
   return {
     name,
     rule: {
       ...rule.whole(0, maxDuration),
       expected: `0, or a whole number with a unit, ${oneOf(Object.keys(units))}, up to 24 days, such as \`30s\``,
     },
+    schema: schemas.duration,
     parse(text) {
       const [, amount, unit = ''] = /^(\d+)(ms|s|m|h|d)$/.exec(text) ?? []
       return text === '0' ? 0 : amount === undefined ? undefined : Number(amount) * (units[unit] ?? 0)

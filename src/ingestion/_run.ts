@@ -152,9 +152,11 @@ export class IngestionRun {
     const { clock } = this.#context
     // What is made durable beyond a checkpoint comes twice: the last one before it has to be made.
     if (!this.#reach.isPlace(batch) && !this.#isFlushed) await this.#saveCheckpoint()
-    const met = this.#reach.meet(batch, clock.now())
+    const begunAt = clock.now()
+    const met = this.#reach.meet(batch, begunAt)
     try {
       await this.#delivery.deliver(batch, met.name, met.before.detail)
+      this.#context.batchDone({ records: batch.length, duration: Math.max(0, clock.now() - begunAt) })
     } finally {
       const { settled } = this.#delivery
       if (settled.failed > 0) this.#isFlushed = this.#writer.flush === undefined

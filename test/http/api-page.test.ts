@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { toStatus } from '../../src/core/status.js'
+import { healthParameters } from '../../src/http/_health.js'
 import { createJobsHandler, type ServedRegistry } from '../../src/http/handler.js'
 import { abortParameters, readParameters, searchParameters, wireErrors } from '../../src/http/wire.js'
-import { JobError, type JobStatus } from '../../src/index.js'
+import { JobError, type JobStatus, type RegistryHealth } from '../../src/index.js'
 import { faces, record, type Send } from './support.js'
 
 const page = readFileSync(new URL('../../docs/http-api.md', import.meta.url), 'utf8')
@@ -42,10 +43,21 @@ const logged = toStatus({
   ...{ state: 'successful', startTime: 1539192150699, endTime: 1539192151612 },
 })
 
+const health: RegistryHealth = {
+  status: 'ok',
+  node: 'worker-1',
+  storage: { isReachable: true, latency: 2 },
+  running: 1,
+  queued: 0,
+  lease: 30_000,
+  oldestRenewal: 4012,
+}
+
 /** A registry in which all is as the page says. */
 const registry: ServedRegistry = {
   has: (type, id) => (id === undefined ? ['ingestion', 'maintenance'].includes(type) : id === 'postgres-new'),
   status: async (_, id) => jobs[id],
+  health: async () => health,
   running: async (type) => (type === 'ingestion' ? [toStatus({ ...events, state: 'running' })] : []),
   search: async ({ type } = {}) => (type === 'ingestion' ? { total: 1, hits: [logged] } : { total: 0, hits: [] }),
   async start(type, id) {
@@ -79,7 +91,7 @@ describe('docs/http-api.md', () => {
   })
 
   test('lists every parameter, and no other', () => {
-    const names = [readParameters, abortParameters, searchParameters].flatMap((table) =>
+    const names = [readParameters, abortParameters, searchParameters, healthParameters].flatMap((table) =>
       Object.values(table).map(({ name }) => name),
     )
     const tables = [...page.matchAll(/\| parameter \|.*\n.*\n((?:\|.*\n)+)/g)].flatMap(([, rows = '']) =>

@@ -132,7 +132,7 @@ describe('authorize', () => {
 describe('failures inside', () => {
   const failing = (error: unknown): ServedRegistry => {
     const fail = () => Promise.reject(error)
-    return { has: () => true, start: fail, status: fail, running: fail, abort: fail, search: fail }
+    return { has: () => true, start: fail, status: fail, running: fail, abort: fail, search: fail, health: fail }
   }
 
   test.each([

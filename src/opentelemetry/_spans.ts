@@ -1,0 +1,138 @@
+import { SpanStatusCode, trace } from '@opentelemetry/api'
+import { type BatchEvent, type JobEvent, redact } from '../index.js'
+import type { TelemetrySpan, TelemetrySpanContext, TelemetryTracer } from './_api.js'
+import { errorTypeOf, type InstrumentedRegistry, jobAttributes, names } from './_attributes.js'
+
+/** Makes a span of every execution of a registry. Gives the function that makes no more, and ends those that are open. */
+export function traceExecutions(registry: InstrumentedRegistry, tracer: TelemetryTracer): () => void {
+  const spans = new ExecutionSpans(tracer)
+  const stops = [
+    registry.on('queued', (event) => spans.wait(event)),
+    registry.on('running', (event) => spans.begin(event)),
+    registry.on('progress', (event) => spans.progress(event)),
+    registry.on('aborting', (event) => spans.abort(event)),
+    registry.on('aborted', (event) => spans.end(event)),
+    registry.on('error', (event) => spans.fail(event)),
+    registry.on('successful', (event) => spans.end(event)),
+    registry.onBatch((batch) => spans.batch(batch)),
+  ]
+  return () => {
+    for (const stop of stops) stop()
+    spans.endAll()
+  }
+}
+
+/** The span of one execution, and what it has shown. */
+interface OpenSpan {
+  readonly span: TelemetrySpan
+  readonly batches: Thinning
+  readonly progress: Thinning
+}
+
+class ExecutionSpans {
+  readonly #tracer: TelemetryTracer
+  readonly #open = new Map<string, OpenSpan>()
+  /** Who started those that wait in line. */
+  readonly #starters = new Map<string, TelemetrySpanContext | undefined>()
+
+  constructor(tracer: TelemetryTracer) {
+    this.#tracer = tracer
+  }
+
+  wait({ status }: JobEvent): void {
+    this.#starters.set(status.executionId, trace.getActiveSpan()?.spanContext())
+  }
+
+  begin({ type, id, status }: JobEvent): void {
+    const { executionId, resumedFrom } = status
+    const hasWaited = this.#starters.has(executionId)
+    // A slot is given in the midst of another job's end: who asks then has started nothing.
+    const starter = hasWaited ? this.#starters.get(executionId) : trace.getActiveSpan()?.spanContext()
+    this.#starters.delete(executionId)
+    const attributes = {
+      ...jobAttributes({ type, id }, true),
+      [names.executionId]: executionId,
+      ...(resumedFrom !== undefined && { [names.resumedFrom]: resumedFrom }),
+    }
+    // A job outlives by far what started it, so that it is no part of it: they are linked.
+    const links = starter ? [{ context: starter }] : []
+    const span = this.#tracer.startSpan(`run ${type}`, { root: true, attributes, links })
+    this.#open.set(executionId, { span, batches: new Thinning(), progress: new Thinning() })
+  }
+
+  progress({ status }: JobEvent): void {
+    const open = this.#open.get(status.executionId)
+    if (open?.progress.isShown()) open.span.addEvent('progress', { [names.count]: status.count })
+  }
+
+  batch({ executionId, records, duration }: BatchEvent): void {
+    const open = this.#open.get(executionId)
+    if (!open?.batches.isShown()) return
+    open.span.addEvent('batch', { [names.batchRecords]: records, [names.batchDuration]: duration / 1000 })
+  }
+
+  abort({ status }: JobEvent): void {
+    this.#open.get(status.executionId)?.span.addEvent('aborting')
+  }
+
+  fail(event: JobEvent & { status: { error: string[] }; cause?: unknown }): void {
+    const { status, cause } = event
+    const [message = ''] = status.error
+    const type = errorTypeOf(cause)
+    this.end(event, (span) => {
+      span.setStatus({ code: SpanStatusCode.ERROR, message })
+      span.setAttributes({ [names.errorType]: type })
+      span.recordException({ name: type, message, ...stackOf(cause) })
+    })
+  }
+
+  end({ status }: JobEvent, tell: (span: TelemetrySpan) => void = () => {}): void {
+    const { executionId, state, count } = status
+    const open = this.#open.get(executionId)
+    this.#open.delete(executionId)
+    this.#starters.delete(executionId)
+    if (!open) return
+    const { span, batches } = open
+    try {
+      tell(span)
+      span.setAttributes({ [names.state]: state, [names.count]: count, [names.batches]: batches.seen })
+    } finally {
+      span.end()
+    }
+  }
+
+  endAll(): void {
+    const left = [...this.#open.values()]
+    this.#open.clear()
+    this.#starters.clear()
+    for (const { span } of left) span.end()
+  }
+}
+
+/** The most events of one name that a span shows. */
+const maxShown = 50
+
+/** Chooses what is shown of what comes ever again: the first ones all, then ever fewer. */
+class Thinning {
+  #seen = 0
+  #shown = 0
+  #next = 1
+
+  /** How many have come. */
+  get seen(): number {
+    return this.#seen
+  }
+
+  /** Whether the one that comes is shown. */
+  isShown(): boolean {
+    this.#seen++
+    if (this.#seen < this.#next || this.#shown === maxShown) return false
+    this.#shown++
+    this.#next = Math.ceil(this.#seen * 1.25)
+    return true
+  }
+}
+
+function stackOf(cause: unknown): { stack?: string } {
+  return cause instanceof Error && cause.stack ? { stack: redact(cause.stack) } : {}
+}
