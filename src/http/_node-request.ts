@@ -20,6 +20,7 @@ export function toJobsRequest(request: NodeRequest, url: string, native: unknown
 }
 
 function headerOf(headers: NodeRequest['headers'], key: string): string | null {
-  const value = Object.hasOwn(headers, key) ? headers[key] : undefined
-  return value === undefined ? null : String(value)
+  if (Object.hasOwn(headers, key)) return String(headers[key])
+  // Where HTTP/2 has what is `Host` in HTTP/1.
+  return key === 'host' && headers[':authority'] !== undefined ? String(headers[':authority']) : null
 }

@@ -10,6 +10,7 @@ import {
   readParameters,
   searchBody,
   searchParameters,
+  thrownBody,
   toAbortOptions,
   type Values,
   type WireErrorType,
@@ -65,18 +66,26 @@ export function isUnder(base: string, path: string): boolean {
   return path === base || path.startsWith(`${base}/`)
 }
 
-/**
- * The call that a method and a raw path ask for, and the job that the path names; or the reply when there is no such
- * call. Throws `invalid_options` when the path names no possible job.
- */
-export function findRoute(method: string, path: string, base: string): { route: Route; job: NamedJob } | Reply {
-  const parts = isUnder(base, path) ? partsOf(path.slice(base.length)).map(decode) : []
-  const fitting = templates.filter(({ template }) => fits(template, parts))
-  const found = fitting.find(({ route }) => methodsOf(route).includes(method))
-  if (found) return { route: found.route, job: jobIn(found.template, parts) }
-  if (fitting.length === 0) return refusal('not_found', 'path', pathsUnder(base), path)
-  const allowed = fitting.flatMap(({ route }) => methodsOf(route))
-  return { ...refusal('method_not_allowed', 'method', allowed, method), headers: { allow: allowed.join(', ') } }
+/** A call that the API has, of the job that the path names. */
+export interface Found {
+  route: Route
+  job: NamedJob
+}
+
+/** The call that a method and a raw path under the base path ask for; or the reply when there is none. */
+export function findRoute(method: string, path: string, base: string): Found | Reply {
+  try {
+    const parts = isUnder(base, path) ? partsOf(path.slice(base.length)).map(decode) : []
+    const fitting = templates.filter(({ template }) => fits(template, parts))
+    const found = fitting.find(({ route }) => methodsOf(route).includes(method))
+    if (found) return { route: found.route, job: jobIn(found.template, parts) }
+    if (fitting.length === 0) return refusal('not_found', 'path', pathsUnder(base), path)
+    const allowed = fitting.flatMap(({ route }) => methodsOf(route))
+    return { ...refusal('method_not_allowed', 'method', allowed, method), headers: { allow: allowed.join(', ') } }
+  } catch (error) {
+    const body = thrownBody(error)
+    return { status: body.status, body }
+  }
 }
 
 function pathsUnder(base: string): string[] {

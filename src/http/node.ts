@@ -12,18 +12,18 @@ export interface NodeResponse {
   destroy(): unknown
 }
 
-/** A listener of `node:http` servers, and a middleware of Connect and Express. */
+/** A listener of servers of `node:http` and `node:http2`, and a middleware of Connect and Express. */
 export type NodeHandler = (request: NodeRequest, response: NodeResponse, next?: (error?: unknown) => void) => void
 
 /**
- * Serves a handler of `headgate/http` by `node:http`, Connect or Express. As a middleware it passes on what is not under
- * the base path; mounted on a sub-path, it goes by the rest of the address if that is under the base path, and else by
- * the address that came. Bodies are not read.
+ * Serves a handler of `headgate/http` by `node:http`, by the compatibility API of `node:http2`, or as middleware of
+ * Connect. As a middleware it passes on `OPTIONS` and what is not under the base path; mounted on a sub-path, it goes by the
+ * rest of the address if that is under the base path, and else by the address that came. Bodies are not read.
  */
 export function toNodeHandler(handler: JobsHandler): NodeHandler {
   return (request, response, next) => {
     const covered = coveredUrl(handler, request)
-    if (covered === undefined && next) return next()
+    if (next && (covered === undefined || request.method === 'OPTIONS')) return next()
     handler
       .answer(toJobsRequest(request, covered ?? request.url ?? ''))
       .then(({ status, headers, body }) => {

@@ -4,7 +4,8 @@ import { toStatus } from '../../src/core/status.js'
 import { createJobsHandler, type ServedRegistry } from '../../src/http/handler.js'
 import { abortParameters, readParameters, searchParameters, wireErrors } from '../../src/http/wire.js'
 import { JobError, type JobStatus } from '../../src/index.js'
-import { faces, record, type Send } from './support.js'
+import { faces } from './faces.js'
+import { record, type Send } from './support.js'
 
 const page = readFileSync(new URL('../../docs/http-api.md', import.meta.url), 'utf8')
 
