@@ -12,6 +12,9 @@ const adapters = packageExports
   .map(({ source }) => source.replace(/\.ts$/, ''))
   .filter((name) => adapterName.test(name))
 
+/** Pages that are about no subpath: servers that take the handler as it is, and what holds for all servers. */
+const otherPages = ['http/fetch', 'http/hono', 'http/next', 'http/security']
+
 describe('exports', () => {
   test.each(packageExports)('$specifier is built from a file of src', ({ source }) => {
     expect(sources.map(({ name }) => name)).toContain(source)
@@ -38,7 +41,7 @@ describe('adapters', () => {
 
   test('have a page in docs each, and each page has an adapter', () => {
     const pages = filesIn('docs', '.md').filter((name) => adapterName.test(name))
-    expect(pages.sort()).toEqual([...adapters].sort())
+    expect(pages.sort()).toEqual([...adapters, ...otherPages].sort())
   })
 
   test.each(adapters)('%s has a test file', (name) => {
@@ -58,10 +61,10 @@ describe('dependencies', () => {
     expect([...imported].filter((name) => !isBuiltin(name) && !(name in known))).toEqual([])
   })
 
-  test('that are peers are optional, imported by an adapter, and there in development', () => {
+  test('that are peers are optional, imported by an adapter or what one mounts on, and there in development', () => {
     for (const name of Object.keys(manifest.peerDependencies)) {
       expect(manifest.peerDependenciesMeta[name], name).toEqual({ optional: true })
-      expect([...imported], name).toContain(name)
+      expect([...imported, ...adapters], name).toContain(adapters.includes(`http/${name}`) ? `http/${name}` : name)
       expect(manifest.devDependencies, name).toHaveProperty(name)
     }
   })

@@ -121,7 +121,7 @@ export function read(thrown: unknown, name: string): unknown {
 /** Blanks passwords in connection strings and `password=…` pairs. */
 export function redact(text: string): string {
   return text
-    .replace(/\b([a-z][a-z0-9+.-]*:\/\/[^\s:/@]*):\S*@/gi, '$1:***@')
+    .replace(/\b([a-z][a-z0-9+.-]{0,30}:\/\/[^\s:/@]*):\S*@/gi, '$1:***@')
     .replace(
       /\b(password|passwd|pwd|secret|token|api[_-]?key)(["']?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s,;&}]+)/gi,
       '$1$2***',

@@ -123,6 +123,7 @@ const commonErrors: Partial<Record<WireErrorType, string>> = {
   forbidden: 'The server does not allow the call.',
   internal: 'Something else went wrong.',
   storage: 'The storage could not be reached, or the registry is closed.',
+  uri_too_long: 'The address is longer than 16,384 characters.',
 }
 
 /** What the parameters mean, by name. */

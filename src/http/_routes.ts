@@ -2,6 +2,7 @@ import { checkOptions, invalid, isLive, type JobRegistry, type JobStatus, rule }
 import { calls } from './_calls.js'
 import { health } from './_health.js'
 import { type DescribedCall, openApiOf } from './_openapi.js'
+import type { TextStream } from './_stream.js'
 import {
   type abortParameters,
   errorBody,
@@ -12,6 +13,7 @@ import {
   type readParameters,
   searchBody,
   type searchParameters,
+  thrownBody,
   toAbortOptions,
   type Values,
   type WireErrorType,
@@ -22,7 +24,7 @@ import {
 export type ServedRegistry = Pick<JobRegistry, 'has' | 'start' | 'status' | 'running' | 'abort' | 'search' | 'health'>
 
 /** What a call does to jobs. */
-export type JobsAction = 'read' | 'start' | 'abort'
+export type JobsAction = 'read' | 'start' | 'abort' | 'events'
 
 /** The job that the path of a call names: none for `_search`, a type alone for the list of a type. */
 export interface NamedJob {
@@ -35,7 +37,8 @@ export interface NamedJob {
 /** An answer before it is printed. */
 export interface Reply {
   status: number
-  body: object
+  /** What becomes JSON, or a stream that goes out as it is, with a `content-type` among the headers. */
+  body: object | TextStream
   headers?: Record<string, string>
   /** Why it is none that one hopes for: messages, for the logger alone. */
   failure?: readonly string[]
@@ -66,18 +69,26 @@ export function isUnder(base: string, path: string): boolean {
   return path === base || path.startsWith(`${base}/`)
 }
 
-/**
- * The call that a method and a raw path ask for, and the job that the path names; or the reply when there is no such
- * call. Throws `invalid_options` when the path names no possible job.
- */
-export function findRoute(method: string, path: string, base: string): { route: Route; job: NamedJob } | Reply {
-  const parts = isUnder(base, path) ? partsOf(path.slice(base.length)).map(decode) : []
-  const fitting = templates.filter(({ template }) => fits(template, parts))
-  const found = fitting.find(({ route }) => methodsOf(route).includes(method))
-  if (found) return { route: found.route, job: jobIn(found.template, parts) }
-  if (fitting.length === 0) return refusal('not_found', 'path', pathsUnder(base), path)
-  const allowed = fitting.flatMap(({ route }) => methodsOf(route))
-  return { ...refusal('method_not_allowed', 'method', allowed, method), headers: { allow: allowed.join(', ') } }
+/** A call that the API has, of the job that the path names. */
+export interface Found {
+  route: Route
+  job: NamedJob
+}
+
+/** The call that a method and a raw path under the base path ask for; or the reply when there is none. */
+export function findRoute(method: string, path: string, base: string): Found | Reply {
+  try {
+    const parts = isUnder(base, path) ? partsOf(path.slice(base.length)).map(decode) : []
+    const fitting = templates.filter(({ template }) => fits(template, parts))
+    const found = fitting.find(({ route }) => methodsOf(route).includes(method))
+    if (found) return { route: found.route, job: jobIn(found.template, parts) }
+    if (fitting.length === 0) return refusal('not_found', 'path', pathsUnder(base), path)
+    const allowed = fitting.flatMap(({ route }) => methodsOf(route))
+    return { ...refusal('method_not_allowed', 'method', allowed, method), headers: { allow: allowed.join(', ') } }
+  } catch (error) {
+    const body = thrownBody(error)
+    return { status: body.status, body }
+  }
 }
 
 function pathsUnder(base: string): string[] {

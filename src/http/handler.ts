@@ -1,8 +1,19 @@
 import { checkOptions, errorMessages, type Logger, redact, rule } from '../index.js'
-import { findRoute, isUnder, type JobsAction, type NamedJob, type Reply, type ServedRegistry } from './_routes.js'
-import { errorBody, internalError, isPretty, readQuery, thrownBody, type WireError } from './wire.js'
+import { crossSiteReason } from './_cross-site.js'
+import {
+  type Found,
+  findRoute,
+  isUnder,
+  type JobsAction,
+  type NamedJob,
+  type Reply,
+  type ServedRegistry,
+} from './_routes.js'
+import { isStream, type TextStream, toWebStream } from './_stream.js'
+import { errorBody, internalError, isPretty, readQuery, thrownBody, type WireError, wireErrors } from './wire.js'
 
 export type { JobsAction, NamedJob, ServedRegistry } from './_routes.js'
+export type { TextStream } from './_stream.js'
 export type { WireError, WireErrorType, WireHit, WireHits, WireJob, WireStatus } from './wire.js'
 
 /** How the API is served. */
@@ -11,13 +22,19 @@ export interface JobsHandlerOptions {
   basePath?: string
   /** Says who may do what. Default: everybody may do everything. */
   authorize?: Authorize
+  /**
+   * Origins of other sites whose pages may start and abort jobs, such as `https://admin.example.com`. Default: none. What
+   * browsers send for pages of other sites is refused with 403; this says nothing about CORS, which is the host's.
+   */
+  allowedOrigins?: readonly string[]
   /** Where operators are told what could not be answered, and why. Default: nowhere. */
   logger?: Pick<Logger, 'error'>
 }
 
 /**
- * Says whether a call may go on: `true`, or `false` for 403, or a {@link Refusal}. It is asked once the path has named
- * the call, and before anything is read or done. What it throws is logged and answered with 500.
+ * Says whether a call may go on: `true`, or `false` for 403, or a {@link Refusal}. It is asked about whatever comes for an
+ * address under the base path, before anything is read, done or told; about what is no call of the API as a `read` of no
+ * job. What it throws is logged and answered with 500.
  */
 export type Authorize = (
   request: JobsRequest,
@@ -51,10 +68,10 @@ export interface JobsRequest {
 export interface JobsAnswer {
   /** The HTTP status. */
   status: number
-  /** The headers, in lower case, with `content-length`. */
+  /** The headers, in lower case, with `content-length` unless the body is a stream. */
   headers: Record<string, string>
-  /** The body: JSON, or nothing for `HEAD`. */
-  body: string
+  /** The body: JSON, nothing for `HEAD`, or the text of a stream, piece by piece as it comes. */
+  body: string | TextStream
 }
 
 /** The API as a fetch handler, and as what faces for other servers are made of. */
@@ -65,9 +82,14 @@ export interface JobsHandler {
   answer(request: JobsRequest): Promise<JobsAnswer>
   /** Whether an address is under the base path. Others are answered with 404. */
   covers(url: string): boolean
+  /** The path that all calls are under. */
+  readonly basePath: string
 }
 
 const defaultBasePath = '/_siren/connector/jobs'
+
+/** The longest address, in characters: what `_search` needs for the longest type and ids that there are. */
+const maxUrlLength = 16_384
 
 const registryRule = rule.having('has', 'start', 'status', 'running', 'abort', 'search', 'health')
 
@@ -78,6 +100,11 @@ const handlerRules = {
     optional: true,
   },
   authorize: rule.optional(rule.aFunction),
+  allowedOrigins: {
+    accepts: (value: unknown) => Array.isArray(value) && value.every(isOrigin),
+    expected: 'a list of origins, such as `https://admin.example.com`',
+    optional: true,
+  },
   logger: rule.optional(rule.having('error')),
 }
 
@@ -90,13 +117,15 @@ export function createJobsHandler(registry: ServedRegistry, options: JobsHandler
   checkOptions('options', options, handlerRules)
   const api = new JobsApi(registry, options)
   const handle = async (request: Request): Promise<Response> => {
-    const { method, url, headers } = request
-    const answer = await api.answer({ method, url, headers, native: request })
-    return new Response(answer.body || null, answer)
+    const { method, url } = request
+    const answer = await api.answer({ method, url, headers: headersOf(request), native: request })
+    const { body } = answer
+    return new Response(typeof body === 'string' ? body || null : toWebStream(body), answer)
   }
   return Object.assign(handle, {
     answer: (request: JobsRequest) => api.answer(request),
     covers: (url: string) => api.covers(url),
+    basePath: options.basePath ?? defaultBasePath,
   })
 }
 
@@ -104,12 +133,15 @@ class JobsApi {
   readonly #registry: ServedRegistry
   readonly #base: string
   readonly #authorize: Authorize | undefined
+  readonly #allowedOrigins: readonly string[]
   readonly #logger: Pick<Logger, 'error'> | undefined
 
-  constructor(registry: ServedRegistry, { basePath = defaultBasePath, authorize, logger }: JobsHandlerOptions) {
+  constructor(registry: ServedRegistry, options: JobsHandlerOptions) {
+    const { basePath = defaultBasePath, authorize, allowedOrigins = [], logger } = options
     this.#registry = registry
     this.#base = basePath === '/' ? '' : basePath
     this.#authorize = authorize
+    this.#allowedOrigins = allowedOrigins
     this.#logger = logger
   }
 
@@ -120,6 +152,10 @@ class JobsApi {
   async answer(request: JobsRequest): Promise<JobsAnswer> {
     const { path, query } = splitUrl(request.url)
     const { status, headers, body } = await this.#reply(request, path, query)
+    if (isStream(body)) {
+      const isHead = request.method === 'HEAD'
+      return { status, headers: { 'cache-control': 'no-store', ...headers }, body: isHead ? '' : body }
+    }
     const text = JSON.stringify(body, undefined, isPretty(query) ? 2 : undefined)
     return {
       status,
@@ -127,6 +163,7 @@ class JobsApi {
         ...headers,
         'content-type': 'application/json; charset=utf-8',
         'cache-control': 'no-store',
+        'x-content-type-options': 'nosniff',
         'content-length': String(utf8.encode(text).byteLength),
       },
       body: request.method === 'HEAD' ? '' : text,
@@ -134,12 +171,13 @@ class JobsApi {
   }
 
   async #reply(request: JobsRequest, path: string, query: URLSearchParams): Promise<Reply> {
+    if (request.url.length > maxUrlLength) return tooLong
+    const found = findRoute(request.method, path, this.#base)
     try {
-      const found = findRoute(request.method, path, this.#base)
+      const refusal = isUnder(this.#base, path) ? await this.#refusal(request, found) : undefined
+      if (refusal) return refusal
       if (!('route' in found)) return found
       const { route, job } = found
-      const refusal = await this.#refusal(request, route.action, job)
-      if (refusal) return refusal
       const reply = await route.answer(this.#registry, job, readQuery(query, route.parameters), this.#base)
       if (reply.failure) this.#tell(request, reply.failure)
       return reply
@@ -148,9 +186,13 @@ class JobsApi {
     }
   }
 
-  async #refusal(request: JobsRequest, action: JobsAction, job: NamedJob): Promise<Reply | undefined> {
+  async #refusal(request: JobsRequest, found: Found | Reply): Promise<Reply | undefined> {
+    const reason = crossSiteReason(request, this.#allowedOrigins)
+    if (reason !== undefined) return toReply({ status: 403, reason })
+    if (!this.#authorize) return undefined
+    const [action, job] = 'route' in found ? ([found.route.action, found.job] as const) : (['read', {}] as const)
     try {
-      const verdict = this.#authorize ? await this.#authorize(request, action, job) : true
+      const verdict = await this.#authorize(request, action, job)
       return verdict === true ? undefined : toReply(verdict || { status: 403 })
     } catch (error) {
       return this.#failure(request, error, internalError)
@@ -168,6 +210,20 @@ class JobsApi {
 }
 
 const utf8 = new TextEncoder()
+
+const tooLong: Reply = {
+  status: wireErrors.uri_too_long,
+  body: errorBody('uri_too_long', `Expected the address to have up to ${maxUrlLength} characters`),
+}
+
+/** The headers of a web request. One that did not come over HTTP has no `Host`, but its address has one. */
+function headersOf({ url, headers }: Request): JobsRequest['headers'] {
+  return { get: (name) => headers.get(name) ?? (name.toLowerCase() === 'host' ? new URL(url).host : null) }
+}
+
+function isOrigin(value: unknown): boolean {
+  return typeof value === 'string' && URL.canParse(value) && new URL(value).origin === value
+}
 
 /** The raw path and the query of an address that may be absolute. */
 function splitUrl(url: string): { path: string; query: URLSearchParams } {

@@ -92,6 +92,7 @@ export const wireErrors = {
   not_defined: 404,
   method_not_allowed: 405,
   already_running: 409,
+  uri_too_long: 414,
   internal: 500,
   closed: 503,
   storage: 503,

@@ -5,7 +5,8 @@ import { healthParameters } from '../../src/http/_health.js'
 import { createJobsHandler, type ServedRegistry } from '../../src/http/handler.js'
 import { abortParameters, readParameters, searchParameters, wireErrors } from '../../src/http/wire.js'
 import { JobError, type JobStatus, type RegistryHealth } from '../../src/index.js'
-import { faces, record, type Send } from './support.js'
+import { faces } from './faces.js'
+import { record, type Send } from './support.js'
 
 const page = readFileSync(new URL('../../docs/http-api.md', import.meta.url), 'utf8')
 

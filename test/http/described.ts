@@ -12,7 +12,7 @@ export interface Exchange {
 }
 
 /** What may be answered where there is no such call. */
-const elsewhere = [400, 404, 405]
+const elsewhere = [400, 401, 403, 404, 405, 414]
 
 const json = 'application/json'
 

@@ -1,12 +1,16 @@
 import { describe, expect, test } from 'vitest'
 import { createJobsHandler } from '../../src/http/handler.js'
 import { recordEvents } from '../../src/testing/index.js'
-import { base, defineHeld, faces, newRegistry, type Send } from './support.js'
+import { faces } from './faces.js'
+import { base, defineHeld, newRegistry, type Send } from './support.js'
 
 const uuid = '019a0000-0000-7000-8000-000000000000'
 const errorOf = (text: string) => JSON.parse(text).error
 
-describe.each(Object.entries(faces))('%s', (_, open) => {
+describe.each(Object.entries(faces))('%s', (face, open) => {
+  /** Fastify's router answers by itself what is not percent-encoded UTF-8. */
+  const isRouted = (call: string) => !face.startsWith('Fastify') || !/%zz|%ff/.test(call)
+
   async function served(options?: Parameters<typeof newRegistry>[0]) {
     const registry = newRegistry(options)
     return { registry, send: await open(createJobsHandler(registry)), events: recordEvents(registry) }
@@ -176,7 +180,7 @@ describe.each(Object.entries(faces))('%s', (_, open) => {
   const text = 'a string of 1 to 512 well-formed characters without NUL'
   const time = '0, or a whole number with a unit, one of `ms`, `s`, `m`, `h`, `d`, up to 24 days, such as `30s`'
   const entry = 'the `_id` of an entry of the log'
-  test.each([
+  const refused = [
     ['/_search?sort=x', `Expected \`parameter\` to be one of ${allowed}, got \`sort\` (string)`],
     ['/_search?size=1&size=2', 'Expected `size` to be given once, as a whole number from 0 to 1000, got an array'],
     ['/_search?size=1001', 'Expected `size` to be a whole number from 0 to 1000, got `1001` (string)'],
@@ -212,7 +216,8 @@ describe.each(Object.entries(faces))('%s', (_, open) => {
     ['POST /copy/a/_abort?timeout=', `Expected \`timeout\` to be ${time}, got \`\` (string)`],
     ['POST /copy/a/_abort?wait_for_completion=', 'Expected `wait_for_completion` to be true or false, got `` (string)'],
     ['POST /copy/a/_start?timeout=5s', 'Expected `parameter` to be one of `pretty`, got `timeout` (string)'],
-  ])('400 for %s', async (call, reason) => {
+  ] as const
+  test.each(refused.filter(([call]) => isRouted(call)))('400 for %s', async (call, reason) => {
     const { send } = await served()
     const [path = '', method = 'GET'] = call.split(' ').reverse()
     const { status, text } = await send(base + path, { method })
@@ -243,7 +248,6 @@ describe.each(Object.entries(faces))('%s', (_, open) => {
     ['POST', '/_search', 'GET, HEAD'],
     ['DELETE', '/copy', 'GET, HEAD'],
     ['PUT', '/copy/a', 'GET, HEAD'],
-    ['OPTIONS', '/copy/a', 'GET, HEAD'],
     ['GET', '/copy/a/_abort', 'POST'],
     ['HEAD', '/copy/a/_start', 'POST'],
   ])('405 for %s %s', async (method, path, allow) => {
@@ -274,7 +278,7 @@ describe.each(Object.entries(faces))('%s', (_, open) => {
     expect(headers.get('content-length')).toBe(String(Buffer.byteLength(text)))
   })
 
-  test.each([
+  const calls = [
     ['GET', '/copy/a'],
     ['GET', '/copy'],
     ['GET', '/_search'],
@@ -282,7 +286,8 @@ describe.each(Object.entries(faces))('%s', (_, open) => {
     ['POST', '/copy/a/_abort'],
     ['GET', '/_other'],
     ['GET', '/copy/%zz'],
-  ])('?pretty indents %s %s', async (method, path) => {
+  ] as const
+  test.each(calls.filter(([, path]) => isRouted(path)))('?pretty indents %s %s', async (method, path) => {
     const { registry, send } = await served()
     registry.define({ type: 'copy', id: 'a', run: () => {} })
     for (const [query, indent] of [

@@ -1,6 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, expectTypeOf, test, vi } from 'vitest'
-import { type Authorize, createJobsHandler, type JobsRequest, type ServedRegistry } from '../../src/http/handler.js'
+import {
+  type Authorize,
+  createJobsHandler,
+  type JobsAnswer,
+  type JobsRequest,
+  type ServedRegistry,
+} from '../../src/http/handler.js'
 import { JobError, type JobRegistry } from '../../src/index.js'
 import { fakeClock, recordEvents } from '../../src/testing/index.js'
 import { base, defineHeld, fixedStorage, newRegistry, record } from './support.js'
@@ -10,7 +16,7 @@ function request(url: string, method = 'GET', headers: Record<string, string> = 
 }
 
 const path = `${base}/copy/a`
-const bodyOf = ({ body }: { body: string }) => JSON.parse(body)
+const bodyOf = ({ body }: JobsAnswer) => JSON.parse(String(body))
 
 describe('options', () => {
   test.each([
@@ -21,8 +27,14 @@ describe('options', () => {
     [{ basePath: '/a?b' }, 'got `/a?b` (string)'],
     [{ basePath: 5 }, 'got `5` (number)'],
     [{ authorize: true }, 'Expected `authorize` to be a function'],
+    [{ allowedOrigins: 'https://a.example' }, 'Expected `allowedOrigins` to be a list of origins'],
+    [{ allowedOrigins: ['https://a.example/'] }, 'Expected `allowedOrigins` to be a list of origins'],
+    [{ allowedOrigins: ['*'] }, 'Expected `allowedOrigins` to be a list of origins'],
     [{ logger: {} }, 'Expected `logger` to be an object with the method `error`'],
-    [{ path: '/' }, 'Expected `options` to be an object with `basePath`, `authorize`, `logger`, got `path`'],
+    [
+      { path: '/' },
+      'Expected `options` to be an object with `basePath`, `authorize`, `allowedOrigins`, `logger`, got `path`',
+    ],
   ])('%j is refused', (options, message) => {
     const create = () => createJobsHandler(newRegistry(), options as never)
     expect(create).toThrowError(expect.objectContaining({ code: 'invalid_options' }))
@@ -80,9 +92,23 @@ describe('authorize', () => {
     expect(authorize).toHaveBeenCalledExactlyOnceWith(asked, action, job)
   })
 
-  test.each([`${base}/_other`, `${base}/copy/%zz`, '/elsewhere'])('is not asked about %s', async (url) => {
+  test.each([
+    ['GET', '/_other'],
+    ['GET', '/copy/%zz'],
+    ['GET', '/copy/'],
+    ['POST', '/copy/%00/_start'],
+    ['DELETE', '/copy/a'],
+    ['GET', ''],
+  ])('is asked about %s %s, which is no call, as a read of no job', async (method, rest) => {
+    const authorize = vi.fn(() => false)
+    const asked = request(base + rest, method)
+    expect((await served(authorize).handler.answer(asked)).status).toBe(403)
+    expect(authorize).toHaveBeenCalledExactlyOnceWith(asked, 'read', {})
+  })
+
+  test('is not asked about what is not under the base path', async () => {
     const authorize = vi.fn(() => true)
-    await served(authorize).handler.answer(request(url))
+    expect((await served(authorize).handler.answer(request('/elsewhere'))).status).toBe(404)
     expect(authorize).not.toHaveBeenCalled()
   })
 
@@ -275,7 +301,10 @@ describe('whatever comes', () => {
         .tuple(fc.constantFrom('', 'http://x', '//'), fc.oneof(known, anyPath), fc.option(query))
         .map(([origin, path, query]) => `${origin}${base}${path}${search(query)}`),
     ),
-    header: fc.constantFrom('yes', 'yes', 'no'),
+    headers: fc.dictionary(
+      fc.constantFrom('x', 'origin', 'host', 'sec-fetch-site'),
+      fc.oneof(fc.constantFrom('no', 'null', 'same-origin', 'http://a', 'a', 'http://', '['), fc.string()),
+    ),
   })
 
   function encode(text: string): string {
@@ -291,14 +320,17 @@ describe('whatever comes', () => {
     registry.define({ type: 'copy', id: 'a', run: () => {} })
     const error = vi.fn()
     const authorize = ({ headers }: JobsRequest) => headers.get('x') !== 'no'
-    const handler = createJobsHandler(registry, { authorize, logger: { error } })
+    const handler = createJobsHandler(registry, { authorize, allowedOrigins: ['http://a'], logger: { error } })
     const seen = new Set<number>()
     await fc.assert(
-      fc.asyncProperty(anyRequest, async ({ method, url, header }) => {
-        const answer = await handler.answer({ method, url, headers: { get: () => header }, native: undefined })
+      fc.asyncProperty(anyRequest, async ({ method, url, headers }) => {
+        const get = (name: string) => headers[name] ?? null
+        const answer = await handler.answer({ method, url, headers: { get }, native: undefined })
         seen.add(answer.status)
         expect(answer.status).toBeLessThan(500)
-        expect(Buffer.byteLength(answer.body)).toBe(method === 'HEAD' ? 0 : Number(answer.headers['content-length']))
+        expect(Buffer.byteLength(String(answer.body))).toBe(
+          method === 'HEAD' ? 0 : Number(answer.headers['content-length']),
+        )
         if (method !== 'HEAD') expect(bodyOf(answer)).toBeTypeOf('object')
         const address = new URL(URL.canParse(url) ? url : 'http://x')
         if (address.username === '') expect((await handler(new Request(address))).status).toBeLessThan(500)

@@ -2,7 +2,8 @@ import { describe, expect, test, vi } from 'vitest'
 import { createJobsHandler } from '../../src/http/handler.js'
 import { type JobStorage, memoryStorage } from '../../src/index.js'
 import { fakeClock } from '../../src/testing/index.js'
-import { base, defineHeld, faces, newRegistry } from './support.js'
+import { faces } from './faces.js'
+import { base, defineHeld, newRegistry } from './support.js'
 
 /** A storage whose log can be taken away. */
 function storageWith(search: JobStorage['search']): JobStorage {
@@ -67,7 +68,7 @@ test.each([
   const asked = createJobsHandler(registry).answer({ ...health, url: health.url + query })
   await clock.advance(timeout)
   const { status, body } = await asked
-  expect([status, JSON.parse(body).storage.latency_ms]).toEqual([503, timeout])
+  expect([status, JSON.parse(String(body)).storage.latency_ms]).toEqual([503, timeout])
 })
 
 test('a registry that closes is closed to load balancers', async () => {
@@ -75,7 +76,7 @@ test('a registry that closes is closed to load balancers', async () => {
   const handler = createJobsHandler(registry)
   await registry.close()
   const { status, body } = await handler.answer(health)
-  expect([status, JSON.parse(body).status, JSON.parse(body).storage.error]).toEqual([
+  expect([status, JSON.parse(String(body)).status, JSON.parse(String(body)).storage.error]).toEqual([
     503,
     'closed',
     'The registry is closed.',

@@ -1,8 +1,7 @@
-import { createServer } from 'node:http'
 import express from 'express'
 import { expect, test } from 'vitest'
-import { createJobsHandler } from '../../src/http/handler.js'
-import { toNodeHandler } from '../../src/http/node.js'
+import { toExpressMiddleware } from '../../src/http/express.js'
+import { createJobsHandler, type JobsRequest } from '../../src/http/handler.js'
 import { base, listen, newRegistry, sendTo } from './support.js'
 
 // What the pages of docs/http show.
@@ -55,16 +54,42 @@ test('other servers', async () => {
     native: undefined,
   })
   // #endregion
-  expect([status, headers['content-length']]).toEqual([201, String(body.length)])
+  expect([status, headers['content-length']]).toEqual([201, String(Buffer.byteLength(String(body)))])
 })
 
-test('node:http', async () => {
-  const registry = withReport()
-  // #region node
-  const server = createServer(toNodeHandler(createJobsHandler(registry)))
+test('a fetch server with more to serve', async () => {
+  const jobs = createJobsHandler(withReport())
+  // #region covers
+  const fetch = (request: Request) => (jobs.covers(request.url) ? jobs(request) : new Response('Hello.'))
   // #endregion
-  const { port } = await listen((...call) => void server.emit('request', ...call))
-  expect((await sendTo(port)(`${base}/report/daily`)).status).toBe(200)
+  expect((await fetch(new Request(`http://localhost${base}/report/daily`))).status).toBe(200)
+  expect(await (await fetch(new Request('http://localhost/'))).text()).toBe('Hello.')
+})
+
+test('origins', async () => {
+  const registry = withReport()
+  // #region origins
+  const handler = createJobsHandler(registry, { allowedOrigins: ['http://jobs.internal:8080'] })
+  // #endregion
+  const headers = { origin: 'http://jobs.internal:8080' }
+  const sent = new Request(`http://localhost${base}/report/daily/_start`, { method: 'POST', headers })
+  expect((await handler(sent)).status).toBe(201)
+})
+
+test('probes', async () => {
+  const registry = withReport()
+  const token = 'abc'
+  // #region probes
+  const probe = '/_siren/connector/jobs/_health'
+  const isProbe = ({ url }: JobsRequest) => new URL(url, 'http://localhost').pathname === probe
+
+  const handler = createJobsHandler(registry, {
+    authorize: (request) => isProbe(request) || request.headers.get('authorization') === `Bearer ${token}`,
+  })
+  // #endregion
+  const statusOf = async (path: string) => (await handler(new Request(`http://localhost${base}${path}`))).status
+  expect(await statusOf('/_health')).not.toBe(403)
+  expect(await statusOf('/_search')).toBe(403)
 })
 
 test.each([
@@ -73,7 +98,7 @@ test.each([
   ['/api/jobs', '/'],
   ['/api', '/jobs'],
 ])('Express at %s with the base path %s', async (mount, basePath) => {
-  const serve = toNodeHandler(createJobsHandler(withReport(), { basePath }))
+  const serve = toExpressMiddleware(createJobsHandler(withReport(), { basePath }))
   const { port } = await listen(express().use(mount, serve))
   expect((await sendTo(port)('/api/jobs/report/daily')).status).toBe(200)
 })
@@ -90,7 +115,7 @@ test('the user of Express', async () => {
     Object.assign(request, { user: request.get('x-user') })
     next()
   })
-  app.use(toNodeHandler(handler))
+  app.use(toExpressMiddleware(handler))
   const send = sendTo((await listen(app)).port)
   expect((await send(`${base}/report/daily`, { headers: { 'x-user': 'ann' } })).status).toBe(200)
   expect((await send(`${base}/report/daily`)).status).toBe(401)

@@ -1,11 +1,8 @@
 import { once } from 'node:events'
-import { createServer, type RequestListener, request as requestHttp, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import express from 'express'
+import { createServer, type Server as HttpServer, type RequestListener } from 'node:http'
+import type { AddressInfo, Server } from 'node:net'
 import { onTestFinished } from 'vitest'
 import { Registry } from '../../src/core/registry.js'
-import type { JobsHandler } from '../../src/http/handler.js'
-import { toNodeHandler } from '../../src/http/node.js'
 import {
   type Clock,
   type ExecutionRecord,
@@ -18,56 +15,23 @@ import {
 
 export const base = '/_siren/connector/jobs'
 
-export interface Sent {
-  method?: string
-  headers?: Record<string, string>
-  body?: string
-}
+export { type Send, sendTo } from './send.js'
 
-export interface Answered {
-  status: number
-  headers: Headers
-  text: string
-}
-
-/** Sends a request to wherever a handler is served. The path is sent as it is given. */
-export type Send = (path: string, sent?: Sent) => Promise<Answered>
+/** A listener of node's servers, whatever the version of HTTP. */
+export type Listener = (request: never, response: never) => void
 
 /** Serves on a free port until the test has finished. */
-export async function listen(listener: RequestListener): Promise<{ server: Server; port: number }> {
-  const server = createServer(listener).listen(0, '127.0.0.1')
+export async function listen(
+  listener: Listener,
+  server: Server = createServer(),
+): Promise<{ server: Server; port: number }> {
+  server.on('request', listener as RequestListener).listen(0, '127.0.0.1')
   await once(server, 'listening')
   onTestFinished(() => {
-    server.closeAllConnections()
+    if ('closeAllConnections' in server) (server as HttpServer).closeAllConnections()
     server.close()
   })
   return { server, port: (server.address() as AddressInfo).port }
-}
-
-export function sendTo(port: number, prefix = ''): Send {
-  return async (path, { method = 'GET', headers = {}, body } = {}) => {
-    const request = requestHttp({ port, host: '127.0.0.1', path: prefix + path, method, headers })
-    request.end(body)
-    const [response] = await once(request, 'response')
-    let text = ''
-    for await (const chunk of response.setEncoding('utf8')) text += chunk
-    return { status: response.statusCode, headers: new Headers(response.headers), text }
-  }
-}
-
-const served = async (listener: RequestListener, prefix?: string) => sendTo((await listen(listener)).port, prefix)
-
-/** Every way to serve a handler whose base path is the default. */
-export const faces: Record<string, (handler: JobsHandler) => Promise<Send>> = {
-  fetch: async (handler) => async (path, sent) => {
-    const response = await handler(new Request(`http://localhost${path}`, sent))
-    return { status: response.status, headers: response.headers, text: await response.text() }
-  },
-  'node:http': (handler) => served(toNodeHandler(handler)),
-  'Express at the root': (handler) => served(express().use(toNodeHandler(handler))),
-  'Express at the base path': (handler) => served(express().use(base, toNodeHandler(handler))),
-  'Express at a path in front': (handler) => served(express().use('/api', toNodeHandler(handler)), '/api'),
-  'Express behind express.json()': (handler) => served(express().use(express.json(), toNodeHandler(handler))),
 }
 
 /** A job that says how far it has come, and stands until it is let go. */

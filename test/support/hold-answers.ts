@@ -11,6 +11,9 @@ afterEach(() => {
   expect(complaints.splice(0), 'answers that are not as the API is described').toEqual([])
 })
 
+/** Whether an answer is no JSON, and has no end to wait for. */
+const isStream = (contentType: string | null) => contentType?.startsWith('text/event-stream') ?? false
+
 vi.mock('../../src/http/handler.js', async (original) => {
   const module = await original<typeof import('../../src/http/handler.js')>()
   const { openApiOf } = await import('../../src/http/_openapi.js')
@@ -28,15 +31,16 @@ vi.mock('../../src/http/handler.js', async (original) => {
     const fetch = async (request: Request) => {
       const response = await handler(request)
       const { status, headers } = response
+      if (isStream(headers.get('content-type'))) return response
       hold(request, { status, contentType: headers.get('content-type') ?? '', body: await response.clone().text() })
       return response
     }
     return Object.assign(fetch, {
-      covers: handler.covers,
+      ...handler,
       async answer(request: Parameters<typeof handler.answer>[0]) {
         const answer = await handler.answer(request)
         const { status, headers, body } = answer
-        hold(request, { status, contentType: headers['content-type'] ?? '', body })
+        if (typeof body === 'string') hold(request, { status, contentType: headers['content-type'] ?? '', body })
         return answer
       },
     })

@@ -1,0 +1,43 @@
+import { Readable } from 'node:stream'
+import { type NodeRequest, toJobsRequest } from './_node-request.js'
+import type { JobsHandler } from './handler.js'
+
+/** What is used of Fastify's reply. */
+export interface FastifyReply {
+  code(status: number): { headers(headers: Record<string, string>): { send(payload: unknown): unknown } }
+}
+
+/** What is used of a Fastify instance. */
+export interface FastifyInstance {
+  prefix: string
+  supportedMethods: string[]
+  removeAllContentTypeParsers(): unknown
+  addContentTypeParser(type: string, options: object, parser: (request: unknown, body: unknown) => unknown): unknown
+  route(route: { method: string[]; url: string; exposeHeadRoute: false; handler: FastifyHandler }): unknown
+}
+
+type FastifyHandler = (request: NodeRequest, reply: FastifyReply) => Promise<unknown>
+
+/** A plugin of Fastify. */
+export type FastifyPlugin = (app: FastifyInstance) => Promise<void>
+
+/**
+ * Serves a handler of `headgate/http` by Fastify: for `app.register`, whose `prefix` comes in front of the base path. All
+ * methods are served but `OPTIONS`. Bodies are not read. `authorize` sees Fastify's request as `native`.
+ */
+export function toFastifyPlugin(handler: JobsHandler): FastifyPlugin {
+  return async (app) => {
+    app.removeAllContentTypeParsers()
+    app.addContentTypeParser('*', {}, async () => {})
+    const method = app.supportedMethods.filter((name) => name !== 'OPTIONS')
+    const parts = app.prefix.split('/').length
+    const answer: FastifyHandler = async (request, reply) => {
+      const url = `/${request.url?.split('/').slice(parts).join('/')}`
+      const { status, headers, body } = await handler.answer(toJobsRequest(request, url))
+      const payload = typeof body === 'string' ? body : Readable.from(body)
+      return reply.code(status).headers(headers).send(payload)
+    }
+    const base = handler.basePath === '/' ? '' : handler.basePath
+    for (const url of [base || '/', `${base}/*`]) app.route({ method, url, exposeHeadRoute: false, handler: answer })
+  }
+}

@@ -1,0 +1,52 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { NextRequest } from 'next/server.js'
+import { expect, onTestFinished, test } from 'vitest'
+import { sendTo } from './send.js'
+import { base } from './support.js'
+
+// What the pages of docs/http show as whole servers.
+
+const servers = [
+  ['node-http.ts', base],
+  ['express.ts', base],
+  ['fastify.ts', base],
+  ['koa.ts', base],
+  ['hono.ts', '/api/jobs'],
+] as const
+
+const fileOf = (name: string) => new URL(`../../examples/${name}`, import.meta.url)
+
+test.each(servers)('%s serves the API', async (name, base) => {
+  const server = spawn(process.execPath, ['--import', 'tsx', fileOf(name).pathname], {
+    env: { ...process.env, PORT: '0' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  onTestFinished(() => void server.kill())
+  const [printed] = await once(server.stdout.setEncoding('utf8'), 'data')
+  const send = sendTo(Number(/port: (\d+)/.exec(printed)?.[1]))
+
+  expect((await send(`${base}/report/daily/_start`, { method: 'POST' })).status).toBe(201)
+  expect((await send(`${base}/report/daily`)).text).toContain('"count":1')
+})
+
+test('next-route.ts answers the requests of Next.js', async () => {
+  const { GET, POST } = await import('../../examples/next-route.js')
+  const asked = (path: string, method: string) => new NextRequest(`http://localhost/api/jobs${path}`, { method })
+  expect((await POST(asked('/report/daily/_start', 'POST'))).status).toBe(201)
+  expect(await (await GET(asked('/report/daily', 'GET'))).json()).toMatchObject({ found: true, type: 'report' })
+})
+
+test('fetch.ts is a server for Bun and Deno', async () => {
+  const { default: server } = await import('../../examples/fetch.js')
+  const response = await server.fetch(new Request(`http://localhost${base}/report/daily`))
+  expect(await response.json()).toMatchObject({ found: true, type: 'report' })
+})
+
+test.each([...servers.map(([name]) => name), 'next-route.ts', 'fetch.ts'])(
+  '%s is a whole server in under 15 lines',
+  async (name) => {
+    expect((await readFile(fileOf(name), 'utf8')).trimEnd().split('\n').length).toBeLessThan(15)
+  },
+)

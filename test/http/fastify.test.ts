@@ -1,0 +1,77 @@
+import fastify, { type FastifyRequest } from 'fastify'
+import { expect, test } from 'vitest'
+import { toFastifyPlugin } from '../../src/http/fastify.js'
+import { createJobsHandler, type JobsHandlerOptions } from '../../src/http/handler.js'
+import { base, defineHeld, newRegistry } from './support.js'
+
+function plugin(options?: JobsHandlerOptions) {
+  const registry = newRegistry()
+  defineHeld(registry, 'copy', 'a')
+  return toFastifyPlugin(createJobsHandler(registry, options))
+}
+
+test.each([
+  ['/', '', '/copy/a'],
+  ['/', '/api/jobs', '/api/jobs/copy/a'],
+  ['/jobs', '', '/jobs/copy/a'],
+  ['/jobs', '/api', '/api/jobs/copy/a'],
+  ['/jobs', '/tenants/:tenant', '/tenants/jobs/jobs/copy/a'],
+])('the base path %s under the prefix %j', async (basePath, prefix, url) => {
+  const app = fastify().register(plugin({ basePath }), { prefix })
+  expect((await app.inject(url)).statusCode).toBe(200)
+  expect((await app.inject(`${url}?pretty`)).body).toContain('\n')
+})
+
+test('inside another plugin', async () => {
+  const app = fastify().register(async (api) => void api.register(plugin({ basePath: '/jobs' }), { prefix: '/v1' }), {
+    prefix: '/api',
+  })
+  expect((await app.inject('/api/v1/jobs/copy/a')).statusCode).toBe(200)
+})
+
+test('leaves the routes and the body parsers of the host alone', async () => {
+  const app = fastify().register(plugin())
+  app.post('/other', async ({ body }) => body)
+  app.get('/*', async (_, reply) => reply.code(418).send())
+  expect((await app.inject({ method: 'POST', url: '/other', body: { a: 1 } })).json()).toEqual({ a: 1 })
+  expect((await app.inject('/any')).statusCode).toBe(418)
+})
+
+test('a body that is no JSON, or none at all, is passed over', async () => {
+  for (const body of ['{', '']) {
+    const app = fastify().register(plugin())
+    const headers = { 'content-type': 'application/json' }
+    const call = { method: 'POST', url: `${base}/copy/a/_start`, headers, body } as const
+    expect((await app.inject(call)).statusCode).toBe(201)
+  }
+})
+
+test('OPTIONS are left to the host, which may answer for CORS', async () => {
+  const app = fastify().register(plugin())
+  app.options('*', async (_, reply) => reply.header('access-control-allow-origin', '*').code(204).send())
+  const { statusCode, headers } = await app.inject({ method: 'OPTIONS', url: `${base}/copy/a` })
+  expect([statusCode, headers['access-control-allow-origin']]).toEqual([204, '*'])
+})
+
+test('OPTIONS that nobody answers are not found', async () => {
+  const app = fastify().register(plugin())
+  expect((await app.inject({ method: 'OPTIONS', url: `${base}/copy/a` })).statusCode).toBe(404)
+})
+
+test('hooks of the host see the answer', async () => {
+  const app = fastify().register(plugin())
+  app.addHook('onSend', async (_request, reply, payload) => {
+    reply.header('x-host', 'yes')
+    return `${payload} `
+  })
+  const { headers, body } = await app.inject(`${base}/copy/a`)
+  expect([headers['x-host'], headers['content-length']]).toEqual(['yes', String(body.length)])
+})
+
+test('authorize sees the request of Fastify', async () => {
+  const authorize: JobsHandlerOptions['authorize'] = ({ native }) =>
+    (native as FastifyRequest).headers['x-user'] === 'ann'
+  const app = fastify().register(plugin({ authorize }))
+  expect((await app.inject({ url: `${base}/copy/a`, headers: { 'x-user': 'ann' } })).statusCode).toBe(200)
+  expect((await app.inject(`${base}/copy/a`)).statusCode).toBe(403)
+})

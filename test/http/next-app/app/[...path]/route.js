@@ -1,0 +1,3 @@
+const handle = (request) => globalThis.servedByNext(request)
+
+export { handle as GET, handle as POST }

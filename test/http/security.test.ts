@@ -1,0 +1,232 @@
+import { describe, expect, test, vi } from 'vitest'
+import { createJobsHandler, type JobsHandlerOptions, type JobsRequest } from '../../src/http/handler.js'
+import { toNodeHandler } from '../../src/http/node.js'
+import { JobError, type JobStorage, memoryStorage } from '../../src/index.js'
+import { fakeClock } from '../../src/testing/index.js'
+import { base, listen, newRegistry, sendTo } from './support.js'
+
+// What docs/http/security.md promises, threat by threat.
+
+function request(path: string, method = 'GET', headers: Record<string, string> = {}): JobsRequest {
+  return { method, url: base + path, headers: new Headers(headers), native: undefined }
+}
+
+function served(options: JobsHandlerOptions = {}, storage?: JobStorage) {
+  const registry = newRegistry(storage ? { storage } : {})
+  const run = vi.fn()
+  registry.define({ type: 'copy', id: 'a', run })
+  return { registry, run, handler: createJobsHandler(registry, options) }
+}
+
+const secrets = /secret|select|\bat .*:\d+|ECONNREFUSED/
+
+/** An error as drivers make them: the query, a password and a stack in its chain. */
+function telling(): Error {
+  const cause = Object.assign(new Error('password=secret'), { query: 'select secret from users' })
+  return new Error('connect ECONNREFUSED postgres://ann:secret@db/x', { cause })
+}
+
+/** A storage of which every call does that. */
+function storageThat(act: () => Promise<never>): JobStorage {
+  const names = ['begin', 'save', 'finish', 'requestAbort', 'find', 'live', 'orphans', 'search']
+  return Object.fromEntries(names.map((name) => [name, act])) as unknown as JobStorage
+}
+
+const calls = [
+  ['GET', '/copy'],
+  ['GET', '/copy/a'],
+  ['GET', '/_search'],
+  ['POST', '/copy/a/_start'],
+  ['POST', '/copy/a/_abort'],
+] as const
+
+describe('who is not allowed learns nothing', () => {
+  test('whatever the path, the method and the registry, the refusal is the same', async () => {
+    const { handler, registry } = served({ authorize: () => false })
+    await (await registry.start('copy', 'a')).finished
+    const paths = [
+      '/copy/a',
+      '/copy/nobody',
+      '/other',
+      '/_search',
+      '/_nothing',
+      '/copy/%zz',
+      '/copy/',
+      '/copy/a?bad=1',
+      '',
+    ]
+    const answers = await Promise.all(
+      paths.flatMap((path) => ['GET', 'POST', 'DELETE'].map((method) => handler.answer(request(path, method)))),
+    )
+    expect(new Set(answers.map((answer) => JSON.stringify(answer)))).toHaveLength(1)
+    expect(answers[0]?.status).toBe(403)
+  })
+})
+
+describe('a page of another site', () => {
+  const own = { host: 'jobs.example' }
+  test.each([
+    ['no browser', {}, 201],
+    ['the same site', { 'sec-fetch-site': 'same-origin', origin: 'https://jobs.example' }, 201],
+    ['behind a proxy that changes Host', { 'sec-fetch-site': 'same-origin', origin: 'https://front.example' }, 201],
+    ['the address bar', { 'sec-fetch-site': 'none' }, 201],
+    ['an old browser', { origin: 'http://jobs.example' }, 201],
+    ['TLS that ended before', { origin: 'https://jobs.example' }, 201],
+    ['a port that is the default one', { origin: 'https://jobs.example', host: 'jobs.example:443' }, 201],
+    ['an allowed site', { 'sec-fetch-site': 'cross-site', origin: 'https://admin.example' }, 201],
+    ['an allowed site, by an old browser', { origin: 'https://admin.example' }, 201],
+    ['another site', { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' }, 403],
+    ['another site, without a word of which', { 'sec-fetch-site': 'cross-site' }, 403],
+    ['a sister', { 'sec-fetch-site': 'same-site', origin: 'https://evil.jobs.example' }, 403],
+    ['another site by an old browser', { origin: 'https://evil.example' }, 403],
+    ['another port', { origin: 'http://jobs.example:8080' }, 403],
+    ['a sandbox', { origin: 'null' }, 403],
+    ['nonsense', { origin: 'https://' }, 403],
+    ['a site that pretends', { 'sec-fetch-site': 'cross-site', origin: 'https://jobs.example' }, 403],
+    ['words of tomorrow', { 'sec-fetch-site': 'other-planet' }, 403],
+    ['a Host that is none', { origin: 'https://jobs.example', host: '[' }, 403],
+  ])('%s', async (_, headers, status) => {
+    const authorize = vi.fn(() => true)
+    const { handler, run } = served({ authorize, allowedOrigins: ['https://admin.example'] })
+    const answer = await handler.answer(request('/copy/a/_start', 'POST', { ...own, ...headers }))
+    expect(answer.status).toBe(status)
+    expect([authorize, run].map(({ mock }) => mock.calls.length)).toEqual(status === 403 ? [0, 0] : [1, 1])
+  })
+
+  test('is told why', async () => {
+    const answer = await served().handler.answer(request('/copy/a/_abort', 'POST', { origin: 'https://evil.example' }))
+    const reason =
+      'Expected `origin` to be that of this server, or one of `allowedOrigins`, got `https://evil.example` (string)'
+    expect(JSON.parse(String(answer.body))).toEqual({ error: { type: 'forbidden', reason }, status: 403 })
+  })
+
+  test('may read as far as CORS of the host lets it', async () => {
+    const answer = await served().handler.answer(request('/copy/a', 'GET', { 'sec-fetch-site': 'cross-site' }))
+    expect(answer.status).toBe(200)
+    expect(Object.keys(answer.headers).filter((name) => name.startsWith('access-control'))).toEqual([])
+  })
+})
+
+describe('bounds', () => {
+  test.each(['/copy/', '/copy?id=', '/_search?id='])('an address of 100 kB under %s is a 414', async (path) => {
+    const { handler } = served()
+    const long = path + 'x'.repeat(100_000)
+    expect((await handler.answer(request(long))).status).toBe(414)
+    const { status, headers } = await handler(new Request(`http://localhost${base}${long}`))
+    expect([status, headers.get('content-type')]).toEqual([414, 'application/json; charset=utf-8'])
+  })
+
+  test('the longest ids that there may be fit', async () => {
+    const { handler } = served()
+    const part = encodeURIComponent('€'.repeat(512))
+    const after = encodeURIComponent(`${'€'.repeat(512)}019a0000-0000-7000-8000-000000000000`)
+    const url = `/_search?type=${part}&id=${part}&search_after=${after}&state=successful&from=0&size=1000&pretty`
+    expect((await handler.answer(request(url))).status).toBe(200)
+  })
+
+  test('an endless body is not read', async () => {
+    const { handler } = served()
+    let pulled = 0
+    const body = new ReadableStream({
+      pull(controller) {
+        pulled++
+        controller.enqueue(new Uint8Array(65_536))
+      },
+    })
+    const sent = { method: 'POST', body, duplex: 'half' } as RequestInit
+    expect((await handler(new Request(`http://localhost${base}/copy/a/_start`, sent))).status).toBe(201)
+    expect(pulled).toBeLessThan(5)
+  })
+})
+
+describe('what went wrong inside stays inside', () => {
+  test.each(calls)('%s %s, of a storage that fails', async (method, path) => {
+    const error = vi.fn()
+    const { handler } = served(
+      { logger: { error } },
+      storageThat(() => Promise.reject(telling())),
+    )
+    const { status, body } = await handler.answer(request(path, method))
+    expect([status, JSON.parse(String(body)).error.type]).toEqual([503, 'storage'])
+    expect(body).not.toMatch(secrets)
+    expect(JSON.stringify(error.mock.calls)).not.toContain('secret')
+  })
+
+  test.each(calls)('%s %s, of a storage that throws a JobError of its own', async (method, path) => {
+    const storage = storageThat(async () => {
+      throw new JobError('storage', 'select secret', { cause: telling() })
+    })
+    const { status, body } = await served({}, storage).handler.answer(request(path, method))
+    expect(status).toBe(503)
+    expect(body).not.toMatch(secrets)
+  })
+
+  test('a failed job shows the messages of its errors: no stack, no query, no password', async () => {
+    const { handler, registry } = served()
+    registry.define({ type: 'copy', id: 'b', run: () => Promise.reject(telling()) })
+    await (await registry.start('copy', 'b')).finished
+    const { body } = await handler.answer(request('/copy/b'))
+    expect(JSON.parse(String(body)).status.error).toEqual([
+      'connect ECONNREFUSED postgres://ann:***@db/x',
+      'password=***',
+    ])
+  })
+
+  test('nothing of a browser makes a page of an answer', async () => {
+    const { headers, body } = await served().handler.answer(request('/_search?<script>=1'))
+    expect(headers).toMatchObject({
+      'content-type': 'application/json; charset=utf-8',
+      'x-content-type-options': 'nosniff',
+      'cache-control': 'no-store',
+    })
+    expect(body).toContain('script')
+  })
+})
+
+describe('a storage that is down', () => {
+  test('10,000 requests are answered with 503, each with a reason', async () => {
+    const { handler } = served(
+      {},
+      storageThat(() => Promise.reject(telling())),
+    )
+    const { port } = await listen(toNodeHandler(handler))
+    const send = sendTo(port)
+    const seen = new Map<string, number>()
+    const lane = async (lane: number) => {
+      for (let call = lane; call < 10_000; call += 50) {
+        const [method, path] = calls[call % calls.length] as (typeof calls)[number]
+        const { status, text } = await send(base + path, { method })
+        const answer = `${status} ${text}`
+        seen.set(answer, (seen.get(answer) ?? 0) + 1)
+      }
+    }
+    await Promise.all(Array.from({ length: 50 }, (_, i) => lane(i)))
+    const reason = 'The storage could not be reached or could not keep its promise.'
+    expect([...seen]).toEqual([[`503 ${JSON.stringify({ error: { type: 'storage', reason }, status: 503 })}`, 10_000]])
+  }, 60_000)
+
+  test('10,000 requests to one that never answers are answered too', async () => {
+    const clock = fakeClock()
+    const registry = newRegistry({ storage: storageThat(() => new Promise(() => {})), clock })
+    registry.define({ type: 'copy', id: 'a', run: () => {} })
+    const handler = createJobsHandler(registry)
+    const asked = Array.from({ length: 10_000 }, (_, call) => {
+      const [method, path] = calls[call % calls.length] as (typeof calls)[number]
+      return handler.answer(request(path, method))
+    })
+    await clock.advance(60_000)
+    const statuses = (await Promise.all(asked)).map(({ status }) => status)
+    // A start beside another that still waits for the storage is refused at once.
+    expect(new Set(statuses)).toEqual(new Set([503, 409]))
+  })
+
+  test('and when it is back, so is the API', async () => {
+    const storage = memoryStorage()
+    const { handler, registry } = served({}, storage)
+    await (await registry.start('copy', 'a')).finished
+    const find = vi.spyOn(storage, 'find').mockRejectedValueOnce(telling())
+    expect((await handler.answer(request('/copy/a'))).status).toBe(503)
+    find.mockRestore()
+    expect((await handler.answer(request('/copy/a'))).status).toBe(200)
+  })
+})
