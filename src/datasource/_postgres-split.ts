@@ -78,7 +78,17 @@ export class SplitRead {
     const { rows } = await session.run({ text: 'select pg_export_snapshot()', values: [] })
     const snapshot = String(rows[0]?.[0])
     while (this.#others.length + 1 < this.#reading.cursor.parallel) {
-      this.#others.push(await this.#reading.begin(snapshot))
+      this.#others.push(await this.#beginOther(session, snapshot))
+    }
+  }
+
+  async #beginOther(session: Session, snapshot: string): Promise<Session> {
+    try {
+      return await this.#reading.begin(snapshot)
+    } catch (error) {
+      // A snapshot is gone with the connection that gave it: when that one is lost, this is what failed.
+      await session.run({ text: 'select 1', values: [] })
+      throw error
     }
   }
 

@@ -123,8 +123,14 @@ const needsEscape = /[\\\t\n\r]/
 
 const escapes: Readonly<Record<string, string>> = { '\\': '\\\\', '\t': '\\t', '\n': '\\n', '\r': '\\r' }
 
+/** Piece by piece: of a long text, V8 could not hold all that is to be replaced, and would end the process. */
 function escaped(text: string): string {
-  return needsEscape.test(text) ? text.replace(/[\\\t\n\r]/g, (unit) => escapes[unit] as string) : text
+  if (!needsEscape.test(text)) return text
+  let result = ''
+  for (let at = 0; at < text.length; at += pieceLength) {
+    result += text.slice(at, at + pieceLength).replace(/[\\\t\n\r]/g, (unit) => escapes[unit] as string)
+  }
+  return result
 }
 
 function missingColumn(name: string, { title, columns }: Table): JobError {

@@ -7,6 +7,7 @@ import { setTimeout } from 'node:timers/promises'
 import {
   type Clock,
   type FailurePolicy,
+  type IngestionJob,
   JobError,
   JobRegistry,
   type JobStorage,
@@ -17,18 +18,35 @@ import { postgresDatasource } from 'headgate/datasource/postgres'
 import { ndjsonFile } from 'headgate/target/ndjson-file'
 import { postgresTarget } from 'headgate/target/postgres'
 import { type Answer, type NodePlan, type Order, openStorage } from './plan.js'
-import { copyQuery } from './source.js'
+import { copyQuery, wholeQuery } from './source.js'
 
 /** How many jobs of a kind there are: `insert-0`, `insert-1` … */
-const jobsOfAKind = 400
+const jobsOfAKind = 200
+
+type TargetOf = (id: string, plan: Pick<NodePlan, 'source' | 'folder'>) => Target
+
+/** How the jobs read, by the end of their kind. A copy of all that is there would be too fast to be killed in the middle. */
+const readings: readonly (readonly [RegExp, Pick<IngestionJob, 'query' | 'cursor' | 'parallel' | 'rateLimit'>])[] = [
+  [/-cursor$/, { query: wholeQuery, cursor: 'id', rateLimit: { rows: 3000 } }],
+  [/-ranges$/, { query: wholeQuery, cursor: 'id', parallel: 2, rateLimit: { rows: 3000 } }],
+  [/./, { query: copyQuery }],
+]
+
+const insert: TargetOf = (table, { source }) => postgresTarget({ connectionString: source, table })
+const upsert: TargetOf = (table, { source }) =>
+  postgresTarget({ connectionString: source, table, mode: 'upsert', key: 'id' })
 
 /** The targets of the jobs, by kind: files, and tables of the same name in the database of the source. */
-const targets: Record<string, (id: string, plan: Pick<NodePlan, 'source' | 'folder'>) => Target> = {
+const targets: Record<string, TargetOf> = {
   replace: (id, { folder }) => ndjsonFile({ path: join(folder, `${id}.ndjson`), strategy: 'replace' }),
   append: (id, { folder }) => ndjsonFile({ path: join(folder, `${id}.ndjson`), strategy: 'append' }),
-  insert: (table, { source }) => postgresTarget({ connectionString: source, table }),
-  upsert: (table, { source }) => postgresTarget({ connectionString: source, table, mode: 'upsert', key: 'id' }),
-  picky: (table, { source }) => postgresTarget({ connectionString: source, table }),
+  insert,
+  'insert-cursor': insert,
+  'insert-ranges': insert,
+  upsert,
+  'upsert-cursor': upsert,
+  'upsert-ranges': upsert,
+  picky: insert,
   rows: (table, { source }) => postgresTarget({ connectionString: source, table, strategy: 'replace', swap: 'rows' }),
   rename: (table, { source }) =>
     postgresTarget({ connectionString: source, table, strategy: 'replace', swap: 'rename' }),
@@ -56,12 +74,12 @@ function openRegistry({ name, storage, source, folder, lease, saveDelay, skew = 
       registry.define({
         id,
         datasource: 'source',
-        query: copyQuery,
         pkField: 'id',
         batchSize: 20,
         target: targetOf(id, { source, folder }),
         resume: 'auto',
         retry: { limit: 100, delay: 50, maxDelay: 500 },
+        ...readings.find(([end]) => end.test(kind))?.[1],
         ...failuresOf(id, source),
       })
     }

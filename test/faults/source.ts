@@ -8,6 +8,9 @@ export const copyQuery = `
   select id, name, case when id % 20 = 0 then pg_sleep(0.004)::text end as pause
   from source {{#last_id}}where id > {{last_id}}{{/last_id}} order by id`
 
+/** Reads the source, as jobs do that have a cursor. */
+export const wholeQuery = 'select id, name, null::text as pause from source'
+
 /** Makes the table that jobs read. */
 export async function fillSource(url: string): Promise<void> {
   const client = new pg.Client({ connectionString: url })

@@ -1,0 +1,126 @@
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import pg from 'pg'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { describePostgres } from '../support/describe-postgres.js'
+import type { CopyPlan, CopyReport } from './copier.js'
+
+/** What the large texts repeat: characters that are themselves in COPY and in JSON, or ones that both escape. */
+const units = { plain: '0123456789', escaped: '012\t45\\789' }
+
+/** Rows of the table `large`: one of 200 MB between small ones. */
+const large = { count: 9, size: 200 }
+
+/** Rows of the table `many`, of 10 MB each. */
+const many = { count: 100, size: 10 }
+
+const columns = 'id int, text text'
+
+describePostgres('rows that are large', (database) => {
+  let admin: pg.Client
+  let folder: string
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'headgate-large-'))
+    admin = new pg.Client({ connectionString: database.url })
+    await admin.connect()
+    // Compressing them would take most of the time.
+    const make = (name: string, text: string, count: number) =>
+      admin.query(`create table ${name} (${columns}); alter table ${name} alter text set storage external;
+        insert into ${name} select id, ${text} from generate_series(1, ${count}) id`)
+    for (const [kind, unit] of Object.entries(units)) {
+      const text = `repeat(${pg.escapeLiteral(unit)}, ${(large.size / unit.length) * 1e6})`
+      await make(kind, `case id when 5 then ${text} else 'small ' || id end`, large.count)
+    }
+    await make('many', `repeat('${units.plain}', ${(many.size / units.plain.length) * 1e6})`, many.count)
+  }, 120_000)
+  afterEach(() => admin.query('drop table if exists t'))
+  afterAll(async () => {
+    await admin.end()
+    await rm(folder, { recursive: true })
+  })
+
+  /** Copies in a process of its own. */
+  const copy = async (source: string, target: string): Promise<CopyReport> => {
+    const plan: CopyPlan = { url: database.url, query: `select id, text from ${source} order by id`, target }
+    const file = fileURLToPath(new URL('copier.ts', import.meta.url))
+    const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', file, JSON.stringify(plan)])
+    const report = JSON.parse(stdout) as CopyReport
+    console.log(`${source} to ${target.includes('/') ? 'a file' : 'a table'}: ${Math.round(report.taken)} MB`)
+    return report
+  }
+
+  /** Copies into a table: with the types of the source, rows travel in binary form, and with others as text. */
+  const copyToTable = async (source: string, type: string) => {
+    await admin.query(`create table t (id int, text ${type}); alter table t alter text set storage external`)
+    const report = await copy(source, 't')
+    const { rows } = await admin.query(
+      `select count(*)::int, count(*) filter (where s.text = t.text)::int as same from t left join ${source} s using (id)`,
+    )
+    return { report, ...rows[0] }
+  }
+
+  test.each([
+    ['plain', 'text', 3],
+    ['plain', 'varchar', 6],
+    ['escaped', 'varchar', 8],
+  ])(
+    'of 200 MB arrive whole in a table: %s text in a column of the type %s, with %i times the memory at most',
+    async (source, type, multiple) => {
+      const { report, count, same } = await copyToTable(source, type)
+      expect(report).toMatchObject({ state: 'successful', count: large.count })
+      expect({ count, same }).toEqual({ count: large.count, same: large.count })
+      expect(report.taken).toBeLessThan(multiple * large.size)
+    },
+    120_000,
+  )
+
+  test.each([
+    ['plain', 6],
+    ['escaped', 8],
+  ] as const)(
+    'of 200 MB arrive whole in a file: %s text, with %i times the memory at most',
+    async (source, multiple) => {
+      const path = join(folder, `${source}.ndjson`)
+      const report = await copy(source, path)
+      expect(report).toMatchObject({ state: 'successful', count: large.count })
+      const [found, expected] = [createHash('sha256'), createHash('sha256')]
+      for await (const chunk of createReadStream(path, { highWaterMark: 1 << 22 })) found.update(chunk)
+      const unit = JSON.stringify(units[source]).slice(1, -1)
+      for (let id = 1; id <= large.count; id++) {
+        const repeated = Buffer.alloc(unit.length * (large.size / units[source].length) * 1e6, unit)
+        expected.update(`{"id":${id},"text":"`)
+        expected.update(id === 5 ? repeated : `small ${id}`)
+        expected.update('"}\n')
+      }
+      expect(found.digest('hex')).toBe(expected.digest('hex'))
+      expect(report.taken).toBeLessThan(multiple * large.size)
+    },
+    120_000,
+  )
+
+  test.each([
+    ['in binary form', 'text', 300],
+    ['as text', 'varchar', 600],
+  ])(
+    'of 10 MB, a hundred of them, take no more memory than a few of them: %s',
+    async (_, type, most) => {
+      const { report, count, same } = await copyToTable('many', type)
+      expect(report).toMatchObject({ state: 'successful', count: many.count })
+      expect({ count, same }).toEqual({ count: many.count, same: many.count })
+      expect(report.taken).toBeLessThan(most)
+    },
+    120_000,
+  )
+
+  test('of 10 MB, a hundred of them, take no more memory than a few of them: into a file', async () => {
+    const report = await copy('many', join(folder, 'many.ndjson'))
+    expect(report).toMatchObject({ state: 'successful', count: many.count })
+    expect(report.taken).toBeLessThan(600)
+  }, 120_000)
+})
