@@ -1,4 +1,5 @@
 import { checkOptions, invalid, isLive, type JobRegistry, type JobStatus, rule } from '../index.js'
+import type { TextStream } from './_stream.js'
 import {
   abortParameters,
   errorBody,
@@ -19,7 +20,7 @@ import {
 export type ServedRegistry = Pick<JobRegistry, 'has' | 'start' | 'status' | 'running' | 'abort' | 'search'>
 
 /** What a call does to jobs. */
-export type JobsAction = 'read' | 'start' | 'abort'
+export type JobsAction = 'read' | 'start' | 'abort' | 'events'
 
 /** The job that the path of a call names: none for `_search`, a type alone for the list of a type. */
 export interface NamedJob {
@@ -32,7 +33,8 @@ export interface NamedJob {
 /** An answer before it is printed. */
 export interface Reply {
   status: number
-  body: object
+  /** What becomes JSON, or a stream that goes out as it is, with a `content-type` among the headers. */
+  body: object | TextStream
   headers?: Record<string, string>
 }
 

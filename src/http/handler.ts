@@ -1,8 +1,10 @@
 import { checkOptions, errorMessages, type Logger, redact, rule } from '../index.js'
 import { findRoute, isUnder, type JobsAction, type NamedJob, type Reply, type ServedRegistry } from './_routes.js'
+import { isStream, type TextStream, toWebStream } from './_stream.js'
 import { errorBody, internalError, isPretty, readQuery, thrownBody, type WireError } from './wire.js'
 
 export type { JobsAction, NamedJob, ServedRegistry } from './_routes.js'
+export type { TextStream } from './_stream.js'
 export type { WireError, WireErrorType, WireHit, WireHits, WireJob, WireStatus } from './wire.js'
 
 /** How the API is served. */
@@ -51,10 +53,10 @@ export interface JobsRequest {
 export interface JobsAnswer {
   /** The HTTP status. */
   status: number
-  /** The headers, in lower case, with `content-length`. */
+  /** The headers, in lower case, with `content-length` unless the body is a stream. */
   headers: Record<string, string>
-  /** The body: JSON, or nothing for `HEAD`. */
-  body: string
+  /** The body: JSON, nothing for `HEAD`, or the text of a stream, piece by piece as it comes. */
+  body: string | TextStream
 }
 
 /** The API as a fetch handler, and as what faces for other servers are made of. */
@@ -65,6 +67,8 @@ export interface JobsHandler {
   answer(request: JobsRequest): Promise<JobsAnswer>
   /** Whether an address is under the base path. Others are answered with 404. */
   covers(url: string): boolean
+  /** The path that all calls are under. */
+  readonly basePath: string
 }
 
 const defaultBasePath = '/_siren/connector/jobs'
@@ -92,11 +96,13 @@ export function createJobsHandler(registry: ServedRegistry, options: JobsHandler
   const handle = async (request: Request): Promise<Response> => {
     const { method, url, headers } = request
     const answer = await api.answer({ method, url, headers, native: request })
-    return new Response(answer.body || null, answer)
+    const { body } = answer
+    return new Response(typeof body === 'string' ? body || null : toWebStream(body), answer)
   }
   return Object.assign(handle, {
     answer: (request: JobsRequest) => api.answer(request),
     covers: (url: string) => api.covers(url),
+    basePath: options.basePath ?? defaultBasePath,
   })
 }
 
@@ -120,6 +126,10 @@ class JobsApi {
   async answer(request: JobsRequest): Promise<JobsAnswer> {
     const { path, query } = splitUrl(request.url)
     const { status, headers, body } = await this.#reply(request, path, query)
+    if (isStream(body)) {
+      const isHead = request.method === 'HEAD'
+      return { status, headers: { 'cache-control': 'no-store', ...headers }, body: isHead ? '' : body }
+    }
     const text = JSON.stringify(body, undefined, isPretty(query) ? 2 : undefined)
     return {
       status,

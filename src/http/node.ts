@@ -1,12 +1,8 @@
+import { pipeline, Readable } from 'node:stream'
+import { coveredUrl, type NodeRequest, toJobsRequest } from './_node-request.js'
 import type { JobsHandler } from './handler.js'
 
-/** What is used of node's request, and of the requests of Connect and Express, which remember the address that came. */
-export interface NodeRequest {
-  method?: string | undefined
-  url?: string | undefined
-  originalUrl?: string | undefined
-  headers: Record<string, string | string[] | undefined>
-}
+export type { NodeRequest } from './_node-request.js'
 
 /** What is used of node's response. */
 export interface NodeResponse {
@@ -26,25 +22,20 @@ export type NodeHandler = (request: NodeRequest, response: NodeResponse, next?: 
  */
 export function toNodeHandler(handler: JobsHandler): NodeHandler {
   return (request, response, next) => {
-    const { url = '', originalUrl = url } = request
-    const covered = [url, originalUrl].find(handler.covers)
+    const covered = coveredUrl(handler, request)
     if (covered === undefined && next) return next()
-    const { method = 'GET' } = request
-    const headers = { get: (name: string) => headerOf(request, name) }
     handler
-      .answer({ method, url: covered ?? url, headers, native: request })
+      .answer(toJobsRequest(request, covered ?? request.url ?? ''))
       .then(({ status, headers, body }) => {
         // Somebody before has given up waiting and answered.
         if (response.headersSent) return
         response.writeHead(status, headers)
-        response.end(body)
+        if (typeof body === 'string') response.end(body)
+        else pipeline(Readable.from(body), response as unknown as NodeJS.WritableStream, leave)
       })
       .catch((error) => (next ? next(error) : response.destroy()))
   }
 }
 
-function headerOf({ headers }: NodeRequest, name: string): string | null {
-  const key = name.toLowerCase()
-  const value = Object.hasOwn(headers, key) ? headers[key] : undefined
-  return value === undefined ? null : String(value)
-}
+/** A client that went away is no error, and the pipeline has ended both sides by now. */
+function leave(): void {}

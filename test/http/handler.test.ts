@@ -1,6 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, expectTypeOf, test, vi } from 'vitest'
-import { type Authorize, createJobsHandler, type JobsRequest, type ServedRegistry } from '../../src/http/handler.js'
+import {
+  type Authorize,
+  createJobsHandler,
+  type JobsAnswer,
+  type JobsRequest,
+  type ServedRegistry,
+} from '../../src/http/handler.js'
 import { JobError, type JobRegistry } from '../../src/index.js'
 import { fakeClock, recordEvents } from '../../src/testing/index.js'
 import { base, defineHeld, fixedStorage, newRegistry, record } from './support.js'
@@ -10,7 +16,7 @@ function request(url: string, method = 'GET', headers: Record<string, string> = 
 }
 
 const path = `${base}/copy/a`
-const bodyOf = ({ body }: { body: string }) => JSON.parse(body)
+const bodyOf = ({ body }: JobsAnswer) => JSON.parse(String(body))
 
 describe('options', () => {
   test.each([
@@ -298,7 +304,9 @@ describe('whatever comes', () => {
         const answer = await handler.answer({ method, url, headers: { get: () => header }, native: undefined })
         seen.add(answer.status)
         expect(answer.status).toBeLessThan(500)
-        expect(Buffer.byteLength(answer.body)).toBe(method === 'HEAD' ? 0 : Number(answer.headers['content-length']))
+        expect(Buffer.byteLength(String(answer.body))).toBe(
+          method === 'HEAD' ? 0 : Number(answer.headers['content-length']),
+        )
         if (method !== 'HEAD') expect(bodyOf(answer)).toBeTypeOf('object')
         const address = new URL(URL.canParse(url) ? url : 'http://x')
         if (address.username === '') expect((await handler(new Request(address))).status).toBeLessThan(500)

@@ -31,7 +31,11 @@ export interface Answered {
 }
 
 /** Sends a request to wherever a handler is served. The path is sent as it is given. */
-export type Send = (path: string, sent?: Sent) => Promise<Answered>
+export interface Send {
+  (path: string, sent?: Sent): Promise<Answered>
+  /** Where a path is served. */
+  address(path: string): string
+}
 
 /** Serves on a free port until the test has finished. */
 export async function listen(listener: RequestListener): Promise<{ server: Server; port: number }> {
@@ -45,7 +49,7 @@ export async function listen(listener: RequestListener): Promise<{ server: Serve
 }
 
 export function sendTo(port: number, prefix = ''): Send {
-  return async (path, { method = 'GET', headers = {}, body } = {}) => {
+  const send = async (path: string, { method = 'GET', headers = {}, body }: Sent = {}) => {
     const request = requestHttp({ port, host: '127.0.0.1', path: prefix + path, method, headers })
     request.end(body)
     const [response] = await once(request, 'response')
@@ -53,15 +57,20 @@ export function sendTo(port: number, prefix = ''): Send {
     for await (const chunk of response.setEncoding('utf8')) text += chunk
     return { status: response.statusCode, headers: new Headers(response.headers), text }
   }
+  return Object.assign(send, { address: (path: string) => `http://127.0.0.1:${port}${prefix}${path}` })
 }
 
 const served = async (listener: RequestListener, prefix?: string) => sendTo((await listen(listener)).port, prefix)
 
 /** Every way to serve a handler whose base path is the default. */
 export const faces: Record<string, (handler: JobsHandler) => Promise<Send>> = {
-  fetch: async (handler) => async (path, sent) => {
-    const response = await handler(new Request(`http://localhost${path}`, sent))
-    return { status: response.status, headers: response.headers, text: await response.text() }
+  fetch: async (handler) => {
+    const address = (path: string) => `http://localhost${path}`
+    const send = async (path: string, sent?: Sent) => {
+      const response = await handler(new Request(address(path), sent))
+      return { status: response.status, headers: response.headers, text: await response.text() }
+    }
+    return Object.assign(send, { address })
   },
   'node:http': (handler) => served(toNodeHandler(handler)),
   'Express at the root': (handler) => served(express().use(toNodeHandler(handler))),
