@@ -61,7 +61,7 @@ export class EventHub {
   }
 
   /** Ends all streams. */
-  close(): void {
+  endAll(): void {
     for (const { stream } of this.#readers) stream.end()
   }
 

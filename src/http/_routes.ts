@@ -1,8 +1,10 @@
 import { checkOptions, invalid, isLive, type JobRegistry, type JobStatus, rule } from '../index.js'
+import type { EventHub } from './_events.js'
 import type { TextStream } from './_stream.js'
 import {
   abortParameters,
   errorBody,
+  eventParameters,
   foundBody,
   jobsBody,
   notFoundBody,
@@ -17,7 +19,7 @@ import {
 } from './wire.js'
 
 /** What the API calls of a registry. */
-export type ServedRegistry = Pick<JobRegistry, 'has' | 'start' | 'status' | 'running' | 'abort' | 'search'>
+export type ServedRegistry = Pick<JobRegistry, 'has' | 'start' | 'status' | 'running' | 'abort' | 'search' | 'on'>
 
 /** What a call does to jobs. */
 export type JobsAction = 'read' | 'start' | 'abort' | 'events'
@@ -38,6 +40,13 @@ export interface Reply {
   headers?: Record<string, string>
 }
 
+/** What a stream of events is made from. */
+export interface EventContext {
+  readonly hub: EventHub
+  /** The id that the reader was told last, if it has been here before. */
+  readonly lastEventId: string | null
+}
+
 /** One call of the API. */
 export interface Route {
   method: 'GET' | 'POST'
@@ -46,12 +55,13 @@ export interface Route {
   action: JobsAction
   parameters: Parameters
   /** Answers for the job that the path names, with the options that the parameters set. */
-  answer(registry: ServedRegistry, job: NamedJob, options: Values<Parameters>): Promise<Reply>
+  answer(registry: ServedRegistry, job: NamedJob, options: Values<Parameters>, context: EventContext): Promise<Reply>
 }
 
 /** Every call of the API. A type never begins with `_`, so no path fits two of them. */
 export const routes: readonly Route[] = [
   { method: 'GET', path: '/_search', action: 'read', parameters: searchParameters, answer: search },
+  { method: 'GET', path: '/_events', action: 'events', parameters: eventParameters, answer: events },
   { method: 'GET', path: '/{type}', action: 'read', parameters: readParameters, answer: running },
   { method: 'GET', path: '/{type}/{id}', action: 'read', parameters: readParameters, answer: status },
   { method: 'POST', path: '/{type}/{id}/_abort', action: 'abort', parameters: abortParameters, answer: abort },
@@ -173,4 +183,21 @@ async function abort(
 async function start(registry: ServedRegistry, { type, id }: Job): Promise<Reply> {
   const { status } = await registry.start(type, id)
   return { status: 201, body: foundBody(type, id, status) }
+}
+
+async function events(
+  _: ServedRegistry,
+  __: object,
+  filter: Values<typeof eventParameters>,
+  { hub, lastEventId }: EventContext,
+): Promise<Reply> {
+  await hub.check()
+  return { status: 200, body: hub.stream(filter, lastEventId), headers: streamHeaders }
+}
+
+/** Nobody on the way may hold pieces back, to compress them or to gather more. */
+const streamHeaders = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-store, no-transform',
+  'x-accel-buffering': 'no',
 }

@@ -1,4 +1,5 @@
-import { checkOptions, errorMessages, type Logger, redact, rule } from '../index.js'
+import { type Clock, checkOptions, errorMessages, type Logger, redact, rule, systemClock } from '../index.js'
+import { EventHub } from './_events.js'
 import { findRoute, isUnder, type JobsAction, type NamedJob, type Reply, type ServedRegistry } from './_routes.js'
 import { isStream, type TextStream, toWebStream } from './_stream.js'
 import { errorBody, internalError, isPretty, readQuery, thrownBody, type WireError } from './wire.js'
@@ -15,6 +16,10 @@ export interface JobsHandlerOptions {
   authorize?: Authorize
   /** Where operators are told what could not be answered, and why. Default: nowhere. */
   logger?: Pick<Logger, 'error'>
+  /** How often a stream of events gives a sign of life, in milliseconds, 100 to 30,000. Default 15,000. */
+  keepAlive?: number
+  /** The time. Default: the machine's. */
+  clock?: Clock
 }
 
 /**
@@ -67,13 +72,15 @@ export interface JobsHandler {
   answer(request: JobsRequest): Promise<JobsAnswer>
   /** Whether an address is under the base path. Others are answered with 404. */
   covers(url: string): boolean
+  /** Ends all streams of events, so that a server can close. Their readers come back, if there is somebody to come to. */
+  endStreams(): void
   /** The path that all calls are under. */
   readonly basePath: string
 }
 
 const defaultBasePath = '/_siren/connector/jobs'
 
-const registryRule = rule.having('has', 'start', 'status', 'running', 'abort', 'search')
+const registryRule = rule.having('has', 'start', 'status', 'running', 'abort', 'search', 'on')
 
 const handlerRules = {
   basePath: {
@@ -83,6 +90,8 @@ const handlerRules = {
   },
   authorize: rule.optional(rule.aFunction),
   logger: rule.optional(rule.having('error')),
+  keepAlive: rule.optional(rule.whole(100, 30_000)),
+  clock: rule.optional(rule.having('now', 'setTimer')),
 }
 
 /**
@@ -102,6 +111,7 @@ export function createJobsHandler(registry: ServedRegistry, options: JobsHandler
   return Object.assign(handle, {
     answer: (request: JobsRequest) => api.answer(request),
     covers: (url: string) => api.covers(url),
+    endStreams: () => api.endStreams(),
     basePath: options.basePath ?? defaultBasePath,
   })
 }
@@ -111,16 +121,23 @@ class JobsApi {
   readonly #base: string
   readonly #authorize: Authorize | undefined
   readonly #logger: Pick<Logger, 'error'> | undefined
+  readonly #hub: EventHub
 
-  constructor(registry: ServedRegistry, { basePath = defaultBasePath, authorize, logger }: JobsHandlerOptions) {
+  constructor(registry: ServedRegistry, options: JobsHandlerOptions) {
+    const { basePath = defaultBasePath, authorize, logger, keepAlive = 15_000, clock = systemClock } = options
     this.#registry = registry
     this.#base = basePath === '/' ? '' : basePath
     this.#authorize = authorize
     this.#logger = logger
+    this.#hub = new EventHub({ registry, clock, keepAlive, logger })
   }
 
   covers(url: string): boolean {
     return isUnder(this.#base, splitUrl(url).path)
+  }
+
+  endStreams(): void {
+    this.#hub.endAll()
   }
 
   async answer(request: JobsRequest): Promise<JobsAnswer> {
@@ -149,7 +166,9 @@ class JobsApi {
       if (!('route' in found)) return found
       const { route, job } = found
       const refusal = await this.#refusal(request, route.action, job)
-      return refusal ?? (await route.answer(this.#registry, job, readQuery(query, route.parameters)))
+      if (refusal) return refusal
+      const context = { hub: this.#hub, lastEventId: request.headers.get('last-event-id') }
+      return await route.answer(this.#registry, job, readQuery(query, route.parameters), context)
     } catch (error) {
       return this.#failure(request, error, thrownBody(error))
     }

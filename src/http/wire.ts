@@ -62,6 +62,14 @@ export const searchParameters = {
   }),
 } satisfies Record<keyof SearchFilter, Parameter>
 
+/** The parameters of `_events`. */
+export const eventParameters = {
+  type: searchParameters.type,
+  id: searchParameters.id,
+  state: searchParameters.state,
+  includeQueued: readParameters.includeQueued,
+}
+
 /** The options of an abort. */
 export function toAbortOptions({ timeout, waitForCompletion = true }: Values<typeof abortParameters>): AbortOptions {
   if (!waitForCompletion) return { timeout: 0 }

@@ -44,6 +44,7 @@ const logged = toStatus({
 
 /** A registry in which all is as the page says. */
 const registry: ServedRegistry = {
+  on: () => () => {},
   has: (type, id) => (id === undefined ? ['ingestion', 'maintenance'].includes(type) : id === 'postgres-new'),
   status: async (_, id) => jobs[id],
   running: async (type) => (type === 'ingestion' ? [toStatus({ ...events, state: 'running' })] : []),

@@ -27,8 +27,13 @@ describe('options', () => {
     [{ basePath: '/a?b' }, 'got `/a?b` (string)'],
     [{ basePath: 5 }, 'got `5` (number)'],
     [{ authorize: true }, 'Expected `authorize` to be a function'],
+    [{ keepAlive: 0 }, 'Expected `keepAlive` to be a whole number from 100 to 30000'],
+    [{ clock: {} }, 'Expected `clock` to be an object with the methods `now`, `setTimer`'],
     [{ logger: {} }, 'Expected `logger` to be an object with the method `error`'],
-    [{ path: '/' }, 'Expected `options` to be an object with `basePath`, `authorize`, `logger`, got `path`'],
+    [
+      { path: '/' },
+      'Expected `options` to be an object with `basePath`, `authorize`, `logger`, `keepAlive`, `clock`, got `path`',
+    ],
   ])('%j is refused', (options, message) => {
     const create = () => createJobsHandler(newRegistry(), options as never)
     expect(create).toThrowError(expect.objectContaining({ code: 'invalid_options' }))
@@ -138,7 +143,7 @@ describe('authorize', () => {
 describe('failures inside', () => {
   const failing = (error: unknown): ServedRegistry => {
     const fail = () => Promise.reject(error)
-    return { has: () => true, start: fail, status: fail, running: fail, abort: fail, search: fail }
+    return { has: () => true, start: fail, status: fail, running: fail, abort: fail, search: fail, on: () => () => {} }
   }
 
   test.each([
