@@ -27,13 +27,20 @@ export class EventStream implements AsyncIterableIterator<string, undefined> {
     return this
   }
 
-  /** Adds to what waits. Ends the stream when that is too much: the reader comes back, and is told what it missed. */
+  /**
+   * Adds to what waits for the next `flush()`. Ends the stream when that is too much: the reader comes back, and is told what
+   * it missed.
+   */
   push(text: string): void {
     if (this.#state === 'ended') return
     this.#size += text.length
     this.#waiting.push(text)
     if (this.#size > maxWaiting) this.end()
-    else if (this.#state === 'open') this.#wake?.()
+  }
+
+  /** Gives what waits to a reader that is ready for it. */
+  flush(): void {
+    if (this.#hasNews) this.#wake?.()
   }
 
   /** Ends the stream, with what waits untold. */

@@ -29,6 +29,10 @@ interface Reader {
   isUpToDate: boolean
 }
 
+/** What is told is gathered for so long at most, in milliseconds: for a tenth of one per reader, as each costs a write. */
+const longestPause = 100
+const pausePerReader = 0.1
+
 /** The most pages of the log that a reader is told who comes back. */
 const maxPages = 10
 
@@ -38,7 +42,9 @@ export class EventHub {
   readonly #readers = new Set<Reader>()
   #feed: EventFeed | undefined
   #started: Promise<void> | undefined
-  #timer: Timer | undefined
+  #keepAliveTimer: Timer | undefined
+  #flushTimer: Timer | undefined
+  #lastFlush = 0
 
   constructor(options: EventHubOptions) {
     this.#options = options
@@ -84,7 +90,9 @@ export class EventHub {
     if (this.#readers.size > 0) return
     this.#feed?.stop()
     this.#feed = undefined
-    this.#timer?.cancel()
+    this.#keepAliveTimer?.cancel()
+    this.#flushTimer?.cancel()
+    this.#flushTimer = undefined
   }
 
   async #follow(): Promise<EventFeed> {
@@ -124,6 +132,23 @@ export class EventHub {
       if (isUpToDate) stream.push(resumable)
       else if (isEnded(status.state)) stream.push(text)
     }
+    this.#flushSoon()
+  }
+
+  /** Flushes at once, unless that was done just now. */
+  #flushSoon(): void {
+    if (this.#flushTimer) return
+    const { clock } = this.#options
+    const pause = Math.min(longestPause, Math.floor(this.#readers.size * pausePerReader))
+    const wait = Math.min(pause, this.#lastFlush + pause - clock.now())
+    if (wait > 0) this.#flushTimer = clock.setTimer(wait, () => this.#flush(), { background: true })
+    else this.#flush()
+  }
+
+  #flush(): void {
+    this.#flushTimer = undefined
+    this.#lastFlush = this.#options.clock.now()
+    for (const { stream } of this.#readers) stream.flush()
   }
 
   /** Lets proxies and readers know that the stream lives, and readers go on from here. */
@@ -132,10 +157,11 @@ export class EventHub {
     const tick = () => {
       this.#keepAlive()
       this.#feed?.look().catch((error) => this.#failed(error, 'Could not look at the jobs that run.'))
-      for (const { stream, isUpToDate } of this.#readers)
-        if (isUpToDate) stream.push(`:\nid: ${this.#feed?.cursor}\n\n`)
+      const sign = `:\nid: ${this.#feed?.cursor}\n\n`
+      for (const { stream, isUpToDate } of this.#readers) if (isUpToDate) stream.push(sign)
+      this.#flushSoon()
     }
-    this.#timer = clock.setTimer(keepAlive, tick, { background: true })
+    this.#keepAliveTimer = clock.setTimer(keepAlive, tick, { background: true })
   }
 
   #failed(error: unknown, message: string): void {

@@ -121,7 +121,8 @@ export function toError(body: unknown, status: number): JobError {
   const { error } = Object(body) as Partial<WireError>
   const [known] = Object.entries(errorTypes).find(([, type]) => type === error?.type) ?? []
   const code = (known ?? 'server') as JobErrorCode
-  const reason = typeof error?.reason === 'string' ? error.reason : `The server answered with HTTP status ${status}.`
+  const reason =
+    typeof error?.reason === 'string' ? error.reason : `The answer is not one of the jobs API: HTTP status ${status}.`
   return new JobError(code, reason, { isTransient: status >= 500 || status === 429 })
 }
 

@@ -15,6 +15,7 @@ const all = [
   'storage-log',
   'storage-ingestion',
   'abort',
+  'events',
 ]
 const asked = process.argv.slice(2)
 

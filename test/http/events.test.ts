@@ -249,7 +249,7 @@ describe('a reader that comes back', () => {
     const step = fc.oneof(
       { weight: 4, arbitrary: fc.record({ act: fc.constant('toggle' as const), job: fc.nat(3), takes: fc.boolean() }) },
       { weight: 2, arbitrary: fc.record({ act: fc.constantFrom('go' as const, 'come' as const) }) },
-      { weight: 2, arbitrary: fc.record({ act: fc.constant('wait' as const), ms: fc.constantFrom(1, 1000, 200_000) }) },
+      { weight: 2, arbitrary: fc.record({ act: fc.constant('wait' as const), ms: fc.constantFrom(1, 1000, 70_000) }) },
     )
     let run = 0
     await fc.assert(
@@ -291,7 +291,7 @@ describe('a reader that comes back', () => {
         expect(hits.map(({ executionId }) => executionId).filter((executionId) => !told.has(executionId))).toEqual([])
         for (const n of [...live.keys()]) await toggle(n)
       }),
-      { numRuns: 150 },
+      { numRuns: 50 },
     )
   })
 })
@@ -358,12 +358,27 @@ describe('what a stream holds', () => {
     stream.push('a'.repeat(maxWaiting))
     expect((await first).value).toHaveLength(3 * maxWaiting)
     stream.push('b'.repeat(maxWaiting))
+    stream.flush()
     expect(close).not.toHaveBeenCalled()
     stream.push('c')
     expect(close).toHaveBeenCalledOnce()
     expect(await stream.next()).toEqual({ done: true, value: undefined })
     await stream.return()
     expect(close).toHaveBeenCalledOnce()
+  })
+
+  test('what is told to many is gathered for a moment', async () => {
+    const readers = []
+    for (let n = 0; n < 500; n++) readers.push(await read(handler))
+    const [reader] = readers as [EventReader]
+    const first = reader.next()
+    for (const id of ['a', 'b', 'c']) await define(id).run()
+    expect(await first).toEqual(['a running 0'])
+    const rest = reader.next()
+    await clock.advance(50)
+    expect(await rest).toHaveLength(5)
+    handler.endStreams()
+    expect(clock.pending).toBe(1)
   })
 
   test('a sign of life comes every 15 seconds, or as often as said', async () => {

@@ -224,7 +224,7 @@ describe.each(Object.entries(faces))('%s', (_, open) => {
     async (path) => {
       const { send } = await served()
       const { status, text } = await send(base + path)
-      const paths = ['/_search', '/{type}', '/{type}/{id}', '/{type}/{id}/_abort', '/{type}/{id}/_start']
+      const paths = ['/_search', '/_events', '/{type}', '/{type}/{id}', '/{type}/{id}/_abort', '/{type}/{id}/_start']
       const reason = `Expected \`path\` to be one of ${paths.map((known) => `\`${base}${known}\``).join(', ')}, got`
       expect([status, errorOf(text).type]).toEqual([404, 'not_found'])
       expect(errorOf(text).reason).toBe(`${reason} \`${base}${path}\` (string)`)
