@@ -411,6 +411,25 @@ describe('what a stream holds', () => {
   })
 })
 
+test('a client on node:http that does not read is dropped', async () => {
+  await (await read(handler)).leave()
+  const idle = clock.pending
+  const { port } = await listen(toNodeHandler(handler))
+  const socket = connect(port, '127.0.0.1').pause()
+  socket.write(`GET ${base}/_events HTTP/1.1\r\nHost: x\r\n\r\n`)
+  await vi.waitFor(() => expect(clock.pending).toBe(idle + 1))
+  let ends = 0
+  while (clock.pending > idle) {
+    const { start, end } = define(`a${ends++}`)
+    const { finished } = await start()
+    end(new AggregateError(Array.from({ length: 20 }, (_, n) => new Error(`${n}`.padEnd(2000, '.')))))
+    await finished
+  }
+  // What the machine holds for a connection is more than what waits here, but not without bound either.
+  expect(ends).toBeLessThan(1000)
+  socket.destroy()
+})
+
 describe('what stands in the way', () => {
   test('a storage that is away is a 503', async () => {
     vi.spyOn(storage, 'search').mockRejectedValue(new Error('away'))
