@@ -30,7 +30,7 @@ interface Reader {
 }
 
 /** What is told is gathered for so long at most, in milliseconds: for a tenth of one per reader, as each costs a write. */
-const longestPause = 100
+const longestPause = 50
 const pausePerReader = 0.1
 
 /** The most pages of the log that a reader is told who comes back. */
