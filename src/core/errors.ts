@@ -12,6 +12,9 @@ export const jobErrorCodes = {
   target: 'The target could not take, keep or commit the records.',
   too_many_failures: 'More records failed than `failures` of the job allows.',
   storage: 'The storage could not be reached or could not keep its promise.',
+  server: 'The server of a client could not be reached, or could not answer.',
+  unauthorized: 'The server of a client wants to know who calls.',
+  forbidden: 'The server of a client does not allow the call.',
 } as const
 
 /** The code of a {@link JobError}: stable, for programs. The message is for people. */

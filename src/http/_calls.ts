@@ -1,6 +1,6 @@
 import { healthParameters } from './_health.js'
 import type { DescribedCall } from './_openapi.js'
-import { abortParameters, readParameters, searchParameters } from './wire.js'
+import { abortParameters, eventParameters, readParameters, searchParameters } from './wire.js'
 
 /** What is told of every call: the table that both the answers and their description are made from. */
 export const calls = {
@@ -11,6 +11,16 @@ export const calls = {
     summary: 'Finds executions in the log, newest first.',
     parameters: searchParameters,
     answers: { 200: { description: 'A page of the log.', schema: 'Log' } },
+  },
+  events: {
+    name: 'events',
+    method: 'GET',
+    path: '/_events',
+    summary: 'Streams what happens to jobs as server-sent events.',
+    parameters: eventParameters,
+    answers: {
+      200: { description: 'A stream of events: see the page on live events.', mediaType: 'text/event-stream' },
+    },
   },
   health: {
     name: 'health',

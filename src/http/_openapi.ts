@@ -15,7 +15,10 @@ import {
 /** What is told of an answer. */
 export interface DescribedAnswer {
   description: string
-  schema: SchemaName
+  /** What the body is. Default: text. */
+  schema?: SchemaName
+  /** Default `application/json`. */
+  mediaType?: string
 }
 
 /** What is told of a call. */
@@ -213,8 +216,8 @@ function responsesOf(answers: DescribedCall['answers']): OpenApiOperation['respo
     return [wireErrors[type as WireErrorType], { description, schema: 'Error' }] as const
   })
   const all: DescribedCall['answers'] = { ...Object.fromEntries(errors), ...answers }
-  const responses = Object.entries(all).map(([status, { description, schema }]) => {
-    return [status, { description, content: { 'application/json': { schema: ref(schema) } } }] as const
+  const responses = Object.entries(all).map(([status, { description, schema, mediaType = 'application/json' }]) => {
+    return [status, { description, content: { [mediaType]: { schema: schema ? ref(schema) : text } } }] as const
   })
   return Object.fromEntries(responses)
 }

@@ -1,11 +1,13 @@
 import { checkOptions, invalid, isLive, type JobRegistry, type JobStatus, rule } from '../index.js'
 import { calls } from './_calls.js'
+import type { EventHub } from './_events.js'
 import { health } from './_health.js'
 import { type DescribedCall, openApiOf } from './_openapi.js'
 import type { TextStream } from './_stream.js'
 import {
   type abortParameters,
   errorBody,
+  type eventParameters,
   foundBody,
   jobsBody,
   notFoundBody,
@@ -21,7 +23,10 @@ import {
 } from './wire.js'
 
 /** What the API calls of a registry. */
-export type ServedRegistry = Pick<JobRegistry, 'has' | 'start' | 'status' | 'running' | 'abort' | 'search' | 'health'>
+export type ServedRegistry = Pick<
+  JobRegistry,
+  'has' | 'start' | 'status' | 'running' | 'abort' | 'search' | 'health' | 'on'
+>
 
 /** What a call does to jobs. */
 export type JobsAction = 'read' | 'start' | 'abort' | 'events'
@@ -44,16 +49,27 @@ export interface Reply {
   failure?: readonly string[]
 }
 
+/** What calls are answered with, beside a registry. */
+export interface CallContext {
+  /** The path that they are under. */
+  readonly base: string
+  /** What streams of events come from. */
+  readonly hub: EventHub
+  /** The id that the reader was told last, if it has been here before. */
+  readonly lastEventId: string | null
+}
+
 /** One call of the API. */
 export interface Route extends DescribedCall {
   action: JobsAction
-  /** Answers for the job that the path names, with the options that the parameters set, under the base path. */
-  answer(registry: ServedRegistry, job: NamedJob, options: Values<Parameters>, base: string): Promise<Reply>
+  /** Answers for the job that the path names, with the options that the parameters set. */
+  answer(registry: ServedRegistry, job: NamedJob, options: Values<Parameters>, context: CallContext): Promise<Reply>
 }
 
 /** Every call of the API. A type never begins with `_`, so no path fits two of them. */
 export const routes: readonly Route[] = [
   { ...calls.search, action: 'read', answer: search },
+  { ...calls.events, action: 'events', answer: events },
   { ...calls.health, action: 'read', answer: health },
   { ...calls.openapi, action: 'read', answer: describe },
   { ...calls.running, action: 'read', answer: running },
@@ -139,7 +155,12 @@ function refusal(type: WireErrorType, field: string, allowed: readonly string[],
 
 type Job = Required<NamedJob>
 
-async function describe(_registry: ServedRegistry, _job: NamedJob, _options: object, base: string): Promise<Reply> {
+async function describe(
+  _registry: ServedRegistry,
+  _job: NamedJob,
+  _options: object,
+  { base }: CallContext,
+): Promise<Reply> {
   return { status: 200, body: openApiOf(routes, base) }
 }
 
@@ -189,4 +210,21 @@ async function abort(
 async function start(registry: ServedRegistry, { type, id }: Job): Promise<Reply> {
   const { status } = await registry.start(type, id)
   return { status: 201, body: foundBody(type, id, status) }
+}
+
+async function events(
+  _: ServedRegistry,
+  __: object,
+  filter: Values<typeof eventParameters>,
+  { hub, lastEventId }: CallContext,
+): Promise<Reply> {
+  await hub.check()
+  return { status: 200, body: hub.stream(filter, lastEventId), headers: streamHeaders }
+}
+
+/** Nobody on the way may hold pieces back, to compress them or to gather more. */
+const streamHeaders = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-store, no-transform',
+  'x-accel-buffering': 'no',
 }

@@ -1,5 +1,6 @@
-import { checkOptions, errorMessages, type Logger, redact, rule } from '../index.js'
+import { type Clock, checkOptions, errorMessages, type Logger, redact, rule, systemClock } from '../index.js'
 import { crossSiteReason } from './_cross-site.js'
+import { EventHub } from './_events.js'
 import {
   type Found,
   findRoute,
@@ -29,6 +30,10 @@ export interface JobsHandlerOptions {
   allowedOrigins?: readonly string[]
   /** Where operators are told what could not be answered, and why. Default: nowhere. */
   logger?: Pick<Logger, 'error'>
+  /** How often a stream of events gives a sign of life, in milliseconds, 100 to 30,000. Default 15,000. */
+  keepAlive?: number
+  /** The time. Default: the machine's. */
+  clock?: Clock
 }
 
 /**
@@ -82,6 +87,8 @@ export interface JobsHandler {
   answer(request: JobsRequest): Promise<JobsAnswer>
   /** Whether an address is under the base path. Others are answered with 404. */
   covers(url: string): boolean
+  /** Ends all streams of events, so that a server can close. Their readers come back, if there is somebody to come to. */
+  endStreams(): void
   /** The path that all calls are under. */
   readonly basePath: string
 }
@@ -91,7 +98,7 @@ const defaultBasePath = '/_siren/connector/jobs'
 /** The longest address, in characters: what `_search` needs for the longest type and ids that there are. */
 const maxUrlLength = 16_384
 
-const registryRule = rule.having('has', 'start', 'status', 'running', 'abort', 'search', 'health')
+const registryRule = rule.having('has', 'start', 'status', 'running', 'abort', 'search', 'health', 'on')
 
 const handlerRules = {
   basePath: {
@@ -106,6 +113,8 @@ const handlerRules = {
     optional: true,
   },
   logger: rule.optional(rule.having('error')),
+  keepAlive: rule.optional(rule.whole(100, 30_000)),
+  clock: rule.optional(rule.having('now', 'setTimer')),
 }
 
 /**
@@ -125,6 +134,7 @@ export function createJobsHandler(registry: ServedRegistry, options: JobsHandler
   return Object.assign(handle, {
     answer: (request: JobsRequest) => api.answer(request),
     covers: (url: string) => api.covers(url),
+    endStreams: () => api.endStreams(),
     basePath: options.basePath ?? defaultBasePath,
   })
 }
@@ -135,18 +145,25 @@ class JobsApi {
   readonly #authorize: Authorize | undefined
   readonly #allowedOrigins: readonly string[]
   readonly #logger: Pick<Logger, 'error'> | undefined
+  readonly #hub: EventHub
 
   constructor(registry: ServedRegistry, options: JobsHandlerOptions) {
     const { basePath = defaultBasePath, authorize, allowedOrigins = [], logger } = options
+    const { keepAlive = 15_000, clock = systemClock } = options
     this.#registry = registry
     this.#base = basePath === '/' ? '' : basePath
     this.#authorize = authorize
     this.#allowedOrigins = allowedOrigins
     this.#logger = logger
+    this.#hub = new EventHub({ registry, clock, keepAlive, logger })
   }
 
   covers(url: string): boolean {
     return isUnder(this.#base, splitUrl(url).path)
+  }
+
+  endStreams(): void {
+    this.#hub.endAll()
   }
 
   async answer(request: JobsRequest): Promise<JobsAnswer> {
@@ -178,7 +195,8 @@ class JobsApi {
       if (refusal) return refusal
       if (!('route' in found)) return found
       const { route, job } = found
-      const reply = await route.answer(this.#registry, job, readQuery(query, route.parameters), this.#base)
+      const context = { base: this.#base, hub: this.#hub, lastEventId: request.headers.get('last-event-id') }
+      const reply = await route.answer(this.#registry, job, readQuery(query, route.parameters), context)
       if (reply.failure) this.#tell(request, reply.failure)
       return reply
     } catch (error) {

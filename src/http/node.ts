@@ -31,7 +31,7 @@ export function toNodeHandler(handler: JobsHandler): NodeHandler {
         if (response.headersSent) return
         response.writeHead(status, headers)
         if (typeof body === 'string') response.end(body)
-        else pipeline(Readable.from(body), response as unknown as NodeJS.WritableStream, leave)
+        else pipeline(Readable.from(body, { highWaterMark: 1 }), response as unknown as NodeJS.WritableStream, leave)
       })
       .catch((error) => (next ? next(error) : response.destroy()))
   }

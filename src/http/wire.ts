@@ -2,169 +2,15 @@ import {
   type AbortOptions,
   executionOrder,
   invalid,
-  isLive,
-  JobError,
-  type JobErrorCode,
   type JobState,
-  type JobStatus,
-  jobErrorCodes,
   jobStates,
   type Rule,
   rule,
   type SearchFilter,
-  type SearchResult,
 } from '../index.js'
 import { type Schema, schemas } from './_schemas.js'
 
-/** A status as the protocol prints it. */
-export interface WireStatus {
-  /** The version of the form. */
-  version: 1
-  /** The job's id. */
-  id: string
-  /** Whether the execution runs, also while it aborts. */
-  is_running: boolean
-  /** An abort was asked for; stays on the aborted status. */
-  is_aborting?: true
-  /** When it began, in epoch milliseconds. */
-  start_time: number
-  /** When it ended, in epoch milliseconds. */
-  end_time?: number
-  /** One sentence for a person. */
-  infos: string
-  /** The messages of the error and its causes, outermost first; in state `error` only. */
-  error?: string[]
-  /** Where the execution is in its life. */
-  state: JobState
-  /** Records processed so far. */
-  count: number
-  /** The last known value of the primary key column. */
-  last_id?: string
-}
-
-/** The answer about one job. */
-export interface WireJob {
-  /** The job's id. */
-  _id: string
-  /** The job's type. */
-  type: string
-  /** Whether the job is defined or has ever run. */
-  found: boolean
-  /** The status, where there is one. */
-  status?: WireStatus
-}
-
-/** An entry of the log. */
-export interface WireHit {
-  /** The id of the execution in the log. */
-  _id: string
-  /** The status, under the job's type. */
-  _source: Record<string, WireStatus>
-}
-
-/** A list: of jobs, or of entries of the log. */
-export interface WireHits<Hit> {
-  hits: {
-    /** How many match in all. */
-    total: number
-    hits: Hit[]
-  }
-}
-
-/** The answer to a call that went wrong. */
-export interface WireError {
-  error: {
-    /** What went wrong, for programs. */
-    type: WireErrorType
-    /** What went wrong, for people. */
-    reason: string
-  }
-  /** The HTTP status. */
-  status: number
-}
-
-/** The type of an error body, and the HTTP status that it comes with. */
-export const wireErrors = {
-  invalid_request: 400,
-  unauthorized: 401,
-  forbidden: 403,
-  not_found: 404,
-  not_defined: 404,
-  method_not_allowed: 405,
-  already_running: 409,
-  uri_too_long: 414,
-  internal: 500,
-  closed: 503,
-  storage: 503,
-} as const
-
-/** What went wrong, for programs. */
-export type WireErrorType = keyof typeof wireErrors
-
-/** What the wire makes of the codes that a caller may hear about. */
-const errorTypes: Partial<Record<JobErrorCode, WireErrorType>> = {
-  invalid_options: 'invalid_request',
-  not_defined: 'not_defined',
-  already_running: 'already_running',
-  closed: 'closed',
-  storage: 'storage',
-}
-
-/** The body of an error. */
-export function errorBody(type: WireErrorType, reason: string): WireError {
-  return { error: { type, reason }, status: wireErrors[type] }
-}
-
-/** The body of what is nobody's business. */
-export const internalError = errorBody('internal', 'The call could not be answered.')
-
-/** The body of what was thrown. What is not the caller's fault is told without details. */
-export function thrownBody(error: unknown): WireError {
-  const type = JobError.isInstance(error) ? errorTypes[error.code] : undefined
-  if (type === undefined) return internalError
-  const { code, message } = error as JobError
-  return errorBody(type, wireErrors[type] < 500 ? message : jobErrorCodes[code])
-}
-
-/** A status as the protocol prints it, its keys in the protocol's order. */
-export function toWire(status: JobStatus): WireStatus {
-  const { id, startTime, infos, state, count, lastId } = status
-  return {
-    version: 1,
-    id,
-    is_running: isLive(state) && state !== 'queued',
-    ...((state === 'aborting' || state === 'aborted') && { is_aborting: true }),
-    start_time: startTime,
-    ...('endTime' in status && { end_time: status.endTime }),
-    infos,
-    ...('error' in status && { error: status.error }),
-    state,
-    count,
-    ...(lastId !== undefined && { last_id: lastId }),
-  }
-}
-
-/** The body about a job that is defined or has run. */
-export function foundBody(type: string, id: string, status?: JobStatus): WireJob {
-  return { _id: id, type, found: true, ...(status && { status: toWire(status) }) }
-}
-
-/** The body about a job that nobody knows. */
-export function notFoundBody(type: string, id: string): WireJob {
-  return { _id: id, type, found: false }
-}
-
-/** The body of a list of jobs. */
-export function jobsBody(statuses: readonly JobStatus[]): WireHits<WireJob> {
-  const hits = statuses.map((status) => foundBody(status.type, status.id, status))
-  return { hits: { total: hits.length, hits } }
-}
-
-/** The body of a page of the log. */
-export function searchBody({ total, hits }: SearchResult<JobStatus>): WireHits<WireHit> {
-  const entry = (status: JobStatus) => ({ _id: status.executionId, _source: { [status.type]: toWire(status) } })
-  return { hits: { total, hits: hits.map(entry) } }
-}
+export * from './wire-bodies.js'
 
 /** A query parameter: its name on the wire, what it must be, and how its text becomes a value. */
 export interface Parameter<Value = unknown> {
@@ -222,6 +68,14 @@ export const searchParameters = {
   size: whole('size', 1000),
   searchAfter: text('search_after', entryRule, schemas.executionId),
 } satisfies Record<keyof SearchFilter, Parameter>
+
+/** The parameters of `_events`. */
+export const eventParameters = {
+  type: searchParameters.type,
+  id: searchParameters.id,
+  state: searchParameters.state,
+  includeQueued: readParameters.includeQueued,
+}
 
 /** The options of an abort. */
 export function toAbortOptions({ timeout, waitForCompletion = true }: Values<typeof abortParameters>): AbortOptions {

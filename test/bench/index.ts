@@ -16,6 +16,7 @@ const all = [
   'storage-ingestion',
   'abort',
   'http',
+  'events',
 ]
 const asked = process.argv.slice(2)
 

@@ -56,6 +56,7 @@ const health: RegistryHealth = {
 
 /** A registry in which all is as the page says. */
 const registry: ServedRegistry = {
+  on: () => () => {},
   has: (type, id) => (id === undefined ? ['ingestion', 'maintenance'].includes(type) : id === 'postgres-new'),
   status: async (_, id) => jobs[id],
   health: async () => health,

@@ -231,6 +231,7 @@ describe.each(Object.entries(faces))('%s', (face, open) => {
       const { status, text } = await send(base + path)
       const paths = [
         '/_search',
+        '/_events',
         '/_health',
         '/_openapi',
         '/{type}',

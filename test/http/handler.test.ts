@@ -30,10 +30,12 @@ describe('options', () => {
     [{ allowedOrigins: 'https://a.example' }, 'Expected `allowedOrigins` to be a list of origins'],
     [{ allowedOrigins: ['https://a.example/'] }, 'Expected `allowedOrigins` to be a list of origins'],
     [{ allowedOrigins: ['*'] }, 'Expected `allowedOrigins` to be a list of origins'],
+    [{ keepAlive: 0 }, 'Expected `keepAlive` to be a whole number from 100 to 30000'],
+    [{ clock: {} }, 'Expected `clock` to be an object with the methods `now`, `setTimer`'],
     [{ logger: {} }, 'Expected `logger` to be an object with the method `error`'],
     [
       { path: '/' },
-      'Expected `options` to be an object with `basePath`, `authorize`, `allowedOrigins`, `logger`, got `path`',
+      'Expected `options` to be an object with `basePath`, `authorize`, `allowedOrigins`, `logger`, `keepAlive`, `clock`, got `path`',
     ],
   ])('%j is refused', (options, message) => {
     const create = () => createJobsHandler(newRegistry(), options as never)
@@ -158,7 +160,10 @@ describe('authorize', () => {
 describe('failures inside', () => {
   const failing = (error: unknown): ServedRegistry => {
     const fail = () => Promise.reject(error)
-    return { has: () => true, start: fail, status: fail, running: fail, abort: fail, search: fail, health: fail }
+    return {
+      ...{ has: () => true, start: fail, status: fail, running: fail, abort: fail, search: fail, health: fail },
+      on: () => () => {},
+    }
   }
 
   test.each([

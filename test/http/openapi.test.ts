@@ -164,12 +164,22 @@ test('every answer that belongs to one call is given to some request', async () 
   const seen = new Set<string>()
   const send = async (call: string) => {
     const [method = '', path = ''] = call.split(' ')
-    const { status } = await handler.answer({ method, url: base + path, headers: new Headers(), native: undefined })
+    const asked = { method, url: base + path, headers: new Headers(), native: undefined }
+    const { status } = await handler.answer(asked)
     seen.add(`${operationOf(document, method, base + path)?.operationId} ${status}`)
   }
   const job = defineHeld(registry, 'copy', 'a', { isDeaf: true })
   const calls = [
-    ...['GET /_search', 'GET /_health', 'GET /_openapi', 'GET /copy', 'GET /other', 'GET /copy/a', 'GET /copy/b'],
+    ...[
+      'GET /_search',
+      'GET /_events',
+      'GET /_health',
+      'GET /_openapi',
+      'GET /copy',
+      'GET /other',
+      'GET /copy/a',
+      'GET /copy/b',
+    ],
     ...['POST /copy/a/_start', 'POST /copy/a/_start', 'POST /copy/b/_start', 'POST /copy/b/_abort'],
     'POST /copy/a/_abort?timeout=0',
   ]

@@ -1,0 +1,352 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { gzipSync } from 'node:zlib'
+import { build } from 'esbuild'
+import { type Clock, JobRegistry, memoryStorage, systemClock } from 'headgate'
+import { JobsClient, type JobsClientOptions } from 'headgate/client'
+import { createJobsHandler, type JobsHandlerOptions } from 'headgate/http'
+import { toNodeHandler } from 'headgate/http/node'
+import { fakeClock } from 'headgate/testing'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { searchParameters, toWireName } from '../../src/http/wire.js'
+import { base, defineHeld, listen } from '../http/support.js'
+import { root } from '../support/source.js'
+
+/** A clock on which waits are short. */
+const hasty: Clock = {
+  now: systemClock.now,
+  setTimer: (delay, callback, options) => systemClock.setTimer(delay / 100, callback, options),
+}
+
+/** A server that can go away and come back, at one address. */
+async function serve(options: JobsHandlerOptions = {}) {
+  const registry = new JobRegistry({ storage: memoryStorage(), progressInterval: 0 })
+  onTestFinished(() => registry.close({ timeout: 0 }))
+  const handler = createJobsHandler(registry, options)
+  const { server, port, stop, start } = await restartable(toNodeHandler(handler))
+  const client = (more: Partial<JobsClientOptions> = {}) =>
+    new JobsClient({ url: `http://127.0.0.1:${port}${base}`, clock: hasty, ...more })
+  return { registry, handler, server, port, stop, start, client }
+}
+
+async function restartable(listener: RequestListener) {
+  let server: Server
+  const start = async (port = 0) => {
+    server = createServer(listener).listen(port, '127.0.0.1')
+    await once(server, 'listening')
+    return (server.address() as AddressInfo).port
+  }
+  const stop = async () => {
+    const closed = once(server, 'close')
+    server.close()
+    server.closeAllConnections()
+    await closed
+  }
+  const port = await start()
+  onTestFinished(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  return { server: () => server, port, stop, start: () => start(port) }
+}
+
+/** What a client hears, in words, in a list that grows. */
+function listenTo(client: JobsClient, filter: Parameters<JobsClient['events']>[0] = {}) {
+  const over = new AbortController()
+  onTestFinished(() => over.abort())
+  const heard: string[] = []
+  const run = async () => {
+    for await (const { id, status } of client.events({ signal: over.signal, ...filter }))
+      heard.push(`${id} ${status.state}`)
+  }
+  const failed = run().then(
+    () => undefined,
+    (error: unknown) => error,
+  )
+  return { heard, failed, leave: () => over.abort() }
+}
+
+async function runJob(registry: JobRegistry, id: string) {
+  if (!registry.has('copy', id)) registry.define({ type: 'copy', id, run: () => {} })
+  await (await registry.start('copy', id)).finished
+}
+
+describe('events', () => {
+  test('of a server that was away miss no end, and tell none twice', async () => {
+    const { registry, client, stop, start } = await serve()
+    const long = defineHeld(registry, 'copy', 'long')
+    await registry.start('copy', 'long')
+    const { heard } = listenTo(client())
+    await vi.waitFor(() => expect(heard).toEqual(['long running']))
+    await runJob(registry, 'before')
+    await vi.waitFor(() => expect(heard).toContain('before successful'))
+    await stop()
+    await runJob(registry, 'away')
+    await runJob(registry, 'away')
+    long.end()
+    await start()
+    await vi.waitFor(() => expect(heard).toContain('long successful'), 5000)
+    await runJob(registry, 'after')
+    await vi.waitFor(() => expect(heard).toContain('after successful'))
+    const ends = heard.filter((text) => text.endsWith('successful'))
+    expect(ends.sort()).toEqual(['after', 'away', 'away', 'before', 'long'].map((id) => `${id} successful`))
+  })
+
+  test('of a server that comes and goes miss no end', async () => {
+    const { registry, client, stop, start } = await serve()
+    const { heard } = listenTo(client())
+    await vi.waitFor(async () => {
+      await runJob(registry, 'first')
+      expect(heard).toContain('first successful')
+    })
+    for (let round = 0; round < 10; round++) {
+      await runJob(registry, `a${round}`)
+      await stop()
+      await runJob(registry, `b${round}`)
+      await start()
+    }
+    const missed = () =>
+      [...Array(10).keys()]
+        .flatMap((n) => [`a${n} successful`, `b${n} successful`])
+        .filter((text) => !heard.includes(text))
+    await vi.waitFor(() => expect(missed()).toEqual([]), 5000)
+    expect(new Set(heard).size).toBeGreaterThan(20)
+  }, 30_000)
+
+  test('leave the server as they found it', async () => {
+    const clock = fakeClock()
+    const { client, registry } = await serve({ clock })
+    defineHeld(registry, 'copy', 'a')
+    await registry.start('copy', 'a')
+    for await (const { status } of client().events()) {
+      expect(status.state).toBe('running')
+      expect(clock.pending).toBe(1)
+      break
+    }
+    await vi.waitFor(() => expect(clock.pending).toBe(0))
+    const { heard, leave, failed } = listenTo(client())
+    await vi.waitFor(() => expect(heard).toHaveLength(1))
+    leave()
+    expect(await failed).toMatchObject({ name: 'AbortError' })
+    await vi.waitFor(() => expect(clock.pending).toBe(0))
+  })
+
+  test('are sorted by type, id and state', async () => {
+    const { registry, client } = await serve()
+    const all = listenTo(client())
+    const some = listenTo(client(), { type: 'copy', id: 'a', state: 'successful' })
+    await vi.waitFor(async () => {
+      await runJob(registry, 'a')
+      await runJob(registry, 'b')
+      expect(all.heard).toContain('b successful')
+      expect(some.heard).toContain('a successful')
+    })
+    expect(new Set(some.heard)).toEqual(new Set(['a successful']))
+  })
+
+  test.each([
+    ['ECONNREFUSED', 'http://127.0.0.1:1/jobs', 'server'],
+    ['another path', undefined, 'server'],
+  ])('throw what the first connection met: %s', async (_, url, code) => {
+    const { port, client } = await serve()
+    const { failed } = listenTo(client({ url: url ?? `http://127.0.0.1:${port}/other` }))
+    expect(await failed).toMatchObject({ name: 'JobError', code })
+  })
+
+  test('throw a refusal, also later', async () => {
+    const authorize = vi.fn().mockReturnValue(true)
+    const { handler, client } = await serve({ authorize })
+    const { failed } = listenTo(client())
+    await vi.waitFor(() => expect(authorize).toHaveBeenCalled())
+    authorize.mockReturnValue({ status: 401, reason: 'Send the token.' })
+    await vi.waitFor(async () => {
+      handler.endStreams()
+      expect(await Promise.race([failed, undefined])).toMatchObject({
+        code: 'unauthorized',
+        message: 'Send the token.',
+      })
+    })
+  })
+
+  test('come over a connection that is silent for a minute by another one', async () => {
+    let connections = 0
+    const { port } = await restartable((_, response) => {
+      connections++
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).write('id: 00000000-0000\n\n')
+    })
+    listenTo(new JobsClient({ url: `http://127.0.0.1:${port}`, clock: hasty }))
+    await vi.waitFor(() => expect(connections).toBeGreaterThan(1), 5000)
+  })
+
+  test.each(['data: {}\n\n', 'data: no\n\n'])('that are none are an error: %j', async (text) => {
+    const { port } = await listen(
+      (_: IncomingMessage, response: ServerResponse) => void response.end(`id: 00000000-0000\n\n${text}`),
+    )
+    const { failed } = listenTo(new JobsClient({ url: `http://127.0.0.1:${port}`, clock: hasty }))
+    expect(await failed).toMatchObject({ code: 'server', message: 'The server told of something that is no event.' })
+  })
+
+  test('come whole, however they are cut', async () => {
+    const entry = { _id: 'ä', _source: { copy: { version: 1, id: 'ä', state: 'running', count: 1 } } }
+    const bytes = Buffer.from(`:\nid: 00000000-0000\n\n:\n\ndata: ${JSON.stringify(entry)}\n\n`)
+    const { port } = await listen(async (_: IncomingMessage, response: ServerResponse) => {
+      for (const byte of bytes) {
+        response.write(Buffer.of(byte))
+        await new Promise(setImmediate)
+      }
+    })
+    const { heard } = listenTo(new JobsClient({ url: `http://127.0.0.1:${port}` }))
+    await vi.waitFor(() => expect(heard).toEqual(['ä running']))
+  })
+})
+
+describe('waitFor', () => {
+  test('survives a server that is away as the job ends', async () => {
+    const { registry, client, stop, start } = await serve()
+    await runJob(registry, 'a')
+    const job = defineHeld(registry, 'copy', 'held')
+    await registry.start('copy', 'held')
+    const ended = client().waitFor('copy', 'held')
+    await job.running
+    await vi.waitFor(async () => expect(await client().has('copy', 'held')).toBe(true))
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    await stop()
+    job.end(new Error('no'))
+    await vi.waitFor(async () => expect((await registry.running('copy')).length).toBe(0))
+    await start()
+    expect(await ended).toMatchObject({ id: 'held', state: 'error', error: ['no'] })
+  })
+
+  test('gives the last end of a job that does not run', async () => {
+    const { registry, client } = await serve()
+    await runJob(registry, 'a')
+    expect(await client().waitFor('copy', 'a')).toMatchObject({ state: 'successful' })
+  })
+
+  test('waits for the first run of a job', async () => {
+    const { registry, client } = await serve()
+    registry.define({ type: 'copy', id: 'a', run: () => {} })
+    const ended = client().waitFor('copy', 'a')
+    await registry.start('copy', 'a')
+    expect(await ended).toMatchObject({ state: 'successful' })
+  })
+
+  test('refuses a job that nobody knows', async () => {
+    const { client } = await serve()
+    await expect(client().waitFor('copy', 'nobody')).rejects.toMatchObject({ code: 'not_defined' })
+  })
+
+  test('is given up by its signal', async () => {
+    const { registry, client } = await serve()
+    defineHeld(registry, 'copy', 'a')
+    await registry.start('copy', 'a')
+    const over = new AbortController()
+    const ended = client().waitFor('copy', 'a', { signal: over.signal })
+    over.abort(new Error('enough'))
+    await expect(ended).rejects.toThrowError('enough')
+  })
+})
+
+describe('calls', () => {
+  test('are given up by a signal', async () => {
+    const { registry, client } = await serve()
+    defineHeld(registry, 'copy', 'deaf', { isDeaf: true })
+    await registry.start('copy', 'deaf')
+    const over = new AbortController()
+    const aborted = client().abort('copy', 'deaf', { signal: over.signal })
+    await vi.waitFor(async () => expect(await registry.status('copy', 'deaf')).toMatchObject({ state: 'aborting' }))
+    over.abort(new Error('enough'))
+    await expect(aborted).rejects.toThrowError('enough')
+    const { signal } = over
+    for (const call of [
+      () => client().has('copy', 'a', { signal }),
+      () => client().start('copy', 'a', { signal }),
+      () => client().status('copy', 'a', { signal }),
+      () => client().running('copy', { signal }),
+      () => client().search({ signal }),
+      () => client().events({ signal }).next(),
+    ]) {
+      await expect(call()).rejects.toThrowError('enough')
+    }
+  })
+
+  test('send headers, also those that change', async () => {
+    let token = 'a'
+    const authorize: JobsHandlerOptions['authorize'] = ({ headers }) =>
+      headers.get('authorization') === `Bearer ${token}` || { status: 401 }
+    const { registry, client } = await serve({ authorize })
+    registry.define({ type: 'copy', id: 'a', run: () => {} })
+    const fixed = client({ headers: { authorization: 'Bearer a' } })
+    const changing = client({ headers: async () => ({ authorization: `Bearer ${token}` }) })
+    expect([await fixed.has('copy', 'a'), await changing.has('copy', 'a')]).toEqual([true, true])
+    token = 'b'
+    expect(await changing.has('copy', 'a')).toBe(true)
+    await expect(fixed.has('copy', 'a')).rejects.toMatchObject({ code: 'unauthorized' })
+  })
+
+  test.each([
+    [403, '{"error":{"type":"forbidden","reason":"No."},"status":403}', 'forbidden', 'No.', false],
+    [503, '{"error":{"type":"storage","reason":"Away."},"status":503}', 'storage', 'Away.', true],
+    [500, '{"error":{"type":"internal","reason":"Hm."},"status":500}', 'server', 'Hm.', true],
+    [502, '<html>', 'server', 'The answer is not one of the jobs API: HTTP status 502.', true],
+    [200, '<html>', 'server', 'The answer is not one of the jobs API: HTTP status 200.', false],
+    [404, 'null', 'server', 'The answer is not one of the jobs API: HTTP status 404.', false],
+  ])('answered with %i %s throw %s', async (status, body, code, message, isTransient) => {
+    const { port } = await listen(
+      (_: IncomingMessage, response: ServerResponse) => void response.writeHead(status).end(body),
+    )
+    const client = new JobsClient({ url: `http://127.0.0.1:${port}` })
+    await expect(client.status('copy', 'a')).rejects.toMatchObject({ name: 'JobError', code, message, isTransient })
+  })
+
+  test('cut off in the middle throw', async () => {
+    const { port } = await listen((_: IncomingMessage, response: ServerResponse) => {
+      response.writeHead(200, { 'content-length': '100' }).write('{"_id"')
+      setImmediate(() => response.destroy())
+    })
+    const client = new JobsClient({ url: `http://127.0.0.1:${port}` })
+    await expect(client.status('copy', 'a')).rejects.toMatchObject({ code: 'server' })
+  })
+
+  test.each(['.', '..'])('about the id %s are not made', async (id) => {
+    const fetch = vi.fn()
+    const client = new JobsClient({ url: 'http://localhost', fetch })
+    await expect(client.start('copy', id)).rejects.toMatchObject({ code: 'invalid_options' })
+    expect(fetch).not.toHaveBeenCalled()
+  })
+
+  test('name parameters as the server does', () => {
+    for (const [option, { name }] of Object.entries(searchParameters)) expect(toWireName(option)).toBe(name)
+  })
+})
+
+describe('options', () => {
+  test.each([
+    [{}, 'Expected `url` to be an address without a slash, a query or a fragment at its end, got nothing'],
+    [{ url: 'http://x/' }, 'Expected `url`'],
+    [{ url: 'http://x?a' }, 'Expected `url`'],
+    [{ url: '/jobs', fetch: 1 }, 'Expected `fetch` to be a function'],
+    [{ url: '/jobs', headers: 1 }, 'Expected `headers` to be an object, or a function that gives one'],
+    [{ url: '/jobs', token: 1 }, 'Expected `options` to be an object with'],
+  ])('%j is refused', (options, message) => {
+    expect(() => new JobsClient(options as never)).toThrowError(message)
+  })
+})
+
+test('a browser gets little, and nothing of node', async () => {
+  const { outputFiles, metafile } = await build({
+    entryPoints: [`${root}/src/client/index.ts`],
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    platform: 'browser',
+    write: false,
+    metafile: true,
+  })
+  // What docs/client.md says.
+  const bytes = gzipSync(outputFiles[0]?.contents ?? '', { level: 9 }).length
+  const outside = Object.keys(metafile.inputs).filter((path) => path.includes('node_modules'))
+  expect(outside).toEqual([])
+  expect(bytes).toBeLessThan(4000)
+})
