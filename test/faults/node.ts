@@ -35,6 +35,9 @@ const readings: readonly (readonly [RegExp, Pick<IngestionJob, 'query' | 'cursor
 const insert: TargetOf = (table, { source }) => postgresTarget({ connectionString: source, table })
 const upsert: TargetOf = (table, { source }) =>
   postgresTarget({ connectionString: source, table, mode: 'upsert', key: 'id' })
+const insertByTwo: TargetOf = (table, { source }) => postgresTarget({ connectionString: source, table, connections: 2 })
+const upsertByTwo: TargetOf = (table, { source }) =>
+  postgresTarget({ connectionString: source, table, mode: 'upsert', key: 'id', connections: 2 })
 
 /** The targets of the jobs, by kind: files, and tables of the same name in the database of the source. */
 const targets: Record<string, TargetOf> = {
@@ -43,7 +46,9 @@ const targets: Record<string, TargetOf> = {
   insert,
   'insert-cursor': insert,
   'insert-ranges': insert,
+  'insert-two': insertByTwo,
   upsert,
+  'upsert-two': upsertByTwo,
   'upsert-cursor': upsert,
   'upsert-ranges': upsert,
   picky: insert,
