@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises'
 import type { TestProject } from 'vitest/node'
 import { startPostgres } from './postgres.js'
 
@@ -8,8 +9,19 @@ declare module 'vitest' {
   }
 }
 
+/** What Next.js builds for its test. */
+const builtByNext = new URL('../http/next-app/.next', import.meta.url)
+
 /** One server for the whole run. Without one, tests that need it are skipped at home; in CI the run fails. */
-export default async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const stop = await startServer(project)
+  return async () => {
+    await stop?.()
+    await rm(builtByNext, { recursive: true, force: true })
+  }
+}
+
+async function startServer(project: TestProject): Promise<(() => Promise<void>) | undefined> {
   try {
     const server = await startPostgres({ max_connections: '300' })
     project.provide('postgresUrl', server.url)
