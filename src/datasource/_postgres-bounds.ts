@@ -3,7 +3,7 @@ import type { Keyset, Range } from './_postgres-keyset.js'
 import type { Session } from './_postgres-session.js'
 
 /** Ranges per reader: who is done with a small one takes the next, so that uneven ranges even out. */
-const rangesPerReader = 8
+const rangesPerReader = 4
 
 /**
  * The values of the first column that cut a range into about even ones, as raw text: between its least and its greatest value,
