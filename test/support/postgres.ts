@@ -41,7 +41,22 @@ export async function freshDatabase(url: string): Promise<FreshDatabase> {
   await execute(url, `create database ${name}`)
   const fresh = new URL(url)
   fresh.pathname = `/${name}`
-  return { url: fresh.href, drop: () => execute(url, `drop database if exists ${name} with (force)`) }
+  return { url: fresh.href, drop: () => drop(url, name) }
+}
+
+/** Connections that are being closed have a second for it: a pool that is told that they were ended would be in error. */
+async function drop(url: string, name: string): Promise<void> {
+  await execute(
+    url,
+    `do $$ begin
+      for n in 1..50 loop
+        perform pg_stat_clear_snapshot();
+        exit when not exists (select from pg_stat_activity where datname = '${name}');
+        perform pg_sleep(0.02);
+      end loop;
+    end $$`,
+  )
+  await execute(url, `drop database if exists ${name} with (force)`)
 }
 
 async function execute(url: string, text: string): Promise<void> {
