@@ -1,5 +1,5 @@
 export type { BatchDone, BatchEvent, BatchListener } from './core/batches.js'
-export { type Clock, systemClock, type Timer } from './core/clock.js'
+export { type Clock, succeedsWithin, systemClock, type Timer } from './core/clock.js'
 export {
   errorMessages,
   JobError,

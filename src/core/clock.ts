@@ -54,3 +54,12 @@ export function withTimeout<T>(clock: Clock, delay: number, promise: Promise<T>,
     promise.then(resolve, reject).finally(() => timer.cancel())
   })
 }
+
+/** Whether `work` succeeds before `delay` milliseconds of `clock` have passed. */
+export function succeedsWithin(clock: Clock, delay: number, work: Promise<unknown>): Promise<boolean> {
+  const succeeded = work.then(
+    () => true,
+    () => false,
+  )
+  return withTimeout(clock, delay, succeeded, false)
+}

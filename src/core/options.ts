@@ -48,6 +48,13 @@ export const rule = {
     expected:
       max === Number.MAX_SAFE_INTEGER ? `a whole number from ${min} up` : `a whole number from ${min} to ${max}`,
   }),
+  /** A number from 0 to 1. */
+  share: {
+    accepts: (value) => typeof value === 'number' && value >= 0 && value <= 1,
+    expected: 'a number from 0 to 1',
+  } satisfies Rule,
+  /** An object. */
+  anObject: { accepts: isObject, expected: 'an object' } satisfies Rule,
   /** One of the given words. */
   oneOf: (...words: readonly string[]): Rule => ({
     accepts: (value) => words.includes(value as string),

@@ -208,6 +208,7 @@ export class CursorRead {
       // One row more than a page has tells that the page was read to its end.
       const step = consistency === 'statement' ? this.#batchSize : (size as number) + 1
       let count = 0
+      let last: RecordBatch | undefined
       while (!session.isAtEnd) {
         const rows = await session.fetch(step, batchBytes)
         const length = rows?.length ?? 0
@@ -218,9 +219,10 @@ export class CursorRead {
         if (session.isAtEnd && (isDone || consistency === 'pages')) await this.#commit()
         if (!rows) break
         const batch = RecordBatch.fromEncoded(this.#columns, rows)
-        after = { values: columns.map((name) => batch.lastValueOf(name)), isBefore: false }
+        last = batch
         yield* this.#cut(batch)
       }
+      if (last) after = { values: columns.map((name) => (last as RecordBatch).lastValueOf(name)), isBefore: false }
     }
   }
 

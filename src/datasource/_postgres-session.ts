@@ -1,4 +1,4 @@
-import { JobError, type Query, type Row } from '../index.js'
+import { JobError, type Query, type Row, succeedsWithin, systemClock } from '../index.js'
 import { cancelOnServer } from './_postgres-cancel.js'
 import { fieldsOf, Portal, type RowFormat } from './_postgres-portal.js'
 import type { Field } from './_postgres-step.js'
@@ -143,7 +143,7 @@ export class Session {
 
   async #release(): Promise<void> {
     this.#signal.removeEventListener('abort', this.#abort)
-    const isAtRest = await succeedsWithin(grace, this.#reset())
+    const isAtRest = await succeedsWithin(systemClock, grace, this.#reset())
     this.#client.release(!isAtRest)
     this.#client.off('error', this.#stop)
   }
@@ -161,15 +161,3 @@ export class Session {
 }
 
 function ignore(): void {}
-
-function succeedsWithin(timeout: number, work: Promise<unknown>): Promise<boolean> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, timeout, false)
-    work
-      .then(
-        () => resolve(true),
-        () => resolve(false),
-      )
-      .finally(() => clearTimeout(timer))
-  })
-}

@@ -109,8 +109,9 @@ export class SplitRead {
     const { cursor, position } = this.#reading
     if (batch.position === undefined) return batch
     const { afterNull } = position ?? {}
-    const { after } = ranges.position
-    batch.position = { ...(afterNull && { afterNull }), ...ranges.position } satisfies Position
+    const place = ranges.position
+    const { after } = place
+    batch.position = { ...(afterNull && { afterNull }), ...place } satisfies Position
     const name = JSON.stringify(cursor.columns.map((column) => batch.lastValueOf(column)))
     const reached = Object.fromEntries((after?.columns ?? []).map((column, index) => [column, after?.values[index]]))
     batch.split = { name, reached }

@@ -45,9 +45,7 @@ export class Tuples implements EncodedRows {
     const values: (string | null)[] = []
     for (const chunk of this.chunks) {
       for (let start = 0; start < chunk.length; start = endOfTuple(chunk, start)) {
-        let at = start + 2
-        for (let before = 0; before < column; before++) at = endOfField(chunk, at)
-        values.push(this.#valueAt(column, chunk, at))
+        values.push(this.#valueAt(column, chunk, startOfField(chunk, start, column)))
       }
     }
     return values
@@ -57,9 +55,7 @@ export class Tuples implements EncodedRows {
     const chunk = this.chunks.at(-1) as Buffer
     let last = 0
     for (let end = 0; end < chunk.length; end = endOfTuple(chunk, end)) last = end
-    let at = last + 2
-    for (let before = 0; before < column; before++) at = endOfField(chunk, at)
-    return this.#valueAt(column, chunk, at)
+    return this.#valueAt(column, chunk, startOfField(chunk, last, column))
   }
 
   slice(start: number, end: number): Tuples {
@@ -88,10 +84,14 @@ export class Tuples implements EncodedRows {
 }
 
 function endOfTuple(chunk: Buffer, at: number): number {
-  const count = int16(chunk, at)
-  let end = at + 2
-  for (let column = 0; column < count; column++) end = endOfField(chunk, end)
-  return end
+  return startOfField(chunk, at, int16(chunk, at))
+}
+
+/** Where a field of the tuple begins, or, for the number of its fields, where the next tuple does. */
+function startOfField(chunk: Buffer, tuple: number, column: number): number {
+  let at = tuple + 2
+  for (let before = 0; before < column; before++) at = endOfField(chunk, at)
+  return at
 }
 
 function endOfField(chunk: Buffer, at: number): number {

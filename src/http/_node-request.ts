@@ -1,4 +1,5 @@
-import type { JobsHandler, JobsRequest } from './handler.js'
+import { Readable } from 'node:stream'
+import type { JobsHandler, JobsRequest, TextStream } from './handler.js'
 
 /** What is used of the request of node and of frameworks on it. Some remember the address that came. */
 export interface NodeRequest {
@@ -17,6 +18,11 @@ export function coveredUrl(handler: JobsHandler, { url = '', originalUrl = url }
 export function toJobsRequest(request: NodeRequest, url: string, native: unknown = request): JobsRequest {
   const { method = 'GET', headers } = request
   return { method, url, headers: { get: (name) => headerOf(headers, name.toLowerCase()) }, native }
+}
+
+/** A stream of an answer as node's, which reads one piece ahead and not sixteen: what waits is bounded where it is made. */
+export function toReadable(body: TextStream): Readable {
+  return Readable.from(body, { highWaterMark: 1 })
 }
 
 function headerOf(headers: NodeRequest['headers'], key: string): string | null {

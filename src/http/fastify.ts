@@ -1,5 +1,4 @@
-import { Readable } from 'node:stream'
-import { type NodeRequest, toJobsRequest } from './_node-request.js'
+import { type NodeRequest, toJobsRequest, toReadable } from './_node-request.js'
 import type { JobsHandler } from './handler.js'
 
 /** What is used of Fastify's reply. */
@@ -34,7 +33,7 @@ export function toFastifyPlugin(handler: JobsHandler): FastifyPlugin {
     const answer: FastifyHandler = async (request, reply) => {
       const url = `/${request.url?.split('/').slice(parts).join('/')}`
       const { status, headers, body } = await handler.answer(toJobsRequest(request, url))
-      const payload = typeof body === 'string' ? body : Readable.from(body)
+      const payload = typeof body === 'string' ? body : toReadable(body)
       return reply.code(status).headers(headers).send(payload)
     }
     const base = handler.basePath === '/' ? '' : handler.basePath

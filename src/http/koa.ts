@@ -1,5 +1,4 @@
-import { Readable } from 'node:stream'
-import { coveredUrl, type NodeRequest, toJobsRequest } from './_node-request.js'
+import { coveredUrl, type NodeRequest, toJobsRequest, toReadable } from './_node-request.js'
 import type { JobsHandler } from './handler.js'
 
 /** What is used of Koa's context. */
@@ -31,7 +30,7 @@ export function toKoaMiddleware(handler: JobsHandler): KoaMiddleware {
     }
     const { status, headers, body } = await handler.answer(toJobsRequest(context, url))
     context.status = status
-    context.body = typeof body === 'string' ? body : Readable.from(body)
+    context.body = typeof body === 'string' ? body : toReadable(body)
     // After the body, which sets a length and a type of its own.
     context.set(headers)
   }

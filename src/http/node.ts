@@ -1,5 +1,5 @@
-import { pipeline, Readable } from 'node:stream'
-import { coveredUrl, type NodeRequest, toJobsRequest } from './_node-request.js'
+import { pipeline } from 'node:stream'
+import { coveredUrl, type NodeRequest, toJobsRequest, toReadable } from './_node-request.js'
 import type { JobsHandler } from './handler.js'
 
 export type { NodeRequest } from './_node-request.js'
@@ -31,7 +31,7 @@ export function toNodeHandler(handler: JobsHandler): NodeHandler {
         if (response.headersSent) return
         response.writeHead(status, headers)
         if (typeof body === 'string') response.end(body)
-        else pipeline(Readable.from(body, { highWaterMark: 1 }), response as unknown as NodeJS.WritableStream, leave)
+        else pipeline(toReadable(body), response as unknown as NodeJS.WritableStream, leave)
       })
       .catch((error) => (next ? next(error) : response.destroy()))
   }

@@ -62,11 +62,7 @@ const rules: Record<keyof FailurePolicy, Rule> = {
   },
   total: rule.optional(count),
   consecutive: rule.optional(count),
-  rate: {
-    accepts: (value) => typeof value === 'number' && value >= 0 && value <= 1,
-    expected: 'a number from 0 to 1',
-    optional: true,
-  },
+  rate: rule.optional(rule.share),
 }
 
 /** Throws `invalid_options` for a policy that could not be kept with that target. */

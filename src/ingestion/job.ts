@@ -94,14 +94,11 @@ const jobRules: Record<keyof IngestionJob, Rule> = {
   batchSize: rule.optional(rule.whole(1)),
   batchBytes: rule.optional(rule.whole(1)),
   records: rule.optional(rule.whole(1)),
-  rateLimit: { accepts: () => true, expected: 'an object', optional: true },
+  rateLimit: rule.optional(rule.anObject),
   transform: rule.optional(rule.aFunction),
   transformBatch: rule.optional(rule.aFunction),
   target: either(rule.aFunction, targetRule, 'a function, or an object with the method `open`'),
-  failures: rule.optional({
-    accepts: (value) => typeof value === 'object' && value !== null,
-    expected: 'an object',
-  }),
+  failures: rule.optional(rule.anObject),
   ...resumptionRules,
 }
 

@@ -1,7 +1,6 @@
 import { checkOptions, invalid, type Rule, rule } from '../index.js'
 import type { PostgresPool } from './_postgres-pool.js'
 import type { TableName } from './_postgres-table.js'
-import { shrinkRule } from './_shrink.js'
 
 /** Which table, and how it is written. */
 export interface PostgresTargetOptions {
@@ -83,7 +82,7 @@ const rules = {
   createTable: rule.optional(rule.flag),
   strategy: rule.optional(rule.oneOf('append', 'replace')),
   swap: rule.optional(rule.oneOf('rows', 'rename')),
-  maxShrink: rule.optional(shrinkRule),
+  maxShrink: rule.optional(rule.share),
   lockTimeout: rule.optional(rule.whole(1, 2 ** 31 - 1)),
   mode: rule.optional(rule.oneOf('insert', 'upsert')),
   key: rule.optional(keyRule),

@@ -1,4 +1,5 @@
 import { from as copyFrom } from 'pg-copy-streams'
+import { succeedsWithin, systemClock } from '../index.js'
 import { cancelOnServer } from './_postgres-cancel.js'
 import { connect, isConnectionLost, type PostgresClient, type PostgresPool } from './_postgres-pool.js'
 
@@ -164,8 +165,8 @@ export class Session {
   async #release(last: string | undefined): Promise<void> {
     this.#signal.removeEventListener('abort', this.#abort)
     const isAtRest = !this.#isBusy && !this.#copy && !this.#failure
-    const isClean = isAtRest && (await succeedsWithin(grace, this.#say(last)))
-    if (!isAtRest) await succeedsWithin(grace, cancelOnServer(this.#client, grace))
+    const isClean = isAtRest && (await succeedsWithin(systemClock, grace, this.#say(last)))
+    if (!isAtRest) await succeedsWithin(systemClock, grace, cancelOnServer(this.#client, grace))
     this.#client.release(!isClean)
     this.#client.off('error', this.#fail)
   }
@@ -176,15 +177,3 @@ export class Session {
 }
 
 function ignore(): void {}
-
-function succeedsWithin(timeout: number, work: Promise<unknown>): Promise<boolean> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, timeout, false)
-    work
-      .then(
-        () => resolve(true),
-        () => resolve(false),
-      )
-      .finally(() => clearTimeout(timer))
-  })
-}

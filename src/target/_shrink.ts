@@ -1,12 +1,7 @@
-import { JobError, type Rule } from '../index.js'
+import { JobError } from '../index.js'
 
 /** How much smaller a target may become, unless said. */
 export const defaultMaxShrink = 0.5
-
-export const shrinkRule: Rule = {
-  accepts: (value) => typeof value === 'number' && value >= 0 && value <= 1,
-  expected: 'a number from 0 to 1',
-}
 
 /** The fewest records that may take the place of `old` ones. */
 export function fewestInPlaceOf(old: number, maxShrink: number): number {

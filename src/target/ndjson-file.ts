@@ -13,7 +13,7 @@ import {
 import { attempt, countLines, syncDirectoryOf, unlessMissing } from './_files.js'
 import { type BigNumbers, NdjsonEncoder } from './_ndjson.js'
 import { type OpenFile, openAppended, openPartial } from './_ndjson-open.js'
-import { defaultMaxShrink, fewestInPlaceOf, shrinkError, shrinkRule } from './_shrink.js'
+import { defaultMaxShrink, fewestInPlaceOf, shrinkError } from './_shrink.js'
 
 /** Which file, and how it is written. */
 export interface NdjsonFileOptions {
@@ -46,7 +46,7 @@ export function ndjsonFile(options: NdjsonFileOptions): Target {
   checkOptions('options', options, {
     path: rule.text,
     strategy: rule.optional(rule.oneOf('replace', 'append')),
-    maxShrink: rule.optional(shrinkRule),
+    maxShrink: rule.optional(rule.share),
     bigNumbers: rule.optional(rule.oneOf('string', 'number')),
   })
   const { strategy = 'replace', maxShrink, bigNumbers = 'string' } = options
