@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
 import { copyFile, type FileHandle, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { JobError, type OpenContext } from '../index.js'
+import { digestOf, markOf } from './_digest.js'
 import { attempt, countLines, openOrCreate, orClose, statFile, syncDirectoryOf } from './_files.js'
 
 /** A file open for writing at its end. */
@@ -22,9 +22,10 @@ export interface OpenFile {
 
 /** Opens the file that is to take the place of `finalPath`, cut back to the position. */
 export async function openPartial(finalPath: string, context: OpenContext): Promise<OpenFile> {
-  const { position, isResumed } = context
+  const { type, id, position, isResumed } = context
   const replaced = await statFile(finalPath)
-  const path = join(dirname(finalPath), `.${basename(finalPath)}.headgate-${markOf(context)}-partial`)
+  const mark = markOf(digestOf(JSON.stringify([type, id])))
+  const path = join(dirname(finalPath), `.${basename(finalPath)}.headgate-${mark}-partial`)
   const size = (await statFile(path))?.size ?? 0
   const bytes = bytesOf(position)
   // After a crash between `commit` and the end of the job, the partial file is gone too: all is written once more.
@@ -34,14 +35,6 @@ export async function openPartial(finalPath: string, context: OpenContext): Prom
   const handle = await takeOver(path, start, replaced?.mode)
   const records = await orClose(path, handle, () => countLines(path))
   return { handle, path, finalPath, start, records, mustRestart }
-}
-
-/** Tells the partial file of a job from those of others: eight letters and digits. */
-function markOf({ type, id }: OpenContext): string {
-  return createHash('sha256')
-    .update(JSON.stringify([type, id]))
-    .digest('hex')
-    .slice(0, 8)
 }
 
 /**

@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto'
 import { JobError, type OpenContext } from '../index.js'
+import { digestOf, markOf } from './_digest.js'
 import type { Session } from './_postgres-session.js'
 import { type Place, quoted, sqlOf, type TableName } from './_postgres-table.js'
 
@@ -32,14 +32,14 @@ export class Fence {
     this.#checkpoints = sqlOf({ schema: table.schema, ...checkpoints })
     this.#context = context
     const job = JSON.stringify([context.type, context.id, table.title])
-    this.#key = sha256(job)
-    this.#executionHash = sha256(context.executionId).toString('hex')
+    this.#key = digestOf(job)
+    this.#executionHash = digestOf(context.executionId).toString('hex')
     this.#lock = String(this.#key.readBigInt64BE())
   }
 
   /** Tells what the job has made beside the table from what others have: eight letters and digits. */
   get mark(): string {
-    return this.#key.toString('hex', 0, 4)
+    return markOf(this.#key)
   }
 
   /** Takes over from the executions before. Gives the checkpoint that they have left, if any. */
@@ -122,8 +122,4 @@ export class Fence {
 /** Ids of one job compare as text, byte by byte. */
 function isLater(execution: unknown, than: string): boolean {
   return Buffer.from(String(execution)).compare(Buffer.from(than)) > 0
-}
-
-function sha256(text: string): Buffer {
-  return createHash('sha256').update(text).digest()
 }

@@ -1,4 +1,4 @@
-import type { Datasource, JobRecord, Query, RecordBatch } from 'headgate'
+import type { Datasource, JobRecord, Query, ReadCursor, RecordBatch } from 'headgate'
 
 /** How to read in a test. */
 export interface Reading {
@@ -47,4 +47,20 @@ export async function rejectionOf(promise: Promise<unknown>): Promise<unknown> {
   )
   if ('error' in answer) return answer.error
   throw new TypeError('Expected a rejection')
+}
+
+/** A cursor over all records, with what a job says when it says nothing. */
+export function cursorBy(columns: string | readonly string[], more: Partial<ReadCursor> = {}): ReadCursor {
+  return {
+    columns: [columns].flat(),
+    nulls: 'fail',
+    ties: 'refuse',
+    lookback: 0,
+    consistency: 'statement',
+    parallel: 1,
+    position: undefined,
+    limit: Number.POSITIVE_INFINITY,
+    leaveOut: () => undefined,
+    ...more,
+  }
 }

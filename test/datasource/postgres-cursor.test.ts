@@ -10,7 +10,7 @@ import { postgresDatasource } from 'headgate/datasource/postgres'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
-import { rejectionOf } from './_read.js'
+import { cursorBy, rejectionOf } from './_read.js'
 
 interface Reading extends Omit<CursorOptions, 'columns'> {
   position?: unknown
@@ -33,18 +33,7 @@ describePostgres('a read from Postgres by a cursor', (database) => {
 
   function read(query: string | Query, columns: string | string[], reading: Reading = {}) {
     const { batchSize = 10, using = pool, signal = new AbortController().signal, ...rest } = reading
-    const cursor: ReadCursor = {
-      columns: [columns].flat(),
-      nulls: 'fail',
-      ties: 'refuse',
-      lookback: 0,
-      consistency: 'statement',
-      position: undefined,
-      parallel: 1,
-      limit: Number.POSITIVE_INFINITY,
-      leaveOut: (count) => leftOut.push(count),
-      ...rest,
-    }
+    const cursor = cursorBy(columns, { leaveOut: (count) => leftOut.push(count), ...rest })
     const asked = typeof query === 'string' ? { text: query, values: [] } : query
     const warn = (message: string) => warnings.push(message)
     return postgresDatasource({ pool: using }).read(asked, { signal, batchSize, lastId: undefined, cursor, warn })

@@ -5,7 +5,7 @@ import { postgresTarget } from 'headgate/target/postgres'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
-import { rejectionOf } from './_read.js'
+import { cursorBy, rejectionOf } from './_read.js'
 import { untilTrue } from './_server.js'
 
 describePostgres('a read in ranges, side by side', (database) => {
@@ -34,18 +34,7 @@ describePostgres('a read in ranges, side by side', (database) => {
 
   const read = (columns: string | readonly string[], reading: Reading = {}) => {
     const { batchSize = 7, signal = new AbortController().signal, ...rest } = reading
-    const cursor: ReadCursor = {
-      ...{
-        columns: [columns].flat(),
-        nulls: 'fail',
-        ties: 'refuse',
-        lookback: 0,
-        consistency: 'snapshot',
-        parallel: 3,
-      },
-      ...{ position: undefined, limit: Number.POSITIVE_INFINITY, leaveOut: () => undefined },
-      ...rest,
-    }
+    const cursor = cursorBy(columns, { consistency: 'snapshot', parallel: 3, ...rest })
     const query = { text: 'select * from source', values: [] }
     return postgresDatasource({ pool }).read(query, { signal, batchSize, lastId: undefined, cursor })
   }
@@ -182,10 +171,7 @@ describePostgres('a read in ranges, side by side', (database) => {
       { text: `select 'a'::text as word`, values: [] },
       {
         ...{ signal: new AbortController().signal, batchSize: 1, lastId: undefined },
-        cursor: {
-          ...{ columns: ['word'], nulls: 'fail', ties: 'refuse', lookback: 0, consistency: 'snapshot', parallel: 2 },
-          ...{ position: undefined, limit: Number.POSITIVE_INFINITY, leaveOut: () => undefined },
-        },
+        cursor: cursorBy('word', { consistency: 'snapshot', parallel: 2 }),
       },
     )
     await expect(reading[Symbol.asyncIterator]().next()).rejects.toThrow(

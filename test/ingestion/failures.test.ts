@@ -12,14 +12,7 @@ import {
 } from 'headgate'
 import { collectingTarget, fakeClock, testDatasource } from 'headgate/testing'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-
-const people = (from: number, to: number): JobRecord[] =>
-  Array.from({ length: to - from + 1 }, (_, index) => ({ id: from + index, name: `person ${from + index}` }))
-
-const afterLastId = (all: readonly JobRecord[]) =>
-  testDatasource(({ values }) => all.filter(({ id }) => values.length === 0 || Number(id) > Number(values[0])))
-
-const resumable = { pkField: 'id', query: 'all {{#last_id}}after {{last_id}}{{/last_id}}' }
+import { afterLastId, people, resumable } from './_people.js'
 
 /** A function target that takes all of a batch, or nothing when one of those ids is in it. */
 function pickyTarget(poison: readonly number[], { isNamed = false } = {}) {

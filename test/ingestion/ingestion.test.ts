@@ -9,15 +9,7 @@ import {
 } from 'headgate'
 import { collectingTarget, fakeClock, recordEvents, testDatasource } from 'headgate/testing'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-
-const people = (from: number, to: number): JobRecord[] =>
-  Array.from({ length: to - from + 1 }, (_, index) => ({ id: from + index, name: `person ${from + index}` }))
-
-/** A datasource that reads as `where id > {{last_id}} order by id` would. */
-const afterLastId = (all: readonly JobRecord[]) =>
-  testDatasource(({ values }) => all.filter(({ id }) => values.length === 0 || Number(id) > Number(values[0])))
-
-const resumable = { pkField: 'id', query: 'all {{#last_id}}after {{last_id}}{{/last_id}}' }
+import { afterLastId, people, resumable } from './_people.js'
 
 describe('an ingestion', () => {
   const clock = fakeClock()
