@@ -54,6 +54,7 @@ export {
   type SearchFilter,
   type SearchResult,
   type StorageChange,
+  waitingLease,
 } from './core/storage.js'
 export { isTransient } from './core/transient.js'
 export {

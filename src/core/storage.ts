@@ -15,7 +15,7 @@ export interface ExecutionRecord {
   state: JobState
   /** Counts the executions of the job; a higher epoch fences all lower ones off. */
   epoch: number
-  /** The name of the registry instance that runs it. */
+  /** The name of the registry instance that runs it: empty while it waits for any that takes it. */
   node: string
   /** When it was accepted and, once it runs, when it began to run: epoch milliseconds of the storage's clock. */
   startTime: number
@@ -39,6 +39,8 @@ export interface ExecutionRecord {
   resumedFrom?: string
   /** How many nodes in a row were lost before the job came on, beside `resumedFrom`: what bounds going on. */
   takeovers?: number
+  /** The last time of the job's schedule that an execution was begun for, this one or one before it: epoch milliseconds. */
+  scheduledFor?: number
 }
 
 /** The right to write to an execution: what fences a writer that was taken for dead. */
@@ -57,7 +59,7 @@ export interface BeginRequest {
   id: string
   /** The state to begin in: `queued` when no slot is free. */
   state: 'queued' | 'running'
-  /** The name of the registry instance that asks. */
+  /** The name of the registry instance that asks: empty for an execution that is to wait for any that takes it. */
   node: string
   /** How long the lease holds until it is renewed, in milliseconds. */
   lease: number
@@ -65,6 +67,8 @@ export interface BeginRequest {
   resumedFrom?: string
   /** What is kept as the execution's `takeovers`, beside `resumedFrom`. */
   takeovers?: number
+  /** The time of the job's schedule that it is for, epoch milliseconds: it starts only if none was begun for that or later. */
+  scheduledFor?: number
 }
 
 /** What `begin` answers. */
@@ -93,6 +97,8 @@ export interface SaveRequest extends Progress {
   lease: number
   /** Set when a queued execution begins to run: state and start time change with it. */
   state?: 'running'
+  /** The name of the registry instance that takes an execution of no node: it gets that node, and the next epoch. */
+  node?: string
 }
 
 /** How an execution ended, and how far it had come. */
@@ -158,14 +164,15 @@ export interface StorageChange {
 export interface JobStorage {
   /**
    * Starts an execution unless one of the same type and id is live: one atomic step, also between processes. The new
-   * execution has the next epoch, and the checkpoint of the one before it. With `resumedFrom`, it does not start unless
-   * that orphan is the job's last execution.
+   * execution has the next epoch, and the checkpoint and `scheduledFor` of the one before it. With `resumedFrom`, it does
+   * not start unless that orphan is the job's last execution; with `scheduledFor`, not unless that is later than any before.
    */
   begin(request: BeginRequest): Promise<BeginResult>
   /**
    * Writes progress and renews the lease in one atomic step, on condition that the execution is live under this lease.
    * Fields that are not given stay. Gives the execution as it is now (in state `aborting`, an abort was asked for), or
-   * `undefined` when the lease is lost.
+   * `undefined` when the lease is lost. With `node`, the execution must be of no node too: of many who take it at once, one
+   * is given it, and it has the next epoch.
    */
   save(lease: Lease, request: SaveRequest): Promise<ExecutionRecord | undefined>
   /**
@@ -185,7 +192,7 @@ export interface JobStorage {
   live(type: string): Promise<ExecutionRecord[]>
   /** The orphans: last executions of their jobs that ended for want of their node, so that nobody has gone on with them. */
   orphans(): Promise<ExecutionRecord[]>
-  /** A page of the log. */
+  /** A page of the log. Executions of types that begin with `_` are found only by their type. */
   search(filter: SearchFilter): Promise<SearchResult<ExecutionRecord>>
   /**
    * Calls `listener` when an execution was begun, left the line, was asked to abort or ended, by any process; not for
@@ -195,6 +202,9 @@ export interface JobStorage {
   /** Gives back what the storage itself opened. */
   close?(): Promise<void>
 }
+
+/** How long the lease of an execution of no node holds, in milliseconds: a hundred years. */
+export const waitingLease = 100 * 365 * 86_400_000
 
 /** The error of an execution whose lease ran out: for the storage that settles it. */
 export function leaseExpired(record: Pick<ExecutionRecord, 'node' | 'leaseUntil'>): string[] {

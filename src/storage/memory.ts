@@ -67,11 +67,13 @@ class MemoryStorage implements JobStorage {
     this.#maxAge = maxAge
   }
 
-  async begin({ type, id, state, node, lease, resumedFrom, takeovers }: BeginRequest): Promise<BeginResult> {
+  async begin(request: BeginRequest): Promise<BeginResult> {
+    const { type, id, state, node, lease, resumedFrom, takeovers } = request
     const now = this.#settleExpired()
     const before = this.#newest.get(jobKey({ type, id }))
-    if (before && (isLive(before.state) || !mayFollow(before, resumedFrom)))
+    if (before && (isLive(before.state) || !mayFollow(before, request)))
       return { started: false, execution: copy(before) }
+    const scheduledFor = request.scheduledFor ?? before?.scheduledFor
     const execution: ExecutionRecord = {
       type,
       id,
@@ -84,6 +86,7 @@ class MemoryStorage implements JobStorage {
       count: 0,
       ...(resumedFrom !== undefined && { resumedFrom }),
       ...(takeovers !== undefined && { takeovers }),
+      ...(scheduledFor !== undefined && { scheduledFor }),
     }
     write(execution, { checkpoint: before?.checkpoint })
     this.#newest.set(jobKey({ type, id }), execution)
@@ -94,11 +97,16 @@ class MemoryStorage implements JobStorage {
     return { started: true, execution: copy(execution) }
   }
 
-  async save(lease: Lease, { lease: duration, state, ...progress }: SaveRequest): Promise<ExecutionRecord | undefined> {
+  async save(lease: Lease, request: SaveRequest): Promise<ExecutionRecord | undefined> {
+    const { lease: duration, state, node, ...progress } = request
     const now = this.#settleExpired()
     const execution = this.#held(lease)
-    if (!execution) return undefined
+    if (!execution || (node !== undefined && execution.node !== '')) return undefined
     write(execution, progress)
+    if (node !== undefined) {
+      execution.node = node
+      execution.epoch++
+    }
     execution.leaseUntil = now + duration
     this.#nextExpiry = Math.min(this.#nextExpiry, execution.leaseUntil)
     if (state && execution.state === 'queued') {
@@ -211,9 +219,10 @@ class MemoryStorage implements JobStorage {
   }
 }
 
-/** Whether an execution may begin after an ended one: any may, or only one that goes on from it. */
-function mayFollow(before: ExecutionRecord, resumedFrom: string | undefined): boolean {
-  return resumedFrom === undefined || (before.isOrphaned === true && before.executionId === resumedFrom)
+/** Whether an execution may begin after an ended one: it goes on from it, and is for a later time, if it says so. */
+function mayFollow(before: ExecutionRecord, { resumedFrom, scheduledFor }: BeginRequest): boolean {
+  const isNext = resumedFrom === undefined || (before.isOrphaned === true && before.executionId === resumedFrom)
+  return isNext && (scheduledFor === undefined || scheduledFor > (before.scheduledFor ?? Number.NEGATIVE_INFINITY))
 }
 
 /** A copy that shares nothing with the original. */
@@ -244,7 +253,7 @@ function write(execution: ExecutionRecord, progress: Progress): void {
 
 function matches(execution: ExecutionRecord, { type, id, state, startTimeFrom, startTimeTo }: SearchFilter): boolean {
   return (
-    (type === undefined || execution.type === type) &&
+    (type === undefined ? !execution.type.startsWith('_') : execution.type === type) &&
     (id === undefined || execution.id === id) &&
     (state === undefined || execution.state === state) &&
     (startTimeFrom === undefined || execution.startTime >= startTimeFrom) &&
