@@ -1,5 +1,13 @@
 export type { BatchDone, BatchEvent, BatchListener } from './core/batches.js'
 export { type Clock, succeedsWithin, systemClock, type Timer } from './core/clock.js'
+export type {
+  ConcurrencyLimits,
+  Dispatcher,
+  DispatchWorker,
+  Slot,
+  WaitingExecution,
+  WaitingPage,
+} from './core/dispatcher.js'
 export {
   errorMessages,
   JobError,
@@ -23,9 +31,17 @@ export {
   type LiveState,
   nextState,
 } from './core/lifecycle.js'
+export { localDispatcher } from './core/local-dispatcher.js'
 export type { Logger } from './core/logger.js'
 export { checkOptions, invalid, type Rule, rule } from './core/options.js'
-export type { AbortOptions, CloseOptions, ListenOptions, RegistryOptions } from './core/registry-options.js'
+export type {
+  AbortOptions,
+  CloseOptions,
+  ListenOptions,
+  RegistryOptions,
+  StartOptions,
+  WaitingOptions,
+} from './core/registry-options.js'
 export type { ResumeMode, Resumption, RetryPolicy } from './core/retry-policy.js'
 export type {
   AbortedStatus,

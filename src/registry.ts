@@ -1,3 +1,4 @@
+import { limitsOf } from './core/dispatcher.js'
 import type { Job } from './core/job.js'
 import { checkValue, invalid, rule } from './core/options.js'
 import { Registry } from './core/registry.js'
@@ -31,6 +32,9 @@ export class JobRegistry extends Registry {
       checkValue(`datasources.${name}`, datasource, datasourceRule)
     }
     this.#datasources = { ...datasources }
+    for (const name of Object.keys(limitsOf(options.concurrency).datasources ?? {})) {
+      checkValue('concurrency.datasources', name, rule.oneOf(...Object.keys(datasources)))
+    }
     if (rateLimit !== undefined) checkRateLimit(rateLimit)
     this.#pace = rateLimit && new Pace(rateLimit)
   }

@@ -1,15 +1,19 @@
 import { EventEmitter } from 'eventemitter3'
 import { Follower, type FollowerHost } from './_follower.js'
 import { Poller } from './_poller.js'
+import { retry } from './_retry.js'
 import { findEnded, stored } from './_stored.js'
 import { sleep, withTimeout } from './clock.js'
 import { errorMessages } from './errors.js'
 import { jobKey } from './ids.js'
 import { isEnded } from './lifecycle.js'
+import { warnOf } from './logger.js'
 import type { ExecutionRecord, StorageChange } from './storage.js'
 
 /** What a {@link Cluster} needs of the registry. */
 export interface ClusterHost extends FollowerHost {
+  /** Aborts when the registry is closed. */
+  readonly abandoned: AbortSignal
   /** How long a lease holds, in milliseconds. */
   readonly lease: number
   /** Storage told that an execution was asked to stop, or ended: it may be one of this node. */
@@ -21,8 +25,8 @@ export interface ClusterHost extends FollowerHost {
 /** Orphans are looked for this many times within a lease. */
 const looks = 3
 
-/** How often to look whether a job of another node has ended, in milliseconds: storage tells sooner, if it can. */
-const lookInterval = 100
+/** How often to look whether a job of another node has ended, in milliseconds: seldom where storage tells of it. */
+const lookInterval = { watched: 1000, unwatched: 100 }
 
 /** What happens on the other nodes that share the storage. */
 export class Cluster {
@@ -66,15 +70,30 @@ export class Cluster {
   }
 
   /** Waits until an execution of another node has ended. Gives it, or `undefined` when `timeout` milliseconds have passed. */
-  async ended(record: ExecutionRecord, timeout: number): Promise<ExecutionRecord | undefined> {
+  async ended(
+    record: Pick<ExecutionRecord, 'type' | 'id' | 'executionId'>,
+    timeout: number,
+  ): Promise<ExecutionRecord | undefined> {
     const { storage, clock } = this.#host
+    const interval = this.isWatched ? lookInterval.watched : lookInterval.unwatched
     const end = clock.now() + timeout
     for (let left = timeout; left > 0; left = end - clock.now()) {
-      await this.#changed(jobKey(record), Math.min(left, lookInterval))
+      await this.#changed(jobKey(record), Math.min(left, interval))
       const found = await stored(withTimeout(clock, Math.max(1, end - clock.now()), findEnded(storage, record)))
       if (found) return found
     }
     return undefined
+  }
+
+  /** Waits until an execution has ended, however long that takes: for ever, once the registry is closed. */
+  async end(record: Pick<ExecutionRecord, 'type' | 'id' | 'executionId'>): Promise<ExecutionRecord> {
+    const { clock, lease, abandoned, logger } = this.#host
+    const failed = (error: unknown) => warnOf(logger, record, error, 'could not be looked at')
+    while (!abandoned.aborted) {
+      const found = await retry(() => this.ended(record, lease), { clock, lease, abandoned, failed })
+      if (found) return found
+    }
+    return new Promise(() => {})
   }
 
   /** Hears and looks no more. */

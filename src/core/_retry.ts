@@ -36,3 +36,15 @@ export async function retry<Answer>(ask: () => Promise<Answer>, options: RetryOp
   }
   return undefined
 }
+
+/** Waits for `work`, or until `signal` aborts. */
+export function unlessAborted(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    signal.addEventListener('abort', done)
+    void work.then(done)
+  })
+}

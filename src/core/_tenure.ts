@@ -1,5 +1,5 @@
 import type { ExecutionHost } from './_host.js'
-import { pauseAfter, retry } from './_retry.js'
+import { pauseAfter, retry, unlessAborted } from './_retry.js'
 import { findEnded, stored } from './_stored.js'
 import { sleep, type Timer } from './clock.js'
 import { alreadyRunning, errorMessages, isCausedBy, JobError, leaseLost } from './errors.js'
@@ -41,7 +41,6 @@ export class Tenure {
   #triedAt: number
   /** How often in a row storage did not take a save. */
   #failures = 0
-  /** The lease holds from here. */
   #keptAt: number
   #heartbeat: Timer | undefined
   #isLost = false
@@ -60,9 +59,22 @@ export class Tenure {
     const askedAt = clock.now()
     const { started, execution } = await stored(storage.begin({ ...request, node, lease }))
     if (!started) throw alreadyRunning(execution)
-    const tenure = new Tenure(host, execution, askedAt)
-    host.changed(execution, 'state')
+    return Tenure.#hold(host, execution, askedAt)
+  }
+
+  /** Takes an execution that waits for any node. Gives `undefined` when another one has it, or it has ended. */
+  static async take(host: ExecutionHost, waiting: Lease): Promise<Tenure | undefined> {
+    const { storage, node, lease, clock } = host
+    const askedAt = clock.now()
+    const record = await stored(storage.save(waiting, { state: 'running', node, lease }))
+    return record && Tenure.#hold(host, record, askedAt)
+  }
+
+  static #hold(host: ExecutionHost, record: ExecutionRecord, askedAt: number): Tenure {
+    const tenure = new Tenure(host, record, askedAt)
+    host.changed(record, 'state')
     tenure.#scheduleHeartbeat()
+    tenure.adopt(record)
     return tenure
   }
 
@@ -225,7 +237,7 @@ export class Tenure {
     this.#keptAt = Math.min(this.#keptAt, now)
   }
 
-  /** How long after the last save the lease is renewed although there is nothing to say. */
+  /** How long after the last save the lease is renewed anyway. */
   get #renewalInterval(): number {
     return this.#failures > 0 ? this.#pause : this.#host.lease / renewals
   }
@@ -285,16 +297,4 @@ export class Tenure {
   #warn(error: unknown, message: string): void {
     warnOf(this.#host.logger, this.#record, error, message)
   }
-}
-
-/** Waits for `work`, or until `signal` aborts. */
-function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    signal.addEventListener('abort', done)
-    void work.then(done)
-  })
 }

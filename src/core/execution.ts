@@ -1,4 +1,3 @@
-import type PQueue from 'p-queue'
 import type { ExecutionHost } from './_host.js'
 import { type Outcome, Tenure } from './_tenure.js'
 import type { BatchDone } from './batches.js'
@@ -9,7 +8,7 @@ import { type Job, type JobContext, type ProgressUpdate, toProgress } from './jo
 import { warnOf } from './logger.js'
 import { backoff, retryPolicyOf } from './retry-policy.js'
 import { type EndedStatus, type JobStatus, toStatus } from './status.js'
-import type { BeginRequest, ExecutionRecord } from './storage.js'
+import type { BeginRequest, ExecutionRecord, Lease } from './storage.js'
 
 /** A started execution, as `registry.start` gives it. */
 export interface StartedExecution {
@@ -50,11 +49,9 @@ export class Execution implements StartedExecution {
   readonly held: Promise<boolean>
   readonly #job: Job
   readonly #host: ExecutionHost
-  readonly #waiting = new AbortController()
   #end!: (status: EndedStatus) => void
   #settleHeld!: (isHeld: boolean) => void
   #tenure!: Tenure
-  #hasTurn = false
 
   constructor(job: Job, host: ExecutionHost) {
     this.type = job.type
@@ -69,27 +66,27 @@ export class Execution implements StartedExecution {
     })
   }
 
-  /** Takes the lease and a place in the line. Throws `already_running` when another execution stands in the way. */
-  async start(line: PQueue, takeover?: Takeover): Promise<void> {
-    const runIfHeld = async () => {
-      if (await this.held) await this.#run()
-    }
-    const turn = () => {
-      this.#hasTurn = true
-      return runIfHeld()
-    }
-    // A free slot gives the turn at once, which tells the state to begin in. Taken out of the line, it runs to its end.
-    line.add(turn, { signal: this.#waiting.signal }).catch(() => (this.#hasTurn ? undefined : runIfHeld()))
+  /** Begins a new execution. Throws `already_running` when another one stands in the way. */
+  async begin(request: Pick<BeginRequest, 'state' | 'scheduledFor'> & Partial<Takeover>): Promise<void> {
+    const { type, id } = this
+    await this.#hold(Tenure.begin(this.#host, { type, id, ...request }))
+  }
+
+  /** Takes an execution that waits for any node. Tells whether it could be had. */
+  take(waiting: Lease): Promise<boolean> {
+    return this.#hold(Tenure.take(this.#host, waiting))
+  }
+
+  async #hold(asked: Promise<Tenure | undefined>): Promise<boolean> {
+    let tenure: Tenure | undefined
     try {
-      const state = this.#hasTurn ? 'running' : 'queued'
-      this.#tenure = await Tenure.begin(this.#host, { type: this.type, id: this.id, state, ...takeover })
-      this.#tenure.signal.addEventListener('abort', () => this.#leaveLine())
-      if (this.#job.resume === 'restart') this.#tenure.say({ checkpoint: null })
-      this.#settleHeld(true)
-    } catch (error) {
-      this.#settleHeld(false)
-      this.#leaveLine()
-      throw error
+      tenure = await asked
+      if (!tenure) return false
+      this.#tenure = tenure
+      if (this.#job.resume === 'restart') tenure.say({ checkpoint: null })
+      return true
+    } finally {
+      this.#settleHeld(tenure !== undefined)
     }
   }
 
@@ -115,6 +112,22 @@ export class Execution implements StartedExecution {
     if (await this.held) await this.#tenure.look()
   }
 
+  /** Aborts when it is to stop. */
+  get signal(): AbortSignal {
+    return this.#tenure.signal
+  }
+
+  /** Whether it is the one of that id. */
+  is(executionId: string): boolean {
+    const tenure: Tenure | undefined = this.#tenure
+    return tenure?.record.executionId === executionId
+  }
+
+  /** What storage was last seen to hold of it. */
+  get record(): ExecutionRecord {
+    return this.#tenure.record
+  }
+
   get executionId(): string {
     return this.#tenure.record.executionId
   }
@@ -129,11 +142,8 @@ export class Execution implements StartedExecution {
     return tenure && { state: tenure.record.state, leaseAge: tenure.leaseAge }
   }
 
-  #leaveLine(): void {
-    if (!this.#hasTurn) this.#waiting.abort()
-  }
-
-  async #run(): Promise<void> {
+  /** It has its turn: does the work, to its end. Never rejects. */
+  async run(): Promise<void> {
     if (this.#tenure.record.state === 'queued') await this.#tenure.leaveQueue()
     const outcome = await this.#perform()
     const record = await this.#tenure.end(outcome)

@@ -1,8 +1,9 @@
 import type { BatchDone } from './batches.js'
 import type { Clock } from './clock.js'
+import { priorityRule } from './dispatcher.js'
 import type { Logger } from './logger.js'
 import { checkOptions, type Rule, rule } from './options.js'
-import type { Resumption } from './retry-policy.js'
+import { type Resumption, resumptionRules } from './retry-policy.js'
 import type { JobDetail, Progress } from './storage.js'
 
 /** How far a running job says it has come. Fields that are not given stay. */
@@ -102,10 +103,24 @@ export interface Job extends Resumption {
   type: string
   /** What tells it from others of its type: any text of 1 to 512 characters. */
   id: string
+  /** The higher, the sooner it has its turn when jobs wait for a free slot: -1,000,000 to 1,000,000. Default 0. */
+  priority?: number
+  /** The name of the datasource that it works on: for the limit that `concurrency.datasources` may set. */
+  datasource?: string
   /**
    * The work, which may be asynchronous. When it returns, the job is `successful`; when it throws, it is in `error`. After
    * an abort was asked for, a return means that it stopped, unless it returns `'completed'`: that all was done before the
    * abort could take hold.
    */
   run(context: JobContext): unknown
+}
+
+/** The rules of {@link Job}. */
+export const jobRules = {
+  type: rule.jobType,
+  id: rule.jobId,
+  priority: rule.optional(priorityRule),
+  datasource: rule.optional(rule.text),
+  run: rule.aFunction,
+  ...resumptionRules,
 }

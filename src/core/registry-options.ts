@@ -1,4 +1,5 @@
 import type { Clock } from './clock.js'
+import { type ConcurrencyLimits, type Dispatcher, dispatcherRule, priorityRule } from './dispatcher.js'
 import { executionOrder } from './ids.js'
 import { jobStates } from './lifecycle.js'
 import type { Logger } from './logger.js'
@@ -9,8 +10,10 @@ import type { JobStorage } from './storage.js'
 export interface RegistryOptions {
   /** Where executions and checkpoints live. The registry closes it. */
   storage: JobStorage
-  /** How many jobs run at once in this registry; others wait in line. Default: no limit. */
-  concurrency?: number
+  /** How many jobs run at once in this registry, or {@link ConcurrencyLimits}; others wait in line. Default: no limit. */
+  concurrency?: number | ConcurrencyLimits
+  /** Where jobs wait in line, and what gives them their turns. The registry closes it. Default: `localDispatcher()`. */
+  dispatcher?: Dispatcher
   /** How long an execution may be silent before others take it for dead, in milliseconds. Default 30,000. */
   lease?: number
   /** How often progress is saved at most, in milliseconds; 0 for every time. Default 250. */
@@ -21,6 +24,20 @@ export interface RegistryOptions {
   logger?: Logger
   /** The time. Default: the machine's. */
   clock?: Clock
+}
+
+/** How to start. */
+export interface StartOptions {
+  /** The higher, the sooner it has its turn: -1,000,000 to 1,000,000. Default: that of the job. */
+  priority?: number
+}
+
+/** Which of those that wait to show. */
+export interface WaitingOptions {
+  /** How many to pass over. Default 0. */
+  from?: number
+  /** The most to give, 0 to 1,000. Default 10. */
+  size?: number
 }
 
 /** How to abort. */
@@ -52,7 +69,8 @@ const timeoutRule = rule.optional(rule.whole(0))
 /** The rules of {@link RegistryOptions}. */
 export const registryRules = {
   storage: rule.having('begin', 'save', 'finish', 'requestAbort', 'find', 'live', 'orphans', 'search'),
-  concurrency: rule.optional(rule.whole(1)),
+  concurrency: { accepts: () => true, expected: 'limits', optional: true },
+  dispatcher: rule.optional(dispatcherRule),
   lease: rule.optional(rule.whole(100)),
   progressInterval: rule.optional(rule.whole(0)),
   node: rule.optional(rule.text),
@@ -62,6 +80,12 @@ export const registryRules = {
 
 /** The rules of {@link ListenOptions}. */
 export const listenRules = { scope: rule.optional(rule.oneOf('own', 'cluster')) }
+
+/** The rules of {@link StartOptions}. */
+export const startRules = { priority: rule.optional(priorityRule) }
+
+/** The rules of {@link WaitingOptions}. */
+export const waitingRules = { from: rule.optional(rule.whole(0)), size: rule.optional(rule.whole(0, 1000)) }
 
 /** The rules of {@link AbortOptions}. */
 export const abortRules = { timeout: timeoutRule }

@@ -1,18 +1,20 @@
-import PQueue from 'p-queue'
 import { announce } from './_announce.js'
 import { Cluster } from './_cluster.js'
 import type { ExecutionHost } from './_host.js'
+import { Runner } from './_runner.js'
 import { stored } from './_stored.js'
 import { timely } from './_timely.js'
 import { type BatchListener, BatchListeners } from './batches.js'
 import { type Clock, systemClock, withTimeout } from './clock.js'
-import { alreadyRunning, errorMessages, JobError } from './errors.js'
+import { type Dispatcher, limitsOf, priorityRule, type WaitingPage } from './dispatcher.js'
+import { errorMessages, JobError } from './errors.js'
 import { IsolatedEmitter, type JobEvent, type JobEventName, type JobListener } from './events.js'
-import { Execution, type StartedExecution, type Takeover, takeoverOf } from './execution.js'
+import type { Execution, StartedExecution } from './execution.js'
 import { type HealthOptions, HealthProbe, type RegistryHealth } from './health.js'
 import { checkedKey, jobKey } from './ids.js'
-import type { Job } from './job.js'
-import { isEnded, isLive } from './lifecycle.js'
+import { type Job, jobRules } from './job.js'
+import { isLive } from './lifecycle.js'
+import { localDispatcher } from './local-dispatcher.js'
 import { isolatedLogger, type Logger, silentLogger, warnOf } from './logger.js'
 import { checkOptions, checkValue, invalid, rule } from './options.js'
 import {
@@ -24,9 +26,13 @@ import {
   listenRules,
   type RegistryOptions,
   registryRules,
+  type StartOptions,
   searchRules,
+  startRules,
+  type WaitingOptions,
+  waitingRules,
 } from './registry-options.js'
-import { resumptionRules, retryPolicyOf } from './retry-policy.js'
+import { retryPolicyOf } from './retry-policy.js'
 import { type JobStatus, type LiveStatus, toStatus } from './status.js'
 import type { ExecutionRecord, JobStorage, SearchFilter, SearchResult } from './storage.js'
 
@@ -47,27 +53,27 @@ export class Registry {
   protected readonly clock: Clock
   readonly #storage: JobStorage
   readonly #host: ExecutionHost
-  readonly #line: PQueue
   readonly #events: IsolatedEmitter
   /** Those who listen to all nodes. */
   readonly #clusterEvents: IsolatedEmitter
   readonly #batches: BatchListeners
   readonly #cluster: Cluster
+  readonly #runner: Runner
+  readonly #dispatcher: Dispatcher
   readonly #probe: HealthProbe
   readonly #jobs = new Map<string, Job>()
-  readonly #executions = new Map<string, Execution>()
   readonly #abandon = new AbortController()
   #closing: Promise<void> | undefined
 
   constructor(options: RegistryOptions) {
     checkOptions('options', options, registryRules)
-    const { clock = systemClock, concurrency = Number.POSITIVE_INFINITY, lease = 30_000 } = options
+    const { clock = systemClock, dispatcher = localDispatcher(), lease = 30_000 } = options
     const storage = timely(options.storage, clock, Math.max(lease / 3, shortestAnswerTime))
     const logger = isolatedLogger(options.logger ?? silentLogger)
     this.#storage = storage
     this.logger = logger
     this.clock = clock
-    this.#line = new PQueue({ concurrency })
+    this.#dispatcher = dispatcher
     const report = (error: unknown, { type, id }: Pick<JobEvent, 'type' | 'id'>) => {
       logger.error({ type, id, error: errorMessages(error) }, `A listener to job [${type}/${id}] threw.`)
     }
@@ -86,20 +92,29 @@ export class Registry {
       batchDone: (batch) => this.#batches.tell(batch),
     }
     this.#probe = new HealthProbe(this.#host)
+    const types = () => [...this.#jobs.values()].map(({ type }) => type)
     this.#cluster = new Cluster({
       ...this.#host,
-      types: () => [...this.#jobs.values()].map(({ type }) => type),
-      isHere: (job) => this.#executions.has(jobKey(job)),
+      types,
+      isHere: (job) => this.#runner.isHere(job),
       isFollowed: () => this.#clusterEvents.hasListeners,
       changed: (record, change) => announce([this.#clusterEvents], record, change),
-      look: (change) => void this.#executions.get(jobKey(change))?.look(),
-      takeOver: (orphan) => this.#takeOver(orphan),
+      look: (change) => this.#runner.look(change),
+      takeOver: (orphan) => this.#runner.takeOver(orphan),
+    })
+    this.#runner = new Runner({
+      ...this.#host,
+      dispatcher,
+      limits: limitsOf(options.concurrency),
+      types,
+      jobOf: (execution) => this.#jobs.get(jobKey(execution)),
+      ended: (record) => this.#cluster.end(record),
     })
   }
 
   /** Adds a job. Throws `invalid_options` when something in it is wrong, or when it is defined already. */
   define(job: Job): void {
-    checkOptions('job', job, { type: rule.jobType, id: rule.jobId, run: rule.aFunction, ...resumptionRules })
+    checkOptions('job', job, jobRules)
     retryPolicyOf(job)
     const key = jobKey(job)
     if (this.#jobs.has(key)) {
@@ -120,12 +135,13 @@ export class Registry {
    * Starts a job and resolves as soon as it runs, or waits for a free slot. Throws `not_defined`, `already_running` and
    * `closed`.
    */
-  async start(type: string, id: string): Promise<StartedExecution> {
+  async start(type: string, id: string, options: StartOptions = {}): Promise<StartedExecution> {
+    checkOptions('options', options, startRules)
     const key = checkedKey(type, id)
     const job = this.#jobs.get(key)
     if (this.#closing) throw new JobError('closed', 'The registry is closed.')
     if (!job) throw new JobError('not_defined', `No job [${type}/${id}] is defined.`)
-    return this.#start(job)
+    return this.#runner.start(job, options)
   }
 
   /** The status of the live execution of a job if there is one, else of the last one, else `undefined`. */
@@ -149,11 +165,29 @@ export class Registry {
     const { timeout = defaultStopTimeout } = options
     const asked = await stored(this.#storage.requestAbort(type, id))
     if (!asked || !isLive(asked.state)) return asked && toStatus(asked)
-    const execution = await this.#executionOf(asked)
+    const execution = await this.#runner.executionOf(asked)
     execution?.adopt(asked)
+    if (asked.node === '') await stored(this.#runner.settle(asked))
     if (timeout === 0) return toStatus(asked)
     if (execution) return (await withTimeout(this.clock, timeout, execution.finished)) ?? toStatus(asked)
     return toStatus((await this.#cluster.ended(asked, timeout)) ?? asked)
+  }
+
+  /**
+   * The executions that wait for a free slot, in the order in which their turns come: of this registry, or of all that
+   * share its dispatcher. `abort` takes one out.
+   */
+  async waiting(options: WaitingOptions = {}): Promise<WaitingPage> {
+    checkOptions('options', options, waitingRules)
+    const { from = 0, size = 10 } = options
+    return this.#dispatcher.waiting({ from, size })
+  }
+
+  /** Gives a job that waits another priority, behind those that have it. Tells whether it waits. */
+  async prioritize(type: string, id: string, priority: number): Promise<boolean> {
+    checkValue('priority', priority, priorityRule)
+    const record = await stored(this.#storage.find(type, id))
+    return record?.state === 'queued' && this.#dispatcher.move(record.executionId, priority)
   }
 
   /** Searches the log, newest first. Without `state`, it finds ended executions. */
@@ -168,8 +202,7 @@ export class Registry {
    * tells, and no error.
    */
   async health(options: HealthOptions = {}): Promise<RegistryHealth> {
-    const standings = () => [...this.#executions.values()].flatMap(({ standing }) => standing ?? [])
-    return this.#probe.check(options, this.#closing !== undefined, standings)
+    return this.#probe.check(options, this.#closing !== undefined, () => this.#runner.standings)
   }
 
   /**
@@ -213,14 +246,16 @@ export class Registry {
 
   /** Gives back what the registry was given to own. */
   protected async closeOwned(): Promise<void> {
+    await this.#dispatcher.close?.()
     await this.#storage.close?.()
   }
 
   async #close({ drain = false, timeout = defaultStopTimeout }: CloseOptions): Promise<void> {
+    this.#runner.close()
     const ended = this.#allEnded()
     if (drain === true) await ended
     else if (drain !== false) await withTimeout(this.clock, drain, ended)
-    const stops = [...this.#executions.values()].map((execution) => this.#stop(execution))
+    const stops = this.#runner.executions.map((execution) => this.#stop(execution))
     await withTimeout(this.clock, timeout, Promise.all([...stops, ended]))
     this.#abandon.abort()
     this.#cluster.stop()
@@ -239,45 +274,7 @@ export class Registry {
 
   async #allEnded(): Promise<void> {
     const hasEnded = async (execution: Execution) => (await execution.held) && execution.finished
-    await Promise.all([...this.#executions.values()].map(hasEnded))
-  }
-
-  /** The execution of this registry that a record of storage is about, if it is one of this registry. */
-  async #executionOf(record: ExecutionRecord): Promise<Execution | undefined> {
-    const execution = this.#executions.get(jobKey(record))
-    const isHeld = await execution?.held
-    return isHeld && execution?.executionId === record.executionId ? execution : undefined
-  }
-
-  async #start(job: Job, takeover?: Takeover): Promise<StartedExecution> {
-    const key = jobKey(job)
-    if (this.#executions.has(key)) throw alreadyRunning(job)
-    const execution = new Execution(job, this.#host)
-    this.#executions.set(key, execution)
-    try {
-      await execution.start(this.#line, takeover)
-    } catch (error) {
-      this.#executions.delete(key)
-      throw error
-    }
-    return execution
-  }
-
-  /** Goes on with an orphan, if its job is to go on by itself, is known here, and has a slot. */
-  async #takeOver(orphan: ExecutionRecord): Promise<void> {
-    const job = this.#jobs.get(jobKey(orphan))
-    if (job?.resume !== 'auto' || this.#closing || !this.#hasFreeSlot) return
-    const takeover = takeoverOf(orphan)
-    if (takeover.takeovers > retryPolicyOf(job).limit) return
-    try {
-      await this.#start(job, takeover)
-    } catch (error) {
-      if (!JobError.isInstance(error) || error.code !== 'already_running') throw error
-    }
-  }
-
-  get #hasFreeSlot(): boolean {
-    return this.#line.pending + this.#line.size < this.#line.concurrency
+    await Promise.all(this.#runner.executions.map(hasEnded))
   }
 
   #emitterFor(options: ListenOptions): IsolatedEmitter {
@@ -291,7 +288,7 @@ export class Registry {
 
   #changed(record: ExecutionRecord, change: 'state' | 'progress', cause?: unknown): void {
     const { type, id, state } = record
-    if (isEnded(state)) this.#executions.delete(jobKey(record))
+    this.#runner.changed(record)
     this.#cluster.own(record)
     this.logger.debug(toStatus(record), `Job [${type}/${id}]: ${state}.`)
     announce([this.#events, this.#clusterEvents], record, change, cause)

@@ -23,9 +23,17 @@ export function ingestion(
 ): Job {
   checkIngestion(definition)
   const plan = planOf(definition, datasourceOf(definition, datasources), sharedPace)
-  const { id, resume, retry } = definition
+  const { id, resume, retry, priority, datasource } = definition
   const run = (context: JobContext) => new IngestionRun(plan, context).run()
-  return { type: 'ingestion', id, run, ...(resume && { resume }), ...(retry && { retry }) }
+  return {
+    type: 'ingestion',
+    id,
+    run,
+    ...(resume && { resume }),
+    ...(retry && { retry }),
+    ...(priority !== undefined && { priority }),
+    ...(typeof datasource === 'string' && { datasource }),
+  }
 }
 
 function datasourceOf({ datasource }: IngestionJob, known: Readonly<Record<string, Datasource>>): Datasource {

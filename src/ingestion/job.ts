@@ -1,3 +1,4 @@
+import { priorityRule } from '../core/dispatcher.js'
 import { checkOptions, invalid, type Rule, rule } from '../core/options.js'
 import { type Resumption, resumptionRules } from '../core/retry-policy.js'
 import type { JobRecord, RecordBatch } from './batch.js'
@@ -78,6 +79,8 @@ export interface IngestionJob<Item extends object = JobRecord> extends Resumptio
   target: Target<Item> | TargetFunction<Item>
   /** What becomes of records that cannot be written. Default: the first one fails the job. */
   failures?: FailurePolicy
+  /** The higher, the sooner it has its turn when jobs wait for a free slot: -1,000,000 to 1,000,000. Default 0. */
+  priority?: number
 }
 
 const datasourceRule = rule.having('read')
@@ -99,6 +102,7 @@ const jobRules: Record<keyof IngestionJob, Rule> = {
   transformBatch: rule.optional(rule.aFunction),
   target: either(rule.aFunction, targetRule, 'a function, or an object with the method `open`'),
   failures: rule.optional(rule.anObject),
+  priority: rule.optional(priorityRule),
   ...resumptionRules,
 }
 
