@@ -1,0 +1,131 @@
+import type { Dispatcher, DispatchWorker, WaitingExecution, WaitingPage } from '../index.js'
+import { checkOptions, rule } from '../index.js'
+import { BullmqLine, type Connect, type Line } from './_bullmq-line.js'
+
+/** How a dispatcher on BullMQ works. */
+export interface BullmqDispatcherOptions {
+  /**
+   * The connection, as BullMQ takes it: a client of Redis, or how to make one; with `backend`, a pool of `pg`, or how to
+   * make one. What you made is yours to close.
+   */
+  connection: object | string
+  /** What BullMQ keeps its queues in, if that is not Redis: `createPostgresBackend` of `bullmq`. */
+  backend?: (...options: never[]) => unknown
+  /** The name of the line: registries of one name share it, and should define the same jobs. Default `headgate`. */
+  queue?: string
+  /** The prefix of the keys in Redis. Default: that of BullMQ. */
+  prefix?: string
+  /**
+   * How long the engine waits for a sign of life of a process before it gives its turns to others, in milliseconds, 1,000
+   * or more. Default 30,000.
+   */
+  lockDuration?: number
+}
+
+const optionRules = {
+  connection: {
+    accepts: (value: unknown) => (typeof value === 'object' && value !== null) || typeof value === 'string',
+    expected: 'a connection of BullMQ, or how to make one',
+  },
+  backend: rule.optional(rule.aFunction),
+  queue: rule.optional({
+    accepts: (value: unknown) => typeof value === 'string' && /^[^:{}]{1,200}$/.test(value),
+    expected: 'a name of 1 to 200 characters without colons and braces',
+  }),
+  prefix: rule.optional(rule.text),
+  lockDuration: rule.optional(rule.whole(1000)),
+}
+
+/**
+ * A line that processes share, on BullMQ: executions run wherever a registry of that storage and line has the job defined
+ * and a slot free. Give it to the `dispatcher` option of each of them. Throws `invalid_options`.
+ */
+export function bullmqDispatcher(options: BullmqDispatcherOptions): Dispatcher {
+  checkOptions('options', options, optionRules)
+  return new BullmqDispatcher(options)
+}
+
+class BullmqDispatcher implements Dispatcher {
+  readonly #name: string
+  readonly #connect: Connect
+  readonly #left = new AbortController()
+  #all!: Line
+  /** A line in front of the one of all, for each datasource that has a limit. */
+  readonly #ofDatasource = new Map<string, Line>()
+
+  constructor({ queue = 'headgate', connection, backend, prefix, lockDuration = 30_000 }: BullmqDispatcherOptions) {
+    this.#name = queue
+    this.#connect = { connection, backend, prefix, lockDuration, left: this.#left.signal }
+  }
+
+  work(worker: DispatchWorker): void {
+    const { process, cluster, datasources = {} } = worker.limits
+    this.#all = this.#open(this.#name, worker, {
+      limit: cluster,
+      concurrency: process,
+      turn: (waiting) => worker.take(waiting),
+    })
+    for (const [datasource, limit] of Object.entries(datasources)) {
+      const name = `${this.#name}-on-${encodeURIComponent(datasource)}`
+      const turn = (waiting: WaitingExecution, left: AbortSignal) => this.#pass(worker, waiting, left)
+      this.#ofDatasource.set(datasource, this.#open(name, worker, { limit, turn }))
+    }
+  }
+
+  async add(waiting: readonly WaitingExecution[]): Promise<void> {
+    const lines = new Map<Line, WaitingExecution[]>()
+    for (const one of waiting) {
+      const line = this.#ofDatasource.get(one.datasource ?? '') ?? this.#all
+      lines.set(line, [...(lines.get(line) ?? []), one])
+    }
+    await Promise.all([...lines].map(([line, ones]) => line.add(ones)))
+  }
+
+  async remove(executionId: string): Promise<boolean> {
+    return this.#inSome((line) => line.remove(executionId))
+  }
+
+  async move(executionId: string, priority: number): Promise<boolean> {
+    return this.#inSome((line) => line.move(executionId, priority))
+  }
+
+  async waiting({ from, size }: { from: number; size: number }): Promise<WaitingPage> {
+    const pages = await Promise.all(this.#lines.map((line) => line.first(from + size)))
+    const hits = pages
+      .flatMap((page) => page.hits)
+      .sort((a, b) => b.waiting.priority - a.waiting.priority || a.since - b.since)
+    return {
+      total: pages.reduce((total, page) => total + page.total, 0),
+      hits: hits.slice(from, from + size).map(({ waiting }) => waiting),
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#left.abort()
+    await Promise.all(this.#lines.map((line) => line.close()))
+  }
+
+  get #lines(): Line[] {
+    return [this.#all, ...this.#ofDatasource.values()]
+  }
+
+  #open(
+    name: string,
+    worker: DispatchWorker,
+    options: Pick<ConstructorParameters<typeof BullmqLine>[0], 'limit' | 'concurrency' | 'turn'>,
+  ): Line {
+    const warn = (error: unknown) => worker.warn(error, `The line [${name}] had an error.`)
+    return new BullmqLine({ name, warn, ...this.#connect, ...options })
+  }
+
+  /** The turn in the line of a datasource: it lasts while the execution waits in the line of all, and runs. */
+  async #pass(worker: DispatchWorker, waiting: WaitingExecution, left: AbortSignal): Promise<boolean> {
+    await this.#all.add([waiting])
+    return worker.ended(waiting, left)
+  }
+
+  async #inSome(does: (line: Line) => Promise<boolean>): Promise<boolean> {
+    for (const line of this.#lines) if (await does(line)) return true
+    return false
+  }
+}
