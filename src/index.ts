@@ -81,7 +81,7 @@ export {
   RecordBatch,
   type Row,
 } from './ingestion/batch.js'
-export type { Consistency, CursorOptions, ReadCursor } from './ingestion/cursor.js'
+export type { Consistency, CursorOptions, ReadCursor, ReadRange } from './ingestion/cursor.js'
 export type { Datasource, EncodedOptions, Query, ReadOptions } from './ingestion/datasource.js'
 export type { IngestionDetail } from './ingestion/detail.js'
 export type { DeadLetter, FailurePolicy } from './ingestion/failures.js'
@@ -92,6 +92,7 @@ export type {
   TransformContext,
   Transformed,
 } from './ingestion/job.js'
+export type { Cuts, Partitioning, PartitionOptions } from './ingestion/partitions.js'
 export type { RateLimit } from './ingestion/rate-limit.js'
 export type {
   OpenContext,

@@ -119,8 +119,8 @@ export interface Job extends Resumption {
 export const jobRules = {
   type: rule.jobType,
   id: rule.jobId,
-  priority: rule.optional(priorityRule),
-  datasource: rule.optional(rule.text),
   run: rule.aFunction,
   ...resumptionRules,
+  priority: rule.optional(priorityRule),
+  datasource: rule.optional(rule.text),
 }

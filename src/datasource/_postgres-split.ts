@@ -1,12 +1,15 @@
-import { type Column, JobError, type ReadCursor, type ReadOptions, RecordBatch } from '../index.js'
+import { type Column, type ReadCursor, type ReadOptions, RecordBatch } from '../index.js'
 import { formatOf } from './_postgres-binary.js'
-import { boundsOf } from './_postgres-bounds.js'
+import { boundsOf, checkDivisible } from './_postgres-bounds.js'
 import type { CursorType } from './_postgres-cursor-types.js'
 import type { Keyset, Range } from './_postgres-keyset.js'
 import { readSideBySide } from './_postgres-parallel.js'
 import type { Position } from './_postgres-position.js'
 import { Ranges } from './_postgres-ranges.js'
 import type { Session } from './_postgres-session.js'
+
+/** Ranges per reader: who is done with a small one takes the next, so that uneven ranges even out. */
+const rangesPerReader = 4
 
 /** What a read in ranges is made of. */
 export interface SplitReading {
@@ -65,13 +68,8 @@ export class SplitRead {
     const { cursor, keyset, position, types } = this.#reading
     if (position?.ranges) return Ranges.of(cursor, position, [])
     const type = types[0] as CursorType
-    if (type.unit === undefined && type.name !== 'uuid') {
-      throw new JobError(
-        'datasource',
-        `Expected the first column of a cursor with \`parallel\` to be a number, a date, a timestamp or a uuid, got \`${cursor.columns[0]}\` of the type ${type.name}.`,
-      )
-    }
-    return Ranges.of(cursor, position, await boundsOf(session, keyset, range, type, cursor.parallel))
+    checkDivisible(type, cursor.columns[0] as string, 'parallel')
+    return Ranges.of(cursor, position, await boundsOf(session, keyset, range, type, cursor.parallel * rangesPerReader))
   }
 
   async #beginOthers(session: Session): Promise<void> {
