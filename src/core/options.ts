@@ -21,7 +21,7 @@ export function checkOptions(where: string, options: unknown, rules: Record<stri
   for (const name of Object.keys(options)) {
     if (!Object.hasOwn(rules, name)) throw invalid(where, `an object with ${list(Object.keys(rules))}`, name)
   }
-  for (const [name, rule] of Object.entries(rules)) checkValue(name, options[name], rule)
+  for (const name of Object.keys(rules)) checkValue(name, options[name], rules[name] as Rule)
 }
 
 /** Throws `invalid_options` unless `value` fits `rule`. */
@@ -84,7 +84,7 @@ export const rule = {
 } as const
 
 function isStorable(value: string): boolean {
-  return !value.includes('\0') && !/\p{Surrogate}/u.test(value)
+  return !/[\0\p{Surrogate}]/u.test(value)
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -78,11 +78,11 @@ export const routes: readonly Route[] = [
   { ...calls.start, action: 'start', answer: start },
 ]
 
-const templates = routes.map((route) => ({ route, template: partsOf(route.path) }))
+const routeOf = new Map(routes.map((route) => [route.path, route]))
 
 /** Whether a path is the base path or under it. The base path `/` is given as nothing. */
 export function isUnder(base: string, path: string): boolean {
-  return path === base || path.startsWith(`${base}/`)
+  return path.startsWith(base) && (path.length === base.length || path[base.length] === '/')
 }
 
 /** A call that the API has, of the job that the path names. */
@@ -94,12 +94,11 @@ export interface Found {
 /** The call that a method and a raw path under the base path ask for; or the reply when there is none. */
 export function findRoute(method: string, path: string, base: string): Found | Reply {
   try {
-    const parts = isUnder(base, path) ? partsOf(path.slice(base.length)).map(decode) : []
-    const fitting = templates.filter(({ template }) => fits(template, parts))
-    const found = fitting.find(({ route }) => methodsOf(route).includes(method))
-    if (found) return { route: found.route, job: jobIn(found.template, parts) }
-    if (fitting.length === 0) return refusal('not_found', 'path', pathsUnder(base), path)
-    const allowed = fitting.flatMap(({ route }) => methodsOf(route))
+    const parts = isUnder(base, path) ? path.slice(base.length).split('/').map(decode) : []
+    const route = routeOf.get(templateOf(parts))
+    if (!route) return refusal('not_found', 'path', pathsUnder(base), path)
+    const allowed: readonly string[] = methodsOf[route.method]
+    if (allowed.includes(method)) return { route, job: jobIn(parts) }
     return { ...refusal('method_not_allowed', 'method', allowed, method), headers: { allow: allowed.join(', ') } }
   } catch (error) {
     const body = thrownBody(error)
@@ -111,15 +110,10 @@ function pathsUnder(base: string): string[] {
   return routes.map((route) => base + route.path)
 }
 
-function methodsOf({ method }: Route): string[] {
-  return method === 'GET' ? ['GET', 'HEAD'] : [method]
-}
-
-function partsOf(path: string): string[] {
-  return path.split('/').slice(1)
-}
+const methodsOf = { GET: ['GET', 'HEAD'], POST: ['POST'] }
 
 function decode(part: string): string {
+  if (!part.includes('%')) return part
   try {
     return decodeURIComponent(part)
   } catch {
@@ -127,23 +121,17 @@ function decode(part: string): string {
   }
 }
 
-function fits(template: readonly string[], parts: readonly string[]): boolean {
-  if (template.length !== parts.length) return false
-  return template.every((name, i) => {
-    const part = parts[i] ?? ''
-    return name === '{id}' || (name === '{type}' ? !part.startsWith('_') : part === name)
-  })
+/** The path of the route that parts of a path can be of: a first part with `_` stands for itself, any other is a type. */
+function templateOf(parts: readonly string[]): string {
+  return parts.map((part, i) => (i === 2 ? '{id}' : i === 1 && !part.startsWith('_') ? '{type}' : part)).join('/')
 }
 
 /** What any storage and URL can hold. */
 const jobRules = { type: rule.optional(rule.jobType), id: rule.optional(rule.jobId) }
 
-function jobIn(template: readonly string[], parts: readonly string[]): NamedJob {
-  const job: NamedJob = {}
-  parts.forEach((part, i) => {
-    if (template[i] === '{type}') job.type = part
-    if (template[i] === '{id}') job.id = part
-  })
+function jobIn([, type = '', id]: readonly string[]): NamedJob {
+  if (type.startsWith('_')) return {}
+  const job = id === undefined ? { type } : { type, id }
   checkOptions('path', job, jobRules)
   return job
 }
