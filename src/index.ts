@@ -65,6 +65,7 @@ export {
   type JobStorage,
   type Lease,
   leaseExpired,
+  mayBegin,
   type Progress,
   type SaveRequest,
   type SearchFilter,

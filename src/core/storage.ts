@@ -1,4 +1,4 @@
-import type { EndedState, JobState } from './lifecycle.js'
+import { type EndedState, isLive, type JobState } from './lifecycle.js'
 
 /** What a job says of an execution beside its progress: a JSON object that only the job and its users understand. */
 export type JobDetail = Record<string, unknown>
@@ -205,6 +205,13 @@ export interface JobStorage {
 
 /** How long the lease of an execution of no node holds, in milliseconds: a hundred years. */
 export const waitingLease = 100 * 365 * 86_400_000
+
+/** Whether an execution may begin after the last one of its job: what `begin` holds to, for storages. */
+export function mayBegin({ resumedFrom, scheduledFor }: BeginRequest, last: ExecutionRecord): boolean {
+  const isNext = resumedFrom === undefined || (last.isOrphaned === true && last.executionId === resumedFrom)
+  const isLater = scheduledFor === undefined || last.scheduledFor === undefined || scheduledFor > last.scheduledFor
+  return !isLive(last.state) && isNext && isLater
+}
 
 /** The error of an execution whose lease ran out: for the storage that settles it. */
 export function leaseExpired(record: Pick<ExecutionRecord, 'node' | 'leaseUntil'>): string[] {

@@ -4,7 +4,7 @@ import type { TextRow } from './_postgres-database.js'
 /** The columns that the log keeps of a job's execution, by their own names. */
 const columns = [
   ...['uuid', 'type', 'id', 'state', 'epoch', 'node', 'start_time', 'end_time', 'lease_until', 'count', 'last_id'],
-  ...['checkpoint', 'error', 'is_orphaned', 'resumed_from', 'takeovers', 'detail'],
+  ...['checkpoint', 'error', 'is_orphaned', 'resumed_from', 'takeovers', 'detail', 'scheduled_for'],
 ]
 
 /** The columns that the log keeps of a job's execution. */
@@ -31,6 +31,7 @@ function columnOf(table: string, column: string): string {
 /** What a row of {@link recordOf} says. */
 export function toRecord(row: TextRow): ExecutionRecord {
   const { last_id: lastId, end_time: endTime, resumed_from: resumedFrom, checkpoint, error, takeovers, detail } = row
+  const { scheduled_for: scheduledFor } = row
   return {
     ...toChange(row),
     epoch: Number(row.epoch),
@@ -46,6 +47,7 @@ export function toRecord(row: TextRow): ExecutionRecord {
     ...(isSet(resumedFrom) && { resumedFrom: textOf(resumedFrom) }),
     ...(isSet(takeovers) && { takeovers: Number(takeovers) }),
     ...(isSet(detail) && { detail: JSON.parse(detail) as JobDetail }),
+    ...(isSet(scheduledFor) && { scheduledFor: Number(scheduledFor) }),
   }
 }
 

@@ -7,6 +7,12 @@ export const nowInTicks = 'floor(extract(epoch from clock_timestamp()) * 4096000
 /** The milliseconds of an hour, which is what the tally counts by. */
 export const hour = 3_600_000
 
+/** Whether the lease of an execution can run out: one of a hundred years waits for a node. An index holds the others apart. */
+export const mayExpire = 'lease < 3153600000000'
+
+/** Whether a search without a type shows an execution. An index holds these apart. */
+export const isShown = String.raw`type not like '\_%'`
+
 /** The names of what a schema holds, as SQL. */
 export interface Names {
   readonly job: string
@@ -32,7 +38,7 @@ export function namesIn(schema: string): Names {
 }
 
 /** What made each version of the schema out of the one before, oldest first. What was released stays as it is. */
-export const migrations: readonly ((names: Names) => string)[] = [tables, tallies, details]
+export const migrations: readonly ((names: Names) => string)[] = [tables, tallies, details, waits]
 
 /**
  * `job` has one row per type and id, its live or last execution; `log`, every execution that has ended. The text of ids
@@ -118,6 +124,20 @@ function details({ job, log }: Names): string {
   return `
     alter table ${job} add column detail json;
     alter table ${log} add column detail json;`
+}
+
+/**
+ * Executions may wait for any node, in any number: looking for leases that ran out leaves them alone. Those of hidden types
+ * may be most of the log: looking for others does not come across them.
+ */
+function waits({ schema, job, log }: Names): string {
+  return String.raw`
+    alter table ${job} add column scheduled_for int8;
+    create index job_may_expire on ${job} (type) where end_time is null and lease < 3153600000000;
+    alter table ${log} add column scheduled_for int8;
+    drop index ${schema}.log_state;
+    create index log_state on ${log} (state, uuid) where type not like '\_%';
+    create index log_shown on ${log} (uuid) where type not like '\_%';`
 }
 
 /** The statement that tells whether a schema has versions. */

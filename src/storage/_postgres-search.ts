@@ -1,7 +1,7 @@
 import { isLive, type SearchFilter } from '../index.js'
 import type { Value } from './_postgres-database.js'
 import { recordOf, splitId } from './_postgres-record.js'
-import { hour, type Names } from './_postgres-schema.js'
+import { hour, isShown, type Names } from './_postgres-schema.js'
 import { hasExpired } from './_postgres-statements.js'
 
 /** The latest time that a UUID of version 7 can hold. */
@@ -69,7 +69,10 @@ function conditionsOf(
   state?: string,
   startTime = 'start_time',
 ): string[] {
+  const isHidden = type?.startsWith('_')
   return [
+    // Also beside a type: the index of what is shown then leads past the rest.
+    !isHidden && isShown,
     type !== undefined && `type = ${values.text(type)}`,
     id !== undefined && `id = ${values.text(id)}`,
     state !== undefined && `state = ${values.text(state)}`,

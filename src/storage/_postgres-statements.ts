@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { logged, recordOf } from './_postgres-record.js'
-import { hour, type Names, now, nowInTicks } from './_postgres-schema.js'
+import { hour, mayExpire, type Names, now, nowInTicks } from './_postgres-schema.js'
 
 /**
  * Whether the lease of a live execution has run out: not before it could have been renewed since the server came up, as
@@ -20,12 +20,15 @@ export function statementsIn(names: Names) {
   const { job } = names
   const record = recordOf('job')
   return {
-    /** type, id, state, node, lease, resumed from, takeovers. */
+    /** type, id, state, node, lease, resumed from, takeovers, scheduled for. */
     begin: named(begin(names)),
     /** uuid, id, epoch, lease, count, last id, checkpoint, detail. */
     save: named(save(names, '')),
     /** The same, and the queued execution begins to run. */
     saveAndRun: named(save(names, leaveQueue)),
+    /** The same as `save` and `saveAndRun`, and the node that takes the execution, which must have none. */
+    take: named(save(names, takeOver, withoutNode)),
+    takeAndRun: named(save(names, takeOver + leaveQueue, withoutNode)),
     /** uuid, id, epoch, count, last id, checkpoint, detail, state, error, is orphaned. */
     finish: named(finish(names, '')),
     /** The same, and until when the lease was seen to hold: on condition that it has run out. */
@@ -39,7 +42,7 @@ export function statementsIn(names: Names) {
     /** type. */
     live: named(`select ${record}, ${isExpired}::text as is_expired from ${job}
       where type = $1::text and end_time is null order by job.start_time, job.uuid`),
-    expired: named(`select ${record} from ${job} where ${isExpired}`),
+    expired: named(`select ${record} from ${job} where ${mayExpire} and ${isExpired}`),
     orphans: named(`select looked.*, ${recordOf('orphan')} from (select ${hasExpired(names)} as has_expired) looked
       left join (select * from ${job} where is_orphaned) orphan on true order by orphan.start_time`),
   }
@@ -47,7 +50,7 @@ export function statementsIn(names: Names) {
 
 /** What tells in a row whether there is an execution whose lease has run out. */
 export function hasExpired({ job }: Names): string {
-  return `(exists (select from ${job} where ${isExpired}))::text`
+  return `(exists (select from ${job} where ${mayExpire} and ${isExpired}))::text`
 }
 
 /** A statement with a name to be prepared under, which no other text has: proxies share connections among clients. */
@@ -63,21 +66,23 @@ function keyOf(type: string, id: string): string {
 /** A job that ran before goes on in its row; the tick rises, whatever the clock does, so that its ids rise too. */
 function begin({ schema, job }: Names): string {
   const isFree = `job.end_time is not null
-    and ($6::text is null or (job.is_orphaned and job.id || job.uuid::text = $6::text))`
+    and ($6::text is null or (job.is_orphaned and job.id || job.uuid::text = $6::text))
+    and ($8::text is null or job.scheduled_for is null or job.scheduled_for < $8::text::int8)`
   const times = (tick: string) => `select ${schema}.uuid_of_tick(next.tick), next.tick, next.tick >> 12,
     (next.tick >> 12) + $5::text::int8, next.tick >> 12 from (select ${tick} as tick offset 0) next`
   return `with again as (
       update ${job} set
         (uuid, tick, start_time, lease_until, changed_at) = (${times(`greatest(${nowInTicks}, job.tick + 1)`)}),
         state = $3::text, epoch = epoch + 1, node = $4::text, lease = $5::text::int8, end_time = null,
-        count = 0, last_id = null, detail = null, error = null, is_orphaned = null, resumed_from = $6::text, takeovers = $7::text::int8
+        count = 0, last_id = null, detail = null, error = null, is_orphaned = null, resumed_from = $6::text, takeovers = $7::text::int8,
+        scheduled_for = coalesce($8::text::int8, job.scheduled_for)
       where key = ${keyOf('$1', '$2')} and ${isFree}
       returning *
     ), anew as (
       insert into ${job} (uuid, tick, start_time, lease_until, changed_at,
-        key, type, id, state, epoch, node, lease, count, resumed_from, takeovers)
+        key, type, id, state, epoch, node, lease, count, resumed_from, takeovers, scheduled_for)
       select times.*, ${keyOf('$1', '$2')}, $1::text, $2::text, $3::text, 1, $4::text, $5::text::int8, 0, $6::text,
-        $7::text::int8 from (${times(nowInTicks)}) times
+        $7::text::int8, $8::text::int8 from (${times(nowInTicks)}) times
       where not exists (select from again)
       on conflict (key) do nothing
       returning *
@@ -97,10 +102,14 @@ const leaveQueue = `, state = case state when 'queued' then 'running' else state
   start_time = case state when 'queued' then greatest(${now}, start_time) else start_time end,
   changed_at = case state when 'queued' then ${now} else changed_at end`
 
+const takeOver = ', node = $9::text, epoch = epoch + 1'
+
+const withoutNode = `and job.node = ''`
+
 /** No column of an index changes, so that the new row stays on the page of the old one. */
-function save({ job }: Names, also: string): string {
+function save({ job }: Names, also: string, condition = ''): string {
   return `update ${job} set lease = $4::text::int8, lease_until = ${now} + $4::text::int8, ${progress('$5', '$6', '$7', '$8')}${also}
-    where uuid = $1::text::uuid and id = $2::text and epoch = $3::text::int8 and ${isLive} and not ${isExpired}
+    where uuid = $1::text::uuid and id = $2::text and epoch = $3::text::int8 and ${isLive} and not ${isExpired} ${condition}
     returning ${recordOf('job')}`
 }
 

@@ -63,7 +63,8 @@ function conditionsOf({ type, id, state, startTimeFrom, startTimeTo }: SearchFil
     ['start_time >= ?', startTimeFrom],
     ['start_time <= ?', startTimeTo],
   ]
-  return conditions.filter((condition): condition is [string, SqliteValue] => condition[1] !== undefined)
+  const given = conditions.filter((condition): condition is [string, SqliteValue] => condition[1] !== undefined)
+  return type === undefined ? [["substr(type, 1, 1) <> '_'"], ...given] : given
 }
 
 function where(conditions: Condition[]): string {

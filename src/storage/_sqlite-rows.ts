@@ -21,6 +21,7 @@ export const columns = [
   'resumed_from',
   'takeovers',
   'detail',
+  'scheduled_for',
 ] as const
 
 /** What is kept of an execution. */
@@ -44,6 +45,7 @@ export function valuesOf(execution: ExecutionRecord): SqliteValue[] {
     execution.resumedFrom ?? null,
     execution.takeovers ?? null,
     textOf(execution.detail),
+    execution.scheduledFor ?? null,
   ]
 }
 
@@ -67,6 +69,7 @@ export function executionOf(row: SqliteRow): ExecutionRecord {
     ...(isThere(row.resumed_from) && { resumedFrom: String(row.resumed_from) }),
     ...(isThere(row.takeovers) && { takeovers: Number(row.takeovers) }),
     ...(isThere(row.detail) && { detail: parse<JobDetail>(row.detail) }),
+    ...(isThere(row.scheduled_for) && { scheduledFor: Number(row.scheduled_for) }),
   }
 }
 

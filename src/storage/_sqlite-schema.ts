@@ -36,6 +36,9 @@ export const migrations: readonly string[] = [
 
   `alter table headgate_job add column detail text;
   alter table headgate_log add column detail text;`,
+
+  `alter table headgate_job add column scheduled_for integer;
+  alter table headgate_log add column scheduled_for integer;`,
 ]
 
 function executionColumns(): string {

@@ -10,6 +10,7 @@ import {
   type JobStorage,
   type Lease,
   leaseExpired,
+  mayBegin,
   type Progress,
   type SaveRequest,
   type SearchFilter,
@@ -71,8 +72,7 @@ class MemoryStorage implements JobStorage {
     const { type, id, state, node, lease, resumedFrom, takeovers } = request
     const now = this.#settleExpired()
     const before = this.#newest.get(jobKey({ type, id }))
-    if (before && (isLive(before.state) || !mayFollow(before, request)))
-      return { started: false, execution: copy(before) }
+    if (before && !mayBegin(request, before)) return { started: false, execution: copy(before) }
     const scheduledFor = request.scheduledFor ?? before?.scheduledFor
     const execution: ExecutionRecord = {
       type,
@@ -217,12 +217,6 @@ class MemoryStorage implements JobStorage {
   #tell({ type, id, executionId, state }: ExecutionRecord): void {
     for (const listener of this.#listeners) listener({ type, id, executionId, state })
   }
-}
-
-/** Whether an execution may begin after an ended one: it goes on from it, and is for a later time, if it says so. */
-function mayFollow(before: ExecutionRecord, { resumedFrom, scheduledFor }: BeginRequest): boolean {
-  const isNext = resumedFrom === undefined || (before.isOrphaned === true && before.executionId === resumedFrom)
-  return isNext && (scheduledFor === undefined || scheduledFor > (before.scheduledFor ?? Number.NEGATIVE_INFINITY))
 }
 
 /** A copy that shares nothing with the original. */

@@ -9,6 +9,7 @@ import {
   type JobStorage,
   type Lease,
   leaseExpired,
+  mayBegin,
   type Progress,
   rule,
   type SaveRequest,
@@ -121,21 +122,25 @@ class PostgresStorage implements JobStorage {
   }
 
   async begin(request: BeginRequest): Promise<BeginResult> {
-    const { type, id, state, node, lease, resumedFrom, takeovers } = request
+    const { type, id, state, node, lease, resumedFrom, takeovers, scheduledFor } = request
+    const values = [type, id, state, node, lease, resumedFrom, takeovers, scheduledFor]
     for (;;) {
-      const [row] = await this.#ask('begin', [type, id, state, node, lease, resumedFrom, takeovers])
+      const [row] = await this.#ask('begin', values)
       if (row) return { started: true, execution: this.#changed(row) }
       const execution = await this.find(type, id)
-      if (execution && !mayFollow(execution, resumedFrom)) return { started: false, execution }
+      if (execution && !mayBegin(request, execution)) return { started: false, execution }
     }
   }
 
   async save({ executionId, epoch }: Lease, request: SaveRequest): Promise<ExecutionRecord | undefined> {
     const key = splitId(executionId)
     if (!key) return undefined
-    const { lease, state } = request
+    const { lease, state, node } = request
     const values = [key.uuid, key.id, epoch, lease, ...progressOf(request)]
-    const [row] = await this.#ask(state ? 'saveAndRun' : 'save', values)
+    const [row] =
+      node === undefined
+        ? await this.#ask(state ? 'saveAndRun' : 'save', values)
+        : await this.#ask(state ? 'takeAndRun' : 'take', [...values, node])
     if (!row) return undefined
     return state ? this.#changed(row) : toRecord(row)
   }
@@ -243,11 +248,6 @@ function progressOf({ count, lastId, checkpoint, detail }: Progress): Value[] {
 /** The values of a statement that ends an execution, after those that find it. */
 function endOf({ state, error, isOrphaned, ...progress }: FinishRequest): Value[] {
   return [...progressOf(progress), state, jsonOf(error), isOrphaned && 'true']
-}
-
-/** Whether an execution may begin after this one, which was there when it did not. */
-function mayFollow({ state, isOrphaned, executionId }: ExecutionRecord, resumedFrom: string | undefined): boolean {
-  return !isLive(state) && (resumedFrom === undefined || (isOrphaned === true && executionId === resumedFrom))
 }
 
 /** A row that tells of an execution: where there is none, one row may tell what else was asked. */

@@ -7,9 +7,9 @@ import {
   type ExecutionRecord,
   type FinishRequest,
   invalid,
-  isLive,
   type JobStorage,
   type Lease,
+  mayBegin,
   nextState,
   rule,
   type SaveRequest,
@@ -81,13 +81,13 @@ class SqliteStorage implements JobStorage {
     this.#watcher = new Watcher(this.#access, this.#clock, pollInterval)
   }
 
-  begin({ type, id, state, node, lease, resumedFrom, takeovers }: BeginRequest): Promise<BeginResult> {
+  begin(request: BeginRequest): Promise<BeginResult> {
+    const { type, id, state, node, lease, resumedFrom, takeovers } = request
     return this.#write((jobs, now) => {
       jobs.settleExpired(now)
       const before = jobs.find(type, id)
-      if (before && (isLive(before.state) || !mayFollow(before, resumedFrom))) {
-        return { started: false, execution: before }
-      }
+      if (before && !mayBegin(request, before)) return { started: false, execution: before }
+      const scheduledFor = request.scheduledFor ?? before?.scheduledFor
       const execution: ExecutionRecord = {
         type,
         id,
@@ -101,18 +101,24 @@ class SqliteStorage implements JobStorage {
         ...(before?.checkpoint !== undefined && { checkpoint: before.checkpoint }),
         ...(resumedFrom !== undefined && { resumedFrom }),
         ...(takeovers !== undefined && { takeovers }),
+        ...(scheduledFor !== undefined && { scheduledFor }),
       }
       jobs.change(execution)
       return { started: true, execution }
     })
   }
 
-  save(lease: Lease, { lease: duration, state, ...progress }: SaveRequest): Promise<ExecutionRecord | undefined> {
+  save(lease: Lease, request: SaveRequest): Promise<ExecutionRecord | undefined> {
+    const { lease: duration, state, node, ...progress } = request
     return this.#write((jobs, now) => {
       jobs.settleExpired(now)
       const execution = jobs.held(lease)
-      if (!execution) return undefined
+      if (!execution || (node !== undefined && execution.node !== '')) return undefined
       write(execution, progress)
+      if (node !== undefined) {
+        execution.node = node
+        execution.epoch++
+      }
       execution.leaseUntil = now + duration
       if (state && execution.state === 'queued') {
         execution.state = state
@@ -209,9 +215,4 @@ function wholeClock(clock: Clock): Clock {
     now: () => Math.trunc(clock.now()),
     setTimer: (delay, callback, options) => clock.setTimer(delay, callback, options),
   }
-}
-
-/** Whether an execution may begin after an ended one: any may, or only one that goes on from it. */
-function mayFollow(before: ExecutionRecord, resumedFrom: string | undefined): boolean {
-  return resumedFrom === undefined || (before.isOrphaned === true && before.executionId === resumedFrom)
 }

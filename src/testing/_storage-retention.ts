@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { begin, leaseOf, longLease, present, runThrough, type StorageSubject } from './_storage-subject.js'
+import { begin, leaseOf, longLease, present, request, runThrough, type StorageSubject } from './_storage-subject.js'
 import type { Cases } from './_suite.js'
 
 /** These run over a storage whose log keeps 2 executions. */
@@ -14,6 +14,13 @@ export const retentionCases: Cases<StorageSubject> = {
       assert.deepEqual({ epoch, checkpoint }, { epoch: 2, checkpoint: { at: id } })
     }
     assert.equal((await begin(storage, { id: 'busy' })).epoch, 21)
+  },
+
+  async 'retention: the last time of a schedule stays'({ storage }) {
+    await runThrough(storage, { scheduledFor: 1000 })
+    for (let n = 0; n < 5; n++) await runThrough(storage, { id: 'busy' })
+    assert.equal((await storage.begin(request({ scheduledFor: 1000 }))).started, false)
+    assert.equal((await begin(storage)).scheduledFor, 1000)
   },
 
   async 'retention: live executions stay'({ storage }) {

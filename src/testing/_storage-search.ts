@@ -159,6 +159,49 @@ export const searchCases: Cases<StorageSubject> = {
     assert.deepEqual(ids, idsOf(log.slice(5)))
   },
 
+  async 'search: types that begin with _ are found by their type alone'(subject) {
+    const { storage, pass } = subject
+    const hidden: ExecutionRecord[] = []
+    for (const type of ['_part', '_', '__proto__']) hidden.unshift(await runThrough(storage, { type }))
+    const shown: ExecutionRecord[] = []
+    for (const type of ['a_', 'test', '%']) {
+      shown.unshift(await runThrough(storage, { type }))
+      await pass(3)
+      hidden.unshift(await runThrough(storage, { type: '_part' }))
+    }
+    await runThrough(storage, { type: '_part', id: 'b' }, { state: 'error' })
+    const [last, , first] = shown as [ExecutionRecord, ExecutionRecord, ExecutionRecord]
+    const all = { id: 'a', state: 'successful', startTimeFrom: first.startTime, startTimeTo: last.startTime } as const
+    for (const filter of choicesOf(all)) {
+      assert.deepEqual(await storage.search(filter), { total: 3, hits: shown }, JSON.stringify(filter))
+    }
+    assert.deepEqual(await search(storage, { searchAfter: last.executionId, size: 1 }), {
+      total: 3,
+      ids: idsOf(shown.slice(1, 2)),
+    })
+    assert.deepEqual(await storage.search({ state: 'error' }), { total: 0, hits: [] })
+    for (const type of ['_part', '_', '__proto__']) {
+      const hits = hidden.filter((execution) => execution.type === type)
+      assert.deepEqual(await storage.search({ type, id: 'a' }), { total: hits.length, hits })
+    }
+    assert.equal((await storage.search({ type: '_part' })).total, 5)
+  },
+
+  async 'search: live executions of types that begin with _ are found by their type alone'({ storage }) {
+    for (const state of ['queued', 'running', 'aborting'] as const) {
+      for (const type of ['test', '_part']) {
+        await begin(storage, { type, id: state, state: state === 'queued' ? state : 'running' })
+        if (state === 'aborting') await storage.requestAbort(type, state)
+      }
+      for (const type of ['test', '_part']) {
+        const filter = { state, ...(type === '_part' && { type }) }
+        const { total, hits } = await storage.search(filter)
+        assert.deepEqual([total, hits.map((hit) => hit.type)], [1, [type]], JSON.stringify(filter))
+      }
+    }
+    assert.equal((await storage.live('_part')).length, 3)
+  },
+
   async 'live: all live executions of a type, oldest start first'({ storage, peer, pass }) {
     await runThrough(storage, { id: 'ended' })
     await begin(storage, { type: 'other', id: 'x' })

@@ -8,6 +8,8 @@ export interface StorageSubject {
   readonly peer: JobStorage
   /** Lets time pass for the storage. */
   pass(ms: number): Promise<void>
+  /** Whether `pass` moves the storage's clock, so that years may pass. */
+  readonly movesTime: boolean
 }
 
 /** A lease that no case sees the end of, in milliseconds. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { setTimeout } from 'node:timers/promises'
 import type { JobState, JobStorage, StorageChange } from '../index.js'
 import { begin, expire, leaseOf, longLease, type StorageSubject } from './_storage-subject.js'
+import { beginWaiting, taking } from './_storage-take.js'
 import type { Cases } from './_suite.js'
 
 /** How long to wait to be told, in milliseconds of real time. */
@@ -59,6 +60,15 @@ export const watchCases: Cases<StorageSubject> = {
     await peer.finish(lease, { state: 'successful' })
     await told('a', 'successful')
     assert.deepEqual(changes.slice(before).filter(({ state }) => state === 'running').length < 5, true)
+    stop()
+  },
+
+  async 'watch: tells that an execution was taken and left the line'({ storage, peer }) {
+    const { stop, told } = watch(storage)
+    const waiting = await beginWaiting(peer)
+    await told('a', 'queued')
+    await peer.save(leaseOf(waiting), taking('node-2'))
+    await told('a', 'running')
     stop()
   },
 

@@ -6,7 +6,10 @@ import { leaseCases } from './_storage-lease.js'
 import { orphanCases } from './_storage-orphans.js'
 import { retentionCases } from './_storage-retention.js'
 import { saveCases } from './_storage-save.js'
+import { scheduleCases } from './_storage-schedule.js'
 import { searchCases } from './_storage-search.js'
+import type { StorageSubject } from './_storage-subject.js'
+import { takeCases } from './_storage-take.js'
 import { valueCases } from './_storage-values.js'
 import { watchCases } from './_storage-watch.js'
 import { type Inabilities, runGroups, type SuiteTest } from './_suite.js'
@@ -17,7 +20,10 @@ export interface StorageFixture {
   storage: JobStorage
   /** Another one over the same data, as a second process would have it. Default: the same one. */
   peer?: JobStorage
-  /** Lets at least `ms` milliseconds of the storage's clock pass. Default: waits for so long, which is under a second. */
+  /**
+   * Moves the storage's clock by at least `ms` milliseconds, which may be many years. Default: waits for so long, which is
+   * then under a second.
+   */
   pass?(ms: number): Promise<void>
   /** Gives everything back after the case. */
   close?(): Promise<void>
@@ -41,18 +47,19 @@ export interface StorageSuiteOptions {
 
 /** Holds a storage to the contract of `JobStorage`, rule by rule. */
 export function storageSuite({ test, create, cannot }: StorageSuiteOptions): void {
-  const overA =
-    (options: StorageCreateOptions) => async (run: (fixture: Required<StorageFixture>) => Promise<void>) => {
-      const { storage, peer = storage, pass = wait, close = nothing } = await create(options)
-      try {
-        await run({ storage, peer, pass, close })
-      } finally {
-        await close()
-      }
+  const overA = (options: StorageCreateOptions) => async (run: (subject: StorageSubject) => Promise<void>) => {
+    const { storage, peer = storage, pass, close = nothing } = await create(options)
+    try {
+      await run({ storage, peer, pass: pass ?? wait, movesTime: pass !== undefined })
+    } finally {
+      await close()
     }
+  }
   runGroups({ test, over: overA({}), cannot }, [
     { cases: beginCases },
     { cases: saveCases },
+    { cases: takeCases },
+    { cases: scheduleCases },
     { cases: endCases },
     { cases: leaseCases },
     { cases: orphanCases },

@@ -23,11 +23,11 @@ describePostgres('the log of postgresStorage', (database) => {
   }
 
   /** Puts executions into the log as if they had ended long ago: \`start(n)\` gives SQL for start and end. */
-  async function fill(schema: string, count: number, start: string): Promise<void> {
+  async function fill(schema: string, count: number, start: string, type = `'type-' || n % 2`): Promise<void> {
     const { log, tally, schema: quoted } = namesIn(schema)
     await storages.pool.query(`with filled as (
         insert into ${log} (uuid, type, id, state, epoch, node, start_time, end_time, lease_until, count)
-        select ${quoted}.uuid_of_tick((started.at - n % 7 * 100000) << 12), 'type-' || n % 2, 'job-' || n % 10,
+        select ${quoted}.uuid_of_tick((started.at - n % 7 * 100000) << 12), ${type}, 'job-' || n % 10,
           (array['successful', 'error', 'aborted'])[1 + n % 3], n, 'n', started.at, started.at + 1000 - n % 3, 1, 0
         from generate_series(1, ${count}) n, lateral (select ${start} as at) started returning *
       )
@@ -42,16 +42,18 @@ describePostgres('the log of postgresStorage', (database) => {
     await storage.orphans()
     const start = 1000 * hour
     await fill(schema, 3000, `${start}::int8 + n * 9973`)
+    await fill(schema, 1000, `${start}::int8 + n * 29917`, `'_part'`)
     const { hits: newest } = await storage.search({ size: 1000 })
     const { hits: oldest } = await storage.search({ size: 1000, from: 2000 })
     const { hits: middle } = await storage.search({ size: 1000, from: 1000 })
-    const log = [...newest, ...middle, ...oldest]
-    expect(new Set(log.map(({ epoch }) => epoch)).size).toBe(3000)
+    const { hits: hidden } = await storage.search({ type: '_part', size: 1000 })
+    const log = [...newest, ...middle, ...oldest, ...hidden]
+    expect(new Set(log.map(({ executionId }) => executionId)).size).toBe(4000)
     const end = start + 3001 * 9973
     const times = [undefined, 0, start + 9973 * 7, start + hour, start + hour - 1, start + 2.5 * hour, end, end + hour]
     const filters = times.flatMap((startTimeFrom) =>
       times.flatMap((startTimeTo) =>
-        [undefined, 'type-1'].flatMap((type) =>
+        [undefined, 'type-1', '_part'].flatMap((type) =>
           [undefined, 'job-3'].map((id) => ({
             startTimeFrom,
             startTimeTo,
@@ -68,7 +70,7 @@ describePostgres('the log of postgresStorage', (database) => {
       ) as SearchFilter
       const expected = log.filter(
         (each) =>
-          (filter.type ?? each.type) === each.type &&
+          (filter.type === undefined ? !each.type.startsWith('_') : filter.type === each.type) &&
           (filter.id ?? each.id) === each.id &&
           (filter.state ?? each.state) === each.state &&
           (filter.startTimeFrom ?? 0) <= each.startTime &&

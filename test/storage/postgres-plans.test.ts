@@ -1,4 +1,4 @@
-import type { SearchFilter } from 'headgate'
+import { type SearchFilter, waitingLease } from 'headgate'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { migrations, migrationTo, namesIn } from '../../src/storage/_postgres-schema.js'
 import { searchIn } from '../../src/storage/_postgres-search.js'
@@ -8,6 +8,8 @@ import { begin, newSchema, storagesOn } from './_postgres.js'
 
 const rows = 50_000
 const jobs = 5000
+const hidden = 20_000
+const waiting = 5000
 const minute = 60_000
 
 interface Plan {
@@ -34,6 +36,11 @@ describePostgres('the statements of postgresStorage', (database) => {
       select ${names.schema}.uuid_of_tick((n * ${minute}::int8) << 12), case when n > 10 then 'type-' || n % 5 else 'old' end,
         'job-' || n % 500, case when n % 50 = 0 then 'aborted' when n % 20 = 0 then 'error' else 'successful' end, n, 'n',
         n * ${minute}::int8 + n % 1000, n * ${minute}::int8 + 5000, n, 0 from generate_series(1, ${rows}) n`)
+    await storages.pool.query(`insert into ${names.log} (uuid, type, id, state, epoch, node, start_time, end_time,
+      lease_until, count)
+      select ${names.schema}.uuid_of_tick((n * ${minute}::int8) << 12), '_part', 'part-' || n,
+        case when n % 50 = 0 then 'aborted' when n % 20 = 0 then 'error' else 'successful' end, n, 'n', n * ${minute}::int8, n * ${minute}::int8 + 5000, n, 0
+      from generate_series(${rows + 1}, ${rows + hidden}) n`)
     await storages.pool.query(`insert into ${names.tally} select start_time / 3600000, type, state, count(*),
       min(${names.schema}.accept_time(uuid)) from ${names.log} group by 1, 2, 3`)
     await storages.pool.query(`insert into ${names.job} (key, uuid, type, id, state, epoch, node, tick, start_time,
@@ -42,6 +49,10 @@ describePostgres('the statements of postgresStorage', (database) => {
         case when n % 100 = 0 then 'running' else 'successful' end, 1, 'n', n, n,
         case when n % 100 <> 0 then n end, ${minute}, 9e15::int8, n, 0, case when n % 100 = 1 then true end
       from generate_series(1, ${jobs}) n`)
+    await storages.pool.query(`insert into ${names.job} (key, uuid, type, id, state, epoch, node, tick, start_time,
+      lease, lease_until, changed_at, count)
+      select sha256('w' || n::text::bytea), gen_random_uuid(), 'waits', 'job-' || n, 'queued', 1, '', n, n,
+        ${waitingLease}, ${Date.now() + waitingLease}, n, 0 from generate_series(1, ${waiting}) n`)
     await storages.pool.query(`vacuum analyze ${names.log}`)
     await storages.pool.query(`vacuum analyze ${names.job}`)
     await storages.pool.query(`vacuum analyze ${names.tally}`)
@@ -80,6 +91,7 @@ describePostgres('the statements of postgresStorage', (database) => {
   const filters: [string, SearchFilter][] = [
     ['nothing', {}],
     ['a type', { type: 'type-3' }],
+    ['a hidden type', { type: '_part' }],
     ['a type that has not run for long', { type: 'old' }],
     ['an id', { id: 'job-77' }],
     ['a frequent state', { state: 'successful' }],
@@ -108,20 +120,30 @@ describePostgres('the statements of postgresStorage', (database) => {
   })
 
   test.each([
-    ['begin', ['type-1', 'job-1', 'running', 'n', 1000, null, null], ['job_pkey']],
+    ['begin', ['type-1', 'job-1', 'running', 'n', 1000, null, null, 1000], ['job_pkey']],
     ['save', [uuid, 'a', 1, 1000, 1, null, null, null], ['job_uuid_key']],
     ['saveAndRun', [uuid, 'a', 1, 1000, 1, null, null, null], ['job_uuid_key']],
+    ['take', [uuid, 'a', 1, 1000, 1, null, null, null, 'n'], ['job_uuid_key']],
+    ['takeAndRun', [uuid, 'a', 1, 1000, 1, null, null, null, 'n'], ['job_uuid_key']],
     ['finish', [uuid, 'a', 1, null, null, null, null, 'successful', null, null], ['job_uuid_key']],
     ['settle', [uuid, 'a', 1, null, null, null, null, 'error', '[]', 'true', 1], ['job_uuid_key']],
     ['requestAbort', ['type-1', 'job-1'], ['job_pkey']],
     ['find', ['type-1', 'job-1'], ['job_pkey']],
     ['live', ['type-1'], ['job_live']],
-    ['expired', [], ['job_live']],
-    ['orphans', [], ['job_live', 'job_orphaned']],
+    ['expired', [], ['job_may_expire']],
+    ['orphans', [], ['job_may_expire', 'job_orphaned']],
   ] as const)('%s goes by an index', async (name, values, indexes) => {
     const plan = await planOf(statements[name].text, values)
     expect(scansOf(plan, 'job')).toEqual([])
     expect(indexesOf(plan)).toEqual(indexes)
+  })
+
+  test('looking for leases that ran out comes across nothing that waits', async () => {
+    for (const { text } of [statements.expired, statements.orphans]) {
+      const looks = (await planOf(text, [])).filter((node) => node['Index Name'] === 'job_may_expire')
+      const read = looks.map((node) => node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0))
+      expect(read).toEqual([jobs / 100])
+    }
   })
 
   test('save leaves the indexes alone', async () => {

@@ -1,9 +1,9 @@
-import { JobError } from 'headgate'
+import { type ExecutionRecord, JobError, type JobStorage } from 'headgate'
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { migrations, migrationTo, namesIn } from '../../src/storage/_postgres-schema.js'
 import { describePostgres } from '../support/describe-postgres.js'
-import { begin, newSchema, run, storagesOn } from './_postgres.js'
+import { begin, newSchema, request, run, storagesOn } from './_postgres.js'
 
 describePostgres('the schema of postgresStorage', (database) => {
   const storages = storagesOn(database)
@@ -63,6 +63,30 @@ describePostgres('the schema of postgresStorage', (database) => {
     expect(await versionIn(schema)).toBe(`${migrations.length}`)
   })
 
+  test('is upgraded from version 3, with what lives and has ended in it', async () => {
+    const schema = await oldSchema(3)
+    const names = namesIn(schema)
+    await storages.pool.query(`insert into ${names.job} (key, uuid, type, id, state, epoch, node, tick, start_time, lease,
+      lease_until, changed_at, count, detail) select sha256('4:testlive'), ${names.schema}.uuid_of_tick(1), 'test', 'live', 'running',
+      7, 'n', 1, 1, 60000, 9e15::int8, 1, 3, '{"at":3}'`)
+    await storages.pool.query(`insert into ${names.log} (uuid, type, id, state, epoch, node, start_time, end_time, lease_until,
+      count) select gen_random_uuid(), '_part', 'old', 'successful', 1, 'n', n, n, n, 0 from generate_series(1, 5) n`)
+    await storages.pool.query(`insert into ${names.tally} select start_time / 3600000, type, state, count(*), 1
+      from ${names.log} group by 1, 2, 3`)
+    const ten = Array.from({ length: 10 }, () => storages.open({ schema }))
+    const found = await Promise.all(ten.map((storage) => storage.find('test', 'live')))
+    for (const each of found) expect(each).toEqual(found[0])
+    const [storage] = ten as [JobStorage]
+    expect(found[0]).toMatchObject({ epoch: 7, count: 3, detail: { at: 3 } })
+    expect(found[0]).not.toHaveProperty('scheduledFor')
+    expect((await storage.search({ state: 'successful' })).total).toBe(100)
+    expect((await storage.search({ type: '_part' })).total).toBe(5)
+    expect(await storage.finish(found[0] as ExecutionRecord, { state: 'successful' })).toMatchObject({ count: 3 })
+    const { execution } = await storage.begin(request({ id: 'live', scheduledFor: 5000 }))
+    expect(execution).toMatchObject({ epoch: 8, scheduledFor: 5000 })
+    expect(await versionIn(schema)).toBe(`${migrations.length}`)
+  })
+
   test('is not touched when it is newer than this headgate', async () => {
     const schema = newSchema()
     await run(storages.open({ schema }))
@@ -72,9 +96,9 @@ describePostgres('the schema of postgresStorage', (database) => {
     expect(refusal).toBeInstanceOf(JobError)
     expect(refusal).toMatchObject({
       code: 'storage',
-      message: `Schema "${schema}" has version 4, but this headgate knows versions up to 3: use a newer headgate.`,
+      message: `Schema "${schema}" has version 5, but this headgate knows versions up to 4: use a newer headgate.`,
     })
-    await storages.pool.query(`delete from ${schema}.migration where version = 4`)
+    await storages.pool.query(`delete from ${schema}.migration where version = 5`)
     expect(await storage.find('test', 'a')).toMatchObject({ state: 'successful' })
   })
 

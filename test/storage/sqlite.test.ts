@@ -88,14 +88,15 @@ describe('opening', () => {
     other.exec(`update headgate_schema set version = ${migrations.length + 1}`)
     expect(errorMessages(await failureOf(open().find('test', 'a')))).toEqual([
       `Could not open the SQLite storage \`${path}\`.`,
-      'Its tables are of version 4, and this headgate knows them up to version 3.',
+      'Its tables are of version 5, and this headgate knows them up to version 4.',
     ])
-    expect(firstValue(other, 'select version from headgate_schema')).toBe(4)
+    expect(firstValue(other, 'select version from headgate_schema')).toBe(5)
   })
 
-  test('brings a file of version 1 up to date, with its rows', async () => {
+  test.each([1, 2, 3])('brings a file of version %i up to date, with its rows', async (version) => {
     const old = database()
-    old.exec(`${migrations[0]}; create table headgate_schema (version integer); insert into headgate_schema values (1)`)
+    old.exec(migrations.slice(0, version).join('\n'))
+    old.exec(`create table headgate_schema (version integer); insert into headgate_schema values (${version})`)
     const uuid = '0197a1b2-0000-7000-8000-000000000000'
     for (const table of ['headgate_job', 'headgate_log']) {
       old.exec(`insert into ${table} (type, id, execution_id, position, state, epoch, node, start_time, end_time,
@@ -106,9 +107,10 @@ describe('opening', () => {
     const before = await storage.find('test', 'a')
     expect(before).toMatchObject({ epoch: 7, node: 'n', endTime: 2000, lastId: 'c', checkpoint: { at: 3 } })
     expect(await storage.search({ type: 'test' })).toEqual({ total: 1, hits: [before] })
-    const { execution } = await storage.begin(request())
-    expect(execution).toMatchObject({ epoch: 8, checkpoint: { at: 3 } })
-    expect(firstValue(old, 'select version from headgate_schema')).toBe(3)
+    expect(before).not.toHaveProperty('scheduledFor')
+    const { execution } = await storage.begin(request({ scheduledFor: 5000 }))
+    expect(execution).toMatchObject({ epoch: 8, checkpoint: { at: 3 }, scheduledFor: 5000 })
+    expect(firstValue(old, 'select version from headgate_schema')).toBe(migrations.length)
   })
 
   test('of ten storages at once makes the tables once', async () => {
