@@ -8,6 +8,9 @@ import type { Position } from './_postgres-position.js'
 import { Ranges } from './_postgres-ranges.js'
 import type { Session } from './_postgres-session.js'
 
+/** How much a session may have read that nobody has taken, in bytes: about what it reads while a target commits. */
+const aheadBytes = 1 << 21
+
 /** What a read in ranges is made of. */
 export interface SplitReading {
   readonly cursor: ReadCursor
@@ -45,7 +48,8 @@ export class SplitRead {
     const read = (session: Session, range: Range) => this.#reading.place(this.#fetch(session, range))
     // The last one waits until all ranges are known to be at their end.
     let last: RecordBatch | undefined
-    for await (const batch of readSideBySide([session, ...this.#others], ranges, read)) {
+    const room = Math.min(aheadBytes, this.#reading.options.batchBytes ?? aheadBytes)
+    for await (const batch of readSideBySide([session, ...this.#others], ranges, read, room)) {
       if (last) yield last
       last = this.#mark(batch, ranges)
     }
