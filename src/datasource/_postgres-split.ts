@@ -11,6 +11,9 @@ import type { Session } from './_postgres-session.js'
 /** Ranges per reader: who is done with a small one takes the next, so that uneven ranges even out. */
 const rangesPerReader = 4
 
+/** How much a session may have read that nobody has taken, in bytes: about what it reads while a target commits. */
+const aheadBytes = 1 << 21
+
 /** What a read in ranges is made of. */
 export interface SplitReading {
   readonly cursor: ReadCursor
@@ -48,7 +51,8 @@ export class SplitRead {
     const read = (session: Session, range: Range) => this.#reading.place(this.#fetch(session, range))
     // The last one waits until all ranges are known to be at their end.
     let last: RecordBatch | undefined
-    for await (const batch of readSideBySide([session, ...this.#others], ranges, read)) {
+    const room = Math.min(aheadBytes, this.#reading.options.batchBytes ?? aheadBytes)
+    for await (const batch of readSideBySide([session, ...this.#others], ranges, read, room)) {
       if (last) yield last
       last = this.#mark(batch, ranges)
     }
