@@ -13,8 +13,9 @@ import {
   notFoundBody,
   type Parameters,
   type readParameters,
+  readQuery,
   searchBody,
-  type searchParameters,
+  searchParameters,
   thrownBody,
   toAbortOptions,
   type Values,
@@ -31,7 +32,10 @@ export type ServedRegistry = Pick<
 /** What a call does to jobs. */
 export type JobsAction = 'read' | 'start' | 'abort' | 'events'
 
-/** The job that the path of a call names: none for `_search`, a type alone for the list of a type. */
+/**
+ * The job that a call is about. Its path names it, or a type alone for the list of a type; for `_search` and `_events`, the
+ * `type` and the `id` of the query do, one of them or both. Without any, the call is about all jobs.
+ */
 export interface NamedJob {
   /** The job's type. */
   type?: string
@@ -103,6 +107,18 @@ export function findRoute(method: string, path: string, base: string): Found | R
   } catch (error) {
     const body = thrownBody(error)
     return { status: body.status, body }
+  }
+}
+
+/** The job that a call is about. What a query says that will be refused is left out. */
+export function jobOf({ route, job }: Found, query: URLSearchParams): NamedJob {
+  const { type, id } = searchParameters
+  if (!Object.values(route.parameters).includes(type)) return job
+  const named = [...query].filter(([name]) => name === type.name || name === id.name)
+  try {
+    return readQuery(new URLSearchParams(named), { type, id })
+  } catch {
+    return {}
   }
 }
 

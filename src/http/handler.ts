@@ -6,6 +6,7 @@ import {
   findRoute,
   isUnder,
   type JobsAction,
+  jobOf,
   type NamedJob,
   type Reply,
   type ServedRegistry,
@@ -195,7 +196,7 @@ class JobsApi {
       if (isUnder(this.#base, path)) {
         const reason = crossSiteReason(request, this.#allowedOrigins)
         if (reason !== undefined) return toReply({ status: 403, reason })
-        const refusal = this.#authorize && (await this.#refusal(this.#authorize, request, found))
+        const refusal = this.#authorize && (await this.#refusal(this.#authorize, request, found, query))
         if (refusal) return refusal
       }
       if (!('route' in found)) return found
@@ -209,8 +210,14 @@ class JobsApi {
     }
   }
 
-  async #refusal(authorize: Authorize, request: JobsRequest, found: Found | Reply): Promise<Reply | undefined> {
-    const [action, job] = 'route' in found ? ([found.route.action, found.job] as const) : (['read', {}] as const)
+  async #refusal(
+    authorize: Authorize,
+    request: JobsRequest,
+    found: Found | Reply,
+    query: URLSearchParams,
+  ): Promise<Reply | undefined> {
+    const [action, job] =
+      'route' in found ? ([found.route.action, jobOf(found, query)] as const) : (['read', {}] as const)
     try {
       const verdict = await authorize(request, action, job)
       return verdict === true ? undefined : toReply(verdict || { status: 403 })
