@@ -43,6 +43,7 @@ export type {
   WaitingOptions,
 } from './core/registry-options.js'
 export type { ResumeMode, Resumption, RetryPolicy } from './core/retry-policy.js'
+export type { Schedule, Scheduled } from './core/schedule.js'
 export type {
   AbortedStatus,
   AbortingStatus,

@@ -27,9 +27,9 @@ export function ingestion(
 ): Job {
   checkIngestion(definition)
   const plan = planOf(definition, datasourceOf(definition, datasources), sharedPace)
-  const { id, partitions } = definition
+  const { id, partitions, schedule } = definition
   const shared = sharedOf(definition)
-  const job = (run: Job['run']): Job => ({ ...shared, type: 'ingestion', id, run })
+  const job = (run: Job['run']): Job => ({ ...shared, ...(schedule && { schedule }), type: 'ingestion', id, run })
   if (partitions === undefined) return job((context) => new IngestionRun(plan, context).run())
   const cuts = cutsOf(partitions)
   return inParts(

@@ -1,6 +1,7 @@
 import { priorityRule } from '../core/dispatcher.js'
 import { checkOptions, invalid, type Rule, rule } from '../core/options.js'
 import { type Resumption, resumptionRules } from '../core/retry-policy.js'
+import { type Scheduled, scheduleRules } from '../core/schedule.js'
 import type { JobRecord, RecordBatch } from './batch.js'
 import { type CursorOptions, cursorRule } from './cursor.js'
 import type { Datasource, Query } from './datasource.js'
@@ -38,7 +39,7 @@ export interface TransformContext {
 export type Transformed = JobRecord | readonly JobRecord[] | null | undefined
 
 /** A job that streams the records of a query from a datasource into a target. */
-export interface IngestionJob<Item extends object = JobRecord> extends Resumption {
+export interface IngestionJob<Item extends object = JobRecord> extends Resumption, Scheduled {
   /** Always `ingestion`, which is the default. */
   type?: 'ingestion'
   /** What tells it from other ingestions: any text of 1 to 512 characters. */
@@ -116,6 +117,7 @@ const jobRules: Record<keyof IngestionJob, Rule> = {
   failures: rule.optional(rule.anObject),
   priority: rule.optional(priorityRule),
   ...resumptionRules,
+  ...scheduleRules,
 }
 
 /** Throws `invalid_options` unless the job is one that could run. */
