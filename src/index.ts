@@ -4,6 +4,7 @@ export type {
   ConcurrencyLimits,
   Dispatcher,
   DispatchWorker,
+  ScheduledJob,
   Slot,
   WaitingExecution,
   WaitingPage,
@@ -43,7 +44,7 @@ export type {
   WaitingOptions,
 } from './core/registry-options.js'
 export type { ResumeMode, Resumption, RetryPolicy } from './core/retry-policy.js'
-export type { Schedule, Scheduled } from './core/schedule.js'
+export { nextTick, type Schedule, type Scheduled } from './core/schedule.js'
 export type {
   AbortedStatus,
   AbortingStatus,

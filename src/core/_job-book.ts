@@ -22,6 +22,13 @@ export class JobBook {
     return this.#jobs.get(key)
   }
 
+  /** The job by its key. Throws `not_defined`. */
+  require(key: string, { type, id }: Pick<Job, 'type' | 'id'>): Job {
+    const job = this.#jobs.get(key)
+    if (!job) throw new JobError('not_defined', `No job [${type}/${id}] is defined.`)
+    return job
+  }
+
   /** The job of an execution, which may be one of a part. */
   of(execution: Pick<ExecutionRecord, 'type' | 'id'>): Job | undefined {
     const part = wholeOf(execution)

@@ -1,14 +1,13 @@
-import { HandedExecution } from './_handed.js'
+import { Executions } from './_executions.js'
+import { HandedExecution, waitingOf } from './_handed.js'
 import type { ExecutionHost, RegistryHost } from './_host.js'
 import { Restocker } from './_restocker.js'
 import { unlessAborted } from './_retry.js'
 import { findEnded, stored } from './_stored.js'
 import { withTimeout } from './clock.js'
-import type { ConcurrencyLimits, Dispatcher, DispatchWorker, WaitingExecution } from './dispatcher.js'
-import { alreadyRunning, errorMessages, JobError } from './errors.js'
+import type { ConcurrencyLimits, Dispatcher, WaitingExecution } from './dispatcher.js'
+import { alreadyRunning, errorMessages, unlessRunning } from './errors.js'
 import { Execution, type StartedExecution, takeoverOf } from './execution.js'
-import type { Standing } from './health.js'
-import { jobKey } from './ids.js'
 import type { Job } from './job.js'
 import { isEnded } from './lifecycle.js'
 import { warnOf } from './logger.js'
@@ -19,6 +18,9 @@ import { type BeginRequest, type ExecutionRecord, waitingLease } from './storage
 /** How long a start waits for the line to take the execution, in milliseconds. */
 const linePatience = 1000
 
+/** How long storage may take to hear of the abort of a job that is to stop as its registry closes, in milliseconds. */
+const abortPatience = 1000
+
 /** What a {@link Runner} needs of the registry. */
 export interface RunnerHost extends RegistryHost {
   readonly dispatcher: Dispatcher
@@ -27,6 +29,8 @@ export interface RunnerHost extends RegistryHost {
   types(): Iterable<string>
   /** The job of an execution, if it is known here. */
   jobOf(execution: Pick<ExecutionRecord, 'type' | 'id'>): Job | undefined
+  /** The engine tells of a time of the schedule of a job, as `tick` of a worker says. */
+  tick(job: Job | undefined, time: number): Promise<boolean>
   /** Resolves with an execution, in any process, when it has ended. */
   ended(execution: Pick<ExecutionRecord, 'type' | 'id' | 'executionId'>): Promise<ExecutionRecord>
 }
@@ -37,24 +41,26 @@ export type StartRequest = Pick<BeginRequest, 'resumedFrom' | 'takeovers' | 'sch
 /** Brings executions to their turns, and holds those that live in this registry. */
 export class Runner {
   readonly #host: RunnerHost & ExecutionHost
-  readonly #executions = new Map<string, Execution>()
+  /** The executions of this registry. */
+  readonly executions: Executions
   readonly #restocker: Restocker
   #isClosing = false
 
   constructor(host: RunnerHost) {
     this.#host = { ...host, partsOf: (execution) => this.#partsOf(execution) }
+    this.executions = new Executions(this.#host)
     const { dispatcher, limits, clock, logger } = host
-    const worker: DispatchWorker = {
+    dispatcher.work({
       limits,
       clock,
       take: (waiting) => this.#take(waiting),
+      tick: (job, time) => host.tick(host.jobOf(job), time),
       ended: async (waiting, left) => {
         await unlessAborted(host.ended(waiting), left)
         return !left.aborted
       },
       warn: (error, message) => logger.warn({ error: errorMessages(error) }, message),
-    }
-    dispatcher.work(worker)
+    })
     const enqueue = (records: readonly ExecutionRecord[]) => this.#enqueue(records)
     this.#restocker = new Restocker({ ...host, enqueue, settle: (record) => this.settle(record) })
     if (this.isShared) this.#restocker.start()
@@ -63,33 +69,6 @@ export class Runner {
   /** Whether executions wait for any registry, and not for this one. */
   get isShared(): boolean {
     return this.#host.dispatcher.reserve === undefined
-  }
-
-  /** The executions of this registry. */
-  get executions(): readonly Execution[] {
-    return [...this.#executions.values()]
-  }
-
-  /** Where the executions of this registry stand. */
-  get standings(): Standing[] {
-    return this.executions.flatMap(({ standing }) => standing ?? [])
-  }
-
-  /** Whether this registry runs the job, or is about to. */
-  isHere(job: Pick<ExecutionRecord, 'type' | 'id'>): boolean {
-    return this.#executions.has(jobKey(job))
-  }
-
-  /** The execution of this registry that a record of storage is about, if it is one of this registry. */
-  async executionOf(record: ExecutionRecord): Promise<Execution | undefined> {
-    const execution = this.#executions.get(jobKey(record))
-    await execution?.held
-    return execution?.is(record.executionId) ? execution : undefined
-  }
-
-  /** Storage told of a change of an execution that may be one of this registry. */
-  look(change: Pick<ExecutionRecord, 'type' | 'id'>): void {
-    void this.#executions.get(jobKey(change))?.look()
   }
 
   /** Takes no more turns. */
@@ -102,10 +81,15 @@ export class Runner {
   async askToStop(type: string, id: string): Promise<{ asked?: ExecutionRecord; execution?: Execution }> {
     const asked = await stored(this.#host.storage.requestAbort(type, id))
     if (!asked || isEnded(asked.state)) return asked ? { asked } : {}
-    const execution = await this.executionOf(asked)
+    const execution = await this.executions.find(asked)
     execution?.adopt(asked)
     if (asked.node === '') await stored(this.settle(asked))
     return { asked, ...(execution && { execution }) }
+  }
+
+  /** Stops the executions that are here. */
+  async stopAll(): Promise<void> {
+    await Promise.all(this.executions.all.map((execution) => this.#stop(execution)))
   }
 
   /** Starts a job. Throws `already_running`. */
@@ -129,12 +113,6 @@ export class Runner {
     const { type, id } = waiting
     const execution = new Execution(this.#host.jobOf(waiting) ?? { type, id, run: () => undefined }, this.#host)
     if (await execution.take(waiting)) await execution.run()
-  }
-
-  /** An execution has changed. */
-  changed(record: ExecutionRecord): void {
-    const key = jobKey(record)
-    if (isEnded(record.state) && this.#executions.get(key)?.is(record.executionId)) this.#executions.delete(key)
   }
 
   async #hand(job: Job, request: StartRequest): Promise<StartedExecution> {
@@ -170,12 +148,11 @@ export class Runner {
   }
 
   async #startHere(job: Job, request: StartRequest): Promise<StartedExecution> {
-    const execution = await this.#startIfFree(job, request)
-    return execution ?? this.#startInLine(job, request)
+    return (await this.#startIfFree(job, request)) ?? this.#startInLine(job, request)
   }
 
   async #startIfFree(job: Job, { priority: _, ...request }: StartRequest): Promise<StartedExecution | undefined> {
-    this.#refuseTwice(job)
+    this.executions.refuseSecond(job)
     const slot = this.#host.dispatcher.reserve?.(job.datasource)
     if (!slot) return undefined
     try {
@@ -202,23 +179,23 @@ export class Runner {
   }
 
   async #begin(job: Job, request: Parameters<Execution['begin']>[0]): Promise<Execution> {
-    const execution = this.#keep(job)
+    const execution = this.executions.add(job)
     try {
       await execution.begin(request)
       return execution
     } catch (error) {
-      this.#drop(execution)
+      this.executions.drop(execution)
       throw error
     }
   }
 
   /** A turn has come: of an execution that waited here, or of one that waits for any registry. */
   async #take(waiting: WaitingExecution): Promise<boolean> {
-    const here = this.#executions.get(jobKey(waiting))
+    const here = this.executions.of(waiting)
     const job = this.#host.jobOf(waiting)
     if (here?.is(waiting.executionId)) await here.run()
     else if (!job || here || this.#isClosing) return false
-    else return this.#runIfHad(this.#keep(job), waiting)
+    else return this.#runIfHad(this.executions.add(job), waiting)
     return true
   }
 
@@ -228,10 +205,10 @@ export class Runner {
   ): Promise<boolean> {
     try {
       if (await execution.take(waiting)) await execution.run()
-      else this.#drop(execution)
+      else this.executions.drop(execution)
       return true
     } catch (error) {
-      this.#drop(execution)
+      this.executions.drop(execution)
       this.#warn(waiting, error, 'could not be taken, and stays in line')
       return false
     }
@@ -252,42 +229,23 @@ export class Runner {
 
   async #runPart(record: ExecutionRecord): Promise<void> {
     const job = this.#host.jobOf(record)
-    if (!job || this.#isClosing || this.isHere(job)) return
+    if (!job || this.#isClosing || this.executions.of(job)) return
     if (isEnded(record.state))
       await unlessRunning(this.#begin(job, { ...takeoverOf(record), state: 'running' }).then((part) => part.run()))
-    else await this.#runIfHad(this.#keep(job), record)
+    else await this.#runIfHad(this.executions.add(job), record)
   }
 
-  #refuseTwice(job: Job): void {
-    if (this.isHere(job)) throw alreadyRunning(job)
-  }
-
-  #keep(job: Job): Execution {
-    this.#refuseTwice(job)
-    const execution = new Execution(job, this.#host)
-    this.#executions.set(jobKey(job), execution)
-    return execution
-  }
-
-  #drop(execution: Execution): void {
-    if (this.#executions.get(jobKey(execution)) === execution) this.#executions.delete(jobKey(execution))
+  async #stop(execution: Execution): Promise<void> {
+    if (!(await execution.held) || execution.handBack()) return
+    try {
+      await withTimeout(this.#host.clock, abortPatience, this.askToStop(execution.type, execution.id))
+    } catch (error) {
+      this.#warn(execution, error, 'could not be aborted in storage, and stops all the same')
+    }
+    execution.stop()
   }
 
   #warn(job: Pick<ExecutionRecord, 'type' | 'id' | 'executionId'>, error: unknown, what: string): void {
     warnOf(this.#host.logger, job, error, what)
   }
-}
-
-/** Waits for a start, unless another one was sooner. */
-async function unlessRunning(start: Promise<unknown>): Promise<void> {
-  try {
-    await start
-  } catch (error) {
-    if (!JobError.isInstance(error) || error.code !== 'already_running') throw error
-  }
-}
-
-function waitingOf(record: ExecutionRecord, job: Job, priority = job.priority ?? 0): WaitingExecution {
-  const { type, id, executionId, epoch } = record
-  return { type, id, executionId, epoch, priority, ...(job.datasource !== undefined && { datasource: job.datasource }) }
 }

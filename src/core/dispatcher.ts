@@ -1,5 +1,6 @@
 import type { Clock } from './clock.js'
 import { checkOptions, checkValue, type Rule, rule } from './options.js'
+import type { Schedule } from './schedule.js'
 
 /** An execution that waits for its turn. */
 export interface WaitingExecution {
@@ -47,6 +48,11 @@ export interface DispatchWorker {
    */
   take(waiting: WaitingExecution): Promise<boolean>
   /**
+   * A time of the schedule of a job has come, in epoch milliseconds. Resolves when the job was started, or need not be:
+   * `true`; or `false` when it is not defined here, or has no schedule. It may be told of twice, and late. Never rejects.
+   */
+  tick(job: ScheduledJob, time: number): Promise<boolean>
+  /**
    * Resolves when an execution has ended, wherever it runs: `true`; or `false` as soon as `left` aborts. For a dispatcher
    * that holds something until then.
    */
@@ -54,6 +60,9 @@ export interface DispatchWorker {
   /** Tells operators of what went wrong meanwhile. */
   warn(error: unknown, message: string): void
 }
+
+/** What names a job that has a schedule. */
+export type ScheduledJob = Pick<WaitingExecution, 'type' | 'id'>
 
 /** A slot that was taken ahead of the line. */
 export interface Slot {
@@ -82,6 +91,12 @@ export interface Dispatcher {
    * for any registry that shares storage and line.
    */
   reserve?(datasource: string | undefined): Slot | undefined
+  /**
+   * Keeps the schedule of a job from now on, or, when it is not `enabled`, keeps it no more: tells a worker of each of its
+   * times, one for all that share the line. Without it, each registry has its own timers, and storage sees to it that each
+   * time is begun once.
+   */
+  schedule?(job: ScheduledJob, schedule: Schedule): Promise<void>
   /** Gives no more turns, and gives back what the dispatcher itself opened. */
   close?(): Promise<void>
 }

@@ -3,8 +3,8 @@ import type { Clock } from './clock.js'
 import { priorityRule } from './dispatcher.js'
 import type { Logger } from './logger.js'
 import { checkOptions, type Rule, rule } from './options.js'
-import { type Resumption, resumptionRules } from './retry-policy.js'
-import type { Scheduled } from './schedule.js'
+import { type Resumption, resumptionRules, retryPolicyOf } from './retry-policy.js'
+import { checkSchedule, type Scheduled, scheduleRules } from './schedule.js'
 import type { JobDetail, Progress } from './storage.js'
 
 /** How far a running job says it has come. Fields that are not given stay. */
@@ -117,11 +117,19 @@ export interface Job extends Resumption, Scheduled {
 }
 
 /** The rules of {@link Job}. */
-export const jobRules = {
+const jobRules = {
   type: rule.jobType,
   id: rule.jobId,
   run: rule.aFunction,
   ...resumptionRules,
   priority: rule.optional(priorityRule),
   datasource: rule.optional(rule.text),
+  ...scheduleRules,
+}
+
+/** Throws `invalid_options` unless the job is one that could run. */
+export function checkJob(job: Job): void {
+  checkOptions('job', job, jobRules)
+  retryPolicyOf(job)
+  if (job.schedule) checkSchedule(job.schedule)
 }

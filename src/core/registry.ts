@@ -3,6 +3,7 @@ import { Cluster } from './_cluster.js'
 import type { RegistryHost } from './_host.js'
 import { JobBook } from './_job-book.js'
 import { Runner } from './_runner.js'
+import { Schedules } from './_schedules.js'
 import { stored } from './_stored.js'
 import { timely } from './_timely.js'
 import { type BatchListener, BatchListeners } from './batches.js'
@@ -10,13 +11,13 @@ import { type Clock, systemClock, withTimeout } from './clock.js'
 import { type Dispatcher, limitsOf, priorityRule, type WaitingPage } from './dispatcher.js'
 import { errorMessages, JobError } from './errors.js'
 import { IsolatedEmitter, type JobEvent, type JobEventName, type JobListener } from './events.js'
-import type { Execution, StartedExecution } from './execution.js'
+import type { StartedExecution } from './execution.js'
 import { type HealthOptions, HealthProbe, type RegistryHealth } from './health.js'
 import { checkedKey } from './ids.js'
-import { type Job, jobRules } from './job.js'
+import { checkJob, type Job } from './job.js'
 import { isLive } from './lifecycle.js'
 import { localDispatcher } from './local-dispatcher.js'
-import { isolatedLogger, type Logger, silentLogger, warnOf } from './logger.js'
+import { isolatedLogger, type Logger, silentLogger } from './logger.js'
 import { checkOptions, checkValue, invalid, rule } from './options.js'
 import { isPart, partMakerOf, shownAs } from './parts.js'
 import {
@@ -34,15 +35,11 @@ import {
   type WaitingOptions,
   waitingRules,
 } from './registry-options.js'
-import { retryPolicyOf } from './retry-policy.js'
 import { type JobStatus, type LiveStatus, toStatus } from './status.js'
 import type { ExecutionRecord, JobStorage, SearchFilter, SearchResult } from './storage.js'
 
 /** How long to wait for a job to stop, in milliseconds, unless said. */
 const defaultStopTimeout = 30_000
-
-/** How long storage may take to hear of the abort of a job that is to stop as its registry closes, in milliseconds. */
-const abortPatience = 1000
 
 /** The least that storage is given to answer, in milliseconds: else a third of a lease. */
 const shortestAnswerTime = 5000
@@ -61,6 +58,7 @@ export class Registry {
   readonly #batches: BatchListeners
   readonly #cluster: Cluster
   readonly #runner: Runner
+  readonly #schedules: Schedules
   readonly #dispatcher: Dispatcher
   readonly #probe: HealthProbe
   readonly #jobs = new JobBook()
@@ -98,10 +96,10 @@ export class Registry {
     this.#cluster = new Cluster({
       ...this.#host,
       types,
-      isHere: (job) => this.#runner.isHere(job),
+      isHere: (job) => this.#runner.executions.of(job) !== undefined,
       isFollowed: () => this.#clusterEvents.hasListeners,
       changed: (record, change) => isPart(record) || announce([this.#clusterEvents], record, change),
-      look: (change) => this.#runner.look(change),
+      look: (change) => void this.#runner.executions.of(change)?.look(),
       takeOver: (orphan) => this.#runner.takeOver(orphan),
     })
     this.#runner = new Runner({
@@ -110,16 +108,23 @@ export class Registry {
       limits: limitsOf(options.concurrency),
       types,
       jobOf: (execution) => this.#jobs.of(execution),
+      tick: (job, time) => this.#schedules.tick(job, time),
+      ended: (record) => this.#cluster.end(record),
+    })
+    this.#schedules = new Schedules({
+      ...this.#host,
+      dispatcher,
+      runner: this.#runner,
       ended: (record) => this.#cluster.end(record),
     })
   }
 
   /** Adds a job. Throws `invalid_options` when something in it is wrong, or when it is defined already. */
   define(job: Job): void {
-    checkOptions('job', job, jobRules)
-    retryPolicyOf(job)
+    checkJob(job)
     this.#jobs.add(job)
     if (job.resume === 'auto' || partMakerOf(job)) this.#cluster.recover()
+    this.#schedules.add(job)
   }
 
   /** Whether a job of that type, or of that type and id, is defined here. */
@@ -134,10 +139,8 @@ export class Registry {
   async start(type: string, id: string, options: StartOptions = {}): Promise<StartedExecution> {
     checkOptions('options', options, startRules)
     const key = checkedKey(type, id)
-    const job = this.#jobs.get(key)
     if (this.#closing) throw new JobError('closed', 'The registry is closed.')
-    if (!job) throw new JobError('not_defined', `No job [${type}/${id}] is defined.`)
-    return this.#runner.start(job, options)
+    return this.#runner.start(this.#jobs.require(key, { type, id }), options)
   }
 
   /** The status of the live execution of a job if there is one, else of the last one, else `undefined`. */
@@ -183,6 +186,14 @@ export class Registry {
     return record?.state === 'queued' && this.#dispatcher.move(record.executionId, priority)
   }
 
+  /**
+   * When a job that is defined here starts by itself the next time, in epoch milliseconds; `undefined` when it does not.
+   * Throws `not_defined`.
+   */
+  next(type: string, id: string): number | undefined {
+    return this.#schedules.next(this.#jobs.require(checkedKey(type, id), { type, id }))
+  }
+
   /** Searches the log, newest first. Without `state`, it finds ended executions. */
   async search(filter: SearchFilter = {}): Promise<SearchResult<JobStatus>> {
     checkOptions('filter', filter, searchRules)
@@ -195,7 +206,7 @@ export class Registry {
    * tells, and no error.
    */
   async health(options: HealthOptions = {}): Promise<RegistryHealth> {
-    return this.#probe.check(options, this.#closing !== undefined, () => this.#runner.standings)
+    return this.#probe.check(options, this.#closing !== undefined, () => this.#runner.executions.standings)
   }
 
   /**
@@ -244,30 +255,16 @@ export class Registry {
   }
 
   async #close({ drain = false, timeout = defaultStopTimeout }: CloseOptions): Promise<void> {
+    this.#schedules.stop()
     this.#runner.close()
-    const ended = this.#allEnded()
+    const ended = this.#runner.executions.ended()
     if (drain === true) await ended
     else if (drain !== false) await withTimeout(this.clock, drain, ended)
-    const stops = this.#runner.executions.map((execution) => this.#stop(execution))
-    await withTimeout(this.clock, timeout, Promise.all([...stops, ended]))
+    const stops = this.#runner.stopAll()
+    await withTimeout(this.clock, timeout, Promise.all([stops, ended]))
     this.#abandon.abort()
     this.#cluster.stop()
     await withTimeout(this.clock, defaultStopTimeout, this.closeOwned())
-  }
-
-  async #stop(execution: Execution): Promise<void> {
-    if (!(await execution.held) || execution.handBack()) return
-    try {
-      await withTimeout(this.clock, abortPatience, this.abort(execution.type, execution.id, { timeout: 0 }))
-    } catch (error) {
-      warnOf(this.logger, execution, error, 'could not be aborted in storage, and stops all the same')
-    }
-    execution.stop()
-  }
-
-  async #allEnded(): Promise<void> {
-    const hasEnded = async (execution: Execution) => (await execution.held) && execution.finished
-    await Promise.all(this.#runner.executions.map(hasEnded))
   }
 
   #emitterFor(options: ListenOptions): IsolatedEmitter {
@@ -281,7 +278,7 @@ export class Registry {
 
   #changed(record: ExecutionRecord, change: 'state' | 'progress', cause?: unknown): void {
     const { type, id, state } = record
-    this.#runner.changed(record)
+    this.#runner.executions.changed(record)
     this.#cluster.own(record)
     if (isPart(record)) return
     this.logger.debug(toStatus(record), `Job [${type}/${id}]: ${state}.`)

@@ -1,6 +1,7 @@
-import type { Dispatcher, DispatchWorker, WaitingExecution, WaitingPage } from '../index.js'
+import type { Dispatcher, DispatchWorker, Schedule, ScheduledJob, WaitingExecution, WaitingPage } from '../index.js'
 import { checkOptions, rule } from '../index.js'
 import { BullmqLine, type Connect, type Line } from './_bullmq-line.js'
+import { BullmqSchedules } from './_bullmq-schedules.js'
 
 /** How a dispatcher on BullMQ works. */
 export interface BullmqDispatcherOptions {
@@ -50,6 +51,8 @@ class BullmqDispatcher implements Dispatcher {
   readonly #connect: Connect
   readonly #left = new AbortController()
   #all!: Line
+  #worker!: DispatchWorker
+  #schedules: BullmqSchedules | undefined
   /** A line in front of the one of all, for each datasource that has a limit. */
   readonly #ofDatasource = new Map<string, Line>()
 
@@ -59,6 +62,7 @@ class BullmqDispatcher implements Dispatcher {
   }
 
   work(worker: DispatchWorker): void {
+    this.#worker = worker
     const { process, cluster, datasources = {} } = worker.limits
     this.#all = this.#open(this.#name, worker, {
       limit: cluster,
@@ -100,9 +104,14 @@ class BullmqDispatcher implements Dispatcher {
     }
   }
 
+  async schedule(job: ScheduledJob, schedule: Schedule): Promise<void> {
+    this.#schedules ??= new BullmqSchedules(`${this.#name}-schedules`, this.#connect, this.#worker)
+    await this.#schedules.keep(job, schedule)
+  }
+
   async close(): Promise<void> {
     this.#left.abort()
-    await Promise.all(this.#lines.map((line) => line.close()))
+    await Promise.all([this.#schedules?.close(), ...this.#lines.map((line) => line.close())])
   }
 
   get #lines(): Line[] {
