@@ -1,3 +1,4 @@
+import type { ExecutionKey } from './_ends.js'
 import { HandedExecution } from './_handed.js'
 import type { ExecutionHost } from './_host.js'
 import { Restocker } from './_restocker.js'
@@ -26,8 +27,10 @@ export interface RunnerHost extends ExecutionHost {
   types(): Iterable<string>
   /** The job of an execution, if it is known here. */
   jobOf(execution: Pick<ExecutionRecord, 'type' | 'id'>): Job | undefined
-  /** Resolves with an execution, in any process, when it has ended. */
-  ended(execution: Pick<ExecutionRecord, 'type' | 'id' | 'executionId'>): Promise<ExecutionRecord>
+  /** Resolves with an execution that is new, in any process, when it has ended. */
+  expectEnd(execution: ExecutionKey): Promise<ExecutionRecord>
+  /** Resolves with an execution, in any process, as soon as it has ended. */
+  ended(execution: ExecutionKey): Promise<ExecutionRecord>
 }
 
 /** What a start asks for, beside the job. */
@@ -77,6 +80,11 @@ export class Runner {
   /** Whether this registry runs the job, or is about to. */
   isHere(job: Pick<ExecutionRecord, 'type' | 'id'>): boolean {
     return this.#executions.has(jobKey(job))
+  }
+
+  /** Whether this registry runs that execution, or is about to. */
+  isOwn(execution: ExecutionKey): boolean {
+    return this.#executions.get(jobKey(execution))?.is(execution.executionId) ?? false
   }
 
   /** The execution of this registry that a record of storage is about, if it is one of this registry. */
@@ -139,8 +147,9 @@ export class Runner {
     const { started, execution: record } = await stored(asked)
     if (!started) throw alreadyRunning(record)
     this.#host.changed(record, 'state')
+    const ended = this.#host.expectEnd(record)
     await this.#enqueueSoon(record, priority)
-    return new HandedExecution(record, this.#host.ended(record))
+    return new HandedExecution(record, ended)
   }
 
   async #enqueue(records: readonly ExecutionRecord[], priority?: number): Promise<void> {

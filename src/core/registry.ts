@@ -97,6 +97,7 @@ export class Registry {
       ...this.#host,
       types,
       isHere: (job) => this.#runner.isHere(job),
+      isOwn: (execution) => this.#runner.isOwn(execution),
       isFollowed: () => this.#clusterEvents.hasListeners,
       changed: (record, change) => announce([this.#clusterEvents], record, change),
       look: (change) => this.#runner.look(change),
@@ -108,7 +109,8 @@ export class Registry {
       limits: limitsOf(options.concurrency),
       types,
       jobOf: (execution) => this.#jobs.get(jobKey(execution)),
-      ended: (record) => this.#cluster.end(record),
+      expectEnd: (execution) => this.#cluster.expectEnd(execution),
+      ended: (execution) => this.#cluster.ended(execution),
     })
   }
 
@@ -170,7 +172,7 @@ export class Registry {
     if (asked.node === '') await stored(this.#runner.settle(asked))
     if (timeout === 0) return toStatus(asked)
     if (execution) return (await withTimeout(this.clock, timeout, execution.finished)) ?? toStatus(asked)
-    return toStatus((await this.#cluster.ended(asked, timeout)) ?? asked)
+    return toStatus(await withTimeout(this.clock, timeout, this.#cluster.ended(asked), asked))
   }
 
   /**
