@@ -28,6 +28,9 @@ const looks = 3
 /** How often to look whether a job of another node has ended, in milliseconds: seldom where storage tells of it. */
 const lookInterval = { watched: 1000, unwatched: 100 }
 
+/** The most that this grows to, of a job that may take its time: there may be thousands to look for. */
+const longestLookInterval = { watched: 30_000, unwatched: 1000 }
+
 /** What happens on the other nodes that share the storage. */
 export class Cluster {
   readonly #host: ClusterHost
@@ -73,24 +76,39 @@ export class Cluster {
   async ended(
     record: Pick<ExecutionRecord, 'type' | 'id' | 'executionId'>,
     timeout: number,
+    interval = this.#of(lookInterval),
   ): Promise<ExecutionRecord | undefined> {
-    const { storage, clock } = this.#host
-    const interval = this.isWatched ? lookInterval.watched : lookInterval.unwatched
-    const end = clock.now() + timeout
-    for (let left = timeout; left > 0; left = end - clock.now()) {
-      await this.#changed(jobKey(record), Math.min(left, interval))
-      const found = await stored(withTimeout(clock, Math.max(1, end - clock.now()), findEnded(storage, record)))
-      if (found) return found
+    const { storage, clock, abandoned } = this.#host
+    const key = jobKey(record)
+    let woken = new AbortController()
+    const wake = () => woken.abort()
+    this.#changes.on(key, wake)
+    abandoned.addEventListener('abort', wake)
+    try {
+      const end = clock.now() + timeout
+      for (let left = timeout; left > 0 && !abandoned.aborted; left = end - clock.now()) {
+        await sleep(clock, Math.min(left, interval), woken.signal)
+        // What changes while storage is asked is looked at next.
+        woken = new AbortController()
+        const found = await stored(withTimeout(clock, Math.max(1, end - clock.now()), findEnded(storage, record)))
+        if (found) return found
+      }
+      return undefined
+    } finally {
+      this.#changes.off(key, wake)
+      abandoned.removeEventListener('abort', wake)
     }
-    return undefined
   }
 
   /** Waits until an execution has ended, however long that takes: for ever, once the registry is closed. */
   async end(record: Pick<ExecutionRecord, 'type' | 'id' | 'executionId'>): Promise<ExecutionRecord> {
     const { clock, lease, abandoned, logger } = this.#host
     const failed = (error: unknown) => warnOf(logger, record, error, 'could not be looked at')
-    while (!abandoned.aborted) {
-      const found = await retry(() => this.ended(record, lease), { clock, lease, abandoned, failed })
+    const options = { clock, lease, abandoned, failed }
+    const longest = this.#of(longestLookInterval)
+    for (let pause = this.#of(lookInterval); !abandoned.aborted; pause = Math.min(2 * pause, longest)) {
+      const interval = pause
+      const found = await retry(() => this.ended(record, interval, interval), options)
       if (found) return found
     }
     return new Promise(() => {})
@@ -112,13 +130,8 @@ export class Cluster {
     this.#follower.hear(change)
   }
 
-  /** Resolves when storage tells of a change, or after `delay` milliseconds. */
-  async #changed(key: string, delay: number): Promise<void> {
-    const woken = new AbortController()
-    const wake = () => woken.abort()
-    this.#changes.once(key, wake)
-    await sleep(this.#host.clock, delay, woken.signal)
-    this.#changes.off(key, wake)
+  #of(interval: { watched: number; unwatched: number }): number {
+    return this.isWatched ? interval.watched : interval.unwatched
   }
 
   async #recover(): Promise<void> {
