@@ -16,7 +16,7 @@ import { warnOf } from './logger.js'
 import { retryPolicyOf } from './retry-policy.js'
 import { type BeginRequest, type ExecutionRecord, waitingLease } from './storage.js'
 
-/** How long a start waits for the line to take the execution, in milliseconds. */
+/** How long a start and an abort wait for the line, in milliseconds: storage holds what they did already. */
 const linePatience = 1000
 
 /** What a {@link Runner} needs of the registry. */
@@ -126,9 +126,10 @@ export class Runner {
 
   /** Ends an execution that was asked to stop while it waited for any registry, unless one has taken it. */
   async settle(waiting: ExecutionRecord): Promise<void> {
-    const { executionId } = waiting
-    await this.#host.dispatcher.remove(executionId).catch((error) => this.#warn(waiting, error, 'stays in line'))
-    const { type, id } = waiting
+    const { type, id, executionId } = waiting
+    const { dispatcher, clock } = this.#host
+    const failed = (error: unknown) => this.#warn(waiting, error, 'stays in line, and is refused when its turn comes')
+    await withTimeout(clock, linePatience, dispatcher.remove(executionId).catch(failed))
     const execution = new Execution(this.#host.jobOf(waiting) ?? { type, id, run: () => undefined }, this.#host)
     if (await execution.take(waiting)) await execution.run()
   }
