@@ -96,18 +96,20 @@ export class BullmqLine {
 
   async add(waiting: readonly WaitingExecution[]): Promise<void> {
     const since = Date.now()
-    await this.#queue.addBulk(
-      waiting.map((one) => ({
-        name: 'execution',
-        data: { ...one, since },
-        opts: {
-          jobId: keyOf(one.executionId),
-          priority: middle - one.priority,
-          removeOnComplete: true,
-          removeOnFail: true,
-        },
-      })),
-    )
+    const places = waiting.map((one) => ({
+      name: 'execution',
+      data: { ...one, since },
+      opts: {
+        jobId: keyOf(one.executionId),
+        priority: middle - one.priority,
+        removeOnComplete: true,
+        removeOnFail: true,
+      },
+    }))
+    const [one] = places
+    // The pipeline of a bulk costs a client more than the one command in it.
+    if (one && places.length === 1) await this.#queue.add(one.name, one.data, one.opts)
+    else await this.#queue.addBulk(places)
   }
 
   async remove(executionId: string): Promise<boolean> {
