@@ -43,6 +43,7 @@ export type {
   WaitingOptions,
 } from './core/registry-options.js'
 export type { ResumeMode, Resumption, RetryPolicy } from './core/retry-policy.js'
+export type { Schedule, Scheduled } from './core/schedule.js'
 export type {
   AbortedStatus,
   AbortingStatus,
@@ -82,7 +83,7 @@ export {
   RecordBatch,
   type Row,
 } from './ingestion/batch.js'
-export type { Consistency, CursorOptions, ReadCursor } from './ingestion/cursor.js'
+export type { Consistency, CursorOptions, ReadCursor, ReadRange } from './ingestion/cursor.js'
 export type { Datasource, EncodedOptions, Query, ReadOptions } from './ingestion/datasource.js'
 export type { IngestionDetail } from './ingestion/detail.js'
 export type { DeadLetter, FailurePolicy } from './ingestion/failures.js'
@@ -93,6 +94,7 @@ export type {
   TransformContext,
   Transformed,
 } from './ingestion/job.js'
+export type { Cuts, Partitioning, PartitionOptions } from './ingestion/partitions.js'
 export type { RateLimit } from './ingestion/rate-limit.js'
 export type {
   OpenContext,

@@ -1,10 +1,11 @@
 import type { BatchEvent } from './batches.js'
 import type { Clock } from './clock.js'
 import type { Logger } from './logger.js'
+import type { Parts } from './parts.js'
 import type { ExecutionRecord, JobStorage } from './storage.js'
 
-/** What an execution needs of the registry that runs it. */
-export interface ExecutionHost {
+/** What executions have of their registry. */
+export interface RegistryHost {
   readonly storage: JobStorage
   readonly clock: Clock
   readonly logger: Logger
@@ -20,4 +21,10 @@ export interface ExecutionHost {
   changed(record: ExecutionRecord, change: 'state' | 'progress', cause?: unknown): void
   /** Hears of every batch. */
   batchDone(batch: BatchEvent): void
+}
+
+/** What an execution needs of the registry that runs it. */
+export interface ExecutionHost extends RegistryHost {
+  /** What a running job can do about its parts. */
+  partsOf(execution: Pick<ExecutionRecord, 'type' | 'id'>): Parts
 }

@@ -1,9 +1,9 @@
 import type { ExecutionKey } from './_ends.js'
 import { HandedExecution } from './_handed.js'
-import type { ExecutionHost } from './_host.js'
+import type { ExecutionHost, RegistryHost } from './_host.js'
 import { Restocker } from './_restocker.js'
 import { unlessAborted } from './_retry.js'
-import { stored } from './_stored.js'
+import { findEnded, stored } from './_stored.js'
 import { withTimeout } from './clock.js'
 import type { ConcurrencyLimits, Dispatcher, DispatchWorker, WaitingExecution } from './dispatcher.js'
 import { alreadyRunning, errorMessages, JobError } from './errors.js'
@@ -13,6 +13,7 @@ import { jobKey } from './ids.js'
 import type { Job } from './job.js'
 import { isEnded } from './lifecycle.js'
 import { warnOf } from './logger.js'
+import { type Parts, partOf, shownAs } from './parts.js'
 import { retryPolicyOf } from './retry-policy.js'
 import { type BeginRequest, type ExecutionRecord, waitingLease } from './storage.js'
 
@@ -20,7 +21,7 @@ import { type BeginRequest, type ExecutionRecord, waitingLease } from './storage
 const linePatience = 1000
 
 /** What a {@link Runner} needs of the registry. */
-export interface RunnerHost extends ExecutionHost {
+export interface RunnerHost extends RegistryHost {
   readonly dispatcher: Dispatcher
   readonly limits: ConcurrencyLimits
   /** The types of jobs that are known here. */
@@ -38,13 +39,13 @@ export type StartRequest = Pick<BeginRequest, 'resumedFrom' | 'takeovers' | 'sch
 
 /** Brings executions to their turns, and holds those that live in this registry. */
 export class Runner {
-  readonly #host: RunnerHost
+  readonly #host: RunnerHost & ExecutionHost
   readonly #executions = new Map<string, Execution>()
   readonly #restocker: Restocker
   #isClosing = false
 
   constructor(host: RunnerHost) {
-    this.#host = host
+    this.#host = { ...host, partsOf: (execution) => this.#partsOf(execution) }
     const { dispatcher, limits, clock, logger } = host
     const worker: DispatchWorker = {
       limits,
@@ -105,6 +106,16 @@ export class Runner {
     this.#restocker.stop()
   }
 
+  /** Asks a job to stop, wherever it is. Gives it, live or last, and the execution that it has here. */
+  async askToStop(type: string, id: string): Promise<{ asked?: ExecutionRecord; execution?: Execution }> {
+    const asked = await stored(this.#host.storage.requestAbort(type, id))
+    if (!asked || isEnded(asked.state)) return asked ? { asked } : {}
+    const execution = await this.executionOf(asked)
+    execution?.adopt(asked)
+    if (asked.node === '') await stored(this.settle(asked))
+    return { asked, ...(execution && { execution }) }
+  }
+
   /** Starts a job. Throws `already_running`. */
   start(job: Job, request: StartRequest = {}): Promise<StartedExecution> {
     return this.isShared ? this.#hand(job, request) : this.#startHere(job, request)
@@ -116,12 +127,7 @@ export class Runner {
     if (job?.resume !== 'auto' || this.#isClosing) return
     const takeover = takeoverOf(orphan)
     if (takeover.takeovers > retryPolicyOf(job).limit) return
-    try {
-      if (this.isShared) await this.#hand(job, takeover)
-      else await this.#startIfFree(job, takeover)
-    } catch (error) {
-      if (!JobError.isInstance(error) || error.code !== 'already_running') throw error
-    }
+    await unlessRunning(this.isShared ? this.#offer(job, takeover) : this.#startIfFree(job, takeover))
   }
 
   /** Ends an execution that was asked to stop while it waited for any registry, unless one has taken it. */
@@ -140,17 +146,26 @@ export class Runner {
     if (isEnded(record.state) && this.#executions.get(key)?.is(record.executionId)) this.#executions.delete(key)
   }
 
+  /** Lets an execution wait for any registry, and waits for its end from its beginning on. */
+  async #hand(job: Job, request: StartRequest): Promise<StartedExecution> {
+    const record = await this.#beginForAny(job, request)
+    const execution = new HandedExecution(record, this.#host.expectEnd(record))
+    await this.#enqueueSoon(record, request.priority)
+    return execution
+  }
+
   /** Lets an execution wait for any registry. */
-  async #hand(job: Job, { priority, ...request }: StartRequest): Promise<StartedExecution> {
+  async #offer(job: Job, request: StartRequest): Promise<void> {
+    await this.#enqueueSoon(await this.#beginForAny(job, request), request.priority)
+  }
+
+  async #beginForAny({ type, id }: Job, { priority: _, ...request }: StartRequest): Promise<ExecutionRecord> {
     const { storage } = this.#host
-    const { type, id } = job
     const asked = storage.begin({ type, id, state: 'queued', node: '', lease: waitingLease, ...request })
     const { started, execution: record } = await stored(asked)
     if (!started) throw alreadyRunning(record)
     this.#host.changed(record, 'state')
-    const ended = this.#host.expectEnd(record)
-    await this.#enqueueSoon(record, priority)
-    return new HandedExecution(record, ended)
+    return record
   }
 
   async #enqueue(records: readonly ExecutionRecord[], priority?: number): Promise<void> {
@@ -221,7 +236,10 @@ export class Runner {
     return true
   }
 
-  async #runIfHad(execution: Execution, waiting: WaitingExecution): Promise<boolean> {
+  async #runIfHad(
+    execution: Execution,
+    waiting: Pick<WaitingExecution, 'type' | 'id' | 'executionId' | 'epoch'>,
+  ): Promise<boolean> {
     try {
       if (await execution.take(waiting)) await execution.run()
       else this.#drop(execution)
@@ -231,6 +249,27 @@ export class Runner {
       this.#warn(waiting, error, 'could not be taken, and stays in line')
       return false
     }
+  }
+
+  #partsOf(execution: Pick<ExecutionRecord, 'type' | 'id'>): Parts {
+    const { storage } = this.#host
+    const named = (n: number) => partOf(execution, n)
+    return {
+      find: (n) => stored(storage.find(named(n).type, named(n).id)),
+      findEnded: (record) => stored(findEnded(storage, record)),
+      start: (n) => unlessRunning(this.#offer(this.#host.jobOf(named(n)) as Job, {})),
+      run: (record) => this.#runPart(record),
+      abort: async (n) => void (await this.askToStop(named(n).type, named(n).id)),
+      whole: () => stored(storage.find(shownAs(execution).type, shownAs(execution).id)),
+    }
+  }
+
+  async #runPart(record: ExecutionRecord): Promise<void> {
+    const job = this.#host.jobOf(record)
+    if (!job || this.#isClosing || this.isHere(job)) return
+    if (isEnded(record.state))
+      await unlessRunning(this.#begin(job, { ...takeoverOf(record), state: 'running' }).then((part) => part.run()))
+    else await this.#runIfHad(this.#keep(job), record)
   }
 
   #refuseTwice(job: Job): void {
@@ -250,6 +289,15 @@ export class Runner {
 
   #warn(job: Pick<ExecutionRecord, 'type' | 'id' | 'executionId'>, error: unknown, what: string): void {
     warnOf(this.#host.logger, job, error, what)
+  }
+}
+
+/** Waits for a start, unless another one was sooner. */
+async function unlessRunning(start: Promise<unknown>): Promise<void> {
+  try {
+    await start
+  } catch (error) {
+    if (!JobError.isInstance(error) || error.code !== 'already_running') throw error
   }
 }
 

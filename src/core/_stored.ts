@@ -3,13 +3,11 @@ import { isEnded } from './lifecycle.js'
 import type { ExecutionRecord, JobStorage } from './storage.js'
 
 /** What storage answers; what it throws becomes a `JobError` with the code `storage`. */
-export async function stored<Answer>(asked: Promise<Answer>): Promise<Answer> {
-  try {
-    return await asked
-  } catch (error) {
+export function stored<Answer>(asked: Promise<Answer>): Promise<Answer> {
+  return asked.catch((error) => {
     if (JobError.isInstance(error)) throw error
     throw new JobError('storage', 'The storage could not answer.', { cause: error })
-  }
+  })
 }
 
 /** How many of a job's last executions to look through for one that others came after. */

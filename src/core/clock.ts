@@ -31,15 +31,20 @@ export const systemClock: Clock = {
   },
 }
 
-/** Resolves after `delay` milliseconds of `clock`, or as soon as `signal` aborts. */
-export function sleep(clock: Clock, delay: number, signal?: AbortSignal): Promise<void> {
+/** Resolves after `delay` milliseconds of `clock`, or as soon as `signal` aborts. With `background`, see {@link Clock}. */
+export function sleep(
+  clock: Clock,
+  delay: number,
+  signal?: AbortSignal,
+  options?: { background?: boolean },
+): Promise<void> {
   return new Promise((resolve) => {
     const wake = () => {
       timer.cancel()
       signal?.removeEventListener('abort', wake)
       resolve()
     }
-    const timer = clock.setTimer(delay, wake)
+    const timer = clock.setTimer(delay, wake, options)
     if (signal?.aborted) wake()
     else signal?.addEventListener('abort', wake)
   })

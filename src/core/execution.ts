@@ -6,6 +6,7 @@ import { isCausedBy } from './errors.js'
 import type { Standing } from './health.js'
 import { type Job, type JobContext, type ProgressUpdate, toProgress } from './job.js'
 import { warnOf } from './logger.js'
+import { giveParts } from './parts.js'
 import { backoff, retryPolicyOf } from './retry-policy.js'
 import { type EndedStatus, type JobStatus, toStatus } from './status.js'
 import type { BeginRequest, ExecutionRecord, Lease } from './storage.js'
@@ -199,7 +200,9 @@ export class Execution implements StartedExecution {
     const save = () => this.#tenure.save()
     const isHeld = () => this.#tenure.isHeld
     const said = { progress, batchDone, save, progressInterval }
-    return { type, id, executionId, signal, isHeld, ...reached, ...said, clock, logger }
+    const context = { type, id, executionId, signal, isHeld, ...reached, ...said, clock, logger }
+    giveParts(context, this.#host.partsOf(this))
+    return context
   }
 }
 

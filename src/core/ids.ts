@@ -3,7 +3,7 @@ import { checkValue, rule } from './options.js'
 
 /** A key for a map: no two jobs have the same. */
 export function jobKey({ type, id }: { readonly type: string; readonly id: string }): string {
-  return JSON.stringify([type, id])
+  return `${type.length}:${type}${id}`
 }
 
 /** The key of a job that somebody names. Throws `invalid_options` for what is no type, or no id. */

@@ -4,6 +4,7 @@ import { priorityRule } from './dispatcher.js'
 import type { Logger } from './logger.js'
 import { checkOptions, type Rule, rule } from './options.js'
 import { type Resumption, resumptionRules } from './retry-policy.js'
+import type { Scheduled } from './schedule.js'
 import type { JobDetail, Progress } from './storage.js'
 
 /** How far a running job says it has come. Fields that are not given stay. */
@@ -98,7 +99,7 @@ export interface JobContext {
 }
 
 /** A job: defined once, run many times. */
-export interface Job extends Resumption {
+export interface Job extends Resumption, Scheduled {
   /** The kind of work: any word that does not begin with `_`. */
   type: string
   /** What tells it from others of its type: any text of 1 to 512 characters. */
@@ -119,8 +120,8 @@ export interface Job extends Resumption {
 export const jobRules = {
   type: rule.jobType,
   id: rule.jobId,
-  priority: rule.optional(priorityRule),
-  datasource: rule.optional(rule.text),
   run: rule.aFunction,
   ...resumptionRules,
+  priority: rule.optional(priorityRule),
+  datasource: rule.optional(rule.text),
 }

@@ -11,17 +11,17 @@ export interface Rule {
 }
 
 /** The error for one bad value: names the field, what was expected and what came. */
-export function invalid(field: string, expected: string, value: unknown): JobError {
-  return new JobError('invalid_options', `Expected \`${field}\` to be ${expected}, got ${show(value)}`)
+export function invalid(field: string, expected: string, value: unknown, options?: ErrorOptions): JobError {
+  return new JobError('invalid_options', `Expected \`${field}\` to be ${expected}, got ${show(value)}`, options)
 }
 
-/** Throws `invalid_options` unless every value fits its rule and no unknown name is there. */
-export function checkOptions(where: string, options: unknown, rules: Record<string, Rule>): void {
+/** Throws `invalid_options` unless every value fits its rule and no unknown name is there. `prefix` goes before the names. */
+export function checkOptions(where: string, options: unknown, rules: Record<string, Rule>, prefix = ''): void {
   if (!isObject(options)) throw invalid(where, 'an object', options)
   for (const name of Object.keys(options)) {
     if (!Object.hasOwn(rules, name)) throw invalid(where, `an object with ${list(Object.keys(rules))}`, name)
   }
-  for (const [name, rule] of Object.entries(rules)) checkValue(name, options[name], rule)
+  for (const name of Object.keys(rules)) checkValue(`${prefix}${name}`, options[name], rules[name] as Rule)
 }
 
 /** Throws `invalid_options` unless `value` fits `rule`. */
@@ -84,7 +84,7 @@ export const rule = {
 } as const
 
 function isStorable(value: string): boolean {
-  return !value.includes('\0') && !/\p{Surrogate}/u.test(value)
+  return !/[\0\p{Surrogate}]/u.test(value)
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

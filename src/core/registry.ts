@@ -1,6 +1,7 @@
 import { announce } from './_announce.js'
 import { Cluster } from './_cluster.js'
-import type { ExecutionHost } from './_host.js'
+import type { RegistryHost } from './_host.js'
+import { JobBook } from './_job-book.js'
 import { Runner } from './_runner.js'
 import { stored } from './_stored.js'
 import { timely } from './_timely.js'
@@ -11,12 +12,13 @@ import { errorMessages, JobError } from './errors.js'
 import { IsolatedEmitter, type JobEvent, type JobEventName, type JobListener } from './events.js'
 import type { Execution, StartedExecution } from './execution.js'
 import { type HealthOptions, HealthProbe, type RegistryHealth } from './health.js'
-import { checkedKey, jobKey } from './ids.js'
+import { checkedKey } from './ids.js'
 import { type Job, jobRules } from './job.js'
 import { isLive } from './lifecycle.js'
 import { localDispatcher } from './local-dispatcher.js'
 import { isolatedLogger, type Logger, silentLogger, warnOf } from './logger.js'
 import { checkOptions, checkValue, invalid, rule } from './options.js'
+import { isPart, partMakerOf, shownAs } from './parts.js'
 import {
   type AbortOptions,
   abortRules,
@@ -52,7 +54,7 @@ export class Registry {
   /** The registry's clock. */
   protected readonly clock: Clock
   readonly #storage: JobStorage
-  readonly #host: ExecutionHost
+  readonly #host: RegistryHost
   readonly #events: IsolatedEmitter
   /** Those who listen to all nodes. */
   readonly #clusterEvents: IsolatedEmitter
@@ -61,7 +63,7 @@ export class Registry {
   readonly #runner: Runner
   readonly #dispatcher: Dispatcher
   readonly #probe: HealthProbe
-  readonly #jobs = new Map<string, Job>()
+  readonly #jobs = new JobBook()
   readonly #abandon = new AbortController()
   #closing: Promise<void> | undefined
 
@@ -89,17 +91,17 @@ export class Registry {
       progressInterval: options.progressInterval ?? 250,
       abandoned: this.#abandon.signal,
       changed: (record, change, cause) => this.#changed(record, change, cause),
-      batchDone: (batch) => this.#batches.tell(batch),
+      batchDone: (batch) => this.#batches.tell({ ...batch, ...shownAs(batch) }),
     }
     this.#probe = new HealthProbe(this.#host)
-    const types = () => [...this.#jobs.values()].map(({ type }) => type)
+    const types = () => this.#jobs.types
     this.#cluster = new Cluster({
       ...this.#host,
       types,
       isHere: (job) => this.#runner.isHere(job),
       isOwn: (execution) => this.#runner.isOwn(execution),
       isFollowed: () => this.#clusterEvents.hasListeners,
-      changed: (record, change) => announce([this.#clusterEvents], record, change),
+      changed: (record, change) => isPart(record) || announce([this.#clusterEvents], record, change),
       look: (change) => this.#runner.look(change),
       takeOver: (orphan) => this.#runner.takeOver(orphan),
     })
@@ -108,7 +110,7 @@ export class Registry {
       dispatcher,
       limits: limitsOf(options.concurrency),
       types,
-      jobOf: (execution) => this.#jobs.get(jobKey(execution)),
+      jobOf: (execution) => this.#jobs.of(execution),
       expectEnd: (execution) => this.#cluster.expectEnd(execution),
       ended: (execution) => this.#cluster.ended(execution),
     })
@@ -118,19 +120,13 @@ export class Registry {
   define(job: Job): void {
     checkOptions('job', job, jobRules)
     retryPolicyOf(job)
-    const key = jobKey(job)
-    if (this.#jobs.has(key)) {
-      throw new JobError('invalid_options', `Expected \`id\` to be new, got [${job.type}/${job.id}], which is defined`)
-    }
-    this.#jobs.set(key, job)
-    if (job.resume === 'auto') this.#cluster.recover()
+    this.#jobs.add(job)
+    if (job.resume === 'auto' || partMakerOf(job)) this.#cluster.recover()
   }
 
   /** Whether a job of that type, or of that type and id, is defined here. */
   has(type: string, id?: string): boolean {
-    if (id !== undefined) return this.#jobs.has(checkedKey(type, id))
-    for (const job of this.#jobs.values()) if (job.type === type) return true
-    return false
+    return id === undefined ? this.#jobs.types.has(type) : this.#jobs.get(checkedKey(type, id)) !== undefined
   }
 
   /**
@@ -165,11 +161,8 @@ export class Registry {
   async abort(type: string, id: string, options: AbortOptions = {}): Promise<JobStatus | undefined> {
     checkOptions('options', options, abortRules)
     const { timeout = defaultStopTimeout } = options
-    const asked = await stored(this.#storage.requestAbort(type, id))
+    const { asked, execution } = await this.#runner.askToStop(type, id)
     if (!asked || !isLive(asked.state)) return asked && toStatus(asked)
-    const execution = await this.#runner.executionOf(asked)
-    execution?.adopt(asked)
-    if (asked.node === '') await stored(this.#runner.settle(asked))
     if (timeout === 0) return toStatus(asked)
     if (execution) return (await withTimeout(this.clock, timeout, execution.finished)) ?? toStatus(asked)
     return toStatus(await withTimeout(this.clock, timeout, this.#cluster.ended(asked), asked))
@@ -292,6 +285,7 @@ export class Registry {
     const { type, id, state } = record
     this.#runner.changed(record)
     this.#cluster.own(record)
+    if (isPart(record)) return
     this.logger.debug(toStatus(record), `Job [${type}/${id}]: ${state}.`)
     announce([this.#events, this.#clusterEvents], record, change, cause)
   }

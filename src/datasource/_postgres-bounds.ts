@@ -1,12 +1,10 @@
+import { JobError } from '../index.js'
 import type { CursorType } from './_postgres-cursor-types.js'
 import type { Keyset, Range } from './_postgres-keyset.js'
 import type { Session } from './_postgres-session.js'
 
-/** Ranges per reader: who is done with a small one takes the next, so that uneven ranges even out. */
-const rangesPerReader = 4
-
 /**
- * The values of the first column that cut a range into about even ones, as raw text: between its least and its greatest value,
+ * The values of the first column that cut a range into `count` about even ones, as raw text: between its least and its greatest value,
  * which an index gives at once. None where there is nothing to cut.
  */
 export async function boundsOf(
@@ -14,12 +12,11 @@ export async function boundsOf(
   keyset: Keyset,
   range: Range,
   type: CursorType,
-  readers: number,
+  count: number,
 ): Promise<string[]> {
   const { rows } = await session.run(keyset.selectExtremes(range))
   const [least, greatest] = rows[0] as [string | null, string | null]
   if (least === null || greatest === null || !isFiniteValue(least, type) || !isFiniteValue(greatest, type)) return []
-  const count = readers * rangesPerReader
   const bounds =
     type.name === 'uuid'
       ? uuidsBetween(least, greatest, count)
@@ -55,4 +52,13 @@ function uuidsBetween(least: string, greatest: string, count: number): string[] 
     const hex = (from + ((to - from) * BigInt(index + 1)) / BigInt(count)).toString(16).padStart(32, '0')
     return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
   })
+}
+
+/** Throws `datasource` unless values can be found that lie in the middle of others. */
+export function checkDivisible(type: CursorType, column: string, option: 'parallel' | 'partitions'): void {
+  if (type.unit !== undefined || type.name === 'uuid') return
+  throw new JobError(
+    'datasource',
+    `Expected the first column of a cursor with \`${option}\` to be a number, a date, a timestamp or a uuid, got \`${column}\` of the type ${type.name}.`,
+  )
 }

@@ -1,7 +1,17 @@
-import { type Column, JobError, type Query, type ReadCursor, type ReadOptions, RecordBatch } from '../index.js'
+import {
+  type Column,
+  type Cuts,
+  JobError,
+  type Partitioning,
+  type Query,
+  type ReadCursor,
+  type ReadOptions,
+  RecordBatch,
+} from '../index.js'
 import { formatOf } from './_postgres-binary.js'
+import { boundsOf, checkDivisible } from './_postgres-bounds.js'
 import { type CursorType, cursorTypes } from './_postgres-cursor-types.js'
-import { Keyset, type Lookback, type Range } from './_postgres-keyset.js'
+import { type Bound, Keyset, type Lookback, type Range } from './_postgres-keyset.js'
 import { boundAfter, list, type Place, type Position, placeAt } from './_postgres-position.js'
 import { orderWarning } from './_postgres-preflight.js'
 import type { Session } from './_postgres-session.js'
@@ -51,9 +61,11 @@ export class CursorRead {
     const session = await this.#begin()
     await this.#describe(session)
     const parts = this.#parts()
-    await this.#handleNulls(session)
+    // Whoever cut a query has looked at them.
+    const isFirst = this.#cursor.range?.from === undefined
+    if (isFirst) await this.#handleNulls(session)
     if (this.#cursor.ties === 'refuse') await this.#refuseTies(session, parts)
-    await this.#warn(session, parts)
+    if (isFirst) await this.#warn(session, parts)
     const isSplit = this.#cursor.parallel > 1 || this.#position?.ranges !== undefined
     for (const part of parts) {
       const isLast = part === parts.at(-1)
@@ -62,13 +74,27 @@ export class CursorRead {
     await this.#commit()
   }
 
+  /** Cuts what is to be read: the transaction that sees it stays open until `release`. */
+  async partition(cuts: Cuts): Promise<Omit<Partitioning, 'release'>> {
+    const session = await this.#begin()
+    await this.#describe(session)
+    const [part] = this.#parts() as [Part]
+    await this.#handleNulls(session)
+    const { rows } = await session.run({ text: 'select pg_export_snapshot()', values: [] })
+    const snapshot = String(rows[0]?.[0])
+    if (typeof cuts !== 'number') return { bounds: cuts, snapshot }
+    const type = this.#types[0] as CursorType
+    checkDivisible(type, this.#cursor.columns[0] as string, 'partitions')
+    return { bounds: await boundsOf(session, this.#keyset, part, type, cuts), snapshot }
+  }
+
   /** Gives back what is held. Never rejects. */
   async release(): Promise<void> {
     await Promise.all([this.#session?.release(), this.#split?.release()])
   }
 
   async #begin(): Promise<Session> {
-    this.#session ??= await this.#reading.begin()
+    this.#session ??= await this.#reading.begin(this.#cursor.snapshot)
     return this.#session
   }
 
@@ -97,9 +123,9 @@ export class CursorRead {
   }
 
   #parts(): Part[] {
-    const { nulls } = this.#cursor
-    const after = boundAfter(this.#position?.after, this.#cursor)
-    const rest: Part = { isNull: false, after, isRepeated: false }
+    const { nulls, range } = this.#cursor
+    const after = boundAfter(this.#position?.after, this.#cursor) ?? startOf(range?.from)
+    const rest: Part = { isNull: false, after, until: startOf(range?.until), isRepeated: false }
     const lookback = after && this.#lookback()
     const repeated: Part[] = lookback ? [{ isNull: false, until: after, lookback, isRepeated: true }] : []
     if (nulls !== 'first') return [...repeated, rest]
@@ -245,6 +271,11 @@ export class CursorRead {
       yield batch.slice(this.#batchSize, batch.length)
     }
   }
+}
+
+/** The point before all records with a value in the first column. */
+function startOf(value: string | undefined): Bound | undefined {
+  return value === undefined ? undefined : { values: [value], isBefore: true }
 }
 
 const asItIs = (raw: string) => raw

@@ -1,12 +1,18 @@
-import { type Column, JobError, type ReadCursor, type ReadOptions, RecordBatch } from '../index.js'
+import { type Column, type ReadCursor, type ReadOptions, RecordBatch } from '../index.js'
 import { formatOf } from './_postgres-binary.js'
-import { boundsOf } from './_postgres-bounds.js'
+import { boundsOf, checkDivisible } from './_postgres-bounds.js'
 import type { CursorType } from './_postgres-cursor-types.js'
 import type { Keyset, Range } from './_postgres-keyset.js'
 import { readSideBySide } from './_postgres-parallel.js'
 import type { Position } from './_postgres-position.js'
 import { Ranges } from './_postgres-ranges.js'
 import type { Session } from './_postgres-session.js'
+
+/** Ranges per reader: who is done with a small one takes the next, so that uneven ranges even out. */
+const rangesPerReader = 4
+
+/** How much a session may have read that nobody has taken, in bytes: about what it reads while a target commits. */
+const aheadBytes = 1 << 21
 
 /** What a read in ranges is made of. */
 export interface SplitReading {
@@ -45,7 +51,8 @@ export class SplitRead {
     const read = (session: Session, range: Range) => this.#reading.place(this.#fetch(session, range))
     // The last one waits until all ranges are known to be at their end.
     let last: RecordBatch | undefined
-    for await (const batch of readSideBySide([session, ...this.#others], ranges, read)) {
+    const room = Math.min(aheadBytes, this.#reading.options.batchBytes ?? aheadBytes)
+    for await (const batch of readSideBySide([session, ...this.#others], ranges, read, room)) {
       if (last) yield last
       last = this.#mark(batch, ranges)
     }
@@ -65,13 +72,8 @@ export class SplitRead {
     const { cursor, keyset, position, types } = this.#reading
     if (position?.ranges) return Ranges.of(cursor, position, [])
     const type = types[0] as CursorType
-    if (type.unit === undefined && type.name !== 'uuid') {
-      throw new JobError(
-        'datasource',
-        `Expected the first column of a cursor with \`parallel\` to be a number, a date, a timestamp or a uuid, got \`${cursor.columns[0]}\` of the type ${type.name}.`,
-      )
-    }
-    return Ranges.of(cursor, position, await boundsOf(session, keyset, range, type, cursor.parallel))
+    checkDivisible(type, cursor.columns[0] as string, 'parallel')
+    return Ranges.of(cursor, position, await boundsOf(session, keyset, range, type, cursor.parallel * rangesPerReader))
   }
 
   async #beginOthers(session: Session): Promise<void> {

@@ -1,24 +1,24 @@
-import pg from 'pg'
 import {
   type Column,
   checkOptions,
   type Datasource,
   invalid,
-  JobError,
+  type Partitioning,
+  type PartitionOptions,
   type Query,
   type ReadCursor,
   type ReadOptions,
   RecordBatch,
   rule,
 } from '../index.js'
-import { Abortable } from './_abortable.js'
 import { formatOf } from './_postgres-binary.js'
 import { columnsOf, type ParserOf } from './_postgres-columns.js'
-import { CursorRead } from './_postgres-cursor.js'
-import { type PostgresClient, Session } from './_postgres-session.js'
+import { CursorRead, type CursorReading } from './_postgres-cursor.js'
+import { calm, openPool, openSession, type PostgresPool, queryFailure } from './_postgres-open.js'
+import type { PostgresClient } from './_postgres-session.js'
 import { TypeNames } from './_postgres-types.js'
 
-export type { PostgresClient }
+export type { PostgresClient, PostgresPool }
 
 /** How to read from Postgres. */
 export interface PostgresDatasourceOptions {
@@ -36,13 +36,6 @@ export interface PostgresDatasourceOptions {
    * which round and shift some types.
    */
   parsers?: 'lossless' | 'pg'
-}
-
-/** The part of pg's `Pool` that is called. */
-export interface PostgresPool {
-  connect(): Promise<PostgresClient>
-  /** Hears of every new connection, before it is given to anybody. */
-  on?(event: 'connect', listener: (client: PostgresClient) => void): unknown
 }
 
 /** What the text of values depends on: `pg`'s parsers know intervals only in the style that is Postgres' own. */
@@ -93,20 +86,8 @@ function datasourceOf(pool: PostgresPool, options: PostgresDatasourceOptions): D
       readOptions.cursor
         ? readByCursor(pool, query, readOptions, readOptions.cursor, options, types)
         : read(pool, query, readOptions, options, types),
+    partition: (query, partitionOptions) => partition(pool, query, partitionOptions, options, types),
   }
-}
-
-/** The pools that were calmed: several datasources may share one. */
-const calmed = new WeakSet<PostgresPool>()
-
-/**
- * Keeps the process alive when the server ends a connection in the moment in which it is ready: before whoever asked for
- * it can listen, and pg tells of it by an error event. Its first query fails all the same.
- */
-function calm(pool: PostgresPool): void {
-  if (calmed.has(pool)) return
-  calmed.add(pool)
-  pool.on?.('connect', (client) => client.on('error', () => undefined))
 }
 
 /** The server's own `statement_timeout` would count the time between two fetches too, which is the target's. */
@@ -122,14 +103,6 @@ function settingsWith(intervalStyle: string): string {
   return Object.entries(values)
     .map(([name, value]) => `set local ${name} to '${value}'`)
     .join('; ')
-}
-
-/** Nothing connects before it is asked to, and a failed connection is not kept. */
-function openPool(connectionString: string): pg.Pool {
-  const pool = new pg.Pool({ connectionString, fallback_application_name: 'headgate', allowExitOnIdle: true })
-  // A connection that breaks while nobody uses it: the pool has dropped it already.
-  pool.on('error', () => undefined)
-  return pool
 }
 
 async function* read(
@@ -171,100 +144,80 @@ async function* readByCursor(
   query: Query,
   options: ReadOptions,
   cursor: ReadCursor,
-  { statementTimeout, parsers = 'lossless' }: PostgresDatasourceOptions,
+  datasource: PostgresDatasourceOptions,
   types: TypeNames,
 ): AsyncGenerator<RecordBatch> {
-  const { signal } = options
-  let parserOf: ParserOf | undefined
-  const read = new CursorRead({
-    query,
-    options,
-    cursor,
-    async begin(snapshot) {
-      const shared = snapshot === undefined ? isolation : `${isolation}; set transaction snapshot '${snapshot}'`
-      const open = await openSession(pool, signal, statementTimeout, `${shared}; ${settings[parsers]}`)
-      if (parsers === 'pg') parserOf = open.client.getTypeParser.bind(open.client)
-      return open.session
-    },
-    async columnsOf(session, fields) {
-      await types.learn(session, fields)
-      return columnsOf(fields, types, parserOf)
-    },
-  })
+  const read = new CursorRead(cursorReading(pool, query, options, cursor, datasource, types))
   try {
     yield* read.batches()
   } catch (error) {
-    throw signal.aborted ? signal.reason : queryFailure(error)
+    throw options.signal.aborted ? options.signal.reason : queryFailure(error)
   } finally {
     await read.release()
   }
 }
 
-/** A pool may hold this many connections that broke while nobody used them, and know nothing of it yet. */
-const maxBroken = 10
-
-/** Begins on a connection that works: one that turns out to be broken, before it did anything, is passed over. */
-async function openSession(
+async function partition(
   pool: PostgresPool,
-  signal: AbortSignal,
-  statementTimeout: number | undefined,
-  settings: string,
-): Promise<{ client: PostgresClient; session: Session }> {
-  for (let broken = 0; ; broken++) {
-    const client = await connect(pool, signal)
-    const session = new Session(client, signal, statementTimeout)
-    try {
-      await session.begin(settings)
-      return { client, session }
-    } catch (error) {
-      await session.release()
-      if (signal.aborted) throw signal.reason
-      if (!isConnectionLost(error) || broken === maxBroken) throw queryFailure(error)
-    }
-  }
-}
-
-/** An error without a severity is not the server's; after a fatal one, the server closes the connection. */
-function isConnectionLost(error: unknown): boolean {
-  const { severity = 'FATAL' } = Object(error) as { severity?: unknown }
-  return severity === 'FATAL' && !JobError.isInstance(error)
-}
-
-async function connect(pool: PostgresPool, signal: AbortSignal): Promise<PostgresClient> {
-  signal.throwIfAborted()
-  const abortable = new Abortable(signal)
-  const connecting = (async () => pool.connect())()
+  query: Query,
+  { cursor, cuts, signal }: PartitionOptions,
+  datasource: PostgresDatasourceOptions,
+  types: TypeNames,
+): Promise<Partitioning> {
+  const options = { signal, batchSize: 1, lastId: undefined }
+  const read = new CursorRead(cursorReading(pool, query, options, cursor, datasource, types))
   try {
-    return await abortable.wait(connecting)
-  } catch (cause) {
-    if (!signal.aborted) throw connectionFailure(cause)
-    // The pool cannot be told to forget it: the connection goes straight back when it comes.
-    connecting.then(
-      (client) => client.release(),
-      () => undefined,
-    )
-    throw signal.reason
-  } finally {
-    abortable.dispose()
+    return { ...(await read.partition(cuts)), release: () => read.release() }
+  } catch (error) {
+    await read.release()
+    throw signal.aborted ? signal.reason : queryFailure(error)
   }
 }
 
-function connectionFailure(cause: unknown): JobError {
-  const failure = new JobError('datasource', 'The connection attempt failed.', { cause, ...passing(cause) })
-  return new JobError('datasource', `Failed to initialize pool: ${failure.message}`, { cause: failure })
+function cursorReading(
+  pool: PostgresPool,
+  query: Query,
+  options: ReadOptions,
+  cursor: ReadCursor,
+  { statementTimeout, parsers = 'lossless' }: PostgresDatasourceOptions,
+  types: TypeNames,
+): CursorReading {
+  let parserOf: ParserOf | undefined
+  const open = (shared: string) =>
+    openSession(pool, options.signal, statementTimeout, `${shared}; ${settings[parsers]}`)
+  return {
+    query,
+    options,
+    cursor,
+    async begin(snapshot) {
+      const { client, session } = await (snapshot === undefined ? open(isolation) : openAt(snapshot, open, cursor))
+      if (parsers === 'pg') parserOf = client.getTypeParser.bind(client)
+      return session
+    },
+    async columnsOf(session, fields) {
+      await types.learn(session, fields)
+      return columnsOf(fields, types, parserOf)
+    },
+  }
 }
 
-function queryFailure(cause: unknown): JobError {
-  if (JobError.isInstance(cause)) return cause
-  const { severity, code } = Object(cause) as { severity?: unknown; code?: unknown }
-  const message = severity ? `The query failed (SQLSTATE ${code}).` : 'The query failed.'
-  return new JobError('datasource', message, { cause, ...passing(cause) })
+/** Begins where a snapshot is seen: where that is gone, as with the connection that gave it, a part sees another one. */
+async function openAt<Open>(
+  snapshot: string,
+  open: (settings: string) => Promise<Open>,
+  { lostSnapshot }: ReadCursor,
+): Promise<Open> {
+  try {
+    return await open(`${isolation}; set transaction snapshot '${snapshot}'`)
+  } catch (error) {
+    if (!lostSnapshot || !isSnapshotGone(error)) throw error
+    lostSnapshot()
+    return open(isolation)
+  }
 }
 
-/** What pg says of a connection that broke or did not come in time has no code to tell it by. */
-function passing(cause: unknown): { isTransient?: true } {
-  const { message } = Object(cause) as { message?: unknown }
-  return /^(Connection terminated|Client has encountered a connection error|timeout exceeded)/.test(String(message))
-    ? { isTransient: true }
-    : {}
+/** What Postgres says of a snapshot whose transaction is over. */
+function isSnapshotGone(error: unknown): boolean {
+  const { code } = Object((error as Error).cause ?? error) as { code?: unknown }
+  return code === '22023' || code === '42704' || code === '55000'
 }

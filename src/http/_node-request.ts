@@ -11,7 +11,8 @@ export interface NodeRequest {
 
 /** The address that a handler covers: the rest that a mount on a path leaves, or else the one that came. */
 export function coveredUrl(handler: JobsHandler, { url = '', originalUrl = url }: NodeRequest): string | undefined {
-  return [url, originalUrl].find(handler.covers)
+  if (handler.covers(url)) return url
+  return handler.covers(originalUrl) ? originalUrl : undefined
 }
 
 /** A request of node as a handler takes it. */

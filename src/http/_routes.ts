@@ -13,8 +13,9 @@ import {
   notFoundBody,
   type Parameters,
   type readParameters,
+  readQuery,
   searchBody,
-  type searchParameters,
+  searchParameters,
   thrownBody,
   toAbortOptions,
   type Values,
@@ -31,7 +32,10 @@ export type ServedRegistry = Pick<
 /** What a call does to jobs. */
 export type JobsAction = 'read' | 'start' | 'abort' | 'events'
 
-/** The job that the path of a call names: none for `_search`, a type alone for the list of a type. */
+/**
+ * The job that a call is about. Its path names it, or a type alone for the list of a type; for `_search` and `_events`, the
+ * `type` and the `id` of the query do, one of them or both. Without any, the call is about all jobs.
+ */
 export interface NamedJob {
   /** The job's type. */
   type?: string
@@ -78,11 +82,11 @@ export const routes: readonly Route[] = [
   { ...calls.start, action: 'start', answer: start },
 ]
 
-const templates = routes.map((route) => ({ route, template: partsOf(route.path) }))
+const routeOf = new Map(routes.map((route) => [route.path, route]))
 
 /** Whether a path is the base path or under it. The base path `/` is given as nothing. */
 export function isUnder(base: string, path: string): boolean {
-  return path === base || path.startsWith(`${base}/`)
+  return path.startsWith(base) && (path.length === base.length || path[base.length] === '/')
 }
 
 /** A call that the API has, of the job that the path names. */
@@ -94,12 +98,11 @@ export interface Found {
 /** The call that a method and a raw path under the base path ask for; or the reply when there is none. */
 export function findRoute(method: string, path: string, base: string): Found | Reply {
   try {
-    const parts = isUnder(base, path) ? partsOf(path.slice(base.length)).map(decode) : []
-    const fitting = templates.filter(({ template }) => fits(template, parts))
-    const found = fitting.find(({ route }) => methodsOf(route).includes(method))
-    if (found) return { route: found.route, job: jobIn(found.template, parts) }
-    if (fitting.length === 0) return refusal('not_found', 'path', pathsUnder(base), path)
-    const allowed = fitting.flatMap(({ route }) => methodsOf(route))
+    const parts = isUnder(base, path) ? path.slice(base.length).split('/').map(decode) : []
+    const route = routeOf.get(templateOf(parts))
+    if (!route) return refusal('not_found', 'path', pathsUnder(base), path)
+    const allowed: readonly string[] = methodsOf[route.method]
+    if (allowed.includes(method)) return { route, job: jobIn(parts) }
     return { ...refusal('method_not_allowed', 'method', allowed, method), headers: { allow: allowed.join(', ') } }
   } catch (error) {
     const body = thrownBody(error)
@@ -107,19 +110,26 @@ export function findRoute(method: string, path: string, base: string): Found | R
   }
 }
 
+/** The job that a call is about. What a query says that will be refused is left out. */
+export function jobOf({ route, job }: Found, query: URLSearchParams): NamedJob {
+  const { type, id } = searchParameters
+  if (!Object.values(route.parameters).includes(type)) return job
+  const named = [...query].filter(([name]) => name === type.name || name === id.name)
+  try {
+    return readQuery(new URLSearchParams(named), { type, id })
+  } catch {
+    return {}
+  }
+}
+
 function pathsUnder(base: string): string[] {
   return routes.map((route) => base + route.path)
 }
 
-function methodsOf({ method }: Route): string[] {
-  return method === 'GET' ? ['GET', 'HEAD'] : [method]
-}
-
-function partsOf(path: string): string[] {
-  return path.split('/').slice(1)
-}
+const methodsOf = { GET: ['GET', 'HEAD'], POST: ['POST'] }
 
 function decode(part: string): string {
+  if (!part.includes('%')) return part
   try {
     return decodeURIComponent(part)
   } catch {
@@ -127,23 +137,17 @@ function decode(part: string): string {
   }
 }
 
-function fits(template: readonly string[], parts: readonly string[]): boolean {
-  if (template.length !== parts.length) return false
-  return template.every((name, i) => {
-    const part = parts[i] ?? ''
-    return name === '{id}' || (name === '{type}' ? !part.startsWith('_') : part === name)
-  })
+/** The path of the route that parts of a path can be of: a first part with `_` stands for itself, any other is a type. */
+function templateOf(parts: readonly string[]): string {
+  return parts.map((part, i) => (i === 2 ? '{id}' : i === 1 && !part.startsWith('_') ? '{type}' : part)).join('/')
 }
 
 /** What any storage and URL can hold. */
 const jobRules = { type: rule.optional(rule.jobType), id: rule.optional(rule.jobId) }
 
-function jobIn(template: readonly string[], parts: readonly string[]): NamedJob {
-  const job: NamedJob = {}
-  parts.forEach((part, i) => {
-    if (template[i] === '{type}') job.type = part
-    if (template[i] === '{id}') job.id = part
-  })
+function jobIn([, type = '', id]: readonly string[]): NamedJob {
+  if (type.startsWith('_')) return {}
+  const job = id === undefined ? { type } : { type, id }
   checkOptions('path', job, jobRules)
   return job
 }

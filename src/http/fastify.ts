@@ -10,6 +10,7 @@ export interface FastifyReply {
 export interface FastifyInstance {
   prefix: string
   supportedMethods: string[]
+  addHook(name: 'preClose', hook: () => Promise<void>): unknown
   removeAllContentTypeParsers(): unknown
   addContentTypeParser(type: string, options: object, parser: (request: unknown, body: unknown) => unknown): unknown
   route(route: { method: string[]; url: string; exposeHeadRoute: false; handler: FastifyHandler }): unknown
@@ -22,10 +23,12 @@ export type FastifyPlugin = (app: FastifyInstance) => Promise<void>
 
 /**
  * Serves a handler of `headgate/http` by Fastify: for `app.register`, whose `prefix` comes in front of the base path. All
- * methods are served but `OPTIONS`. Bodies are not read. `authorize` sees Fastify's request as `native`.
+ * methods are served but `OPTIONS`. Bodies are not read. `authorize` sees Fastify's request as `native`. When the app
+ * closes, the streams of events end.
  */
 export function toFastifyPlugin(handler: JobsHandler): FastifyPlugin {
   return async (app) => {
+    app.addHook('preClose', async () => handler.endStreams())
     app.removeAllContentTypeParsers()
     app.addContentTypeParser('*', {}, async () => {})
     const method = app.supportedMethods.filter((name) => name !== 'OPTIONS')

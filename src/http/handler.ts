@@ -6,6 +6,7 @@ import {
   findRoute,
   isUnder,
   type JobsAction,
+  jobOf,
   type NamedJob,
   type Reply,
   type ServedRegistry,
@@ -167,7 +168,8 @@ class JobsApi {
   }
 
   async answer(request: JobsRequest): Promise<JobsAnswer> {
-    const { path, query } = splitUrl(request.url)
+    const { path, search } = splitUrl(request.url)
+    const query = new URLSearchParams(search)
     const { status, headers, body } = await this.#reply(request, path, query)
     if (isStream(body)) {
       const isHead = request.method === 'HEAD'
@@ -181,7 +183,7 @@ class JobsApi {
         'content-type': 'application/json; charset=utf-8',
         'cache-control': 'no-store',
         'x-content-type-options': 'nosniff',
-        'content-length': String(utf8.encode(text).byteLength),
+        'content-length': String(byteLengthOf(text)),
       },
       body: request.method === 'HEAD' ? '' : text,
     }
@@ -191,8 +193,12 @@ class JobsApi {
     if (request.url.length > maxUrlLength) return tooLong
     const found = findRoute(request.method, path, this.#base)
     try {
-      const refusal = isUnder(this.#base, path) ? await this.#refusal(request, found) : undefined
-      if (refusal) return refusal
+      if (isUnder(this.#base, path)) {
+        const reason = crossSiteReason(request, this.#allowedOrigins)
+        if (reason !== undefined) return toReply({ status: 403, reason })
+        const refusal = this.#authorize && (await this.#refusal(this.#authorize, request, found, query))
+        if (refusal) return refusal
+      }
       if (!('route' in found)) return found
       const { route, job } = found
       const context = { base: this.#base, hub: this.#hub, lastEventId: request.headers.get('last-event-id') }
@@ -204,13 +210,16 @@ class JobsApi {
     }
   }
 
-  async #refusal(request: JobsRequest, found: Found | Reply): Promise<Reply | undefined> {
-    const reason = crossSiteReason(request, this.#allowedOrigins)
-    if (reason !== undefined) return toReply({ status: 403, reason })
-    if (!this.#authorize) return undefined
-    const [action, job] = 'route' in found ? ([found.route.action, found.job] as const) : (['read', {}] as const)
+  async #refusal(
+    authorize: Authorize,
+    request: JobsRequest,
+    found: Found | Reply,
+    query: URLSearchParams,
+  ): Promise<Reply | undefined> {
+    const [action, job] =
+      'route' in found ? ([found.route.action, jobOf(found, query)] as const) : (['read', {}] as const)
     try {
-      const verdict = await this.#authorize(request, action, job)
+      const verdict = await authorize(request, action, job)
       return verdict === true ? undefined : toReply(verdict || { status: 403 })
     } catch (error) {
       return this.#failure(request, error, internalError)
@@ -229,6 +238,11 @@ class JobsApi {
 
 const utf8 = new TextEncoder()
 
+/** The length of a text in UTF-8. Most are ASCII, which is not worth encoding. */
+function byteLengthOf(text: string): number {
+  return /[^\0-\x7f]/.test(text) ? utf8.encode(text).byteLength : text.length
+}
+
 const tooLong: Reply = {
   status: wireErrors.uri_too_long,
   body: errorBody('uri_too_long', `Expected the address to have up to ${maxUrlLength} characters`),
@@ -244,9 +258,9 @@ function isOrigin(value: unknown): boolean {
 }
 
 /** The raw path and the query of an address that may be absolute. */
-function splitUrl(url: string): { path: string; query: URLSearchParams } {
-  const [, path = '', query] = /^(?:[a-z][a-z\d+.-]*:\/\/[^/?#]*)?([^?#]*)(?:\?([^#]*))?/i.exec(url) ?? []
-  return { path, query: new URLSearchParams(query) }
+function splitUrl(url: string): { path: string; search: string } {
+  const [, path = '', search = ''] = /^(?:[a-z][a-z\d+.-]*:\/\/[^/?#]*)?([^?#]*)(?:\?([^#]*))?/i.exec(url) ?? []
+  return { path, search }
 }
 
 function toReply({ status, reason, headers }: Refusal): Reply {

@@ -1,6 +1,7 @@
 import type { Cursor } from './cursor.js'
 import type { Datasource } from './datasource.js'
 import type { FailureLimits } from './failures.js'
+import type { Part } from './partitions.js'
 import type { CompiledQuery } from './query.js'
 import type { Pace } from './rate-limit.js'
 import type { Target } from './target.js'
@@ -34,6 +35,8 @@ export interface Plan {
   readonly tolerance: Tolerance | undefined
   /** Whether an execution may go on from the checkpoint of another. */
   readonly isResumable: boolean
+  /** Of a run that does a part: which. */
+  readonly part?: Part
   /** What is said when the datasource or the target fails. */
   readonly failures: { readonly datasource: string; readonly target: string }
 }

@@ -36,11 +36,16 @@ export class Reach {
   constructor(plan: Plan, { executionId, checkpoint, detail }: JobContext) {
     this.#plan = plan
     this.#executionId = executionId
-    this.#isResumed = plan.isResumable && checkpoint !== undefined
+    this.#isResumed = plan.isResumable && this.isOwn(checkpoint)
     this.#place = {
-      checkpoint: this.#isResumed ? (checkpoint as Checkpoint) : initialCheckpoint(executionId),
+      checkpoint: this.#isResumed ? (checkpoint as Checkpoint) : initialCheckpoint(executionId, plan.part),
       detail: this.#isResumed && detail ? (detail as IngestionDetail) : nothingRead,
     }
+  }
+
+  /** Whether a checkpoint is there that this run may go on from: of a part, one that was cut by the same scheme. */
+  isOwn(checkpoint: unknown): checkpoint is Checkpoint {
+    return checkpoint !== undefined && (checkpoint as Checkpoint).scheme === this.#plan.part?.scheme
   }
 
   /** Whether the run goes on from the checkpoint of another one. */
@@ -75,7 +80,7 @@ export class Reach {
   /** Begins anew, whatever came before. */
   restart(): void {
     this.#isResumed = false
-    this.#place = { checkpoint: initialCheckpoint(this.#executionId), detail: nothingRead }
+    this.#place = { checkpoint: initialCheckpoint(this.#executionId, this.#plan.part), detail: nothingRead }
   }
 
   /** What a target keeps together with the records is never behind storage, which may have missed the last of it. */

@@ -3,6 +3,7 @@ import type { JobContext } from '../core/job.js'
 import type { Plan } from './_plan.js'
 import type { Reach } from './_reach.js'
 import { variablesOf } from './checkpoint.js'
+import type { ReadCursor } from './cursor.js'
 import type { Query, ReadOptions } from './datasource.js'
 import type { TargetWriter } from './target.js'
 
@@ -21,18 +22,22 @@ export class Reading {
   /** The query that goes on from there. */
   get query(): Query {
     const { query } = this.#plan
-    return query.render(this.#reach.isResumed ? variablesOf(this.#reach.checkpoint) : {})
+    return query.render({
+      ...(this.#reach.isResumed && variablesOf(this.#reach.checkpoint)),
+      ...this.#plan.part?.range,
+    })
   }
 
   /** How it is read: `left` records at most. */
   optionsFor(writer: TargetWriter, left: number, signal: AbortSignal): ReadOptions {
-    const { batchSize, batchBytes } = this.#plan
+    const { batchSize, batchBytes, part } = this.#plan
     return {
       signal,
       batchSize: Math.min(batchSize, left),
       batchBytes,
       lastId: this.#reach.isResumed ? this.#reach.checkpoint.lastId : undefined,
       cursor: this.#cursor(left),
+      ...(part && { range: part.range }),
       warn: (message) => warnOnce(this.#context, message),
       ...this.#encoded(writer),
     }
@@ -55,7 +60,20 @@ export class Reading {
         "The checkpoint was made without `cursor`: run the job once with `resume: 'restart'`, or give it another id.",
       )
     }
-    return { ...cursor, position, limit, leaveOut: (withoutCursor) => this.#reach.tell({ withoutCursor }) }
+    return {
+      ...cursor,
+      position,
+      limit,
+      leaveOut: (withoutCursor) => this.#reach.tell({ withoutCursor }),
+      ...this.#part(),
+    }
+  }
+
+  #part(): Pick<ReadCursor, 'range' | 'snapshot' | 'lostSnapshot'> {
+    const { part } = this.#plan
+    if (!part) return {}
+    const { range, snapshot } = part
+    return { range, ...(snapshot !== undefined && { snapshot }), lostSnapshot: () => this.#reach.tell({ split: true }) }
   }
 }
 

@@ -67,7 +67,7 @@ export class IngestionRun {
     this.#writer = await this.#targeting(async () => target.open(context))
     const { mustRestart, checkpoint } = this.#writer
     if (mustRestart) this.#reach.restart()
-    else if (isResumable && checkpoint !== undefined) this.#reach.goOnFrom(checkpoint as KeptCheckpoint)
+    else if (isResumable && this.#reach.isOwn(checkpoint)) this.#reach.goOnFrom(checkpoint as KeptCheckpoint)
     const consistency = cursor?.consistency ?? datasource.consistency
     const split = this.#reach.isResumed && this.#reach.checkpoint.sequence > 0
     this.#reach.tell({ ...(consistency && { consistency }), split })
@@ -219,7 +219,8 @@ export class IngestionRun {
     // That nothing was read yet is no news.
     const isNews = this.#isOver || detail.read > 0 || this.#context.detail !== undefined
     const counts = { count: detail.read, ...(isNews && { detail }) }
-    const kept = this.#plan.isResumable ? checkpoint : null
+    const { part, isResumable } = this.#plan
+    const kept = isResumable ? checkpoint : part ? { scheme: part.scheme } : null
     this.#context.progress({ ...counts, checkpoint: kept, ...(lastId !== undefined && { lastId }) })
   }
 

@@ -1,6 +1,7 @@
 import type { Column, ColumnType, RecordBatch } from './batch.js'
 import type { IngestionDetail } from './detail.js'
 import type { QueryVariables } from './job.js'
+import type { Part, Scheme } from './partitions.js'
 import type { CompiledQuery } from './query.js'
 
 /** Where an ingestion goes on: what storage keeps of it, as JSON. */
@@ -15,6 +16,14 @@ export interface Checkpoint extends QueryVariables {
   readonly position?: unknown
   /** What the last `flush` of the target of dead letters gave. */
   readonly deadLetters?: unknown
+  /** Of a part: the id of the scheme that it was cut by. */
+  readonly scheme?: string
+}
+
+/** The checkpoint of an ingestion in parts. */
+export interface WholeCheckpoint extends Omit<Checkpoint, 'scheme'> {
+  /** How it was cut, until all parts are done. */
+  readonly scheme?: Scheme
 }
 
 /** A checkpoint as a target keeps it that keeps one itself: storage may not have heard of what was counted by then. */
@@ -25,9 +34,13 @@ export interface KeptCheckpoint extends Checkpoint {
   readonly detail: IngestionDetail
 }
 
-/** The checkpoint of a run that starts from the beginning. */
-export function initialCheckpoint(origin: string): Checkpoint {
-  return { origin, sequence: 0 }
+/** The checkpoint of a run that starts from the beginning: of a part, from where that begins. */
+export function initialCheckpoint(origin: string): Omit<Checkpoint, 'scheme'>
+export function initialCheckpoint(origin: string, part: Part | undefined): Checkpoint
+export function initialCheckpoint(origin: string, part?: Part): Checkpoint {
+  if (!part) return { origin, sequence: 0 }
+  const { scheme, position } = part
+  return { origin, sequence: 0, scheme, ...(position !== undefined && { cursor: position }) }
 }
 
 /** The checkpoint after one more batch. */
@@ -105,7 +118,12 @@ function scalarOf(value: unknown): unknown {
 }
 
 /** The part of a checkpoint that a query may use. */
-export function variablesOf({ lastId, maxPrimaryKey, lastRecordTimestamp, lastRecord }: Checkpoint): QueryVariables {
+export function variablesOf({
+  lastId,
+  maxPrimaryKey,
+  lastRecordTimestamp,
+  lastRecord,
+}: QueryVariables): QueryVariables {
   return {
     ...(lastId !== undefined && { lastId }),
     ...(maxPrimaryKey !== undefined && { maxPrimaryKey }),

@@ -34,6 +34,14 @@ export interface CursorOptions {
   consistency?: Consistency
 }
 
+/** A range of the values of a column, as raw text: the first column of a cursor, or what a query compares. */
+export interface ReadRange {
+  /** Where it begins: with this value. Default: with the first there is. */
+  readonly from?: string
+  /** Where it ends: before this value. Default: behind the last there is. */
+  readonly until?: string
+}
+
 /** How to read by a cursor: what a datasource is told that does. */
 export interface ReadCursor extends Required<CursorOptions> {
   /** One column at least, none twice. */
@@ -44,12 +52,18 @@ export interface ReadCursor extends Required<CursorOptions> {
   readonly position: unknown
   /** The most records to read, not counting what comes again for `lookback`, nor the rest of the last group of ties. */
   readonly limit: number
+  /** Which values of the first column to read. Default: all. Nulls are looked at where it has no beginning. */
+  readonly range?: ReadRange
+  /** What `partition` gave, to see what was seen then. */
+  readonly snapshot?: string
+  /** Is told when the snapshot was gone, and another one is read. */
+  lostSnapshot?(): void
   /** Is told, before the first batch, how many records are left out for a null. */
   leaveOut(count: number): void
 }
 
 /** A job's cursor, with its defaults. */
-export type Cursor = Omit<ReadCursor, 'position' | 'limit' | 'leaveOut'>
+export type Cursor = Omit<ReadCursor, 'position' | 'limit' | 'leaveOut' | 'range' | 'snapshot' | 'lostSnapshot'>
 
 const columnsRule = {
   accepts: (value: unknown) => {

@@ -1,5 +1,6 @@
 import type { Column, RecordBatch } from './batch.js'
-import type { Consistency, ReadCursor } from './cursor.js'
+import type { Consistency, ReadCursor, ReadRange } from './cursor.js'
+import type { Partitioning, PartitionOptions } from './partitions.js'
 
 /** A query as a datasource takes it: values never stand in the text. */
 export interface Query {
@@ -24,6 +25,8 @@ export interface ReadOptions {
   lastId: string | undefined
   /** What to read by; `undefined` when the query alone says what comes, and in which order. */
   cursor?: ReadCursor | undefined
+  /** Of a part of a job without a cursor: the range that it is to read, as the job's `partitions` say. */
+  range?: ReadRange
   /** Tells operators of what is no failure and should not stay as it is, in a whole sentence. Default: nobody is told. */
   warn?(message: string): void
   /** Set when nobody on the way to the target asks for values: then the datasource may leave rows encoded. */
@@ -67,6 +70,11 @@ export interface Datasource {
    * known here, with what lies underneath as `cause`: the job names the datasource on top.
    */
   read(query: Query, options: ReadOptions): AsyncIterable<RecordBatch>
+  /**
+   * Cuts a query into ranges of the first column of a cursor, about even ones or those of given bounds, and gives what lets
+   * reads elsewhere see the same, until it is released. Without it, no job that reads by a cursor is done in parts.
+   */
+  partition?(query: Query, options: PartitionOptions): Promise<Partitioning>
   /** Gives back what the datasource itself opened. What the caller gave it stays open. */
   close?(): Promise<void>
 }

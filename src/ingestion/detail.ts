@@ -22,6 +22,8 @@ export type IngestionDetail = {
   consistency?: Consistency
   /** Whether the execution, or one of its tries, went on from a checkpoint: its records are then of more than one read. */
   split?: boolean
+  /** Of an ingestion in parts: how many there are, and how many are done. */
+  parts?: { total: number; done: number }
 }
 
 /** The detail of an execution that has read nothing. */

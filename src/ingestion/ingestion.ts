@@ -1,12 +1,16 @@
-import type { Job, JobContext } from '../core/job.js'
+import type { Job } from '../core/job.js'
 import { invalid } from '../core/options.js'
+import { inParts } from '../core/parts.js'
 import { isTransient } from '../core/transient.js'
+import { checkPartitions } from './_partitionable.js'
+import { findPart, PartitionedRun } from './_partitioned.js'
 import type { Plan, Tolerance } from './_plan.js'
 import { IngestionRun } from './_run.js'
 import { type Cursor, cursorOf } from './cursor.js'
 import type { Datasource } from './datasource.js'
 import { limitsOf } from './failures.js'
 import { checkIngestion, type IngestionJob } from './job.js'
+import { cutsOf } from './partitions.js'
 import { type CompiledQuery, compileQuery } from './query.js'
 import { Pace } from './rate-limit.js'
 import type { Target, TargetFunction } from './target.js'
@@ -23,12 +27,24 @@ export function ingestion(
 ): Job {
   checkIngestion(definition)
   const plan = planOf(definition, datasourceOf(definition, datasources), sharedPace)
-  const { id, resume, retry, priority, datasource } = definition
-  const run = (context: JobContext) => new IngestionRun(plan, context).run()
+  const { id, partitions, schedule } = definition
+  const shared = sharedOf(definition)
+  const job = (run: Job['run']): Job => ({ ...shared, ...(schedule && { schedule }), type: 'ingestion', id, run })
+  if (partitions === undefined) return job((context) => new IngestionRun(plan, context).run())
+  const cuts = cutsOf(partitions)
+  return inParts(
+    job((context) => new PartitionedRun(plan, context, cuts).run()),
+    (n) => ({
+      ...shared,
+      resume: 'auto',
+      run: async (context) => new IngestionRun({ ...plan, part: await findPart(context, n) }, context).run(),
+    }),
+  )
+}
+
+/** What the job of the whole and those of parts have in common. */
+function sharedOf({ resume, retry, priority, datasource }: IngestionJob): Omit<Job, 'type' | 'id' | 'run'> {
   return {
-    type: 'ingestion',
-    id,
-    run,
     ...(resume && { resume }),
     ...(retry && { retry }),
     ...(priority !== undefined && { priority }),
@@ -66,6 +82,10 @@ function planOf(definition: IngestionJob, datasource: Datasource, sharedPace: Pa
   }
   const tolerance = toleranceOf(definition)
   const target = targetOf(definition.target)
+  if (definition.partitions !== undefined) {
+    const targets = [target, tolerance?.deadLetters].filter((target) => target !== undefined)
+    checkPartitions(definition, { cursor, query, datasource, targets })
+  }
   const paces = [rateLimit && new Pace(rateLimit), sharedPace].filter((pace) => pace !== undefined)
   return {
     datasource,
@@ -97,7 +117,7 @@ function queryOf({ query }: IngestionJob, { placeholder }: Datasource, cursor: C
     throw invalid('query', 'a template without variables, as `cursor` says where to go on', query)
   }
   const needs = { maxPrimaryKey: false, lastRecord: false, lastId: false }
-  return { resumes: false, needs, render: () => compiled.render({}) }
+  return { resumes: false, takesRange: false, needs, render: () => compiled.render({}) }
 }
 
 function toleranceOf({ failures, retry }: IngestionJob): Tolerance | undefined {
@@ -107,5 +127,5 @@ function toleranceOf({ failures, retry }: IngestionJob): Tolerance | undefined {
 }
 
 function targetOf(target: Target | TargetFunction): Target {
-  return typeof target === 'function' ? { kind: 'function', open: () => ({ write: target }) } : target
+  return typeof target === 'function' ? { kind: 'function', takesParts: true, open: () => ({ write: target }) } : target
 }

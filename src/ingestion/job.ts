@@ -1,10 +1,12 @@
 import { priorityRule } from '../core/dispatcher.js'
 import { checkOptions, invalid, type Rule, rule } from '../core/options.js'
 import { type Resumption, resumptionRules } from '../core/retry-policy.js'
+import { type Scheduled, scheduleRules } from '../core/schedule.js'
 import type { JobRecord, RecordBatch } from './batch.js'
 import { type CursorOptions, cursorRule } from './cursor.js'
 import type { Datasource, Query } from './datasource.js'
 import { checkFailures, type FailurePolicy } from './failures.js'
+import { partitionsRule } from './partitions.js'
 import { checkRateLimit, type RateLimit } from './rate-limit.js'
 import type { Target, TargetFunction } from './target.js'
 
@@ -18,6 +20,10 @@ export interface QueryVariables {
   readonly lastRecordTimestamp?: string
   /** The raw values of the last record, in the order of the columns. */
   readonly lastRecord?: readonly unknown[]
+  /** Of a part: the value that it begins with. Absent in the first one, and without `partitions`. */
+  readonly from?: string
+  /** Of a part: the value that it ends before. Absent in the last one, and without `partitions`. */
+  readonly until?: string
 }
 
 /** Makes the query of a run. */
@@ -33,7 +39,7 @@ export interface TransformContext {
 export type Transformed = JobRecord | readonly JobRecord[] | null | undefined
 
 /** A job that streams the records of a query from a datasource into a target. */
-export interface IngestionJob<Item extends object = JobRecord> extends Resumption {
+export interface IngestionJob<Item extends object = JobRecord> extends Resumption, Scheduled {
   /** Always `ingestion`, which is the default. */
   type?: 'ingestion'
   /** What tells it from other ingestions: any text of 1 to 512 characters. */
@@ -55,6 +61,12 @@ export interface IngestionJob<Item extends object = JobRecord> extends Resumptio
    * of its own. Batches then come in no order, and `last_id` tells up to where none is missing. Default 1.
    */
   parallel?: number
+  /**
+   * Into how many parts the job is cut, each of which any registry may do that shares storage and dispatcher: ranges of the
+   * first column of `cursor`, all as they were at one moment; or the values that they begin at, beside the first one, for
+   * `cursor` or for a query that says {{from}} and {{until}}. What is seen is the whole. Default: not cut.
+   */
+  partitions?: number | readonly (string | number | bigint)[]
   /** The primary key column: `last_id` is its value in the last durable record. Default: the last column of `cursor`. */
   pkField?: string
   /** The most records that a batch holds. Default 1,000. */
@@ -93,6 +105,7 @@ const jobRules: Record<keyof IngestionJob, Rule> = {
   query: rule.optional(either(rule.text, rule.aFunction, 'a string that is not empty, or a function')),
   cursor: rule.optional(cursorRule),
   parallel: rule.optional(rule.whole(1, 64)),
+  partitions: partitionsRule,
   pkField: rule.optional(rule.text),
   batchSize: rule.optional(rule.whole(1)),
   batchBytes: rule.optional(rule.whole(1)),
@@ -104,6 +117,7 @@ const jobRules: Record<keyof IngestionJob, Rule> = {
   failures: rule.optional(rule.anObject),
   priority: rule.optional(priorityRule),
   ...resumptionRules,
+  ...scheduleRules,
 }
 
 /** Throws `invalid_options` unless the job is one that could run. */

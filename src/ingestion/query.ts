@@ -11,6 +11,8 @@ export interface CompiledQuery {
   readonly resumes: boolean
   /** What must be known of the records that were read. */
   readonly needs: { readonly maxPrimaryKey: boolean; readonly lastRecord: boolean; readonly lastId: boolean }
+  /** Whether it can be cut into parts by the range that it is told. */
+  readonly takesRange: boolean
   /** The query of a run that goes on from `variables`, or starts from the beginning when there are none. */
   render(variables: QueryVariables): Query
 }
@@ -27,7 +29,10 @@ type Token = readonly [
 ]
 type Scope = Record<string, unknown>
 
-const variableNames = ['last_id', 'max_primary_key', 'last_record_timestamp', 'last_record']
+/** The range of a part. */
+const rangeNames = ['from', 'until']
+
+const variableNames = ['last_id', 'max_primary_key', 'last_record_timestamp', 'last_record', ...rangeNames]
 
 /** The placeholder of Postgres, and of datasources that name none. */
 const dollar: Placeholder = (n) => `$${n}`
@@ -44,6 +49,7 @@ export function compileQuery(query: string | QueryFunction | undefined, placehol
 function compileFunction(query: QueryFunction): CompiledQuery {
   return {
     resumes: true,
+    takesRange: true,
     needs: { maxPrimaryKey: true, lastRecord: true, lastId: false },
     render(variables) {
       const { values = [], ...rest } = query(variables)
@@ -63,7 +69,8 @@ function compileTemplate(template: string, placeholder: Placeholder): CompiledQu
   for (const variables of [{}, sampleOf(names)]) render(variables)
   const has = (name: string) => [...names].some((used) => used === name || used.startsWith(`${name}.`))
   return {
-    resumes: names.size > 0,
+    resumes: [...names].some((name) => !rangeNames.includes(name)),
+    takesRange: rangeNames.every(has),
     needs: { maxPrimaryKey: has('max_primary_key'), lastRecord: has('last_record'), lastId: has('last_id') },
     render,
   }
@@ -90,11 +97,13 @@ function namesIn([kind, name, , , inner]: Token): string[] {
 function sampleOf(names: ReadonlySet<string>): QueryVariables {
   const fields = [...names].map((name) => Number(/\d+$/.exec(name)?.[0] ?? 0) + 1)
   const lastRecord = Array.from({ length: Math.max(1, ...fields) }, () => '0')
-  return { lastId: '0', maxPrimaryKey: '0', lastRecordTimestamp: '0', lastRecord }
+  return { lastId: '0', maxPrimaryKey: '0', lastRecordTimestamp: '0', lastRecord, from: '0', until: '0' }
 }
 
-function scopeOf({ lastId, maxPrimaryKey, lastRecordTimestamp, lastRecord }: QueryVariables): Scope {
+function scopeOf({ lastId, maxPrimaryKey, lastRecordTimestamp, lastRecord, from, until }: QueryVariables): Scope {
   const scope: Scope = {
+    from,
+    until,
     last_id: lastId,
     max_primary_key: maxPrimaryKey,
     last_record_timestamp: lastRecordTimestamp,

@@ -105,6 +105,11 @@ export interface Target<Item extends object = JobRecord> {
    * the target. Default `false`.
    */
   readonly isAtomic?: boolean
+  /**
+   * Whether several executions may write to it at once, each by a writer of its own: without it, no job with `partitions`
+   * takes the target. Default `false`.
+   */
+  readonly takesParts?: boolean
   /** Prepares for one execution. */
   open(context: OpenContext): Promise<TargetWriter<Item>> | TargetWriter<Item>
 }

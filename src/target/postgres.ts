@@ -36,6 +36,7 @@ export function postgresTarget(options: PostgresTargetOptions): Target {
     kind: 'postgres',
     strategy,
     isAtomic: true,
+    takesParts: true,
     async open(context) {
       if (pool) return open(pool, async () => {}, options, context)
       const own = openPool(connectionString as string, connections)

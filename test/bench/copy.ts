@@ -3,16 +3,14 @@
  * upserts against inserts of many rows with `on conflict`. Every figure is the whole time, from an empty table to the end of
  * the job or of the processes; headgate commits records and checkpoint together. Needs `psql`.
  */
-import { bench, type Contender, type Task } from './_bench.js'
-import { type Copying, copyByHand, copyByHeadgate, copyByPsql, every10k } from './_copy.js'
+import { bench, type Contender } from './_bench.js'
+import { copyByHand, copyByHeadgate, copyByPsql, every10k } from './_copy.js'
 
 const headgate = 'headgate, a checkpoint every 250 ms'
 const headgateOften = 'headgate, a checkpoint per 10,000 rows'
 const headgateTwo = 'headgate, a checkpoint per 10,000 rows, connections: 2'
 const headgateText = 'headgate, a checkpoint per 10,000 rows, values as text'
 const headgateObjects = 'headgate, a transform that makes objects'
-const headgateCursor = 'headgate, cursor'
-const headgateParallel = 'headgate, cursor, parallel: 2'
 const psql = 'psql copy (select …) to stdout (format binary) | psql copy … from stdin (format binary)'
 const upsert = 'headgate, upsert'
 const byHand = 'pg-query-stream, insert … values … on conflict per 1,000'
@@ -21,18 +19,12 @@ const byHand = 'pg-query-stream, insert … values … on conflict per 1,000'
 const asText = (table: string) =>
   `select * from ${table} {{#last_record}}where true or {{.}} is null{{/last_record}} order by id`
 
-const byCursor = ({ table }: Task, parallel: number): Copying => ({
-  job: { query: `select * from ${table}`, pkField: 'id', cursor: 'id', parallel },
-})
-
 const contenders: Record<string, Contender> = {
   [headgate]: (task) => copyByHeadgate(task, {}),
   [headgateOften]: (task) => copyByHeadgate(task, every10k),
   [headgateTwo]: (task) => copyByHeadgate(task, { ...every10k, target: { connections: 2 } }),
   [headgateText]: (task) => copyByHeadgate(task, { ...every10k, job: { ...every10k.job, query: asText(task.table) } }),
   [headgateObjects]: (task) => copyByHeadgate(task, { job: { transform: (record) => ({ ...record }) } }),
-  [headgateCursor]: (task) => copyByHeadgate(task, byCursor(task, 1)),
-  [headgateParallel]: (task) => copyByHeadgate(task, byCursor(task, 2)),
   [psql]: copyByPsql,
   [upsert]: (task) => copyByHeadgate(task, { target: { mode: 'upsert', key: 'id' } }),
   [byHand]: (task) => copyByHand(task, 'upsert'),
@@ -40,6 +32,5 @@ const contenders: Record<string, Contender> = {
 
 await bench(import.meta.url, contenders, async (measure) => {
   await measure('Insert', 1_000_000, [headgate, headgateOften, headgateTwo, headgateText, headgateObjects, psql])
-  await measure('Side by side', 1_000_000, [headgateParallel, headgateCursor])
   await measure('Upsert', 1_000_000, [upsert, byHand])
 })

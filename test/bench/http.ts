@@ -1,93 +1,59 @@
 /**
- * The status of a job over HTTP, by servers in processes of their own: `npx tsx test/bench/http.ts [seconds]`. Held against a
- * bare `node:http` server that writes the same bytes, and the same route by hand in Express. Speed is what autocannon saw;
- * per CPU second is what the server's own process spent, which holds where autocannon is the slower of the two.
+ * The status of a job over HTTP, by servers in processes of their own: `npm run build && npx tsx test/bench/http.ts [seconds]`.
+ * Held against a bare `node:http` server that writes the same bytes, and the same route by hand in Express.
+ *
+ * The calls are pipelined, so that the server always has the next one and is what is measured: `busy` is the share of the
+ * time that its process worked. Without pipelining, each answer to a client that has nothing else to do has to wake it, which
+ * costs about as much as the call: a server slightly slower than autocannon then looks twice as slow. That is printed too, last.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer, type RequestListener } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import autocannon from 'autocannon'
-import express from 'express'
-import { JobRegistry, memoryStorage } from 'headgate'
-import { createJobsHandler } from 'headgate/http'
-import { toExpressMiddleware } from 'headgate/http/express'
-import { toNodeHandler } from 'headgate/http/node'
 import { median } from './_bench.js'
 
 const rounds = Number(process.env.BENCH_ROUNDS ?? 5)
+const seconds = Number(process.argv[2] ?? 5)
 const path = '/_siren/connector/jobs/report/daily'
 
-const registry = new JobRegistry({ storage: memoryStorage() })
-registry.define({ type: 'report', id: 'daily', run: ({ progress }) => progress({ count: 10_000, lastId: '12219' }) })
-const handler = createJobsHandler(registry)
-
 /** The last one is what the others are held against. */
-const servers: Record<string, () => RequestListener | Promise<RequestListener>> = {
-  'headgate on node:http': () => toNodeHandler(handler),
-  'headgate on Express': () => express().use(toExpressMiddleware(handler)),
-  'by hand on Express': () => express().get('/_siren/connector/jobs/:type/:id', byHand),
-  'bare node:http': async () => {
-    const asked = { method: 'GET', url: path, headers: new Headers(), native: undefined }
-    const { status, headers, body } = await handler.answer(asked)
-    const text = String(body)
-    return (_, response) => response.writeHead(status, headers).end(text)
-  },
-}
+const names = ['headgate on node:http', 'headgate on Express', 'by hand on Express', 'bare node:http']
 
-/** What somebody would write who needs this one call. */
-async function byHand(request: express.Request<{ type: string; id: string }>, response: express.Response) {
-  const { type, id } = request.params
-  const status = await registry.status(type, id)
-  if (!status) return void response.status(404).json({ _id: id, type, found: false })
-  const { startTime, infos, state, count, lastId } = status
-  response.set('cache-control', 'no-store').json({
-    _id: id,
-    type,
-    found: true,
-    status: {
-      version: 1,
-      id,
-      is_running: state === 'running',
-      start_time: startTime,
-      ...('endTime' in status && { end_time: status.endTime }),
-      infos,
-      state,
-      count,
-      last_id: lastId,
-    },
-  })
+const pipelined = { connections: 10, pipelining: 50 }
+const single = { connections: 50, pipelining: 1 }
+
+/** What a server came to under one load. */
+interface Sample {
+  readonly perSecond: number
+  /** The share of the time that the server's process worked. */
+  readonly busy: number
 }
 
 /** What a server came to in one round. */
-interface Sample {
-  readonly perSecond: number
-  readonly perCpuSecond: number
+interface Round {
+  readonly pipelined: Sample
+  readonly single: Sample
 }
 
-/** Serves in this process, and tells the time that it has worked whenever it is asked. */
-async function serve(name: string): Promise<void> {
-  await (await registry.start('report', 'daily')).finished
-  const listener = await (servers[name] as (typeof servers)[string])()
-  const server = createServer(listener).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  process.on('message', () => process.send?.(process.cpuUsage()))
-  process.send?.((server.address() as AddressInfo).port)
-}
-
-async function measure(name: string, seconds: number): Promise<Sample> {
-  const server = fork(fileURLToPath(import.meta.url), ['serve', name])
+async function measure(name: string): Promise<Round> {
+  const file = fileURLToPath(new URL('_http-server.mjs', import.meta.url))
+  const server = fork(file, [name, path], { execArgv: [] })
   const [port] = await once(server, 'message')
   const url = `http://127.0.0.1:${port}${path}`
-  await autocannon({ url, connections: 50, duration: 1 })
-  const before = await workOf(server)
-  const { requests, non2xx, errors } = await autocannon({ url, connections: 50, duration: seconds })
-  const work = (await workOf(server)) - before
+  await autocannon({ url, ...pipelined, duration: 1 })
+  const round = { pipelined: await load(server, url, pipelined), single: await load(server, url, single) }
   server.kill()
   await once(server, 'exit')
-  if (non2xx + errors > 0) throw new Error(`${name}: ${non2xx + errors} calls failed`)
-  return { perSecond: requests.total / seconds, perCpuSecond: requests.total / work }
+  return round
+}
+
+async function load(server: ChildProcess, url: string, by: typeof pipelined): Promise<Sample> {
+  const before = await workOf(server)
+  const { requests, non2xx, errors } = await autocannon({ url, ...by, duration: seconds })
+  const work = (await workOf(server)) - before
+  if (non2xx + errors > 0) throw new Error(`${non2xx + errors} calls failed`)
+  return { perSecond: requests.total / seconds, busy: work / seconds }
 }
 
 /** The seconds that a server's process has worked. */
@@ -97,29 +63,27 @@ async function workOf(server: ChildProcess): Promise<number> {
   return (user + system) / 1e6
 }
 
-async function compare(seconds: number): Promise<void> {
-  const names = Object.keys(servers)
-  const samples = new Map(names.map((name) => [name, [] as Sample[]]))
-  for (let round = 0; round < rounds; round++) {
-    for (const name of names) samples.get(name)?.push(await measure(name, seconds))
-  }
-  const results = [...samples].map(([name, taken]) => ({
-    name,
-    perSecond: median(taken.map(({ perSecond }) => perSecond)),
-    perCpuSecond: median(taken.map(({ perCpuSecond }) => perCpuSecond)),
-  }))
-  const bare = results.at(-1) as (typeof results)[number]
-  console.log(`GET ${path}, 50 connections, ${rounds} rounds of ${seconds} s`)
-  for (const { name, perSecond, perCpuSecond } of results) {
-    const columns = [
-      name.padEnd(22),
-      `${Math.round(perSecond).toLocaleString('en').padStart(8)} calls/s`,
-      `${(perSecond / bare.perSecond).toFixed(2)} x`,
-      `(per CPU second ${(perCpuSecond / bare.perCpuSecond).toFixed(2)} x)`,
-    ]
-    console.log(columns.join('  '))
-  }
+function print(name: string, taken: readonly Round[], bare: readonly Round[]): void {
+  const speedOf = (rounds: readonly Round[], by: keyof Round) => median(rounds.map((round) => round[by].perSecond))
+  const ratio = (by: keyof Round) => `${(speedOf(taken, by) / speedOf(bare, by)).toFixed(2)} x`
+  const busy = median(taken.map(({ pipelined }) => pipelined.busy))
+  const columns = [
+    name.padEnd(22),
+    `${Math.round(speedOf(taken, 'pipelined')).toLocaleString('en').padStart(8)} calls/s`,
+    ratio('pipelined'),
+    `(busy ${(busy * 100).toFixed(0)} %)`,
+    `not pipelined ${Math.round(speedOf(taken, 'single')).toLocaleString('en').padStart(8)} calls/s`,
+    ratio('single'),
+  ]
+  console.log(columns.join('  '))
 }
 
-const [first, name = ''] = process.argv.slice(2)
-await (first === 'serve' ? serve(name) : compare(Number(first ?? 5)))
+if (!existsSync(new URL('../../dist/index.js', import.meta.url))) {
+  throw new Error('Run `npm run build` first: what is measured is the built package')
+}
+const taken = new Map(names.map((name) => [name, [] as Round[]]))
+for (let round = 0; round < rounds; round++) {
+  for (const name of names) taken.get(name)?.push(await measure(name))
+}
+console.log(`GET ${path}, ${rounds} rounds of ${seconds} s`)
+for (const [name, rounds] of taken) print(name, rounds, taken.get('bare node:http') ?? [])

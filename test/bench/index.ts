@@ -9,6 +9,7 @@ const all = [
   'read',
   'ndjson',
   'copy',
+  'parallel',
   'rivals',
   'empty-jobs',
   'storage-jobs',

@@ -285,6 +285,28 @@ describe('calls', () => {
     await expect(fixed.has('copy', 'a')).rejects.toMatchObject({ code: 'unauthorized' })
   })
 
+  test('of a caller who may see one job work for that job', async () => {
+    const authorize: JobsHandlerOptions['authorize'] = (_, __, { type, id }) => type === 'copy' && id === 'a'
+    const { registry, client } = await serve({ authorize })
+    for (const id of ['a', 'b']) registry.define({ type: 'copy', id, run: () => {} })
+    const jobs = client()
+    const heard = jobs.events({ type: 'copy', id: 'a' })
+    const first = heard.next()
+    await jobs.start('copy', 'a')
+    expect((await first).value?.id).toBe('a')
+    await heard.return(undefined)
+    expect((await jobs.waitFor('copy', 'a')).state).toBe('successful')
+    expect((await jobs.search({ type: 'copy', id: 'a' })).total).toBe(1)
+    for (const call of [
+      () => jobs.waitFor('copy', 'b'),
+      () => jobs.events({ type: 'copy' }).next(),
+      () => jobs.events({ id: 'a' }).next(),
+      () => jobs.search(),
+    ]) {
+      await expect(call()).rejects.toMatchObject({ code: 'forbidden' })
+    }
+  })
+
   test.each([
     [403, '{"error":{"type":"forbidden","reason":"No."},"status":403}', 'forbidden', 'No.', false],
     [503, '{"error":{"type":"storage","reason":"Away."},"status":503}', 'storage', 'Away.', true],

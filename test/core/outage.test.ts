@@ -130,3 +130,17 @@ describe('while storage is away', () => {
     expect(await memory.find('test', 'auto')).toMatchObject({ state: 'running', resumedFrom: executionId })
   })
 })
+
+test('a question to a storage that hangs fails in time; one that is answered out of memory takes no timer', async () => {
+  const { clock, registry, leave } = await start('hangs')
+  const setTimer = vi.spyOn(clock, 'setTimer')
+  expect(await registry.status('test', 'a')).toMatchObject({ state: 'running' })
+  expect(setTimer).not.toHaveBeenCalled()
+  leave()
+  const status = expect(registry.status('test', 'a')).rejects.toMatchObject({
+    code: 'storage',
+    message: 'The storage gave no answer within 10000 ms.',
+  })
+  await clock.advance(10_000)
+  await status
+})

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import { expect } from 'vitest'
 import type { JobsAnswer, JobsHandler, WireHit, WireStatus } from '../../src/http/handler.js'
 import { base } from './support.js'
@@ -33,6 +34,16 @@ export async function read(handler: JobsHandler, query?: string, lastEventId?: s
   const reader = readerOf(body as AsyncIterable<string>)
   await reader.next()
   return reader
+}
+
+/** What a connection brings, message by message, however it was cut on the way. */
+export async function* messagesOf(body: Readable): AsyncGenerator<string> {
+  let rest = ''
+  for await (const chunk of body.setEncoding('utf8')) {
+    const messages = `${rest}${chunk}`.split('\n\n')
+    rest = messages.pop() ?? ''
+    yield* messages
+  }
 }
 
 export function readerOf(pieces: AsyncIterable<string>): EventReader {

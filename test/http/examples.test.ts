@@ -38,13 +38,17 @@ test('next-route.ts answers the requests of Next.js', async () => {
   expect(await (await GET(asked('/report/daily', 'GET'))).json()).toMatchObject({ found: true, type: 'report' })
 })
 
-test('fetch.ts is a server for Bun and Deno', async () => {
-  const { default: server } = await import('../../examples/fetch.js')
+// Bun and Deno themselves run them in `.ci/run`.
+test.each([
+  ['bun.ts', () => import('../../examples/bun.js')],
+  ['deno.ts', () => import('../../examples/deno.js')],
+])('%s has what a fetch server calls', async (_, load) => {
+  const { default: server } = await load()
   const response = await server.fetch(new Request(`http://localhost${base}/report/daily`))
   expect(await response.json()).toMatchObject({ found: true, type: 'report' })
 })
 
-test.each([...servers.map(([name]) => name), 'next-route.ts', 'fetch.ts'])(
+test.each([...servers.map(([name]) => name), 'next-route.ts', 'bun.ts', 'deno.ts'])(
   '%s is a whole server in under 15 lines',
   async (name) => {
     expect((await readFile(fileOf(name), 'utf8')).trimEnd().split('\n').length).toBeLessThan(15)

@@ -1,8 +1,10 @@
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
 import fastify, { type FastifyRequest } from 'fastify'
 import { expect, test } from 'vitest'
 import { toFastifyPlugin } from '../../src/http/fastify.js'
 import { createJobsHandler, type JobsHandlerOptions } from '../../src/http/handler.js'
-import { base, defineHeld, newRegistry } from './support.js'
+import { base, defineHeld, newRegistry, sendTo } from './support.js'
 
 function plugin(options?: JobsHandlerOptions) {
   const registry = newRegistry()
@@ -66,6 +68,15 @@ test('hooks of the host see the answer', async () => {
   })
   const { headers, body } = await app.inject(`${base}/copy/a`)
   expect([headers['x-host'], headers['content-length']]).toEqual(['yes', String(body.length)])
+})
+
+test('a server that closes ends the streams of events', async () => {
+  const app = fastify().register(plugin())
+  await app.listen({ port: 0 })
+  const { body } = await sendTo((app.server.address() as AddressInfo).port).begin(`${base}/_events`).opened
+  const ended = once(body.resume(), 'end')
+  await app.close()
+  await ended
 })
 
 test('authorize sees the request of Fastify', async () => {

@@ -82,7 +82,16 @@ describe('authorize', () => {
   }
 
   test.each([
-    ['GET', '/_search?type=copy', 'read', {}],
+    ['GET', '/_search?state=error', 'read', {}],
+    ['GET', '/_search?type=copy', 'read', { type: 'copy' }],
+    ['GET', '/_events', 'events', {}],
+    ['GET', '/_events?id=a', 'events', { id: 'a' }],
+    ['HEAD', '/_events?type=copy&id=a%2Fb&state=error', 'events', { type: 'copy', id: 'a/b' }],
+    ['GET', '/_events?type=copy&id=a&bad=1', 'events', { type: 'copy', id: 'a' }],
+    ['GET', '/_events?type=copy&id=', 'events', {}],
+    ['GET', '/_events?type=_copy&id=a', 'events', {}],
+    ['GET', '/_events?type=copy&type=move&id=a', 'events', {}],
+    ['GET', '/copy/a?type=move', 'read', { type: 'copy', id: 'a' }],
     ['GET', '/copy', 'read', { type: 'copy' }],
     ['HEAD', '/copy/a%2Fb', 'read', { type: 'copy', id: 'a/b' }],
     ['POST', '/copy/a/_abort', 'abort', { type: 'copy', id: 'a' }],

@@ -44,6 +44,22 @@ test('who may do what', async () => {
   expect(await statusOf('/ingestion/a/_start', 'POST', headers)).toBe(403)
 })
 
+test('who may see one job', async () => {
+  const registry = withReport()
+  // #region one
+  const handler = createJobsHandler(registry, {
+    authorize: (_request, action, { type, id }) => action !== 'start' && type === 'report' && id === 'daily',
+  })
+  // #endregion
+  const statusOf = async (path: string, method = 'HEAD') =>
+    (await handler(new Request(`http://localhost${base}${path}`, { method }))).status
+  for (const path of ['/report/daily', '/_search?type=report&id=daily', '/_events?type=report&id=daily']) {
+    expect(await statusOf(path)).toBe(200)
+  }
+  for (const path of ['/_search', '/_events', '/_events?id=daily', '/report']) expect(await statusOf(path)).toBe(403)
+  expect(await statusOf('/report/daily/_start', 'POST')).toBe(403)
+})
+
 test('other servers', async () => {
   const handler = createJobsHandler(withReport())
   // #region face

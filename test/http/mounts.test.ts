@@ -3,7 +3,8 @@ import { setTimeout } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
 import { createJobsHandler, type JobsHandlerOptions } from '../../src/http/handler.js'
 import { type JobStorage, memoryStorage } from '../../src/index.js'
-import { recordEvents } from '../../src/testing/index.js'
+import { fakeClock, recordEvents } from '../../src/testing/index.js'
+import { messagesOf, readerOf } from './_events.js'
 import { mounts } from './faces.js'
 import { base, defineHeld, fixedStorage, newRegistry, record } from './support.js'
 
@@ -86,6 +87,54 @@ describe.each(Object.entries(mounts))('mounted by %s', (mount, open) => {
     const { send } = await served()
     expect((await send(`${base}/copy/a`, { headers: { host } })).status).toBeLessThan(500)
     expect((await send(`${base}/copy/a`)).status).toBe(200)
+  })
+
+  test('a stream of events tells what happens, is gone on with, and is freed', async () => {
+    const clock = fakeClock()
+    const { send, registry, job, events } = await served({ clock })
+    const open = async (headers = {}) => {
+      const call = send.begin(`${base}/_events?type=copy`, { headers })
+      const { status, headers: answered, body } = await call.opened
+      expect([status, answered.get('content-type')]).toEqual([200, 'text/event-stream; charset=utf-8'])
+      return { reader: readerOf(messagesOf(body)), leave: call.leave }
+    }
+    /** A stream that is held has a timer for its signs of life. */
+    const isFreed = () => vi.waitFor(() => expect(clock.pending).toBe(0))
+
+    await registry.start('copy', 'a')
+    const { reader, leave } = await open()
+    await reader.until(/^a running/)
+    expect(clock.pending).toBe(1)
+    registry.abort('copy', 'a', { timeout: 0 })
+    await reader.until(/^a aborting/)
+    leave()
+    await isFreed()
+    job.end()
+    await events.waitFor('aborted')
+
+    const again = await open({ 'last-event-id': reader.lastId })
+    expect(await again.reader.until(/^a/)).toBe('a aborted 0')
+    again.leave()
+    await isFreed()
+  })
+
+  test('HEAD of a stream of events has its headers, and holds nothing', async () => {
+    const clock = fakeClock()
+    const { send } = await served({ clock })
+    const { status, headers, text } = await send(`${base}/_events`, { method: 'HEAD' })
+    expect([status, headers.get('content-type'), text]).toEqual([200, 'text/event-stream; charset=utf-8', ''])
+    expect(headers.get('cache-control')).toBe('no-store, no-transform')
+    expect(clock.pending).toBe(0)
+  })
+
+  test('a stream of events that may not be is refused with words', async () => {
+    const { send } = await served({ authorize: (_, __, { id }) => id === 'a' })
+    const statusOf = async (query: string) => (await send(`${base}/_events${query}`, { method: 'HEAD' })).status
+    expect([await statusOf('?type=copy&id=a'), await statusOf('?type=copy'), await statusOf('')]).toEqual([
+      200, 403, 403,
+    ])
+    const { status, text } = await send(`${base}/_events?id=a&state=x`)
+    expect([status, errorOf(text).type]).toEqual([400, 'invalid_request'])
   })
 
   test('an authorize that throws answers 500, without details', async () => {

@@ -565,7 +565,10 @@ describe('an ingestion', () => {
       [{ ...job, target: 'x' }, 'Expected `target` to be a function, or an object with the method `open`'],
       [{ ...job, batchsize: 3 }, 'got `batchsize` (string)'],
       [{ ...job, transform: () => [], transformBatch: () => [] }, 'Expected `transform` to be absent beside'],
-      [{ ...job, type: 'other' }, 'an object with `type`, `id`, `run`, `resume`, `retry`, got'],
+      [
+        { ...job, type: 'other' },
+        'an object with `type`, `id`, `run`, `resume`, `retry`, `priority`, `datasource`, got',
+      ],
       [{ ...job, run: () => {} }, 'Expected `type` to be a word other than `ingestion`'],
       [
         { ...job, datasource: { ...testDatasource([]), kind: 'sql', needsQuery: true } },

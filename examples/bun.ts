@@ -4,4 +4,5 @@ import { createJobsHandler } from 'headgate/http'
 const registry = new JobRegistry({ storage: memoryStorage() })
 registry.define({ type: 'report', id: 'daily', run: ({ progress }) => progress({ count: 1 }) })
 
-export default { port: Number(process.env.PORT ?? 3000), fetch: createJobsHandler(registry) }
+// Bun cuts connections that are silent for 10 seconds, unless it is told otherwise.
+export default { fetch: createJobsHandler(registry), idleTimeout: 60 }

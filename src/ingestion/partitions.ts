@@ -1,0 +1,77 @@
+import { type Rule, rule } from '../core/options.js'
+import type { ReadCursor, ReadRange } from './cursor.js'
+
+/** What a datasource cuts a query into. */
+export interface Partitioning {
+  /** The values that parts begin at, beside the first one, in ascending order: fewer than asked for where there is less. */
+  readonly bounds: readonly string[]
+  /** What lets reads in other sessions, and processes, see what was seen now; `undefined` where there is no such thing. */
+  readonly snapshot?: string | undefined
+  /** Lets go of the snapshot. Never rejects. */
+  release(): Promise<void>
+}
+
+/** How many parts there are to be, or the values that they begin at, beside the first one. */
+export type Cuts = number | readonly string[]
+
+/** What a datasource is told that is to cut a query. */
+export interface PartitionOptions {
+  /** Aborts when it is to stop. */
+  readonly signal: AbortSignal
+  /** The cursor: parts are ranges of its first column, behind its `position`. */
+  readonly cursor: ReadCursor
+  readonly cuts: Cuts
+}
+
+/** How the parts of an ingestion were cut: what its checkpoint keeps until all are done. */
+export interface Scheme {
+  /** What tells it from others of the job: the execution that made it. */
+  readonly id: string
+  readonly bounds: readonly string[]
+  readonly snapshot?: string | undefined
+  /** Where the whole went on from when it was cut. */
+  readonly position?: unknown
+  /** Whether it was cut by another execution than the one that goes on with it. */
+  readonly isResumed: boolean
+}
+
+/** A part of an ingestion, as its run knows it. */
+export interface Part {
+  readonly scheme: string
+  readonly range: ReadRange
+  readonly snapshot: string | undefined
+  /** Where it goes on as long as it has no place of its own. */
+  readonly position: unknown
+}
+
+/** The most parts. */
+const maxParts = 256
+
+const boundsRule: Rule = {
+  accepts: (value) =>
+    Array.isArray(value) && value.length > 0 && value.length < maxParts && value.every((bound) => isBound(bound)),
+  expected: `an array of up to ${maxParts - 1} texts, numbers or bigints`,
+}
+
+/** What a job may say as `partitions`. */
+export const partitionsRule: Rule = {
+  accepts: (value) => rule.whole(1, maxParts).accepts(value) || boundsRule.accepts(value),
+  expected: `${rule.whole(1, maxParts).expected}, or ${boundsRule.expected}`,
+  optional: true,
+}
+
+function isBound(value: unknown): boolean {
+  return typeof value === 'string' || typeof value === 'bigint' || Number.isFinite(value)
+}
+
+/** The part of that number. */
+export function partIn({ id, bounds, snapshot, position }: Scheme, n: number): Part {
+  const [from, until] = [bounds[n - 1], bounds[n]]
+  const range = { ...(from !== undefined && { from }), ...(until !== undefined && { until }) }
+  return { scheme: id, range, snapshot, position: n === 0 ? position : undefined }
+}
+
+/** The cuts of a job. */
+export function cutsOf(partitions: number | readonly (string | number | bigint)[]): Cuts {
+  return typeof partitions === 'number' ? partitions : partitions.map(String)
+}
