@@ -4,6 +4,7 @@ import type { ExecutionHost, RegistryHost } from './_host.js'
 import { Restocker } from './_restocker.js'
 import { unlessAborted } from './_retry.js'
 import { findEnded, stored } from './_stored.js'
+import { waitingOf } from './_waiting.js'
 import { withTimeout } from './clock.js'
 import type { ConcurrencyLimits, Dispatcher, DispatchWorker, WaitingExecution } from './dispatcher.js'
 import { alreadyRunning, errorMessages, JobError } from './errors.js'
@@ -299,9 +300,4 @@ async function unlessRunning(start: Promise<unknown>): Promise<void> {
   } catch (error) {
     if (!JobError.isInstance(error) || error.code !== 'already_running') throw error
   }
-}
-
-function waitingOf(record: ExecutionRecord, job: Job, priority = job.priority ?? 0): WaitingExecution {
-  const { type, id, executionId, epoch } = record
-  return { type, id, executionId, epoch, priority, ...(job.datasource !== undefined && { datasource: job.datasource }) }
 }
