@@ -2,12 +2,12 @@ import type { ExecutionKey } from './_ends.js'
 import { HandedExecution } from './_handed.js'
 import type { ExecutionHost, RegistryHost } from './_host.js'
 import { Restocker } from './_restocker.js'
-import { unlessAborted } from './_retry.js'
+import { unlessAborted, unlessRunning } from './_retry.js'
 import { findEnded, stored } from './_stored.js'
 import { waitingOf } from './_waiting.js'
 import { withTimeout } from './clock.js'
 import type { ConcurrencyLimits, Dispatcher, DispatchWorker, WaitingExecution } from './dispatcher.js'
-import { alreadyRunning, errorMessages, JobError } from './errors.js'
+import { alreadyRunning, errorMessages } from './errors.js'
 import { Execution, type StartedExecution, takeoverOf } from './execution.js'
 import type { Standing } from './health.js'
 import { jobKey } from './ids.js'
@@ -290,14 +290,5 @@ export class Runner {
 
   #warn(job: Pick<ExecutionRecord, 'type' | 'id' | 'executionId'>, error: unknown, what: string): void {
     warnOf(this.#host.logger, job, error, what)
-  }
-}
-
-/** Waits for a start, unless another one was sooner. */
-async function unlessRunning(start: Promise<unknown>): Promise<void> {
-  try {
-    await start
-  } catch (error) {
-    if (!JobError.isInstance(error) || error.code !== 'already_running') throw error
   }
 }
