@@ -43,6 +43,28 @@ const failover = [
   /^ {2}goes on from cities/,
 ]
 
+/** The cluster example: its steps, and how each job ends. Which worker runs what, and in which order at the end, is open. */
+const cluster = [
+  /^Starting a Postgres of its own/,
+  ...Array.from({ length: 3 }, () => /^worker [123] is ready\.$/),
+  /^$/,
+  /^a, b and c are started in worker 1\./,
+  ...Array.from({ length: 3 }, () => /^worker [123] runs [abc]\.$/),
+  /^$/,
+  /^d and e are started in worker 2, and then f/,
+  /^Waiting, as worker 3 sees it: f \(10\), d \(0\), e \(0\)\.$/,
+  /^$/,
+  /^a is aborted, from outside\.$/,
+  /^worker [123] runs f\.$/,
+  /^$/,
+  /^worker [123] is killed while it runs b\.$/,
+  ...Array.from({ length: 3 }, () => /^worker [123] (runs [de]|goes on with b)\.$/),
+  /^$/,
+  /^a: aborted at step \d+$/,
+  /^b: error at step \d+, then successful at step 20$/,
+  ...['c', 'd', 'e', 'f'].map((id) => new RegExp(`^${id}: successful at step 20$`)),
+]
+
 async function expectPromised(name: string, ...args: string[]): Promise<void> {
   const lines = await run(name, ...args)
   expect(lines.map((line) => line.trimEnd())).toEqual(await promised(name))
@@ -57,6 +79,11 @@ describe('the example', () => {
 it('the failover example shows how another process finishes the job of one that was killed', async () => {
   const lines = await run('failover/index.ts')
   expect(lines).toEqual(failover.map((line) => expect.stringMatching(line)))
+}, 30_000)
+
+it('the cluster example shows how three processes share a line of jobs', async () => {
+  const lines = await run('cluster/index.ts')
+  expect(lines).toEqual(cluster.map((line) => expect.stringMatching(line)))
 }, 30_000)
 
 describePostgres('the example on Postgres', (database) => {

@@ -1,21 +1,16 @@
-import { EventEmitter } from 'eventemitter3'
+import { Ends, type ExecutionKey } from './_ends.js'
 import { Follower, type FollowerHost } from './_follower.js'
 import { Poller } from './_poller.js'
-import { retry } from './_retry.js'
-import { findEnded, stored } from './_stored.js'
-import { sleep, withTimeout } from './clock.js'
 import { errorMessages } from './errors.js'
-import { jobKey } from './ids.js'
 import { isEnded } from './lifecycle.js'
-import { warnOf } from './logger.js'
 import type { ExecutionRecord, StorageChange } from './storage.js'
 
 /** What a {@link Cluster} needs of the registry. */
 export interface ClusterHost extends FollowerHost {
-  /** Aborts when the registry is closed. */
-  readonly abandoned: AbortSignal
   /** How long a lease holds, in milliseconds. */
   readonly lease: number
+  /** Whether this node runs the execution, or is about to. */
+  isOwn(execution: ExecutionKey): boolean
   /** Storage told that an execution was asked to stop, or ended: it may be one of this node. */
   look(change: StorageChange): void
   /** Goes on with an orphan, if this node may. */
@@ -25,15 +20,15 @@ export interface ClusterHost extends FollowerHost {
 /** Orphans are looked for this many times within a lease. */
 const looks = 3
 
-/** How often to look whether a job of another node has ended, in milliseconds: seldom where storage tells of it. */
-const lookInterval = { watched: 1000, unwatched: 100 }
+/** How often to look for ends where storage does not tell of changes, in milliseconds. */
+const unwatchedInterval = 100
 
 /** What happens on the other nodes that share the storage. */
 export class Cluster {
   readonly #host: ClusterHost
-  readonly #changes = new EventEmitter<Record<string, []>>()
   readonly #recovery: Poller
   readonly #follower: Follower
+  readonly #ends: Ends
   readonly #unwatch: (() => void) | undefined
 
   constructor(host: ClusterHost) {
@@ -46,6 +41,7 @@ export class Cluster {
       look: () => this.#recover(),
       failed: (error) => logger.warn({ error: errorMessages(error) }, 'Could not look for orphans.'),
     })
+    this.#ends = new Ends({ ...host, interval: storage.watch ? lease / looks : unwatchedInterval })
     this.#unwatch = storage.watch?.((change) => this.#hear(change))
   }
 
@@ -67,33 +63,17 @@ export class Cluster {
   /** This node has told of an execution itself. */
   own(record: ExecutionRecord): void {
     this.#follower.own(record)
+    this.#ends.own(record)
   }
 
-  /** Waits until an execution of another node has ended. Gives it, or `undefined` when `timeout` milliseconds have passed. */
-  async ended(
-    record: Pick<ExecutionRecord, 'type' | 'id' | 'executionId'>,
-    timeout: number,
-  ): Promise<ExecutionRecord | undefined> {
-    const { storage, clock } = this.#host
-    const interval = this.isWatched ? lookInterval.watched : lookInterval.unwatched
-    const end = clock.now() + timeout
-    for (let left = timeout; left > 0; left = end - clock.now()) {
-      await this.#changed(jobKey(record), Math.min(left, interval))
-      const found = await stored(withTimeout(clock, Math.max(1, end - clock.now()), findEnded(storage, record)))
-      if (found) return found
-    }
-    return undefined
+  /** Resolves with an execution that is new when it has ended, wherever it runs: never, once the registry is closed. */
+  expectEnd(execution: ExecutionKey): Promise<ExecutionRecord> {
+    return this.#ends.expect(execution)
   }
 
-  /** Waits until an execution has ended, however long that takes: for ever, once the registry is closed. */
-  async end(record: Pick<ExecutionRecord, 'type' | 'id' | 'executionId'>): Promise<ExecutionRecord> {
-    const { clock, lease, abandoned, logger } = this.#host
-    const failed = (error: unknown) => warnOf(logger, record, error, 'could not be looked at')
-    while (!abandoned.aborted) {
-      const found = await retry(() => this.ended(record, lease), { clock, lease, abandoned, failed })
-      if (found) return found
-    }
-    return new Promise(() => {})
+  /** Resolves with an execution as soon as it has ended, wherever it runs: never, once the registry is closed. */
+  ended(execution: ExecutionKey): Promise<ExecutionRecord> {
+    return this.#ends.of(execution)
   }
 
   /** Hears and looks no more. */
@@ -101,24 +81,16 @@ export class Cluster {
     this.#unwatch?.()
     this.#recovery.stop()
     this.#follower.stop()
+    this.#ends.stop()
   }
 
   #hear(change: StorageChange): void {
     const { state } = change
-    this.#changes.emit(jobKey(change))
+    this.#ends.hear(change)
     if (state === 'aborting' || isEnded(state)) this.#host.look(change)
     // What ended for want of its node can be gone on with at once.
     if (state === 'error' || state === 'aborted') this.#recovery.nudge()
     this.#follower.hear(change)
-  }
-
-  /** Resolves when storage tells of a change, or after `delay` milliseconds. */
-  async #changed(key: string, delay: number): Promise<void> {
-    const woken = new AbortController()
-    const wake = () => woken.abort()
-    this.#changes.once(key, wake)
-    await sleep(this.#host.clock, delay, woken.signal)
-    this.#changes.off(key, wake)
   }
 
   async #recover(): Promise<void> {

@@ -1,3 +1,4 @@
+import type { ExecutionKey } from './_ends.js'
 import type { ExecutionHost } from './_host.js'
 import { alreadyRunning } from './errors.js'
 import { Execution } from './execution.js'
@@ -31,6 +32,11 @@ export class Executions {
   /** The one of a job. */
   of(job: Name): Execution | undefined {
     return this.#executions.get(jobKey(job))
+  }
+
+  /** Whether it is the one of its job. */
+  has(execution: ExecutionKey): boolean {
+    return this.of(execution)?.is(execution.executionId) ?? false
   }
 
   /** The one that a record of storage is about. */

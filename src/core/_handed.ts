@@ -1,6 +1,4 @@
-import type { WaitingExecution } from './dispatcher.js'
 import type { StartedExecution } from './execution.js'
-import type { Job } from './job.js'
 import { type EndedStatus, type JobStatus, toStatus } from './status.js'
 import type { ExecutionRecord } from './storage.js'
 
@@ -32,10 +30,4 @@ export class HandedExecution implements StartedExecution {
   get status(): JobStatus {
     return toStatus(this.#record)
   }
-}
-
-/** What the line is told of an execution. */
-export function waitingOf(record: ExecutionRecord, job: Job, priority = job.priority ?? 0): WaitingExecution {
-  const { type, id, executionId, epoch } = record
-  return { type, id, executionId, epoch, priority, ...(job.datasource !== undefined && { datasource: job.datasource }) }
 }

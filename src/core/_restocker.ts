@@ -59,10 +59,15 @@ export class Restocker {
     if (await this.#isShort(types)) for (const type of types) await this.#restock(type)
   }
 
+  /** Whether fewer wait in the line than storage holds, of all types: those of others are in line too. */
   async #isShort(types: readonly string[]): Promise<boolean> {
     const { storage, dispatcher } = this.#host
+    // A search without a type finds none of these.
+    const hidden = types.filter((type) => type.startsWith('_'))
     let stored = 0
-    for (const type of types) stored += (await storage.search({ type, state: 'queued', size: 0 })).total
+    for (const type of [undefined, ...hidden]) {
+      stored += (await storage.search({ state: 'queued', size: 0, ...(type && { type }) })).total
+    }
     return stored > 0 && stored > (await dispatcher.waiting({ from: 0, size: 0 })).total
   }
 

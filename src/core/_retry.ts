@@ -1,4 +1,5 @@
 import { type Clock, sleep } from './clock.js'
+import { isAlreadyRunning } from './errors.js'
 
 /** How long to wait before the next try, in milliseconds: doubles from the first to the longest. */
 const pauses = { first: 100, longest: 5000 }
@@ -49,4 +50,13 @@ export function unlessAborted(work: Promise<unknown>, signal: AbortSignal): Prom
     signal.addEventListener('abort', done)
     void work.then(done)
   })
+}
+
+/** Waits for a start, unless another one was sooner. */
+export async function unlessRunning(start: Promise<unknown>): Promise<void> {
+  try {
+    await start
+  } catch (error) {
+    if (!isAlreadyRunning(error)) throw error
+  }
 }

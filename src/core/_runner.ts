@@ -1,12 +1,14 @@
+import type { ExecutionKey } from './_ends.js'
 import { Executions } from './_executions.js'
-import { HandedExecution, waitingOf } from './_handed.js'
+import { HandedExecution } from './_handed.js'
 import type { ExecutionHost, RegistryHost } from './_host.js'
 import { Restocker } from './_restocker.js'
-import { unlessAborted } from './_retry.js'
+import { unlessAborted, unlessRunning } from './_retry.js'
 import { findEnded, stored } from './_stored.js'
+import { waitingOf } from './_waiting.js'
 import { withTimeout } from './clock.js'
 import type { ConcurrencyLimits, Dispatcher, WaitingExecution } from './dispatcher.js'
-import { alreadyRunning, errorMessages, unlessRunning } from './errors.js'
+import { alreadyRunning, errorMessages } from './errors.js'
 import { Execution, type StartedExecution, takeoverOf } from './execution.js'
 import type { Job } from './job.js'
 import { isEnded } from './lifecycle.js'
@@ -15,7 +17,7 @@ import { type Parts, partOf, shownAs } from './parts.js'
 import { retryPolicyOf } from './retry-policy.js'
 import { type BeginRequest, type ExecutionRecord, waitingLease } from './storage.js'
 
-/** How long a start waits for the line to take the execution, in milliseconds. */
+/** How long a start and an abort wait for the line, in milliseconds: storage holds what they did already. */
 const linePatience = 1000
 
 /** How long storage may take to hear of the abort of a job that is to stop as its registry closes, in milliseconds. */
@@ -31,8 +33,10 @@ export interface RunnerHost extends RegistryHost {
   jobOf(execution: Pick<ExecutionRecord, 'type' | 'id'>): Job | undefined
   /** The engine tells of a time of the schedule of a job, as `tick` of a worker says. */
   tick(job: Job | undefined, time: number): Promise<boolean>
-  /** Resolves with an execution, in any process, when it has ended. */
-  ended(execution: Pick<ExecutionRecord, 'type' | 'id' | 'executionId'>): Promise<ExecutionRecord>
+  /** Resolves with an execution that is new, in any process, when it has ended. */
+  expectEnd(execution: ExecutionKey): Promise<ExecutionRecord>
+  /** Resolves with an execution, in any process, as soon as it has ended. */
+  ended(execution: ExecutionKey): Promise<ExecutionRecord>
 }
 
 /** What a start asks for, beside the job. */
@@ -108,27 +112,33 @@ export class Runner {
 
   /** Ends an execution that was asked to stop while it waited for any registry, unless one has taken it. */
   async settle(waiting: ExecutionRecord): Promise<void> {
-    const { executionId } = waiting
-    await this.#host.dispatcher.remove(executionId).catch((error) => this.#warn(waiting, error, 'stays in line'))
-    const { type, id } = waiting
+    const { type, id, executionId } = waiting
+    const { dispatcher, clock } = this.#host
+    const failed = (error: unknown) => this.#warn(waiting, error, 'stays in line, and is refused when its turn comes')
+    await withTimeout(clock, linePatience, dispatcher.remove(executionId).catch(failed))
     const execution = new Execution(this.#host.jobOf(waiting) ?? { type, id, run: () => undefined }, this.#host)
     if (await execution.take(waiting)) await execution.run()
   }
 
+  /** Lets an execution wait for any registry, and waits for its end from its beginning on. */
   async #hand(job: Job, request: StartRequest): Promise<StartedExecution> {
-    const record = await this.#offer(job, request)
-    return new HandedExecution(record, this.#host.ended(record))
+    const record = await this.#beginForAny(job, request)
+    const execution = new HandedExecution(record, this.#host.expectEnd(record))
+    await this.#enqueueSoon(record, request.priority)
+    return execution
   }
 
   /** Lets an execution wait for any registry. */
-  async #offer(job: Job, { priority, ...request }: StartRequest): Promise<ExecutionRecord> {
+  async #offer(job: Job, request: StartRequest): Promise<void> {
+    await this.#enqueueSoon(await this.#beginForAny(job, request), request.priority)
+  }
+
+  async #beginForAny({ type, id }: Job, { priority: _, ...request }: StartRequest): Promise<ExecutionRecord> {
     const { storage } = this.#host
-    const { type, id } = job
     const asked = storage.begin({ type, id, state: 'queued', node: '', lease: waitingLease, ...request })
     const { started, execution: record } = await stored(asked)
     if (!started) throw alreadyRunning(record)
     this.#host.changed(record, 'state')
-    await this.#enqueueSoon(record, priority)
     return record
   }
 

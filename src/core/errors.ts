@@ -71,15 +71,6 @@ export function isAlreadyRunning(error: unknown): boolean {
   return JobError.isInstance(error) && error.code === 'already_running'
 }
 
-/** Waits for a start, unless another one was sooner. */
-export async function unlessRunning(start: Promise<unknown>): Promise<void> {
-  try {
-    await start
-  } catch (error) {
-    if (!isAlreadyRunning(error)) throw error
-  }
-}
-
 /** The most messages that {@link errorMessages} gives. */
 const maxMessages = 20
 

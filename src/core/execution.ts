@@ -53,6 +53,7 @@ export class Execution implements StartedExecution {
   #end!: (status: EndedStatus) => void
   #settleHeld!: (isHeld: boolean) => void
   #tenure!: Tenure
+  #running: Promise<void> | undefined
 
   constructor(job: Job, host: ExecutionHost) {
     this.type = job.type
@@ -143,8 +144,13 @@ export class Execution implements StartedExecution {
     return tenure && { state: tenure.record.state, leaseAge: tenure.leaseAge }
   }
 
-  /** It has its turn: does the work, to its end. Never rejects. */
-  async run(): Promise<void> {
+  /** It has its turn: does the work, to its end. It works once, however often it has its turn. Never rejects. */
+  run(): Promise<void> {
+    this.#running ??= this.#run()
+    return this.#running
+  }
+
+  async #run(): Promise<void> {
     if (this.#tenure.record.state === 'queued') await this.#tenure.leaveQueue()
     const outcome = await this.#perform()
     const record = await this.#tenure.end(outcome)

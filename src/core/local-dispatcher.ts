@@ -8,8 +8,8 @@ const pause = 1000
 /** One execution in the line. */
 interface Place {
   waiting: WaitingExecution
-  /** The queue that it is in: that of its datasource first, if that has a limit, and then that of all. */
-  queue: PQueue
+  /** The queue that it is in: that of its datasource first, if that has a limit, then that of all; none once refused. */
+  queue: PQueue | undefined
   readonly left: AbortController
 }
 
@@ -58,7 +58,7 @@ class LocalDispatcher implements Dispatcher {
     this.#places.delete(executionId)
     this.#places.set(executionId, place)
     place.waiting = { ...place.waiting, priority }
-    place.queue.setPriority(executionId, priority)
+    place.queue?.setPriority(executionId, priority)
     return true
   }
 
@@ -79,12 +79,22 @@ class LocalDispatcher implements Dispatcher {
   }
 
   async #enter(waiting: WaitingExecution): Promise<void> {
-    const { executionId } = waiting
-    const [first, ...rest] = this.#linesOf(waiting.datasource)
-    const place = { waiting, queue: first as PQueue, left: new AbortController() }
+    const lines = this.#linesOf(waiting.datasource)
+    const place = { waiting, queue: undefined, left: new AbortController() }
+    this.#places.set(waiting.executionId, place)
+    if (!(await this.#pass(place, lines))) this.#enterAgain(place)
+  }
+
+  /** An execution that could not be taken waits on, and enters later, unless it was taken out meanwhile. */
+  #enterAgain(place: Place): void {
+    const { executionId } = place.waiting
+    if (this.#places.has(executionId)) return
+    place.queue = undefined
     this.#places.set(executionId, place)
-    const isTaken = await this.#pass(place, [first as PQueue, ...rest])
-    if (!isTaken) this.#worker.clock.setTimer(pause, () => void this.add([place.waiting]), { background: true })
+    const enter = () => {
+      if (this.#places.get(executionId) === place && !this.#isClosed) void this.#enter(place.waiting)
+    }
+    this.#worker.clock.setTimer(pause, enter, { background: true })
   }
 
   /** Passes one line after the other, and has its turn at the end of the last. Tells whether that is all. */

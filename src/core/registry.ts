@@ -97,6 +97,7 @@ export class Registry {
       ...this.#host,
       types,
       isHere: (job) => this.#runner.executions.of(job) !== undefined,
+      isOwn: (execution) => this.#runner.executions.has(execution),
       isFollowed: () => this.#clusterEvents.hasListeners,
       changed: (record, change) => isPart(record) || announce([this.#clusterEvents], record, change),
       look: (change) => void this.#runner.executions.of(change)?.look(),
@@ -109,13 +110,14 @@ export class Registry {
       types,
       jobOf: (execution) => this.#jobs.of(execution),
       tick: (job, time) => this.#schedules.tick(job, time),
-      ended: (record) => this.#cluster.end(record),
+      expectEnd: (execution) => this.#cluster.expectEnd(execution),
+      ended: (execution) => this.#cluster.ended(execution),
     })
     this.#schedules = new Schedules({
       ...this.#host,
       dispatcher,
       runner: this.#runner,
-      ended: (record) => this.#cluster.end(record),
+      ended: (record) => this.#cluster.ended(record),
     })
   }
 
@@ -166,7 +168,7 @@ export class Registry {
     if (!asked || !isLive(asked.state)) return asked && toStatus(asked)
     if (timeout === 0) return toStatus(asked)
     if (execution) return (await withTimeout(this.clock, timeout, execution.finished)) ?? toStatus(asked)
-    return toStatus((await this.#cluster.ended(asked, timeout)) ?? asked)
+    return toStatus(await withTimeout(this.clock, timeout, this.#cluster.ended(asked), asked))
   }
 
   /**

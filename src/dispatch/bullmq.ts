@@ -1,5 +1,5 @@
 import type { Dispatcher, DispatchWorker, Schedule, ScheduledJob, WaitingExecution, WaitingPage } from '../index.js'
-import { checkOptions, rule } from '../index.js'
+import { checkOptions, invalid, rule } from '../index.js'
 import { BullmqLine, type Connect, type Line } from './_bullmq-line.js'
 import { BullmqSchedules } from './_bullmq-schedules.js'
 
@@ -7,7 +7,8 @@ import { BullmqSchedules } from './_bullmq-schedules.js'
 export interface BullmqDispatcherOptions {
   /**
    * The connection, as BullMQ takes it: a client of Redis, or how to make one; with `backend`, a pool of `pg`, or how to
-   * make one. What you made is yours to close.
+   * make one. A text is a URL. What you made is yours to close. A client of `ioredis` must have `maxRetriesPerRequest:
+   * null`, and no `keyPrefix`.
    */
   connection: object | string
   /** What BullMQ keeps its queues in, if that is not Redis: `createPostgresBackend` of `bullmq`. */
@@ -25,8 +26,8 @@ export interface BullmqDispatcherOptions {
 
 const optionRules = {
   connection: {
-    accepts: (value: unknown) => (typeof value === 'object' && value !== null) || typeof value === 'string',
-    expected: 'a connection of BullMQ, or how to make one',
+    accepts: (value: unknown) => (typeof value === 'object' && value !== null) || rule.text.accepts(value),
+    expected: 'a client of Redis, a pool of `pg` with `backend`, or how to make one',
   },
   backend: rule.optional(rule.aFunction),
   queue: rule.optional({
@@ -43,7 +44,18 @@ const optionRules = {
  */
 export function bullmqDispatcher(options: BullmqDispatcherOptions): Dispatcher {
   checkOptions('options', options, optionRules)
+  if (options.backend === undefined) checkClient(options.connection)
   return new BullmqDispatcher(options)
+}
+
+/** What BullMQ would refuse later, and with less to say. */
+function checkClient(connection: object | string): void {
+  const { defineCommand, options = {} } = connection as { defineCommand?: unknown; options?: Record<string, unknown> }
+  if (typeof defineCommand !== 'function') return
+  const { maxRetriesPerRequest, keyPrefix } = options
+  if (maxRetriesPerRequest)
+    throw invalid('connection', 'a client with `maxRetriesPerRequest: null`', maxRetriesPerRequest)
+  if (keyPrefix) throw invalid('connection', 'a client without `keyPrefix`; the option `prefix` does that', keyPrefix)
 }
 
 class BullmqDispatcher implements Dispatcher {
@@ -58,7 +70,8 @@ class BullmqDispatcher implements Dispatcher {
 
   constructor({ queue = 'headgate', connection, backend, prefix, lockDuration = 30_000 }: BullmqDispatcherOptions) {
     this.#name = queue
-    this.#connect = { connection, backend, prefix, lockDuration, left: this.#left.signal }
+    const reached = typeof connection === 'object' ? connection : ofUrl(connection, backend)
+    this.#connect = { connection: reached, backend, prefix, lockDuration, left: this.#left.signal }
   }
 
   work(worker: DispatchWorker): void {
@@ -72,7 +85,7 @@ class BullmqDispatcher implements Dispatcher {
     for (const [datasource, limit] of Object.entries(datasources)) {
       const name = `${this.#name}-on-${encodeURIComponent(datasource)}`
       const turn = (waiting: WaitingExecution, left: AbortSignal) => this.#pass(worker, waiting, left)
-      this.#ofDatasource.set(datasource, this.#open(name, worker, { limit, turn }))
+      this.#ofDatasource.set(datasource, this.#open(name, worker, { limit, turn, isGate: true }))
     }
   }
 
@@ -121,7 +134,7 @@ class BullmqDispatcher implements Dispatcher {
   #open(
     name: string,
     worker: DispatchWorker,
-    options: Pick<ConstructorParameters<typeof BullmqLine>[0], 'limit' | 'concurrency' | 'turn'>,
+    options: Pick<ConstructorParameters<typeof BullmqLine>[0], 'limit' | 'concurrency' | 'turn' | 'isGate'>,
   ): Line {
     const warn = (error: unknown) => worker.warn(error, `The line [${name}] had an error.`)
     return new BullmqLine({ name, warn, ...this.#connect, ...options })
@@ -137,4 +150,8 @@ class BullmqDispatcher implements Dispatcher {
     for (const line of this.#lines) if (await does(line)) return true
     return false
   }
+}
+
+function ofUrl(url: string, backend: unknown): object {
+  return backend === undefined ? { url } : { connectionString: url }
 }

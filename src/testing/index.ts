@@ -9,6 +9,7 @@ export {
   type TargetFaults,
 } from './collecting-target.js'
 export { type DatasourceSuiteOptions, datasourceSuite } from './datasource-suite.js'
+export { type DispatcherFixture, type DispatcherSuiteOptions, dispatcherSuite } from './dispatcher-suite.js'
 export { type FakeClock, fakeClock } from './fake-clock.js'
 export {
   type EventRecorder,

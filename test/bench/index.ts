@@ -15,6 +15,7 @@ const all = [
   'storage-jobs',
   'storage-log',
   'storage-ingestion',
+  'dispatch',
   'abort',
   'http',
   'events',

@@ -1,19 +1,23 @@
 import { rm } from 'node:fs/promises'
 import type { TestProject } from 'vitest/node'
 import { startPostgres } from './postgres.js'
+import { reachRedis } from './redis.js'
 
 declare module 'vitest' {
   interface ProvidedContext {
     /** A Postgres for the whole run, or `undefined` when none could be had; see `describePostgres`. */
     postgresUrl: string | undefined
+    /** A Redis for the whole run, or `undefined` when there is none; see `describeRedis`. */
+    redisUrl: string | undefined
   }
 }
 
 /** What Next.js builds for its test. */
 const builtByNext = new URL('../http/next-app/.next', import.meta.url)
 
-/** One server for the whole run. Without one, tests that need it are skipped at home; in CI the run fails. */
+/** One server of each kind for the whole run. Without one, tests that need it are skipped at home; in CI the run fails. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  project.provide('redisUrl', await reachRedis())
   const stop = await startServer(project)
   return async () => {
     await stop?.()

@@ -1,0 +1,111 @@
+import { setTimeout } from 'node:timers/promises'
+import { createPostgresBackend, Queue } from 'bullmq'
+import { Redis } from 'ioredis'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { isRedisThere, type OwnRedis, startRedis } from '../support/own-redis.js'
+import { type FreshDatabase, freshDatabase } from '../support/postgres.js'
+import type { Engine } from './dispatch-plan.js'
+import { buildSharer, type SharerProgram, Sharers } from './sharers.js'
+
+/** How long a lease holds, in milliseconds: short, as every crash is noticed after one. */
+const lease = 1000
+
+/** How many processes are killed in a run. */
+const kills = 10
+
+/** So many jobs, by their ids. */
+const jobsOf = (count: number) => Array.from({ length: count }, (_, index) => `job-${index}`)
+
+const postgresUrl = inject('postgresUrl') ?? ''
+const hasRedis = isRedisThere()
+
+describe.skipIf(postgresUrl === '')('a line that processes share', () => {
+  let database: FreshDatabase
+  let redis: OwnRedis
+  let program: SharerProgram
+  let sharers: Sharers | undefined
+
+  beforeAll(async () => {
+    program = await buildSharer()
+    if (hasRedis) redis = await startRedis()
+  })
+  beforeEach(async () => {
+    database = await freshDatabase(postgresUrl)
+  })
+  afterEach(async () => {
+    await sharers?.close()
+    sharers = undefined
+    await database.drop()
+  })
+  afterAll(() => Promise.all([redis?.stop(), program.remove()]))
+
+  async function engineOf(kind: Engine['kind']): Promise<Engine> {
+    if (kind === 'redis') return { kind, url: redis.url }
+    const connection = { connectionString: database.url, migrate: true }
+    const queue = new Queue('headgate', { connection: connection as never }, createPostgresBackend)
+    await queue.waitUntilReady()
+    await queue.close()
+    return { kind, connectionString: database.url }
+  }
+
+  async function open(kind: Engine['kind'], count: number, concurrency: number): Promise<Sharers> {
+    const engine = await engineOf(kind)
+    sharers = await Sharers.open(program, { url: database.url, engine, jobs: jobsOf(count), concurrency, lease }, 3)
+    return sharers
+  }
+
+  test.each<Engine['kind']>(hasRedis ? ['redis', 'postgres'] : ['postgres'])(
+    'on %s ends each of 200 jobs once while its processes are killed at random moments',
+    async (kind) => {
+      const sharers = await open(kind, 200, 4)
+      const started = sharers.start(jobsOf(200))
+      for (let killed = 0; killed < kills; killed++) {
+        await setTimeout(Math.random() * 300)
+        expect(await sharers.successes()).toBeLessThan(200)
+        await sharers.replaceOne()
+      }
+      await started
+      await sharers.untilSuccessful(200, 60_000)
+      expect(await sharers.faults()).toEqual([])
+    },
+    120_000,
+  )
+
+  describe.skipIf(!hasRedis)('on a Redis that loses all that it has', () => {
+    const losses: Record<string, () => Promise<unknown>> = {
+      flushed: async () => {
+        const client = new Redis(redis.url)
+        await client.flushall()
+        await client.quit()
+      },
+      'killed and started anew': () => redis.restart(),
+    }
+
+    test.each(Object.keys(losses))(
+      'as it is %s, runs every job that was accepted',
+      async (loss) => {
+        const sharers = await open('redis', 72, 4)
+        await sharers.start(jobsOf(72))
+        expect(await sharers.successes()).toBeLessThan(12)
+        await losses[loss]?.()
+        await sharers.untilSuccessful(72, 40_000)
+        expect(await sharers.faults()).toEqual([])
+      },
+      60_000,
+    )
+  })
+
+  test.each<Engine['kind']>(hasRedis ? ['redis', 'postgres'] : ['postgres'])(
+    'on %s gets from storage what a process had no time to put in it',
+    async (kind) => {
+      const sharers = await open(kind, 1, 1)
+      const dying = await sharers.add({ diesInLine: true })
+      dying.send(jobsOf(1))
+      await sharers.untilSuccessful(1, 20_000)
+      expect(sharers.accepted.size).toBe(0)
+      expect(dying.signalCode).toBe('SIGKILL')
+      expect(await sharers.faults()).toEqual([])
+    },
+    30_000,
+  )
+})
