@@ -18,7 +18,7 @@ export interface RestockerHost {
   /** Puts executions in line. */
   enqueue(records: readonly ExecutionRecord[]): Promise<void>
   /** Ends an execution that was asked to stop while it waited. */
-  settle(record: ExecutionRecord): Promise<void>
+  settle(record: ExecutionRecord): Promise<unknown>
 }
 
 /** How many executions to look at a time. */

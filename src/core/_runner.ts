@@ -81,14 +81,17 @@ export class Runner {
     this.#restocker.stop()
   }
 
-  /** Asks a job to stop, wherever it is. Gives it, live or last, and the execution that it has here. */
-  async askToStop(type: string, id: string): Promise<{ asked?: ExecutionRecord; execution?: Execution }> {
+  /** Asks a job to stop, wherever it is. Gives it, live or last, as it ended if it waited, and the execution that it has here. */
+  async askToStop(
+    type: string,
+    id: string,
+  ): Promise<{ asked?: ExecutionRecord; settled?: ExecutionRecord; execution?: Execution }> {
     const asked = await stored(this.#host.storage.requestAbort(type, id))
     if (!asked || isEnded(asked.state)) return asked ? { asked } : {}
     const execution = await this.executions.find(asked)
     execution?.adopt(asked)
-    if (asked.node === '') await stored(this.settle(asked))
-    return { asked, ...(execution && { execution }) }
+    const settled = asked.node === '' ? await stored(this.settle(asked)) : undefined
+    return { asked, ...(settled && { settled }), ...(execution && { execution }) }
   }
 
   /** Stops the executions that are here. */
@@ -110,14 +113,19 @@ export class Runner {
     await unlessRunning(this.isShared ? this.#offer(job, takeover) : this.#startIfFree(job, takeover))
   }
 
-  /** Ends an execution that was asked to stop while it waited for any registry, unless one has taken it. */
-  async settle(waiting: ExecutionRecord): Promise<void> {
+  /**
+   * Ends an execution that was asked to stop while it waited for any registry. Gives it as it ended, or `undefined` when a
+   * registry has taken it.
+   */
+  async settle(waiting: ExecutionRecord): Promise<ExecutionRecord | undefined> {
     const { type, id, executionId } = waiting
     const { dispatcher, clock } = this.#host
     const failed = (error: unknown) => this.#warn(waiting, error, 'stays in line, and is refused when its turn comes')
     await withTimeout(clock, linePatience, dispatcher.remove(executionId).catch(failed))
     const execution = new Execution(this.#host.jobOf(waiting) ?? { type, id, run: () => undefined }, this.#host)
-    if (await execution.take(waiting)) await execution.run()
+    if (!(await execution.take(waiting))) return undefined
+    await execution.run()
+    return execution.record
   }
 
   /** Lets an execution wait for any registry, and waits for its end from its beginning on. */

@@ -164,9 +164,10 @@ export class Registry {
   async abort(type: string, id: string, options: AbortOptions = {}): Promise<JobStatus | undefined> {
     checkOptions('options', options, abortRules)
     const { timeout = defaultStopTimeout } = options
-    const { asked, execution } = await this.#runner.askToStop(type, id)
+    const { asked, settled, execution } = await this.#runner.askToStop(type, id)
     if (!asked || !isLive(asked.state)) return asked && toStatus(asked)
     if (timeout === 0) return toStatus(asked)
+    if (settled) return toStatus(settled)
     if (execution) return (await withTimeout(this.clock, timeout, execution.finished)) ?? toStatus(asked)
     return toStatus(await withTimeout(this.clock, timeout, this.#cluster.ended(asked), asked))
   }

@@ -46,7 +46,7 @@ export interface First {
 /** A line that processes share. */
 export type Line = Pick<BullmqLine, 'add' | 'remove' | 'move' | 'first' | 'close'>
 
-/** How long until a turn is given again that was refused, in milliseconds: doubles from the first to the longest. */
+/** How long until a turn is given again that was refused, in milliseconds: the first is added each time. */
 const pauses = { first: 100, longest: 5000 }
 
 /** How long until BullMQ is asked again that could not be reached, in milliseconds. */
@@ -132,9 +132,11 @@ export class BullmqLine {
   }
 
   async close(): Promise<void> {
-    const closed = Promise.all([this.#worker.close(), this.#queue.close()])
-    const late = setTimeout(closePatience, undefined, { ref: false })
-    await Promise.race([closed, late])
+    const closed = this.#worker.close().then(() => this.#queue.close())
+    const isClosed = closed.then(() => true)
+    if (await Promise.race([isClosed, setTimeout(closePatience, false, { ref: false })])) return
+    void closed.catch(this.#options.warn)
+    for (const each of [this.#worker, this.#queue]) void each.disconnect().catch(this.#options.warn)
   }
 
   /** The states of those who wait here: in a gate, those who have had their turn wait in the other line. */
@@ -170,11 +172,12 @@ export class BullmqLine {
   }
 
   async #turn(job: Job<Place>, token: string | undefined): Promise<void> {
-    const { isGate, warn } = this.#options
+    const { isGate, left, warn } = this.#options
     const { since: _, ...waiting } = job.data
+    if (left.aborted) return this.#postpone(job, token)
     try {
       if (isGate) await job.changePriority({ priority: first })
-      if (await this.#options.turn(waiting, this.#options.left)) return
+      if (await this.#options.turn(waiting, left)) return
     } catch (error) {
       warn(error)
       return this.#postpone(job, token)
@@ -185,7 +188,7 @@ export class BullmqLine {
   }
 
   async #postpone(job: Job<Place>, token: string | undefined): Promise<never> {
-    const pause = Math.min(pauses.longest, pauses.first * 2 ** (job.attemptsStarted - 1))
+    const pause = Math.min(pauses.longest, pauses.first * job.attemptsStarted)
     await job.moveToDelayed(Date.now() + pause, token)
     throw new DelayedError()
   }

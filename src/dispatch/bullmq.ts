@@ -124,7 +124,9 @@ class BullmqDispatcher implements Dispatcher {
 
   async close(): Promise<void> {
     this.#left.abort()
-    await Promise.all([this.#schedules?.close(), ...this.#lines.map((line) => line.close())])
+    // Who was let through is put in the line of all.
+    await Promise.all([this.#schedules?.close(), ...[...this.#ofDatasource.values()].map((line) => line.close())])
+    await this.#all.close()
   }
 
   get #lines(): Line[] {

@@ -107,11 +107,11 @@ export const redeliveryCases: Cases<DispatcherSubject> = {
     await work.turnsOf('a')
     await cut(dying)
     const other = open({ cluster: 1 })
-    await other.add([execution('b')])
     await until(
       () => work.ids.filter((id) => id === 'a').length === 2,
       () => `Expected another turn of a, got those of ${work.ids}`,
     )
+    await other.add([execution('b')])
     work.endAll()
     await work.turnsOf('b')
     assert.deepEqual(work.ids, ['a', 'a', 'b'])

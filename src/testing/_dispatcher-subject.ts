@@ -31,6 +31,14 @@ const patience = 15_000
 /** How long a case waits for what must not come, in milliseconds. */
 const quiet = 200
 
+/** An execution that runs. */
+interface Running {
+  readonly waiting: WaitingExecution
+  /** What took it. */
+  readonly worker: DispatchWorker
+  readonly end: () => void
+}
+
 /** The part that the registries of one line and storage play: they take executions, run them and see them end. */
 export class Work {
   /** The executions that had their turn, in that order. */
@@ -41,7 +49,8 @@ export class Work {
   most = 0
   /** The most that ran at once on a datasource. */
   readonly mostOn = new Map<string, number>()
-  readonly #running = new Set<{ readonly waiting: WaitingExecution; readonly end: () => void }>()
+  readonly #running = new Set<Running>()
+  readonly #lost = new Set<Running>()
   readonly #ended = new Set<string>()
 
   /** The ids of the jobs that had their turn, in that order. */
@@ -57,7 +66,7 @@ export class Work {
   /** Ends all executions, and those to come as soon as they have their turn. */
   endAll(): void {
     this.lasts = 0
-    for (const { end } of this.#running) end()
+    for (const { end } of [...this.#running, ...this.#lost]) end()
   }
 
   /** Waits until the jobs had their turns, in any order. */
@@ -77,23 +86,34 @@ export class Work {
 
   /** A worker for a dispatcher. */
   worker(limits: ConcurrencyLimits, { refuses = () => false }: OpenOptions): DispatchWorker {
-    return {
+    const worker: DispatchWorker = {
       limits,
       clock: systemClock,
-      take: async (waiting) => !refuses(waiting) && this.#run(waiting),
+      take: async (waiting) => !refuses(waiting) && this.#take(waiting, worker),
       ended: (waiting, left) => until(() => this.#ended.has(waiting.executionId), undefined, left),
       tick: async () => true,
       warn: () => {},
     }
+    return worker
   }
 
-  /** As storage does, this lets an execution run once. */
-  async #run(waiting: WaitingExecution): Promise<true> {
+  /** What a worker runs may be run again by others: its process has died. */
+  lose(worker: DispatchWorker): void {
+    for (const running of this.#running) {
+      if (running.worker !== worker) continue
+      this.#running.delete(running)
+      this.#lost.add(running)
+    }
+  }
+
+  /** As storage does, this lets an execution run once at a time, and not again when it has ended. */
+  async #take(waiting: WaitingExecution, worker: DispatchWorker): Promise<true> {
     const { executionId } = waiting
-    if (this.#ended.has(executionId)) return true
+    const isRunning = [...this.#running].some((running) => running.waiting.executionId === executionId)
+    if (isRunning || this.#ended.has(executionId)) return true
     this.taken.push(waiting)
     const { promise, end } = manual()
-    const running = { waiting, end }
+    const running = { waiting, worker, end }
     this.#running.add(running)
     this.#measure(waiting)
     await (this.lasts === undefined ? promise : Promise.race([promise, setTimeout(this.lasts)]))

@@ -67,7 +67,8 @@ export const turnCases: Cases<DispatcherSubject> = {
     work.lasts = 0
     const ones = executions(200)
     await open({ process: 10 }).add(ones)
-    await work.onlyTurnsOf(...ones.map(({ id }) => id))
+    await work.turnsOf(...ones.map(({ id }) => id))
+    assert.equal(work.taken.length, 200)
   },
 }
 

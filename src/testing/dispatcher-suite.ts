@@ -1,4 +1,4 @@
-import type { Dispatcher } from '../index.js'
+import type { Dispatcher, DispatchWorker } from '../index.js'
 import { lineCases } from './_dispatcher-line.js'
 import { redeliveryCases, shareCases } from './_dispatcher-share.js'
 import { type DispatcherSubject, Work } from './_dispatcher-subject.js'
@@ -45,18 +45,23 @@ export function dispatcherSuite({ test, create, cannot }: DispatcherSuiteOptions
 
 async function runOver(fixture: DispatcherFixture, run: (subject: DispatcherSubject) => Promise<void>): Promise<void> {
   const work = new Work()
-  const opened: Dispatcher[] = []
+  const opened = new Map<Dispatcher, DispatchWorker>()
   const open: DispatcherSubject['open'] = (limits = {}, options = {}) => {
     const dispatcher = fixture.open()
-    opened.push(dispatcher)
-    dispatcher.work(work.worker(limits, options))
+    const worker = work.worker(limits, options)
+    opened.set(dispatcher, worker)
+    dispatcher.work(worker)
     return dispatcher
   }
+  const cut: DispatcherSubject['cut'] = async (dispatcher) => {
+    await fixture.cut?.(dispatcher)
+    work.lose(opened.get(dispatcher) as DispatchWorker)
+  }
   try {
-    await run({ open, work, cut: async (dispatcher) => fixture.cut?.(dispatcher) })
+    await run({ open, work, cut })
   } finally {
     work.endAll()
-    await Promise.all(opened.map((dispatcher) => dispatcher.close?.()))
+    await Promise.all([...opened.keys()].map((dispatcher) => dispatcher.close?.()))
     await fixture.close?.()
   }
 }
