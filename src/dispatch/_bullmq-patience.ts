@@ -16,7 +16,7 @@ const pauses = { first: 100, longest: 1000 }
 
 /**
  * In Postgres, BullMQ wakes workers also for what the limit of the line keeps from its turn, at once and again and again.
- * This lets them wait between, so that a limit that is reached costs no more than a look now and then.
+ * This lets them wait between, so that a limit that is reached costs no more than a look now and then; also after errors.
  */
 export function patient(factory: BackendFactory, left: AbortSignal): BackendFactory {
   return (...options) => {
@@ -24,6 +24,11 @@ export function patient(factory: BackendFactory, left: AbortSignal): BackendFact
     const { waitForJob, moveToActive } = backend
     let isWoken = false
     let inVain = 0
+    // The worker asks again at once: where that fails at once too, as with a pool that was ended, nothing else would run.
+    const failed = async (error: unknown, times: number): Promise<never> => {
+      await pause(times, left)
+      throw error
+    }
     backend.waitForJob = async (timeout) => {
       if (inVain > 0) await pause(inVain, left)
       const woken = await waitForJob.call(backend, timeout)
@@ -31,7 +36,7 @@ export function patient(factory: BackendFactory, left: AbortSignal): BackendFact
       return woken
     }
     backend.moveToActive = async (...given) => {
-      const answer = await moveToActive.apply(backend, given)
+      const answer = await moveToActive.apply(backend, given).catch((error) => failed(error, ++inVain))
       if (answer[0]) inVain = 0
       else if (isWoken) inVain++
       isWoken = false

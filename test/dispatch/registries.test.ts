@@ -11,7 +11,7 @@ import {
 } from 'headgate'
 import { bullmqDispatcher } from 'headgate/dispatch/bullmq'
 import pg from 'pg'
-import { afterEach, beforeEach, describe, expect, inject, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
 import { describeRedis } from '../support/redis.js'
 
@@ -199,6 +199,16 @@ describeRedis('registries with bullmqDispatcher on Redis', ({ url, prefix, flush
   }
   behaves(() => openLine().dispatcher())
   shares(openLine)
+
+  test('leaves nothing open when it is closed', async () => {
+    const sockets = () => process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length
+    const before = sockets()
+    const registry = open(openLine().dispatcher(), { concurrency: 2 })
+    registry.define({ type: 'test', id: 'a', run: () => {} })
+    await (await registry.start('test', 'a')).finished
+    await registry.close()
+    await vi.waitFor(() => expect(sockets()).toBe(before))
+  })
 })
 
 describePostgres('registries with bullmqDispatcher on Postgres', (database) => {
@@ -242,17 +252,6 @@ describe('bullmqDispatcher', () => {
     expect(of({ connection: client })).toThrow('a client with `maxRetriesPerRequest: null`, got `20`')
     const prefixed = { defineCommand: () => {}, options: { maxRetriesPerRequest: null, keyPrefix: 'k' } }
     expect(of({ connection: prefixed })).toThrow('a client without `keyPrefix`')
-  })
-
-  test.skipIf(inject('redisUrl') === undefined)('leaves nothing open when it is closed', async () => {
-    const sockets = () => process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length
-    const before = sockets()
-    const connection = inject('redisUrl') ?? ''
-    const registry = open(bullmqDispatcher({ connection, queue: randomUUID() }), { concurrency: 2 })
-    registry.define({ type: 'test', id: 'a', run: () => {} })
-    await (await registry.start('test', 'a')).finished
-    await registry.close()
-    await vi.waitFor(() => expect(sockets()).toBe(before))
   })
 })
 
