@@ -101,6 +101,7 @@ class LocalDispatcher implements Dispatcher {
   async #pass(place: Place, [line, ...rest]: readonly PQueue[]): Promise<boolean> {
     const { executionId } = place.waiting
     if (!line) {
+      if (this.#isClosed) return true
       this.#places.delete(executionId)
       return this.#worker.take(place.waiting)
     }
