@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers'
 import { type Clock, invalid } from '../index.js'
+import { type QueuedTimer, TimerQueue } from './_timer-queue.js'
 
 /** A clock that stands still until it is moved by hand. */
 export interface FakeClock extends Clock {
@@ -12,11 +13,6 @@ export interface FakeClock extends Clock {
   readonly pending: number
 }
 
-interface FakeTimer {
-  readonly at: number
-  readonly callback: () => void
-}
-
 /** How many turns of the event loop promises have to settle: a chain of steps may take more than one. */
 const turns = 5
 
@@ -27,22 +23,21 @@ const turns = 5
  * @param start The time that it shows first, in epoch milliseconds. Default: the beginning of 2020, UTC.
  */
 export function fakeClock(start: number = Date.UTC(2020)): FakeClock {
-  const timers = new Set<FakeTimer>()
+  const timers = new TimerQueue()
   let time = start
 
   return {
     now: () => time,
     setTimer(delay, callback) {
-      const timer = { at: time + Math.max(0, delay), callback }
+      const timer: QueuedTimer = { at: time + Math.max(0, delay), callback }
       timers.add(timer)
-      return { cancel: () => timers.delete(timer) }
+      return { cancel: () => timers.cancel(timer) }
     },
     async advance(ms) {
       if (!(ms >= 0)) throw invalid('ms', 'a number of milliseconds from 0 up', ms)
       const end = time + ms
       await settled()
-      for (let timer = nextDue(timers, end); timer; timer = nextDue(timers, end)) {
-        timers.delete(timer)
+      for (let timer = timers.takeDue(end); timer; timer = timers.takeDue(end)) {
         time = Math.max(time, timer.at)
         timer.callback()
         await settled()
@@ -53,15 +48,6 @@ export function fakeClock(start: number = Date.UTC(2020)): FakeClock {
       return timers.size
     },
   }
-}
-
-/** The timer that fires first of those due by `end`: of two at one time, the one that was set first. */
-function nextDue(timers: Iterable<FakeTimer>, end: number): FakeTimer | undefined {
-  let next: FakeTimer | undefined
-  for (const timer of timers) {
-    if (timer.at <= end && (!next || timer.at < next.at)) next = timer
-  }
-  return next
 }
 
 async function settled(): Promise<void> {

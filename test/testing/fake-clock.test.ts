@@ -79,3 +79,19 @@ describe('fakeClock', () => {
     await expect(fakeClock().advance(-1)).rejects.toThrow('Expected `ms` to be a number of milliseconds from 0 up')
   })
 })
+
+test('many timers fire by their time, those of one time as they were set, and those that were taken back do not', async () => {
+  const clock = fakeClock(0)
+  const fired: { at: number; n: number }[] = []
+  const timers = Array.from({ length: 200 }, (_, n) => {
+    const at = (n * 37) % 50
+    return { at, n, timer: clock.setTimer(at, () => fired.push({ at, n })) }
+  })
+  const isOff = ({ n }: { n: number }) => n % 3 === 0
+  for (const { timer } of timers.filter(isOff)) timer.cancel()
+  const left = timers.filter((each) => !isOff(each)).map(({ at, n }) => ({ at, n }))
+  expect(clock.pending).toBe(left.length)
+  await clock.advance(50)
+  expect(fired).toEqual(left.sort((a, b) => a.at - b.at || a.n - b.n))
+  expect(clock.pending).toBe(0)
+})
