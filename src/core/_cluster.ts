@@ -1,7 +1,9 @@
 import { Ends, type ExecutionKey } from './_ends.js'
 import { Follower, type FollowerHost } from './_follower.js'
 import { Poller } from './_poller.js'
+import type { Timer } from './clock.js'
 import { errorMessages } from './errors.js'
+import { jobKey } from './ids.js'
 import { isEnded } from './lifecycle.js'
 import type { ExecutionRecord, StorageChange } from './storage.js'
 
@@ -13,12 +15,17 @@ export interface ClusterHost extends FollowerHost {
   isOwn(execution: ExecutionKey): boolean
   /** Storage told that an execution was asked to stop, or ended: it may be one of this node. */
   look(change: StorageChange): void
+  /** Whether the job is one that goes on by itself, and known here. */
+  goesOn(job: Pick<ExecutionRecord, 'type' | 'id'>): boolean
   /** Goes on with an orphan, if this node may. */
   takeOver(orphan: ExecutionRecord): Promise<void>
 }
 
 /** Orphans are looked for this many times within a lease. */
 const looks = 3
+
+/** How long a node waits before it looks for an orphan that it was told of: at random up to this part of a lease. */
+const spread = 1 / 30
 
 /** How often to look for ends where storage does not tell of changes, in milliseconds. */
 const unwatchedInterval = 100
@@ -27,6 +34,9 @@ const unwatchedInterval = 100
 export class Cluster {
   readonly #host: ClusterHost
   readonly #recovery: Poller
+  /** The jobs that ended, as storage told, for want of their node perhaps, and did not go on since. */
+  readonly #stopped = new Set<string>()
+  #recoverySoon: Timer | undefined
   readonly #follower: Follower
   readonly #ends: Ends
   readonly #unwatch: (() => void) | undefined
@@ -80,6 +90,7 @@ export class Cluster {
   stop(): void {
     this.#unwatch?.()
     this.#recovery.stop()
+    this.#recoverySoon?.cancel()
     this.#follower.stop()
     this.#ends.stop()
   }
@@ -88,12 +99,28 @@ export class Cluster {
     const { state } = change
     this.#ends.hear(change)
     if (state === 'aborting' || isEnded(state)) this.#host.look(change)
-    // What ended for want of its node can be gone on with at once.
-    if (state === 'error' || state === 'aborted') this.#recovery.nudge()
+    // What ended for want of its node can be gone on with soon.
+    if (state !== 'error' && state !== 'aborted') this.#stopped.delete(jobKey(change))
+    else if (this.#host.goesOn(change)) this.#recoverSoon(jobKey(change))
     this.#follower.hear(change)
   }
 
+  /** All nodes are told at one time: those that wait longest hear that another one went on, and need not look. */
+  #recoverSoon(key: string): void {
+    const { clock, lease } = this.#host
+    const look = () => {
+      this.#recoverySoon = undefined
+      if (this.#stopped.size > 0) this.#recovery.nudge()
+    }
+    this.#stopped.add(key)
+    this.#recoverySoon ??= clock.setTimer(Math.random() * lease * spread, look, { background: true })
+  }
+
   async #recover(): Promise<void> {
-    for (const orphan of await this.#host.storage.orphans()) await this.#host.takeOver(orphan)
+    this.#stopped.clear()
+    const orphans = await this.#host.storage.orphans()
+    for (const orphan of orphans) this.#stopped.add(jobKey(orphan))
+    // What another node has gone on with meanwhile is left out.
+    for (const orphan of orphans) if (this.#stopped.delete(jobKey(orphan))) await this.#host.takeOver(orphan)
   }
 }

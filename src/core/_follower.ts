@@ -76,7 +76,7 @@ export class Follower {
 
   /** Storage told of a change. */
   hear({ type, id, executionId }: StorageChange): void {
-    if (this.#own.has(executionId) || !this.#host.isFollowed()) return
+    if (!this.#host.isFollowed() || this.#own.has(executionId)) return
     this.#expect({ type, id, executionIds: [executionId] })
     this.#poller.nudge()
   }

@@ -54,39 +54,39 @@ export class Restocker {
   }
 
   async #look(): Promise<void> {
-    const types = [...new Set(this.#host.types())]
+    // A search without a type finds those of all types but the hidden ones.
+    const hidden = [...new Set(this.#host.types())].filter((type) => type.startsWith('_'))
+    const types = [undefined, ...hidden]
     for (const type of types) await this.#settleAborting(type)
     if (await this.#isShort(types)) for (const type of types) await this.#restock(type)
   }
 
-  /** Whether fewer wait in the line than storage holds, of all types: those of others are in line too. */
-  async #isShort(types: readonly string[]): Promise<boolean> {
+  /** Whether fewer wait in the line than storage holds. */
+  async #isShort(types: readonly (string | undefined)[]): Promise<boolean> {
     const { storage, dispatcher } = this.#host
-    // A search without a type finds none of these.
-    const hidden = types.filter((type) => type.startsWith('_'))
     let stored = 0
-    for (const type of [undefined, ...hidden]) {
+    for (const type of types) {
       stored += (await storage.search({ state: 'queued', size: 0, ...(type && { type }) })).total
     }
     return stored > 0 && stored > (await dispatcher.waiting({ from: 0, size: 0 })).total
   }
 
-  async #restock(type: string): Promise<void> {
+  async #restock(type: string | undefined): Promise<void> {
     for await (const page of this.#waiting(type, 'queued')) await this.#host.enqueue(page)
   }
 
   /** Whoever asked it to stop may have died before it was ended. */
-  async #settleAborting(type: string): Promise<void> {
+  async #settleAborting(type: string | undefined): Promise<void> {
     for await (const page of this.#waiting(type, 'aborting')) {
       for (const record of page) await this.#host.settle(record)
     }
   }
 
-  /** The executions of a type and state that wait for any registry. */
-  async *#waiting(type: string, state: 'queued' | 'aborting'): AsyncGenerator<ExecutionRecord[]> {
+  /** The executions of a state, and of a type if it is hidden, that wait for any registry. */
+  async *#waiting(type: string | undefined, state: 'queued' | 'aborting'): AsyncGenerator<ExecutionRecord[]> {
     let last: ExecutionRecord | undefined
     do {
-      const filter = { type, state, size: pageSize, ...(last && { searchAfter: last.executionId }) }
+      const filter = { state, size: pageSize, ...(type && { type }), ...(last && { searchAfter: last.executionId }) }
       const { hits } = await this.#host.storage.search(filter)
       yield hits.filter(({ node }) => node === '')
       last = hits.length < pageSize ? undefined : hits.at(-1)

@@ -101,6 +101,7 @@ export class Registry {
       isFollowed: () => this.#clusterEvents.hasListeners,
       changed: (record, change) => isPart(record) || announce([this.#clusterEvents], record, change),
       look: (change) => void this.#runner.executions.of(change)?.look(),
+      goesOn: (job) => this.#jobs.of(job)?.resume === 'auto',
       takeOver: (orphan) => this.#runner.takeOver(orphan),
     })
     this.#runner = new Runner({
