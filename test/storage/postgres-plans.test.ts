@@ -1,5 +1,6 @@
 import { type SearchFilter, waitingLease } from 'headgate'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { lookIn } from '../../src/storage/_postgres-lookout.js'
 import { migrations, migrationTo, namesIn } from '../../src/storage/_postgres-schema.js'
 import { searchIn } from '../../src/storage/_postgres-search.js'
 import { statementsIn } from '../../src/storage/_postgres-statements.js'
@@ -136,6 +137,12 @@ describePostgres('the statements of postgresStorage', (database) => {
     const plan = await planOf(statements[name].text, values)
     expect(scansOf(plan, 'job')).toEqual([])
     expect(indexesOf(plan)).toEqual(indexes)
+  })
+
+  test('looking for changes reads no more than what has changed', async () => {
+    const plan = await planOf(lookIn(names), [Date.now(), 0, 2000])
+    expect([...scansOf(plan, 'job'), ...scansOf(plan, 'log')]).toEqual([])
+    expect(indexesOf(plan)).toEqual(['job_changed_at', 'log_end_time'])
   })
 
   test('looking for leases that ran out comes across nothing that waits', async () => {

@@ -177,6 +177,23 @@ describePostgres('watching postgresStorage', (database) => {
     expect(changes).toEqual([])
   })
 
+  test('sends few notifications to know that they come, however many watch', async () => {
+    const schema = newSchema()
+    const watching = 8
+    const pollInterval = 200
+    for (let n = 0; n < watching; n++) watch(storages.open({ schema, pollInterval }))
+    await storages.until(`select count(*) = ${watching} ${listeners(schema)}`)
+    const ear = new pg.Client({ connectionString: database.url })
+    await ear.connect()
+    await ear.query(`listen headgate_${schema}`)
+    let heard = 0
+    ear.on('notification', () => heard++)
+    await new Promise((resolve) => setTimeout(resolve, 10 * pollInterval))
+    await ear.end()
+    expect(heard).toBeGreaterThan(0)
+    expect(heard).toBeLessThan((10 * watching) / 2)
+  })
+
   test('ignores what others say on the channel', async () => {
     const schema = newSchema()
     const storage = storages.open({ schema, pollInterval: never })
