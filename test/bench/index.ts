@@ -14,6 +14,8 @@ const all = [
   'empty-jobs',
   'storage-jobs',
   'storage-log',
+  'storage-costs',
+  'dispatch-costs',
   'storage-ingestion',
   'dispatch',
   'abort',
