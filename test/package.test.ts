@@ -6,14 +6,14 @@ import { describe, expect, test } from 'vitest'
 import { compilerOptions, manifest, packageExports, packageName, root, sources } from './support/source.js'
 
 /** One adapter = one file = one subpath = one docs page = one test file, all of the same name: `storage/memory`. */
-const adapterName = /^(storage|datasource|target|http)\/[^_/]+$/
+const adapterName = /^(storage|datasource|target|dispatch|http)\/[^_/]+$/
 
 const adapters = packageExports
   .map(({ source }) => source.replace(/\.ts$/, ''))
   .filter((name) => adapterName.test(name))
 
-/** Pages that are about no subpath: servers that take the handler as it is, and what holds for all servers. */
-const otherPages = ['http/fetch', 'http/hono', 'http/next', 'http/security']
+/** Pages that are about no subpath: the line that is the default, servers that take the handler as it is, and what holds for all servers. */
+const otherPages = ['dispatch/local', 'http/bun', 'http/deno', 'http/fetch', 'http/hono', 'http/next', 'http/security']
 
 describe('exports', () => {
   test.each(packageExports)('$specifier is built from a file of src', ({ source }) => {
@@ -32,7 +32,7 @@ describe('exports', () => {
 })
 
 describe('adapters', () => {
-  test('are the public files of storage, datasource and target', () => {
+  test('are the public files of storage, datasource, target and dispatch', () => {
     const files = sources.map(({ name }) => name.replace(/\.ts$/, '')).filter((name) => adapterName.test(name))
     expect(files.filter((name) => !name.startsWith('http/')).sort()).toEqual(
       adapters.filter((name) => !name.startsWith('http/')).sort(),

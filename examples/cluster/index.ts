@@ -64,9 +64,11 @@ async function fillAllSlots(): Promise<void> {
 /** Those that find no room wait in one line, which any process can see. */
 async function lineUp(): Promise<void> {
   console.log('\nd and e are started in worker 2, and then f, which is urgent.')
-  for (const id of ['d', 'e']) tell('worker 2', { start: id })
-  await until(async () => (await registry.search({ state: 'queued', size: 0 })).total === 2)
-  tell('worker 2', { start: 'f', priority: 10 })
+  for (const id of ['d', 'e', 'f']) {
+    const { total: before } = await registry.search({ state: 'queued', size: 0 })
+    tell('worker 2', { start: id, ...(id === 'f' && { priority: 10 }) })
+    await until(async () => (await registry.search({ state: 'queued', size: 0 })).total > before)
+  }
   await until(() => {
     if (waiting?.length !== 3) tell('worker 3', 'list')
     return waiting?.length === 3

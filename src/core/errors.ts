@@ -11,7 +11,7 @@ export const jobErrorCodes = {
   transform: 'The transform of the job threw.',
   target: 'The target could not take, keep or commit the records.',
   too_many_failures: 'More records failed than `failures` of the job allows.',
-  part: 'A part of a job with `partitions` failed.',
+  part: 'A part of the job failed.',
   storage: 'The storage could not be reached or could not keep its promise.',
   server: 'The server of a client could not be reached, or could not answer.',
   unauthorized: 'The server of a client wants to know who calls.',

@@ -370,5 +370,5 @@ test('a browser gets little, and nothing of node', async () => {
   const bytes = gzipSync(outputFiles[0]?.contents ?? '', { level: 9 }).length
   const outside = Object.keys(metafile.inputs).filter((path) => path.includes('node_modules'))
   expect(outside).toEqual([])
-  expect(bytes).toBeLessThan(4000)
+  expect(bytes).toBeLessThan(4096)
 })

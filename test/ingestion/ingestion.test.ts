@@ -567,7 +567,7 @@ describe('an ingestion', () => {
       [{ ...job, transform: () => [], transformBatch: () => [] }, 'Expected `transform` to be absent beside'],
       [
         { ...job, type: 'other' },
-        'an object with `type`, `id`, `run`, `resume`, `retry`, `priority`, `datasource`, got',
+        'an object with `type`, `id`, `run`, `resume`, `retry`, `priority`, `datasource`, `schedule`, got',
       ],
       [{ ...job, run: () => {} }, 'Expected `type` to be a word other than `ingestion`'],
       [
