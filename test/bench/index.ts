@@ -16,6 +16,7 @@ const all = [
   'storage-log',
   'storage-ingestion',
   'dispatch',
+  'partitions',
   'abort',
   'http',
   'events',
