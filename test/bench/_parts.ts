@@ -47,10 +47,11 @@ export function taken(): Taken {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const registry = openRegistry(JSON.parse(process.argv[2] ?? '') as Task, 4)
   await registry.running('ingestion')
+  const before = taken().cpuSeconds
   process.send?.('ready')
   process.once('message', async () => {
     await registry.close()
-    process.send?.(taken())
+    process.send?.({ ...taken(), cpuSeconds: taken().cpuSeconds - before })
     process.disconnect()
   })
 }

@@ -38,6 +38,7 @@ export class ClusterNode {
     await this.ready
     const number = ++this.#orders
     const answer = this.#answer(number)
+    answer.catch(() => undefined)
     this.#process.send({ number, ...order }, (error) => error && this.#answers.get(number)?.reject(error))
     return answer
   }
