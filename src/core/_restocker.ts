@@ -21,13 +21,16 @@ export interface RestockerHost {
   settle(record: ExecutionRecord): Promise<unknown>
 }
 
+/** How many executions are added to the line that may well be in it. */
+const sampleSize = 20
+
 /** How many executions to look at a time. */
 const pageSize = 1000
 
 /**
  * Sees to it that a line which processes share has what storage holds as waiting, though it lost it: a start whose process
- * died on the way to it, or all, when the engine was emptied. It compares the numbers, and reads the executions only when
- * the line has fewer.
+ * died on the way to it, or all, when the engine was emptied. It compares the numbers, and reads all
+ * executions only when the line has fewer.
  */
 export class Restocker {
   readonly #host: RestockerHost
@@ -58,17 +61,26 @@ export class Restocker {
     const hidden = [...new Set(this.#host.types())].filter((type) => type.startsWith('_'))
     const types = [undefined, ...hidden]
     for (const type of types) await this.#settleAborting(type)
-    if (await this.#isShort(types)) for (const type of types) await this.#restock(type)
+    const counts = await Promise.all(types.map((type) => this.#count(type)))
+    const stored = counts.reduce((sum, count) => sum + count, 0)
+    if (stored === 0) return
+    const isShort = stored > (await this.#host.dispatcher.waiting({ from: 0, size: 0 })).total
+    for (const [index, type] of types.entries()) {
+      if (isShort) await this.#restock(type)
+      else await this.#restockSome(type, counts[index] as number)
+    }
   }
 
-  /** Whether fewer wait in the line than storage holds. */
-  async #isShort(types: readonly (string | undefined)[]): Promise<boolean> {
-    const { storage, dispatcher } = this.#host
-    let stored = 0
-    for (const type of types) {
-      stored += (await storage.search({ state: 'queued', size: 0, ...(type && { type }) })).total
-    }
-    return stored > 0 && stored > (await dispatcher.waiting({ from: 0, size: 0 })).total
+  /** How many wait by storage. */
+  async #count(type: string | undefined): Promise<number> {
+    return (await this.#host.storage.search({ state: 'queued', size: 0, ...(type && { type }) })).total
+  }
+
+  /** The line may have what storage has not, so that one is missing though the numbers are equal: some are always added. */
+  async #restockSome(type: string | undefined, count: number): Promise<void> {
+    const from = Math.floor(Math.random() * Math.max(1, count - sampleSize + 1))
+    const { hits } = await this.#host.storage.search({ state: 'queued', from, size: sampleSize, ...(type && { type }) })
+    await this.#host.enqueue(hits.filter(({ node }) => node === ''))
   }
 
   async #restock(type: string | undefined): Promise<void> {

@@ -4,7 +4,8 @@ import { HandedExecution } from './_handed.js'
 import type { ExecutionHost, RegistryHost } from './_host.js'
 import { Restocker } from './_restocker.js'
 import { unlessAborted, unlessRunning } from './_retry.js'
-import { findEnded, stored } from './_stored.js'
+import { PartNews, RunnerParts } from './_runner-parts.js'
+import { stored } from './_stored.js'
 import { waitingOf } from './_waiting.js'
 import { withTimeout } from './clock.js'
 import type { ConcurrencyLimits, Dispatcher, WaitingExecution } from './dispatcher.js'
@@ -13,7 +14,7 @@ import { Execution, type StartedExecution, takeoverOf } from './execution.js'
 import type { Job } from './job.js'
 import { isEnded } from './lifecycle.js'
 import { warnOf } from './logger.js'
-import { type Parts, partOf, shownAs } from './parts.js'
+import type { Parts } from './parts.js'
 import { retryPolicyOf } from './retry-policy.js'
 import { type BeginRequest, type ExecutionRecord, waitingLease } from './storage.js'
 
@@ -47,6 +48,8 @@ export class Runner {
   readonly #host: RunnerHost & ExecutionHost
   /** The executions of this registry. */
   readonly executions: Executions
+  /** Those who wait for news of parts. */
+  readonly partNews = new PartNews()
   readonly #restocker: Restocker
   #isClosing = false
 
@@ -118,10 +121,8 @@ export class Runner {
    * registry has taken it.
    */
   async settle(waiting: ExecutionRecord): Promise<ExecutionRecord | undefined> {
-    const { type, id, executionId } = waiting
-    const { dispatcher, clock } = this.#host
-    const failed = (error: unknown) => this.#warn(waiting, error, 'stays in line, and is refused when its turn comes')
-    await withTimeout(clock, linePatience, dispatcher.remove(executionId).catch(failed))
+    const { type, id } = waiting
+    await this.#leaveLine(waiting)
     const execution = new Execution(this.#host.jobOf(waiting) ?? { type, id, run: () => undefined }, this.#host)
     if (!(await execution.take(waiting))) return undefined
     await execution.run()
@@ -233,24 +234,30 @@ export class Runner {
   }
 
   #partsOf(execution: Pick<ExecutionRecord, 'type' | 'id'>): Parts {
-    const { storage } = this.#host
-    const named = (n: number) => partOf(execution, n)
-    return {
-      find: (n) => stored(storage.find(named(n).type, named(n).id)),
-      findEnded: (record) => stored(findEnded(storage, record)),
-      start: (n) => unlessRunning(this.#offer(this.#host.jobOf(named(n)) as Job, {})),
+    return new RunnerParts(execution, this.#host.storage, this.partNews, {
+      start: (part) => unlessRunning(this.#offer(this.#host.jobOf(part) as Job, {})),
+      enqueue: (record) => this.#enqueue([record]),
       run: (record) => this.#runPart(record),
-      abort: async (n) => void (await this.askToStop(named(n).type, named(n).id)),
-      whole: () => stored(storage.find(shownAs(execution).type, shownAs(execution).id)),
-    }
+      abort: async ({ type, id }) => void (await this.askToStop(type, id)),
+    })
   }
 
   async #runPart(record: ExecutionRecord): Promise<void> {
     const job = this.#host.jobOf(record)
     if (!job || this.#isClosing || this.executions.of(job)) return
-    if (isEnded(record.state))
-      await unlessRunning(this.#begin(job, { ...takeoverOf(record), state: 'running' }).then((part) => part.run()))
-    else await this.#runIfHad(this.executions.add(job), record)
+    if (isEnded(record.state)) {
+      const begun = this.#begin(job, { ...takeoverOf(record), state: 'running' })
+      return unlessRunning(begun.then((part) => part.run()))
+    }
+    // Its turn may come while it runs here: that would take a slot for nothing.
+    await this.#leaveLine(record)
+    if (!this.executions.of(job)) await this.#runIfHad(this.executions.add(job), record)
+  }
+
+  async #leaveLine(waiting: ExecutionRecord): Promise<void> {
+    const { dispatcher, clock } = this.#host
+    const failed = (error: unknown) => this.#warn(waiting, error, 'stays in line, and is refused when its turn comes')
+    await withTimeout(clock, linePatience, dispatcher.remove(waiting.executionId).catch(failed))
   }
 
   async #stop(execution: Execution): Promise<void> {

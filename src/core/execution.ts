@@ -195,13 +195,14 @@ export class Execution implements StartedExecution {
     const { record, reached, signal } = this.#tenure
     const { type, id, executionId } = record
     const progress = (update: ProgressUpdate) => this.#tenure.say(toProgress(update))
+    const parts = this.#host.partsOf(this)
     const batchDone = ({ records, duration }: BatchDone) =>
-      this.#host.batchDone({ type, id, executionId, records, duration })
+      this.#host.batchDone({ type, id, executionId: parts.wholeId ?? executionId, records, duration })
     const save = () => this.#tenure.save()
     const isHeld = () => this.#tenure.isHeld
     const said = { progress, batchDone, save, progressInterval }
     const context = { type, id, executionId, signal, isHeld, ...reached, ...said, clock, logger }
-    giveParts(context, this.#host.partsOf(this))
+    giveParts(context, parts)
     return context
   }
 }

@@ -2,22 +2,30 @@ import type { Job, JobContext } from './job.js'
 import type { ExecutionRecord } from './storage.js'
 
 /** What names a job, or a part of one. */
-type Name = Pick<ExecutionRecord, 'type' | 'id'>
+export type Name = Pick<ExecutionRecord, 'type' | 'id'>
 
 /** What a running job can do about its parts. */
 export interface Parts {
+  /** Calls `listener` when a part may have changed its state, as far as that is heard of. Gives the function that takes it off. */
+  onNews(listener: () => void): () => void
   /** The execution of a part, live or last. */
   find(n: number): Promise<ExecutionRecord | undefined>
+  /** The numbers of the parts that live, by whatever they were cut. */
+  live(): Promise<number[]>
   /** An execution of a part that came before the last one, ended. */
   findEnded(record: ExecutionRecord): Promise<ExecutionRecord | undefined>
   /** Lets a part wait for a slot of any registry, unless it waits or runs already. */
   start(n: number): Promise<void>
+  /** Puts a part in line that waits, as the line may have gone with its process. */
+  enqueue(record: ExecutionRecord): Promise<void>
   /** Does a part here, in the slot of the whole, if it waits or was left by its node. Resolves when it has ended here. */
   run(record: ExecutionRecord): Promise<void>
   /** Asks a part to stop, and does not wait for it. */
   abort(n: number): Promise<void>
-  /** Of a part: the execution of the whole. */
+  /** The execution of the whole: of a part, or of itself. */
   whole(): Promise<ExecutionRecord | undefined>
+  /** The id of that, as it was last seen. */
+  readonly wholeId: string | undefined
 }
 
 /** The name of a part. */

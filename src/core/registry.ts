@@ -100,7 +100,10 @@ export class Registry {
       isOwn: (execution) => this.#runner.executions.has(execution),
       isFollowed: () => this.#clusterEvents.hasListeners,
       changed: (record, change) => isPart(record) || announce([this.#clusterEvents], record, change),
-      look: (change) => void this.#runner.executions.of(change)?.look(),
+      look: (change) => {
+        this.#runner.partNews.tell(change)
+        void this.#runner.executions.of(change)?.look()
+      },
       goesOn: (job) => this.#jobs.of(job)?.resume === 'auto',
       takeOver: (orphan) => this.#runner.takeOver(orphan),
     })
@@ -132,6 +135,7 @@ export class Registry {
 
   /** Whether a job of that type, or of that type and id, is defined here. */
   has(type: string, id?: string): boolean {
+    if (isPart({ type })) return false
     return id === undefined ? this.#jobs.types.has(type) : this.#jobs.get(checkedKey(type, id)) !== undefined
   }
 
@@ -283,6 +287,7 @@ export class Registry {
   #changed(record: ExecutionRecord, change: 'state' | 'progress', cause?: unknown): void {
     const { type, id, state } = record
     this.#runner.executions.changed(record)
+    if (!isLive(state)) this.#runner.partNews.tell(record)
     this.#cluster.own(record)
     if (isPart(record)) return
     this.logger.debug(toStatus(record), `Job [${type}/${id}]: ${state}.`)

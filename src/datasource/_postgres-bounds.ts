@@ -21,7 +21,19 @@ export async function boundsOf(
     type.name === 'uuid'
       ? uuidsBetween(least, greatest, count)
       : await valuesBetween(session, least, greatest, count, type)
-  return [...new Set(bounds)].filter((bound) => bound !== least)
+  return boundsAfter(session, keyset, least, bounds, type)
+}
+
+/** Those of some values that come after another one, as the server compares them, in order, and none twice. */
+export async function boundsAfter(
+  session: Session,
+  keyset: Keyset,
+  value: string | undefined,
+  bounds: readonly string[],
+  { name }: CursorType,
+): Promise<string[]> {
+  const { rows } = await session.run(keyset.selectAfter(value, bounds, name))
+  return rows.map(([bound]) => String(bound))
 }
 
 /** Numbers and times have ends that nothing lies in the middle of. */

@@ -9,10 +9,11 @@ import {
   RecordBatch,
 } from '../index.js'
 import { formatOf } from './_postgres-binary.js'
-import { boundsOf, checkDivisible } from './_postgres-bounds.js'
+import { boundsAfter, boundsOf, checkDivisible } from './_postgres-bounds.js'
+import { nullFailure, splitFailure, typeFailure } from './_postgres-cursor-failures.js'
 import { type CursorType, cursorTypes } from './_postgres-cursor-types.js'
 import { type Bound, Keyset, type Lookback, type Range } from './_postgres-keyset.js'
-import { boundAfter, list, type Place, type Position, placeAt } from './_postgres-position.js'
+import { boundAfter, type Place, type Position, placeAt } from './_postgres-position.js'
 import { orderWarning } from './_postgres-preflight.js'
 import type { Session } from './_postgres-session.js'
 import { SplitRead } from './_postgres-split.js'
@@ -76,16 +77,15 @@ export class CursorRead {
 
   /** Cuts what is to be read: the transaction that sees it stays open until `release`. */
   async partition(cuts: Cuts): Promise<Omit<Partitioning, 'release'>> {
+    if (this.#position?.ranges) throw splitFailure()
     const session = await this.#begin()
     await this.#describe(session)
-    const [part] = this.#parts() as [Part]
-    await this.#handleNulls(session)
+    if (this.#cursor.nulls === 'fail') await this.#handleNulls(session)
+    // It waits for the parts, which may take long.
+    const keep = 'set local idle_in_transaction_session_timeout to 0'
+    await session.run({ text: keep, values: [] })
     const { rows } = await session.run({ text: 'select pg_export_snapshot()', values: [] })
-    const snapshot = String(rows[0]?.[0])
-    if (typeof cuts !== 'number') return { bounds: cuts, snapshot }
-    const type = this.#types[0] as CursorType
-    checkDivisible(type, this.#cursor.columns[0] as string, 'partitions')
-    return { bounds: await boundsOf(session, this.#keyset, part, type, cuts), snapshot }
+    return { bounds: await this.#boundsOf(session, cuts), snapshot: String(rows[0]?.[0]) }
   }
 
   /** Gives back what is held. Never rejects. */
@@ -134,6 +134,18 @@ export class CursorRead {
       ...repeated,
       rest,
     ]
+  }
+
+  /** None before what was read: what is behind it would be read again. */
+  #boundsOf(session: Session, cuts: Cuts): Promise<string[]> {
+    const [part] = this.#parts() as [Part]
+    const type = this.#types[0] as CursorType
+    if (typeof cuts !== 'number') {
+      const last = part.after?.values[0] as string | undefined
+      return boundsAfter(session, this.#keyset, last, cuts, type)
+    }
+    checkDivisible(type, this.#cursor.columns[0] as string, 'partitions')
+    return boundsOf(session, this.#keyset, part, type, cuts)
   }
 
   #lookback(): Lookback | undefined {
@@ -279,18 +291,3 @@ function startOf(value: string | undefined): Bound | undefined {
 }
 
 const asItIs = (raw: string) => raw
-
-function typeFailure(name: string): JobError {
-  return new JobError(
-    'datasource',
-    `Expected the cursor column ${list([name])} to be a number, a date, a time, a text, a uuid, a boolean or bytes, where the same value has the same text: cast it in the query, or compare by another column.`,
-  )
-}
-
-function nullFailure(name: string, isFirst: boolean): JobError {
-  const first = isFirst ? "read them before all others with `nulls: 'first'`, " : ''
-  return new JobError(
-    'datasource',
-    `A record has null in the cursor column ${list([name])}, so that it has no place in the order. Leave such records out with \`nulls: 'skip'\`, ${first}or make a value of it in the query, as with \`coalesce\`.`,
-  )
-}

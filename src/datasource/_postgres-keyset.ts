@@ -74,6 +74,19 @@ export class Keyset {
     return { text: `select ${first('asc')}, ${first('desc')}`, values }
   }
 
+  /** Those of some values that come after `value`, in the order of the first column, and none twice. */
+  selectAfter(value: string | undefined, all: readonly string[], type: string): Query {
+    const values = [...this.#values, all]
+    // Beside no row of the column, they have its collation.
+    const them = `select ${this.#columns[0]} from ${this.#text} where false
+      union all select unnest($${values.length}::text[])::${type}`
+    const condition = value === undefined ? '' : `where them.value > $${values.push(value)}::${type}`
+    return {
+      text: `select distinct on (them.value) them.value::text from (${them}) as them (value) ${condition} order by them.value`,
+      values,
+    }
+  }
+
   /** Two rows, when two records lie at the point itself. */
   selectTied({ isNull, after }: Range): Query {
     return this.#query('1', (bind) => {

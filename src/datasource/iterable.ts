@@ -6,6 +6,7 @@ import {
   type JobRecord,
   type Query,
   type ReadOptions,
+  type ReadRange,
   RecordBatch,
   rule,
 } from '../index.js'
@@ -29,6 +30,8 @@ export interface RecordsContext {
   readonly query: Query
   /** The last id of the checkpoint that the job goes on from; `undefined` when it starts from the beginning. */
   readonly lastId: string | undefined
+  /** Of a part of a job with `partitions`: the range that it is to give. Absent in a job that is not cut. */
+  readonly range?: ReadRange
   /** Aborts when no more records are wanted. */
   readonly signal: AbortSignal
 }
@@ -52,16 +55,17 @@ export function iterableDatasource<Item extends object = JobRecord>(
   }
   if (resumes && typeof source !== 'function') throw invalid('source', 'a function, as `resumes` is set', source)
   const open = typeof source === 'function' ? source : () => source
-  return { kind: 'iterable', resumes, read: (query, readOptions) => read(open, query, readOptions) }
+  const takesRange = typeof source === 'function'
+  return { kind: 'iterable', resumes, takesRange, read: (query, readOptions) => read(open, query, readOptions) }
 }
 
 async function* read<Item extends object>(
   open: RecordsFunction<Item>,
   query: Query,
-  { signal, batchSize, lastId }: ReadOptions,
+  { signal, batchSize, lastId, range }: ReadOptions,
 ): AsyncGenerator<RecordBatch> {
   signal.throwIfAborted()
-  const reader = new Reader(open({ query, lastId, signal }), signal)
+  const reader = new Reader(open({ query, lastId, signal, ...(range && { range }) }), signal)
   try {
     while (reader.isOpen) {
       const records = await reader.take(batchSize)

@@ -57,6 +57,8 @@ export interface TolerantDeliveryOptions extends DeliveryOptions {
   readonly tolerance: Tolerance
   readonly deadLetters: DeadLetters | undefined
   readonly clock: Clock
+  /** What dead letters are said to be of. */
+  readonly shown: Pick<DeadLetter, 'type' | 'id' | 'executionId'>
   /** Whether the target can go on after a write that it has refused. */
   isSound(): boolean
   /** Hears of a record that failed and goes nowhere. */
@@ -182,12 +184,10 @@ export class TolerantDelivery implements Delivery {
   }
 
   #putAside(index: number, error: unknown): void {
-    const { deadLetters, context, clock, dropped } = this.#options
+    const { deadLetters, shown, clock, dropped } = this.#options
     this.#budget.take(error, this.#counts)
     const letter: DeadLetter = {
-      type: context.type,
-      id: context.id,
-      executionId: context.executionId,
+      ...shown,
       key: `${this.#name.place}:${index}`,
       time: new Date(clock.now()).toISOString(),
       phase: JobError.isInstance(error) && error.code === 'transform' ? 'transform' : 'target',

@@ -1,12 +1,10 @@
 import { JobError } from '../core/errors.js'
+import { takeoverOf } from '../core/execution.js'
 import { isEnded } from '../core/lifecycle.js'
 import type { Parts } from '../core/parts.js'
 import type { ExecutionRecord } from '../core/storage.js'
 import type { Checkpoint } from './checkpoint.js'
 import { addedUp, type IngestionDetail, nothingRead } from './detail.js'
-
-/** How many nodes in a row may be lost of a part that does not come on, before the whole fails. */
-const maxTakeovers = 5
 
 /** What the parts have come to together. */
 interface Sum {
@@ -19,15 +17,22 @@ interface Sum {
 export class PartProgress {
   readonly n: number
   readonly #scheme: string
+  /** How many nodes in a row may be lost of it before it has failed. */
+  readonly #limit: number
   #record: ExecutionRecord | undefined
   /** What its executions before the last one have come to. */
   #former: IngestionDetail = nothingRead
+  /** What was counted of it before the whole went on. */
+  #before: IngestionDetail = nothingRead
+  /** The execution that the whole went on with. */
+  #adopted: string | undefined
   /** An execution that came before all this. */
   #ignored: string | undefined
 
-  constructor(n: number, scheme: string) {
+  constructor(n: number, scheme: string, limit: number) {
     this.n = n
     this.#scheme = scheme
+    this.#limit = limit
   }
 
   /** What parts, in their order, have come to together. */
@@ -49,9 +54,9 @@ export class PartProgress {
     return this.#record
   }
 
-  /** What it has counted, over all its executions. */
+  /** What it has counted since the whole began, over all its executions. */
   get detail(): IngestionDetail {
-    return addedUp(this.#former, detailOf(this.#record))
+    return less(addedUp(this.#former, detailOf(this.#record)), this.#before, detailOf(this.#record))
   }
 
   /** Its checkpoint, once it has one of its own. */
@@ -61,7 +66,7 @@ export class PartProgress {
   }
 
   get isDone(): boolean {
-    return this.#record !== undefined && this.isDoneBy(this.#record)
+    return this.#record !== undefined && this.#isDoneBy(this.#record)
   }
 
   get isLive(): boolean {
@@ -74,52 +79,83 @@ export class PartProgress {
     return record !== undefined && (this.isLive ? record.node === '' : this.#isLeft(record))
   }
 
-  /** Whether an execution did it to its end. */
-  isDoneBy({ state, checkpoint }: ExecutionRecord): boolean {
-    return state === 'successful' && (checkpoint as Checkpoint | undefined)?.scheme === this.#scheme
+  /** Whether the whole can go on with an execution that was there before it. */
+  goesOnWith(record: ExecutionRecord): boolean {
+    return !isEnded(record.state) || this.#isDoneBy(record)
   }
 
-  /** Takes in what storage holds. */
-  see(record: ExecutionRecord): void {
+  /** Goes on with an execution that was there before the whole. */
+  adopt(record: ExecutionRecord): void {
     this.#record = record
+    this.#before = detailOf(record)
+    this.#adopted = record.executionId
   }
 
-  /** The execution says nothing: another one is to come. */
+  /** Another execution is to come after this one, if there is one. */
   ignore(record: ExecutionRecord | undefined): void {
+    this.#former = addedUp(this.#former, detailOf(this.#record))
+    this.#record = undefined
     this.#ignored = record?.executionId
   }
 
   /** Looks what storage holds. */
   async look(parts: Parts): Promise<void> {
     const record = await parts.find(this.n)
-    const before = this.#record
     if (!record || record.executionId === this.#ignored) return
-    if (before && before.executionId !== record.executionId) {
-      this.#former = addedUp(this.#former, detailOf((await parts.findEnded(before)) ?? before))
+    const before = this.#record
+    for (let last = record; before && last.executionId !== before.executionId; ) {
+      const executionId = last.resumedFrom ?? before.executionId
+      last = (await parts.findEnded({ ...last, executionId })) ?? before
+      this.#former = addedUp(this.#former, detailOf(last))
     }
-    this.see(record)
+    this.#record = record
   }
 
-  /** Throws the failure of a part that nobody goes on with, one of `total`. */
-  throwIfFailed(total: number): void {
+  /** Whether it failed, and nobody goes on with it. */
+  get hasFailed(): boolean {
     const record = this.#record
-    if (!record || this.isLive || this.isDone || this.#isLeft(record)) return
-    const messages = record.error ?? ['It was aborted.']
+    return record !== undefined && !this.isLive && !this.isDone && !this.#isLeft(record)
+  }
+
+  /** Whether what failed began before the whole did: that may have been its end's doing. */
+  get isAdopted(): boolean {
+    return this.#record?.executionId === this.#adopted
+  }
+
+  /** The failure, as one of a part of `total`. */
+  failureOf(total: number): JobError {
+    const messages = this.#record?.error ?? ['It was aborted.']
     const cause = messages.reduceRight<JobError | undefined>(
       (cause, message) => new JobError('part', message, cause && { cause }),
       undefined,
     )
-    throw new JobError('part', `Part ${this.n + 1} of ${total} failed.`, { cause })
+    return new JobError('part', `Part ${this.n + 1} of ${total} failed.`, { cause })
+  }
+
+  /** Whether an execution did it to its end. */
+  #isDoneBy({ state, checkpoint }: ExecutionRecord): boolean {
+    return state === 'successful' && (checkpoint as Checkpoint | undefined)?.scheme === this.#scheme
   }
 
   /** Whether it ended for want of its node alone. */
-  #isLeft({ state, isOrphaned, takeovers = 0 }: ExecutionRecord): boolean {
-    return isEnded(state) && isOrphaned === true && takeovers < maxTakeovers
+  #isLeft(record: ExecutionRecord): boolean {
+    return isEnded(record.state) && record.isOrphaned === true && takeoverOf(record).takeovers <= this.#limit
   }
 }
 
 function detailOf(record: ExecutionRecord | undefined): IngestionDetail {
   return { ...nothingRead, ...(record?.detail as IngestionDetail | undefined) }
+}
+
+function less(all: IngestionDetail, before: IngestionDetail, last: IngestionDetail): IngestionDetail {
+  const { read, written, failed, skipped } = before
+  return {
+    ...last,
+    read: all.read - read,
+    written: all.written - written,
+    failed: all.failed - failed,
+    skipped: all.skipped - skipped,
+  }
 }
 
 /** What is true of the whole as soon as it is of one part. */

@@ -20,6 +20,10 @@ export function checkPartitions(job: IngestionJob, { cursor, query, datasource, 
   if (records !== undefined) throw invalid('records', 'absent beside `partitions`', records)
   if (typeof partitions === 'number' && !cursor)
     throw invalid('cursor', 'there beside `partitions`, unless they are bounds', cursor)
+  if (!cursor && job.query === undefined && !datasource.takesRange) {
+    const expected = `absent, as the datasource [${datasource.kind}] gives no range of its records without a query`
+    throw invalid('partitions', expected, partitions)
+  }
   if (!cursor && job.query !== undefined && !query.takesRange) {
     throw invalid('query', 'one that reads from {{from}} until {{until}}, as `partitions` are bounds', job.query)
   }

@@ -7,19 +7,13 @@ import { type Parts, partsOf } from '../core/parts.js'
 import type { ExecutionRecord } from '../core/storage.js'
 import { PartProgress } from './_part-progress.js'
 import type { Plan } from './_plan.js'
-import { initialCheckpoint, variablesOf, type WholeCheckpoint } from './checkpoint.js'
-import { type Cuts, type Part, type Partitioning, partIn, type Scheme } from './partitions.js'
+import { WholeTarget } from './_whole-target.js'
+import { checkCuts, variablesOf, type WholeCheckpoint } from './checkpoint.js'
+import { addedUp, type IngestionDetail, nothingRead } from './detail.js'
+import type { Cuts, Partitioning, Scheme } from './partitions.js'
 
-/** How often to look how far the parts have come, in milliseconds. */
-const interval = 250
-
-/** The part of an ingestion that a run does. Throws `aborted` when the whole has ended. */
-export async function findPart(context: JobContext, n: number): Promise<Part> {
-  const whole = await partsOf(context).whole()
-  const { scheme } = (whole?.checkpoint ?? {}) as Partial<WholeCheckpoint>
-  if (whole?.state === 'running' && scheme) return partIn(scheme, n)
-  throw new JobError('aborted', 'The job has ended that this is a part of.')
-}
+/** How often to look how far the parts have come, in milliseconds: at least, and for each part. */
+const intervals = { least: 250, ofPart: 10 }
 
 /**
  * One run of an ingestion in parts: cuts it, lets the parts wait for slots of any registry, does those here that nobody has
@@ -30,42 +24,56 @@ export class PartitionedRun {
   readonly #context: JobContext
   readonly #parts: Parts
   readonly #cuts: Cuts
-  readonly #before: WholeCheckpoint
+  /** How many nodes in a row may be lost of a part. */
+  readonly #limit: number
+  readonly #target: WholeTarget
+  /** What tries before this one have counted. */
+  readonly #counted: IngestionDetail
+  #before!: WholeCheckpoint
   #scheme!: Scheme
   #progress: readonly PartProgress[] = []
   #news = new AbortController()
   #isStopped = false
 
-  constructor(plan: Plan, context: JobContext, cuts: Cuts) {
-    const { checkpoint, executionId } = context
+  constructor(plan: Plan, context: JobContext, cuts: Cuts, limit: number) {
     this.#plan = plan
     this.#context = context
     this.#parts = partsOf(context)
     this.#cuts = cuts
-    this.#before = (checkpoint as WholeCheckpoint | undefined) ?? initialCheckpoint(executionId)
+    this.#limit = limit
+    this.#target = new WholeTarget(plan, context)
+    this.#counted = (context.detail as IngestionDetail | undefined) ?? nothingRead
   }
 
   /** Runs to the end of all parts. */
   async run(): Promise<'completed'> {
+    const { signal } = this.#context
+    const tellNews = () => this.#tellNews()
+    this.#before = await this.#target.takeOver()
     const partitioning = await this.#cut()
+    signal.addEventListener('abort', tellNews)
+    const stopNews = this.#parts.onNews(tellNews)
     try {
-      await this.#begin()
       await this.#untilDone()
     } finally {
+      signal.removeEventListener('abort', tellNews)
+      stopNews()
       await partitioning.release()
     }
-    this.#say()
+    await this.#finish()
     return 'completed'
   }
 
   /** Cuts it, or goes on with what another execution has cut. */
   async #cut(): Promise<Partitioning> {
-    const { scheme: unfinished, cursor } = this.#before
+    const { scheme: unfinished, cursor, sequence } = this.#before
+    checkCuts(this.#before, this.#plan, this.#cuts)
     const position = unfinished ? unfinished.position : cursor
     const partitioning = await this.#partition(unfinished?.bounds ?? this.#cuts, position)
     const { bounds, snapshot } = partitioning
-    const id = unfinished?.id ?? this.#context.executionId
-    this.#scheme = { id, bounds, snapshot, position, isResumed: unfinished !== undefined }
+    const isContinued = !this.#plan.cursor && this.#plan.isResumable && sequence > 0
+    const made = { id: this.#context.executionId, bounds, position, isContinued, isResumed: false }
+    this.#scheme = { ...(unfinished ? { ...unfinished, isResumed: true } : made), snapshot }
     return partitioning
   }
 
@@ -81,45 +89,14 @@ export class PartitionedRun {
     }
   }
 
-  /** Stores how it was cut, and only then lets the parts begin. */
-  async #begin(): Promise<void> {
-    this.#context.progress({ checkpoint: { ...this.#before, scheme: this.#scheme } })
-    await this.#context.save()
-    this.#context.signal.throwIfAborted()
-    const numbers = Array.from({ length: this.#scheme.bounds.length + 1 }, (_, n) => n)
-    this.#progress = await Promise.all(numbers.map((n) => this.#beginPart(n)))
-  }
-
-  async #beginPart(n: number): Promise<PartProgress> {
-    const { isResumed } = this.#scheme
-    if (!isResumed) await this.#endFormer(n)
-    const record = await this.#parts.find(n)
-    const progress = new PartProgress(n, this.#scheme.id)
-    const goesOn = isResumed && record !== undefined && (!isEnded(record.state) || progress.isDoneBy(record))
-    if (goesOn) progress.see(record)
-    else {
-      progress.ignore(record)
-      await this.#parts.start(n)
-    }
-    return progress
-  }
-
-  /** Sees to it that no part lives any more that was cut otherwise. */
-  async #endFormer(n: number): Promise<void> {
-    const { signal, clock } = this.#context
-    for (let former = await this.#parts.find(n); former && !isEnded(former.state); former = await this.#parts.find(n)) {
-      await this.#parts.abort(n)
-      await sleep(clock, interval, signal)
-      signal.throwIfAborted()
-    }
-  }
-
   async #untilDone(): Promise<void> {
-    const working = this.#work()
+    let working: Promise<void> | undefined
     try {
+      await this.#begin()
+      working = this.#work()
       await this.#follow()
     } catch (error) {
-      if (this.#context.isHeld()) await this.#stop()
+      await this.#stop()
       throw error
     } finally {
       this.#isStopped = true
@@ -128,13 +105,53 @@ export class PartitionedRun {
     }
   }
 
+  /** Stores how it was cut, and only then lets the parts begin: those that live by another cut have to end before. */
+  async #begin(): Promise<void> {
+    const { id, bounds, isResumed } = this.#scheme
+    this.#context.progress({ checkpoint: { ...this.#before, scheme: this.#scheme } })
+    await this.#context.save()
+    this.#context.signal.throwIfAborted()
+    if (!isResumed) await this.#endAll()
+    const numbers = Array.from({ length: bounds.length + 1 }, (_, n) => n)
+    this.#progress = numbers.map((n) => new PartProgress(n, id, this.#limit))
+    await Promise.all(this.#progress.map((part) => this.#beginPart(part)))
+    this.#say()
+  }
+
+  async #beginPart(part: PartProgress): Promise<void> {
+    const record = await this.#findStopped(part)
+    if (!record || !this.#scheme.isResumed || !part.goesOnWith(record)) return this.#start(part, record)
+    part.adopt(record)
+    if (part.isFree) await this.#parts.enqueue(record)
+  }
+
+  /** The execution of a part: one that is to stop, once it has. */
+  async #findStopped({ n }: PartProgress): Promise<ExecutionRecord | undefined> {
+    let record = await this.#parts.find(n)
+    while (record?.state === 'aborting') {
+      await this.#pause()
+      this.#context.signal.throwIfAborted()
+      record = await this.#parts.find(n)
+    }
+    return record
+  }
+
+  async #start(part: PartProgress, before: ExecutionRecord | undefined): Promise<void> {
+    await this.#parts.start(part.n)
+    part.ignore(before)
+  }
+
   /** Tells how far the parts have come, until all are done, or one has failed. */
   async #follow(): Promise<void> {
     while (!this.#isDone) {
       await this.#pause()
-      await this.#look()
+      await this.#look(this.#progress.filter(({ isDone }) => !isDone))
       this.#context.signal.throwIfAborted()
-      for (const part of this.#progress) part.throwIfFailed(this.#progress.length)
+      const failed = this.#progress.filter(({ hasFailed }) => hasFailed)
+      for (const part of failed) {
+        if (!part.isAdopted) throw part.failureOf(this.#progress.length)
+        await this.#try(() => this.#start(part, part.record))
+      }
       this.#say()
     }
   }
@@ -144,27 +161,44 @@ export class PartitionedRun {
     while (!this.#isDone && !this.#isStopped) {
       const free = this.#progress.find(({ isFree }) => isFree)
       if (free?.record) await this.#try(() => this.#parts.run(free.record as ExecutionRecord))
-      if (free) await this.#look(free)
+      if (free) await this.#look([free])
       if (free?.isFree ?? true) await this.#pause()
       else this.#tellNews()
     }
   }
 
-  /** Asks all parts to stop, and waits until they have. */
+  /** Asks all parts to stop, and waits until they have: unless others go on with the whole, or may do so already. */
   async #stop(): Promise<void> {
     this.#isStopped = true
-    const isLive = ({ isLive }: PartProgress) => isLive
-    await Promise.all(this.#progress.filter(isLive).map(({ n }) => this.#try(() => this.#parts.abort(n))))
-    while (this.#progress.some(isLive) && this.#context.isHeld()) {
-      await this.#look()
-      if (this.#progress.some(isLive)) await sleep(this.#context.clock, interval, this.#news.signal)
+    let isOver = false
+    while (!isOver && this.#context.isHeld()) {
+      await this.#try(async () => {
+        if (!(await this.#isHandedBack())) await this.#endAll()
+        isOver = true
+      })
+      if (!isOver) await this.#pause()
     }
-    this.#say()
+    await this.#look(this.#progress)
+    if (this.#context.isHeld()) this.#say()
   }
 
-  async #look(...parts: readonly PartProgress[]): Promise<void> {
-    const looked = parts.length > 0 ? parts : this.#progress.filter(({ isDone }) => !isDone)
-    await Promise.all(looked.map((part) => this.#try(() => part.look(this.#parts))))
+  /** Whether the signal to stop is that of a node which closes: nobody has asked the job itself. */
+  async #isHandedBack(): Promise<boolean> {
+    if (!this.#context.signal.aborted) return false
+    const whole = await this.#parts.whole()
+    return whole !== undefined && whole.state !== 'aborting' && !isEnded(whole.state)
+  }
+
+  async #endAll(): Promise<void> {
+    for (let live = await this.#parts.live(); live.length > 0; live = await this.#parts.live()) {
+      await Promise.all(live.map((n) => this.#parts.abort(n)))
+      await this.#pause()
+      if (!this.#context.isHeld()) return
+    }
+  }
+
+  async #look(parts: readonly PartProgress[]): Promise<void> {
+    await Promise.all(parts.map((part) => this.#try(() => part.look(this.#parts))))
   }
 
   get #isDone(): boolean {
@@ -180,8 +214,10 @@ export class PartitionedRun {
     }
   }
 
+  /** Until the next look, or until there is news. */
   #pause(): Promise<void> {
-    return sleep(this.#context.clock, interval, AbortSignal.any([this.#context.signal, this.#news.signal]))
+    const { least, ofPart } = intervals
+    return sleep(this.#context.clock, Math.max(least, ofPart * this.#progress.length), this.#news.signal)
   }
 
   #tellNews(): void {
@@ -190,23 +226,38 @@ export class PartitionedRun {
   }
 
   #say(): void {
-    const { detail, last } = PartProgress.sum(this.#progress)
-    const { cursor } = this.#plan
-    const { isResumed } = this.#scheme
-    const { scheme: _, ...before } = this.#before
-    const { scheme: __, position: ___, deadLetters: ____, sequence: _____, ...reached } = last ?? {}
+    const { detail, lastId } = this.#reached
+    this.#context.progress({ count: detail.read, detail, ...(lastId !== undefined && { lastId }) })
+  }
+
+  /** What the parts have come to: the checkpoint is that of the whole once all are done. */
+  get #reached(): { detail: IngestionDetail; lastId: string | undefined; checkpoint: WholeCheckpoint } {
+    const { cursor, isResumable } = this.#plan
+    const { scheme: _, position: __, deadLetters: ___, ...before } = this.#before
+    const sum = PartProgress.sum(this.#progress)
+    const split = before.sequence > 0 || this.#scheme.isResumed || sum.detail.split === true
+    const detail = {
+      ...addedUp(sum.detail, this.#counted),
+      ...(cursor && { consistency: 'snapshot' as const }),
+      split,
+    }
+    const { lastId, maxPrimaryKey, lastRecordTimestamp, lastRecord } = sum.last ?? {}
     const checkpoint = {
       ...before,
-      ...(this.#isDone
-        ? { ...reached, origin: before.origin, sequence: before.sequence + 1 }
-        : { scheme: this.#scheme }),
+      ...variablesOf({ lastId, maxPrimaryKey, lastRecordTimestamp, lastRecord } as WholeCheckpoint),
+      ...(sum.last?.cursor !== undefined && { cursor: sum.last.cursor }),
+      ...(!cursor && isResumable && { bounds: this.#scheme.bounds }),
+      sequence: before.sequence + (sum.last ? 1 : 0),
     }
-    const lastId = last?.lastId
-    this.#context.progress({
-      count: detail.read,
-      detail: { ...detail, ...(cursor && { consistency: 'snapshot' }), split: isResumed || detail.split === true },
-      checkpoint,
-      ...(lastId !== undefined && { lastId }),
-    })
+    return { detail, lastId, checkpoint }
+  }
+
+  /** Keeps where all parts have come to: beside the records first, where the job may go on without parts. */
+  async #finish(): Promise<void> {
+    const { checkpoint, detail } = this.#reached
+    const position = await this.#target.keep(checkpoint, detail)
+    this.#say()
+    const kept = { ...checkpoint, ...(position !== undefined && { position }) }
+    this.#context.progress({ checkpoint: this.#plan.isResumable ? kept : null })
   }
 }

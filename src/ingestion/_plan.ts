@@ -35,6 +35,10 @@ export interface Plan {
   readonly tolerance: Tolerance | undefined
   /** Whether an execution may go on from the checkpoint of another. */
   readonly isResumable: boolean
+  /** Whether there are places that a run could go on from. */
+  readonly hasPlaces: boolean
+  /** Whether another registry goes on with the job by itself when its node is lost. */
+  readonly isTakenOver: boolean
   /** Of a run that does a part: which. */
   readonly part?: Part
   /** What is said when the datasource or the target fails. */

@@ -2,7 +2,7 @@ import type { JobContext } from '../core/job.js'
 import type { BatchName } from './_delivery.js'
 import type { Plan } from './_plan.js'
 import type { RecordBatch } from './batch.js'
-import { advance, type Checkpoint, initialCheckpoint, type KeptCheckpoint, repeat } from './checkpoint.js'
+import { advance, type Checkpoint, checkUncut, initialCheckpoint, type KeptCheckpoint, repeat } from './checkpoint.js'
 import { addedUp, type IngestionDetail, nothingRead } from './detail.js'
 
 /** A place that a run has come to. */
@@ -36,16 +36,29 @@ export class Reach {
   constructor(plan: Plan, { executionId, checkpoint, detail }: JobContext) {
     this.#plan = plan
     this.#executionId = executionId
+    if (checkpoint !== undefined && !plan.part) checkUncut(checkpoint as Checkpoint)
     this.#isResumed = plan.isResumable && this.isOwn(checkpoint)
     this.#place = {
-      checkpoint: this.#isResumed ? (checkpoint as Checkpoint) : initialCheckpoint(executionId, plan.part),
+      checkpoint: this.#isResumed ? this.#owned(checkpoint as Checkpoint) : initialCheckpoint(executionId, plan.part),
       detail: this.#isResumed && detail ? (detail as IngestionDetail) : nothingRead,
     }
   }
 
-  /** Whether a checkpoint is there that this run may go on from: of a part, one that was cut by the same scheme. */
+  /**
+   * Whether a checkpoint is there that this run may go on from: of a part, one that was cut by the same scheme, or one of the
+   * same range where parts go on by themselves.
+   */
   isOwn(checkpoint: unknown): checkpoint is Checkpoint {
-    return checkpoint !== undefined && (checkpoint as Checkpoint).scheme === this.#plan.part?.scheme
+    if (checkpoint === undefined) return false
+    const { part } = this.#plan
+    const { scheme, range } = checkpoint as Checkpoint
+    if (scheme === part?.scheme) return true
+    return part?.isContinued === true && range?.from === part.range.from && range?.until === part.range.until
+  }
+
+  #owned(checkpoint: Checkpoint): Checkpoint {
+    const { part } = this.#plan
+    return part ? { ...checkpoint, scheme: part.scheme } : checkpoint
   }
 
   /** Whether the run goes on from the checkpoint of another one. */
@@ -85,8 +98,12 @@ export class Reach {
 
   /** What a target keeps together with the records is never behind storage, which may have missed the last of it. */
   goOnFrom({ executionId, detail, ...checkpoint }: KeptCheckpoint): void {
+    if (!this.#plan.part) checkUncut(checkpoint)
     this.#isResumed = true
-    this.#place = { checkpoint, detail: executionId === this.#executionId ? detail : this.detail }
+    this.#place = {
+      checkpoint: this.#owned(checkpoint),
+      detail: executionId === this.#executionId ? detail : this.detail,
+    }
   }
 
   /** Adds to the checkpoint where a target stands. */

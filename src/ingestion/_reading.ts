@@ -1,8 +1,7 @@
-import { JobError } from '../core/errors.js'
 import type { JobContext } from '../core/job.js'
 import type { Plan } from './_plan.js'
 import type { Reach } from './_reach.js'
-import { variablesOf } from './checkpoint.js'
+import { cursorPosition, variablesOf } from './checkpoint.js'
 import type { ReadCursor } from './cursor.js'
 import type { Query, ReadOptions } from './datasource.js'
 import type { TargetWriter } from './target.js'
@@ -30,14 +29,14 @@ export class Reading {
 
   /** How it is read: `left` records at most. */
   optionsFor(writer: TargetWriter, left: number, signal: AbortSignal): ReadOptions {
-    const { batchSize, batchBytes, part } = this.#plan
+    const { batchSize, batchBytes, part, cursor } = this.#plan
     return {
       signal,
       batchSize: Math.min(batchSize, left),
       batchBytes,
       lastId: this.#reach.isResumed ? this.#reach.checkpoint.lastId : undefined,
       cursor: this.#cursor(left),
-      ...(part && { range: part.range }),
+      ...(part && !cursor && { range: part.range }),
       warn: (message) => warnOnce(this.#context, message),
       ...this.#encoded(writer),
     }
@@ -53,13 +52,7 @@ export class Reading {
   #cursor(limit: number): ReadOptions['cursor'] {
     const { cursor } = this.#plan
     if (!cursor) return undefined
-    const { sequence, cursor: position } = this.#reach.checkpoint
-    if (sequence > 0 && position === undefined) {
-      throw new JobError(
-        'invalid_options',
-        "The checkpoint was made without `cursor`: run the job once with `resume: 'restart'`, or give it another id.",
-      )
-    }
+    const position = cursorPosition(this.#reach.checkpoint)
     return {
       ...cursor,
       position,

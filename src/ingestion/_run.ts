@@ -2,6 +2,7 @@ import { sleep, withTimeout } from '../core/clock.js'
 import { JobError, type JobErrorCode, leaseLost } from '../core/errors.js'
 import type { JobContext } from '../core/job.js'
 import { warnOf } from '../core/logger.js'
+import { shownAs } from '../core/parts.js'
 import { DeadLetters } from './_dead-letters.js'
 import { type Delivery, type DeliveryOptions, TolerantDelivery, WholeDelivery } from './_delivery.js'
 import type { Plan } from './_plan.js'
@@ -90,6 +91,7 @@ export class IngestionRun {
       deadLetters: this.#deadLetters,
       clock,
       isSound: () => !this.#writer.isBroken,
+      shown: { ...shownAs(this.#context), executionId: this.#plan.part?.whole ?? this.#context.executionId },
       dropped: (error) => this.#warn(error, 'dropped a record that failed'),
     })
   }

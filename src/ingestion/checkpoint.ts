@@ -1,7 +1,10 @@
+import { JobError } from '../core/errors.js'
+import type { Plan } from './_plan.js'
 import type { Column, ColumnType, RecordBatch } from './batch.js'
+import type { ReadRange } from './cursor.js'
 import type { IngestionDetail } from './detail.js'
 import type { QueryVariables } from './job.js'
-import type { Part, Scheme } from './partitions.js'
+import type { Cuts, Part, Scheme } from './partitions.js'
 import type { CompiledQuery } from './query.js'
 
 /** Where an ingestion goes on: what storage keeps of it, as JSON. */
@@ -18,10 +21,14 @@ export interface Checkpoint extends QueryVariables {
   readonly deadLetters?: unknown
   /** Of a part: the id of the scheme that it was cut by. */
   readonly scheme?: string
+  /** Of a part: its range. */
+  readonly range?: ReadRange
+  /** Of an ingestion that was cut without a cursor: the values that its parts begin at, as each goes on by itself. */
+  readonly bounds?: readonly string[]
 }
 
 /** The checkpoint of an ingestion in parts. */
-export interface WholeCheckpoint extends Omit<Checkpoint, 'scheme'> {
+export interface WholeCheckpoint extends Omit<Checkpoint, 'scheme' | 'range'> {
   /** How it was cut, until all parts are done. */
   readonly scheme?: Scheme
 }
@@ -35,12 +42,12 @@ export interface KeptCheckpoint extends Checkpoint {
 }
 
 /** The checkpoint of a run that starts from the beginning: of a part, from where that begins. */
-export function initialCheckpoint(origin: string): Omit<Checkpoint, 'scheme'>
+export function initialCheckpoint(origin: string): Omit<Checkpoint, 'scheme' | 'range'>
 export function initialCheckpoint(origin: string, part: Part | undefined): Checkpoint
 export function initialCheckpoint(origin: string, part?: Part): Checkpoint {
   if (!part) return { origin, sequence: 0 }
-  const { scheme, position } = part
-  return { origin, sequence: 0, scheme, ...(position !== undefined && { cursor: position }) }
+  const { scheme, position, range } = part
+  return { origin, sequence: 0, scheme, range, ...(position !== undefined && { cursor: position }) }
 }
 
 /** The checkpoint after one more batch. */
@@ -130,4 +137,43 @@ export function variablesOf({
     ...(lastRecordTimestamp !== undefined && { lastRecordTimestamp }),
     ...(lastRecord !== undefined && { lastRecord }),
   }
+}
+
+/** What helps when a checkpoint does not fit the job any more. */
+const remedy = "run the job once with `resume: 'restart'`, or give it another id."
+
+/** Where a job with a cursor goes on. Throws `invalid_options` when it had none before. */
+export function cursorPosition({ sequence, cursor }: Pick<Checkpoint, 'sequence' | 'cursor'>): unknown {
+  if (sequence === 0 || cursor !== undefined) return cursor
+  throw new JobError('invalid_options', `The checkpoint was made without \`cursor\`: ${remedy}`)
+}
+
+/** Throws `invalid_options` when a checkpoint is one of parts, and the job is not cut any more. */
+export function checkUncut({ scheme, bounds }: Pick<Checkpoint, 'bounds'> & { readonly scheme?: unknown }): void {
+  if (scheme !== undefined) {
+    throw new JobError(
+      'invalid_options',
+      `The job was cut into parts of which not all are done: let it come to its end with \`partitions\`, ${remedy}`,
+    )
+  }
+  if (bounds !== undefined) throw boundsFailure()
+}
+
+/** Throws `invalid_options` when a checkpoint is none that a job can go on from that is cut so. */
+export function checkCuts(
+  checkpoint: WholeCheckpoint,
+  { cursor, isResumable }: Pick<Plan, 'cursor' | 'isResumable'>,
+  cuts: Cuts,
+): void {
+  const { scheme, sequence, bounds } = checkpoint
+  if (scheme) return
+  if (cursor) cursorPosition(checkpoint)
+  else if (isResumable && sequence > 0 && String(bounds) !== String(cuts)) throw boundsFailure()
+}
+
+function boundsFailure(): JobError {
+  return new JobError(
+    'invalid_options',
+    `The checkpoint is one of other \`partitions\`, whose parts each go on by themselves: say the same again, ${remedy}`,
+  )
 }

@@ -57,6 +57,11 @@ export interface Datasource {
    * read may go on has a `position`. Default `false`: a job with a cursor is refused.
    */
   readonly readsByCursor?: boolean
+  /**
+   * Whether `read` without a query obeys `options.range`: records of that range alone. Default `false`: no job with neither
+   * query nor cursor is done in parts.
+   */
+  readonly takesRange?: boolean
   /** What the records of one read without a cursor have in common. Default: not known. */
   readonly consistency?: Consistency
   /** The placeholder of the n-th value in the text of a query, n from 1. Default `$n`. */

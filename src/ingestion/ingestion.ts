@@ -1,9 +1,11 @@
 import type { Job } from '../core/job.js'
 import { invalid } from '../core/options.js'
-import { inParts } from '../core/parts.js'
+import { inParts, shownAs } from '../core/parts.js'
+import { retryPolicyOf } from '../core/retry-policy.js'
 import { isTransient } from '../core/transient.js'
+import { PartRun } from './_part.js'
 import { checkPartitions } from './_partitionable.js'
-import { findPart, PartitionedRun } from './_partitioned.js'
+import { PartitionedRun } from './_partitioned.js'
 import type { Plan, Tolerance } from './_plan.js'
 import { IngestionRun } from './_run.js'
 import { type Cursor, cursorOf } from './cursor.js'
@@ -32,14 +34,20 @@ export function ingestion(
   const job = (run: Job['run']): Job => ({ ...shared, ...(schedule && { schedule }), type: 'ingestion', id, run })
   if (partitions === undefined) return job((context) => new IngestionRun(plan, context).run())
   const cuts = cutsOf(partitions)
+  const ofPart = { ...shared, ...resumptionOfPart(definition) }
+  const { limit } = retryPolicyOf(ofPart)
+  // A part goes on by the cut that it is of, which is another one when the whole begins anew.
+  const planOfPart = { ...plan, isResumable: plan.hasPlaces }
   return inParts(
-    job((context) => new PartitionedRun(plan, context, cuts).run()),
-    (n) => ({
-      ...shared,
-      resume: 'auto',
-      run: async (context) => new IngestionRun({ ...plan, part: await findPart(context, n) }, context).run(),
-    }),
+    job((context) => new PartitionedRun(plan, context, cuts, limit).run()),
+    (n) => ({ ...ofPart, run: (context) => new PartRun(planOfPart, context, n).run() }),
   )
+}
+
+/** A part goes on without its node, as the whole is there to see to it. Errors that pass are tried again where the job says so. */
+function resumptionOfPart({ resume, retry }: IngestionJob): Pick<Job, 'resume' | 'retry'> {
+  const isTried = resume === 'auto' || retry?.limit !== undefined
+  return { resume: 'auto', ...(isTried ? retry && { retry } : { retry: { ...retry, isTransient: () => false } }) }
 }
 
 /** What the job of the whole and those of parts have in common. */
@@ -86,6 +94,7 @@ function planOf(definition: IngestionJob, datasource: Datasource, sharedPace: Pa
     const targets = [target, tolerance?.deadLetters].filter((target) => target !== undefined)
     checkPartitions(definition, { cursor, query, datasource, targets })
   }
+  const hasPlaces = cursor !== undefined || query.resumes || datasource.resumes === true
   const paces = [rateLimit && new Pace(rateLimit), sharedPace].filter((pace) => pace !== undefined)
   return {
     datasource,
@@ -101,7 +110,9 @@ function planOf(definition: IngestionJob, datasource: Datasource, sharedPace: Pa
     tolerance,
     readsValues:
       Boolean(transform ?? transformBatch ?? tolerance) || query.needs.maxPrimaryKey || query.needs.lastRecord,
-    isResumable: resume !== 'restart' && (cursor !== undefined || query.resumes || datasource.resumes === true),
+    isResumable: resume !== 'restart' && hasPlaces,
+    hasPlaces,
+    isTakenOver: resume === 'auto',
     failures: {
       datasource: `Could not execute datasource query [${name}].`,
       target: `Could not write to target [${target.kind}].`,
@@ -113,7 +124,7 @@ function planOf(definition: IngestionJob, datasource: Datasource, sharedPace: Pa
 function queryOf({ query }: IngestionJob, { placeholder }: Datasource, cursor: Cursor | undefined): CompiledQuery {
   const compiled = compileQuery(query, placeholder)
   if (!cursor) return compiled
-  if (typeof query === 'string' && compiled.resumes) {
+  if (typeof query === 'string' && (compiled.resumes || compiled.takesRange)) {
     throw invalid('query', 'a template without variables, as `cursor` says where to go on', query)
   }
   const needs = { maxPrimaryKey: false, lastRecord: false, lastId: false }
@@ -127,5 +138,7 @@ function toleranceOf({ failures, retry }: IngestionJob): Tolerance | undefined {
 }
 
 function targetOf(target: Target | TargetFunction): Target {
-  return typeof target === 'function' ? { kind: 'function', takesParts: true, open: () => ({ write: target }) } : target
+  if (typeof target !== 'function') return target
+  const write: TargetFunction = (batch, context) => target(batch, { ...context, ...shownAs(context) })
+  return { kind: 'function', takesParts: true, open: () => ({ write }) }
 }

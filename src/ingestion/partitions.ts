@@ -1,3 +1,4 @@
+import { JobError } from '../core/errors.js'
 import { type Rule, rule } from '../core/options.js'
 import type { ReadCursor, ReadRange } from './cursor.js'
 
@@ -29,8 +30,10 @@ export interface Scheme {
   readonly id: string
   readonly bounds: readonly string[]
   readonly snapshot?: string | undefined
-  /** Where the whole went on from when it was cut. */
+  /** Where the whole went on from when it was cut: by a cursor, the position. */
   readonly position?: unknown
+  /** Without a cursor: whether parts go on from where they stood before, as the whole had come on. */
+  readonly isContinued?: boolean
   /** Whether it was cut by another execution than the one that goes on with it. */
   readonly isResumed: boolean
 }
@@ -38,10 +41,14 @@ export interface Scheme {
 /** A part of an ingestion, as its run knows it. */
 export interface Part {
   readonly scheme: string
+  /** The execution of the whole. */
+  readonly whole: string
   readonly range: ReadRange
   readonly snapshot: string | undefined
   /** Where it goes on as long as it has no place of its own. */
   readonly position: unknown
+  /** Whether it goes on from where a part of the same range stood that was cut by another scheme. */
+  readonly isContinued: boolean
 }
 
 /** The most parts. */
@@ -49,8 +56,8 @@ const maxParts = 256
 
 const boundsRule: Rule = {
   accepts: (value) =>
-    Array.isArray(value) && value.length > 0 && value.length < maxParts && value.every((bound) => isBound(bound)),
-  expected: `an array of up to ${maxParts - 1} texts, numbers or bigints`,
+    Array.isArray(value) && value.length > 0 && value.length < maxParts && value.every(isBound) && areOrdered(value),
+  expected: `an array of up to ${maxParts - 1} texts, numbers or bigints in ascending order`,
 }
 
 /** What a job may say as `partitions`. */
@@ -60,15 +67,28 @@ export const partitionsRule: Rule = {
   optional: true,
 }
 
-function isBound(value: unknown): boolean {
+function isBound(value: unknown): value is string | number | bigint {
   return typeof value === 'string' || typeof value === 'bigint' || Number.isFinite(value)
 }
 
-/** The part of that number. */
-export function partIn({ id, bounds, snapshot, position }: Scheme, n: number): Part {
+/** Texts are ordered as the column is, which is not known here. */
+function areOrdered(bounds: readonly (string | number | bigint)[]): boolean {
+  const isNext = (bound: string | number | bigint, before: string | number | bigint) =>
+    typeof bound === 'string' || typeof before === 'string' ? true : before < bound
+  const isNew = new Set(bounds.map(String)).size === bounds.length
+  return isNew && bounds.every((bound, n) => n === 0 || isNext(bound, bounds[n - 1] as typeof bound))
+}
+
+/** The part of that number. Throws `aborted` when there is none, as it was cut otherwise since. */
+export function partIn(
+  { id, bounds, snapshot, position, isContinued = false }: Scheme,
+  n: number,
+  whole: string,
+): Part {
+  if (n > bounds.length) throw new JobError('aborted', 'The job was cut into fewer parts since.')
   const [from, until] = [bounds[n - 1], bounds[n]]
   const range = { ...(from !== undefined && { from }), ...(until !== undefined && { until }) }
-  return { scheme: id, range, snapshot, position: n === 0 ? position : undefined }
+  return { scheme: id, whole, range, snapshot, position: n === 0 ? position : undefined, isContinued }
 }
 
 /** The cuts of a job. */

@@ -10,25 +10,27 @@ function* readings(): Generator<{ batchSize: number; consistency: ReadCursor['co
   for (const consistency of consistencies) for (const batchSize of batchSizes) yield { batchSize, consistency }
 }
 
-function read({ datasource }: DatasourceFixture, query: Query, batchSize: number, cursor: Partial<ReadCursor>) {
-  assert.ok(datasource.readsByCursor, 'Expected `readsByCursor`, or the reason in `cannot.cursor`')
-  const whole: ReadCursor = {
-    columns: ['id'],
-    nulls: 'fail',
-    ties: 'refuse',
-    lookback: 0,
-    consistency: 'statement',
-    position: undefined,
-    limit: Number.POSITIVE_INFINITY,
-    parallel: 1,
-    leaveOut: () => undefined,
-    ...cursor,
-  }
-  const { signal } = new AbortController()
-  return datasource.read(query, { signal, batchSize, lastId: undefined, cursor: whole })
+/** All of what there is, by its ids. */
+export const wholeCursor: ReadCursor = {
+  columns: ['id'],
+  nulls: 'fail',
+  ties: 'refuse',
+  lookback: 0,
+  consistency: 'statement',
+  position: undefined,
+  limit: Number.POSITIVE_INFINITY,
+  parallel: 1,
+  leaveOut: () => undefined,
 }
 
-async function readAll(...reading: Parameters<typeof read>): Promise<RecordBatch[]> {
+function read({ datasource }: DatasourceFixture, query: Query, batchSize: number, cursor: Partial<ReadCursor>) {
+  assert.ok(datasource.readsByCursor, 'Expected `readsByCursor`, or the reason in `cannot.cursor`')
+  const { signal } = new AbortController()
+  return datasource.read(query, { signal, batchSize, lastId: undefined, cursor: { ...wholeCursor, ...cursor } })
+}
+
+/** All batches of a read. */
+export async function readAll(...reading: Parameters<typeof read>): Promise<RecordBatch[]> {
   const batches: RecordBatch[] = []
   for await (const batch of read(...reading)) batches.push(batch)
   return batches
@@ -39,7 +41,7 @@ function idsOf(batches: readonly RecordBatch[]): number[] {
 }
 
 /** A position as it comes back from a storage. */
-function stored(position: unknown): unknown {
+export function stored(position: unknown): unknown {
   return JSON.parse(JSON.stringify(position))
 }
 

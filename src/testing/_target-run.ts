@@ -87,10 +87,15 @@ export class TargetRun {
     for (const run of TargetRun.#open) await run.abort()
   }
 
-  /** Opens the target: at a checkpoint, or from the beginning. */
-  static async begin(target: Target, from?: RunCheckpoint, toleratesFailures = false): Promise<TargetRun> {
-    const executionId = newExecutionId('suite', Date.now())
-    const context = { type: 'ingestion', id: 'suite', executionId, signal: new AbortController().signal }
+  /** Opens the target: at a checkpoint, or from the beginning; for the job of that id. */
+  static async begin(
+    target: Target,
+    from?: RunCheckpoint,
+    toleratesFailures = false,
+    id = 'suite',
+  ): Promise<TargetRun> {
+    const executionId = newExecutionId(id, Date.now())
+    const context = { type: 'ingestion', id, executionId, signal: new AbortController().signal }
     const position = from?.position
     const resumption = { position, isResumed: from !== undefined, isResumable: true }
     const writer = await target.open({ ...context, ...resumption, toleratesFailures })

@@ -8,6 +8,7 @@ import {
   resumeCases,
 } from './_datasource-cases.js'
 import { cursorCases } from './_datasource-cursor.js'
+import { partitionCases } from './_datasource-partition.js'
 import { type Inabilities, runGroups, type SuiteTest } from './_suite.js'
 
 /** What the suite needs. */
@@ -41,5 +42,6 @@ export function datasourceSuite({ test, create, cannot }: DatasourceSuiteOptions
     { cases: countCases, needs: 'count' },
     { cases: resumeCases, needs: 'resume' },
     { cases: cursorCases, needs: 'cursor' },
+    { cases: partitionCases, needs: 'cursor' },
   ])
 }

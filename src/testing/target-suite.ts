@@ -1,5 +1,6 @@
 import { type Cases, type Inabilities, runGroups, type SuiteTest } from './_suite.js'
 import { atomicCases } from './_target-atomic.js'
+import { partCases } from './_target-parts.js'
 import { repeatCases, resumeCases } from './_target-resume.js'
 import { type TargetFixture, TargetRun } from './_target-run.js'
 import { appendCases, replaceCases, writeCases } from './_target-write.js'
@@ -40,7 +41,7 @@ export function targetSuite({ test, create, cannot = {} }: TargetSuiteOptions): 
     const all = { ...cannot, ...(deduplicate && { deduplicate }), ...(isolate && { isolate }) }
     runGroups({ test, over, cannot: all }, [
       { cases: named(strategy, writeCases), needs: strategy },
-      { cases: strategy === 'append' ? appendCases : replaceCases, needs: strategy },
+      { cases: strategy === 'append' ? { ...appendCases, ...partCases } : replaceCases, needs: strategy },
       { cases: named(strategy, resumeCases), needs: strategy },
       { cases: named(strategy, repeatCases), needs: 'deduplicate' },
       { cases: named(strategy, atomicCases), needs: 'isolate' },

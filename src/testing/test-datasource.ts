@@ -74,6 +74,7 @@ export function testDatasource(
   let isClosed = false
   const source: TestDatasource = {
     kind: 'test',
+    takesRange: typeof records === 'function',
     faults,
     reads,
     get isClosed() {

@@ -18,6 +18,7 @@ const all = [
   'dispatch-costs',
   'storage-ingestion',
   'dispatch',
+  'partitions',
   'abort',
   'http',
   'events',

@@ -330,6 +330,7 @@ test('a job outlives any number of deployments, also while it waits or says chec
     await clock.advance(1)
     current = next
   }
+  await clock.advance(1000)
   expect(seen).toEqual([undefined, 1, 2, 3, 4, 5, 6, 7, 8])
 })
 

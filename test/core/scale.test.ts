@@ -35,7 +35,7 @@ test(`over 1,000 registries and ${starts} starts with crashes, no job is live tw
   assert.equal(error, takenOver)
   // It was no quiet life.
   expect(Math.min(...Object.values(report.crashes), ...Object.values(report.line))).toBeGreaterThan(0)
-  assert(takenOver > 0 && aborted > 0 && report.zombieSteps > 0)
+  assert(takenOver > 0 && aborted > 0 && (report.zombieSteps > 0 || !isFull))
 }, 600_000)
 
 describe('what is asked of storage', () => {

@@ -38,7 +38,8 @@ export class ClusterNode {
     await this.ready
     const number = ++this.#orders
     const answer = this.#answer(number)
-    this.#process.send({ number, ...order })
+    answer.catch(() => undefined)
+    this.#process.send({ number, ...order }, (error) => error && this.#answers.get(number)?.reject(error))
     return answer
   }
 
@@ -69,6 +70,8 @@ export interface ClusterOptions {
   readonly lease: number
   /** How many milliseconds every save takes longer than it would. */
   readonly saveDelay?: number
+  /** The Postgres in which processes share a line. Default: each has its own. */
+  readonly line?: string
 }
 
 /** Processes that share a storage, and a look at that storage from outside. */

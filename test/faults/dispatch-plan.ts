@@ -15,6 +15,8 @@ export interface SharerPlan {
   readonly concurrency: number
   /** How long a lease holds, in milliseconds. */
   readonly lease: number
+  /** The milliseconds between the starts of a job `task/tick`, if there is to be one. */
+  readonly every?: number
   /** Whether it dies when it puts an execution in line, which storage holds by then. */
   readonly diesInLine?: boolean
 }

@@ -96,6 +96,27 @@ describe.skipIf(postgresUrl === '')('a line that processes share', () => {
   })
 
   test.each<Engine['kind']>(hasRedis ? ['redis', 'postgres'] : ['postgres'])(
+    'on %s starts a job once at each time of its schedule while a process is killed at every one',
+    async (kind) => {
+      const every = 3000
+      const engine = await engineOf(kind)
+      sharers = await Sharers.open(program, { url: database.url, engine, jobs: [], concurrency: 4, lease, every }, 3)
+      const first = (Math.floor(Date.now() / every) + 1) * every
+      const times = Array.from({ length: 4 }, (_, index) => first + index * every)
+      for (const time of times) {
+        // From shortly before to shortly after the work is done.
+        await setTimeout(time - Date.now() - 50 + Math.random() * 250)
+        await sharers.replaceOne()
+      }
+      await setTimeout((times.at(-1) ?? 0) + every - 200 - Date.now())
+      const ticks = await sharers.ticks()
+      for (const time of times) expect(ticks.get(time)?.join(' '), `at ${time}`).toMatch(/^(orphaned )*successful$/)
+      expect([...ticks.keys()].filter((time) => time >= first)).toEqual(times)
+    },
+    60_000,
+  )
+
+  test.each<Engine['kind']>(hasRedis ? ['redis', 'postgres'] : ['postgres'])(
     'on %s gets from storage what a process had no time to put in it',
     async (kind) => {
       const sharers = await open(kind, 1, 1)

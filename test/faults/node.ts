@@ -4,8 +4,10 @@
  */
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import { createPostgresBackend } from 'bullmq'
 import {
   type Clock,
+  type Dispatcher,
   type FailurePolicy,
   type IngestionJob,
   JobError,
@@ -15,6 +17,7 @@ import {
   type Target,
 } from 'headgate'
 import { postgresDatasource } from 'headgate/datasource/postgres'
+import { bullmqDispatcher } from 'headgate/dispatch/bullmq'
 import { ndjsonFile } from 'headgate/target/ndjson-file'
 import { postgresTarget } from 'headgate/target/postgres'
 import { type Answer, type NodePlan, type Order, openStorage } from './plan.js'
@@ -26,7 +29,11 @@ const jobsOfAKind = 200
 type TargetOf = (id: string, plan: Pick<NodePlan, 'source' | 'folder'>) => Target
 
 /** How the jobs read, by the end of their kind. A copy of all that is there would be too fast to be killed in the middle. */
-const readings: readonly (readonly [RegExp, Pick<IngestionJob, 'query' | 'cursor' | 'parallel' | 'rateLimit'>])[] = [
+const readings: readonly (readonly [
+  RegExp,
+  Pick<IngestionJob, 'query' | 'cursor' | 'parallel' | 'partitions' | 'rateLimit'>,
+])[] = [
+  [/-parts$/, { query: wholeQuery, cursor: 'id', partitions: 4, rateLimit: { rows: 1000 } }],
   [/-cursor$/, { query: wholeQuery, cursor: 'id', rateLimit: { rows: 3000 } }],
   [/-ranges$/, { query: wholeQuery, cursor: 'id', parallel: 2, rateLimit: { rows: 3000 } }],
   [/./, { query: copyQuery }],
@@ -47,6 +54,7 @@ const targets: Record<string, TargetOf> = {
   'insert-cursor': insert,
   'insert-ranges': insert,
   'insert-two': insertByTwo,
+  'insert-parts': insert,
   upsert,
   'upsert-two': upsertByTwo,
   'upsert-cursor': upsert,
@@ -63,7 +71,7 @@ function failuresOf(table: string, source: string): { failures?: FailurePolicy }
   return { failures: { deadLetters: postgresTarget({ connectionString: source, table: `${table}-dead` }) } }
 }
 
-function openRegistry({ name, storage, source, folder, lease, saveDelay, skew = 0 }: NodePlan): JobRegistry {
+function openRegistry({ name, storage, source, folder, lease, saveDelay, line, skew = 0 }: NodePlan): JobRegistry {
   const clock: Clock = { ...systemClock, now: () => systemClock.now() + skew }
   const registry = new JobRegistry({
     storage: saveDelay === undefined ? openStorage(storage) : slowed(openStorage(storage), saveDelay),
@@ -72,6 +80,7 @@ function openRegistry({ name, storage, source, folder, lease, saveDelay, skew = 
     lease,
     clock,
     progressInterval: 20,
+    ...(line !== undefined && { dispatcher: lineOn(line) }),
   })
   for (let n = 0; n < jobsOfAKind; n++) {
     for (const [kind, targetOf] of Object.entries(targets)) {
@@ -93,6 +102,12 @@ function openRegistry({ name, storage, source, folder, lease, saveDelay, skew = 
   registry.define({ type: 'test', id: 'second', run: () => setTimeout(1000) })
   registry.define({ type: 'test', id: 'endless', run: ({ signal }) => setTimeout(2 ** 30, undefined, { signal }) })
   return registry
+}
+
+/** A line that processes share. */
+function lineOn(connectionString: string): Dispatcher {
+  const connection = { connectionString, max: 3 }
+  return bullmqDispatcher({ connection, backend: createPostgresBackend, lockDuration: 1000 })
 }
 
 /** A storage that is further away. */

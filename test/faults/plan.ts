@@ -19,6 +19,8 @@ export interface NodePlan {
   readonly lease: number
   /** How many milliseconds every save takes longer than it would. */
   readonly saveDelay?: number
+  /** The Postgres in which processes share a line. Default: each has its own. */
+  readonly line?: string
   /** How many milliseconds the clock of the process is wrong. */
   readonly skew?: number
 }

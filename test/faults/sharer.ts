@@ -2,6 +2,7 @@
  * A process that shares a line: it runs whatever has its turn, and starts the jobs that it is told. `sharers.ts` builds it,
  * and starts it with its plan as JSON.
  */
+import { setTimeout } from 'node:timers/promises'
 import { createPostgresBackend } from 'bullmq'
 import { type Dispatcher, JobError, JobRegistry, type Target } from 'headgate'
 import { postgresDatasource } from 'headgate/datasource/postgres'
@@ -102,6 +103,11 @@ for (const job of plan.jobs) {
     resume: 'auto',
     retry: { limit: 100, delay: 50, maxDelay: 500 },
   })
+}
+
+if (plan.every !== undefined) {
+  const schedule = { every: plan.every, ifRunning: 'runAfter' } as const
+  registry.define({ type: 'task', id: 'tick', run: () => setTimeout(100), schedule, resume: 'auto' })
 }
 
 async function start(job: string): Promise<void> {

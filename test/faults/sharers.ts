@@ -131,6 +131,16 @@ export class Sharers {
     return faults
   }
 
+  /** The times of the schedule of `task/tick` that executions were begun for by now, with how those ended, in order. */
+  async ticks(): Promise<Map<number, string[]>> {
+    const { hits } = await this.storage.search({ type: 'task', id: 'tick', size: 1000 })
+    const ticks = new Map<number, string[]>()
+    for (const { scheduledFor = 0, state, isOrphaned } of hits.reverse()) {
+      ticks.set(scheduledFor, [...(ticks.get(scheduledFor) ?? []), isOrphaned ? 'orphaned' : state])
+    }
+    return ticks
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.#processes.map(kill))
     await this.storage.close?.()
