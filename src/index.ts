@@ -34,7 +34,7 @@ export {
 } from './core/lifecycle.js'
 export { localDispatcher } from './core/local-dispatcher.js'
 export type { Logger } from './core/logger.js'
-export { checkOptions, invalid, type Rule, rule } from './core/options.js'
+export { checkOptions, checkValue, invalid, type Rule, rule } from './core/options.js'
 export type {
   AbortOptions,
   CloseOptions,

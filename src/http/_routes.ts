@@ -1,4 +1,4 @@
-import { checkOptions, invalid, isLive, type JobRegistry, type JobStatus, rule } from '../index.js'
+import { checkValue, invalid, isLive, type JobRegistry, type JobStatus, rule } from '../index.js'
 import { calls } from './_calls.js'
 import type { EventHub } from './_events.js'
 import { health } from './_health.js'
@@ -138,18 +138,19 @@ function decode(part: string): string {
 }
 
 /** The path of the route that parts of a path can be of: a first part with `_` stands for itself, any other is a type. */
-function templateOf(parts: readonly string[]): string {
-  return parts.map((part, i) => (i === 2 ? '{id}' : i === 1 && !part.startsWith('_') ? '{type}' : part)).join('/')
+function templateOf([start = '', first, second, ...rest]: readonly string[]): string {
+  const type = first === undefined ? '' : first.startsWith('_') ? `/${first}` : '/{type}'
+  const id = second === undefined ? '' : '/{id}'
+  return rest.length === 0 ? start + type + id : [start + type + id, ...rest].join('/')
 }
 
-/** What any storage and URL can hold. */
-const jobRules = { type: rule.optional(rule.jobType), id: rule.optional(rule.jobId) }
-
+/** The job that a path names: what any storage and URL can hold. */
 function jobIn([, type = '', id]: readonly string[]): NamedJob {
   if (type.startsWith('_')) return {}
-  const job = id === undefined ? { type } : { type, id }
-  checkOptions('path', job, jobRules)
-  return job
+  checkValue('type', type, rule.jobType)
+  if (id === undefined) return { type }
+  checkValue('id', id, rule.jobId)
+  return { type, id }
 }
 
 function refusal(type: WireErrorType, field: string, allowed: readonly string[], value: string): Reply {

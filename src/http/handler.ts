@@ -169,7 +169,7 @@ class JobsApi {
 
   async answer(request: JobsRequest): Promise<JobsAnswer> {
     const { path, search } = splitUrl(request.url)
-    const query = new URLSearchParams(search)
+    const query = search === undefined ? noQuery : new URLSearchParams(search)
     const { status, headers, body } = await this.#reply(request, path, query)
     if (isStream(body)) {
       const isHead = request.method === 'HEAD'
@@ -235,6 +235,9 @@ class JobsApi {
     this.#logger?.error({ method, url: redact(url), error }, 'Could not answer a call of the jobs API.')
   }
 }
+
+/** Most calls have none. */
+const noQuery = new URLSearchParams()
 
 const utf8 = new TextEncoder()
 

@@ -22,7 +22,8 @@ export type NodeHandler = (request: NodeRequest, response: NodeResponse, next?: 
  */
 export function toNodeHandler(handler: JobsHandler): NodeHandler {
   return (request, response, next) => {
-    const covered = coveredUrl(handler, request)
+    const isMounted = next !== undefined || request.originalUrl !== undefined
+    const covered = isMounted ? coveredUrl(handler, request) : request.url
     if (next && (covered === undefined || request.method === 'OPTIONS')) return next()
     handler
       .answer(toJobsRequest(request, covered ?? request.url ?? ''))
