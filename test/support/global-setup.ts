@@ -17,9 +17,11 @@ const builtByNext = new URL('../http/next-app/.next', import.meta.url)
 
 /** One server of each kind for the whole run. Without one, tests that need it are skipped at home; in CI the run fails. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  project.provide('redisUrl', await reachRedis())
+  const redis = await reachRedis()
+  project.provide('redisUrl', redis?.url)
   const stop = await startServer(project)
   return async () => {
+    await redis?.stop()
     await stop?.()
     await rm(builtByNext, { recursive: true, force: true })
   }

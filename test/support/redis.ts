@@ -1,21 +1,36 @@
 import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, inject } from 'vitest'
+import { startRedis } from './own-redis.js'
 
-/** The Redis to test against: the one that `HEADGATE_TEST_REDIS_URL` names, or else the one of this machine. */
-const url = process.env.HEADGATE_TEST_REDIS_URL ?? 'redis://127.0.0.1:6379'
+/** A Redis for the whole run. */
+export interface RunRedis {
+  readonly url: string
+  stop(): Promise<void>
+}
 
-/** The URL of the Redis to test against, or `undefined` when it is not there. In CI, that is an error. */
-export async function reachRedis(): Promise<string | undefined> {
+/**
+ * The Redis that `HEADGATE_TEST_REDIS_URL` names, or one of its own by the `redis-server` of the machine; `undefined` when
+ * there is none. In CI, that is an error.
+ */
+export async function reachRedis(): Promise<RunRedis | undefined> {
+  const url = process.env.HEADGATE_TEST_REDIS_URL
+  try {
+    if (url === undefined) return await startRedis()
+    await reach(url)
+    return { url, stop: async () => {} }
+  } catch (error) {
+    if (process.env.CI) throw error
+    console.warn(`No Redis, so tests that need one are skipped: ${(error as Error).message}`)
+    return undefined
+  }
+}
+
+async function reach(url: string): Promise<void> {
   const client = new Redis(url, { lazyConnect: true, retryStrategy: () => null })
   client.on('error', () => {})
   try {
     await client.connect()
-    return url
-  } catch (error) {
-    if (process.env.CI) throw error
-    console.warn(`No Redis at ${url}, so tests that need one are skipped: ${(error as Error).message}`)
-    return undefined
   } finally {
     client.disconnect()
   }
