@@ -4,7 +4,6 @@
  */
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { createPostgresBackend } from 'bullmq'
 import {
   type Clock,
   type Dispatcher,
@@ -17,7 +16,6 @@ import {
   type Target,
 } from 'headgate'
 import { postgresDatasource } from 'headgate/datasource/postgres'
-import { bullmqDispatcher } from 'headgate/dispatch/bullmq'
 import { ndjsonFile } from 'headgate/target/ndjson-file'
 import { postgresTarget } from 'headgate/target/postgres'
 import { type Answer, type NodePlan, type Order, openStorage } from './plan.js'
@@ -71,7 +69,8 @@ function failuresOf(table: string, source: string): { failures?: FailurePolicy }
   return { failures: { deadLetters: postgresTarget({ connectionString: source, table: `${table}-dead` }) } }
 }
 
-function openRegistry({ name, storage, source, folder, lease, saveDelay, line, skew = 0 }: NodePlan): JobRegistry {
+async function openRegistry(plan: NodePlan): Promise<JobRegistry> {
+  const { name, storage, source, folder, lease, saveDelay, line, skew = 0 } = plan
   const clock: Clock = { ...systemClock, now: () => systemClock.now() + skew }
   const registry = new JobRegistry({
     storage: saveDelay === undefined ? openStorage(storage) : slowed(openStorage(storage), saveDelay),
@@ -80,7 +79,7 @@ function openRegistry({ name, storage, source, folder, lease, saveDelay, line, s
     lease,
     clock,
     progressInterval: 20,
-    ...(line !== undefined && { dispatcher: lineOn(line) }),
+    ...(line !== undefined && { dispatcher: await lineOn(line) }),
   })
   for (let n = 0; n < jobsOfAKind; n++) {
     for (const [kind, targetOf] of Object.entries(targets)) {
@@ -104,8 +103,12 @@ function openRegistry({ name, storage, source, folder, lease, saveDelay, line, s
   return registry
 }
 
-/** A line that processes share. */
-function lineOn(connectionString: string): Dispatcher {
+/** A line that processes share. What makes it is loaded by those alone that have one: every process is soon killed. */
+async function lineOn(connectionString: string): Promise<Dispatcher> {
+  const [{ createPostgresBackend }, { bullmqDispatcher }] = await Promise.all([
+    import('bullmq'),
+    import('headgate/dispatch/bullmq'),
+  ])
   const connection = { connectionString, max: 3 }
   return bullmqDispatcher({ connection, backend: createPostgresBackend, lockDuration: 1000 })
 }
@@ -145,7 +148,7 @@ async function loop(registry: JobRegistry, id: string, ms: number): Promise<Answ
   return { executionIds, refused }
 }
 
-const registry = openRegistry(JSON.parse(process.argv[2] ?? '') as NodePlan)
+const registry = await openRegistry(JSON.parse(process.argv[2] ?? '') as NodePlan)
 const answer = (number: number, said: Answer) => process.send?.({ number, ...said })
 process.on('message', ({ number, ...order }: Order & { number: number }) => {
   obey(registry, order as Order).then(
