@@ -60,7 +60,7 @@ const middle = 1_000_001
 const first = 0
 
 /** The most that BullMQ can count in Postgres. */
-const often = 2 ** 31 - 1
+export const often = 2 ** 31 - 1
 
 /** One queue of BullMQ, with a worker of this process. */
 export class BullmqLine {

@@ -1,6 +1,6 @@
 import { DelayedError, type Job, Queue, type RepeatOptions, Worker } from 'bullmq'
 import { type DispatchWorker, nextTick, type Schedule, type ScheduledJob, type Timer } from '../index.js'
-import type { Connect } from './_bullmq-line.js'
+import { type Connect, often } from './_bullmq-line.js'
 
 /** How often to look whether the engine still has all schedules, in milliseconds: it may have been emptied. */
 const interval = 30_000
@@ -36,7 +36,7 @@ export class BullmqSchedules {
         concurrency: Number.MAX_SAFE_INTEGER,
         lockDuration,
         stalledInterval: lockDuration,
-        maxStalledCount: Number.MAX_SAFE_INTEGER,
+        maxStalledCount: often,
       },
       backend as never,
     )
