@@ -181,6 +181,8 @@ export class IngestionRun {
   async #makeCheckpoint(): Promise<void> {
     if (!this.#writer.takesMeanwhile) return this.#saveCheckpoint()
     await this.#flushing
+    // The next one is due an interval later, not while this one is made.
+    this.#flushedAt = this.#context.clock.now()
     this.#flushing = this.#flush()
     // Whoever makes the next one is told.
     this.#flushing.catch(() => undefined)

@@ -4,15 +4,18 @@ import { describe, expect, test } from 'vitest'
 
 const records = Array.from({ length: 6 }, (_, index) => ({ id: index + 1 }))
 
-/** A job whose target takes records while it flushes; its flushes end when the test says so. */
-function setup() {
+/** A job whose target takes records while it flushes; its flushes end when the test says so. Times are in milliseconds. */
+function setup({ rows = records, progressInterval = 0, writeTime = 0 } = {}) {
   const clock = fakeClock()
-  const registry = new JobRegistry({ storage: memoryStorage({ clock }), clock, progressInterval: 0 })
+  const registry = new JobRegistry({ storage: memoryStorage({ clock }), clock, progressInterval })
   const calls: string[] = []
   const flushes: PromiseWithResolvers[] = []
   const writer: TargetWriter = {
     takesMeanwhile: true,
-    write: (batch: RecordBatch) => void calls.push(`write ${batch.valuesOf('id')}`),
+    write: async (batch: RecordBatch) => {
+      calls.push(`write ${batch.valuesOf('id')}`)
+      if (writeTime > 0) await new Promise<void>((resolve) => clock.setTimer(writeTime, resolve))
+    },
     flush: (checkpoint) => {
       const { lastId = 'nothing' } = checkpoint as { lastId?: string }
       calls.push(`flush ${lastId}`)
@@ -23,7 +26,7 @@ function setup() {
   }
   registry.define({
     id: 'job',
-    datasource: testDatasource(records),
+    datasource: testDatasource(rows),
     query: 'all {{#last_id}}{{last_id}}{{/last_id}}',
     pkField: 'id',
     batchSize: 2,
@@ -55,6 +58,25 @@ describe('a target that takes records while it flushes', () => {
       await clock.advance(10)
     }
     expect(await finished).toMatchObject({ state: 'successful', count: 6, lastId: '6' })
+  })
+
+  test('goes on taking them until the next flush is due, an interval after that one began', async () => {
+    const rows = Array.from({ length: 40 }, (_, index) => ({ id: index + 1 }))
+    const { clock, registry, calls, flushes } = setup({ rows, progressInterval: 100, writeTime: 20 })
+    const { finished } = await registry.start('ingestion', 'job')
+    await clock.advance(10)
+    flushes.shift()?.resolve()
+    await clock.advance(110)
+    expect(calls.splice(0)).toContain('flush 10')
+    await clock.advance(80)
+    expect(calls.splice(0)).toEqual(['write 13,14', 'write 15,16', 'write 17,18', 'write 19,20'])
+    await clock.advance(20)
+    expect(calls.splice(0)).toEqual([])
+    while (!calls.includes('commit')) {
+      flushes.shift()?.resolve()
+      await clock.advance(10)
+    }
+    expect(await finished).toMatchObject({ state: 'successful', count: 40 })
   })
 
   test('whose flush fails says no more than what it flushed before', async () => {
