@@ -29,7 +29,7 @@ export interface OpenOptions {
 const patience = 15_000
 
 /** How long a case waits for what must not come, in milliseconds. */
-const quiet = 200
+export const quiet = 200
 
 /** An execution that runs. */
 interface Running {
