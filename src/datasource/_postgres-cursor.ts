@@ -215,7 +215,7 @@ export class CursorRead {
   /** Gives batches what `positionOf` makes of the place of their last record, unless ties go on behind it. */
   #place(batches: AsyncIterable<RecordBatch>, positionOf: (place: Place) => unknown): AsyncGenerator<RecordBatch> {
     const { columns: names, ties } = this.#cursor
-    const columns: CursorColumns = { names, canonical: this.#types.map(({ canonical = asItIs }) => canonical) }
+    const columns: CursorColumns = { names, canonical: this.#types.map(({ canonical }) => canonical) }
     const give = ties === 'drain' ? drainTies : refuseTies
     return give(batches, columns, (values) => positionOf(placeAt(this.#cursor, values)))
   }
@@ -289,5 +289,3 @@ export class CursorRead {
 function startOf(value: string | undefined): Bound | undefined {
   return value === undefined ? undefined : { values: [value], isBefore: true }
 }
-
-const asItIs = (raw: string) => raw

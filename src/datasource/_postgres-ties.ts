@@ -1,11 +1,12 @@
 import { JobError, type RecordBatch } from '../index.js'
 import { list } from './_postgres-position.js'
+import { Tuples } from './_postgres-tuples.js'
 
 /** The columns of a cursor among those of the records. */
 export interface CursorColumns {
   readonly names: readonly string[]
-  /** For each column, what makes the same text of values that the server takes for the same. */
-  readonly canonical: readonly ((raw: string) => string)[]
+  /** For each column, what makes the same text of values that the server takes for the same, unless their text is the same. */
+  readonly canonical: readonly (((raw: string) => string) | undefined)[]
 }
 
 /** Makes the position after a record of the raw values of its cursor. */
@@ -13,28 +14,56 @@ export type PositionOf = (values: readonly unknown[]) => unknown
 
 /** The values of a cursor in the records of a batch. */
 class Keys {
-  readonly #columns: readonly (readonly unknown[])[]
+  readonly #batch: RecordBatch
+  readonly #names: readonly string[]
   readonly #canonical: CursorColumns['canonical']
+  #columns: readonly (readonly unknown[])[] | undefined
 
   constructor(batch: RecordBatch, { names, canonical }: CursorColumns) {
-    this.#columns = names.map((name) => batch.valuesOf(name))
+    this.#batch = batch
+    this.#names = names
     this.#canonical = canonical
   }
 
   at(index: number): readonly unknown[] {
-    return this.#columns.map((values) => values[index])
+    return this.#values.map((values) => values[index])
   }
 
-  /** Whether a record is tied with the one before it, which for the first one is `last`, the last of the batch before. */
+  /** Those of the last record. */
+  get last(): readonly unknown[] {
+    return this.#names.map((name) => this.#batch.lastValueOf(name))
+  }
+
+  /** The first record that is tied with the one before it, which for the first one is `last`, the last of the batch before. */
+  firstTied(last: readonly unknown[] | undefined): number | undefined {
+    if (!this.#mayTie(last)) return undefined
+    for (let index = 0; index < this.#batch.length; index++) if (this.isTied(index, last)) return index
+    return undefined
+  }
+
   isTied(index: number, last: readonly unknown[] | undefined): boolean {
     if (index === 0 && !last) return false
     // The last column is the one that most often differs.
-    for (let column = this.#columns.length - 1; column >= 0; column--) {
-      const values = this.#columns[column] as readonly unknown[]
+    for (let column = this.#names.length - 1; column >= 0; column--) {
+      const values = this.#values[column] as readonly unknown[]
       const before = index === 0 ? last?.[column] : values[index - 1]
       if (!this.#isSame(column, before, values[index])) return false
     }
     return true
+  }
+
+  get #values(): readonly (readonly unknown[])[] {
+    this.#columns ??= this.#names.map((name) => this.#batch.valuesOf(name))
+    return this.#columns
+  }
+
+  /** Bytes can tell that the last column always differs, without a value being read. */
+  #mayTie(last: readonly unknown[] | undefined): boolean {
+    const { encoded } = this.#batch
+    const column = this.#names.length - 1
+    if (!(encoded instanceof Tuples) || this.#canonical[column]) return true
+    const index = this.#batch.indexOf(this.#names[column] as string)
+    return encoded.repeats(index) || (last !== undefined && encoded.firstValue(index) === last[column])
   }
 
   #isSame(column: number, a: unknown, b: unknown): boolean {
@@ -53,12 +82,12 @@ export async function* refuseTies(
   let last: readonly unknown[] | undefined
   for await (const batch of batches) {
     const keys = new Keys(batch, columns)
-    for (let index = 0; index < batch.length; index++) {
-      if (!keys.isTied(index, last)) continue
-      if (index > 1) yield placed(batch.slice(0, index - 1), positionOf(keys.at(index - 2)))
-      throw tieFailure(columns.names, keys.at(index))
+    const tied = keys.firstTied(last)
+    if (tied !== undefined) {
+      if (tied > 1) yield placed(batch.slice(0, tied - 1), positionOf(keys.at(tied - 2)))
+      throw tieFailure(columns.names, keys.at(tied))
     }
-    last = keys.at(batch.length - 1)
+    last = keys.last
     yield placed(batch, positionOf(last))
   }
 }
@@ -81,7 +110,7 @@ export async function* drainTies(
     while (start > 0 && keys.isTied(start, undefined)) start--
     if (start > 0) yield placed(batch.slice(0, start), positionOf(keys.at(start - 1)))
     open = start > 0 ? batch.slice(start, batch.length) : batch
-    last = keys.at(batch.length - 1)
+    last = keys.last
   }
   if (open && last) yield placed(open, positionOf(last))
 }

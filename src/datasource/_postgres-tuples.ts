@@ -15,6 +15,8 @@ export class Tuples implements EncodedRows {
   readonly length: number
   readonly chunks: readonly Buffer[]
   readonly #read: ReadField
+  /** Where the last tuple begins in its chunk, once somebody has asked. */
+  #last: number | undefined
 
   /** Every chunk holds whole tuples. */
   constructor(format: string, length: number, chunks: readonly Buffer[], read: ReadField) {
@@ -51,11 +53,30 @@ export class Tuples implements EncodedRows {
     return values
   }
 
+  firstValue(column: number): string | null {
+    const chunk = this.chunks[0] as Buffer
+    return this.#valueAt(column, chunk, startOfField(chunk, 0, column))
+  }
+
   lastValue(column: number): string | null {
     const chunk = this.chunks.at(-1) as Buffer
-    let last = 0
-    for (let end = 0; end < chunk.length; end = endOfTuple(chunk, end)) last = end
-    return this.#valueAt(column, chunk, startOfField(chunk, last, column))
+    this.#last ??= lastTuple(chunk)
+    return this.#valueAt(column, chunk, startOfField(chunk, this.#last, column))
+  }
+
+  /** Whether a row has the same bytes in a column as the one before it: nothing has to be read to tell. */
+  repeats(column: number): boolean {
+    let before = this.chunks[0] as Buffer
+    let beforeAt = -1
+    for (const chunk of this.chunks) {
+      for (let start = 0; start < chunk.length; start = endOfTuple(chunk, start)) {
+        const at = startOfField(chunk, start, column)
+        if (beforeAt >= 0 && isSameField(before, beforeAt, chunk, at)) return true
+        before = chunk
+        beforeAt = at
+      }
+    }
+    return false
   }
 
   slice(start: number, end: number): Tuples {
@@ -81,6 +102,20 @@ export class Tuples implements EncodedRows {
     const length = int32(chunk, at)
     return length < 0 ? null : this.#read(column, chunk, at + 4, at + 4 + length)
   }
+}
+
+function lastTuple(chunk: Buffer): number {
+  let last = 0
+  for (let end = 0; end < chunk.length; end = endOfTuple(chunk, end)) last = end
+  return last
+}
+
+/** Compares from the end, where keys that follow each other differ. */
+function isSameField(a: Buffer, aAt: number, b: Buffer, bAt: number): boolean {
+  for (let offset = endOfField(a, aAt) - aAt - 1; offset >= 0; offset--) {
+    if (a[aAt + offset] !== b[bAt + offset]) return false
+  }
+  return true
 }
 
 function endOfTuple(chunk: Buffer, at: number): number {

@@ -76,7 +76,23 @@ describe('rows as a server sends them', () => {
     }
   })
 
-  test('are cut, and give the values of their last row', () => {
+  test('tell without reading whether values follow their like', () => {
+    const value = fc.option(fc.constantFrom('', 'a', 'b', 'aa', 'ab'))
+    fc.assert(
+      fc.property(fc.array(fc.array(fc.tuple(value, value), { minLength: 1 }), { minLength: 1 }), (parts) => {
+        const chunks = parts.map((rows) => Buffer.concat(rows.map(tuple)))
+        const rows = parts.flat()
+        const tuples = new Tuples('postgres-text', rows.length, chunks, () => expect.unreachable())
+        for (const column of [0, 1]) {
+          const values = rows.map((row) => row[column])
+          const isRepeated = values.some((one, index) => index > 0 && one === values[index - 1])
+          expect(tuples.repeats(column)).toBe(isRepeated)
+        }
+      }),
+    )
+  })
+
+  test('are cut, and give the values of their first and their last row', () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(fc.option(fc.string()), fc.option(fc.string())), { minLength: 1 }),
@@ -95,7 +111,10 @@ describe('rows as a server sends them', () => {
           const cut = tuples.slice(start, end)
           expect(cut.rows()).toEqual(rows.slice(start, end))
           expect(cut).toHaveLength(rows.slice(start, end).length)
-          for (const column of [0, 1]) expect(tuples.lastValue(column)).toBe(rows.at(-1)?.[column])
+          for (const column of [0, 1]) {
+            expect(tuples.firstValue(column)).toBe(rows[0]?.[column])
+            expect(tuples.lastValue(column)).toBe(rows.at(-1)?.[column])
+          }
         },
       ),
     )
