@@ -2,7 +2,7 @@ import { type Column, JobError, type RecordBatch, type Row } from '../index.js'
 import type { Table } from './_postgres-table.js'
 import { textOf } from './_postgres-values.js'
 
-/** How long a piece grows before it is given away, in UTF-16 code units. */
+/** How long a piece grows before it is given away, in UTF-16 code units or bytes. */
 const pieceLength = 1 << 16
 
 /** A column that is written. */
@@ -63,7 +63,8 @@ export class CopyRows {
     const fields = this.#fieldsOf(columns, isRaw)
     if (fields.length === 0) throw new JobError('target', 'Expected records with at least one column, got none.')
     const names = fields.map(({ name }) => name)
-    if (encoded?.format === binary) return { names, isBinary: true, pieces: ({ encoded }) => encoded?.chunks ?? [] }
+    if (encoded?.format === binary)
+      return { names, isBinary: true, pieces: ({ encoded }) => joined(encoded?.chunks ?? []) }
     return { names, isBinary: false, pieces: ({ rows }) => pieces(fields, rows) }
   }
 
@@ -106,6 +107,26 @@ function* pieces(fields: readonly Field[], rows: readonly Row[]): Generator<stri
     piece = ''
   }
   if (piece !== '') yield piece
+}
+
+/** A server sends a few kilobytes at a time: a copy of them costs less than to send each on its own. */
+function* joined(chunks: readonly Uint8Array[]): Generator<Uint8Array> {
+  let waiting: Uint8Array[] = []
+  let length = 0
+  for (const chunk of chunks) {
+    waiting.push(chunk)
+    length += chunk.length
+    if (length < pieceLength) continue
+    yield join(waiting)
+    waiting = []
+    length = 0
+  }
+  if (length > 0) yield join(waiting)
+}
+
+function join(chunks: readonly Uint8Array[]): Uint8Array {
+  const [only] = chunks
+  return only && chunks.length === 1 ? only : Buffer.concat(chunks)
 }
 
 function lineOf(fields: readonly Field[], row: Row): string {
