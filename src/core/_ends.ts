@@ -1,5 +1,5 @@
+import { findEnded } from './_find-ended.js'
 import { Poller } from './_poller.js'
-import { findEnded } from './_stored.js'
 import type { Clock } from './clock.js'
 import { errorMessages } from './errors.js'
 import { isEnded } from './lifecycle.js'

@@ -1,4 +1,4 @@
-import { findEnded, stored } from './_stored.js'
+import { findEnded } from './_find-ended.js'
 import { jobKey } from './ids.js'
 import { type Name, type Parts, partOf, shownAs, wholeOf } from './parts.js'
 import type { ExecutionRecord, JobStorage } from './storage.js'
@@ -54,12 +54,12 @@ export class RunnerParts implements Parts {
 
   find(n: number): Promise<ExecutionRecord | undefined> {
     const { type, id } = this.#nameOf(n)
-    return stored(this.#storage.find(type, id))
+    return this.#storage.find(type, id)
   }
 
   async live(): Promise<number[]> {
     const { type, id } = this.#whole
-    const all = await stored(this.#storage.live(this.#nameOf(0).type))
+    const all = await this.#storage.live(this.#nameOf(0).type)
     return all.flatMap((record) => {
       const whole = wholeOf(record)
       return whole?.type === type && whole.id === id ? [whole.n] : []
@@ -67,7 +67,7 @@ export class RunnerParts implements Parts {
   }
 
   findEnded(record: ExecutionRecord): Promise<ExecutionRecord | undefined> {
-    return stored(findEnded(this.#storage, record))
+    return findEnded(this.#storage, record)
   }
 
   start(n: number): Promise<void> {
@@ -88,7 +88,7 @@ export class RunnerParts implements Parts {
 
   async whole(): Promise<ExecutionRecord | undefined> {
     const { type, id } = this.#whole
-    const whole = await stored(this.#storage.find(type, id))
+    const whole = await this.#storage.find(type, id)
     this.#wholeId = whole?.executionId ?? this.#wholeId
     return whole
   }

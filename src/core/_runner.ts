@@ -5,7 +5,6 @@ import type { ExecutionHost, RegistryHost } from './_host.js'
 import { Restocker } from './_restocker.js'
 import { unlessAborted, unlessRunning } from './_retry.js'
 import { PartNews, RunnerParts } from './_runner-parts.js'
-import { stored } from './_stored.js'
 import { waitingOf } from './_waiting.js'
 import { withTimeout } from './clock.js'
 import type { ConcurrencyLimits, Dispatcher, WaitingExecution } from './dispatcher.js'
@@ -89,11 +88,11 @@ export class Runner {
     type: string,
     id: string,
   ): Promise<{ asked?: ExecutionRecord; settled?: ExecutionRecord; execution?: Execution }> {
-    const asked = await stored(this.#host.storage.requestAbort(type, id))
+    const asked = await this.#host.storage.requestAbort(type, id)
     if (!asked || isEnded(asked.state)) return asked ? { asked } : {}
     const execution = await this.executions.find(asked)
     execution?.adopt(asked)
-    const settled = asked.node === '' ? await stored(this.settle(asked)) : undefined
+    const settled = asked.node === '' ? await this.settle(asked) : undefined
     return { asked, ...(settled && { settled }), ...(execution && { execution }) }
   }
 
@@ -144,8 +143,8 @@ export class Runner {
 
   async #beginForAny({ type, id }: Job, { priority: _, ...request }: StartRequest): Promise<ExecutionRecord> {
     const { storage } = this.#host
-    const asked = storage.begin({ type, id, state: 'queued', node: '', lease: waitingLease, ...request })
-    const { started, execution: record } = await stored(asked)
+    const waiting = { type, id, state: 'queued', node: '', lease: waitingLease, ...request } as const
+    const { started, execution: record } = await storage.begin(waiting)
     if (!started) throw alreadyRunning(record)
     this.#host.changed(record, 'state')
     return record

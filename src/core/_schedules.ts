@@ -1,7 +1,6 @@
 import type { RegistryHost } from './_host.js'
 import type { Runner } from './_runner.js'
 import { type ScheduledStart, Scheduler } from './_scheduler.js'
-import { stored } from './_stored.js'
 import type { Dispatcher } from './dispatcher.js'
 import { errorMessages, isAlreadyRunning } from './errors.js'
 import type { Job } from './job.js'
@@ -30,7 +29,7 @@ export class Schedules {
       lease,
       ended,
       startFor: (job, time) => this.#startFor(job, time),
-      last: ({ type, id }) => stored(storage.find(type, id)),
+      last: ({ type, id }) => storage.find(type, id),
     })
   }
 
@@ -71,7 +70,7 @@ export class Schedules {
       return 'started'
     } catch (error) {
       if (!isAlreadyRunning(error)) throw error
-      const inTheWay = await stored(this.#host.storage.find(job.type, job.id))
+      const inTheWay = await this.#host.storage.find(job.type, job.id)
       const isTaken = !inTheWay || (inTheWay.scheduledFor ?? Number.NEGATIVE_INFINITY) >= scheduledFor
       return isTaken ? 'taken' : inTheWay
     }

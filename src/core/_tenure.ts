@@ -1,6 +1,6 @@
+import { findEnded } from './_find-ended.js'
 import type { ExecutionHost } from './_host.js'
 import { pauseAfter, retry, unlessAborted } from './_retry.js'
-import { findEnded, stored } from './_stored.js'
 import { sleep, type Timer } from './clock.js'
 import { alreadyRunning, errorMessages, isCausedBy, JobError, leaseLost } from './errors.js'
 import type { JobContext } from './job.js'
@@ -57,7 +57,7 @@ export class Tenure {
   static async begin(host: ExecutionHost, request: Omit<BeginRequest, 'node' | 'lease'>): Promise<Tenure> {
     const { storage, node, lease, clock } = host
     const askedAt = clock.now()
-    const { started, execution } = await stored(storage.begin({ ...request, node, lease }))
+    const { started, execution } = await storage.begin({ ...request, node, lease })
     if (!started) throw alreadyRunning(execution)
     return Tenure.#hold(host, execution, askedAt)
   }
@@ -66,7 +66,7 @@ export class Tenure {
   static async take(host: ExecutionHost, waiting: Lease): Promise<Tenure | undefined> {
     const { storage, node, lease, clock } = host
     const askedAt = clock.now()
-    const record = await stored(storage.save(waiting, { state: 'running', node, lease }))
+    const record = await storage.save(waiting, { state: 'running', node, lease })
     return record && Tenure.#hold(host, record, askedAt)
   }
 

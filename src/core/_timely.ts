@@ -1,28 +1,34 @@
-import { type Clock, withTimeout } from './clock.js'
+import type { Clock, Timer } from './clock.js'
 import { JobError } from './errors.js'
 import type { JobStorage } from './storage.js'
 
-/** What stands for an answer that did not come in time. */
-const late = Symbol('late')
-
 /**
- * The same storage, of which every call answers or fails within `timeout` milliseconds: one that hangs, as over a
- * connection that is dead and does not know, must not hold up what waits for it.
+ * The same storage, of which every call answers within `timeout` milliseconds, or fails with the code `storage`: one that
+ * hangs, as over a connection that is dead and does not know, must not hold up what waits for it.
  */
 export function timely(storage: JobStorage, clock: Clock, timeout: number): JobStorage {
-  const inTime = async <Answer>(asked: Promise<Answer>): Promise<Answer> => {
-    let isThere = false
-    const come = () => {
-      isThere = true
-    }
-    asked.then(come, come)
-    // A timer costs more than an answer out of memory, which is there by the next turn.
-    await undefined
-    if (isThere) return await asked
-    const answer = await withTimeout<Answer | typeof late>(clock, timeout, asked, late)
-    if (answer === late) throw new JobError('storage', `The storage gave no answer within ${timeout} ms.`)
-    return answer
-  }
+  const inTime = <Answer>(asked: Promise<Answer>): Promise<Answer> =>
+    new Promise((resolve, reject) => {
+      let timer: Timer | undefined
+      let isThere = false
+      const come = () => {
+        isThere = true
+        timer?.cancel()
+      }
+      const answer = (answer: Answer) => {
+        come()
+        resolve(answer)
+      }
+      const fail = (error: unknown) => {
+        come()
+        reject(failure(error))
+      }
+      asked.then(answer, fail)
+      // A timer costs more than an answer out of memory, which is there by the next turn.
+      queueMicrotask(() => {
+        if (!isThere) timer = clock.setTimer(timeout, () => reject(late(timeout)))
+      })
+    })
   return {
     begin: (request) => inTime(storage.begin(request)),
     save: (lease, request) => inTime(storage.save(lease, request)),
@@ -35,4 +41,12 @@ export function timely(storage: JobStorage, clock: Clock, timeout: number): JobS
     ...(storage.watch && { watch: (listener) => storage.watch?.(listener) ?? (() => undefined) }),
     ...(storage.close && { close: async () => storage.close?.() }),
   }
+}
+
+function failure(error: unknown): unknown {
+  return JobError.isInstance(error) ? error : new JobError('storage', 'The storage could not answer.', { cause: error })
+}
+
+function late(timeout: number): JobError {
+  return new JobError('storage', `The storage gave no answer within ${timeout} ms.`)
 }

@@ -1,4 +1,3 @@
-import { stored } from './_stored.js'
 import { type Clock, withTimeout } from './clock.js'
 import { errorMessages, JobError } from './errors.js'
 import type { JobState } from './lifecycle.js'
@@ -108,7 +107,7 @@ export class HealthProbe {
 
   /** Asks the storage, once for all who want to know at a time: a storage that hangs is not to be asked ever more. */
   #look(): Promise<unknown> {
-    this.#looking ??= stored(this.#host.storage.search({ state: 'running', size: 0 })).finally(() => {
+    this.#looking ??= this.#host.storage.search({ state: 'running', size: 0 }).finally(() => {
       this.#looking = undefined
     })
     return this.#looking

@@ -4,7 +4,6 @@ import type { RegistryHost } from './_host.js'
 import { JobBook } from './_job-book.js'
 import { Runner } from './_runner.js'
 import { Schedules } from './_schedules.js'
-import { stored } from './_stored.js'
 import { timely } from './_timely.js'
 import { type BatchListener, BatchListeners } from './batches.js'
 import { type Clock, systemClock, withTimeout } from './clock.js'
@@ -152,13 +151,13 @@ export class Registry {
 
   /** The status of the live execution of a job if there is one, else of the last one, else `undefined`. */
   async status(type: string, id: string): Promise<JobStatus | undefined> {
-    const record = await stored(this.#storage.find(type, id))
+    const record = await this.#storage.find(type, id)
     return record && toStatus(record)
   }
 
   /** The statuses of all live executions of a type, in any process, oldest start first. */
   async running(type: string): Promise<LiveStatus[]> {
-    const records = await stored(this.#storage.live(type))
+    const records = await this.#storage.live(type)
     return records.map((record) => toStatus(record) as LiveStatus)
   }
 
@@ -190,7 +189,7 @@ export class Registry {
   /** Gives a job that waits another priority, behind those that have it. Tells whether it waits. */
   async prioritize(type: string, id: string, priority: number): Promise<boolean> {
     checkValue('priority', priority, priorityRule)
-    const record = await stored(this.#storage.find(type, id))
+    const record = await this.#storage.find(type, id)
     return record?.state === 'queued' && this.#dispatcher.move(record.executionId, priority)
   }
 
@@ -205,7 +204,7 @@ export class Registry {
   /** Searches the log, newest first. Without `state`, it finds ended executions. */
   async search(filter: SearchFilter = {}): Promise<SearchResult<JobStatus>> {
     checkOptions('filter', filter, searchRules)
-    const { total, hits } = await stored(this.#storage.search(filter))
+    const { total, hits } = await this.#storage.search(filter)
     return { total, hits: hits.map((record) => toStatus(record)) }
   }
 

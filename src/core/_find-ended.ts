@@ -1,14 +1,5 @@
-import { JobError } from './errors.js'
 import { isEnded } from './lifecycle.js'
 import type { ExecutionRecord, JobStorage } from './storage.js'
-
-/** What storage answers; what it throws becomes a `JobError` with the code `storage`. */
-export function stored<Answer>(asked: Promise<Answer>): Promise<Answer> {
-  return asked.catch((error) => {
-    if (JobError.isInstance(error)) throw error
-    throw new JobError('storage', 'The storage could not answer.', { cause: error })
-  })
-}
 
 /** How many of a job's last executions to look through for one that others came after. */
 const recent = 100
