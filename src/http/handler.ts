@@ -170,44 +170,40 @@ class JobsApi {
   async answer(request: JobsRequest): Promise<JobsAnswer> {
     const { path, search } = splitUrl(request.url)
     const query = search === undefined ? noQuery : new URLSearchParams(search)
-    const { status, headers, body } = await this.#reply(request, path, query)
-    if (isStream(body)) {
-      const isHead = request.method === 'HEAD'
-      return { status, headers: { 'cache-control': 'no-store', ...headers }, body: isHead ? '' : body }
-    }
-    const text = JSON.stringify(body, undefined, isPretty(query) ? 2 : undefined)
-    return {
-      status,
-      headers: {
-        ...headers,
-        'content-type': 'application/json; charset=utf-8',
-        'cache-control': 'no-store',
-        'x-content-type-options': 'nosniff',
-        'content-length': String(byteLengthOf(text)),
-      },
-      body: request.method === 'HEAD' ? '' : text,
+    try {
+      const reply = await this.#reply(request, path, query)
+      if (reply.failure) this.#tell(request, reply.failure)
+      return toAnswer(request, query, reply)
+    } catch (error) {
+      return toAnswer(request, query, this.#failure(request, error, thrownBody(error)))
     }
   }
 
-  async #reply(request: JobsRequest, path: string, query: URLSearchParams): Promise<Reply> {
+  #reply(request: JobsRequest, path: string, query: URLSearchParams): Reply | Promise<Reply> {
     if (request.url.length > maxUrlLength) return tooLong
     const found = findRoute(request.method, path, this.#base)
-    try {
-      if (isUnder(this.#base, path)) {
-        const reason = crossSiteReason(request, this.#allowedOrigins)
-        if (reason !== undefined) return toReply({ status: 403, reason })
-        const refusal = this.#authorize && (await this.#refusal(this.#authorize, request, found, query))
-        if (refusal) return refusal
-      }
-      if (!('route' in found)) return found
-      const { route, job } = found
-      const context = { base: this.#base, hub: this.#hub, lastEventId: request.headers.get('last-event-id') }
-      const reply = await route.answer(this.#registry, job, readQuery(query, route.parameters), context)
-      if (reply.failure) this.#tell(request, reply.failure)
-      return reply
-    } catch (error) {
-      return this.#failure(request, error, thrownBody(error))
+    if (isUnder(this.#base, path)) {
+      const reason = crossSiteReason(request, this.#allowedOrigins)
+      if (reason !== undefined) return toReply({ status: 403, reason })
+      if (this.#authorize) return this.#goIfAllowed(this.#authorize, request, found, query)
     }
+    return this.#go(request, found, query)
+  }
+
+  async #goIfAllowed(
+    authorize: Authorize,
+    request: JobsRequest,
+    found: Found | Reply,
+    query: URLSearchParams,
+  ): Promise<Reply> {
+    return (await this.#refusal(authorize, request, found, query)) ?? this.#go(request, found, query)
+  }
+
+  #go(request: JobsRequest, found: Found | Reply, query: URLSearchParams): Reply | Promise<Reply> {
+    if (!('route' in found)) return found
+    const { route, job } = found
+    const context = { base: this.#base, hub: this.#hub, headers: request.headers }
+    return route.answer(this.#registry, job, readQuery(query, route.parameters), context)
   }
 
   async #refusal(
@@ -241,9 +237,25 @@ const noQuery = new URLSearchParams()
 
 const utf8 = new TextEncoder()
 
-/** The length of a text in UTF-8. Most are ASCII, which is not worth encoding. */
-function byteLengthOf(text: string): number {
-  return /[^\0-\x7f]/.test(text) ? utf8.encode(text).byteLength : text.length
+/** The length of a text in UTF-8: where there is a `Buffer`, without encoding it. */
+const byteLengthOf: (text: string) => number = globalThis.Buffer?.byteLength ?? ((text) => utf8.encode(text).byteLength)
+
+/** A reply as it leaves: printed, unless it is a stream. */
+function toAnswer({ method }: JobsRequest, query: URLSearchParams, { status, headers, body }: Reply): JobsAnswer {
+  const isHead = method === 'HEAD'
+  if (isStream(body)) return { status, headers: { 'cache-control': 'no-store', ...headers }, body: isHead ? '' : body }
+  const text = JSON.stringify(body, undefined, isPretty(query) ? 2 : undefined)
+  return {
+    status,
+    headers: {
+      ...headers,
+      'content-type': 'application/json; charset=utf-8',
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      'content-length': String(byteLengthOf(text)),
+    },
+    body: isHead ? '' : text,
+  }
 }
 
 const tooLong: Reply = {

@@ -21,20 +21,24 @@ export type NodeHandler = (request: NodeRequest, response: NodeResponse, next?: 
  * rest of the address if that is under the base path, and else by the address that came. Bodies are not read.
  */
 export function toNodeHandler(handler: JobsHandler): NodeHandler {
+  const serve = async (request: NodeRequest, response: NodeResponse, url: string, next?: (error: unknown) => void) => {
+    try {
+      const { status, headers, body } = await handler.answer(toJobsRequest(request, url))
+      // Somebody before has given up waiting and answered.
+      if (response.headersSent) return
+      response.writeHead(status, headers)
+      if (typeof body === 'string') response.end(body)
+      else pipeline(toReadable(body), response as unknown as NodeJS.WritableStream, leave)
+    } catch (error) {
+      if (next) next(error)
+      else response.destroy()
+    }
+  }
   return (request, response, next) => {
     const isMounted = next !== undefined || request.originalUrl !== undefined
     const covered = isMounted ? coveredUrl(handler, request) : request.url
     if (next && (covered === undefined || request.method === 'OPTIONS')) return next()
-    handler
-      .answer(toJobsRequest(request, covered ?? request.url ?? ''))
-      .then(({ status, headers, body }) => {
-        // Somebody before has given up waiting and answered.
-        if (response.headersSent) return
-        response.writeHead(status, headers)
-        if (typeof body === 'string') response.end(body)
-        else pipeline(toReadable(body), response as unknown as NodeJS.WritableStream, leave)
-      })
-      .catch((error) => (next ? next(error) : response.destroy()))
+    void serve(request, response, covered ?? request.url ?? '', next)
   }
 }
 
