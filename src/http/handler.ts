@@ -272,9 +272,10 @@ function isOrigin(value: unknown): boolean {
   return typeof value === 'string' && URL.canParse(value) && new URL(value).origin === value
 }
 
-/** The raw path and the query of an address that may be absolute. */
-function splitUrl(url: string): { path: string; search: string } {
-  const [, path = '', search = ''] = /^(?:[a-z][a-z\d+.-]*:\/\/[^/?#]*)?([^?#]*)(?:\?([^#]*))?/i.exec(url) ?? []
+/** The raw path and the query, if there is one, of an address that may be absolute. */
+function splitUrl(url: string): { path: string; search: string | undefined } {
+  if (/^\/[^?#]*$/.test(url)) return { path: url, search: undefined }
+  const [, path = '', search] = /^(?:[a-z][a-z\d+.-]*:\/\/[^/?#]*)?([^?#]*)(?:\?([^#]*))?/i.exec(url) ?? []
   return { path, search }
 }
 
