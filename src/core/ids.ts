@@ -1,9 +1,29 @@
 import { v7, validate } from 'uuid'
 import { checkValue, rule } from './options.js'
 
+/** What a job goes by. */
+interface JobName {
+  readonly type: string
+  readonly id: string
+}
+
 /** A key for a map: no two jobs have the same. */
-export function jobKey({ type, id }: { readonly type: string; readonly id: string }): string {
+export function jobKey({ type, id }: JobName): string {
   return `${type.length}:${type}${id}`
+}
+
+/** A map by the type and the id of jobs: no text is made of both, which would take longer than to look twice. */
+export class JobMap<Value> {
+  readonly #types = new Map<string, Map<string, Value>>()
+
+  get({ type, id }: JobName): Value | undefined {
+    return this.#types.get(type)?.get(id)
+  }
+
+  set({ type, id }: JobName, value: Value): void {
+    const ofType = this.#types.get(type) ?? new Map<string, Value>()
+    this.#types.set(type, ofType.set(id, value))
+  }
 }
 
 /** The key of a job that somebody names. Throws `invalid_options` for what is no type, or no id. */

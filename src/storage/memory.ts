@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from '../core/clock.js'
-import { executionOrder, jobKey, newExecutionId } from '../core/ids.js'
+import { executionOrder, JobMap, jobKey, newExecutionId } from '../core/ids.js'
 import { isLive, nextState } from '../core/lifecycle.js'
 import { checkOptions, rule } from '../core/options.js'
 import {
@@ -52,7 +52,7 @@ class MemoryStorage implements JobStorage {
   readonly #maxCount: number
   readonly #maxAge: number
   /** The newest execution of every job, live or ended. Retention does not touch it. */
-  readonly #newest = new Map<string, ExecutionRecord>()
+  readonly #newest = new JobMap<ExecutionRecord>()
   readonly #live = new Map<string, ExecutionRecord>()
   /** Those of the newest executions that are orphans. */
   readonly #orphans = new Map<string, ExecutionRecord>()
@@ -71,7 +71,7 @@ class MemoryStorage implements JobStorage {
   async begin(request: BeginRequest): Promise<BeginResult> {
     const { type, id, state, node, lease, resumedFrom, takeovers } = request
     const now = this.#settleExpired()
-    const before = this.#newest.get(jobKey({ type, id }))
+    const before = this.#newest.get({ type, id })
     if (before && !mayBegin(request, before)) return { started: false, execution: copy(before) }
     const scheduledFor = request.scheduledFor ?? before?.scheduledFor
     const execution: ExecutionRecord = {
@@ -89,7 +89,7 @@ class MemoryStorage implements JobStorage {
       ...(scheduledFor !== undefined && { scheduledFor }),
     }
     write(execution, { checkpoint: before?.checkpoint })
-    this.#newest.set(jobKey({ type, id }), execution)
+    this.#newest.set(execution, execution)
     this.#live.set(execution.executionId, execution)
     this.#orphans.delete(jobKey({ type, id }))
     this.#nextExpiry = Math.min(this.#nextExpiry, execution.leaseUntil)
@@ -132,7 +132,7 @@ class MemoryStorage implements JobStorage {
 
   async requestAbort(type: string, id: string): Promise<ExecutionRecord | undefined> {
     this.#settleExpired()
-    const execution = this.#newest.get(jobKey({ type, id }))
+    const execution = this.#newest.get({ type, id })
     if (!execution) return undefined
     execution.state = nextState(execution.state, 'abort') ?? execution.state
     if (isLive(execution.state)) this.#tell(execution)
@@ -141,7 +141,7 @@ class MemoryStorage implements JobStorage {
 
   async find(type: string, id: string): Promise<ExecutionRecord | undefined> {
     this.#settleExpired()
-    const execution = this.#newest.get(jobKey({ type, id }))
+    const execution = this.#newest.get({ type, id })
     return execution && copy(execution)
   }
 
