@@ -4,11 +4,11 @@ import { createReadStream } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
+import { programOf } from '../support/program.js'
 import type { CopyPlan, CopyReport } from './copier.js'
 
 /** What the large texts repeat: characters that are themselves in COPY and in JSON, or ones that both escape. */
@@ -48,8 +48,8 @@ describePostgres('rows that are large', (database) => {
   /** Copies in a process of its own. */
   const copy = async (source: string, target: string): Promise<CopyReport> => {
     const plan: CopyPlan = { url: database.url, query: `select id, text from ${source} order by id`, target }
-    const file = fileURLToPath(new URL('copier.ts', import.meta.url))
-    const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', file, JSON.stringify(plan)])
+    const program = await programOf(new URL('copier.ts', import.meta.url))
+    const { stdout } = await promisify(execFile)(process.execPath, [program, JSON.stringify(plan)])
     const report = JSON.parse(stdout) as CopyReport
     console.log(`${source} to ${target.includes('/') ? 'a file' : 'a table'}: ${Math.round(report.taken)} MB`)
     return report
