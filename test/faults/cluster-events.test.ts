@@ -34,7 +34,7 @@ describePostgres('what a process hears of the others', (database) => {
   /** A cluster of two processes, and what the registry of this one hears of them. */
   async function listen(kind: string) {
     const storage = plans[kind]?.() as StoragePlan
-    cluster = await Cluster.open({ storage, source: database.url, lease }, 2)
+    cluster = await Cluster.open({ storage, source: database.url, kinds: ['append'], lease }, 2)
     registry = new JobRegistry({ storage: openStorage(storage) })
     const heard: JobEvent[] = []
     registry.on('status', (event) => heard.push(event), { scope: 'cluster' })

@@ -4,8 +4,8 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { type ExecutionRecord, isLive, type JobStorage } from 'headgate'
+import { programOf } from '../support/program.js'
 import { type Answer, type NodePlan, type Order, openStorage, type StoragePlan } from './plan.js'
 import { expectedFile } from './source.js'
 
@@ -17,10 +17,9 @@ export class ClusterNode {
   readonly ready: Promise<Answer>
   #orders = 0
 
-  constructor(plan: NodePlan) {
+  constructor(program: string, plan: NodePlan) {
     this.name = plan.name
-    const file = fileURLToPath(new URL('node.ts', import.meta.url))
-    this.#process = fork(file, [JSON.stringify(plan)], { execArgv: ['--import', 'tsx'] })
+    this.#process = fork(program, [JSON.stringify(plan)], { execArgv: [] })
     this.#process.on('message', ({ number, ...answer }: Answer & { number: number }) => {
       const waiting = this.#answers.get(number)
       if (answer.error === undefined) waiting?.resolve(answer)
@@ -66,6 +65,8 @@ export interface ClusterOptions {
   readonly storage: StoragePlan
   /** The Postgres that jobs read. */
   readonly source: string
+  /** The kinds of its jobs that read. Default: it has none. */
+  readonly kinds?: readonly string[]
   /** How long a lease holds, in milliseconds. */
   readonly lease: number
   /** How many milliseconds every save takes longer than it would. */
@@ -80,17 +81,20 @@ export class Cluster {
   readonly folder: string
   readonly nodes = new Map<string, ClusterNode>()
   readonly #options: ClusterOptions
+  readonly #program: string
   #count = 0
 
-  private constructor(options: ClusterOptions, folder: string) {
+  private constructor(options: ClusterOptions, program: string, folder: string) {
     this.#options = options
+    this.#program = program
     this.folder = folder
     this.storage = openStorage(options.storage)
   }
 
   /** A cluster of so many processes, all of them ready. */
   static async open(options: ClusterOptions, size: number): Promise<Cluster> {
-    const cluster = new Cluster(options, await mkdtemp(join(tmpdir(), 'headgate-cluster-')))
+    const program = await programOf(new URL('node.ts', import.meta.url))
+    const cluster = new Cluster(options, program, await mkdtemp(join(tmpdir(), 'headgate-cluster-')))
     const nodes = Array.from({ length: size }, () => cluster.add())
     await Promise.all(nodes.map(({ ready }) => ready))
     return cluster
@@ -99,7 +103,7 @@ export class Cluster {
   /** Starts another process. */
   add(more: Partial<NodePlan> = {}): ClusterNode {
     const name = `node-${++this.#count}`
-    const node = new ClusterNode({ name, ...this.#options, folder: this.folder, ...more })
+    const node = new ClusterNode(this.#program, { name, ...this.#options, folder: this.folder, ...more })
     this.nodes.set(name, node)
     return node
   }

@@ -1,6 +1,6 @@
 /**
- * A process that runs one copy and tells how much memory it took. `large-rows.test.ts` starts it as `tsx copier.ts <plan as JSON>`;
- * it writes its {@link CopyReport} to its output.
+ * A process that runs one copy and tells how much memory it took. `large-rows.test.ts` makes a program
+ * of it, and starts that with its plan as JSON; it writes its {@link CopyReport} to its output.
  */
 import { readFileSync } from 'node:fs'
 import { JobRegistry, memoryStorage } from 'headgate'

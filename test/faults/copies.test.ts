@@ -37,9 +37,9 @@ describePostgres('copies from Postgres to Postgres', (database) => {
   afterEach(() => cluster.close())
   afterAll(() => admin.end())
 
-  const open = async (nodes: number) => {
+  const open = async (nodes: number, kinds: string[]) => {
     const storage = { kind: 'postgres', url: database.url } as const
-    cluster = await Cluster.open({ storage, source: database.url, lease, saveDelay }, nodes)
+    cluster = await Cluster.open({ storage, source: database.url, kinds, lease, saveDelay }, nodes)
     return cluster
   }
 
@@ -160,7 +160,7 @@ describePostgres('copies from Postgres to Postgres', (database) => {
   ])(
     'whose processes are killed at random moments have every row once (%j)',
     async (modes, wanted) => {
-      const opened = await open(6)
+      const opened = await open(6, [...new Set(modes)])
       const lanes = modes.map((mode, lane) => killInMidRun(opened, mode, lane, wanted))
       expect(await Promise.all(lanes)).toEqual(modes.map(() => wanted))
       const { rows } = await admin.query(`select relname from pg_class where relname ~ 'headgate_[0-9a-f]{8}'`)
@@ -175,7 +175,7 @@ describePostgres('copies from Postgres to Postgres', (database) => {
     async (mode) => {
       const id = `${mode}-199`
       await makeTable(id)
-      const opened = await open(2)
+      const opened = await open(2, [mode])
       const [frozen] = [...opened.nodes.values()]
       await frozen?.tell({ do: 'start', type: 'ingestion', id })
       const { executionId } = await opened.until('ingestion', id, ({ count }) => count > 0)

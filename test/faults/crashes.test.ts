@@ -48,7 +48,10 @@ describePostgres('when a process is killed', (database) => {
   test.each(['postgres', 'sqlite'])(
     'at 50 random moments, over %s, another one ends its file with the bytes of a run that nothing interrupted',
     async (kind) => {
-      const open = await Cluster.open({ storage: plans[kind]?.() as StoragePlan, source: database.url, lease }, 4)
+      const open = await Cluster.open(
+        { storage: plans[kind]?.() as StoragePlan, source: database.url, kinds: ['replace', 'append'], lease },
+        4,
+      )
       cluster = open
       const lanes = ['replace', 'replace', 'append', 'append'].map((strategy, lane) =>
         killInMidRun(open, strategy, lane, lane === 0 ? 14 : 12),

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, t
 import { isRedisThere, type OwnRedis, startRedis } from '../support/own-redis.js'
 import { type FreshDatabase, freshDatabase } from '../support/postgres.js'
 import type { Engine } from './dispatch-plan.js'
-import { buildSharer, type SharerProgram, Sharers } from './sharers.js'
+import { Sharers } from './sharers.js'
 
 /** How long a lease holds, in milliseconds: short, as every crash is noticed after one. */
 const lease = 1000
@@ -22,11 +22,9 @@ const hasRedis = isRedisThere()
 describe.skipIf(postgresUrl === '')('a line that processes share', () => {
   let database: FreshDatabase
   let redis: OwnRedis
-  let program: SharerProgram
   let sharers: Sharers | undefined
 
   beforeAll(async () => {
-    program = await buildSharer()
     if (hasRedis) redis = await startRedis()
   })
   beforeEach(async () => {
@@ -37,7 +35,7 @@ describe.skipIf(postgresUrl === '')('a line that processes share', () => {
     sharers = undefined
     await database.drop()
   })
-  afterAll(() => Promise.all([redis?.stop(), program.remove()]))
+  afterAll(() => redis?.stop())
 
   async function engineOf(kind: Engine['kind']): Promise<Engine> {
     if (kind === 'redis') return { kind, url: redis.url }
@@ -50,7 +48,7 @@ describe.skipIf(postgresUrl === '')('a line that processes share', () => {
 
   async function open(kind: Engine['kind'], count: number, concurrency: number): Promise<Sharers> {
     const engine = await engineOf(kind)
-    sharers = await Sharers.open(program, { url: database.url, engine, jobs: jobsOf(count), concurrency, lease }, 3)
+    sharers = await Sharers.open({ url: database.url, engine, jobs: jobsOf(count), concurrency, lease }, 3)
     return sharers
   }
 
@@ -100,7 +98,7 @@ describe.skipIf(postgresUrl === '')('a line that processes share', () => {
     async (kind) => {
       const every = 3000
       const engine = await engineOf(kind)
-      sharers = await Sharers.open(program, { url: database.url, engine, jobs: [], concurrency: 4, lease, every }, 3)
+      sharers = await Sharers.open({ url: database.url, engine, jobs: [], concurrency: 4, lease, every }, 3)
       const first = (Math.floor(Date.now() / every) + 1) * every
       const times = Array.from({ length: 4 }, (_, index) => first + index * every)
       for (const time of times) {

@@ -14,7 +14,7 @@ describePostgres('when a process is frozen for three leases', (database) => {
 
   const freeze = async (id: string) => {
     const plan = { kind: 'postgres', url: database.url } as const
-    cluster = await Cluster.open({ storage: plan, source: database.url, lease }, 2)
+    cluster = await Cluster.open({ storage: plan, source: database.url, kinds: ['replace', 'append'], lease }, 2)
     const [frozen] = [...cluster.nodes.values()]
     await frozen?.tell({ do: 'start', type: 'ingestion', id })
     const { executionId } = await cluster.until('ingestion', id, ({ count }) => count > 0)

@@ -1,6 +1,6 @@
 /**
- * One process of a cluster: a registry over a shared storage, told by messages what to do. `cluster.ts` starts it as
- * `tsx node.ts <plan as JSON>`.
+ * One process of a cluster: a registry over a shared storage, told by messages what to do. `cluster.ts` makes a program
+ * of it, and starts that with its plan as JSON.
  */
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -70,7 +70,7 @@ function failuresOf(table: string, source: string): { failures?: FailurePolicy }
 }
 
 async function openRegistry(plan: NodePlan): Promise<JobRegistry> {
-  const { name, storage, source, folder, lease, saveDelay, line, skew = 0 } = plan
+  const { name, storage, source, folder, kinds = [], lease, saveDelay, line, skew = 0 } = plan
   const clock: Clock = { ...systemClock, now: () => systemClock.now() + skew }
   const registry = new JobRegistry({
     storage: saveDelay === undefined ? openStorage(storage) : slowed(openStorage(storage), saveDelay),
@@ -81,15 +81,15 @@ async function openRegistry(plan: NodePlan): Promise<JobRegistry> {
     progressInterval: 20,
     ...(line !== undefined && { dispatcher: await lineOn(line) }),
   })
-  for (let n = 0; n < jobsOfAKind; n++) {
-    for (const [kind, targetOf] of Object.entries(targets)) {
+  for (const kind of kinds) {
+    for (let n = 0; n < jobsOfAKind; n++) {
       const id = `${kind}-${n}`
       registry.define({
         id,
         datasource: 'source',
         pkField: 'id',
         batchSize: 20,
-        target: targetOf(id, { source, folder }),
+        target: (targets[kind] as TargetOf)(id, { source, folder }),
         resume: 'auto',
         retry: { limit: 100, delay: 50, maxDelay: 500 },
         ...readings.find(([end]) => end.test(kind))?.[1],

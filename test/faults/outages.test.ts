@@ -19,7 +19,10 @@ describe('when the Postgres of storage and source', () => {
   })
 
   const open = async (lease: number, size: number) => {
-    cluster = await Cluster.open({ storage: { kind: 'postgres', url: server.url }, source: server.url, lease }, size)
+    cluster = await Cluster.open(
+      { storage: { kind: 'postgres', url: server.url }, source: server.url, kinds: ['replace', 'append'], lease },
+      size,
+    )
     return [...cluster.nodes.values()]
   }
 

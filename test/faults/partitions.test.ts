@@ -74,7 +74,10 @@ describePostgres('copies in parts', (database) => {
 
   test('whose processes are killed at random moments have every row once, 50 of 50', async () => {
     const storage = { kind: 'postgres', url: database.url } as const
-    cluster = await Cluster.open({ storage, source: database.url, lease, line: database.url }, 3)
+    cluster = await Cluster.open(
+      { storage, source: database.url, kinds: ['insert-parts'], lease, line: database.url },
+      3,
+    )
     const ids = Array.from({ length: jobs.count }, (_, n) => `insert-parts-${n}`)
     let isOver = false
     const killing = killAtRandom(() => isOver)

@@ -13,6 +13,8 @@ export interface NodePlan {
   readonly storage: StoragePlan
   /** The Postgres that jobs read. */
   readonly source: string
+  /** The kinds of its jobs that read. Default: it has none. */
+  readonly kinds?: readonly string[]
   /** Where jobs write their files. */
   readonly folder: string
   /** How long a lease holds, in milliseconds. */

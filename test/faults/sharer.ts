@@ -1,6 +1,6 @@
 /**
- * A process that shares a line: it runs whatever has its turn, and starts the jobs that it is told. `sharers.ts` builds it,
- * and starts it with its plan as JSON.
+ * A process that shares a line: it runs whatever has its turn, and starts the jobs that it is told. `sharers.ts` makes
+ * a program of it, and starts that with its plan as JSON.
  */
 import { setTimeout } from 'node:timers/promises'
 import { createPostgresBackend } from 'bullmq'

@@ -1,52 +1,24 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
 import type { ExecutionRecord, JobStorage } from 'headgate'
 import { postgresStorage } from 'headgate/storage/postgres'
 import pg from 'pg'
+import { programOf } from '../support/program.js'
 import { rowCount, type Said, type SharerPlan, tables } from './dispatch-plan.js'
-
-/** The program of a sharer, in one file: what is compiled at every start takes longer than a job. */
-export interface SharerProgram {
-  readonly file: string
-  remove(): Promise<void>
-}
-
-/** Makes the program of the sharers. */
-export async function buildSharer(): Promise<SharerProgram> {
-  const folder = await mkdtemp(join(tmpdir(), 'headgate-sharer-'))
-  const file = join(folder, 'sharer.mjs')
-  await build({
-    entryPoints: [fileURLToPath(new URL('sharer.ts', import.meta.url))],
-    outfile: file,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    external: ['pg-native'],
-    // What is in CommonJS asks for Node's own modules by `require`.
-    banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
-    logLevel: 'error',
-  })
-  return { file, remove: () => rm(folder, { recursive: true }) }
-}
 
 /** Processes that share a storage and a line, and a look at what became of their jobs. */
 export class Sharers {
   readonly storage: JobStorage
   /** The jobs whose start was accepted. */
   readonly accepted = new Set<string>()
-  readonly #program: SharerProgram
+  readonly #program: string
   readonly #plan: Omit<SharerPlan, 'name'>
   readonly #pool: pg.Pool
   #processes: ChildProcess[] = []
   #count = 0
 
-  private constructor(program: SharerProgram, plan: Omit<SharerPlan, 'name'>) {
+  private constructor(program: string, plan: Omit<SharerPlan, 'name'>) {
     this.#program = program
     this.#plan = plan
     this.storage = postgresStorage({ connectionString: plan.url })
@@ -54,7 +26,8 @@ export class Sharers {
   }
 
   /** So many processes, all of them ready, over an empty database. */
-  static async open(program: SharerProgram, plan: Omit<SharerPlan, 'name'>, size: number): Promise<Sharers> {
+  static async open(plan: Omit<SharerPlan, 'name'>, size: number): Promise<Sharers> {
+    const program = await programOf(new URL('sharer.ts', import.meta.url))
     const sharers = new Sharers(program, plan)
     await sharers.#pool.query(tables)
     await sharers.storage.live('ingestion')
@@ -65,7 +38,7 @@ export class Sharers {
   /** Starts another process, and waits until it is ready. */
   async add(more: Partial<SharerPlan> = {}): Promise<ChildProcess> {
     const plan = JSON.stringify({ ...this.#plan, name: `sharer-${++this.#count}`, ...more })
-    const process = fork(this.#program.file, [plan])
+    const process = fork(this.#program, [plan], { execArgv: [] })
     process.on('message', (said: Said) => said !== 'ready' && this.accepted.add(said.accepted))
     this.#processes.push(process)
     await once(process, 'message')

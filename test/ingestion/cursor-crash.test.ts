@@ -1,13 +1,11 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import type { CursorOptions } from 'headgate'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
-
-const script = fileURLToPath(new URL('cursor-process.ts', import.meta.url))
+import { programOf } from '../support/program.js'
 
 describePostgres('a copy by a cursor that is killed again and again', (database) => {
   let client: pg.Client
@@ -48,7 +46,8 @@ describePostgres('a copy by a cursor that is killed again and again', (database)
 
   /** Runs the process to its end, or kills it at some moment after so many reports. */
   async function run(cursor: CursorOptions, killAfter?: number) {
-    const args = ['--import', 'tsx', script, database.url, JSON.stringify(cursor)]
+    const program = await programOf(new URL('cursor-process.ts', import.meta.url))
+    const args = [program, database.url, JSON.stringify(cursor)]
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
     const closed = once(child, 'close')
     const said: { state?: string; count: number }[] = []

@@ -1,6 +1,6 @@
 /**
  * A process that copies the table `source` into `copies` by a cursor until it is killed, and tells on standard output how
- * many records are durable: `tsx cursor-process.ts <url> <cursor as JSON>`. The target keeps the checkpoint.
+ * many records are durable: `cursor-process <url> <cursor as JSON>`. The target keeps the checkpoint.
  */
 import { writeSync } from 'node:fs'
 import { JobRegistry, memoryStorage } from 'headgate'

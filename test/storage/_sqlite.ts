@@ -2,10 +2,10 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
-import { fileURLToPath } from 'node:url'
 import type { BeginRequest, JobStorage } from 'headgate'
 import type { SqliteDatabase } from 'headgate/storage/sqlite'
 import Libsql from 'libsql'
+import { programOf } from '../support/program.js'
 
 /** What a driver calls its class of databases. */
 export type Driver = new (path: string) => SqliteDatabase
@@ -49,10 +49,10 @@ export interface Child {
 }
 
 /** Starts sqlite-process.ts. `limit` is the most blocks of 512 bytes that a file may have: it stands for the disk. */
-export function start(path: string, what: object, { limit }: { limit?: number } = {}): Child {
-  const script = fileURLToPath(new URL('sqlite-process.ts', import.meta.url))
+export async function start(path: string, what: object, { limit }: { limit?: number } = {}): Promise<Child> {
+  const program = await programOf(new URL('sqlite-process.ts', import.meta.url))
   const limiting = limit === undefined ? '' : `ulimit -f ${limit}; `
-  const args = ['-c', `${limiting}exec "$@"`, 'sh', process.execPath, '--import', 'tsx', script]
+  const args = ['-c', `${limiting}exec "$@"`, 'sh', process.execPath, program]
   const child = spawn('sh', [...args, path, JSON.stringify(what)], { stdio: ['pipe', 'pipe', 'inherit'] })
   const closed = once(child, 'close').then(([code]) => code as number | null)
   const said: unknown[] = []

@@ -4,13 +4,15 @@ import { JobRegistry } from 'headgate'
 import { postgresStorage } from 'headgate/storage/postgres'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
+import { programOf } from '../support/program.js'
 import { begin, newSchema, storagesOn } from './_postgres.js'
 
 describePostgres('processes that share a postgresStorage', (database) => {
   const storages = storagesOn(database)
 
-  function forkHere(file: string, ...args: string[]): ChildProcess {
-    const child = fork(new URL(file, import.meta.url), [database.url, ...args], { execArgv: ['--import', 'tsx'] })
+  async function forkHere(file: string, ...args: string[]): Promise<ChildProcess> {
+    const program = await programOf(new URL(file, import.meta.url))
+    const child = fork(program, [database.url, ...args], { execArgv: [] })
     onTestFinished(() => void child.kill('SIGKILL'))
     return child
   }
@@ -26,7 +28,7 @@ describePostgres('processes that share a postgresStorage', (database) => {
   test('lose nothing that was saved when one is killed', async () => {
     const schema = newSchema()
     const storage = storages.open({ schema })
-    const child = forkHere('_saving.ts', schema)
+    const child = await forkHere('_saving.ts', schema)
     let saved = 0
     child.on('message', (count) => {
       saved = count as number
@@ -46,7 +48,7 @@ describePostgres('processes that share a postgresStorage', (database) => {
   })
 
   test('end when they have nothing to do but watch', async () => {
-    const [code] = await once(forkHere('_watching.ts', newSchema()), 'exit')
+    const [code] = await once(await forkHere('_watching.ts', newSchema()), 'exit')
     expect(code).toBe(0)
   })
 

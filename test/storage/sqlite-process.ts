@@ -1,6 +1,6 @@
 /**
  * A process that uses a SQLite storage, and tells on standard output what was acknowledged:
- * `tsx sqlite-process.ts <path> <what to do, as JSON>`.
+ * `sqlite-process <path> <what to do, as JSON>`.
  */
 import { once } from 'node:events'
 import { writeSync } from 'node:fs'

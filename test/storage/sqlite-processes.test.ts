@@ -22,14 +22,14 @@ const ten = Array.from({ length: 10 }, (_, n) => n)
 
 describe('ten processes', () => {
   test('open a new file at once', async () => {
-    const children = ten.map((n) => start(path, { do: 'run', id: `job-${n}` } satisfies Task))
+    const children = await Promise.all(ten.map((n) => start(path, { do: 'run', id: `job-${n}` } satisfies Task)))
     expect(await Promise.all(children.map(({ closed }) => closed))).toEqual(ten.map(() => 0))
     expect(children.flatMap(({ said }) => said)).toEqual(ten.map(() => ({ started: true })))
     expect((await logOf()).map(({ id }) => id).sort()).toEqual(ten.map((n) => `job-${n}`))
   }, 60_000)
 
   test('start one job again and again: never two at once, and none is lost', async () => {
-    const children = ten.map(() => start(path, { do: 'compete', time: 2000 } satisfies Task))
+    const children = await Promise.all(ten.map(() => start(path, { do: 'compete', time: 2000 } satisfies Task)))
     while (children.some(({ said }) => said.length === 0)) await setTimeout(10)
     for (const { process } of children) process.stdin.write('go')
     expect(await Promise.all(children.map(({ closed }) => closed))).toEqual(ten.map(() => 0))
@@ -68,7 +68,7 @@ describe('a process that is killed', () => {
 test.runIf(process.platform === 'linux')(
   'a full disk is an error with its cause, and nothing is half written',
   async () => {
-    const { said, closed } = start(path, { do: 'write', id: 'a' } satisfies Task, { limit: 1024 })
+    const { said, closed } = await start(path, { do: 'write', id: 'a' } satisfies Task, { limit: 1024 })
     expect(await closed).toBe(0)
     const {
       errors,
@@ -87,13 +87,13 @@ test.runIf(process.platform === 'linux')(
 )
 
 test.each([true, false])('a process that watches ends by itself, closed: %s', async (isClosed) => {
-  const { closed } = start(path, { do: 'watch', isClosed } satisfies Task)
+  const { closed } = await start(path, { do: 'watch', isClosed } satisfies Task)
   expect(await closed).toBe(0)
 })
 
 /** Runs a writer and kills it at some moment after so many reports. */
 async function runAndKill(id: string, reports: number): Promise<Acknowledged[]> {
-  const { said, process, closed } = start(path, { do: 'write', id } satisfies Task)
+  const { said, process, closed } = await start(path, { do: 'write', id } satisfies Task)
   while (said.length < reports) await setTimeout(1)
   await setTimeout(Math.random() * 4)
   process.kill('SIGKILL')

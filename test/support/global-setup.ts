@@ -1,4 +1,5 @@
-import { rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
 import type { TestProject } from 'vitest/node'
 import { startPostgres } from './postgres.js'
 import { reachRedis } from './redis.js'
@@ -9,20 +10,28 @@ declare module 'vitest' {
     postgresUrl: string | undefined
     /** A Redis for the whole run, or `undefined` when there is none; see `describeRedis`. */
     redisUrl: string | undefined
+    /** A folder for the programs that tests make, until the end of the run; see `programOf`. */
+    programs: string
   }
 }
 
 /** What Next.js builds for its test. */
 const builtByNext = new URL('../http/next-app/.next', import.meta.url)
 
+/** Where a program finds packages as the tests do. */
+const packages = fileURLToPath(new URL('../../node_modules', import.meta.url))
+
 /** One server of each kind for the whole run. Without one, tests that need it are skipped at home; in CI the run fails. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const programs = await mkdtemp(`${packages}/.programs-`)
+  project.provide('programs', programs)
   const redis = await reachRedis()
   project.provide('redisUrl', redis?.url)
   const stop = await startServer(project)
   return async () => {
     await redis?.stop()
     await stop?.()
+    await rm(programs, { recursive: true })
     await rm(builtByNext, { recursive: true, force: true })
   }
 }

@@ -5,12 +5,12 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile
 import { tmpdir } from 'node:os'
 import { basename, join, relative } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { errorMessages, JobError, type OpenContext, RecordBatch, type TargetWriter, type WriteContext } from 'headgate'
 import { type NdjsonFileOptions, ndjsonFile } from 'headgate/target/ndjson-file'
 import { type TargetRecord, targetSuite } from 'headgate/testing'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { programOf } from '../support/program.js'
 import type { WrittenUpTo } from './write-ndjson.js'
 
 const context = { type: 'ingestion', id: 'job', executionId: 'job-1', signal: new AbortController().signal }
@@ -423,10 +423,10 @@ async function runWriter(
   checkpoint: WrittenUpTo | undefined,
   { killAfter, limit, to = path }: { killAfter?: number; limit?: number; to?: string } = {},
 ): Promise<{ said: unknown[] }> {
-  const script = fileURLToPath(new URL('write-ndjson.ts', import.meta.url))
+  const program = await programOf(new URL('write-ndjson.ts', import.meta.url))
   const limiting = limit === undefined ? '' : `ulimit -f ${limit}; `
   const options = JSON.stringify({ path: to, strategy })
-  const args = ['-c', `${limiting}exec "$@"`, 'sh', process.execPath, '--import', 'tsx', script, options]
+  const args = ['-c', `${limiting}exec "$@"`, 'sh', process.execPath, program, options]
   const child = spawn('sh', checkpoint ? [...args, JSON.stringify(checkpoint)] : args, {
     stdio: ['ignore', 'pipe', 'inherit'],
   })

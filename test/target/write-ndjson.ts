@@ -1,6 +1,6 @@
 /**
  * A process that writes an NDJSON file until it is killed, and tells every checkpoint on standard output:
- * `tsx write-ndjson.ts <options of ndjsonFile> <checkpoint to go on from>`, both as JSON.
+ * `write-ndjson <options of ndjsonFile> <checkpoint to go on from>`, both as JSON.
  */
 import { writeSync } from 'node:fs'
 import { errorMessages, RecordBatch } from 'headgate'
