@@ -7,8 +7,13 @@ const shared = {
   hookTimeout: 30_000,
 }
 
-/** Tests with processes that are killed at any moment: one file at a time, when all others are done. */
+/** Tests with processes that are killed at any moment: when all others are done. */
 const faults = 'test/faults/**/*.test.ts'
+
+/** Those of them that mainly wait, and can do so beside each other. The rest would starve whatever is beside it. */
+const waits = ['clocks', 'cluster-events', 'connections', 'disk-full', 'dispatch', 'frozen', 'outages'].map(
+  (name) => `test/faults/${name}.test.ts`,
+)
 
 export default defineConfig({
   test: {
@@ -26,7 +31,18 @@ export default defineConfig({
       },
       {
         resolve: { tsconfigPaths: true },
-        test: { ...shared, name: 'faults', include: [faults], maxWorkers: 1, sequence: { groupOrder: 1 } },
+        test: { ...shared, name: 'waits', include: waits, maxWorkers: 2, sequence: { groupOrder: 1 } },
+      },
+      {
+        resolve: { tsconfigPaths: true },
+        test: {
+          ...shared,
+          name: 'faults',
+          include: [faults],
+          exclude: waits,
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
+        },
       },
     ],
   },

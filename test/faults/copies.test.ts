@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { isLive } from 'headgate'
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, type TestContext, test } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
 import { Cluster } from './cluster.js'
 import { fillSource, rowCount } from './source.js'
@@ -22,7 +22,6 @@ const isReplace = (id: string) => /^(rows|rename)/.test(id)
 
 describePostgres('copies from Postgres to Postgres', (database) => {
   let admin: pg.Pool
-  let cluster: Cluster
   let swapKills = 0
   beforeAll(async () => {
     await fillSource(database.url)
@@ -34,12 +33,12 @@ describePostgres('copies from Postgres to Postgres', (database) => {
       end $$;
       create event trigger slow on sql_drop execute function pause_rename()`)
   })
-  afterEach(() => cluster.close())
   afterAll(() => admin.end())
 
-  const open = async (nodes: number, kinds: string[]) => {
+  const open = async ({ onTestFinished }: TestContext, nodes: number, kinds: string[]) => {
     const storage = { kind: 'postgres', url: database.url } as const
-    cluster = await Cluster.open({ storage, source: database.url, kinds, lease, saveDelay }, nodes)
+    const cluster = await Cluster.open({ storage, source: database.url, kinds, lease, saveDelay }, nodes)
+    onTestFinished(() => cluster.close())
     return cluster
   }
 
@@ -142,7 +141,7 @@ describePostgres('copies from Postgres to Postgres', (database) => {
     return kills
   }
 
-  test.each([
+  test.for<[string[], number]>([
     [
       [
         'insert',
@@ -159,23 +158,25 @@ describePostgres('copies from Postgres to Postgres', (database) => {
     [['rows', 'rename', 'rows', 'rename'], 13],
   ])(
     'whose processes are killed at random moments have every row once (%j)',
-    async (modes, wanted) => {
-      const opened = await open(6, [...new Set(modes)])
+    { timeout: 150_000 },
+    async ([modes, wanted], context) => {
+      const opened = await open(context, 6, [...new Set(modes)])
       const lanes = modes.map((mode, lane) => killInMidRun(opened, mode, lane, wanted))
       expect(await Promise.all(lanes)).toEqual(modes.map(() => wanted))
       const { rows } = await admin.query(`select relname from pg_class where relname ~ 'headgate_[0-9a-f]{8}'`)
       expect(rows).toEqual([])
       expect(swapKills).toBeGreaterThanOrEqual(modes.includes('rows') ? 10 : 0)
     },
-    150_000,
   )
 
-  test.each(['insert', 'upsert', 'rows', 'rename'])(
+  // At once: they wait for leases to run out.
+  test.concurrent.for(['insert', 'upsert', 'rows', 'rename'])(
     'whose process is frozen have every row once, before it wakes and after (%s)',
-    async (mode) => {
+    { timeout: 60_000 },
+    async (mode, context) => {
       const id = `${mode}-199`
       await makeTable(id)
-      const opened = await open(2, [mode])
+      const opened = await open(context, 2, [mode])
       const [frozen] = [...opened.nodes.values()]
       await frozen?.tell({ do: 'start', type: 'ingestion', id })
       const { executionId } = await opened.until('ingestion', id, ({ count }) => count > 0)
@@ -191,6 +192,5 @@ describePostgres('copies from Postgres to Postgres', (database) => {
       expect(await look(id)).toEqual(whole)
       expect(await opened.log(id)).toEqual(log)
     },
-    60_000,
   )
 })

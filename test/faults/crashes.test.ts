@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { isLive } from 'headgate'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
 import { Cluster } from './cluster.js'
 import type { StoragePlan } from './plan.js'
@@ -14,12 +14,10 @@ const lease = 600
 
 describePostgres('when a process is killed', (database) => {
   let folder: string
-  let cluster: Cluster | undefined
   beforeAll(async () => {
     await fillSource(database.url)
     folder = await mkdtemp(join(tmpdir(), 'headgate-crashes-'))
   })
-  afterEach(() => cluster?.close())
   afterAll(() => rm(folder, { recursive: true }))
 
   const plans: Record<string, () => StoragePlan> = {
@@ -45,20 +43,19 @@ describePostgres('when a process is killed', (database) => {
     return kills
   }
 
-  test.each(['postgres', 'sqlite'])(
+  // At once: most of the time, they wait for leases to run out.
+  test.concurrent.for(['postgres', 'sqlite'])(
     'at 50 random moments, over %s, another one ends its file with the bytes of a run that nothing interrupted',
-    async (kind) => {
-      const open = await Cluster.open(
-        { storage: plans[kind]?.() as StoragePlan, source: database.url, kinds: ['replace', 'append'], lease },
-        4,
-      )
-      cluster = open
+    { timeout: 150_000 },
+    async (kind, { onTestFinished }) => {
+      const storage = plans[kind]?.() as StoragePlan
+      const cluster = await Cluster.open({ storage, source: database.url, kinds: ['replace', 'append'], lease }, 4)
+      onTestFinished(() => cluster.close())
       const lanes = ['replace', 'replace', 'append', 'append'].map((strategy, lane) =>
-        killInMidRun(open, strategy, lane, lane === 0 ? 14 : 12),
+        killInMidRun(cluster, strategy, lane, lane === 0 ? 14 : 12),
       )
       const kills = await Promise.all(lanes)
       expect(kills.reduce((sum, count) => sum + count, 0)).toBeGreaterThanOrEqual(50)
     },
-    150_000,
   )
 })
