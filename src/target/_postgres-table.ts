@@ -78,14 +78,20 @@ const columnsQuery = `
 
 /** Finds a table, if there is one. */
 export async function findTable(session: Session, wanted: TableName): Promise<Table | undefined> {
-  const [found] = await session.query(tableQuery, [sqlOf(wanted)])
-  if (!found) return undefined
-  const { oid, schema, name } = found as { oid: string; schema: string; name: string }
-  const columns = await session.query(columnsQuery, [oid])
-  return {
-    ...placeOf(schema, name),
-    columns: new Map(columns.map((column) => [String(column.name), kindOf(column)])),
+  const find = async () => (await session.query(tableQuery, [sqlOf(wanted)]))[0]
+  let found = await find()
+  while (found) {
+    const { oid, schema, name } = found as { oid: string; schema: string; name: string }
+    const columns = await session.query(columnsQuery, [oid])
+    // It may have been swapped for another one in between, and has no columns any more.
+    if (columns.length === 0) found = await find()
+    if (found?.oid !== oid) continue
+    return {
+      ...placeOf(schema, name),
+      columns: new Map(columns.map((column) => [String(column.name), kindOf(column)])),
+    }
   }
+  return undefined
 }
 
 /** Where a table would be made that is missing. */

@@ -3,6 +3,8 @@ import { type PostgresTargetOptions, postgresTarget } from 'headgate/target/post
 import { type TargetRecord, targetSuite } from 'headgate/testing'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { Session } from '../../src/target/_postgres-session.js'
+import { findTable } from '../../src/target/_postgres-table.js'
 import { describePostgres } from '../support/describe-postgres.js'
 import { context, targetTests, write, writeContext } from './_postgres.js'
 
@@ -86,13 +88,30 @@ describePostgres('a table of Postgres', (database) => {
     })
 
     test('a connection string is enough, and its connection is closed in the end', async () => {
-      const before = (await rows('select from pg_stat_activity')).length
-      const writer = await postgresTarget({ connectionString: database.url, table: 'public.t' }).open(context())
+      const url = new URL(database.url)
+      url.searchParams.set('application_name', 'is-closed')
+      const open = () => rows(`select from pg_stat_activity where application_name = 'is-closed'`)
+      const writer = await postgresTarget({ connectionString: url.href, table: 'public.t' }).open(context())
+      expect(await open()).toHaveLength(1)
       await write(writer, [{ id: 1 }])
       await writer.flush?.(null)
       await writer.commit?.()
       expect(await rows()).toEqual([[1, null, null]])
-      await vi.waitFor(async () => expect(await rows('select from pg_stat_activity')).toHaveLength(before))
+      await vi.waitFor(async () => expect(await open()).toEqual([]))
+    })
+
+    test('a table is found also when it is swapped for another one in that moment', async () => {
+      let isSwapped = false
+      const query = async (text: string, values: unknown[]) => {
+        if (!isSwapped && text.includes('attrelid')) {
+          isSwapped = true
+          await tests.pool.query('create table other (like t); drop table t; alter table other rename to t')
+        }
+        return (await tests.pool.query(text, values)).rows
+      }
+      const table = await findTable({ query } as unknown as Session, { name: 't' })
+      expect(isSwapped).toBe(true)
+      expect([...(table?.columns.keys() ?? [])]).toContain('id')
     })
 
     test('names may be anything', async () => {
