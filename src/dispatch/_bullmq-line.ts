@@ -174,7 +174,8 @@ export class BullmqLine {
   async #turn(job: Job<Place>, token: string | undefined): Promise<void> {
     const { isGate, left, warn } = this.#options
     const { since: _, ...waiting } = job.data
-    if (left.aborted) return this.#postpone(job, token)
+    // Delayed, one that was let through would be passed by another.
+    if (left.aborted) return isGate ? this.#giveBack(job, token) : this.#postpone(job, token)
     try {
       if (isGate) await job.changePriority({ priority: first })
       if (await this.#options.turn(waiting, left)) return
@@ -182,7 +183,10 @@ export class BullmqLine {
       warn(error)
       return this.#postpone(job, token)
     }
-    if (!isGate) return this.#postpone(job, token)
+    return isGate ? this.#giveBack(job, token) : this.#postpone(job, token)
+  }
+
+  async #giveBack(job: Job<Place>, token: string | undefined): Promise<never> {
     await job.moveToWait(token)
     throw new WaitingError()
   }

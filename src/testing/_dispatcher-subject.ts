@@ -26,7 +26,7 @@ export interface OpenOptions {
 }
 
 /** How long a case waits for what must come, in milliseconds: redelivery takes its time. */
-const patience = 15_000
+const patience = 25_000
 
 /** How long a case waits for what must not come, in milliseconds. */
 export const quiet = 200
