@@ -15,15 +15,16 @@ export function timely(storage: JobStorage, clock: Clock, timeout: number): JobS
         isThere = true
         timer?.cancel()
       }
-      const answer = (answer: Answer) => {
-        come()
-        resolve(answer)
-      }
-      const fail = (error: unknown) => {
-        come()
-        reject(failure(error))
-      }
-      asked.then(answer, fail)
+      asked.then(
+        (answer) => {
+          come()
+          resolve(answer)
+        },
+        (error) => {
+          come()
+          reject(failure(error))
+        },
+      )
       // A timer costs more than an answer out of memory, which is there by the next turn.
       queueMicrotask(() => {
         if (!isThere) timer = clock.setTimer(timeout, () => reject(late(timeout)))

@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from '../core/clock.js'
-import { executionOrder, JobMap, jobKey, newExecutionId } from '../core/ids.js'
+import { executionOrder, JobMap, newExecutionId } from '../core/ids.js'
 import { isLive, nextState } from '../core/lifecycle.js'
 import { checkOptions, rule } from '../core/options.js'
 import {
@@ -55,7 +55,7 @@ class MemoryStorage implements JobStorage {
   readonly #newest = new JobMap<ExecutionRecord>()
   readonly #live = new Map<string, ExecutionRecord>()
   /** Those of the newest executions that are orphans. */
-  readonly #orphans = new Map<string, ExecutionRecord>()
+  readonly #orphans = new Set<ExecutionRecord>()
   /** Ended executions in the order in which they ended. */
   readonly #log = new Map<string, ExecutionRecord>()
   /** No lease runs out before. */
@@ -91,7 +91,7 @@ class MemoryStorage implements JobStorage {
     write(execution, { checkpoint: before?.checkpoint })
     this.#newest.set(execution, execution)
     this.#live.set(execution.executionId, execution)
-    this.#orphans.delete(jobKey({ type, id }))
+    if (before) this.#orphans.delete(before)
     this.#nextExpiry = Math.min(this.#nextExpiry, execution.leaseUntil)
     this.#tell(execution)
     return { started: true, execution: copy(execution) }
@@ -153,7 +153,7 @@ class MemoryStorage implements JobStorage {
 
   async orphans(): Promise<ExecutionRecord[]> {
     this.#settleExpired()
-    return [...this.#orphans.values()].map(copy)
+    return [...this.#orphans].map(copy)
   }
 
   async search(filter: SearchFilter): Promise<SearchResult<ExecutionRecord>> {
@@ -207,7 +207,7 @@ class MemoryStorage implements JobStorage {
     if (error) execution.error = [...error]
     if (isOrphaned && !isAborting) {
       execution.isOrphaned = true
-      this.#orphans.set(jobKey(execution), execution)
+      this.#orphans.add(execution)
     }
     this.#live.delete(execution.executionId)
     this.#log.set(execution.executionId, execution)
