@@ -78,20 +78,20 @@ const columnsQuery = `
 
 /** Finds a table, if there is one. */
 export async function findTable(session: Session, wanted: TableName): Promise<Table | undefined> {
-  const find = async () => (await session.query(tableQuery, [sqlOf(wanted)]))[0]
-  let found = await find()
-  while (found) {
-    const { oid, schema, name } = found as { oid: string; schema: string; name: string }
-    const columns = await session.query(columnsQuery, [oid])
-    // It may have been swapped for another one in between, and has no columns any more.
-    if (columns.length === 0) found = await find()
-    if (found?.oid !== oid) continue
-    return {
-      ...placeOf(schema, name),
-      columns: new Map(columns.map((column) => [String(column.name), kindOf(column)])),
-    }
+  const [found] = await session.query(tableQuery, [sqlOf(wanted)])
+  if (!found) return undefined
+  const { oid, schema, name } = found as { oid: string; schema: string; name: string }
+  const columns = await session.query(columnsQuery, [oid])
+  // One that was swapped for another one in between has no columns any more.
+  if (columns.length === 0 && (await isGone(session, oid))) return findTable(session, wanted)
+  return {
+    ...placeOf(schema, name),
+    columns: new Map(columns.map((column) => [String(column.name), kindOf(column)])),
   }
-  return undefined
+}
+
+async function isGone(session: Session, oid: string): Promise<boolean> {
+  return (await session.query('select from pg_class where oid = $1::oid', [oid])).length === 0
 }
 
 /** Where a table would be made that is missing. */
