@@ -175,7 +175,8 @@ export class BullmqLine {
     const { isGate, left, warn } = this.#options
     const { since: _, ...waiting } = job.data
     // Delayed, one that was let through would be passed by another.
-    if (left.aborted) return isGate ? this.#giveBack(job, token) : this.#postpone(job, token)
+    const giveBack = () => (isGate ? this.#putBack(job, token) : this.#postpone(job, token))
+    if (left.aborted) return giveBack()
     try {
       if (isGate) await job.changePriority({ priority: first })
       if (await this.#options.turn(waiting, left)) return
@@ -183,10 +184,10 @@ export class BullmqLine {
       warn(error)
       return this.#postpone(job, token)
     }
-    return isGate ? this.#giveBack(job, token) : this.#postpone(job, token)
+    return giveBack()
   }
 
-  async #giveBack(job: Job<Place>, token: string | undefined): Promise<never> {
+  async #putBack(job: Job<Place>, token: string | undefined): Promise<never> {
     await job.moveToWait(token)
     throw new WaitingError()
   }
