@@ -20,10 +20,38 @@ const codes: ReadonlySet<unknown> = new Set([
 ])
 
 /**
- * SQLSTATEs for what passes: class 08 (connection), serialization failures and deadlocks, class 53 (no resources) but for
- * a full disk, a lock that was not to be had, and a server that shuts down, crashed or starts.
+ * SQLSTATEs for what passes. A full disk (53100), a limit of the configuration (53400) and a cancelled statement (57014)
+ * stay: trying again without a person's help ends in the same way.
  */
-const sqlStates = /^(08...|40001|40P01|53[023]00|53000|55P03|57P0[1235])$/
+const sqlStates: ReadonlySet<unknown> = new Set([
+  // A standby answers after a failover, and an idle or long transaction was ended by a setting of the server.
+  '25006',
+  '25P03',
+  '25P04',
+  // A transaction lost a race, or nobody knows how it ended.
+  '40001',
+  '40003',
+  '40P01',
+  // The server is short of resources.
+  '53000',
+  '53200',
+  '53300',
+  // An object or a lock is in use.
+  '55006',
+  '55P03',
+  // The server shuts down, crashed or starts, or ended an idle session.
+  '57P01',
+  '57P02',
+  '57P03',
+  '57P05',
+  // A snapshot is too old to read on, and a new read takes a new one.
+  '72000',
+  // A foreign server could not be reached.
+  'HV00N',
+])
+
+/** The connection broke or could not be made; poolers use the class too for a server that is not there yet. */
+const connectionState = /^08[0-9A-Z]{3}$/
 
 /** What trying again can never help. */
 const final: ReadonlySet<JobErrorCode> = new Set(['invalid_options', 'not_defined', 'closed', 'aborted', 'lease_lost'])
@@ -41,5 +69,5 @@ export function isTransient(error: unknown): boolean {
 }
 
 function isTransientCode(code: unknown): boolean {
-  return codes.has(code) || (typeof code === 'string' && sqlStates.test(code))
+  return codes.has(code) || sqlStates.has(code) || (typeof code === 'string' && connectionState.test(code))
 }

@@ -16,17 +16,40 @@ describe('isTransient', () => {
     '57P01',
     '57P03',
     '55P03',
+    '55006',
+    '25006',
+    '25P03',
+    '25P04',
+    '40003',
+    '57P02',
+    '57P05',
+    '53200',
+    '72000',
+    'HV00N',
+    '08P01',
   ])('takes %s for what passes', (code) => {
     expect(isTransient(coded(code))).toBe(true)
     expect(isTransient(new JobError('datasource', 'outer', { cause: new AggregateError([coded(code)]) }))).toBe(true)
   })
 
-  test.each(['ENOENT', 'ENOSPC', 'ENOTFOUND', '28P01', '42P01', '23505', '53100', '57014', '57P04', '080'])(
-    'takes %s for what stays',
-    (code) => {
-      expect(isTransient(coded(code))).toBe(false)
-    },
-  )
+  test.each([
+    'ENOENT',
+    'ENOSPC',
+    'ENOTFOUND',
+    '28P01',
+    '42P01',
+    '23505',
+    '53100',
+    '53400',
+    '57014',
+    '57P04',
+    '25P02',
+    '0A000',
+    '080',
+    '08006 ',
+  ])('takes %s for what stays', (code) => {
+    expect(isTransient(coded(code))).toBe(false)
+  })
 
   test('lets the outermost error that says so decide', () => {
     const passing = new JobError('datasource', 'inner', { isTransient: true })
