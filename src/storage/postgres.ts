@@ -22,6 +22,7 @@ import { type Listen, listenOf, listenWith, type PostgresListener, type Postgres
 import { Maintenance } from './_postgres-maintenance.js'
 import { Notifier } from './_postgres-notifier.js'
 import { calm, OwnPool } from './_postgres-pool.js'
+import { ReadLimit } from './_postgres-reads.js'
 import { isStorable, jsonOf, splitId, toRecord } from './_postgres-record.js'
 import { type Names, namesIn } from './_postgres-schema.js'
 import { searchIn } from './_postgres-search.js'
@@ -78,19 +79,23 @@ export function postgresStorage(options: PostgresStorageOptions): JobStorage {
   }
   if (client) {
     const run: Run = ({ text, values }) => client.query(text, values)
-    return new PostgresStorage({ run, listen: listenWith(client), end: nothing }, options)
+    return new PostgresStorage({ run, size: 1, listen: listenWith(client), end: nothing }, options)
   }
   if (pool) {
     calm(pool)
-    return new PostgresStorage({ run: (it) => pool.query(it), listen: listenOf(pool), end: nothing }, options)
+    const size = pool.options?.max
+    return new PostgresStorage({ run: (it) => pool.query(it), size, listen: listenOf(pool), end: nothing }, options)
   }
   const own = new OwnPool(connectionString as string)
-  return new PostgresStorage({ run: (it) => own.query(it), listen: listenOf(own), end: () => own.end() }, options)
+  const end = () => own.end()
+  return new PostgresStorage({ run: (it) => own.query(it), size: undefined, listen: listenOf(own), end }, options)
 }
 
 /** A way to the database. */
 interface Access {
   readonly run: Run
+  /** How many statements run at once; `undefined` for the default of pg's pools. */
+  readonly size: number | undefined
   readonly listen: Listen | undefined
   end(): Promise<void>
 }
@@ -103,6 +108,7 @@ class PostgresStorage implements JobStorage {
   readonly #notifier: Notifier
   readonly #watch: Watch
   readonly #maintenance: Maintenance
+  readonly #reads: ReadLimit
   #closing: Promise<void> | undefined
 
   constructor(access: Access, options: PostgresStorageOptions) {
@@ -119,6 +125,7 @@ class PostgresStorage implements JobStorage {
     this.#notifier = notifier
     this.#watch = new Watch({ database, names, notifier, self, channel, listen: access.listen, interval: pollInterval })
     this.#maintenance = new Maintenance(database, names, { maxCount, maxAge })
+    this.#reads = new ReadLimit(access.size)
   }
 
   async begin(request: BeginRequest): Promise<BeginResult> {
@@ -212,7 +219,7 @@ class PostgresStorage implements JobStorage {
   /** Reads until nothing in it has expired: what has is settled, here or by whoever was first. */
   async #settled(read: () => Promise<readonly TextRow[]>): Promise<readonly TextRow[]> {
     for (;;) {
-      const rows = await read()
+      const rows = await this.#reads.run(read)
       if (!rows.some(({ is_expired, has_expired }) => is_expired === 'true' || has_expired === 'true')) return rows
       const expired = await this.#ask('expired')
       await Promise.all(expired.map((row) => this.#settle(row)))

@@ -2,7 +2,7 @@ import { PGlite } from '@electric-sql/pglite'
 import { postgresStorage } from 'headgate/storage/postgres'
 import { type StorageCreateOptions, storageSuite } from 'headgate/testing'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
 import { begin, newSchema, request, run, storagesOn } from './_postgres.js'
 
@@ -157,5 +157,20 @@ describePostgres('postgresStorage', (database) => {
     expect(second.executionId > first.executionId && third.executionId > second.executionId).toBe(true)
     expect(second.startTime - first.startTime).toBeGreaterThanOrEqual(3_600_000)
     expect(second.endTime).toBeGreaterThanOrEqual(second.startTime)
+  })
+
+  test('renews a lease before the reads that wait', async () => {
+    const pool = new pg.Pool({ connectionString: database.url, max: 4 })
+    onTestFinished(() => pool.end())
+    const storage = storages.open({ pool, schema: newSchema() })
+    const execution = await begin(storage)
+    let answered = 0
+    const reads = Array.from({ length: 2000 }, async () => {
+      await storage.find('test', 'a')
+      answered++
+    })
+    expect(await storage.save(execution, { lease: 60_000, count: 1 })).toMatchObject({ count: 1 })
+    expect(answered).toBeLessThan(200)
+    await Promise.all(reads)
   })
 })

@@ -1,0 +1,58 @@
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { ReadLimit } from '../../src/storage/_postgres-reads.js'
+
+const nothing = async () => undefined
+
+/** A read that lasts until `end` is called. */
+function longRead() {
+  let end = () => {}
+  const ended = new Promise<void>((resolve) => {
+    end = resolve
+  })
+  return { read: () => ended, end }
+}
+
+describe('reads of a Postgres storage', () => {
+  test('leave two connections of the pool free', async () => {
+    const limit = new ReadLimit(5)
+    let running = 0
+    const { read, end } = longRead()
+    const counted = () => {
+      running++
+      return read()
+    }
+    const reads = Array.from({ length: 10 }, () => limit.run(counted))
+    await vi.waitFor(() => expect(running).toBe(3))
+    end()
+    await Promise.all(reads)
+    expect(running).toBe(10)
+  })
+
+  test('fail without being asked when they have waited for too long', async () => {
+    const limit = new ReadLimit(1)
+    const { read, end } = longRead()
+    const first = limit.run(read)
+    const late = vi.fn(nothing)
+    const second = limit.run(late)
+    const now = performance.now()
+    const clock = vi.spyOn(performance, 'now').mockReturnValue(now + 6000)
+    onTestFinished(() => clock.mockRestore())
+    end()
+    await first
+    await expect(second).rejects.toMatchObject({
+      code: 'storage',
+      isTransient: true,
+      message: expect.stringMatching(/too many reads at once: this one has waited for \d+ ms/),
+    })
+    expect(late).not.toHaveBeenCalled()
+  })
+
+  test('fail at once when 10,000 wait already', async () => {
+    const limit = new ReadLimit(1)
+    const { read, end } = longRead()
+    const reads = Array.from({ length: 10_001 }, () => limit.run(read))
+    await expect(limit.run(nothing)).rejects.toMatchObject({ code: 'storage', isTransient: true })
+    end()
+    await Promise.all(reads)
+  })
+})
