@@ -1,8 +1,8 @@
 import { defineConfig } from 'vitest/config'
 
 const shared = {
-  globalSetup: 'test/support/global-setup.ts',
-  setupFiles: 'test/support/hold-answers.ts',
+  globalSetup: ['test/support/global-setup.ts', 'test/support/strays-setup.ts'],
+  setupFiles: ['test/support/strays.ts', 'test/support/hold-answers.ts'],
   testTimeout: 30_000,
   hookTimeout: 30_000,
 }
