@@ -154,8 +154,17 @@ function layerOf(name: string): Layer {
 
 function mayImport(from: string, to: string): boolean {
   const layer = layerOf(from)
-  if (layer === 'adapter') return to === 'index.ts' || topFolder(from) === topFolder(to)
+  if (layer === 'adapter') {
+    return (
+      to === 'index.ts' || topFolder(from) === topFolder(to) || (isOfPostgres(from) && topFolder(to) === 'postgres')
+    )
+  }
   return reach[layer].includes(layerOf(to))
+}
+
+/** The adapters to Postgres share a private folder, which itself imports the door alone. */
+function isOfPostgres(name: string): boolean {
+  return /^(datasource|target|storage)\/_?postgres/.test(name)
 }
 
 function topFolder(name: string): string | undefined {

@@ -1,4 +1,5 @@
 import type { Query } from '../index.js'
+import { quoted } from '../postgres/identifiers.js'
 import { bareStatement } from './_postgres-statement.js'
 
 /** A point in the order: after all records with these values in the first columns, or before them. */
@@ -31,11 +32,6 @@ export interface Lookback {
 }
 
 type Bind = (value: unknown) => string
-
-/** A name as SQL: quoted, as it may be a word of SQL or hold anything. */
-export function quoted(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`
-}
 
 /**
  * The statements that read a query by the order of some of its columns. Each holds the query as it is, and its values

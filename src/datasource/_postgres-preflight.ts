@@ -1,5 +1,5 @@
 import type { Query } from '../index.js'
-import { quoted } from './_postgres-keyset.js'
+import { quoted } from '../postgres/identifiers.js'
 import { list } from './_postgres-position.js'
 import type { Session } from './_postgres-session.js'
 

@@ -1,17 +1,9 @@
 import { JobError, type Query, type Row, succeedsWithin, systemClock } from '../index.js'
-import { cancelOnServer } from './_postgres-cancel.js'
+import { cancelOnServer } from '../postgres/cancel.js'
+import type { PostgresClient } from '../postgres/pool.js'
 import { fieldsOf, Portal, type RowFormat } from './_postgres-portal.js'
 import type { Field } from './_postgres-step.js'
 import type { Tuples } from './_postgres-tuples.js'
-
-/** The part of pg's `PoolClient` that is called; it also is asked where the server is when a query has to be cancelled. */
-export interface PostgresClient {
-  query(query: string | object): unknown
-  release(destroy?: boolean): void
-  getTypeParser(dataTypeID: number, format: 'text'): (raw: string) => unknown
-  on(event: 'error', listener: (error: Error) => void): unknown
-  off(event: 'error', listener: (error: Error) => void): unknown
-}
 
 /** The rows of a small result, and what the server says of their fields. */
 export interface TextResult {
@@ -149,7 +141,8 @@ export class Session {
   }
 
   async #reset(): Promise<void> {
-    if (this.#work || this.#portal?.isBusy) await Promise.all([this.#comeToRest(), cancelOnServer(this.#client, grace)])
+    if (this.#work || this.#portal?.isBusy)
+      await Promise.all([this.#comeToRest(), cancelOnServer('datasource', this.#client, grace)])
     if (!this.#isCommitted) await this.#client.query('rollback')
   }
 

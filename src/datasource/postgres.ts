@@ -11,11 +11,11 @@ import {
   RecordBatch,
   rule,
 } from '../index.js'
+import { handleErrors, openPool, type PostgresClient, type PostgresPool } from '../postgres/pool.js'
 import { formatOf } from './_postgres-binary.js'
 import { columnsOf, type ParserOf } from './_postgres-columns.js'
 import { CursorRead, type CursorReading } from './_postgres-cursor.js'
-import { calm, openPool, openSession, type PostgresPool, queryFailure } from './_postgres-open.js'
-import type { PostgresClient } from './_postgres-session.js'
+import { openSession, queryFailure } from './_postgres-open.js'
 import { TypeNames } from './_postgres-types.js'
 
 export type { PostgresClient, PostgresPool }
@@ -75,7 +75,7 @@ export function postgresDatasource(options: PostgresDatasourceOptions): Datasour
 }
 
 function datasourceOf(pool: PostgresPool, options: PostgresDatasourceOptions): Datasource {
-  calm(pool)
+  handleErrors(pool)
   const types = new TypeNames()
   return {
     kind: 'postgres',
@@ -115,7 +115,7 @@ async function* read(
   if (query.text.trim() === '') throw invalid('query', 'a statement', query.text)
   const { signal, batchSize, batchBytes = Number.POSITIVE_INFINITY } = options
   const { client, session } = await openSession(pool, signal, statementTimeout, settings[parsers])
-  const parserOf = parsers === 'pg' ? client.getTypeParser.bind(client) : undefined
+  const parserOf = parsers === 'pg' ? client.getTypeParser?.bind(client) : undefined
   let columns: readonly Column[] = []
   try {
     await types.learnFrom(session, query)
@@ -191,7 +191,7 @@ function cursorReading(
     cursor,
     async begin(snapshot) {
       const { client, session } = await (snapshot === undefined ? open(isolation) : openAt(snapshot, open, cursor))
-      if (parsers === 'pg') parserOf = client.getTypeParser.bind(client)
+      if (parsers === 'pg') parserOf = client.getTypeParser?.bind(client)
       return session
     },
     async columnsOf(session, fields) {

@@ -1,28 +1,5 @@
-import type { PostgresQueryable, Statement } from './_postgres-database.js'
-
-/** The part of pg's `PoolClient` that is called to listen. */
-export interface PostgresListener {
-  /** Runs one statement. */
-  query(text: string): Promise<unknown>
-  /** Calls `listener` at a notification, at an error, or when the connection ends. */
-  on(event: 'notification' | 'error' | 'end', listener: (message: { payload?: string | undefined }) => void): unknown
-  /** Closes the connection. */
-  release(destroy: boolean): void
-  /** Lets the process end although the connection is open. */
-  unref?(): void
-}
-
-/** The part of pg's `Pool` that is called. */
-export interface PostgresPool {
-  /** Runs one statement, which is prepared when it has a name. */
-  query(statement: Statement): Promise<{ rows: unknown[] }>
-  /** Gives a connection to listen with. */
-  connect(): Promise<PostgresListener>
-  /** Hears of every new connection, before it is given to anybody. */
-  on?(event: 'connect', listener: (connection: PostgresListener) => void): unknown
-  /** What the pool was made with. */
-  readonly options?: { readonly max?: number | undefined }
-}
+import type { PostgresPool } from '../postgres/pool.js'
+import type { PostgresQueryable } from './_postgres-database.js'
 
 /** The part of PGlite that is called. */
 export interface ListeningClient extends PostgresQueryable {

@@ -17,11 +17,11 @@ import {
   type SearchResult,
   type StorageChange,
 } from '../index.js'
+import { handleErrors, openPool, type PostgresClient, type PostgresPool, type QueryingPool } from '../postgres/pool.js'
 import { Database, type PostgresQueryable, type Run, type TextRow, type Value } from './_postgres-database.js'
-import { type Listen, listenOf, listenWith, type PostgresListener, type PostgresPool } from './_postgres-ear.js'
+import { type Listen, listenOf, listenWith } from './_postgres-ear.js'
 import { Maintenance } from './_postgres-maintenance.js'
 import { Notifier } from './_postgres-notifier.js'
-import { calm, OwnPool } from './_postgres-pool.js'
 import { ReadLimit } from './_postgres-reads.js'
 import { isStorable, jsonOf, splitId, toRecord } from './_postgres-record.js'
 import { type Names, namesIn } from './_postgres-schema.js'
@@ -29,12 +29,12 @@ import { searchIn } from './_postgres-search.js'
 import { type Statements, statementsIn } from './_postgres-statements.js'
 import { Watch } from './_postgres-watch.js'
 
-export type { PostgresListener, PostgresPool, PostgresQueryable }
+export type { PostgresClient, PostgresPool, PostgresQueryable, QueryingPool }
 
 /** Where a Postgres storage keeps executions, and for how long. */
 export interface PostgresStorageOptions {
   /** A pool of pg, which stays open. One of its connections listens while somebody watches. */
-  pool?: PostgresPool
+  pool?: QueryingPool
   /** Where the server is, such as `postgres://user@host/database`: for a pool of up to 10 connections that `close` ends. */
   connectionString?: string
   /** Anything else that runs statements, such as PGlite; it stays open. */
@@ -82,13 +82,13 @@ export function postgresStorage(options: PostgresStorageOptions): JobStorage {
     return new PostgresStorage({ run, size: 1, listen: listenWith(client), end: nothing }, options)
   }
   if (pool) {
-    calm(pool)
+    handleErrors(pool)
     const size = pool.options?.max
     return new PostgresStorage({ run: (it) => pool.query(it), size, listen: listenOf(pool), end: nothing }, options)
   }
-  const own = new OwnPool(connectionString as string)
+  const own = openPool(connectionString as string)
   const end = () => own.end()
-  return new PostgresStorage({ run: (it) => own.query(it), size: undefined, listen: listenOf(own), end }, options)
+  return new PostgresStorage({ run: (it) => own.query(it), size: own.options.max, listen: listenOf(own), end }, options)
 }
 
 /** A way to the database. */

@@ -1,6 +1,7 @@
 import { type Column, JobError } from '../index.js'
+import { quoted, quotedList } from '../postgres/identifiers.js'
 import type { Session } from './_postgres-session.js'
-import { type Place, quoted, quotedList } from './_postgres-table.js'
+import type { Place } from './_postgres-table.js'
 
 /** What a table is made from, beside the columns of the records. */
 export interface TableShape {

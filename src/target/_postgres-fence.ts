@@ -1,7 +1,8 @@
 import { JobError, type OpenContext } from '../index.js'
+import { quoted, sqlOf, type TableName } from '../postgres/identifiers.js'
 import { digestOf, markOf } from './_digest.js'
 import type { Session } from './_postgres-session.js'
-import { type Place, quoted, sqlOf, type TableName } from './_postgres-table.js'
+import type { Place } from './_postgres-table.js'
 
 /** What values depend on when they are read, and what would count the datasource's time. */
 const settings = `set local DateStyle to 'ISO'; set local TimeZone to 'UTC'; set local IntervalStyle to 'iso_8601';

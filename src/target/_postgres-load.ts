@@ -1,6 +1,7 @@
 import { JobError } from '../index.js'
+import { quoted, quotedList } from '../postgres/identifiers.js'
 import type { Session } from './_postgres-session.js'
-import { quoted, quotedList, type Table } from './_postgres-table.js'
+import type { Table } from './_postgres-table.js'
 
 /** How rows that were copied come to be in the table, inside one transaction. */
 export interface Load {

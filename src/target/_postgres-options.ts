@@ -1,6 +1,6 @@
 import { checkOptions, invalid, type Rule, rule } from '../index.js'
-import type { PostgresPool } from './_postgres-pool.js'
-import type { TableName } from './_postgres-table.js'
+import type { TableName } from '../postgres/identifiers.js'
+import type { PostgresPool } from '../postgres/pool.js'
 
 /** Which table, and how it is written. */
 export interface PostgresTargetOptions {

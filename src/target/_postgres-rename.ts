@@ -1,7 +1,8 @@
 import { JobError } from '../index.js'
+import { quoted, sqlOf } from '../postgres/identifiers.js'
 import type { Session } from './_postgres-session.js'
 import { raiseSequences, requireSameShape, type Swap } from './_postgres-swap.js'
-import { quoted, sqlOf, type Table } from './_postgres-table.js'
+import type { Table } from './_postgres-table.js'
 
 /** What hangs on a table and would not hang on the one that comes in its place. */
 const obstaclesQuery = `

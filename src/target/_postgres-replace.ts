@@ -1,11 +1,12 @@
 import { setTimeout } from 'node:timers/promises'
 import { isTransient, JobError, type OpenContext } from '../index.js'
+import { sqlOf } from '../postgres/identifiers.js'
+import type { PostgresPool } from '../postgres/pool.js'
 import type { Fence } from './_postgres-fence.js'
-import type { PostgresPool } from './_postgres-pool.js'
 import { RenameSwap } from './_postgres-rename.js'
 import { Session } from './_postgres-session.js'
 import { hasSameShape, RowsSwap, raiseSequences, type Swap } from './_postgres-swap.js'
-import { type Place, sqlOf, type Table } from './_postgres-table.js'
+import type { Place, Table } from './_postgres-table.js'
 import { fewestInPlaceOf, shrinkError } from './_shrink.js'
 
 /** How the table is replaced. */

@@ -1,7 +1,8 @@
 import { from as copyFrom } from 'pg-copy-streams'
 import { succeedsWithin, systemClock } from '../index.js'
-import { cancelOnServer } from './_postgres-cancel.js'
-import { connect, isConnectionLost, type PostgresClient, type PostgresPool } from './_postgres-pool.js'
+import { cancelOnServer } from '../postgres/cancel.js'
+import { failure, isConnectionLost } from '../postgres/errors.js'
+import { connect, type PostgresClient, type PostgresPool } from '../postgres/pool.js'
 
 /** A row of a result. */
 export type ResultRow = Record<string, unknown>
@@ -51,7 +52,8 @@ export class Session {
   /** Takes a connection that works: one that turns out to be broken, before it did anything, is passed over. */
   static async open(pool: PostgresPool, signal: AbortSignal): Promise<Session> {
     for (let broken = 0; ; broken++) {
-      const session = new Session(await connect(pool, signal), signal)
+      const client = await connect(pool, signal, (cause) => failure('target', 'Could not reach the server', cause))
+      const session = new Session(client, signal)
       try {
         await session.query('select 1')
         return session
@@ -166,7 +168,7 @@ export class Session {
     this.#signal.removeEventListener('abort', this.#abort)
     const isAtRest = !this.#isBusy && !this.#copy && !this.#failure
     const isClean = isAtRest && (await succeedsWithin(systemClock, grace, this.#say(last)))
-    if (!isAtRest) await succeedsWithin(systemClock, grace, cancelOnServer(this.#client, grace))
+    if (!isAtRest) await succeedsWithin(systemClock, grace, cancelOnServer('target', this.#client, grace))
     this.#client.release(!isClean)
     this.#client.off('error', this.#fail)
   }

@@ -1,6 +1,7 @@
 import { JobError } from '../index.js'
+import { quoted, quotedList } from '../postgres/identifiers.js'
 import type { Session } from './_postgres-session.js'
-import { quoted, quotedList, type Table } from './_postgres-table.js'
+import type { Table } from './_postgres-table.js'
 
 /** How the rows of a staging table come in the place of those of the table. */
 export interface Swap {

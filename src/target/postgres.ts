@@ -1,23 +1,17 @@
 import { type Column, JobError, type OpenContext, type RecordBatch, type Target, type TargetWriter } from '../index.js'
+import { failure } from '../postgres/errors.js'
+import { sqlOf, type TableName } from '../postgres/identifiers.js'
+import { handleErrors, openPool, type PostgresClient, type PostgresPool } from '../postgres/pool.js'
 import { createTable } from './_postgres-create.js'
 import { Fence } from './_postgres-fence.js'
 import { Lane } from './_postgres-lane.js'
 import { Insert, type Load, Upsert } from './_postgres-load.js'
 import { checkTargetOptions, type PostgresTargetOptions } from './_postgres-options.js'
-import { calm, failure, openPool, type PostgresClient, type PostgresPool } from './_postgres-pool.js'
 import { type Beginning, Replacement } from './_postgres-replace.js'
 import { CopyRows } from './_postgres-rows.js'
 import { refusedPlace, refusesAll } from './_postgres-savepoint.js'
 import { Session } from './_postgres-session.js'
-import {
-  findPlace,
-  findTable,
-  type Place,
-  parseTableName,
-  sqlOf,
-  type Table,
-  type TableName,
-} from './_postgres-table.js'
+import { findPlace, findTable, type Place, parseTableName, type Table } from './_postgres-table.js'
 import { defaultMaxShrink } from './_shrink.js'
 
 export type { PostgresClient, PostgresPool, PostgresTargetOptions, TableName }
@@ -74,7 +68,7 @@ async function open(
   options: PostgresTargetOptions,
   context: OpenContext,
 ): Promise<TargetWriter> {
-  calm(pool)
+  handleErrors(pool)
   const wanted = parseTableName(options.table)
   const sessions: Session[] = []
   try {
@@ -84,7 +78,7 @@ async function open(
   } catch (error) {
     await Promise.all(sessions.map((session) => session.release()))
     await end()
-    throw failure(`open the table ${sqlOf(wanted)}`, error)
+    throw failure('target', `Could not open the table ${sqlOf(wanted)}`, error)
   }
 }
 
@@ -225,7 +219,9 @@ class PostgresWriter implements TargetWriter {
       const { place, fence } = this.#opened
       this.#refusesAll ||= refusesAll(error)
       const refused = refusedPlace(error, this.#loading?.loads[0]?.copied ?? place.name)
-      throw failure(`${what} \`${place.title}\``, fence.explain(error), refused)
+      throw failure('target', `Could not ${what} \`${place.title}\``, fence.explain(error), {
+        ...(refused !== undefined && { recordIndex: refused }),
+      })
     }
   }
 }

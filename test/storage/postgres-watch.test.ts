@@ -1,5 +1,5 @@
 import { PGlite } from '@electric-sql/pglite'
-import { type PostgresListener, type PostgresPool, postgresStorage } from 'headgate/storage/postgres'
+import { type PostgresClient, postgresStorage, type QueryingPool } from 'headgate/storage/postgres'
 import pg from 'pg'
 import { expect, test } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
@@ -29,7 +29,7 @@ describePostgres('watching postgresStorage', (database) => {
   const untilListening = (schema: string) => storages.until(`select count(*) = 1 ${listeners(schema)}`)
 
   /** A pool that never tells what \`isLost\` says. */
-  function losing(isLost: (text: string) => boolean): PostgresPool {
+  function losing(isLost: (text: string) => boolean): QueryingPool {
     return {
       connect: () => storages.pool.connect(),
       async query(statement) {
@@ -118,8 +118,13 @@ describePostgres('watching postgresStorage', (database) => {
 
   test('looks often, where nothing is heard of what was listened to', async () => {
     const schema = newSchema()
-    const deaf: PostgresListener = { on: () => undefined, query: async () => undefined, release: () => undefined }
-    const pool: PostgresPool = {
+    const deaf: PostgresClient = {
+      on: () => undefined,
+      off: () => undefined,
+      query: async () => undefined,
+      release: () => undefined,
+    }
+    const pool: QueryingPool = {
       connect: async () => deaf,
       query: (statement) => storages.pool.query({ ...statement }),
     }
@@ -147,7 +152,7 @@ describePostgres('watching postgresStorage', (database) => {
   test('goes on after the database could not be reached', async () => {
     const schema = newSchema()
     let isDown = true
-    const pool: PostgresPool = {
+    const pool: QueryingPool = {
       async connect() {
         if (isDown) throw new TypeError('connection refused')
         return storages.pool.connect()

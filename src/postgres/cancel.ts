@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { JobError } from '../index.js'
+import { JobError, type JobErrorCode } from '../index.js'
 
 /** What a client of pg knows of its connection. */
 interface Backend {
@@ -21,22 +21,25 @@ interface Connection extends pg.Connection {
 /**
  * Asks the server to cancel what the client's connection is at, the way Postgres has for it: over a connection of its
  * own that needs no login and no place in a pool, and that PgBouncer understands. Resolves when the server has passed it
- * on, rejects when that took more than `timeout` milliseconds or failed.
+ * on, rejects with an error of this `code` when that took more than `timeout` milliseconds or failed.
  */
-export function cancelOnServer(client: object, timeout: number): Promise<void> {
+export function cancelOnServer(code: JobErrorCode, client: object, timeout: number): Promise<void> {
   const { host = 'localhost', port = 5432, ssl, sslNegotiation, processID, secretKey } = client as Backend
   return new Promise((resolve, reject) => {
-    if (!processID || !secretKey) return reject(new JobError('datasource', 'The server gave no key to cancel with.'))
+    if (!processID || !secretKey) return reject(new JobError(code, 'The server gave no key to cancel with.'))
     const connection = new pg.Connection({ ssl, sslNegotiation } as pg.ConnectionConfig) as Connection
     const send = () => connection.cancel(processID, secretKey)
-    const late = new JobError('datasource', `The server took no cancel request within ${timeout} ms.`)
+    const late = new JobError(code, `The server took no cancel request within ${timeout} ms.`)
     const timer = setTimeout(() => connection.stream.destroy(late), timeout)
     connection.once('connect', () => {
       if (!ssl) send()
       else if (sslNegotiation !== 'direct') connection.requestSsl()
     })
     connection.once('sslconnect', send)
-    connection.on('error', reject)
+    connection.on('error', (error) => {
+      clearTimeout(timer)
+      reject(error)
+    })
     connection.once('end', () => {
       clearTimeout(timer)
       resolve()

@@ -1,0 +1,128 @@
+/** What a client of pg emits: an error, a notification with its payload, or that the connection ended. */
+type Listener = (event: { payload?: string | undefined }) => void
+
+/** The part of pg's `PoolClient` that is called. It also says where the server is when a query has to be cancelled. */
+export interface PostgresClient {
+  query(query: string | object): unknown
+  release(destroy?: boolean): void
+  on(event: 'error' | 'end' | 'notification', listener: Listener): unknown
+  off(event: 'error' | 'end' | 'notification', listener: Listener): unknown
+  /** Needed by a datasource with `parsers: 'pg'`. */
+  getTypeParser?(dataTypeID: number, format: 'text'): (raw: string) => unknown
+  /** Lets the process end although the connection is open. */
+  unref?(): void
+}
+
+/** The part of pg's `Pool` that is called. */
+export interface PostgresPool {
+  connect(): Promise<PostgresClient>
+  /** Emits every new connection before anyone gets it, and the errors of idle connections. */
+  on?(event: 'connect' | 'error', listener: (client: PostgresClient) => void): unknown
+  /** What the pool was made with. */
+  readonly options?: { readonly max?: number | undefined }
+}
+
+/** A pool that also runs statements. */
+export interface QueryingPool extends PostgresPool {
+  /** Runs one statement, which is prepared when it has a name. */
+  query(statement: { text: string; values: (string | null)[]; name?: string }): Promise<{ rows: unknown[] }>
+}
+
+interface Closable extends QueryingPool {
+  end(): Promise<void>
+}
+
+/** How many connections pg's pools have when nothing else is said. */
+const defaultMax = 10
+
+/** A pool that an adapter opens for itself. */
+export function openPool(connectionString: string, max = defaultMax): OwnPool {
+  return new OwnPool(connectionString, max)
+}
+
+/** Loads pg and makes the pool at the first connection: a storage over PGlite works without the package. */
+export class OwnPool implements QueryingPool {
+  readonly options: { readonly connectionString: string; readonly max: number }
+  #pool: Promise<Closable> | undefined
+
+  constructor(connectionString: string, max: number) {
+    this.options = { connectionString, max }
+  }
+
+  async connect(): Promise<PostgresClient> {
+    const pool = await this.#open()
+    return pool.connect()
+  }
+
+  async query(statement: { text: string; values: (string | null)[]; name?: string }): Promise<{ rows: unknown[] }> {
+    const pool = await this.#open()
+    return pool.query(statement)
+  }
+
+  /** Closes all connections. */
+  async end(): Promise<void> {
+    const pool = await this.#open()
+    await pool.end()
+  }
+
+  #open(): Promise<Closable> {
+    this.#pool ??= this.#make()
+    return this.#pool
+  }
+
+  async #make(): Promise<Closable> {
+    const { default: pg } = await import('pg')
+    const pool = new pg.Pool({ ...this.options, fallback_application_name: 'headgate', allowExitOnIdle: true })
+    handleErrors(pool)
+    return pool
+  }
+}
+
+const handled = new WeakSet<object>()
+
+/**
+ * Keeps the process alive when the server ends a connection that nobody uses, or that nobody listens to yet: pg emits an
+ * error then, and has dropped the connection already. One listener for each pool and connection, however many adapters
+ * share it.
+ */
+export function handleErrors(pool: PostgresPool): void {
+  if (handled.has(pool)) return
+  handled.add(pool)
+  pool.on?.('error', ignore)
+  pool.on?.('connect', handleClientErrors)
+}
+
+function handleClientErrors(client: PostgresClient): void {
+  if (handled.has(client)) return
+  handled.add(client)
+  client.on('error', ignore)
+}
+
+/** Takes a connection of the pool. Rejects with the signal's reason as soon as it aborts, else with what `explain` makes of the failure. */
+export async function connect(
+  pool: PostgresPool,
+  signal: AbortSignal,
+  explain: (cause: unknown) => Error,
+): Promise<PostgresClient> {
+  signal.throwIfAborted()
+  const connecting = (async () => pool.connect())()
+  let abort = ignore
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(signal.reason)
+    signal.addEventListener('abort', abort)
+  })
+  try {
+    const client = await Promise.race([connecting, aborted])
+    handleClientErrors(client)
+    return client
+  } catch (cause) {
+    if (!signal.aborted) throw explain(cause)
+    // A pool cannot be told to forget a request: the connection goes straight back when it comes.
+    connecting.then((client) => client.release(), ignore)
+    throw signal.reason
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+}
+
+function ignore(): void {}
