@@ -39,6 +39,7 @@ export function timely(storage: JobStorage, clock: Clock, timeout: number): JobS
     live: (type) => inTime(storage.live(type)),
     orphans: () => inTime(storage.orphans()),
     search: (filter) => inTime(storage.search(filter)),
+    ...(storage.isWritable && { isWritable: () => inTime(storage.isWritable?.() ?? Promise.resolve(true)) }),
     ...(storage.watch && { watch: (listener) => storage.watch?.(listener) ?? (() => undefined) }),
     ...(storage.close && { close: async () => storage.close?.() }),
   }

@@ -18,14 +18,17 @@ export interface StorageHealth {
   isReachable: boolean
   /** How long the answer took, or was waited for, in milliseconds. */
   latency: number
-  /** Why there was none: messages, outermost cause first, secrets redacted. */
+  /** Why there was none, or why it keeps nothing: messages, outermost cause first, secrets redacted. */
   error?: string[]
 }
 
 /** How a registry is. */
 export interface RegistryHealth {
-  /** `ok`; `unreachable` when its storage does not answer; `closed` from the call of `close()` on. */
-  status: 'ok' | 'unreachable' | 'closed'
+  /**
+   * `ok`; `unreachable` when its storage does not answer; `readonly` when its storage answers and keeps nothing, as a standby
+   * does; `closed` from the call of `close()` on.
+   */
+  status: 'ok' | 'unreachable' | 'readonly' | 'closed'
   /** The name of the registry instance. */
   node: string
   /** Whether its storage answers. */
@@ -63,7 +66,7 @@ export interface HealthHost {
 /** Looks how a registry is. */
 export class HealthProbe {
   readonly #host: HealthHost
-  #looking: Promise<unknown> | undefined
+  #looking: Promise<Pick<StorageHealth, 'error'>> | undefined
 
   constructor(host: HealthHost) {
     this.#host = host
@@ -82,7 +85,7 @@ export class HealthProbe {
     const live = standings()
     const queued = live.filter(({ state }) => state === 'queued').length
     return {
-      status: isClosed ? 'closed' : storage.isReachable ? 'ok' : 'unreachable',
+      status: isClosed ? 'closed' : statusOf(storage),
       node,
       storage,
       running: live.length - queued,
@@ -98,7 +101,8 @@ export class HealthProbe {
     const latency = () => Math.max(0, clock.now() - askedAt)
     try {
       if (abandoned.aborted) throw new JobError('closed', 'The registry is closed.')
-      if (await withTimeout(clock, timeout, this.#look())) return { isReachable: true, latency: latency() }
+      const answer = await withTimeout(clock, timeout, this.#look())
+      if (answer) return { isReachable: true, latency: latency(), ...answer }
       throw new JobError('storage', `The storage gave no answer within ${timeout} ms.`)
     } catch (error) {
       return { isReachable: false, latency: latency(), error: errorMessages(error) }
@@ -106,10 +110,22 @@ export class HealthProbe {
   }
 
   /** Asks the storage, once for all who want to know at a time: a storage that hangs is not to be asked ever more. */
-  #look(): Promise<unknown> {
-    this.#looking ??= this.#host.storage.search({ state: 'running', size: 0 }).finally(() => {
+  #look(): Promise<Pick<StorageHealth, 'error'>> {
+    this.#looking ??= this.#ask().finally(() => {
       this.#looking = undefined
     })
     return this.#looking
   }
+
+  async #ask(): Promise<Pick<StorageHealth, 'error'>> {
+    const { storage } = this.#host
+    if (!storage.isWritable) await storage.search({ state: 'running', size: 0 })
+    else if (!(await storage.isWritable())) return { error: ['The storage is read-only.'] }
+    return {}
+  }
+}
+
+function statusOf({ isReachable, error }: StorageHealth): RegistryHealth['status'] {
+  if (!isReachable) return 'unreachable'
+  return error ? 'readonly' : 'ok'
 }

@@ -199,6 +199,11 @@ export interface JobStorage {
    * progress. It may be called more than once for one change. Gives the function that stops it.
    */
   watch?(listener: (change: StorageChange) => void): () => void
+  /**
+   * Whether the storage keeps what it is given at present: `false` on a standby or for a file that may only be read. Rejects when
+   * it does not answer. Without it, a search tells whether the storage answers.
+   */
+  isWritable?(): Promise<boolean>
   /** Gives back what the storage itself opened. */
   close?(): Promise<void>
 }

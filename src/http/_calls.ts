@@ -30,7 +30,7 @@ export const calls = {
     parameters: healthParameters,
     answers: {
       200: { description: 'All is well.', schema: 'Health' },
-      503: { description: 'The storage does not answer, or the registry is closed.', schema: 'Health' },
+      503: { description: 'The storage does not answer or is read-only, or the registry is closed.', schema: 'Health' },
     },
   },
   openapi: {

@@ -3,7 +3,7 @@ import { duration, type Values } from './wire.js'
 
 /** The health of a registry as the wire prints it. */
 export interface WireHealth {
-  /** `ok` with 200; `unreachable`, of the storage, or `closed`, of the registry, with 503. */
+  /** `ok` with 200; `unreachable` or `readonly`, of the storage, or `closed`, of the registry, with 503. */
   status: RegistryHealth['status']
   /** The name of the registry instance that answers. */
   node: string
@@ -12,7 +12,7 @@ export interface WireHealth {
     reachable: boolean
     /** How long the answer took, or was waited for, in milliseconds. */
     latency_ms: number
-    /** Why there was none, without details. */
+    /** Why there was none, or why it keeps nothing, without details. */
     error?: string
   }
   /** How many executions run in this registry. */
@@ -45,7 +45,7 @@ function toWireHealth({ status, node, storage, running, queued, lease, oldestRen
   return {
     status,
     node,
-    storage: { reachable: isReachable, latency_ms: latency, ...(!isReachable && { error }) },
+    storage: { reachable: isReachable, latency_ms: latency, ...((!isReachable || status === 'readonly') && { error }) },
     running,
     queued,
     lease_ms: lease,

@@ -87,11 +87,11 @@ const error: Fields<WireError> = {
 const storage: Fields<WireHealth['storage']> = {
   reachable: { ...flag, description: 'Whether the storage answered in time.' },
   latency_ms: duration,
-  error: { ...text, description: 'Why not, without details.' },
+  error: { ...text, description: 'Why it did not answer, or keeps nothing, without details.' },
 }
 
 const health: Fields<WireHealth> = {
-  status: { enum: ['ok', 'unreachable', 'closed'] },
+  status: { enum: ['ok', 'unreachable', 'readonly', 'closed'] },
   node: { ...text, description: 'The name of the registry instance that answers.' },
   storage: object(storage, ['error']),
   running: { ...count, description: 'Executions that run in this registry.' },

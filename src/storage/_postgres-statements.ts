@@ -45,6 +45,9 @@ export function statementsIn(names: Names) {
     /** type. */
     live: named(`select ${record}, ${isExpired}::text as is_expired from ${job}
       where type = $1::text and end_time is null order by job.start_time, job.uuid`),
+    /** Whether this is a primary whose transactions may write, and the role may change jobs. */
+    isWritable: named(`select (not pg_is_in_recovery() and current_setting('transaction_read_only') = 'off'
+      and has_table_privilege('${job}', 'insert') and has_table_privilege('${job}', 'update'))::text as answer`),
     expired: named(`select ${record} from ${job} where ${isAnyExpired}`),
     orphans: named(`select looked.*, ${recordOf('orphan')} from (select ${hasExpired(names)} as has_expired) looked
       left join (select * from ${job} where is_orphaned) orphan on true order by orphan.start_time`),

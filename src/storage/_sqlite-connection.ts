@@ -92,11 +92,21 @@ function attempt(work: () => void): boolean {
   }
 }
 
-/** SQLite's code of a lock that another connection holds, in the low byte of its extended codes. */
-const busy = 5
+/** SQLite's codes, in the low byte of its extended codes. */
+const codes = { BUSY: 5, READONLY: 8 }
 
-/** Whether another connection holds the lock: `errcode` is node:sqlite's, `code` the other drivers'. */
+/** Whether another connection holds the lock. */
 export function isBusy(error: unknown): boolean {
+  return hasCode(error, 'BUSY')
+}
+
+/** Whether the file may only be read. */
+export function isReadOnly(error: unknown): boolean {
+  return hasCode(error, 'READONLY')
+}
+
+/** `errcode` is node:sqlite's, `code` the other drivers'. */
+function hasCode(error: unknown, name: keyof typeof codes): boolean {
   const { code, errcode } = Object(error) as { code?: unknown; errcode?: unknown }
-  return (typeof errcode === 'number' && (errcode & 0xff) === busy) || String(code).startsWith('SQLITE_BUSY')
+  return (typeof errcode === 'number' && (errcode & 0xff) === codes[name]) || String(code).startsWith(`SQLITE_${name}`)
 }

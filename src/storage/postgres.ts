@@ -198,6 +198,11 @@ class PostgresStorage implements JobStorage {
     return this.#watch.add(listener)
   }
 
+  async isWritable(): Promise<boolean> {
+    const [row] = await this.#ask('isWritable')
+    return row?.answer === 'true'
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing

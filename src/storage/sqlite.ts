@@ -19,7 +19,13 @@ import {
   systemClock,
 } from '../index.js'
 import { SqliteAccess } from './_sqlite-access.js'
-import type { Connection, SqliteDatabase, SqliteStatement, SqliteValue } from './_sqlite-connection.js'
+import {
+  type Connection,
+  isReadOnly,
+  type SqliteDatabase,
+  type SqliteStatement,
+  type SqliteValue,
+} from './_sqlite-connection.js'
 import { Jobs, nextExecutionId, write } from './_sqlite-jobs.js'
 import { type LogLimits, search } from './_sqlite-log.js'
 import { Watcher } from './_sqlite-watcher.js'
@@ -173,6 +179,17 @@ class SqliteStorage implements JobStorage {
 
   watch(listener: (change: StorageChange) => void): () => void {
     return this.#watcher.add(listener)
+  }
+
+  /** A statement that may write and changes nothing fails on a database that may only be read. */
+  async isWritable(): Promise<boolean> {
+    try {
+      await this.#access.write((connection) => connection.run('delete from headgate_log where false'))
+      return true
+    } catch (error) {
+      if (isReadOnly(Object(error).cause)) return false
+      throw error
+    }
   }
 
   close(): Promise<void> {

@@ -5,7 +5,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest'
 type Search = JobStorage['search']
 
 /** A registry over a storage whose `search` and `save` can be exchanged, and that has one slot. */
-function open() {
+function open(more: Pick<JobStorage, 'isWritable'> = {}) {
   const clock = fakeClock(1_000_000)
   const memory = memoryStorage({ clock })
   const storage: JobStorage = Object.assign(Object.create(memory), {
@@ -18,6 +18,7 @@ function open() {
     search: vi.fn<Search>((filter) => memory.search(filter)),
     save: vi.fn<JobStorage['save']>((...asked) => memory.save(...asked)),
     close: vi.fn(async () => {}),
+    ...more,
   })
   const registry = new JobRegistry({ storage, clock, node: 'node-1', concurrency: 1 })
   for (const id of ['a', 'b']) {
@@ -100,6 +101,20 @@ describe('the health of a registry', () => {
       status: 'ok',
       storage: { isReachable: true, latency: 300 },
     })
+  })
+
+  test('is readonly when storage answers and keeps nothing, until it does again', async () => {
+    const isWritable = vi.fn<() => Promise<boolean>>().mockResolvedValue(false)
+    const { registry } = open({ isWritable })
+    expect(await registry.health()).toMatchObject({
+      status: 'readonly',
+      storage: { isReachable: true, error: ['The storage is read-only.'] },
+    })
+    isWritable.mockResolvedValue(true)
+    const health = await registry.health()
+    expect([health.status, 'error' in health.storage]).toEqual(['ok', false])
+    isWritable.mockRejectedValue(new Error('away'))
+    expect(await registry.health()).toMatchObject({ status: 'unreachable', storage: { isReachable: false } })
   })
 
   test('is unreachable when storage fails, and says why without secrets', async () => {

@@ -59,6 +59,15 @@ describe.each(Object.entries(faces))('%s', (_, open) => {
 
 const health = { method: 'GET', url: `${base}/_health`, headers: new Headers(), native: undefined }
 
+test('a storage that is read-only', async () => {
+  const storage = Object.assign(memoryStorage(), { isWritable: async () => false })
+  const { status, body } = await createJobsHandler(newRegistry({ storage })).answer(health)
+  expect([status, JSON.parse(String(body))]).toMatchObject([
+    503,
+    { status: 'readonly', storage: { reachable: true, error: expect.any(String) } },
+  ])
+})
+
 test.each([
   ['', 1000],
   ['?timeout=20ms', 20],

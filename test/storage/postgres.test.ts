@@ -159,6 +159,19 @@ describePostgres('postgresStorage', (database) => {
     expect(second.endTime).toBeGreaterThanOrEqual(second.startTime)
   })
 
+  test('is writable unless the server, the transaction or the role may not write', async () => {
+    const schema = newSchema()
+    expect(await storages.open({ schema }).isWritable?.()).toBe(true)
+    const role = `reader_${schema}`
+    await storages.pool.query(`create role ${role} login; grant usage on schema ${schema} to ${role};
+      grant select on all tables in schema ${schema} to ${role}`)
+    const url = (params: object) => Object.assign(new URL(database.url), params).href
+    const readOnly = url({ search: '?options=-c%20default_transaction_read_only%3Don' })
+    expect(await storages.open({ connectionString: readOnly, schema }).isWritable?.()).toBe(false)
+    expect(await storages.open({ connectionString: url({ username: role }), schema }).isWritable?.()).toBe(false)
+    await storages.pool.query(`drop owned by ${role}; drop role ${role}`)
+  })
+
   test('renews a lease before the reads that wait', async () => {
     const pool = new pg.Pool({ connectionString: database.url, max: 4 })
     onTestFinished(() => pool.end())

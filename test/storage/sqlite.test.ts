@@ -219,6 +219,16 @@ describe('a lock that another connection holds', () => {
   })
 })
 
+test('is writable unless the database may only be read', async () => {
+  const own = database()
+  const storage = open({ database: own })
+  expect(await storage.isWritable?.()).toBe(true)
+  own.exec('pragma query_only = 1')
+  expect(await storage.isWritable?.()).toBe(false)
+  own.exec('pragma query_only = 0')
+  expect(await storage.isWritable?.()).toBe(true)
+})
+
 describe('a write that fails', () => {
   test.each([
     ['for a database that may not be written', 'pragma query_only = 1', 'pragma query_only = 0', /readonly/],
