@@ -13,7 +13,7 @@ import {
   sources,
 } from './support/source.js'
 
-type Layer = 'core' | 'ingestion' | 'memory' | 'door' | 'wire' | 'client' | 'adapter'
+type Layer = 'core' | 'sql' | 'ingestion' | 'memory' | 'door' | 'wire' | 'client' | 'adapter'
 
 /**
  * What each layer may import. The memory storage is an adapter that the door opens to, so it may not import the door; nor
@@ -22,7 +22,8 @@ type Layer = 'core' | 'ingestion' | 'memory' | 'door' | 'wire' | 'client' | 'ada
 const reach: Record<Exclude<Layer, 'adapter'>, Layer[]> = {
   core: ['core'],
   memory: ['core'],
-  ingestion: ['core', 'ingestion'],
+  sql: ['sql'],
+  ingestion: ['core', 'sql', 'ingestion'],
   door: ['core', 'ingestion', 'memory', 'door'],
   wire: ['core'],
   client: ['core', 'wire', 'client'],
@@ -149,15 +150,15 @@ function layerOf(name: string): Layer {
   if (name === 'http/wire-bodies.ts') return 'wire'
   if (!name.includes('/')) return 'door'
   const folder = topFolder(name)
-  return folder === 'core' || folder === 'ingestion' || folder === 'client' ? folder : 'adapter'
+  const layers = ['core', 'sql', 'ingestion', 'client'] as const
+  return layers.find((layer) => layer === folder) ?? 'adapter'
 }
 
 function mayImport(from: string, to: string): boolean {
   const layer = layerOf(from)
   if (layer === 'adapter') {
-    return (
-      to === 'index.ts' || topFolder(from) === topFolder(to) || (isOfPostgres(from) && topFolder(to) === 'postgres')
-    )
+    if (to === 'index.ts' || layerOf(to) === 'sql' || topFolder(from) === topFolder(to)) return true
+    return isOfPostgres(from) && topFolder(to) === 'postgres'
   }
   return reach[layer].includes(layerOf(to))
 }

@@ -1,52 +1,40 @@
 import { invalid } from '../index.js'
-
-/** What in SQL may hold a semicolon that ends no statement, and where a semicolon or a comment begins. */
-const passage = new RegExp(
-  [
-    /(?<![\w$])e'(?:[^'\\]|\\[\s\S]|'')*'/,
-    /'(?:[^']|'')*'/,
-    /"(?:[^"]|"")*"/,
-    /(?<![\w$])\$([a-z_]\w*)?\$[\s\S]*?\$\1\$/,
-    /--[^\n]*/,
-    /\/\*/,
-    /;/,
-  ]
-    .map(({ source }) => source)
-    .join('|'),
-  'gi',
-)
-
-/** What may follow a statement. */
-const blank = /^(?:[\s;]|--[^\n]*(?:\n|$)|\/\*[\s\S]*?\*\/)*$/
+import { isBlank, scan } from '../sql/scanner.js'
 
 /**
  * A statement without the semicolon after it, and what follows that: as it can stand in the `from` of another, where its
  * own last line may be a comment. Throws `invalid_options` unless there is exactly one.
+ *
+ * Where a literal with a backslash before a quote ends depends on a setting of the session. A text that is one statement with either
+ * value of it, and ends at different places, is refused too.
  */
 export function bareStatement(text: string): string {
-  const end = endOfStatement(text, 0)
-  if (blank.test(text.slice(0, end)) || !blank.test(text.slice(end))) throw invalid('query', 'one statement', text)
+  const ends = [false, true].map((backslashes) => endOfStatement(text, backslashes))
+  const [end, ...others] = ends.filter((end) => typeof end === 'number')
+  if (end === undefined) throw invalid('query', ends[0] as string, text)
+  if (others.some((other) => other !== end)) {
+    throw invalid('query', "one statement in which a literal with `\\'` is written as E'…'", text)
+  }
   return text.slice(0, end)
 }
 
-/** Where the next semicolon is that ends a statement; the length of the text when there is none. */
-function endOfStatement(text: string, start: number): number {
-  passage.lastIndex = start
-  for (let match = passage.exec(text); match; match = passage.exec(text)) {
-    if (match[0] === ';') return match.index
-    if (match[0] === '/*') passage.lastIndex = endOfComment(text, match.index)
+/** Where the one statement of a text ends; what is expected instead when it is not one. */
+function endOfStatement(text: string, backslashes: boolean): number | string {
+  let at = 0
+  let end: number | undefined
+  let isFound = false
+  for (const { kind, start, end: next, isOpen } of scan(text, { backslashes })) {
+    if (isOpen) return 'one statement whose quotes and comments are closed'
+    const isStatement = !isBlank(text.slice(at, start)) || (kind !== 'comment' && kind !== 'semicolon')
+    if (isStatement && end !== undefined) return 'one statement'
+    isFound ||= isStatement
+    if (kind === 'semicolon' && end === undefined) {
+      if (!isFound) return 'one statement'
+      end = start
+    }
+    at = next
   }
-  return text.length
-}
-
-/** Comments of this kind may stand in one another. */
-function endOfComment(text: string, start: number): number {
-  const edge = /\/\*|\*\//g
-  edge.lastIndex = start
-  let depth = 0
-  for (let match = edge.exec(text); match; match = edge.exec(text)) {
-    depth += match[0] === '/*' ? 1 : -1
-    if (depth === 0) return edge.lastIndex
-  }
-  return text.length
+  const hasRest = !isBlank(text.slice(at))
+  if (end === undefined ? !isFound && !hasRest : hasRest) return 'one statement'
+  return end ?? text.length
 }

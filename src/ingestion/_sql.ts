@@ -1,68 +1,204 @@
+import { JobError } from '../core/errors.js'
 import { invalid } from '../core/options.js'
+import { isBlank, scan, type Token } from '../sql/scanner.js'
 import type { Query } from './datasource.js'
 
 /** A part of a query: text, or a value that must not become text. */
 export type Piece = string | { readonly value: unknown }
 
+type Placeholder = (n: number) => string
+
 /** Stands for a value while the text is looked through: no SQL text may hold it. */
 const mark = '\0'
 
+/** The types that may stand before a literal. */
+const types: ReadonlySet<string> = new Set([
+  ...['date', 'timestamptz', 'timetz', 'interval', 'uuid', 'inet', 'cidr', 'json', 'jsonb', 'numeric', 'decimal'],
+  ...['bigint', 'int2', 'int4', 'int8', 'float4', 'float8'],
+  ...['time', 'timestamp'].flatMap((type) => [type, `${type} with time zone`, `${type} without time zone`]),
+])
+
+/** The most words that such a type has. */
+const maxTypeWords = 4
+
+const intervalUnits: ReadonlySet<string> = new Set(['year', 'month', 'day', 'hour', 'minute', 'second'])
+
+/** What makes one word, number or parameter with what it touches. */
+const sticky = /[\w$\u0080-\uffff\0]/
+
 /**
- * What in SQL is not plain: string literals (with the type before them, if any), literals of bits and escapes that take no
- * value, quoted identifiers, comments, and dollar-quoted text.
+ * Puts a placeholder in the place of every value: in plain text, for a whole literal, or joined to a literal's rest. Throws
+ * `invalid_options` where SQL takes no value.
  */
-const special = new RegExp(
-  [
-    /(?<coded>(?<![\w$])(?:[bnx]|u&)'[^']*')/,
-    /(?<type>\b(?:date|timestamptz|timetz|interval|time(?:stamp)?(?:\s+with(?:out)?\s+time\s+zone)?|uuid|inet|cidr|jsonb?|numeric|decimal|bigint|int[248]|float[48])\s+)?(?<literal>(?<![\w$])e'(?:[^'\\]|\\[\s\S]|'')*'|'(?:[^']|'')*')/,
-    /(?<comment>--[^\n]*|\/\*[\s\S]*?\*\/)/,
-    /(?<identifier>"(?:[^"]|"")*")/,
-    /(?<dollar>(?<![\w$])\$(?<tag>[a-z_]\w*)?\$[\s\S]*?\$\k<tag>\$)/,
-  ]
-    .map(({ source }) => source)
-    .join('|'),
-  'gi',
-)
-
-/** Puts a placeholder in the place of every value: in plain text, for a whole literal, or joined to a literal's rest. */
-export function bindValues(pieces: readonly Piece[], placeholder: (n: number) => string): Query {
+export function bindValues(pieces: readonly Piece[], placeholder: Placeholder): Query {
   const template = pieces.map((piece) => (typeof piece === 'string' ? piece : mark)).join('')
-  const waiting = pieces.filter((piece) => typeof piece !== 'string').map(({ value }) => value)
-  if (waiting.length === 0) return { text: template, values: [] }
-  const values: unknown[] = []
-  const bind = () => placeholder(values.push(waiting.shift()))
-  const bindPlain = (plain: string) => plain.replaceAll(mark, bind)
-  let text = ''
-  let end = 0
-  for (const match of template.matchAll(special)) {
-    text += bindPlain(template.slice(end, match.index))
-    text += match[0].includes(mark) ? bindSpecial(match, bind, () => waiting.shift()) : match[0]
-    end = match.index + match[0].length
+  const values = pieces.flatMap((piece) => (typeof piece === 'string' ? [] : [piece.value]))
+  if (values.length === 0) return { text: template, values }
+  // A backslash is a character like others, unless the quotes then do not match: some servers read it so.
+  const tokens = tokensOf(template, false) ?? tokensOf(template, true)
+  if (!tokens) {
+    throw new JobError('invalid_options', 'Expected `query` to be a template whose quotes and comments are closed')
   }
-  return { text: text + bindPlain(template.slice(end)), values }
+  return new Binding(template, values, placeholder).bind(tokens)
 }
 
-function bindSpecial({ 0: whole, groups = {} }: RegExpMatchArray, bind: () => string, drop: () => void): string {
-  const { type, literal, comment } = groups
-  if (comment !== undefined) {
-    return comment.replaceAll(mark, () => {
-      drop()
-      return ''
-    })
+function tokensOf(template: string, backslashes: boolean): Token[] | undefined {
+  const tokens: Token[] = []
+  for (const token of scan(template, { backslashes })) {
+    if (token.isOpen) return undefined
+    tokens.push(token)
   }
-  if (literal === undefined) {
-    throw invalid('query', 'a template with values only where SQL takes a value', whole.replaceAll(mark, '{{…}}'))
-  }
-  const bound = bindLiteral(literal, bind)
-  return type === undefined ? bound : `cast(${bound} as ${type.trim()})`
+  return tokens
 }
 
-/** `'{{a}}'` becomes `$1`, and `'x{{a}}y'` becomes `('x' || $1 || 'y')`. */
-function bindLiteral(literal: string, bind: () => string): string {
-  const quote = literal.indexOf("'")
-  const [first = '', ...rest] = literal.slice(quote + 1, -1).split(mark)
-  if (rest.length === 1 && first === '' && rest[0] === '') return bind()
-  const quoted = (part: string) => `${literal.slice(0, quote)}'${part}'`
-  const joined = rest.map((part) => ` || ${bind()}${part === '' ? '' : ` || ${quoted(part)}`}`)
-  return `(${quoted(first)}${joined.join('')})`
+/** A word of the query that is made. */
+interface Word {
+  readonly text: string
+  /** Where it stands there. */
+  readonly at: number
+}
+
+/** One way through a template. */
+class Binding {
+  readonly #template: string
+  readonly #waiting: readonly unknown[]
+  readonly #placeholder: Placeholder
+  /** How many of the values were met. */
+  #met = 0
+  readonly #values: unknown[] = []
+  #text = ''
+  /** The words right before, with nothing but white space between them: the last one may be the type of a literal. */
+  #words: Word[] = []
+  /** Whether a literal before this was an interval with a value. */
+  #isInterval = false
+  /** Whether the token before this was a literal with a value. */
+  #isBound = false
+
+  constructor(template: string, values: readonly unknown[], placeholder: Placeholder) {
+    this.#template = template
+    this.#waiting = values
+    this.#placeholder = placeholder
+  }
+
+  bind(tokens: readonly Token[]): Query {
+    let end = 0
+    for (const token of tokens) {
+      this.#addPlain(end, token.start)
+      this.#addToken(token)
+      end = token.end
+    }
+    this.#addPlain(end, this.#template.length)
+    return { text: this.#text, values: this.#values }
+  }
+
+  #addPlain(start: number, end: number): void {
+    const plain = this.#template.slice(start, end)
+    if (!isBlank(plain)) this.#forget()
+    let from = start
+    for (let at = plain.indexOf(mark); at >= 0; at = plain.indexOf(mark, at + 1)) {
+      const place = start + at
+      for (const beside of [this.#template[place - 1], this.#template[place + 1]]) {
+        if (beside !== undefined && sticky.test(beside)) {
+          throw invalid('query', 'a template with a space between a value and what is beside it', this.#around(place))
+        }
+      }
+      this.#text += this.#template.slice(from, place) + this.#bindNext()
+      from = place + 1
+    }
+    this.#text += this.#template.slice(from, end)
+  }
+
+  #addToken(token: Token): void {
+    const { kind, start, end } = token
+    const text = this.#template.slice(start, end)
+    if (kind === 'comment') this.#addComment(text)
+    else if (kind === 'word') this.#addWord(text)
+    else {
+      const hasValues = text.includes(mark)
+      if (token.isContinued && (hasValues || this.#isBound)) {
+        throw invalid('query', 'a template with values only in literals on one line', this.#around(start))
+      }
+      if (hasValues) this.#addLiteral(token, text)
+      else this.#text += text
+      this.#words = []
+      this.#isBound = hasValues
+    }
+  }
+
+  #addComment(text: string): void {
+    const parts = text.split(mark)
+    this.#met += parts.length - 1
+    this.#text += parts.join('')
+    this.#words = []
+  }
+
+  #addWord(text: string): void {
+    if (this.#isInterval && intervalUnits.has(text.toLowerCase())) {
+      const expected = 'a template with the unit of an interval inside of its literal, or beside it as {{…}} * interval'
+      throw invalid('query', expected, text)
+    }
+    const words = this.#words.slice(1 - maxTypeWords)
+    this.#forget()
+    this.#words = [...words, { text: text.toLowerCase(), at: this.#text.length }]
+    this.#text += text
+  }
+
+  #forget(): void {
+    this.#words = []
+    this.#isInterval = false
+    this.#isBound = false
+  }
+
+  #addLiteral({ kind, start, end }: Token, text: string): void {
+    if (kind !== 'string' && kind !== 'escape') {
+      throw invalid('query', 'a template with values only where SQL takes a value', text.replaceAll(mark, '{{…}}'))
+    }
+    const bound = this.#bindLiteral(text, kind === 'escape')
+    const type = this.#typeBefore()
+    if (type !== undefined) this.#text = this.#text.slice(0, type.at)
+    const [before, after] = [this.#template[start - 1], this.#template[end]]
+    if (type === undefined && before !== undefined && sticky.test(before)) this.#text += ' '
+    this.#text += type === undefined ? bound : `cast(${bound} as ${type.name})`
+    if (after !== undefined && sticky.test(after)) this.#text += ' '
+    this.#isInterval = type?.name.toLowerCase() === 'interval'
+  }
+
+  /** The type that stands right before, and where. */
+  #typeBefore(): { readonly name: string; readonly at: number } | undefined {
+    for (let from = 0; from < this.#words.length; from++) {
+      const words = this.#words.slice(from)
+      const { at } = words[0] as Word
+      if (types.has(words.map(({ text }) => text).join(' '))) return { name: this.#text.slice(at).trim(), at }
+    }
+    return undefined
+  }
+
+  /** `'{{a}}'` becomes `$1`, and `'x{{a}}y'` becomes `('x' || $1 || 'y')`. */
+  #bindLiteral(literal: string, isEscape: boolean): string {
+    const quote = literal.indexOf("'")
+    const [first = '', ...rest] = literal.slice(quote + 1, -1).split(mark)
+    if (isEscape && [first, ...rest.slice(0, -1)].some(endsInEscape)) {
+      throw invalid('query', 'a template without a backslash before a value', literal.replaceAll(mark, '{{…}}'))
+    }
+    if (rest.length === 1 && first === '' && rest[0] === '') return this.#bindNext()
+    const quoted = (part: string) => `${literal.slice(0, quote)}'${part}'`
+    const joined = rest.map((part) => ` || ${this.#bindNext()}${part === '' ? '' : ` || ${quoted(part)}`}`)
+    return `(${quoted(first)}${joined.join('')})`
+  }
+
+  #bindNext(): string {
+    return this.#placeholder(this.#values.push(this.#waiting[this.#met++]))
+  }
+
+  /** What is around a place, for a message. */
+  #around(place: number): string {
+    return this.#template.slice(Math.max(0, place - 10), place + 10).replaceAll(mark, '{{…}}')
+  }
+}
+
+/** Whether the last backslash of a text escapes what follows it. */
+function endsInEscape(text: string): boolean {
+  let count = 0
+  while (text[text.length - 1 - count] === '\\') count++
+  return count % 2 === 1
 }

@@ -1,7 +1,6 @@
-import Mustache from 'mustache'
-import { JobError } from '../core/errors.js'
 import { checkOptions, invalid, rule } from '../core/options.js'
 import { bindValues, type Piece } from './_sql.js'
+import { parseTemplate, plainBraces, type TemplateNode, type TemplateSection } from './_template.js'
 import type { Query } from './datasource.js'
 import type { QueryFunction, QueryVariables } from './job.js'
 
@@ -18,16 +17,7 @@ export interface CompiledQuery {
 }
 
 type Placeholder = (n: number) => string
-/** A token of mustache's parser: kind, name or text, and for a section its inner tokens at place 4. */
-type Token = readonly [
-  kind: string,
-  name: string,
-  start: number,
-  end: number,
-  inner?: Token[] | string,
-  ...rest: unknown[],
-]
-type Scope = Record<string, unknown>
+type Scope = Readonly<Record<string, unknown>>
 
 /** The range of a part. */
 const rangeNames = ['from', 'until']
@@ -38,8 +28,8 @@ const variableNames = ['last_id', 'max_primary_key', 'last_record_timestamp', 'l
 const dollar: Placeholder = (n) => `$${n}`
 
 /**
- * Compiles the query of a job. A template is parsed by mustache, but its values never enter the text: each becomes a
- * bound parameter, whether or not the template quotes it. Throws `invalid_options` for what no run could execute.
+ * Compiles the query of a job. A template is written in the language of mustache, but its values never enter the text: each
+ * becomes a bound parameter, whether or not the template quotes it. Throws `invalid_options` for what no run could execute.
  */
 export function compileQuery(query: string | QueryFunction | undefined, placeholder = dollar): CompiledQuery {
   if (typeof query === 'function') return compileFunction(query)
@@ -55,16 +45,18 @@ function compileFunction(query: QueryFunction): CompiledQuery {
       const { values = [], ...rest } = query(variables)
       const isArray = { accepts: Array.isArray, expected: 'an array' }
       checkOptions('query', { ...rest, values }, { text: rule.text, values: isArray })
+      checkNul(rest.text)
       return { ...rest, values }
     },
   }
 }
 
 function compileTemplate(template: string, placeholder: Placeholder): CompiledQuery {
-  if (template.includes('\0')) throw invalid('query', 'a text without NUL', template)
-  const tokens = parse(template)
-  const names = new Set(tokens.flatMap(namesIn))
-  const render = (variables: QueryVariables) => bindValues(expand(tokens, scopeOf(variables)), placeholder)
+  checkNul(template)
+  const nodes = parseTemplate(template)
+  checkNames(nodes)
+  const names = new Set(namesIn(nodes))
+  const render = (variables: QueryVariables) => bindValues(expand(nodes, scopeOf(variables)), placeholder)
   // Rendering a first run and a later one now tells at once what could never run.
   for (const variables of [{}, sampleOf(names)]) render(variables)
   const has = (name: string) => [...names].some((used) => used === name || used.startsWith(`${name}.`))
@@ -76,32 +68,51 @@ function compileTemplate(template: string, placeholder: Placeholder): CompiledQu
   }
 }
 
-function parse(template: string): Token[] {
-  try {
-    return Mustache.parse(template, ['{{', '}}']) as unknown as Token[]
-  } catch (error) {
-    throw new JobError('invalid_options', 'Expected `query` to be a well-formed template', { cause: error })
+/** It ends a text on its way to a server, and would make what follows a part of the protocol. */
+function checkNul(text: string): void {
+  if (text.includes('\0')) throw invalid('query', 'a text without NUL', text)
+}
+
+/** The variables that a template uses. */
+function namesIn(nodes: readonly TemplateNode[]): string[] {
+  return nodes.flatMap((node) => {
+    if (node.kind === 'text') return []
+    return node.kind === 'value' ? [node.name] : [node.name, ...namesIn(node.nodes)]
+  })
+}
+
+/** Throws when a template uses what no query may. */
+function checkNames(nodes: readonly TemplateNode[], isInRecord = false): void {
+  for (const node of nodes) {
+    if (node.kind === 'text') continue
+    const { name } = node
+    if (name !== '.' && !variableNames.includes(name) && columnOf(name) === undefined) {
+      const expected = `a template of the variables ${variableNames.join(', ')} and last_record.<n>${plainBraces()}`
+      throw invalid('query', expected, `{{${name}}}`)
+    }
+    if (node.kind === 'value') continue
+    if (name === 'last_record' && isInRecord) {
+      throw invalid('query', 'a template without {{#last_record}} inside {{#last_record}}', `{{#${name}}}`)
+    }
+    checkNames(node.nodes, isInRecord || name === 'last_record')
   }
 }
 
-/** The variables that a token uses. Throws when it uses what no query may. */
-function namesIn([kind, name, , , inner]: Token): string[] {
-  if (kind === 'text' || kind === '!' || kind === '=') return []
-  if (kind === '>') throw invalid('query', 'a template without partials', `{{>${name}}}`)
-  if (name !== '.' && !variableNames.includes(name) && !/^last_record\.\d+$/.test(name)) {
-    throw invalid('query', `a template of the variables ${variableNames.join(', ')} and last_record.<n>`, `{{${name}}}`)
-  }
-  return [name, ...(Array.isArray(inner) ? inner.flatMap(namesIn) : [])]
+/** The column that `last_record.<n>` names. */
+function columnOf(name: string): number | undefined {
+  const digits = /^last_record\.(0|[1-9]\d{0,3})$/.exec(name)?.[1]
+  return digits === undefined ? undefined : Number(digits)
 }
 
+/** More than one column, as a template that goes through them may work with one alone. */
 function sampleOf(names: ReadonlySet<string>): QueryVariables {
-  const fields = [...names].map((name) => Number(/\d+$/.exec(name)?.[0] ?? 0) + 1)
-  const lastRecord = Array.from({ length: Math.max(1, ...fields) }, () => '0')
+  const columns = [...names].map((name) => (columnOf(name) ?? 0) + 1)
+  const lastRecord = Array.from({ length: Math.max(3, ...columns) }, () => '0')
   return { lastId: '0', maxPrimaryKey: '0', lastRecordTimestamp: '0', lastRecord, from: '0', until: '0' }
 }
 
 function scopeOf({ lastId, maxPrimaryKey, lastRecordTimestamp, lastRecord, from, until }: QueryVariables): Scope {
-  const scope: Scope = {
+  const scope: Record<string, unknown> = {
     from,
     until,
     last_id: lastId,
@@ -114,19 +125,29 @@ function scopeOf({ lastId, maxPrimaryKey, lastRecordTimestamp, lastRecord, from,
 }
 
 /** Resolves the sections of a template: what is left is text and values. */
-function expand(tokens: readonly Token[], scope: Scope): Piece[] {
-  return tokens.flatMap(([kind, name, , , inner]): Piece[] => {
-    if (kind === 'text') return [name]
-    if (kind === '#') return itemsOf(scope[name]).flatMap((item) => expand(inner as Token[], { ...scope, '.': item }))
-    if (kind === '^') return itemsOf(scope[name]).length === 0 ? expand(inner as Token[], scope) : []
-    return kind === '!' || kind === '=' ? [] : [pieceOf(name, scope)]
+function expand(nodes: readonly TemplateNode[], scope: Scope): Piece[] {
+  return nodes.flatMap((node): Piece[] => {
+    if (node.kind === 'text') return [node.text]
+    if (node.kind === 'value') return [pieceOf(node.name, scope)]
+    return scopesOf(node, scope).flatMap((inner) => expand(node.nodes, inner))
   })
 }
 
-/** What a section runs over: nothing for a variable that is not known. */
-function itemsOf(value: unknown): readonly unknown[] {
-  if (value === undefined || value === null) return []
-  return Array.isArray(value) ? value : [value]
+/** What a section is expanded with, as often as it is kept. It goes through the columns of a record when it says `{{.}}`. */
+function scopesOf({ name, isInverted, nodes }: TemplateSection, scope: Scope): readonly Scope[] {
+  const value = scope[name]
+  const isKnown = value !== undefined && value !== null && !(Array.isArray(value) && value.length === 0)
+  if (isInverted || !isKnown) return isInverted === isKnown ? [] : [scope]
+  if (!Array.isArray(value)) return [{ ...scope, '.': value }]
+  return goesThrough(nodes) ? value.map((item) => ({ ...scope, '.': item })) : [scope]
+}
+
+/** Whether a section says `{{.}}` for what it is of: one inside of it has another. */
+function goesThrough(nodes: readonly TemplateNode[]): boolean {
+  return nodes.some((node) => {
+    if (node.kind === 'text') return false
+    return node.name === '.' || (node.kind === 'section' && node.isInverted && goesThrough(node.nodes))
+  })
 }
 
 function pieceOf(name: string, scope: Scope): Piece {
@@ -139,7 +160,13 @@ function pieceOf(name: string, scope: Scope): Piece {
     )
   }
   if (value !== undefined) return { value }
-  const section = name.startsWith('last_record.') ? 'last_record' : name
+  if (name === '.') throw invalid('query', 'a template with {{.}} only inside a section that is kept', '{{.}}')
+  const isColumn = columnOf(name) !== undefined
+  const record = scope.last_record
+  if (isColumn && Array.isArray(record)) {
+    throw invalid('query', `a template for a last_record of ${record.length} columns`, `{{${name}}}`)
+  }
+  const section = isColumn ? 'last_record' : name
   const remedy = `a template that uses {{${name}}} only inside {{#${section}}}…{{/${section}}}: the first run has no value`
   throw invalid('query', remedy, `{{${name}}}`)
 }

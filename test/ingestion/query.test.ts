@@ -54,15 +54,42 @@ describe('a query template', () => {
   })
 
   it('binds values in the order of their placeholders, past those of comments', () => {
-    const template =
-      '{{#last_id}}{{max_primary_key}} -- {{last_id}}\n{{last_record.2}} {{last_id}}{{/last_id}}'.replace(
-        '{{max_primary_key}}',
-        '{{#max_primary_key}}{{max_primary_key}}{{/max_primary_key}}',
-      )
-    const guarded = template.replace('{{last_record.2}}', '{{#last_record}}{{last_record.2}} {{/last_record}}')
-    const { text, values } = render(guarded)
-    expect(text).toBe('$1 -- \n$2 $3 $4  $5')
-    expect(values).toEqual(['9007199254740993', 'x', 'x', 'x', "4'2"])
+    const template = `{{#last_record}}{{#max_primary_key}}{{max_primary_key}}{{/max_primary_key}} -- {{last_id}}
+      {{last_record.2}} {{#last_id}}{{last_id}} /* {{last_id}} /* {{.}} */ */ {{.}}{{/last_id}}{{/last_record}}`
+    const { text, values } = render(template)
+    expect(text.replaceAll(/\s+/g, ' ')).toBe('$1 -- $2 $3 /* /* */ */ $4')
+    expect(values).toEqual(['9007199254740993', 'x', "4'2", "4'2"])
+  })
+
+  it('goes through the columns of the last record where a section says {{.}}, and keeps it once where not', () => {
+    const once = 'where (a, b) > ({{last_record.0}}, {{last_record.2}})'
+    expect(render(`{{#last_record}}${once}{{/last_record}}`)).toEqual({
+      text: 'where (a, b) > ($1, $2)',
+      values: ['1', 'x'],
+    })
+    const each = 'where {{#last_record}}{{last_record.0}} = {{.}} or {{/last_record}} false'
+    expect(render(each).text).toBe('where $1 = $2 or $3 = $4 or $5 = $6 or  false')
+    expect(() => render('{{#last_record}}{{last_record.3}}{{/last_record}}')).toThrow('a last_record of 3 columns')
+  })
+
+  it.each([
+    [`{{=<% %>=}}<%#last_id%>'{{1,2},{3,4}}'::int[][] <%last_id%><%/last_id%>`, `'{{1,2},{3,4}}'::int[][] $1`],
+    ["{{#last_id}}select '{ {1,2},{3,4} }' {{last_id}}{{/last_id}}", "select '{ {1,2},{3,4} }' $1"],
+    ['{{#last_id}}/* a /* {{last_id}} */ b */ {{last_id}}{{/last_id}}', '/* a /*  */ b */ $1'],
+    ["{{#last_id}}like'{{last_id}}'and{{/last_id}}", 'like $1 and'],
+    ["{{#last_id}}date'{{last_id}}'{{/last_id}}", 'cast($1 as date)'],
+    ["{{#last_id}}timestamp  with\ttime\nzone '{{last_id}}'{{/last_id}}", 'cast($1 as timestamp  with\ttime\nzone)'],
+    ["{{#last_id}}'it\\'s {{last_id}}'{{/last_id}}", "('it\\'s ' || $1)"],
+    ["{{#last_id}}replace(a, '\\', '/') > {{last_id}}{{/last_id}}", "replace(a, '\\', '/') > $1"],
+    ["{{#last_id}}E'\\\\{{last_id}}'{{/last_id}}", "(E'\\\\' || $1)"],
+    ["{{#last_id}}E'a'\n'b\\'c' || {{last_id}}{{/last_id}}", "E'a'\n'b\\'c' || $1"],
+    ['{{#last_id}}-- a\r{{last_id}}{{/last_id}}', '-- a\r$1'],
+    ["{{#last_id}}$é$ ' $é$ || {{last_id}}{{/last_id}}", "$é$ ' $é$ || $1"],
+    ["{{#last_id}}a$b$ > {{last_id}} and 'c$b$'{{/last_id}}", "a$b$ > $1 and 'c$b$'"],
+    ['{{#last_id}}U&"\'" > {{last_id}}{{/last_id}}', `U&"'" > $1`],
+    ["{{#last_id}}5 */* ' */{{last_id}}{{/last_id}}", "5 */* ' */$1"],
+  ])('renders %j', (template, text) => {
+    expect(render(template).text).toBe(text)
   })
 
   it('takes the placeholders of the datasource', () => {
@@ -83,6 +110,22 @@ describe('a query template', () => {
     ['{{>partial}}', 'partials'],
     ['where id > {{last_id}}', 'only inside {{#last_id}}…{{/last_id}}'],
     ["where id > '{{last_record.0}}'", 'only inside {{#last_record}}…{{/last_record}}'],
+    ['{{last_id', 'the {{ in line 1 has no }}; for braces that are no tag, write `{ {`'],
+    ['select 1,\n{{{last_id}}', 'the {{ in line 2 has no }}'],
+    ['{{#last_id}}{{/last_record}}', '{{#last_id}} is closed by {{/last_record}}'],
+    ['{{/last_id}}', '{{/last_id}} closes nothing'],
+    ['{{=<%=}}', 'new delimiters are two words'],
+    ['{{=<% %>', '{{= has no =}}'],
+    ["select '{{1,2},{3,4}}'", 'or begin the template with {{=<% %>=}}'],
+    ['{{last_record.name}}', 'last_record.<n>'],
+    ['{{last_record.01}}', 'last_record.<n>'],
+    ['{{#last_record}}{{last_record.99999999}}{{/last_record}}', 'last_record.<n>'],
+    ['{{last_id.length}}', 'a template of the variables'],
+    ['{{}}', 'a template of the variables'],
+    ['{{.}}', 'only inside a section that is kept'],
+    [`${'{{#last_id}}'.repeat(4000)}${'{{/last_id}}'.repeat(4000)}`, 'up to 32 sections in one another'],
+    ['{{#last_record}}{{#last_record}}{{.}}{{/last_record}}{{/last_record}}', 'inside {{#last_record}}'],
+    ['select 1 \0', 'without NUL'],
   ])('refuses %s when the job is defined', (template, reason) => {
     expect(() => compileQuery(template)).toThrow(reason)
     expect(() => compileQuery(template)).toThrow(JobError)
@@ -94,6 +137,15 @@ describe('a query template', () => {
     ["{{#last_id}}U&'{{last_id}}'{{/last_id}}", 'where SQL takes a value'],
     ['{{#last_id}}$tag$ {{last_id}} $tag$ {{/last_id}}', 'where SQL takes a value'],
     ['{{#last_record}}{{/last_record}}{{#last_id}}{{last_record}}{{/last_id}}', 'last_record.<n>'],
+    ['{{#last_id}}limit {{last_id}}0{{/last_id}}', 'a space between a value and what is beside it'],
+    ['{{#last_id}}id{{last_id}}{{/last_id}}', 'a space between a value and what is beside it'],
+    ['{{#last_record}}{{.}}{{/last_record}}', 'a space between a value and what is beside it'],
+    ["{{#last_id}}'{{last_id}}{{/last_id}}", 'quotes and comments are closed'],
+    ['{{#last_id}}{{last_id}} /* /* */{{/last_id}}', 'quotes and comments are closed'],
+    ["{{#last_id}}'a{{last_id}}'\n'b'{{/last_id}}", 'only in literals on one line'],
+    ["{{#last_id}}'a'\n'b{{last_id}}'{{/last_id}}", 'only in literals on one line'],
+    ["{{#last_id}}E'\\{{last_id}}'{{/last_id}}", 'without a backslash before a value'],
+    ["{{#last_id}}interval '{{last_id}}' day{{/last_id}}", 'the unit of an interval'],
   ])('refuses %s when the job is defined, though its first run could start', (template, reason) => {
     expect(() => compileQuery(template)).toThrow(reason)
   })
@@ -101,6 +153,8 @@ describe('a query template', () => {
   it('checks what a query function gives', () => {
     const bad = compileQuery((() => ({ text: '' })) as unknown as () => { text: string; values: [] })
     expect(() => bad.render({})).toThrow('Expected `text` to be a string that is not empty, got `` (string)')
+    const cut = compileQuery(() => ({ text: 'select 1 \0 from t', values: [] }))
+    expect(() => cut.render({})).toThrow('without NUL')
   })
 
   it('needs pkField where it asks for the primary key', () => {
