@@ -51,7 +51,7 @@ export class SilenceWatch {
   async #check(wait: number): Promise<void> {
     const { client, timeout, code, onLost } = this.#options
     try {
-      await reach(client, answerTimeout)
+      await reach(client, Math.min(answerTimeout, timeout))
       if (wait === this.#waits) this.start()
     } catch (cause) {
       if (wait !== this.#waits) return

@@ -201,7 +201,9 @@ describePostgres('postgresStorage', (database) => {
     const url = (params: object) => Object.assign(new URL(database.url), params).href
     const readOnly = url({ search: '?options=-c%20default_transaction_read_only%3Don' })
     expect(await storages.open({ connectionString: readOnly, schema }).isWritable?.()).toBe(false)
-    expect(await storages.open({ connectionString: url({ username: role, password: 'reader' }), schema }).isWritable?.()).toBe(false)
+    expect(
+      await storages.open({ connectionString: url({ username: role, password: 'reader' }), schema }).isWritable?.(),
+    ).toBe(false)
     await storages.pool.query(`drop owned by ${role}; drop role ${role}`)
   })
 
