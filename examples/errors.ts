@@ -49,4 +49,21 @@ if (failed.state === 'error') console.log(failed.error.join('\n'))
 // connect to ftp://backup:***@files.example failed
 // #endregion
 
+// #region secrets
+const registryOfTills = new JobRegistry({ storage: memoryStorage(), redact: ['open sesame'] })
+registryOfTills.define({
+  type: 'till',
+  id: 'count',
+  run: () => {
+    throw new Error('The till of [open sesame] is locked.')
+  },
+})
+
+const count = await registryOfTills.start('till', 'count')
+const locked = await count.finished
+if (locked.state === 'error') console.log(locked.error.join('\n'))
+// The till of [***] is locked.
+// #endregion
+
+await registryOfTills.close()
 await registry.close()

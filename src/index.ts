@@ -15,7 +15,6 @@ export {
   type JobErrorCode,
   type JobErrorOptions,
   jobErrorCodes,
-  redact,
 } from './core/errors.js'
 export { type JobEvent, type JobEventName, type JobEvents, type JobListener, jobEventNames } from './core/events.js'
 export type { StartedExecution } from './core/execution.js'
@@ -35,6 +34,7 @@ export {
 export { localDispatcher } from './core/local-dispatcher.js'
 export type { Logger } from './core/logger.js'
 export { checkOptions, checkValue, invalid, type Rule, rule } from './core/options.js'
+export { commonRedactor, Redactor, redact } from './core/redact.js'
 export type {
   AbortOptions,
   CloseOptions,

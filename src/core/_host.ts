@@ -2,6 +2,7 @@ import type { BatchEvent } from './batches.js'
 import type { Clock } from './clock.js'
 import type { Logger } from './logger.js'
 import type { Parts } from './parts.js'
+import type { Redactor } from './redact.js'
 import type { ExecutionRecord, JobStorage } from './storage.js'
 
 /** What executions have of their registry. */
@@ -9,6 +10,8 @@ export interface RegistryHost {
   readonly storage: JobStorage
   readonly clock: Clock
   readonly logger: Logger
+  /** Hides secrets in what is kept, told and logged. */
+  readonly redactor: Redactor
   /** The name of the registry instance. */
   readonly node: string
   /** How long a lease holds, in milliseconds. */

@@ -189,12 +189,21 @@ export class Tenure {
     return { state: 'error', error: leaseExpired(this.#record), isOrphaned: true } as const
   }
 
-  #endingOf({ move, error }: Outcome): FinishRequest {
+  /** However an execution ended, it ends: an error that cannot be told of is one. */
+  #endingOf(outcome: Outcome): FinishRequest {
+    try {
+      return this.#toldEndingOf(outcome)
+    } catch (error) {
+      return { state: 'error', error: ['The outcome of the job could not be told.', ...errorMessages(error)] }
+    }
+  }
+
+  #toldEndingOf({ move, error }: Outcome): FinishRequest {
     const { signal } = this.#stop
     const state = nextState(this.#record.state, move) as FinishRequest['state']
     if (state === 'aborted') return { state, ...(this.#isHandedBack && { isOrphaned: true }) }
     if (state !== 'error') return { state }
-    const messages = this.#isLost && isCausedBy(error, signal.reason) ? [] : errorMessages(error)
+    const messages = this.#isLost && isCausedBy(error, signal.reason) ? [] : errorMessages(error, this.#host.redactor)
     // A failure that its own node's end may have brought about, such as a pool that was closed, too.
     const isOrphaned = this.#isHandedBack && isTransient(error)
     if (!this.#isLost) return { state, error: messages, ...(isOrphaned && { isOrphaned }) }

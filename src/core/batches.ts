@@ -1,3 +1,5 @@
+import { isolate } from './_isolate.js'
+
 /** What a job says of a batch that it is done with. */
 export interface BatchDone {
   /** How many records it had. */
@@ -37,12 +39,10 @@ export class BatchListeners {
   /** Tells of a batch. Never throws. */
   tell(batch: BatchEvent): void {
     for (const listener of this.#listeners) {
-      try {
-        const result = listener(batch)
-        if (result instanceof Promise) result.catch((error) => this.#report(error, batch))
-      } catch (error) {
-        this.#report(error, batch)
-      }
+      isolate(
+        () => listener(batch),
+        (error) => this.#report(error, batch),
+      )
     }
   }
 }

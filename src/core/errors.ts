@@ -1,3 +1,5 @@
+import { commonRedactor, type Redactor } from './redact.js'
+
 /** Every code of a {@link JobError}, and what it says. */
 export const jobErrorCodes = {
   invalid_options:
@@ -52,7 +54,7 @@ export class JobError extends Error {
 
   /** Whether `value` is a `JobError`, also one that another copy of headgate made. */
   static isInstance(value: unknown): value is JobError {
-    return typeof value === 'object' && value !== null && brand in value
+    return typeof value === 'object' && value !== null && read(value, brand) === true
   }
 }
 
@@ -80,12 +82,12 @@ const maxMessageLength = 2000
 /**
  * The messages of an error and its causes, outermost first, as a status shows them: an `AggregateError`'s inner errors
  * follow it, cycles end the walk, repeats in a row are dropped, secrets are redacted, and at most 20 messages of at most
- * 2,000 characters are given.
+ * 2,000 characters are given. `redactor` hides secrets of your own too, as `registry.redactor` does. Never throws.
  */
-export function errorMessages(error: unknown): string[] {
+export function errorMessages(error: unknown, redactor: Pick<Redactor, 'shorten'> = commonRedactor): string[] {
   const messages: string[] = []
   for (const link of chain(error)) {
-    const message = messageOf(link)
+    const message = redactor.shorten(messageOf(link), maxMessageLength)
     if (message !== '' && message !== messages.at(-1)) messages.push(message)
     if (messages.length === maxMessages) break
   }
@@ -100,39 +102,46 @@ export function isCausedBy(error: unknown, cause: unknown): boolean {
   return false
 }
 
-/** An error and its causes, outermost first; the inner errors of an `AggregateError` follow it, and cycles end it. */
-export function* chain(error: unknown, seen = new Set<unknown>()): Generator<unknown> {
-  if (error === undefined || error === null || seen.has(error)) return
-  seen.add(error)
-  yield error
-  const inner = read(error, 'errors')
-  if (Array.isArray(inner)) for (const one of inner) yield* chain(one, seen)
-  yield* chain(read(error, 'cause'), seen)
+/** The most errors of a chain that are looked at, and of those the most that one `AggregateError` holds. */
+const maxLinks = 1000
+const maxInner = 100
+
+/**
+ * An error and its causes, outermost first; the inner errors of an `AggregateError` follow it. Cycles end it, as do 1,000
+ * errors; of an `AggregateError`, it has the first 100 and the cause.
+ */
+export function* chain(error: unknown): Generator<unknown> {
+  const seen = new Set<unknown>()
+  const left = [error]
+  while (left.length > 0 && seen.size < maxLinks) {
+    const link = left.pop()
+    if (link === undefined || link === null || seen.has(link)) continue
+    seen.add(link)
+    yield link
+    left.push(read(link, 'cause'), ...innerErrors(link).reverse())
+  }
+}
+
+function innerErrors(link: unknown): unknown[] {
+  const errors = read(link, 'errors')
+  try {
+    return Array.isArray(errors) ? Array.from({ length: Math.min(errors.length, maxInner) }, (_, at) => errors[at]) : []
+  } catch {
+    return []
+  }
 }
 
 function messageOf(link: unknown): string {
-  const candidates =
-    typeof link === 'object' ? ['message', 'code', 'name'].map((name) => read(link, name)) : [String(link)]
-  const text = candidates.find((candidate) => typeof candidate === 'string' && candidate !== '') ?? ''
-  const redacted = redact(text as string)
-  return redacted.length > maxMessageLength ? `${redacted.slice(0, maxMessageLength)}…` : redacted
+  const isPlain = typeof link !== 'object' && typeof link !== 'function'
+  const candidates = isPlain ? [String(link)] : ['message', 'code', 'name'].map((name) => read(link, name))
+  return (candidates.find((candidate) => typeof candidate === 'string' && candidate !== '') ?? '') as string
 }
 
 /** A property of whatever was thrown: reading it may itself throw. */
-export function read(thrown: unknown, name: string): unknown {
+export function read(thrown: unknown, name: string | symbol): unknown {
   try {
     return Object(thrown)[name]
   } catch {
     return undefined
   }
-}
-
-/** Blanks passwords in connection strings and `password=…` pairs. */
-export function redact(text: string): string {
-  return text
-    .replace(/\b([a-z][a-z0-9+.-]{0,30}:\/\/[^\s:/@]*):\S*@/gi, '$1:***@')
-    .replace(
-      /\b(password|passwd|pwd|secret|token|api[_-]?key)(["']?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s,;&}]+)/gi,
-      '$1$2***',
-    )
 }

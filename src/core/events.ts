@@ -1,4 +1,5 @@
 import { EventEmitter } from 'eventemitter3'
+import { isolate } from './_isolate.js'
 import { invalid } from './options.js'
 import type {
   AbortedStatus,
@@ -102,14 +103,11 @@ export class IsolatedEmitter {
     if (typeof listener !== 'function') throw invalid('listener', 'a function', listener)
     const known = this.#isolated.get(listener)
     if (known) return known
-    const isolated = (event: JobEvent) => {
-      try {
-        const result = listener(event as never)
-        if (result instanceof Promise) result.catch((error) => this.#report(error, event))
-      } catch (error) {
-        this.#report(error, event)
-      }
-    }
+    const isolated = (event: JobEvent) =>
+      isolate(
+        () => listener(event as never),
+        (error) => this.#report(error, event),
+      )
     this.#isolated.set(listener, isolated)
     return isolated
   }

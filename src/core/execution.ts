@@ -151,11 +151,23 @@ export class Execution implements StartedExecution {
   }
 
   async #run(): Promise<void> {
-    if (this.#tenure.record.state === 'queued') await this.#tenure.leaveQueue()
-    const outcome = await this.#perform()
+    const outcome = await this.#outcome()
     const record = await this.#tenure.end(outcome)
-    this.#host.changed(record, 'state', outcome.error)
-    this.#end(toStatus(record))
+    try {
+      this.#host.changed(record, 'state', outcome.error)
+    } finally {
+      this.#end(toStatus(record))
+    }
+  }
+
+  /** What became of the work: whatever is thrown on the way is a failure of the job, so that it always ends. */
+  async #outcome(): Promise<Outcome> {
+    try {
+      if (this.#tenure.record.state === 'queued') await this.#tenure.leaveQueue()
+      return await this.#perform()
+    } catch (error) {
+      return { move: 'fail', error }
+    }
   }
 
   /** Does the work, again where that may help. */
@@ -191,7 +203,7 @@ export class Execution implements StartedExecution {
   }
 
   #context(): JobContext {
-    const { clock, logger, progressInterval } = this.#host
+    const { clock, logger, redactor, progressInterval } = this.#host
     const { record, reached, signal } = this.#tenure
     const { type, id, executionId } = record
     const progress = (update: ProgressUpdate) => this.#tenure.say(toProgress(update))
@@ -201,7 +213,7 @@ export class Execution implements StartedExecution {
     const save = () => this.#tenure.save()
     const isHeld = () => this.#tenure.isHeld
     const said = { progress, batchDone, save, progressInterval }
-    const context = { type, id, executionId, signal, isHeld, ...reached, ...said, clock, logger }
+    const context = { type, id, executionId, signal, isHeld, ...reached, ...said, clock, logger, redactor }
     giveParts(context, parts)
     return context
   }

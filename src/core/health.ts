@@ -2,6 +2,7 @@ import { type Clock, withTimeout } from './clock.js'
 import { errorMessages, JobError } from './errors.js'
 import type { JobState } from './lifecycle.js'
 import { checkOptions, rule } from './options.js'
+import type { Redactor } from './redact.js'
 import type { JobStorage } from './storage.js'
 
 /** How to look how a registry is. */
@@ -58,6 +59,7 @@ export interface HealthHost {
   readonly storage: JobStorage
   readonly clock: Clock
   readonly node: string
+  readonly redactor: Redactor
   readonly lease: number
   /** Aborts when the storage is about to be closed. */
   readonly abandoned: AbortSignal
@@ -96,7 +98,7 @@ export class HealthProbe {
   }
 
   async #storage(timeout: number): Promise<StorageHealth> {
-    const { clock, abandoned } = this.#host
+    const { clock, abandoned, redactor } = this.#host
     const askedAt = clock.now()
     const latency = () => Math.max(0, clock.now() - askedAt)
     try {
@@ -105,7 +107,7 @@ export class HealthProbe {
       if (answer) return { isReachable: true, latency: latency(), ...answer }
       throw new JobError('storage', `The storage gave no answer within ${timeout} ms.`)
     } catch (error) {
-      return { isReachable: false, latency: latency(), error: errorMessages(error) }
+      return { isReachable: false, latency: latency(), error: errorMessages(error, redactor) }
     }
   }
 

@@ -3,6 +3,7 @@ import type { Clock } from './clock.js'
 import { priorityRule } from './dispatcher.js'
 import type { Logger } from './logger.js'
 import { checkOptions, type Rule, rule } from './options.js'
+import type { Redactor } from './redact.js'
 import { type Resumption, resumptionRules, retryPolicyOf } from './retry-policy.js'
 import { checkSchedule, type Scheduled, scheduleRules } from './schedule.js'
 import type { JobDetail, Progress } from './storage.js'
@@ -96,6 +97,8 @@ export interface JobContext {
   readonly clock: Clock
   /** The registry's logger. */
   readonly logger: Logger
+  /** Hides secrets in texts, as the registry does in statuses: `redactor.redact(text)`. */
+  readonly redactor: Redactor
 }
 
 /** A job: defined once, run many times. */

@@ -1,4 +1,6 @@
+import { isolate } from './_isolate.js'
 import { errorMessages } from './errors.js'
+import type { Redactor } from './redact.js'
 import type { ExecutionRecord } from './storage.js'
 
 /**
@@ -27,17 +29,28 @@ export function warnOf(
   logger.warn({ type, id, executionId, error: errorMessages(error) }, `Job [${type}/${id}] ${message}.`)
 }
 
-/** The same logger, of which nothing that it throws can hurt a job. */
-export function isolatedLogger(logger: Logger): Logger {
-  const isolated = (level: keyof Logger) => (details: object, message: string) => {
-    try {
-      logger[level](details, message)
-    } catch (error) {
+/**
+ * The same logger, of which nothing that it throws can hurt a job, and that is told no secret which the registry was given
+ * to hide. What headgate knows for a secret itself is redacted already.
+ */
+export function isolatedLogger(logger: Logger, redactor: Redactor): Logger {
+  const shown = redactor.hasOwn ? (details: object) => redactedDetails(details, redactor) : (details: object) => details
+  const isolated = (level: keyof Logger) => (details: object, message: string) =>
+    isolate(
+      () => logger[level](shown(details), redactor.hasOwn ? redactor.redact(message) : message),
       // There is nobody left to tell.
-      void error
-    }
-  }
+      () => undefined,
+    )
   return { debug: isolated('debug'), info: isolated('info'), warn: isolated('warn'), error: isolated('error') }
+}
+
+/** The fields of a log entry, with the texts and lists of texts among them redacted. */
+function redactedDetails(details: object, redactor: Redactor): object {
+  const redacted = (value: unknown): unknown => {
+    if (typeof value === 'string') return redactor.redact(value)
+    return Array.isArray(value) ? value.map((one) => (typeof one === 'string' ? redactor.redact(one) : one)) : value
+  }
+  return Object.fromEntries(Object.entries(details).map(([name, value]) => [name, redacted(value)]))
 }
 
 const nothing = () => {}

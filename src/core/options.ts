@@ -1,4 +1,5 @@
-import { JobError, redact } from './errors.js'
+import { JobError } from './errors.js'
+import { commonRedactor } from './redact.js'
 
 /** What an option must be: a test, and the words for it in the message. */
 export interface Rule {
@@ -84,7 +85,12 @@ export const rule = {
 } as const
 
 function isStorable(value: string): boolean {
-  return !/[\0\p{Surrogate}]/u.test(value)
+  return !value.includes('\0') && isWellFormed(value)
+}
+
+/** Whether a text has no surrogate without its other half. */
+export function isWellFormed(value: string): boolean {
+  return !/\p{Surrogate}/u.test(value)
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
@@ -100,6 +106,5 @@ function show(value: unknown): string {
   if (value === null) return 'null'
   if (Array.isArray(value)) return 'an array'
   if (typeof value === 'object' || typeof value === 'function') return `a value of type ${typeof value}`
-  const shown = redact(String(value))
-  return `\`${shown.length > 100 ? `${shown.slice(0, 100)}…` : shown}\` (${typeof value})`
+  return `\`${commonRedactor.shorten(String(value), 100)}\` (${typeof value})`
 }

@@ -3,7 +3,8 @@ import { type ConcurrencyLimits, type Dispatcher, dispatcherRule, priorityRule }
 import { executionOrder } from './ids.js'
 import { jobStates } from './lifecycle.js'
 import type { Logger } from './logger.js'
-import { rule } from './options.js'
+import { isWellFormed, type Rule, rule } from './options.js'
+import { maxSecretLength } from './redact.js'
 import type { JobStorage } from './storage.js'
 
 /** How a registry works. */
@@ -22,6 +23,11 @@ export interface RegistryOptions {
   node?: string
   /** Where operators are told what happens. Default: nowhere. */
   logger?: Logger
+  /**
+   * Secrets of your own, hidden beside the forms that headgate knows, in statuses, log entries, dead letters and spans: the
+   * texts themselves, of 4 to 4,096 characters, or a function that redacts a message. Default: none.
+   */
+  redact?: readonly string[] | ((text: string) => string)
   /** The time. Default: the machine's. */
   clock?: Clock
 }
@@ -66,6 +72,16 @@ export interface CloseOptions {
 
 const timeoutRule = rule.optional(rule.whole(0))
 
+const redactRule: Rule = {
+  accepts: (value) => typeof value === 'function' || (Array.isArray(value) && value.every(isSecret)),
+  expected: `a function, or an array of strings of 4 to ${maxSecretLength} well-formed characters`,
+}
+
+/** A secret that is shorter would hide parts of words. */
+function isSecret(value: unknown): boolean {
+  return typeof value === 'string' && value.length >= 4 && value.length <= maxSecretLength && isWellFormed(value)
+}
+
 /** The rules of {@link RegistryOptions}. */
 export const registryRules = {
   storage: rule.having('begin', 'save', 'finish', 'requestAbort', 'find', 'live', 'orphans', 'search'),
@@ -75,6 +91,7 @@ export const registryRules = {
   progressInterval: rule.optional(rule.whole(0)),
   node: rule.optional(rule.text),
   logger: rule.optional(rule.having('debug', 'info', 'warn', 'error')),
+  redact: rule.optional(redactRule),
   clock: rule.optional(rule.having('now', 'setTimer')),
 }
 

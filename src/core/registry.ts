@@ -19,6 +19,7 @@ import { localDispatcher } from './local-dispatcher.js'
 import { isolatedLogger, type Logger, silentLogger } from './logger.js'
 import { checkOptions, checkValue, invalid, rule } from './options.js'
 import { isPart, partMakerOf, shownAs } from './parts.js'
+import { Redactor } from './redact.js'
 import {
   type AbortOptions,
   abortRules,
@@ -49,6 +50,8 @@ export class Registry {
   protected readonly logger: Logger
   /** The registry's clock. */
   protected readonly clock: Clock
+  /** Hides secrets, those of the option `redact` among them, as statuses and logs do: `redactor.redact(text)`. */
+  readonly redactor: Redactor
   readonly #storage: JobStorage
   readonly #host: RegistryHost
   readonly #events: IsolatedEmitter
@@ -68,13 +71,13 @@ export class Registry {
     checkOptions('options', options, registryRules)
     const { clock = systemClock, dispatcher = localDispatcher(), lease = 30_000 } = options
     const storage = timely(options.storage, clock, Math.max(lease / 3, shortestAnswerTime))
-    const logger = isolatedLogger(options.logger ?? silentLogger)
     this.#storage = storage
-    this.logger = logger
     this.clock = clock
+    this.redactor = new Redactor(options.redact)
+    this.logger = isolatedLogger(options.logger ?? silentLogger, this.redactor)
     this.#dispatcher = dispatcher
     const report = (error: unknown, { type, id }: Pick<JobEvent, 'type' | 'id'>) => {
-      logger.error({ type, id, error: errorMessages(error) }, `A listener to job [${type}/${id}] threw.`)
+      this.logger.error({ type, id, error: errorMessages(error) }, `A listener to job [${type}/${id}] threw.`)
     }
     this.#events = new IsolatedEmitter(report)
     this.#clusterEvents = new IsolatedEmitter(report)
@@ -82,7 +85,8 @@ export class Registry {
     this.#host = {
       storage,
       clock,
-      logger,
+      logger: this.logger,
+      redactor: this.redactor,
       node: options.node ?? `headgate-${Math.random().toString(36).slice(2, 10)}`,
       lease,
       progressInterval: options.progressInterval ?? 250,

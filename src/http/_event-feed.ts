@@ -3,6 +3,7 @@ import {
   isEnded,
   type JobEvent,
   type JobStatus,
+  type Redactor,
   type SearchFilter,
   type SearchResult,
 } from '../index.js'
@@ -10,6 +11,7 @@ import { printCursor } from './_cursor.js'
 
 /** What a feed needs of a registry. */
 export interface FedRegistry {
+  readonly redactor?: Pick<Redactor, 'shorten'>
   on(name: 'status', listener: (event: JobEvent) => unknown, options: { scope: 'cluster' }): () => void
   search(filter: SearchFilter): Promise<SearchResult<JobStatus>>
 }

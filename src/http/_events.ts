@@ -165,7 +165,7 @@ export class EventHub {
   }
 
   #failed(error: unknown, message: string): void {
-    this.#options.logger?.error({ error: errorMessages(error) }, message)
+    this.#options.logger?.error({ error: errorMessages(error, this.#options.registry.redactor) }, message)
   }
 }
 

@@ -27,7 +27,8 @@ import {
 export type ServedRegistry = Pick<
   JobRegistry,
   'has' | 'start' | 'status' | 'running' | 'abort' | 'search' | 'health' | 'on'
->
+> &
+  Partial<Pick<JobRegistry, 'redactor'>>
 
 /** What a call does to jobs. */
 export type JobsAction = 'read' | 'start' | 'abort' | 'events'

@@ -1,4 +1,4 @@
-import { type Clock, checkOptions, errorMessages, type Logger, redact, rule, systemClock } from '../index.js'
+import { type Clock, checkOptions, commonRedactor, errorMessages, type Logger, rule, systemClock } from '../index.js'
 import { crossSiteReason } from './_cross-site.js'
 import { EventHub } from './_events.js'
 import {
@@ -223,12 +223,15 @@ class JobsApi {
   }
 
   #failure(request: JobsRequest, error: unknown, body: WireError): Reply {
-    if (body.status >= 500) this.#tell(request, errorMessages(error))
+    if (body.status >= 500) this.#tell(request, errorMessages(error, this.#registry.redactor))
     return { status: body.status, body }
   }
 
   #tell({ method, url }: JobsRequest, error: readonly string[]): void {
-    this.#logger?.error({ method, url: redact(url), error }, 'Could not answer a call of the jobs API.')
+    this.#logger?.error(
+      { method, url: (this.#registry.redactor ?? commonRedactor).redact(url), error },
+      'Could not answer a call of the jobs API.',
+    )
   }
 }
 

@@ -1,5 +1,6 @@
 import { type Clock, sleep } from '../core/clock.js'
 import { chain, errorMessages, JobError, read } from '../core/errors.js'
+import type { Redactor } from '../core/redact.js'
 import { backoff } from '../core/retry-policy.js'
 import { Budget } from './_budget.js'
 import { type DeadLetters, recordOf } from './_dead-letters.js'
@@ -57,6 +58,7 @@ export interface TolerantDeliveryOptions extends DeliveryOptions {
   readonly tolerance: Tolerance
   readonly deadLetters: DeadLetters | undefined
   readonly clock: Clock
+  readonly redactor: Redactor
   /** What dead letters are said to be of. */
   readonly shown: Pick<DeadLetter, 'type' | 'id' | 'executionId'>
   /** Whether the target can go on after a write that it has refused. */
@@ -184,14 +186,14 @@ export class TolerantDelivery implements Delivery {
   }
 
   #putAside(index: number, error: unknown): void {
-    const { deadLetters, shown, clock, dropped } = this.#options
+    const { deadLetters, shown, clock, redactor, dropped } = this.#options
     this.#budget.take(error, this.#counts)
     const letter: DeadLetter = {
       ...shown,
       key: `${this.#name.place}:${index}`,
       time: new Date(clock.now()).toISOString(),
       phase: JobError.isInstance(error) && error.code === 'transform' ? 'transform' : 'target',
-      error: errorMessages(error),
+      error: errorMessages(error, redactor),
       record: recordOf(this.#batch.slice(index, index + 1)),
     }
     if (deadLetters) deadLetters.put(letter)

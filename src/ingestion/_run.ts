@@ -81,7 +81,7 @@ export class IngestionRun {
 
   #makeDelivery(): Delivery {
     const { tolerance, transform } = this.#plan
-    const { clock } = this.#context
+    const { clock, redactor } = this.#context
     const context = this.#targetContext
     const options: DeliveryOptions = { context, transform, write: (batch, key) => this.#writeTo(batch, key) }
     if (!tolerance) return new WholeDelivery(options)
@@ -90,6 +90,7 @@ export class IngestionRun {
       tolerance,
       deadLetters: this.#deadLetters,
       clock,
+      redactor,
       isSound: () => !this.#writer.isBroken,
       shown: { ...shownAs(this.#context), executionId: this.#plan.part?.whole ?? this.#context.executionId },
       dropped: (error) => this.#warn(error, 'dropped a record that failed'),

@@ -1,7 +1,7 @@
-import { type BatchEvent, JobError, type JobEvent, type JobRegistry } from '../index.js'
+import { type BatchEvent, commonRedactor, JobError, type JobEvent, type JobRegistry, type Redactor } from '../index.js'
 
 /** What is listened to. */
-export type InstrumentedRegistry = Pick<JobRegistry, 'on' | 'onBatch'>
+export type InstrumentedRegistry = Pick<JobRegistry, 'on' | 'onBatch'> & Partial<Pick<JobRegistry, 'redactor'>>
 
 /** The names of attributes. Those without `headgate` are of OpenTelemetry's semantic conventions. */
 export const names = {
@@ -20,7 +20,33 @@ export const names = {
 /** The kind of an error, of which there are few: a code of headgate, the name of its class, or `_OTHER`. */
 export function errorTypeOf(cause: unknown): string {
   if (JobError.isInstance(cause)) return cause.code
-  return cause instanceof Error && cause.name !== '' ? cause.name : '_OTHER'
+  const name = propertyOf(cause, 'name')
+  return isText(name) ? name.slice(0, maxErrorType) : '_OTHER'
+}
+
+/** The longest name of an error that is shown, in characters. */
+const maxErrorType = 100
+
+/** The longest stack that is shown, in characters. */
+const maxStackLength = 20_000
+
+/** The stack of an error, without its secrets. */
+export function stackOf(cause: unknown, redactor: Pick<Redactor, 'shorten'> = commonRedactor): { stack?: string } {
+  const stack = propertyOf(cause, 'stack')
+  return isText(stack) ? { stack: redactor.shorten(stack, maxStackLength) } : {}
+}
+
+/** A property of what was thrown, if that is an error: whatever is thrown may throw when it is read. */
+function propertyOf(cause: unknown, name: 'name' | 'stack'): unknown {
+  try {
+    return cause instanceof Error ? cause[name] : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== ''
 }
 
 /** The attributes that tell of a job: its type, and its id when asked for. */

@@ -1,11 +1,11 @@
 import { SpanStatusCode, trace } from '@opentelemetry/api'
-import { type BatchEvent, type JobEvent, redact } from '../index.js'
+import type { BatchEvent, JobEvent, Redactor } from '../index.js'
 import type { TelemetrySpan, TelemetrySpanContext, TelemetryTracer } from './_api.js'
-import { errorTypeOf, type InstrumentedRegistry, jobAttributes, names } from './_attributes.js'
+import { errorTypeOf, type InstrumentedRegistry, jobAttributes, names, stackOf } from './_attributes.js'
 
 /** Makes a span of every execution of a registry. Gives the function that makes no more, and ends those that are open. */
 export function traceExecutions(registry: InstrumentedRegistry, tracer: TelemetryTracer): () => void {
-  const spans = new ExecutionSpans(tracer)
+  const spans = new ExecutionSpans(tracer, registry.redactor)
   const stops = [
     registry.on('queued', (event) => spans.wait(event)),
     registry.on('running', (event) => spans.begin(event)),
@@ -31,12 +31,14 @@ interface OpenSpan {
 
 class ExecutionSpans {
   readonly #tracer: TelemetryTracer
+  readonly #redactor: Redactor | undefined
   readonly #open = new Map<string, OpenSpan>()
   /** Who started those that wait in line. */
   readonly #starters = new Map<string, TelemetrySpanContext | undefined>()
 
-  constructor(tracer: TelemetryTracer) {
+  constructor(tracer: TelemetryTracer, redactor: Redactor | undefined) {
     this.#tracer = tracer
+    this.#redactor = redactor
   }
 
   wait({ status }: JobEvent): void {
@@ -82,7 +84,7 @@ class ExecutionSpans {
     this.end(event, (span) => {
       span.setStatus({ code: SpanStatusCode.ERROR, message })
       span.setAttributes({ [names.errorType]: type })
-      span.recordException({ name: type, message, ...stackOf(cause) })
+      span.recordException({ name: type, message, ...stackOf(cause, this.#redactor) })
     })
   }
 
@@ -131,8 +133,4 @@ class Thinning {
     this.#next = Math.ceil(this.#seen * 1.25)
     return true
   }
-}
-
-function stackOf(cause: unknown): { stack?: string } {
-  return cause instanceof Error && cause.stack ? { stack: redact(cause.stack) } : {}
 }

@@ -1,4 +1,4 @@
-import { errorMessages, JobError, jobErrorCodes, redact } from 'headgate'
+import { errorMessages, isTransient, JobError, JobRegistry, jobErrorCodes, memoryStorage } from 'headgate'
 import { describe, expect, it } from 'vitest'
 
 describe('errorMessages', () => {
@@ -57,18 +57,109 @@ describe('errorMessages', () => {
   })
 })
 
-describe('redact', () => {
-  it.each([
-    ['postgres://user:s3cret@host/db is wrong', 'postgres://user:***@host/db is wrong'],
-    ['postgres://user:s3/c@r:et@host/db', 'postgres://user:***@host/db'],
-    ['redis://:s3cret@host', 'redis://:***@host'],
-    ["host=x password='s3 cret' user=y", 'host=x password=*** user=y'],
-    ['{"password":"s3cret","user":"y"}', '{"password":***,"user":"y"}'],
-    ['Password: s3cret', 'Password: ***'],
-    ['password authentication failed for user "y"', 'password authentication failed for user "y"'],
-    ['http://host:8080/path', 'http://host:8080/path'],
-  ])('blanks the secrets of %s', (text, redacted) => {
-    expect(redact(text)).toBe(redacted)
+const throws = () => {
+  throw new Error('no')
+}
+
+/** Errors that are made to do harm, and the messages that are shown of them. */
+const hostile: [what: string, error: () => unknown, messages: unknown][] = [
+  [
+    '200,000 causes',
+    () => deep(200_000),
+    ['level 200000', ...Array.from({ length: 19 }, (_, at) => `level ${199_999 - at}`)],
+  ],
+  ['200,000 causes of one message', () => deep(200_000, () => 'same'), ['same']],
+  [
+    '200,000 inner errors of one message',
+    () =>
+      new AggregateError(
+        Array(200_000)
+          .fill(null)
+          .map(() => new Error('one')),
+        'all',
+      ),
+    ['all', 'one'],
+  ],
+  [
+    'a cause beside many inner errors',
+    () =>
+      new AggregateError(
+        Array(200_000)
+          .fill(null)
+          .map(() => new Error('one')),
+        'all',
+        { cause: new Error('why') },
+      ),
+    ['all', 'one', 'why'],
+  ],
+  [
+    'inner errors within each other',
+    () => {
+      const errors: unknown[] = []
+      errors.push(errors, { message: 'a', errors })
+      return { message: 'b', errors }
+    },
+    ['b', 'a'],
+  ],
+  ['a length that throws', () => ({ message: 'a', errors: new Proxy([], { get: throws }) }), ['a']],
+  [
+    'a proxy that throws',
+    () => new Proxy({}, { get: throws, has: throws, getPrototypeOf: throws, ownKeys: throws }),
+    ['Unknown error.'],
+  ],
+  [
+    'a proxy that was revoked',
+    () => {
+      const { proxy, revoke } = Proxy.revocable({}, {})
+      revoke()
+      return proxy
+    },
+    ['Unknown error.'],
+  ],
+  ['a cause that throws', () => Object.defineProperty(new Error('a'), 'cause', { get: throws }), ['a']],
+  [
+    'a cause that is new each time',
+    () => {
+      const endless = (): object => ({
+        message: 'a',
+        get cause() {
+          return endless()
+        },
+      })
+      return endless()
+    },
+    ['a'],
+  ],
+  ['a message that is no text', () => ({ message: { toString: throws } }), ['Unknown error.']],
+  ['a function', () => Object.assign(() => {}, { toString: throws, message: 'a' }), ['a']],
+  ['a message of 30 MB', () => new Error('x'.repeat(3e7)), [`${'x'.repeat(2000)}…`]],
+]
+
+function deep(depth: number, message = (level: number) => `level ${level}`): Error {
+  let error = new Error(message(0))
+  for (let level = 1; level <= depth; level++) error = new Error(message(level), { cause: error })
+  return error
+}
+
+describe.each(hostile)('an error with %s', (_, make, messages) => {
+  it('is shown', () => expect(errorMessages(make())).toEqual(messages))
+
+  it('says at once whether it passes', () => expect(isTransient(make())).toBe(false))
+
+  it('ends its job', async () => {
+    const told: unknown[] = []
+    const tell = (details: object) => told.push(details)
+    const logger = { debug: () => {}, info: () => {}, warn: tell, error: tell }
+    const registry = new JobRegistry({ storage: memoryStorage(), logger })
+    registry.on('error', () => {
+      throw make()
+    })
+    registry.define({ type: 'test', id: 'a', run: () => Promise.reject(make()) })
+    const { finished } = await registry.start('test', 'a')
+    expect(await finished).toMatchObject({ state: 'error', error: messages })
+    expect(await registry.status('test', 'a')).toMatchObject({ state: 'error', error: messages })
+    expect(told).toEqual([{ type: 'test', id: 'a', error: messages }])
+    await registry.close()
   })
 })
 
