@@ -67,7 +67,9 @@ export class CursorRead {
     if (isFirst) await this.#handleNulls(session)
     if (this.#cursor.ties === 'refuse') await this.#refuseTies(session, parts)
     if (isFirst) await this.#warn(session, parts)
-    const isSplit = this.#cursor.parallel > 1 || this.#position?.ranges !== undefined
+    // A read of some records only must not come to more of them.
+    const isParallel = this.#cursor.parallel > 1 && !Number.isFinite(this.#left)
+    const isSplit = isParallel || this.#position?.ranges !== undefined
     for (const part of parts) {
       const isLast = part === parts.at(-1)
       if (this.#left > 0) yield* isSplit && isLast ? this.#readSplit(part) : this.#read(part, isLast)

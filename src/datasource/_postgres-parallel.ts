@@ -28,15 +28,17 @@ interface Arrival {
  * Reads ranges side by side, one on each session at a time, and gives their batches as they come: of those that are there, the
  * one of the earliest range. A batch with a position is given once its range was told how far it was read.
  *
- * Each session reads ahead until `room` bytes wait, so that all go on while the target commits.
+ * Each session reads ahead until `room` bytes wait, so that all go on while the target commits. Reading ends where `isLeft`
+ * says that no more records are wanted: the range that it ends in is not finished.
  */
 export async function* readSideBySide(
   sessions: readonly Session[],
   ranges: Ranges,
   read: ReadRange,
   room: number,
+  isLeft = () => true,
 ): AsyncGenerator<RecordBatch> {
-  const readers = sessions.map((session) => new Lookahead(piecesOf(session, ranges, read), room, sizeOf))
+  const readers = sessions.map((session) => new Lookahead(piecesOf(session, ranges, read, isLeft), room, sizeOf))
   // In the order of their ranges, which a race keeps to.
   const arrivals = new Map<Reader, Promise<Arrival>>()
   const ask = (reader: Reader) => {
@@ -74,10 +76,16 @@ export async function* readSideBySide(
   }
 }
 
-async function* piecesOf(session: Session, ranges: Ranges, read: ReadRange): AsyncGenerator<Piece, void> {
+async function* piecesOf(
+  session: Session,
+  ranges: Ranges,
+  read: ReadRange,
+  isLeft: () => boolean,
+): AsyncGenerator<Piece, void> {
   for (let taken = ranges.take(); taken; taken = ranges.take()) {
     const { id, range } = taken
     for await (const batch of read(session, range)) yield { id, batch }
+    if (!isLeft()) return
     yield { id }
   }
 }

@@ -46,13 +46,13 @@ export class SplitRead {
   /** The batches of a range, as they come. `session` is one of those that read. */
   async *batches(session: Session, range: Range): AsyncGenerator<RecordBatch> {
     const ranges = await this.#rangesOf(session, range)
-    // A read of some records only must not come to more of them.
     if (!Number.isFinite(this.#left)) await this.#beginOthers(session)
     const read = (session: Session, range: Range) => this.#reading.place(this.#fetch(session, range))
     // The last one waits until all ranges are known to be at their end.
     let last: RecordBatch | undefined
+    const isLeft = () => this.#left > 0
     const room = Math.min(aheadBytes, this.#reading.options.batchBytes ?? aheadBytes)
-    for await (const batch of readSideBySide([session, ...this.#others], ranges, read, room)) {
+    for await (const batch of readSideBySide([session, ...this.#others], ranges, read, room, isLeft)) {
       if (last) yield last
       last = this.#mark(batch, ranges)
     }
@@ -97,10 +97,10 @@ export class SplitRead {
   async *#fetch(session: Session, range: Range): AsyncGenerator<RecordBatch> {
     const { keyset, columns, options } = this.#reading
     const { batchSize, batchBytes = Number.POSITIVE_INFINITY } = options
-    if (this.#left <= 0) return
-    session.open(keyset.select(range), (fields) => formatOf(fields, columns, options))
-    while (this.#left > 0 && !session.isAtEnd) {
-      const rows = await session.fetch(Math.min(batchSize, this.#left), batchBytes)
+    const limit = Number.isFinite(this.#left) ? this.#left : undefined
+    session.open(keyset.select(range, limit), (fields) => formatOf(fields, columns, options))
+    while (!session.isAtEnd) {
+      const rows = await session.fetch(batchSize, batchBytes)
       this.#left -= rows?.length ?? 0
       if (rows) yield RecordBatch.fromEncoded(columns, rows)
     }

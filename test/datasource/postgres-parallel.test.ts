@@ -155,6 +155,44 @@ describePostgres('a read in ranges, side by side', (database) => {
     expect(idsOf(batches)).toEqual(thousand.slice(0, 20).map((key) => key + 1))
   })
 
+  test.each([1, 2])(
+    'of some records only ends with all that are tied with the last, run for run: %i',
+    async (parallel) => {
+      await fill(thousand.slice(0, 40).map((key) => Math.floor(key / 10)))
+      expect(await runsOf({ parallel, ties: 'drain', limit: 3 })).toEqual([10, 10, 10, 10, 0])
+    },
+  )
+
+  test('of some records only goes on within the ranges of one that was stopped', async () => {
+    await fill(thousand.slice(0, 200))
+    let position: unknown
+    let ids: number[] = []
+    for await (const batch of read('key')) {
+      ;({ position } = batch)
+      ids.push(...idsOf([batch]))
+      if (ids.length > 60) break
+    }
+    expect(position).toHaveProperty('ranges')
+    expect((await runsOf({ limit: 9, position }, (batch) => ids.push(...idsOf([batch])))).at(-1)).toBe(0)
+    ids = ids.sort((a, b) => a - b)
+    expect(ids).toEqual(thousand.slice(0, 200).map((key) => key + 1))
+  })
+
+  /** How many records each read gives, until one gives none. */
+  async function runsOf(reading: Reading, take: (batch: RecordBatch) => void = () => undefined): Promise<number[]> {
+    const counts: number[] = []
+    let { position } = reading
+    while (counts.at(-1) !== 0 && counts.length < 100) {
+      counts.push(0)
+      for await (const batch of read('key', { ...reading, position })) {
+        if (batch.position !== undefined) ({ position } = batch)
+        counts[counts.length - 1] = (counts.at(-1) ?? 0) + batch.length
+        take(batch)
+      }
+    }
+    return counts
+  }
+
   test.each(['-infinity', 'infinity', '0044-03-15 BC'])(
     'takes %s for a time that ranges have no middle of',
     async (at) => {
