@@ -11,7 +11,7 @@ const shared = {
 const faults = 'test/faults/**/*.test.ts'
 
 /** Those of them that mainly wait, and can do so beside each other. The rest would starve whatever is beside it. */
-const waits = ['clocks', 'cluster-events', 'connections', 'disk-full', 'dispatch', 'frozen', 'outages'].map(
+const waits = ['clocks', 'cluster-events', 'connections', 'disk-full', 'dispatch', 'frozen', 'outages', 'silence'].map(
   (name) => `test/faults/${name}.test.ts`,
 )
 

@@ -1,7 +1,7 @@
 import { JobError } from '../index.js'
 import { failure, isConnectionLost, passing } from '../postgres/errors.js'
 import { connect, type PostgresClient, type PostgresPool } from '../postgres/pool.js'
-import { Session } from './_postgres-session.js'
+import { Session, type SessionTimeouts } from './_postgres-session.js'
 
 /** A pool may hold this many connections that broke while nobody used them, and know nothing of it yet. */
 const maxBroken = 10
@@ -10,14 +10,14 @@ const maxBroken = 10
 export async function openSession(
   pool: PostgresPool,
   signal: AbortSignal,
-  statementTimeout: number | undefined,
+  timeouts: SessionTimeouts,
   settings: string,
 ): Promise<{ client: PostgresClient; session: Session }> {
   for (let broken = 0; ; broken++) {
     const client = await connect(pool, signal, connectionFailure)
-    const session = new Session(client, signal, statementTimeout)
+    const session = new Session(client, signal, timeouts)
     try {
-      await session.begin(settings)
+      await session.begin(pool, settings)
       return { client, session }
     } catch (error) {
       await session.release()

@@ -1,9 +1,19 @@
 import { JobError, type Query, type Row, succeedsWithin, systemClock } from '../index.js'
 import { cancelOnServer } from '../postgres/cancel.js'
-import type { PostgresClient } from '../postgres/pool.js'
+import type { PostgresClient, PostgresPool } from '../postgres/pool.js'
+import { liftTimeouts } from '../postgres/settings.js'
+import { SilenceWatch } from '../postgres/silence.js'
 import { fieldsOf, Portal, type RowFormat } from './_postgres-portal.js'
 import type { Field } from './_postgres-step.js'
 import type { Tuples } from './_postgres-tuples.js'
+
+/** How long a session waits for the server, in milliseconds. */
+export interface SessionTimeouts {
+  /** For an answer. `undefined`: without limit. */
+  readonly statementTimeout: number | undefined
+  /** Before it asks whether the server is still there. */
+  readonly silenceTimeout: number
+}
 
 /** The rows of a small result, and what the server says of their fields. */
 export interface TextResult {
@@ -21,6 +31,7 @@ export class Session {
   readonly #client: PostgresClient
   readonly #signal: AbortSignal
   readonly #statementTimeout: number | undefined
+  readonly #silence: SilenceWatch
   #portal: Portal | undefined
   /** What the server is at; settles when it answers. */
   #work: Promise<unknown> | undefined
@@ -31,17 +42,21 @@ export class Session {
   #isCommitted = false
   #released: Promise<void> | undefined
 
-  constructor(client: PostgresClient, signal: AbortSignal, statementTimeout: number | undefined) {
+  constructor(client: PostgresClient, signal: AbortSignal, { statementTimeout, silenceTimeout }: SessionTimeouts) {
     this.#client = client
     this.#signal = signal
     this.#statementTimeout = statementTimeout
+    this.#silence = new SilenceWatch({ client, timeout: silenceTimeout, code: 'datasource', onLost: this.#stop })
     client.on('error', this.#stop)
     signal.addEventListener('abort', this.#abort)
   }
 
-  /** Begins the transaction, with settings that hold in it alone. */
-  async begin(settings: string): Promise<void> {
-    await this.#ask(async () => this.#client.query(`begin; ${settings}`))
+  /** Begins the transaction on a connection of `pool`, with settings that hold in it alone. No limit of the server counts the target's time. */
+  async begin(pool: PostgresPool, settings: string): Promise<void> {
+    await this.#ask(async () => {
+      const lifted = await liftTimeouts(pool, this.#client)
+      await this.#client.query(`begin; ${settings}; ${lifted}`)
+    })
   }
 
   /** Runs a query that gives few rows, as text. */
@@ -109,10 +124,12 @@ export class Session {
       this.#checkHeld()
       this.#interrupt = reject
       const timer = this.#startTimer()
+      this.#silence.start()
       this.#work = work()
         .then(resolve, reject)
         .finally(() => {
           clearTimeout(timer)
+          this.#silence.stop()
           this.#work = undefined
         })
     })
@@ -128,7 +145,10 @@ export class Session {
     const timeout = this.#statementTimeout
     if (timeout === undefined) return undefined
     return setTimeout(
-      () => this.#stop(new JobError('datasource', `The server gave no answer within ${timeout} ms.`)),
+      () =>
+        this.#stop(
+          new JobError('datasource', `The server gave no answer within ${timeout} ms.`, { isTransient: true }),
+        ),
       timeout,
     )
   }

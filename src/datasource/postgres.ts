@@ -12,10 +12,12 @@ import {
   rule,
 } from '../index.js'
 import { handleErrors, openPool, type PostgresClient, type PostgresPool } from '../postgres/pool.js'
+import { defaultSilenceTimeout } from '../postgres/silence.js'
 import { formatOf } from './_postgres-binary.js'
 import { columnsOf, type ParserOf } from './_postgres-columns.js'
 import { CursorRead, type CursorReading } from './_postgres-cursor.js'
 import { openSession, queryFailure } from './_postgres-open.js'
+import type { SessionTimeouts } from './_postgres-session.js'
 import { TypeNames } from './_postgres-types.js'
 
 export type { PostgresClient, PostgresPool }
@@ -32,6 +34,11 @@ export interface PostgresDatasourceOptions {
    */
   statementTimeout?: number
   /**
+   * How long the server may be silent while a read waits for it, in milliseconds. Then it is asked over a second connection whether
+   * it is there; a read whose server cannot be reached fails with an error that passes. A long query is not affected. Default 60,000.
+   */
+  silenceTimeout?: number
+  /**
    * What makes values of text. `lossless`, the default, as the documentation's table says; `pg`, the type parsers of the client,
    * which round and shift some types.
    */
@@ -45,6 +52,7 @@ const rules = {
   pool: rule.optional(rule.having('connect')),
   connectionString: rule.optional(rule.text),
   statementTimeout: rule.optional(rule.whole(1, 2 ** 31 - 1)),
+  silenceTimeout: rule.optional(rule.whole(1, 2 ** 31 - 1)),
   parsers: rule.optional(rule.oneOf('lossless', 'pg')),
 }
 
@@ -90,7 +98,6 @@ function datasourceOf(pool: PostgresPool, options: PostgresDatasourceOptions): D
   }
 }
 
-/** The server's own `statement_timeout` would count the time between two fetches too, which is the target's. */
 function settingsWith(intervalStyle: string): string {
   const values = {
     DateStyle: 'ISO',
@@ -98,23 +105,29 @@ function settingsWith(intervalStyle: string): string {
     IntervalStyle: intervalStyle,
     extra_float_digits: 3,
     bytea_output: 'hex',
-    statement_timeout: 0,
   }
   return Object.entries(values)
     .map(([name, value]) => `set local ${name} to '${value}'`)
     .join('; ')
 }
 
+function timeoutsOf({
+  statementTimeout,
+  silenceTimeout = defaultSilenceTimeout,
+}: PostgresDatasourceOptions): SessionTimeouts {
+  return { statementTimeout, silenceTimeout }
+}
+
 async function* read(
   pool: PostgresPool,
   query: Query,
   options: ReadOptions,
-  { statementTimeout, parsers = 'lossless' }: PostgresDatasourceOptions,
+  { parsers = 'lossless', ...timeouts }: PostgresDatasourceOptions,
   types: TypeNames,
 ): AsyncGenerator<RecordBatch> {
   if (query.text.trim() === '') throw invalid('query', 'a statement', query.text)
   const { signal, batchSize, batchBytes = Number.POSITIVE_INFINITY } = options
-  const { client, session } = await openSession(pool, signal, statementTimeout, settings[parsers])
+  const { client, session } = await openSession(pool, signal, timeoutsOf(timeouts), settings[parsers])
   const parserOf = parsers === 'pg' ? client.getTypeParser?.bind(client) : undefined
   let columns: readonly Column[] = []
   try {
@@ -179,12 +192,12 @@ function cursorReading(
   query: Query,
   options: ReadOptions,
   cursor: ReadCursor,
-  { statementTimeout, parsers = 'lossless' }: PostgresDatasourceOptions,
+  { parsers = 'lossless', ...timeouts }: PostgresDatasourceOptions,
   types: TypeNames,
 ): CursorReading {
   let parserOf: ParserOf | undefined
   const open = (shared: string) =>
-    openSession(pool, options.signal, statementTimeout, `${shared}; ${settings[parsers]}`)
+    openSession(pool, options.signal, timeoutsOf(timeouts), `${shared}; ${settings[parsers]}`)
   return {
     query,
     options,

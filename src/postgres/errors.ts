@@ -9,7 +9,7 @@ export function failure(code: JobErrorCode, what: string, cause: unknown, option
 }
 
 /** pg gives no code to its errors about a connection that broke or did not come in time. */
-const messages = /^(Connection terminated|Client has encountered a connection error|timeout exceeded)/
+const messages = /^(Connection terminated|Client has encountered a connection error|timeout (exceeded|expired))/
 
 /** Marks an error of pg as transient that only its message tells to be so. */
 export function passing(cause: unknown): { isTransient?: true } {

@@ -22,13 +22,7 @@ export interface PostgresPool {
   readonly options?: { readonly max?: number | undefined }
 }
 
-/** A pool that also runs statements. */
-export interface QueryingPool extends PostgresPool {
-  /** Runs one statement, which is prepared when it has a name. */
-  query(statement: { text: string; values: (string | null)[]; name?: string }): Promise<{ rows: unknown[] }>
-}
-
-interface Closable extends QueryingPool {
+interface Closable extends PostgresPool {
   end(): Promise<void>
 }
 
@@ -41,7 +35,7 @@ export function openPool(connectionString: string, max = defaultMax): OwnPool {
 }
 
 /** Loads pg and makes the pool at the first connection: a storage over PGlite works without the package. */
-export class OwnPool implements QueryingPool {
+export class OwnPool implements PostgresPool {
   readonly options: { readonly connectionString: string; readonly max: number }
   #pool: Promise<Closable> | undefined
 
@@ -52,11 +46,6 @@ export class OwnPool implements QueryingPool {
   async connect(): Promise<PostgresClient> {
     const pool = await this.#open()
     return pool.connect()
-  }
-
-  async query(statement: { text: string; values: (string | null)[]; name?: string }): Promise<{ rows: unknown[] }> {
-    const pool = await this.#open()
-    return pool.query(statement)
   }
 
   /** Closes all connections. */
@@ -72,10 +61,34 @@ export class OwnPool implements QueryingPool {
 
   async #make(): Promise<Closable> {
     const { default: pg } = await import('pg')
-    const pool = new pg.Pool({ ...this.options, fallback_application_name: 'headgate', allowExitOnIdle: true })
+    const pool = new pg.Pool({
+      ...this.options,
+      fallback_application_name: 'headgate',
+      allowExitOnIdle: true,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: keepAliveDelay,
+      Client: class extends pg.Client {
+        constructor(config?: object) {
+          // Of the pool itself, this option would bound the wait for a free connection too.
+          super({ ...config, connectionTimeoutMillis: connectTimeout })
+        }
+      },
+    })
     handleErrors(pool)
     return pool
   }
+}
+
+/** How long a connection is idle before TCP asks whether the other side is there, in milliseconds. */
+const keepAliveDelay = 60_000
+
+/** How long a connection may take to be made, in milliseconds: an attempt that hangs keeps its place in the pool. */
+const connectTimeout = 10_000
+
+/** Lets TCP notice that the other side of a connection is gone. A pool that was given may not have asked for that. */
+function keepAlive(client: PostgresClient): void {
+  const { connection } = client as { connection?: { stream?: { setKeepAlive?(on: boolean, delay: number): void } } }
+  connection?.stream?.setKeepAlive?.(true, keepAliveDelay)
 }
 
 const handled = new WeakSet<object>()
@@ -98,6 +111,14 @@ function handleClientErrors(client: PostgresClient): void {
   client.on('error', ignore)
 }
 
+/** Takes a connection of the pool, whose errors are handled from then on. */
+export async function take(pool: PostgresPool): Promise<PostgresClient> {
+  const client = await pool.connect()
+  handleClientErrors(client)
+  keepAlive(client)
+  return client
+}
+
 /** Takes a connection of the pool. Rejects with the signal's reason as soon as it aborts, else with what `explain` makes of the failure. */
 export async function connect(
   pool: PostgresPool,
@@ -105,16 +126,14 @@ export async function connect(
   explain: (cause: unknown) => Error,
 ): Promise<PostgresClient> {
   signal.throwIfAborted()
-  const connecting = (async () => pool.connect())()
+  const connecting = take(pool)
   let abort = ignore
   const aborted = new Promise<never>((_, reject) => {
     abort = () => reject(signal.reason)
     signal.addEventListener('abort', abort)
   })
   try {
-    const client = await Promise.race([connecting, aborted])
-    handleClientErrors(client)
-    return client
+    return await Promise.race([connecting, aborted])
   } catch (cause) {
     if (!signal.aborted) throw explain(cause)
     // A pool cannot be told to forget a request: the connection goes straight back when it comes.

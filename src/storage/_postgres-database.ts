@@ -12,6 +12,8 @@ export interface Statement {
   readonly text: string
   readonly values: (string | null)[]
   readonly name?: string
+  /** Whether it may take as long as it needs. */
+  readonly isLong?: boolean
 }
 
 /** Runs a statement. */
@@ -32,6 +34,9 @@ const maxRaces = 20
  */
 const badlyPrepared = ['42P05', '26000']
 
+/** A prepared statement whose columns have other types by now: `feature_not_supported`, that a cached plan changes its result. */
+const outdated = '0A000'
+
 /** A transaction that lost a race: `serialization_failure` and `deadlock_detected`. */
 const lostRace = ['40001', '40P01']
 
@@ -42,6 +47,8 @@ export class Database {
   readonly #whenOpen: () => void
   #opened: Promise<void> | undefined
   #prepares = true
+  /** How often statements were prepared anew: part of their names. */
+  #preparation = 0
 
   constructor(run: Run, names: Names, whenOpen: () => void) {
     this.#run = run
@@ -65,23 +72,30 @@ export class Database {
 
   async #ask({ name, ...statement }: Statement): Promise<readonly TextRow[]> {
     for (let race = 1; ; race++) {
+      const preparation = this.#preparation
       try {
-        const { rows } = await this.#run({ ...statement, ...(name !== undefined && this.#prepares && { name }) })
+        const { rows } = await this.#run({ ...statement, ...this.#nameOf(name) })
         return rows as TextRow[]
       } catch (error) {
         const { code } = Object(error) as { code?: unknown }
         if (badlyPrepared.includes(String(code))) this.#prepares = false
+        else if (code === outdated) this.#preparation = Math.max(this.#preparation, preparation + 1)
         else if (!lostRace.includes(String(code))) throw error
         if (race === maxRaces) throw error
       }
     }
   }
 
+  #nameOf(name: string | undefined): Pick<Statement, 'name'> {
+    if (name === undefined || !this.#prepares) return {}
+    return { name: this.#preparation === 0 ? name : `${name}_${this.#preparation}` }
+  }
+
   async #migrate(): Promise<void> {
     const newest = migrations.length
     for (let version = await this.#version(); version < newest; version = await this.#version()) {
       try {
-        await this.#ask({ text: migrationTo(version + 1, this.#names), values: [] })
+        await this.#ask({ text: migrationTo(version + 1, this.#names), values: [], isLong: true })
       } catch (error) {
         // Lost to another process, where the transaction saw nothing of it: then the schema has moved on.
         if ((await this.#version()) === version) throw error

@@ -1,4 +1,4 @@
-import type { PostgresPool } from '../postgres/pool.js'
+import { type PostgresPool, take } from '../postgres/pool.js'
 import type { PostgresQueryable } from './_postgres-database.js'
 
 /** The part of PGlite that is called. */
@@ -19,7 +19,7 @@ export type Listen = (channel: string, heard: (payload: string) => void, broken:
 export function listenOf(pool: PostgresPool): Listen | undefined {
   if ((pool.options?.max ?? Number.POSITIVE_INFINITY) < 2) return undefined
   return async (channel, heard, broken) => {
-    const connection = await pool.connect()
+    const connection = await take(pool)
     let isOpen = true
     const close = () => {
       if (isOpen) connection.release(true)

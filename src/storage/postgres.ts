@@ -17,24 +17,25 @@ import {
   type SearchResult,
   type StorageChange,
 } from '../index.js'
-import { handleErrors, openPool, type PostgresClient, type PostgresPool, type QueryingPool } from '../postgres/pool.js'
+import { handleErrors, openPool, type PostgresClient, type PostgresPool } from '../postgres/pool.js'
 import { Database, type PostgresQueryable, type Run, type TextRow, type Value } from './_postgres-database.js'
 import { type Listen, listenOf, listenWith } from './_postgres-ear.js'
 import { Maintenance } from './_postgres-maintenance.js'
 import { Notifier } from './_postgres-notifier.js'
 import { ReadLimit } from './_postgres-reads.js'
 import { isStorable, jsonOf, splitId, toRecord } from './_postgres-record.js'
+import { runOn } from './_postgres-run.js'
 import { type Names, namesIn } from './_postgres-schema.js'
 import { searchIn } from './_postgres-search.js'
 import { type Statements, statementsIn } from './_postgres-statements.js'
 import { Watch } from './_postgres-watch.js'
 
-export type { PostgresClient, PostgresPool, PostgresQueryable, QueryingPool }
+export type { PostgresClient, PostgresPool, PostgresQueryable }
 
 /** Where a Postgres storage keeps executions, and for how long. */
 export interface PostgresStorageOptions {
   /** A pool of pg, which stays open. One of its connections listens while somebody watches. */
-  pool?: QueryingPool
+  pool?: PostgresPool
   /** Where the server is, such as `postgres://user@host/database`: for a pool of up to 10 connections that `close` ends. */
   connectionString?: string
   /** Anything else that runs statements, such as PGlite; it stays open. */
@@ -47,6 +48,11 @@ export interface PostgresStorageOptions {
   maxAge?: number
   /** How often to look for changes that no notification told of, in milliseconds. Default 5,000. */
   pollInterval?: number
+  /**
+   * How long the server may take for a statement, in milliseconds. Then the statement is cancelled, and its connection is closed.
+   * Creating and upgrading the schema may take longer. Not for `client`. Default 10,000.
+   */
+  statementTimeout?: number
 }
 
 const schemaRule = {
@@ -56,13 +62,14 @@ const schemaRule = {
 }
 
 const rules = {
-  pool: rule.optional(rule.having('query', 'connect')),
+  pool: rule.optional(rule.having('connect')),
   connectionString: rule.optional(rule.text),
   client: rule.optional(rule.having('query')),
   schema: rule.optional(schemaRule),
   maxCount: rule.optional(rule.whole(1)),
   maxAge: rule.optional(rule.whole(1)),
   pollInterval: rule.optional(rule.whole(1, 2 ** 31 - 1)),
+  statementTimeout: rule.optional(rule.whole(1, 2 ** 31 - 1)),
 }
 
 /**
@@ -73,7 +80,7 @@ const rules = {
  */
 export function postgresStorage(options: PostgresStorageOptions): JobStorage {
   checkOptions('options', options, rules)
-  const { pool, connectionString, client } = options
+  const { pool, connectionString, client, statementTimeout = 10_000 } = options
   if ([pool, connectionString, client].filter((each) => each !== undefined).length !== 1) {
     throw invalid('options', 'an object with one of `pool`, `connectionString` and `client`', options)
   }
@@ -81,14 +88,18 @@ export function postgresStorage(options: PostgresStorageOptions): JobStorage {
     const run: Run = ({ text, values }) => client.query(text, values)
     return new PostgresStorage({ run, size: 1, listen: listenWith(client), end: nothing }, options)
   }
+  const accessTo = (pool: PostgresPool, end: () => Promise<void>): Access => {
+    return { run: runOn(pool, statementTimeout), size: pool.options?.max, listen: listenOf(pool), end }
+  }
   if (pool) {
     handleErrors(pool)
-    const size = pool.options?.max
-    return new PostgresStorage({ run: (it) => pool.query(it), size, listen: listenOf(pool), end: nothing }, options)
+    return new PostgresStorage(accessTo(pool, nothing), options)
   }
   const own = openPool(connectionString as string)
-  const end = () => own.end()
-  return new PostgresStorage({ run: (it) => own.query(it), size: own.options.max, listen: listenOf(own), end }, options)
+  return new PostgresStorage(
+    accessTo(own, () => own.end()),
+    options,
+  )
 }
 
 /** A way to the database. */

@@ -1,12 +1,12 @@
 import { JobError, type OpenContext } from '../index.js'
 import { quoted, sqlOf, type TableName } from '../postgres/identifiers.js'
+import { liftTimeoutsInBlock } from '../postgres/settings.js'
 import { digestOf, markOf } from './_digest.js'
 import type { Session } from './_postgres-session.js'
 import type { Place } from './_postgres-table.js'
 
-/** What values depend on when they are read, and what would count the datasource's time. */
-const settings = `set local DateStyle to 'ISO'; set local TimeZone to 'UTC'; set local IntervalStyle to 'iso_8601';
-  set local statement_timeout to 0; set local idle_in_transaction_session_timeout to 0`
+/** What values depend on when they are read. */
+const settings = `set local DateStyle to 'ISO'; set local TimeZone to 'UTC'; set local IntervalStyle to 'iso_8601'`
 
 /** The SQLSTATE that says that a later execution has taken over: of a class that Postgres leaves to others. */
 const lostState = 'HG001'
@@ -66,6 +66,7 @@ export class Fence {
   /** Begins a transaction together with the next statement, which fails when a later execution has taken over. */
   begin(session: Session): void {
     session.lead(`begin; ${settings}; do $headgate$ begin
+      ${liftTimeoutsInBlock}
       perform pg_advisory_xact_lock_shared(${this.#lock});
       if not exists (select from ${this.#checkpoints} where key = '\\x${this.#key.toString('hex')}'
         and sha256(convert_to(execution, 'UTF8')) = '\\x${this.#executionHash}')

@@ -40,6 +40,11 @@ export interface PostgresTargetOptions {
    * has to wait longer behind it. Default 5,000.
    */
   lockTimeout?: number
+  /**
+   * How long the server may be silent while a job waits for it, in milliseconds. Then it is asked over a second connection whether it
+   * is there; a job whose server cannot be reached fails with an error that passes. A long statement is not affected. Default 60,000.
+   */
+  silenceTimeout?: number
   /** `insert`, the default, adds every record. `upsert` changes the row that has the record's key, and adds it if there is none. */
   mode?: 'insert' | 'upsert'
   /**
@@ -84,6 +89,7 @@ const rules = {
   swap: rule.optional(rule.oneOf('rows', 'rename')),
   maxShrink: rule.optional(rule.share),
   lockTimeout: rule.optional(rule.whole(1, 2 ** 31 - 1)),
+  silenceTimeout: rule.optional(rule.whole(1, 2 ** 31 - 1)),
   mode: rule.optional(rule.oneOf('insert', 'upsert')),
   key: rule.optional(keyRule),
   columns: rule.optional(columnsRule),

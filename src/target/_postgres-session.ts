@@ -3,6 +3,7 @@ import { succeedsWithin, systemClock } from '../index.js'
 import { cancelOnServer } from '../postgres/cancel.js'
 import { failure, isConnectionLost } from '../postgres/errors.js'
 import { connect, type PostgresClient, type PostgresPool } from '../postgres/pool.js'
+import { defaultSilenceTimeout, SilenceWatch } from '../postgres/silence.js'
 
 /** A row of a result. */
 export type ResultRow = Record<string, unknown>
@@ -30,6 +31,7 @@ const copyBuffer = 1 << 18
 export class Session {
   readonly #client: PostgresClient
   readonly #signal: AbortSignal
+  readonly #silence: SilenceWatch
   /** Fails whoever waits for the server. */
   #interrupt: (reason: unknown) => void = ignore
   /** What ended the use of the connection. */
@@ -42,18 +44,19 @@ export class Session {
   #copy: ReturnType<typeof copyFrom> | undefined
   #released: Promise<void> | undefined
 
-  private constructor(client: PostgresClient, signal: AbortSignal) {
+  private constructor(client: PostgresClient, signal: AbortSignal, silenceTimeout: number) {
     this.#client = client
     this.#signal = signal
+    this.#silence = new SilenceWatch({ client, timeout: silenceTimeout, code: 'target', onLost: this.#fail })
     client.on('error', this.#fail)
     signal.addEventListener('abort', this.#abort)
   }
 
   /** Takes a connection that works: one that turns out to be broken, before it did anything, is passed over. */
-  static async open(pool: PostgresPool, signal: AbortSignal): Promise<Session> {
+  static async open(pool: PostgresPool, signal: AbortSignal, silenceTimeout = defaultSilenceTimeout): Promise<Session> {
     for (let broken = 0; ; broken++) {
       const client = await connect(pool, signal, (cause) => failure('target', 'Could not reach the server', cause))
-      const session = new Session(client, signal)
+      const session = new Session(client, signal, silenceTimeout)
       try {
         await session.query('select 1')
         return session
@@ -155,10 +158,12 @@ export class Session {
       const timer = this.#signal.aborted ? setTimeout(() => this.#fail(this.#signal.reason), grace) : undefined
       this.#interrupt = reject
       this.#isBusy = true
+      this.#silence.start()
       work()
         .then(resolve, reject)
         .finally(() => {
           clearTimeout(timer)
+          this.#silence.stop()
           this.#isBusy = false
         })
     })

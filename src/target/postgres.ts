@@ -73,7 +73,7 @@ async function open(
   const sessions: Session[] = []
   try {
     for (let index = 0; index < lanesOf(options, context); index++)
-      sessions.push(await Session.open(pool, context.signal))
+      sessions.push(await Session.open(pool, context.signal, options.silenceTimeout))
     return new PostgresWriter({ ...(await prepare(sessions, pool, wanted, options, context)), end })
   } catch (error) {
     await Promise.all(sessions.map((session) => session.release()))

@@ -1,7 +1,46 @@
 import type { BeginRequest, ExecutionRecord, FinishRequest, JobStorage, StorageChange } from 'headgate'
-import { type PostgresStorageOptions, postgresStorage } from 'headgate/storage/postgres'
+import {
+  type PostgresClient,
+  type PostgresPool,
+  type PostgresStorageOptions,
+  postgresStorage,
+} from 'headgate/storage/postgres'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, onTestFinished, vi } from 'vitest'
+
+/** A statement as storages send it to a client of pg. */
+interface SentStatement {
+  readonly text: string
+  readonly name?: string
+}
+
+/** Sends a statement to the server. */
+type Send = (statement: SentStatement) => Promise<{ rows: unknown[] }>
+
+/** The connections of a pool, whose statements go through `run`. What listens is left alone. */
+export function interceptedPool(pool: pg.Pool, run: (statement: SentStatement, send: Send) => unknown): PostgresPool {
+  const intercepted = new WeakMap<pg.PoolClient, PostgresClient>()
+  const intercept = (client: pg.PoolClient): PostgresClient =>
+    new Proxy(client, {
+      get(_, name) {
+        const value = client[name as keyof pg.PoolClient] as unknown
+        if (name === 'query') return (sent: SentStatement | string) => query(client, sent)
+        return typeof value === 'function' ? value.bind(client) : value
+      },
+    }) as unknown as PostgresClient
+  const query = (client: pg.PoolClient, sent: SentStatement | string) => {
+    if (typeof sent === 'string') return client.query(sent)
+    return run(sent, (statement) => client.query({ ...statement }))
+  }
+  return {
+    async connect() {
+      const client = await pool.connect()
+      const known = intercepted.get(client) ?? intercept(client)
+      intercepted.set(client, known)
+      return known
+    },
+  }
+}
 
 let schemas = 0
 

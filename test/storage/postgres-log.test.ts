@@ -3,7 +3,7 @@ import pg from 'pg'
 import { expect, test } from 'vitest'
 import { namesIn } from '../../src/storage/_postgres-schema.js'
 import { describePostgres } from '../support/describe-postgres.js'
-import { begin, newSchema, run, storagesOn } from './_postgres.js'
+import { begin, interceptedPool, newSchema, run, storagesOn } from './_postgres.js'
 
 const states = ['successful', 'error', 'aborted'] as const
 const hour = 3_600_000
@@ -165,13 +165,10 @@ describePostgres('the log of postgresStorage', (database) => {
     const schema = newSchema()
     const pool = new pg.Pool({ connectionString: database.url })
     let failures = 2
-    const failing = {
-      connect: () => pool.connect(),
-      async query(statement: { text: string; values: (string | null)[] }) {
-        if (statement.text.includes('gone as') && failures-- > 0) throw new TypeError('no connection')
-        return pool.query(statement)
-      },
-    }
+    const failing = interceptedPool(pool, async (statement, send) => {
+      if (statement.text.includes('gone as') && failures-- > 0) throw new TypeError('no connection')
+      return send(statement)
+    })
     const storage = storages.open({ pool: failing, schema, maxCount: 2 })
     for (let n = 0; failures > -1; n++) await run(storage, { id: `job-${n % 5}` })
     await storages.until(`select count(*) = 2 from ${schema}.log`)

@@ -1,10 +1,10 @@
 import { PGlite } from '@electric-sql/pglite'
-import { type PostgresClient, postgresStorage, type QueryingPool } from 'headgate/storage/postgres'
+import { type PostgresClient, type PostgresPool, postgresStorage } from 'headgate/storage/postgres'
 import pg from 'pg'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
 import { hastyProxyTo } from '../support/hasty-proxy.js'
-import { begin, newSchema, run, storagesOn, watch } from './_postgres.js'
+import { begin, interceptedPool, newSchema, run, storagesOn, watch } from './_postgres.js'
 
 /** Tries again until it works: as a caller would whose connection was lost. */
 async function untilDone<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
@@ -29,13 +29,10 @@ describePostgres('watching postgresStorage', (database) => {
   const untilListening = (schema: string) => storages.until(`select count(*) = 1 ${listeners(schema)}`)
 
   /** A pool that never tells what \`isLost\` says. */
-  function losing(isLost: (text: string) => boolean): QueryingPool {
-    return {
-      connect: () => storages.pool.connect(),
-      async query(statement) {
-        return isLost(statement.text) ? { rows: [] } : storages.pool.query({ ...statement })
-      },
-    }
+  function losing(isLost: (text: string) => boolean): PostgresPool {
+    return interceptedPool(storages.pool, async (statement, send) =>
+      isLost(statement.text) ? { rows: [] } : send(statement),
+    )
   }
 
   test('tells of an abort within milliseconds, also of the 2,000th job', async () => {
@@ -121,13 +118,11 @@ describePostgres('watching postgresStorage', (database) => {
     const deaf: PostgresClient = {
       on: () => undefined,
       off: () => undefined,
-      query: async () => undefined,
+      query: async (sent: string | object) =>
+        typeof sent === 'string' ? undefined : storages.pool.query(sent as never),
       release: () => undefined,
     }
-    const pool: QueryingPool = {
-      connect: async () => deaf,
-      query: (statement) => storages.pool.query({ ...statement }),
-    }
+    const pool: PostgresPool = { connect: async () => deaf }
     const { told } = watch(storages.open({ pool, schema, pollInterval: never }))
     await run(storages.open({ schema }))
     await told('a', 'successful', 2000)
@@ -139,27 +134,21 @@ describePostgres('watching postgresStorage', (database) => {
     const { told } = watch(storages.open({ client, schema, pollInterval: never }))
     await run(storages.open({ schema }))
     await told('a', 'successful', 2000)
-    const single = {
-      options: { max: 1 },
-      connect: () => expect.unreachable(),
-      query: storages.pool.query.bind(storages.pool),
-    }
-    const other = watch(storages.open({ pool: single as never, schema, pollInterval: never }))
+    const single = new pg.Pool({ connectionString: database.url, max: 1 })
+    onTestFinished(() => single.end())
+    const other = watch(storages.open({ pool: single, schema, pollInterval: never }))
     await run(storages.open({ schema }), { id: 'b' })
     await other.told('b', 'successful', 2000)
+    expect(await storages.value(`select count(*) ${listeners(schema)}`)).toBe('0')
   })
 
   test('goes on after the database could not be reached', async () => {
     const schema = newSchema()
     let isDown = true
-    const pool: QueryingPool = {
+    const pool: PostgresPool = {
       async connect() {
         if (isDown) throw new TypeError('connection refused')
         return storages.pool.connect()
-      },
-      async query(statement) {
-        if (isDown) throw new TypeError('connection refused')
-        return storages.pool.query({ ...statement })
       },
     }
     const { told } = watch(storages.open({ pool, schema, pollInterval: never }))

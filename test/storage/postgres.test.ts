@@ -4,7 +4,7 @@ import { type StorageCreateOptions, storageSuite } from 'headgate/testing'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
-import { begin, newSchema, request, run, storagesOn } from './_postgres.js'
+import { begin, interceptedPool, newSchema, request, run, storagesOn } from './_postgres.js'
 
 describePostgres('postgresStorage keeps the contract of a storage', (database) => {
   const storages = storagesOn(database)
@@ -42,7 +42,7 @@ test('postgresStorage refuses options that it does not know or cannot use', () =
   const one = 'an object with one of `pool`, `connectionString` and `client`'
   expect(of({})).toThrow(one)
   expect(of({ connectionString, client: { query() {} } })).toThrow(one)
-  expect(of({ pool: { query() {} } })).toThrow('Expected `pool` to be an object with the methods')
+  expect(of({ pool: { query() {} } })).toThrow('Expected `pool` to be an object with the method `connect`')
   expect(of({ client: {} })).toThrow('Expected `client` to be an object with the method `query`')
   expect(of({ connectionString, poll: 1 })).toThrow('Expected `options` to be an object with `pool`')
   expect(of({ connectionString, maxCount: 0 })).toThrow('Expected `maxCount` to be a whole number from 1 up')
@@ -122,17 +122,50 @@ describePostgres('postgresStorage', (database) => {
 
   test('goes without prepared statements where a proxy mixes them up', async () => {
     const named: string[] = []
-    const pool = {
-      connect: () => storages.pool.connect(),
-      query(statement: { text: string; values: (string | null)[]; name?: string }) {
-        if (!statement.name) return storages.pool.query(statement)
-        named.push(statement.name)
-        throw Object.assign(new TypeError('prepared statement does not exist'), { code: '26000' })
-      },
-    }
+    const pool = interceptedPool(storages.pool, (statement, send) => {
+      if (!statement.name) return send(statement)
+      named.push(statement.name)
+      throw Object.assign(new TypeError('prepared statement does not exist'), { code: '26000' })
+    })
     const storage = storages.open({ pool, schema: newSchema() })
     expect((await run(storage)).state).toBe('successful')
     expect(named).toHaveLength(1)
+  })
+
+  test('prepares its statements anew when columns of its tables have changed', async () => {
+    const schema = newSchema()
+    const pool = new pg.Pool({ connectionString: database.url, max: 1 })
+    onTestFinished(() => pool.end())
+    const storage = storages.open({ pool, schema })
+    await begin(storage)
+    await storage.find('test', 'a')
+    await storages.pool.query(
+      `alter table ${schema}.job add later_version int; alter table ${schema}.job drop column later_version`,
+    )
+    await storages.pool.query(`alter table ${schema}.job alter column node type varchar`)
+    expect(await storage.find('test', 'a')).toMatchObject({ id: 'a', node: 'n' })
+    expect(await storage.find('test', 'a')).toMatchObject({ id: 'a', node: 'n' })
+  })
+
+  test('gives up a statement that takes too long, and closes its connection', async () => {
+    const schema = newSchema()
+    const pool = new pg.Pool({ connectionString: database.url, max: 1 })
+    onTestFinished(() => pool.end())
+    const storage = storages.open({ pool, schema, statementTimeout: 200 })
+    const execution = await begin(storage)
+    const locking = await storages.pool.connect()
+    await locking.query(`begin; lock table ${schema}.job`)
+    await expect(storage.save(execution, { lease: 60_000, count: 1 })).rejects.toMatchObject({
+      code: 'storage',
+      isTransient: true,
+      message: 'Postgres gave no answer within 200 ms.',
+    })
+    await storages.until(
+      `select count(*) = 0 from pg_stat_activity where wait_event_type = 'Lock' and query like '%${schema}%'`,
+    )
+    await locking.query('rollback')
+    locking.release()
+    expect(await storage.save(execution, { lease: 60_000, count: 2 })).toMatchObject({ count: 2 })
   })
 
   test('does not count the time that the server was down against a lease', async () => {
@@ -163,12 +196,14 @@ describePostgres('postgresStorage', (database) => {
     const schema = newSchema()
     expect(await storages.open({ schema }).isWritable?.()).toBe(true)
     const role = `reader_${schema}`
-    await storages.pool.query(`create role ${role} login; grant usage on schema ${schema} to ${role};
+    await storages.pool.query(`create role ${role} login password 'reader'; grant usage on schema ${schema} to ${role};
       grant select on all tables in schema ${schema} to ${role}`)
     const url = (params: object) => Object.assign(new URL(database.url), params).href
     const readOnly = url({ search: '?options=-c%20default_transaction_read_only%3Don' })
     expect(await storages.open({ connectionString: readOnly, schema }).isWritable?.()).toBe(false)
-    expect(await storages.open({ connectionString: url({ username: role }), schema }).isWritable?.()).toBe(false)
+    expect(
+      await storages.open({ connectionString: url({ username: role, password: 'reader' }), schema }).isWritable?.(),
+    ).toBe(false)
     await storages.pool.query(`drop owned by ${role}; drop role ${role}`)
   })
 
