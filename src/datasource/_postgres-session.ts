@@ -1,5 +1,5 @@
 import { JobError, type Query, type Row, succeedsWithin, systemClock } from '../index.js'
-import { cancelOnServer } from '../postgres/cancel.js'
+import { cancelUntilIdle } from '../postgres/cancel.js'
 import type { PostgresClient, PostgresPool } from '../postgres/pool.js'
 import { liftTimeouts } from '../postgres/settings.js'
 import { SilenceWatch } from '../postgres/silence.js'
@@ -161,9 +161,14 @@ export class Session {
   }
 
   async #reset(): Promise<void> {
-    if (this.#work || this.#portal?.isBusy)
-      await Promise.all([this.#comeToRest(), cancelOnServer('datasource', this.#client, grace)])
+    if (this.#work || this.#portal?.isBusy) await this.#cancel()
     if (!this.#isCommitted) await this.#client.query('rollback')
+  }
+
+  async #cancel(): Promise<void> {
+    const idle = this.#comeToRest()
+    await cancelUntilIdle('datasource', this.#client, idle, grace)
+    await idle
   }
 
   async #comeToRest(): Promise<void> {

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { JobError, type JobErrorCode } from '../index.js'
+import { JobError, type JobErrorCode, succeedsWithin, systemClock } from '../index.js'
 
 /** What a client of pg knows of its connection. */
 interface Backend {
@@ -17,6 +17,33 @@ interface Connection extends pg.Connection {
   requestSsl(): void
   cancel(processID: number, secretKey: number): void
 }
+
+/** How long the server may take to become idle before it is asked again, in milliseconds. */
+const pause = 50
+
+/**
+ * Cancels what the server is at for `client` until it is idle: a request that overtakes its statement does nothing, and a
+ * statement may follow the one that was cancelled. `idle` settles when the server is ready for the next query. Never
+ * rejects; gives up after `timeout` milliseconds.
+ */
+export async function cancelUntilIdle(
+  code: JobErrorCode,
+  client: object,
+  idle: Promise<unknown>,
+  timeout: number,
+): Promise<void> {
+  const deadline = performance.now() + timeout
+  let isIdle = false
+  const becomesIdle = idle.catch(ignore).then(() => {
+    isIdle = true
+  })
+  do {
+    await cancelOnServer(code, client, timeout).catch(ignore)
+    await succeedsWithin(systemClock, pause, becomesIdle)
+  } while (!isIdle && performance.now() < deadline)
+}
+
+function ignore(): void {}
 
 /**
  * Asks the server to cancel what the client's connection is at, the way Postgres has for it: over a connection of its

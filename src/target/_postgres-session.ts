@@ -1,12 +1,14 @@
 import { from as copyFrom } from 'pg-copy-streams'
 import { succeedsWithin, systemClock } from '../index.js'
-import { cancelOnServer } from '../postgres/cancel.js'
+import { cancelUntilIdle } from '../postgres/cancel.js'
 import { failure, isConnectionLost } from '../postgres/errors.js'
 import { connect, type PostgresClient, type PostgresPool } from '../postgres/pool.js'
 import { defaultSilenceTimeout, SilenceWatch } from '../postgres/silence.js'
 
 /** A row of a result. */
 export type ResultRow = Record<string, unknown>
+
+type CopyStream = ReturnType<typeof copyFrom>
 
 interface Result {
   readonly rows: ResultRow[]
@@ -41,7 +43,7 @@ export class Session {
   #isBusy = false
   /** What goes before the next statement. */
   #lead = ''
-  #copy: ReturnType<typeof copyFrom> | undefined
+  #copy: CopyStream | undefined
   #released: Promise<void> | undefined
 
   private constructor(client: PostgresClient, signal: AbortSignal, silenceTimeout: number) {
@@ -85,7 +87,8 @@ export class Session {
   startCopy(into: string, isBinary: boolean): void {
     const format = isBinary ? ' with (format binary)' : ''
     const copy = copyFrom(this.#led(`copy ${into} from stdin${format}`), { highWaterMark: copyBuffer })
-    copy.on('error', this.#failCopy)
+    // It listens for as long as the stream is there: one that was destroyed may fail again.
+    copy.on('error', (error) => this.#failCopy(copy, error))
     this.#copy = copy
     this.#client.query(copy)
     if (isBinary) copy.write(binaryHeader)
@@ -116,7 +119,6 @@ export class Session {
   forgiveCopy(): void {
     const copy = this.#copy
     if (!copy || !this.#failure || this.#failure.reason !== this.#refusal || isConnectionLost(this.#refusal)) return
-    copy.off('error', this.#failCopy).on('error', ignore).destroy()
     this.#copy = undefined
     this.#failure = undefined
     this.#isBusy = false
@@ -144,11 +146,18 @@ export class Session {
   readonly #fail = (reason: unknown) => {
     this.#failure ??= { reason }
     this.#interrupt(reason)
+    this.#destroyCopy()
   }
 
-  readonly #failCopy = (error: unknown) => {
+  #failCopy(copy: CopyStream, error: unknown): void {
+    if (copy !== this.#copy) return
     this.#refusal = error
     this.#fail(error)
+  }
+
+  /** Ends a COPY early: what is buffered would else be written to a connection that the stream no longer has, and throw. */
+  #destroyCopy(): void {
+    this.#copy?.destroy()
   }
 
   /** Lets the server work until it answers, or is interrupted. */
@@ -172,10 +181,16 @@ export class Session {
   async #release(last: string | undefined): Promise<void> {
     this.#signal.removeEventListener('abort', this.#abort)
     const isAtRest = !this.#isBusy && !this.#copy && !this.#failure
-    const isClean = isAtRest && (await succeedsWithin(systemClock, grace, this.#say(last)))
-    if (!isAtRest) await succeedsWithin(systemClock, grace, cancelOnServer('target', this.#client, grace))
+    this.#destroyCopy()
+    const resting = isAtRest ? this.#say(last) : this.#cancel()
+    const isClean = (await succeedsWithin(systemClock, grace, resting)) && isAtRest
     this.#client.release(!isClean)
     this.#client.off('error', this.#fail)
+  }
+
+  /** The server is idle when it comes to what waits behind the statement that it is at. */
+  async #cancel(): Promise<void> {
+    await cancelUntilIdle('target', this.#client, this.#say('rollback'), grace)
   }
 
   async #say(last: string | undefined): Promise<void> {

@@ -29,8 +29,8 @@ export interface ServerProxy {
   close(): Promise<void>
 }
 
-/** A proxy to the server at `url`, which lets all pass. */
-export async function proxyTo(url: string): Promise<ServerProxy> {
+/** A proxy to the server at `url`, which lets all pass: `latency` milliseconds later, each way. */
+export async function proxyTo(url: string, latency = 0): Promise<ServerProxy> {
   const { hostname, port } = new URL(url)
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
@@ -45,7 +45,8 @@ export async function proxyTo(url: string): Promise<ServerProxy> {
       sockets.delete(from)
       to.destroy()
     })
-    from.pipe(to)
+    if (latency === 0) from.pipe(to)
+    else from.on('data', (bytes) => setTimeout(() => to.writable && to.write(bytes), latency))
   }
   async function listen(at: number): Promise<void> {
     server.listen(at, '127.0.0.1')
