@@ -1,4 +1,4 @@
-import pg from 'pg'
+import type pg from 'pg'
 import { JobError, type JobErrorCode, succeedsWithin, systemClock } from '../index.js'
 
 /** What a client of pg knows of its connection. */
@@ -50,7 +50,9 @@ function ignore(): void {}
  * own that needs no login and no place in a pool, and that PgBouncer understands. Resolves when the server has passed it
  * on, rejects with an error of this `code` when that took more than `timeout` milliseconds or failed.
  */
-export function cancelOnServer(code: JobErrorCode, client: object, timeout: number): Promise<void> {
+export async function cancelOnServer(code: JobErrorCode, client: object, timeout: number): Promise<void> {
+  // A storage over PGlite does without the package.
+  const { default: pg } = await import('pg')
   const { host = 'localhost', port = 5432, ssl, sslNegotiation, processID, secretKey } = client as Backend
   return new Promise((resolve, reject) => {
     if (!processID || !secretKey) return reject(new JobError(code, 'The server gave no key to cancel with.'))
