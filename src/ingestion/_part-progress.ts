@@ -9,6 +9,8 @@ import { addedUp, type IngestionDetail, nothingRead } from './detail.js'
 /** What the parts have come to together. */
 interface Sum {
   readonly detail: IngestionDetail
+  /** How many records they have written, by their checkpoints. */
+  readonly written: number
   /** The checkpoint of the last part, of those up to which none is unfinished, that has read anything. */
   readonly last: Checkpoint | undefined
 }
@@ -46,6 +48,7 @@ export class PartProgress {
     const done = parts.filter(({ isDone }) => isDone).length
     return {
       detail: { ...counted, parts: { total: parts.length, done } },
+      written: writtenBy(parts.map(({ checkpoint }) => checkpoint)),
       last: reached.findLast(({ sequence }) => sequence > 0),
     }
   }
@@ -141,6 +144,11 @@ export class PartProgress {
   #isLeft(record: ExecutionRecord): boolean {
     return isEnded(record.state) && record.isOrphaned === true && takeoverOf(record).takeovers <= this.#limit
   }
+}
+
+/** How many records were written up to these checkpoints. */
+export function writtenBy(checkpoints: readonly (Checkpoint | undefined)[]): number {
+  return checkpoints.reduce((sum, checkpoint) => sum + (checkpoint?.written ?? 0), 0)
 }
 
 function detailOf(record: ExecutionRecord | undefined): IngestionDetail {

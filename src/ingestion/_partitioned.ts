@@ -5,10 +5,10 @@ import { isEnded } from '../core/lifecycle.js'
 import { warnOf } from '../core/logger.js'
 import { type Parts, partsOf } from '../core/parts.js'
 import type { ExecutionRecord } from '../core/storage.js'
-import { PartProgress } from './_part-progress.js'
+import { PartProgress, writtenBy } from './_part-progress.js'
 import type { Plan } from './_plan.js'
 import { WholeTarget } from './_whole-target.js'
-import { checkCuts, variablesOf, type WholeCheckpoint } from './checkpoint.js'
+import { type Checkpoint, checkCuts, variablesOf, type WholeCheckpoint } from './checkpoint.js'
 import { addedUp, type IngestionDetail, nothingRead } from './detail.js'
 import type { Cuts, Partitioning, Scheme } from './partitions.js'
 
@@ -49,8 +49,7 @@ export class PartitionedRun {
   async run(): Promise<'completed'> {
     const { signal } = this.#context
     const tellNews = () => this.#tellNews()
-    this.#before = await this.#target.takeOver()
-    const partitioning = await this.#cut()
+    const partitioning = await this.#prepare()
     signal.addEventListener('abort', tellNews)
     const stopNews = this.#parts.onNews(tellNews)
     try {
@@ -62,6 +61,33 @@ export class PartitionedRun {
     }
     await this.#finish()
     return 'completed'
+  }
+
+  /** Takes the target over, and cuts the job for it. */
+  async #prepare(): Promise<Partitioning> {
+    try {
+      this.#before = await this.#target.takeOver(await this.#writtenUnfinished())
+      const partitioning = await this.#cut()
+      try {
+        await this.#target.begin({ ...this.#before, scheme: this.#scheme })
+        return partitioning
+      } catch (error) {
+        await partitioning.release()
+        throw error
+      }
+    } finally {
+      await this.#target.release()
+    }
+  }
+
+  /** How many records the parts have written of a cut that is not done: asked before the target is, which then has them. */
+  async #writtenUnfinished(): Promise<number> {
+    const { scheme } = (this.#context.checkpoint ?? {}) as Partial<WholeCheckpoint>
+    if (!scheme) return 0
+    const numbers = Array.from({ length: scheme.bounds.length + 1 }, (_, n) => n)
+    const records = await Promise.all(numbers.map((n) => this.#parts.find(n)))
+    const checkpoints = records.map((record) => record?.checkpoint as Checkpoint | undefined)
+    return writtenBy(checkpoints.filter((checkpoint) => checkpoint?.scheme === scheme.id))
   }
 
   /** Cuts it, or goes on with what another execution has cut. */
@@ -241,6 +267,8 @@ export class PartitionedRun {
       ...(cursor && { consistency: 'snapshot' as const }),
       split,
     }
+    // Parts that go on by themselves have counted what they wrote before.
+    const written = sum.written + (this.#scheme.isContinued ? 0 : (before.written ?? 0))
     const { lastId, maxPrimaryKey, lastRecordTimestamp, lastRecord } = sum.last ?? {}
     const checkpoint = {
       ...before,
@@ -248,6 +276,7 @@ export class PartitionedRun {
       ...(sum.last?.cursor !== undefined && { cursor: sum.last.cursor }),
       ...(!cursor && isResumable && { bounds: this.#scheme.bounds }),
       sequence: before.sequence + (sum.last ? 1 : 0),
+      ...(written > 0 && { written }),
     }
     return { detail, lastId, checkpoint }
   }

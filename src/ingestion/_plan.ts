@@ -1,6 +1,7 @@
 import type { Cursor } from './cursor.js'
 import type { Datasource } from './datasource.js'
 import type { FailureLimits } from './failures.js'
+import type { IfTargetReset } from './job.js'
 import type { Part } from './partitions.js'
 import type { CompiledQuery } from './query.js'
 import type { Pace } from './rate-limit.js'
@@ -35,6 +36,10 @@ export interface Plan {
   readonly tolerance: Tolerance | undefined
   /** Whether an execution may go on from the checkpoint of another. */
   readonly isResumable: boolean
+  /** Whether every execution starts from the beginning: only its own tries resume from what it has saved. */
+  readonly startsOver: boolean
+  /** What a run does when the target has lost the records that the checkpoint counts on. */
+  readonly ifTargetReset: IfTargetReset
   /** Whether there are places that a run could go on from. */
   readonly hasPlaces: boolean
   /** Whether another registry goes on with the job by itself when its node is lost. */

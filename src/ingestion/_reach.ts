@@ -49,11 +49,12 @@ export class Reach {
    * same range where parts go on by themselves.
    */
   isOwn(checkpoint: unknown): checkpoint is Checkpoint {
-    if (checkpoint === undefined) return false
-    const { part } = this.#plan
-    const { scheme, range } = checkpoint as Checkpoint
-    if (scheme === part?.scheme) return true
-    return part?.isContinued === true && range?.from === part.range.from && range?.until === part.range.until
+    if (checkpoint === undefined || checkpoint === null) return false
+    const { part, startsOver } = this.#plan
+    const { scheme, range, origin } = checkpoint as Checkpoint
+    if (startsOver && origin !== this.#executionId) return false
+    if (!part || scheme === part.scheme) return true
+    return part.isContinued === true && range?.from === part.range.from && range?.until === part.range.until
   }
 
   #owned(checkpoint: Checkpoint): Checkpoint {
@@ -143,7 +144,11 @@ export class Reach {
     if (settled.read === 0) return
     const isWhole = settled.read === batch.length
     const checkpoint = isWhole ? behind : this.#behind(before, batch.slice(0, settled.read), now)
-    const place = { checkpoint, detail: addedUp(before.detail, settled) }
+    const written = (before.checkpoint.written ?? 0) + settled.written
+    const place = {
+      checkpoint: { ...checkpoint, ...(written > 0 && { written }) },
+      detail: addedUp(before.detail, settled),
+    }
     const isKnown = isWhole ? isPlace : this.#plan.cursor === undefined
     this.#beyond = isKnown ? undefined : place
     if (isKnown) this.#place = place

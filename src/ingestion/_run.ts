@@ -9,6 +9,7 @@ import type { Plan } from './_plan.js'
 import { type Place, Reach } from './_reach.js'
 import { readAhead } from './_read-ahead.js'
 import { Reading } from './_reading.js'
+import { checkTarget } from './_target-check.js'
 import type { RecordBatch } from './batch.js'
 import type { KeptCheckpoint } from './checkpoint.js'
 import type { OpenContext, TargetContext, TargetWriter } from './target.js'
@@ -27,6 +28,8 @@ export class IngestionRun {
   #isFlushed = true
   /** What a target that takes records meanwhile is flushing. */
   #flushing: Promise<void> | undefined
+  /** Whether it is known where the run begins. Before that, it has no checkpoint to save. */
+  #hasBegun = false
   /** Whether no more is read, be it that nothing was. */
   #isOver = false
 
@@ -45,6 +48,7 @@ export class IngestionRun {
   async run(): Promise<'completed'> {
     await this.#open()
     try {
+      await this.#begin()
       await this.#deadLetters?.open({ ...this.#openContext, position: this.#reach.checkpoint.deadLetters })
       await this.#sayBeginning()
       await this.#copy()
@@ -63,15 +67,26 @@ export class IngestionRun {
   }
 
   async #open(): Promise<void> {
-    const { target, isResumable, tolerance, cursor, datasource } = this.#plan
+    const { target, tolerance } = this.#plan
     const context = { ...this.#openContext, toleratesFailures: tolerance !== undefined }
     this.#writer = await this.#targeting(async () => target.open(context))
+  }
+
+  /** Finds where to begin. The parent of a partition has compared the target with the checkpoints already. */
+  async #begin(): Promise<void> {
+    const { part, ifTargetReset, cursor, datasource, isResumable } = this.#plan
     const { mustRestart, checkpoint } = this.#writer
     if (mustRestart) this.#reach.restart()
     else if (isResumable && this.#reach.isOwn(checkpoint)) this.#reach.goOnFrom(checkpoint as KeptCheckpoint)
+    if (this.#reach.isResumed && !part) {
+      const { written } = this.#reach.checkpoint
+      const found = await this.#targeting(() => checkTarget(this.#writer, { written, ifTargetReset }))
+      if (found === 'restart') this.#reach.restart()
+    }
     const consistency = cursor?.consistency ?? datasource.consistency
     const split = this.#reach.isResumed && this.#reach.checkpoint.sequence > 0
     this.#reach.tell({ ...(consistency && { consistency }), split })
+    this.#hasBegun = true
   }
 
   get #openContext(): OpenContext {
@@ -237,7 +252,7 @@ export class IngestionRun {
     const isTargetSound = !(JobError.isInstance(error) && error.code === 'target')
     const failures: unknown[] = []
     const stopping = async (step: () => Promise<void>) => step().catch((failure) => failures.push(failure))
-    if (isTargetSound && this.#context.isHeld()) await stopping(() => this.#saveCheckpoint())
+    if (this.#hasBegun && isTargetSound && this.#context.isHeld()) await stopping(() => this.#saveCheckpoint())
     const reason = this.#context.isHeld() ? (signal.aborted ? signal.reason : error) : leaseLost()
     await stopping(() => this.#targeting(async () => this.#writer.abort?.(reason)))
     await stopping(async () => this.#deadLetters?.abort(reason))

@@ -1,8 +1,9 @@
 import { JobError } from '../core/errors.js'
 import type { JobContext } from '../core/job.js'
 import type { Plan } from './_plan.js'
+import { checkTarget } from './_target-check.js'
 import { initialCheckpoint, type KeptCheckpoint, type WholeCheckpoint } from './checkpoint.js'
-import type { IngestionDetail } from './detail.js'
+import { type IngestionDetail, nothingRead } from './detail.js'
 import type { TargetWriter } from './target.js'
 
 /**
@@ -12,23 +13,42 @@ import type { TargetWriter } from './target.js'
 export class WholeTarget {
   readonly #plan: Plan
   readonly #context: JobContext
+  #writer: TargetWriter | undefined
 
   constructor(plan: Plan, context: JobContext) {
     this.#plan = plan
     this.#context = context
   }
 
-  /** Takes over from executions that were not cut, of which none can write from then on. Gives where the job goes on. */
-  async takeOver(): Promise<WholeCheckpoint> {
+  /**
+   * Takes over from executions that were not cut, of which none can write from then on. Gives where the job goes on. `written` says how
+   * many records the parts have written that are not done.
+   */
+  async takeOver(written: number): Promise<WholeCheckpoint> {
     const { checkpoint, executionId } = this.#context
-    const before: WholeCheckpoint = (checkpoint as WholeCheckpoint | undefined) ?? initialCheckpoint(executionId)
-    const writer = await this.#open(before)
-    const { mustRestart, checkpoint: kept } = writer
-    await this.#targeting(async () => writer.abort?.(new JobError('aborted', 'The job goes on in parts.')))
+    const stored: WholeCheckpoint = (checkpoint as WholeCheckpoint | undefined) ?? initialCheckpoint(executionId)
+    this.#writer = await this.#open(stored)
+    const { mustRestart, checkpoint: kept } = this.#writer
     if (mustRestart) return initialCheckpoint(executionId)
-    if (before.scheme || kept === undefined || !this.#plan.isResumable) return before
-    const { executionId: _, detail: __, scheme: ___, range: ____, ...own } = kept as KeptCheckpoint
-    return own
+    const before = stored.scheme || !this.#isOwn(kept) ? stored : ownOf(kept)
+    const { ifTargetReset } = this.#plan
+    const expected = { written: written + (before.written ?? 0), ifTargetReset }
+    const found = await this.#targeting(() => checkTarget(this.#writer as TargetWriter, expected))
+    return found === 'restart' ? initialCheckpoint(executionId) : before
+  }
+
+  /** Keeps how the job was cut: parts can then resume although storage was lost. */
+  async begin(checkpoint: WholeCheckpoint): Promise<void> {
+    const { executionId } = this.#context
+    const kept = this.#plan.isResumable ? { ...checkpoint, executionId, detail: nothingRead } : null
+    await this.#targeting(async () => this.#writer?.flush?.(kept))
+  }
+
+  /** Lets the target go. Parts open it by themselves. */
+  async release(): Promise<void> {
+    const writer = this.#writer
+    this.#writer = undefined
+    await this.#targeting(async () => writer?.abort?.(new JobError('aborted', 'The job goes on in parts.')))
   }
 
   /** Keeps the checkpoint beside the records. Gives where the target stands. */
@@ -53,6 +73,11 @@ export class WholeTarget {
     )
   }
 
+  #isOwn(kept: unknown): kept is KeptWholeCheckpoint {
+    if (kept === undefined || kept === null || !this.#plan.isResumable) return false
+    return !this.#plan.startsOver || (kept as KeptWholeCheckpoint).origin === this.#context.executionId
+  }
+
   async #targeting<Answer>(call: () => Promise<Answer>): Promise<Answer> {
     try {
       return await call()
@@ -60,4 +85,11 @@ export class WholeTarget {
       throw new JobError('target', this.#plan.failures.target, { cause: error })
     }
   }
+}
+
+/** What a target keeps of the whole. */
+type KeptWholeCheckpoint = WholeCheckpoint & Pick<KeptCheckpoint, 'executionId' | 'detail'>
+
+function ownOf({ executionId: _, detail: __, ...checkpoint }: KeptWholeCheckpoint): WholeCheckpoint {
+  return checkpoint
 }

@@ -13,6 +13,8 @@ export interface Checkpoint extends QueryVariables {
   readonly origin: string
   /** How many batches were read since then. */
   readonly sequence: number
+  /** How many records were written since then: what the target should still hold. Absent before the first. */
+  readonly written?: number
   /** Where a job with a cursor goes on: the `position` of its last durable batch. */
   readonly cursor?: unknown
   /** What the target's last `flush` gave. */

@@ -37,7 +37,7 @@ export function ingestion(
   const ofPart = { ...shared, ...resumptionOfPart(definition) }
   const { limit } = retryPolicyOf(ofPart)
   // A part goes on by the cut that it is of, which is another one when the whole begins anew.
-  const planOfPart = { ...plan, isResumable: plan.hasPlaces }
+  const planOfPart = { ...plan, isResumable: plan.hasPlaces, startsOver: false }
   return inParts(
     job((context) => new PartitionedRun(plan, context, cuts, limit).run()),
     (n) => ({ ...ofPart, run: (context) => new PartRun(planOfPart, context, n).run() }),
@@ -68,7 +68,7 @@ function datasourceOf({ datasource }: IngestionJob, known: Readonly<Record<strin
 }
 
 function planOf(definition: IngestionJob, datasource: Datasource, sharedPace: Pace | undefined): Plan {
-  const { batchSize = 1000, batchBytes = 1 << 24, rateLimit, resume } = definition
+  const { batchSize = 1000, batchBytes = 1 << 24, rateLimit, resume, ifTargetReset = 'fail' } = definition
   const { records: limit = Number.POSITIVE_INFINITY, transform, transformBatch } = definition
   const name = typeof definition.datasource === 'string' ? definition.datasource : datasource.kind
   if (datasource.needsQuery && definition.query === undefined) {
@@ -110,7 +110,10 @@ function planOf(definition: IngestionJob, datasource: Datasource, sharedPace: Pa
     tolerance,
     readsValues:
       Boolean(transform ?? transformBatch ?? tolerance) || query.needs.maxPrimaryKey || query.needs.lastRecord,
-    isResumable: resume !== 'restart' && hasPlaces,
+    // A target that replaces starts from the beginning after every success: there is nothing to save for later.
+    isResumable: hasPlaces && (resume !== 'restart' || target.strategy !== 'replace'),
+    startsOver: resume === 'restart',
+    ifTargetReset,
     hasPlaces,
     isTakenOver: resume === 'auto',
     failures: {

@@ -35,6 +35,9 @@ export interface TransformContext {
   readonly signal: AbortSignal
 }
 
+/** What a run does when the target has lost the records that the checkpoint counts on. */
+export type IfTargetReset = 'fail' | 'restart' | 'continue'
+
 /** What becomes of a record: another one, several, or none. */
 export type Transformed = JobRecord | readonly JobRecord[] | null | undefined
 
@@ -89,6 +92,12 @@ export interface IngestionJob<Item extends object = JobRecord> extends Resumptio
   ) => readonly JobRecord[] | Promise<readonly JobRecord[]>
   /** Where records go: a target, or a function that takes each batch. */
   target: Target<Item> | TargetFunction<Item>
+  /**
+   * What a run does when the target no longer holds the records that the checkpoint counts on: it is empty, was made anew, or lost the
+   * checkpoint that it keeps. `fail`: the job fails and says so. `restart`: it loads everything again. `continue`: it loads what is
+   * new, for a target that is emptied on purpose, such as an inbox. Default `fail`.
+   */
+  ifTargetReset?: IfTargetReset
   /** What becomes of records that cannot be written. Default: the first one fails the job. */
   failures?: FailurePolicy
   /** The higher, the sooner it has its turn when jobs wait for a free slot: -1,000,000 to 1,000,000. Default 0. */
@@ -114,6 +123,7 @@ const jobRules: Record<keyof IngestionJob, Rule> = {
   transform: rule.optional(rule.aFunction),
   transformBatch: rule.optional(rule.aFunction),
   target: either(rule.aFunction, targetRule, 'a function, or an object with the method `open`'),
+  ifTargetReset: rule.optional(rule.oneOf('fail', 'restart', 'continue')),
   failures: rule.optional(rule.anObject),
   priority: rule.optional(priorityRule),
   ...resumptionRules,

@@ -49,9 +49,15 @@ export interface TargetWriter<Item extends object = JobRecord> {
   readonly mustRestart?: boolean
   /**
    * The checkpoint of the last `flush` that this job's executions have made durable here, for a target that keeps it in one
-   * step with the records: the job then goes on from it, and not from what storage has, which may be older or lost.
+   * step with the records: the job then goes on from it, and not from what storage has, which may be older or lost. `null` when it
+   * keeps checkpoints and has none of this job.
    */
   readonly checkpoint?: unknown
+  /**
+   * Tells whether the records are gone that the job has written before: the target is empty, or was made anew. It is called once,
+   * before the first batch, when the job resumes from a checkpoint that counts on such records. Without it, the job assumes that they are there.
+   */
+  isReset?(): Promise<boolean>
   /**
    * Whether it takes batches that hold `encoded` rows of these columns in that format alone, whose values cannot be read. It is
    * asked before the first batch, if at all. Without it, every batch has rows.

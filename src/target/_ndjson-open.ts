@@ -18,6 +18,8 @@ export interface OpenFile {
   readonly records: number
   /** Whether what the checkpoint counts on is gone. */
   readonly mustRestart: boolean
+  /** Whether it was emptied or taken away since the checkpoint was made. */
+  readonly isReset: boolean
 }
 
 /** Opens the file that is to take the place of `finalPath`, cut back to the position. */
@@ -34,7 +36,7 @@ export async function openPartial(finalPath: string, context: OpenContext): Prom
   const mustRestart = !isKept && (isResumed || bytes !== undefined)
   const handle = await takeOver(path, start, replaced?.mode)
   const records = await orClose(path, handle, () => countLines(path))
-  return { handle, path, finalPath, start, records, mustRestart }
+  return { handle, path, finalPath, start, records, mustRestart, isReset: false }
 }
 
 /**
@@ -58,21 +60,33 @@ async function takeOver(path: string, start: number, mode: number | undefined): 
 
 /** Opens a file to append to, cut back to the position. */
 export async function openAppended(path: string, { position }: OpenContext): Promise<OpenFile> {
-  const size = (await statFile(path))?.size
+  const found = (await statFile(path))?.size
   const bytes = bytesOf(position)
-  if (size !== undefined && bytes !== undefined && size < bytes) throw tooShort(path, size, bytes)
+  const size = found ?? 0
+  if (size > 0 && bytes !== undefined && size < bytes) throw tooShort(path, size, bytes)
   const handle = await openOrCreate(path)
   return orClose(path, handle, async () => {
-    if (size === undefined) await syncDirectoryOf(path)
-    const start = size === undefined ? 0 : (bytes ?? (await endLastLine(handle, size)))
+    if (found === undefined) await syncDirectoryOf(path)
+    if (size > 0 && bytes) await checkLineEnd(handle, path, bytes)
+    const start = size === 0 ? 0 : (bytes ?? (await endLastLine(handle, size)))
     await handle.truncate(start)
-    return { handle, path, start, records: 0, mustRestart: false }
+    return { handle, path, start, records: 0, mustRestart: false, isReset: size === 0 && (bytes ?? 0) > 0 }
   })
 }
 
+/** Throws when the checkpoint lies inside a line: the file is not the one that was written. */
+async function checkLineEnd(handle: FileHandle, path: string, bytes: number): Promise<void> {
+  const { buffer } = await handle.read(Buffer.alloc(1), 0, 1, bytes - 1)
+  if (buffer.toString() === '\n') return
+  const message = `Could not go on with \`${path}\`: it was changed, as the checkpoint at ${bytes} bytes is not the end of a line.`
+  throw new JobError('target', `${message} ${moveAway}`)
+}
+
+const moveAway = 'Move it away, and say in the job by `ifTargetReset` what a run does with a new file.'
+
 function tooShort(path: string, size: number, bytes: number): JobError {
   const message = `Could not go on with \`${path}\`: it has ${size} bytes, but the checkpoint is at ${bytes}.`
-  return new JobError('target', `${message} Move it away to go on in a new file.`)
+  return new JobError('target', `${message} ${moveAway}`)
 }
 
 /** Ends a line that somebody left open, so that the next record gets a line of its own. Gives the size after it. */

@@ -19,7 +19,8 @@ const lostState = 'HG001'
  */
 export class Fence {
   readonly #table: Place
-  readonly #checkpoints: string
+  /** The table of checkpoints, for SQL. */
+  readonly checkpoints: string
   readonly #context: OpenContext
   /** What tells the job's row from others: ids are too long for an index. */
   readonly #key: Buffer
@@ -30,7 +31,7 @@ export class Fence {
 
   constructor(table: Place, checkpoints: TableName, context: OpenContext) {
     this.#table = table
-    this.#checkpoints = sqlOf({ schema: table.schema, ...checkpoints })
+    this.checkpoints = sqlOf({ schema: table.schema, ...checkpoints })
     this.#context = context
     const job = JSON.stringify([context.type, context.id, table.title])
     this.#key = digestOf(job)
@@ -47,11 +48,11 @@ export class Fence {
   async takeOver(session: Session): Promise<unknown> {
     await this.#createTable(session)
     const { type, id, executionId } = this.#context
-    const [known] = await session.query(`select execution from ${this.#checkpoints} where key = $1`, [this.#key])
+    const [known] = await session.query(`select execution from ${this.checkpoints} where key = $1`, [this.#key])
     if (known && isLater(known.execution, executionId)) throw this.#lost()
     await this.#evict(session)
     const [taken] = await session.query(
-      `insert into ${this.#checkpoints} as kept (key, type, id, target, execution) values ($1, $2, $3, $4, $5)
+      `insert into ${this.checkpoints} as kept (key, type, id, target, execution) values ($1, $2, $3, $4, $5)
         on conflict (key) do update set execution = excluded.execution, changed_at = now()
         where kept.execution <= excluded.execution
         returning checkpoint::text`,
@@ -68,7 +69,7 @@ export class Fence {
     session.lead(`begin; ${settings}; do $headgate$ begin
       ${liftTimeoutsInBlock}
       perform pg_advisory_xact_lock_shared(${this.#lock});
-      if not exists (select from ${this.#checkpoints} where key = '\\x${this.#key.toString('hex')}'
+      if not exists (select from ${this.checkpoints} where key = '\\x${this.#key.toString('hex')}'
         and sha256(convert_to(execution, 'UTF8')) = '\\x${this.#executionHash}')
       then raise exception 'another execution has taken over' using errcode = '${lostState}'; end if;
     end $headgate$`)
@@ -77,7 +78,7 @@ export class Fence {
   /** Keeps the checkpoint; `null` for none. Throws when a later execution has taken over: nothing may be committed then. */
   async keep(session: Session, checkpoint: unknown): Promise<void> {
     const rows = await session.query(
-      `update ${this.#checkpoints} set checkpoint = $3, changed_at = now() where key = $1 and execution = $2 returning 1`,
+      `update ${this.checkpoints} set checkpoint = $3, changed_at = now() where key = $1 and execution = $2 returning 1`,
       [this.#key, this.#context.executionId, checkpoint === null ? null : JSON.stringify(checkpoint)],
     )
     if (rows.length === 0) throw this.#lost()
@@ -98,10 +99,10 @@ export class Fence {
 
   /** Makes the table of checkpoints when it is missing: only then is the right to do so needed. */
   async #createTable(session: Session): Promise<void> {
-    const [found] = await session.query('select to_regclass($1)::text as name', [this.#checkpoints])
+    const [found] = await session.query('select to_regclass($1)::text as name', [this.checkpoints])
     if (found?.name) return
     const lock = `select pg_advisory_xact_lock(hashtextextended('headgate_checkpoint', 0))`
-    await session.query(`${lock}; create table if not exists ${this.#checkpoints} (
+    await session.query(`${lock}; create table if not exists ${this.checkpoints} (
       key bytea primary key, type text not null, id text not null, target text not null,
       execution text collate ${quoted('C')} not null, checkpoint json, changed_at timestamptz not null default now()
     ) with (fillfactor = 50)`)

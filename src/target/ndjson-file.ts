@@ -133,6 +133,10 @@ class NdjsonWriter implements TargetWriter {
     return { bytes: this.#flushed }
   }
 
+  async isReset(): Promise<boolean> {
+    return this.#file.isReset
+  }
+
   async commit(): Promise<void> {
     await this.flush()
     const { handle, path, finalPath } = this.#file

@@ -2,6 +2,7 @@ import { type Column, JobError, type OpenContext, type RecordBatch, type Target,
 import { failure } from '../postgres/errors.js'
 import { sqlOf, type TableName } from '../postgres/identifiers.js'
 import { handleErrors, openPool, type PostgresClient, type PostgresPool } from '../postgres/pool.js'
+import { AppendedTable } from './_postgres-append.js'
 import { createTable } from './_postgres-create.js'
 import { Fence } from './_postgres-fence.js'
 import { Lane } from './_postgres-lane.js'
@@ -55,6 +56,7 @@ interface Opened extends Beginning {
   readonly loading: Loading | undefined
   readonly fence: Fence
   readonly replacement: Replacement | undefined
+  readonly appended: AppendedTable
   readonly isResumable: boolean
   readonly toleratesFailures: boolean
   /** Makes the table. */
@@ -106,6 +108,7 @@ async function prepare(
   const tools = { pool, session, fence, context }
   const beside = new Replacement(place, { swap, maxShrink, lockTimeout }, tools)
   const replacement = strategy === 'replace' ? beside : undefined
+  const appended = new AppendedTable(session, fence, context)
   const loadingOf = async (table: Table) => {
     const loads = sessions.map(() =>
       mode === 'upsert' ? new Upsert(table, [key].flat()) : new Insert(replacement?.stagingOf(table) ?? table),
@@ -118,21 +121,17 @@ async function prepare(
     await createTable(session, place, batch.columns, options)
     const made = (await findTable(session, place)) as Table
     const loading = await loadingOf(made)
-    await replacement?.stage(made)
+    await (replacement ? replacement.stage(made) : appended.identify(made))
     return loading
   }
   const loading = table && (await loadingOf(table))
   const kept = await fence.takeOver(session)
+  if (table && !replacement) await appended.identify(table)
   const isBeside = replacement !== undefined || Replacement.hasKept(kept)
-  const beginning = isBeside ? await beside.begin(replacement && table, kept) : appendTo(table, kept, context)
+  const beginning = isBeside ? await beside.begin(replacement && table, kept) : appended.begin(table, kept)
   const { isResumable, toleratesFailures = false } = context
   const lanes = sessions.map((session) => new Lane(session, fence))
-  return { lanes, place, loading, fence, replacement, isResumable, toleratesFailures, create, ...beginning }
-}
-
-/** What a checkpoint counts on is gone with the table. */
-function appendTo(table: Table | undefined, checkpoint: unknown, { isResumed }: OpenContext): Beginning {
-  return table ? { checkpoint } : { mustRestart: isResumed || checkpoint !== undefined }
+  return { lanes, place, loading, fence, replacement, appended, isResumable, toleratesFailures, create, ...beginning }
 }
 
 class PostgresWriter implements TargetWriter {
@@ -181,9 +180,13 @@ class PostgresWriter implements TargetWriter {
     const lane = this.#lane
     this.#turn = (this.#turn + 1) % this.#opened.lanes.length
     await this.#attempt('write to', async () => {
-      const { replacement } = this.#opened
-      await lane.flush(replacement ? replacement.keptOf(checkpoint) : checkpoint)
+      const { replacement, appended } = this.#opened
+      await lane.flush((replacement ?? appended).keptOf(checkpoint))
     })
+  }
+
+  isReset(): Promise<boolean> {
+    return this.#opened.appended.isReset()
   }
 
   async commit(): Promise<void> {

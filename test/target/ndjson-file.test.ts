@@ -276,7 +276,7 @@ describe('append', () => {
 
   test('a run that goes on begins a new file when the old one was moved away', async () => {
     const writer = await target().open(from({ bytes: 9 }))
-    expect(writer.mustRestart).toBe(false)
+    expect([writer.mustRestart, await writer.isReset?.()]).toEqual([false, true])
     await write(writer, [3])
     expect(await writer.flush?.(null)).toEqual({ bytes: 9 })
     await writer.commit?.()
@@ -290,6 +290,15 @@ describe('append', () => {
       message: expect.stringContaining('it has 5 bytes, but the checkpoint is at 9'),
     })
     expect(await contentOf(path)).toBe('{"id"')
+  })
+
+  test('a file that was changed so that the checkpoint is inside a line stays as it is', async () => {
+    await writeFile(path, '{"id":1234}\n')
+    await expect(target().open(from({ bytes: 9 }))).rejects.toMatchObject({
+      code: 'target',
+      cause: { message: expect.stringContaining('the checkpoint at 9 bytes is not the end of a line') },
+    })
+    expect(await contentOf(path)).toBe('{"id":1234}\n')
   })
 
   test('abort cuts back to the last flush when a run may go on', async () => {
