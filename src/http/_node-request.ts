@@ -6,13 +6,34 @@ export interface NodeRequest {
   method?: string | undefined
   url?: string | undefined
   originalUrl?: string | undefined
+  /** Of Express: the path that mounts took off the address. */
+  baseUrl?: string | undefined
   headers: Record<string, string | string[] | undefined>
 }
 
-/** The address that a handler covers: the rest that a mount on a path leaves, or else the one that came. */
-export function coveredUrl(handler: JobsHandler, { url = '', originalUrl = url }: NodeRequest): string | undefined {
+/**
+ * The address that a handler covers: the rest that a mount on a path leaves, or else the whole. An address that a middleware
+ * has rewritten is obeyed: what it was before counts no more.
+ */
+export function coveredUrl(handler: JobsHandler, request: NodeRequest): string | undefined {
+  const { url = '' } = request
   if (handler.covers(url)) return url
-  return handler.covers(originalUrl) ? originalUrl : undefined
+  const whole = wholeUrl(request)
+  return handler.covers(whole) ? whole : undefined
+}
+
+/** The address with the path that mounts took off. Express names that path; of others, what is left is its end. */
+function wholeUrl({ url = '', originalUrl = url, baseUrl }: NodeRequest): string {
+  const [rest, original] = [pathOf(url), pathOf(originalUrl)]
+  // A mount puts a slash where it leaves nothing.
+  const left = /^[^?]*\/(\?|$)/.test(original) ? rest : rest.replace(/^\/(?=\?|$)/, '')
+  if (baseUrl !== undefined) return baseUrl + left
+  return left !== '' && original.endsWith(left) ? original : url
+}
+
+/** An address from its path on. */
+function pathOf(url: string): string {
+  return url.replace(/^[a-z][a-z\d+.-]*:\/\/[^/?#]*/i, '')
 }
 
 /** A request of node as a handler takes it. */

@@ -96,19 +96,27 @@ export interface Found {
   job: NamedJob
 }
 
-/** The call that a method and a raw path under the base path ask for; or the reply when there is none. */
-export function findRoute(method: string, path: string, base: string): Found | Reply {
+/**
+ * The call that a method and a raw path under the base path ask for. Where there is none: what makes the reply, which may
+ * quote a long address and waits until somebody is allowed to read it. The base path and the names of calls are literal:
+ * only the type and the id are decoded, so a guard that compares the path as it came sees every call.
+ */
+export function findRoute(method: string, path: string, base: string): Found | (() => Reply) {
+  const parts = isUnder(base, path) ? partsOf(path.slice(base.length)) : []
+  const route = routeOf.get(templateOf(parts))
+  if (!route) return () => refusal('not_found', 'path', pathsUnder(base), path)
+  const allowed: readonly string[] = methodsOf[route.method]
+  if (!allowed.includes(method)) return () => wrongMethod(allowed, method)
   try {
-    const parts = isUnder(base, path) ? partsOf(path.slice(base.length)) : []
-    const route = routeOf.get(templateOf(parts))
-    if (!route) return refusal('not_found', 'path', pathsUnder(base), path)
-    const allowed: readonly string[] = methodsOf[route.method]
-    if (allowed.includes(method)) return { route, job: jobIn(parts) }
-    return { ...refusal('method_not_allowed', 'method', allowed, method), headers: { allow: allowed.join(', ') } }
+    return { route, job: jobIn(parts) }
   } catch (error) {
     const body = thrownBody(error)
-    return { status: body.status, body }
+    return () => ({ status: body.status, body })
   }
+}
+
+function wrongMethod(allowed: readonly string[], method: string): Reply {
+  return { ...refusal('method_not_allowed', 'method', allowed, method), headers: { allow: allowed.join(', ') } }
 }
 
 /** The job that a call is about. What a query says that will be refused is left out. */
@@ -138,29 +146,34 @@ function partsOf(path: string): string[] {
     start = end + 1
   }
   parts.push(path.slice(start))
-  return path.includes('%') ? parts.map(decode) : parts
+  return parts
 }
 
 function decode(part: string): string {
   try {
-    return decodeURIComponent(part)
+    return part.includes('%') ? decodeURIComponent(part) : part
   } catch {
     throw invalid('path', 'percent-encoded UTF-8', part)
   }
 }
 
-/** The path of the route that parts of a path can be of: a first part with `_` stands for itself, any other is a type. */
+/**
+ * The path of the route that parts of a path can be of: a first part with `_`, also percent-encoded, stands for itself, any
+ * other is a type.
+ */
 function templateOf([start = '', first, second, ...rest]: readonly string[]): string {
-  const type = first === undefined ? '' : first.startsWith('_') ? `/${first}` : '/{type}'
+  const type = first === undefined ? '' : /^(_|%5f)/i.test(first) ? `/${first}` : '/{type}'
   const id = second === undefined ? '' : '/{id}'
   return rest.length === 0 ? start + type + id : [start + type + id, ...rest].join('/')
 }
 
 /** The job that a path names: what any storage and URL can hold. */
-function jobIn([, type = '', id]: readonly string[]): NamedJob {
-  if (type.startsWith('_')) return {}
+function jobIn([, first = '', second]: readonly string[]): NamedJob {
+  if (first.startsWith('_')) return {}
+  const type = decode(first)
   checkValue('type', type, rule.jobType)
-  if (id === undefined) return { type }
+  if (second === undefined) return { type }
+  const id = decode(second)
   checkValue('id', id, rule.jobId)
   return { type, id }
 }

@@ -32,9 +32,10 @@ export function toFastifyPlugin(handler: JobsHandler): FastifyPlugin {
     app.removeAllContentTypeParsers()
     app.addContentTypeParser('*', {}, async () => {})
     const method = app.supportedMethods.filter((name) => name !== 'OPTIONS')
-    const parts = app.prefix.split('/').length
+    const inFront = app.prefix.split('/').filter((part) => part !== '').length
+    const prefix = new RegExp(`^(/+[^/?#]*){${inFront}}`)
     const answer: FastifyHandler = async (request, reply) => {
-      const url = `/${request.url?.split('/').slice(parts).join('/')}`
+      const url = request.url?.replace(prefix, '') ?? ''
       const { status, headers, body } = await handler.answer(toJobsRequest(request, url))
       const payload = typeof body === 'string' ? body : toReadable(body)
       return reply.code(status).headers(headers).send(payload)

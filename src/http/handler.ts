@@ -1,5 +1,14 @@
-import { type Clock, checkOptions, commonRedactor, errorMessages, type Logger, rule, systemClock } from '../index.js'
-import { crossSiteReason } from './_cross-site.js'
+import {
+  type Clock,
+  checkOptions,
+  commonRedactor,
+  errorMessages,
+  JobError,
+  type Logger,
+  rule,
+  systemClock,
+} from '../index.js'
+import { crossSiteReason, hostReason, isHostName } from './_cross-site.js'
 import { EventHub } from './_events.js'
 import {
   type Found,
@@ -24,6 +33,14 @@ export interface JobsHandlerOptions {
   basePath?: string
   /** Says who may do what. Default: everybody may do everything. */
   authorize?: Authorize
+  /** How long `authorize` may take, in milliseconds, 1 to 600,000. A call that waited longer is a 500. Default 10,000. */
+  authorizeTimeout?: number
+  /**
+   * Names that the server goes by, such as `localhost` or `jobs.example.com:8080`: a call whose `Host` is another is refused
+   * with 403. A name without a port stands for all ports. Default: every `Host` will do. It protects a server that trusts
+   * who can reach it, as one on loopback does, from pages that make their own name lead there (DNS rebinding).
+   */
+  allowedHosts?: readonly string[]
   /**
    * Origins of other sites whose pages may start and abort jobs, such as `https://admin.example.com`. Default: none. What
    * browsers send for pages of other sites is refused with 403; this says nothing about CORS, which is the host's.
@@ -108,6 +125,12 @@ const handlerRules = {
     optional: true,
   },
   authorize: rule.optional(rule.aFunction),
+  authorizeTimeout: rule.optional(rule.whole(1, 600_000)),
+  allowedHosts: {
+    accepts: (value: unknown) => Array.isArray(value) && value.length > 0 && value.every(isHostName),
+    expected: 'a list of one or more names of hosts, such as `localhost` or `jobs.example.com:8080`',
+    optional: true,
+  },
   allowedOrigins: {
     accepts: (value: unknown) => Array.isArray(value) && value.every(isOrigin),
     expected: 'a list of origins, such as `https://admin.example.com`',
@@ -143,17 +166,23 @@ export function createJobsHandler(registry: ServedRegistry, options: JobsHandler
 class JobsApi {
   readonly #registry: ServedRegistry
   readonly #base: string
+  readonly #clock: Clock
   readonly #authorize: Authorize | undefined
+  readonly #authorizeTimeout: number
+  readonly #allowedHosts: readonly string[] | undefined
   readonly #allowedOrigins: readonly string[]
   readonly #logger: Pick<Logger, 'error'> | undefined
   readonly #hub: EventHub
 
   constructor(registry: ServedRegistry, options: JobsHandlerOptions) {
-    const { basePath = defaultBasePath, authorize, allowedOrigins = [], logger } = options
-    const { keepAlive = 15_000, clock = systemClock } = options
+    const { basePath = defaultBasePath, allowedOrigins = [], logger } = options
+    const { authorizeTimeout = 10_000, keepAlive = 15_000, clock = systemClock } = options
     this.#registry = registry
     this.#base = basePath === '/' ? '' : basePath
-    this.#authorize = authorize
+    this.#clock = clock
+    this.#authorize = options.authorize
+    this.#authorizeTimeout = authorizeTimeout
+    this.#allowedHosts = options.allowedHosts
     this.#allowedOrigins = allowedOrigins
     this.#logger = logger
     this.#hub = new EventHub({ registry, clock, keepAlive, logger })
@@ -168,6 +197,7 @@ class JobsApi {
   }
 
   async answer(request: JobsRequest): Promise<JobsAnswer> {
+    if (request.url.length > maxUrlLength) return toAnswer(request, noQuery, tooLong)
     const { path, search } = splitUrl(request.url)
     const query = search === undefined ? noQuery : new URLSearchParams(search)
     try {
@@ -180,27 +210,32 @@ class JobsApi {
   }
 
   #reply(request: JobsRequest, path: string, query: URLSearchParams): Reply | Promise<Reply> {
-    if (request.url.length > maxUrlLength) return tooLong
     const found = findRoute(request.method, path, this.#base)
     if (isUnder(this.#base, path)) {
-      const reason = crossSiteReason(request, this.#allowedOrigins)
+      const reason = this.#foreignReason(request)
       if (reason !== undefined) return toReply({ status: 403, reason })
       if (this.#authorize) return this.#goIfAllowed(this.#authorize, request, found, query)
     }
     return this.#go(request, found, query)
   }
 
+  /** Why a call is refused that a page of another site may have made a browser send. */
+  #foreignReason(request: JobsRequest): string | undefined {
+    const reason = this.#allowedHosts && hostReason(request, this.#allowedHosts)
+    return reason ?? crossSiteReason(request, this.#allowedOrigins)
+  }
+
   async #goIfAllowed(
     authorize: Authorize,
     request: JobsRequest,
-    found: Found | Reply,
+    found: Found | (() => Reply),
     query: URLSearchParams,
   ): Promise<Reply> {
     return (await this.#refusal(authorize, request, found, query)) ?? this.#go(request, found, query)
   }
 
-  #go(request: JobsRequest, found: Found | Reply, query: URLSearchParams): Reply | Promise<Reply> {
-    if (!('route' in found)) return found
+  #go(request: JobsRequest, found: Found | (() => Reply), query: URLSearchParams): Reply | Promise<Reply> {
+    if (typeof found === 'function') return found()
     const { route, job } = found
     const context = { base: this.#base, hub: this.#hub, headers: request.headers }
     return route.answer(this.#registry, job, readQuery(query, route.parameters), context)
@@ -209,17 +244,30 @@ class JobsApi {
   async #refusal(
     authorize: Authorize,
     request: JobsRequest,
-    found: Found | Reply,
+    found: Found | (() => Reply),
     query: URLSearchParams,
   ): Promise<Reply | undefined> {
     const [action, job] =
-      'route' in found ? ([found.route.action, jobOf(found, query)] as const) : (['read', {}] as const)
+      typeof found === 'function' ? (['read', {}] as const) : ([found.route.action, jobOf(found, query)] as const)
     try {
-      const verdict = await authorize(request, action, job)
+      const verdict = await this.#inTime(authorize(request, action, job))
       return verdict === true ? undefined : toReply(verdict || { status: 403 })
     } catch (error) {
       return this.#failure(request, error, internalError)
     }
+  }
+
+  /** What `authorize` answers, which somebody else wrote: it may take for ever. */
+  #inTime(verdict: ReturnType<Authorize>): ReturnType<Authorize> {
+    if (typeof verdict === 'boolean') return verdict
+    const limit = this.#authorizeTimeout
+    return new Promise((resolve, reject) => {
+      const late = () => reject(new JobError('server', `\`authorize\` did not answer within ${limit} ms.`))
+      const timer = this.#clock.setTimer(limit, late, { background: true })
+      Promise.resolve(verdict)
+        .then(resolve, reject)
+        .finally(() => timer.cancel())
+    })
   }
 
   #failure(request: JobsRequest, error: unknown, body: WireError): Reply {
@@ -282,10 +330,12 @@ function splitUrl(url: string): { path: string; search: string | undefined } {
   return { path, search }
 }
 
+/** What a refusal is on the wire, whatever came as one. */
 function toReply({ status, reason, headers }: Refusal): Reply {
+  const said = typeof reason === 'string' ? reason : undefined
   const body =
     status === 401
-      ? errorBody('unauthorized', reason ?? 'The call needs to say who makes it.')
-      : errorBody('forbidden', reason ?? 'The call is not allowed.')
+      ? errorBody('unauthorized', said ?? 'The call needs to say who makes it.')
+      : errorBody('forbidden', said ?? 'The call is not allowed.')
   return { status: body.status, body, headers: Object.fromEntries(new Headers(headers)) }
 }

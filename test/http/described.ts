@@ -40,7 +40,7 @@ export function operationOf(document: OpenApi, method: string, url: string): Ope
   const [, path = ''] = /^(?:[a-z][a-z\d+.-]*:\/\/[^/?#]*)?([^?#]*)/i.exec(url) ?? []
   const base = document.servers[0]?.url.replace(/\/$/, '') ?? ''
   if (!path.startsWith(`${base}/`)) return undefined
-  const parts = path.slice(base.length).split('/').map(decoded)
+  const parts = path.slice(base.length).split('/')
   const templates = Object.keys(document.paths).sort((a, b) => Number(a.includes('{')) - Number(b.includes('{')))
   const found = templates.find((template) => {
     const names = template.split('/')
@@ -51,7 +51,7 @@ export function operationOf(document: OpenApi, method: string, url: string): Ope
 }
 
 function fits(name: string, part: string): boolean {
-  return name === '{id}' || (name === '{type}' ? !part.startsWith('_') : name === part)
+  return name === '{id}' || (name === '{type}' ? !decoded(part).startsWith('_') : name === part)
 }
 
 function decoded(part: string): string {

@@ -224,26 +224,38 @@ describe.each(Object.entries(faces))('%s', (face, open) => {
     expect([status, JSON.parse(text)]).toEqual([400, { error: { type: 'invalid_request', reason }, status: 400 }])
   })
 
-  test.each(['', '/copy/a/', '/copy/a/_stop', '/copy/a/_abort/', '/_search/', '/_other', '/_other/a', '/%5Fsearch/a'])(
-    '404 for the path %s',
-    async (path) => {
-      const { send } = await served()
-      const { status, text } = await send(base + path)
-      const paths = [
-        '/_search',
-        '/_events',
-        '/_health',
-        '/_openapi',
-        '/{type}',
-        '/{type}/{id}',
-        '/{type}/{id}/_abort',
-        '/{type}/{id}/_start',
-      ]
-      const reason = `Expected \`path\` to be one of ${paths.map((known) => `\`${base}${known}\``).join(', ')}, got`
-      expect([status, errorOf(text).type]).toEqual([404, 'not_found'])
-      expect(errorOf(text).reason).toBe(`${reason} \`${base}${path}\` (string)`)
-    },
-  )
+  test.each([
+    '',
+    '/copy/a/',
+    '/copy/a/_stop',
+    '/copy/a/_abort/',
+    '/_search/',
+    '/_other',
+    '/_other/a',
+    '/%5Fsearch/a',
+    '/%5fsearch',
+    '/_%73earch',
+    '/copy/a/_%73tart',
+    '/copy/a/%5Fstart',
+    '/copy/a%2F_start/',
+    '/copy//a/_start',
+  ])('404 for the path %s', async (path) => {
+    const { send } = await served()
+    const { status, text } = await send(base + path)
+    const paths = [
+      '/_search',
+      '/_events',
+      '/_health',
+      '/_openapi',
+      '/{type}',
+      '/{type}/{id}',
+      '/{type}/{id}/_abort',
+      '/{type}/{id}/_start',
+    ]
+    const reason = `Expected \`path\` to be one of ${paths.map((known) => `\`${base}${known}\``).join(', ')}, got`
+    expect([status, errorOf(text).type]).toEqual([404, 'not_found'])
+    expect(errorOf(text).reason).toBe(`${reason} \`${base}${path}\` (string)`)
+  })
 
   test.each([
     ['POST', '/_search', 'GET, HEAD'],

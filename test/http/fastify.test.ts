@@ -18,10 +18,31 @@ test.each([
   ['/jobs', '', '/jobs/copy/a'],
   ['/jobs', '/api', '/api/jobs/copy/a'],
   ['/jobs', '/tenants/:tenant', '/tenants/jobs/jobs/copy/a'],
+  ['/jobs', '/', '/jobs/copy/a'],
+  ['/', '/', '/copy/a'],
+  ['/jobs', '/api/', '/api/jobs/copy/a'],
+  ['/', '/api/', '/api/copy/a'],
+  ['/jobs', 'api', '/api/jobs/copy/a'],
+  ['/jobs', '/:t(^\\d+$)', '/42/jobs/copy/a'],
+  ['/jobs', '/a/:x-:y', '/a/1-2/jobs/copy/a'],
 ])('the base path %s under the prefix %j', async (basePath, prefix, url) => {
   const app = fastify().register(plugin({ basePath }), { prefix })
   expect((await app.inject(url)).statusCode).toBe(200)
   expect((await app.inject(`${url}?pretty`)).body).toContain('\n')
+})
+
+test.each([
+  [{ ignoreDuplicateSlashes: true }, '//api/jobs/copy/a', 200],
+  [{ ignoreDuplicateSlashes: true }, '/api//jobs/copy/a', 404],
+  [{ ignoreDuplicateSlashes: true }, '/api/jobs/copy//a/_start', 404],
+  [{ ignoreTrailingSlash: true }, '/api/jobs/copy/a/', 404],
+  [{ caseSensitive: false }, '/API/jobs/copy/a', 200],
+  [{ caseSensitive: false }, '/api/JOBS/copy/a', 404],
+  [{}, '/api/%6Aobs/copy/a', 404],
+  [{}, '/api/jobs/c%6Fpy/a', 200],
+])('a router with %j: %s answers %i, as calls and the base path are literal', async (routerOptions, url, status) => {
+  const app = fastify({ routerOptions }).register(plugin({ basePath: '/jobs' }), { prefix: '/api' })
+  expect((await app.inject(url)).statusCode).toBe(status)
 })
 
 test('inside another plugin', async () => {

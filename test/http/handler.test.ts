@@ -4,6 +4,7 @@ import {
   type Authorize,
   createJobsHandler,
   type JobsAnswer,
+  type JobsHandler,
   type JobsRequest,
   type ServedRegistry,
 } from '../../src/http/handler.js'
@@ -30,12 +31,17 @@ describe('options', () => {
     [{ allowedOrigins: 'https://a.example' }, 'Expected `allowedOrigins` to be a list of origins'],
     [{ allowedOrigins: ['https://a.example/'] }, 'Expected `allowedOrigins` to be a list of origins'],
     [{ allowedOrigins: ['*'] }, 'Expected `allowedOrigins` to be a list of origins'],
+    [{ authorizeTimeout: 0 }, 'Expected `authorizeTimeout` to be a whole number from 1 to 600000'],
+    [{ allowedHosts: 'localhost' }, 'Expected `allowedHosts` to be a list of one or more names of hosts'],
+    [{ allowedHosts: [] }, 'Expected `allowedHosts` to be a list of one or more names of hosts'],
+    [{ allowedHosts: ['http://localhost'] }, 'Expected `allowedHosts` to be a list'],
+    [{ allowedHosts: ['*.example'] }, 'Expected `allowedHosts` to be a list'],
     [{ keepAlive: 0 }, 'Expected `keepAlive` to be a whole number from 100 to 30000'],
     [{ clock: {} }, 'Expected `clock` to be an object with the methods `now`, `setTimer`'],
     [{ logger: {} }, 'Expected `logger` to be an object with the method `error`'],
     [
       { path: '/' },
-      'Expected `options` to be an object with `basePath`, `authorize`, `allowedOrigins`, `logger`, `keepAlive`, `clock`, got `path`',
+      'Expected `options` to be an object with `basePath`, `authorize`, `authorizeTimeout`, `allowedHosts`, `allowedOrigins`, `logger`, `keepAlive`, `clock`, got `path`',
     ],
   ])('%j is refused', (options, message) => {
     const create = () => createJobsHandler(newRegistry(), options as never)
@@ -143,6 +149,49 @@ describe('authorize', () => {
     expect(answer.status).toBe(status)
     expect(bodyOf(answer)).toEqual({ error: { type, reason }, status })
     expect(run).not.toHaveBeenCalled()
+  })
+
+  test.each([
+    ['', undefined],
+    ['yes', undefined],
+    [{}, undefined],
+    [[true], undefined],
+    [() => true, undefined],
+    [{ status: 403, reason: { a: 1 } }, 'The call is not allowed.'],
+    [{ status: 403, reason: 10n }, 'The call is not allowed.'],
+    [{ status: 403, reason: 'No.', headers: {} }, 'No.'],
+    [new Proxy({}, { get: () => undefined }), undefined],
+  ])('an odd answer refuses: %o', async (verdict, reason = 'The call is not allowed.') => {
+    const answer = await served(() => verdict as boolean).handler.answer(request(path))
+    expect([answer.status, bodyOf(answer).error.reason]).toEqual([403, reason])
+  })
+
+  test('one that never answers is waited for so long, and logged', async () => {
+    const clock = fakeClock()
+    const error = vi.fn()
+    const hangs = () => new Promise<boolean>(() => {})
+    const [short, usual] = [{ authorizeTimeout: 50 }, {}].map((more) =>
+      createJobsHandler(newRegistry(), { authorize: hangs, clock, logger: { error }, ...more }),
+    ) as [JobsHandler, JobsHandler]
+    const idle = clock.pending
+    const answers = [short.answer(request(path)), usual.answer(request(path))]
+    await clock.advance(50)
+    expect(await answers[0]).toMatchObject({ status: 500 })
+    expect(error.mock.calls).toMatchObject([
+      [{ error: ['`authorize` did not answer within 50 ms.'] }, expect.anything()],
+    ])
+    await clock.advance(9950)
+    expect(await answers[1]).toMatchObject({ status: 500 })
+    expect(clock.pending).toBe(idle)
+  })
+
+  test('one that answers in time leaves no timer', async () => {
+    const clock = fakeClock()
+    const handler = createJobsHandler(newRegistry({ clock }), { authorize: async () => false, clock })
+    const idle = clock.pending
+    expect((await handler.answer(request(path))).status).toBe(403)
+    await clock.advance(0)
+    expect(clock.pending).toBe(idle)
   })
 
   test('a refusal may carry headers', async () => {

@@ -92,6 +92,16 @@ test('origins', async () => {
   expect((await handler(sent)).status).toBe(201)
 })
 
+test('hosts', async () => {
+  const registry = withReport()
+  // #region hosts
+  const handler = createJobsHandler(registry, { allowedHosts: ['localhost', '127.0.0.1', '[::1]'] })
+  // #endregion
+  const statusOf = async (host: string) => (await handler(new Request(`http://${host}${base}/report/daily`))).status
+  expect(await statusOf('localhost:3000')).toBe(200)
+  expect(await statusOf('evil.example:3000')).toBe(403)
+})
+
 test('probes', async () => {
   const registry = withReport()
   const token = 'abc'

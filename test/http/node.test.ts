@@ -43,6 +43,47 @@ describe('where it is mounted', () => {
     expect((await sendTo(port)('/api/v1/jobs/copy/a')).status).toBe(200)
   })
 
+  test.each([
+    ['/', base, '/denied', 418],
+    ['/', base, '/', 418],
+    [base, base, '/denied', 404],
+    ['/api', '/jobs', '/denied', 418],
+    ['/api', '/jobs', '/', 418],
+    ['/api', '/jobs', '/jobs/copy/b', '{"_id":"b"'],
+    ['/_siren', base, '/connector/jobs/copy/b', '{"_id":"b"'],
+  ])(
+    'on Express at %s with the base path %s, an address rewritten to %s is obeyed',
+    async (mount, basePath, to, told) => {
+      const { handler } = handlerOf(basePath)
+      const rewrite: express.RequestHandler = (request, _, next) => {
+        request.url = to
+        next()
+      }
+      const app = express()
+        .use(mount, express.Router().use(rewrite, toNodeHandler(handler)))
+        .use((_, response) => void response.status(418).end())
+      const { port } = await listen(app)
+      const { status, text } = await sendTo(port)(`${mount === '/api' ? '/api/jobs' : base}/copy/a`)
+      if (typeof told === 'number') expect(status).toBe(told)
+      else expect(text).toContain(told)
+    },
+  )
+
+  test('a middleware without mounts obeys an address that was rewritten', () => {
+    const { handler } = handlerOf()
+    const rewrite = (url: string, originalUrl: string) => {
+      const next = vi.fn()
+      const response = { headersSent: true, writeHead: vi.fn(), end: vi.fn(), destroy: vi.fn() }
+      toNodeHandler(handler)({ url, originalUrl, headers: {} }, response, next)
+      return next.mock.calls.length === 0
+    }
+    expect(rewrite('/copy/a', `${base}/copy/a`)).toBe(true)
+    expect(rewrite('/copy/a?x', `${base}/copy/a?x`)).toBe(true)
+    expect(rewrite('/denied', `${base}/copy/a`)).toBe(false)
+    expect(rewrite('/', `${base}/copy/a`)).toBe(false)
+    expect(rewrite('', `${base}/copy/a`)).toBe(false)
+  })
+
   test('without a next, what is not under the base path is not found', async () => {
     const { port } = await listen(toNodeHandler(handlerOf().handler))
     const { status, text } = await sendTo(port)('/other')
@@ -109,6 +150,12 @@ describe('on the raw connection', () => {
     const { socket, until } = await raw()
     socket.write(`GET http://localhost${base}/copy/a HTTP/1.1\r\nHost: x\r\n\r\n`)
     expect(await until(/}$/)).toContain(found)
+  })
+
+  test('HTTP/1.0 without a Host is of no page', async () => {
+    const { socket, until } = await raw()
+    socket.write(`POST ${base}/copy/a/_start HTTP/1.0\r\nOrigin: http://null\r\n\r\n`)
+    expect(await until(/}$/)).toContain('403 Forbidden')
   })
 
   test('an asterisk', async () => {

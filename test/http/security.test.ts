@@ -85,10 +85,15 @@ describe('a page of another site', () => {
     ['a site that pretends', { 'sec-fetch-site': 'cross-site', origin: 'https://jobs.example' }, 403],
     ['words of tomorrow', { 'sec-fetch-site': 'other-planet' }, 403],
     ['a Host that is none', { origin: 'https://jobs.example', host: '[' }, 403],
+    ['no Host, which a name could stand for', { origin: 'http://null', host: undefined }, 403],
+    ['an empty Host', { origin: 'http://undefined', host: '' }, 403],
   ])('%s', async (_, headers, status) => {
     const authorize = vi.fn(() => true)
     const { handler, run } = served({ authorize, allowedOrigins: ['https://admin.example'] })
-    const answer = await handler.answer(request('/copy/a/_start', 'POST', { ...own, ...headers }))
+    const sent = Object.entries({ ...own, ...headers }).filter(([, value]) => value !== undefined)
+    const answer = await handler.answer(
+      request('/copy/a/_start', 'POST', Object.fromEntries(sent as [string, string][])),
+    )
     expect(answer.status).toBe(status)
     expect([authorize, run].map(({ mock }) => mock.calls.length)).toEqual(status === 403 ? [0, 0] : [1, 1])
   })
@@ -107,7 +112,65 @@ describe('a page of another site', () => {
   })
 })
 
+describe('a name that leads to the address of this server', () => {
+  const allowedHosts = ['localhost', '127.0.0.1:3000', '[::1]', 'Jobs.Example']
+  test.each([
+    ['localhost', 200],
+    ['localhost:8080', 200],
+    ['LOCALHOST:1', 200],
+    ['127.0.0.1:3000', 200],
+    ['[::1]', 200],
+    ['[::1]:3000', 200],
+    ['jobs.example:443', 200],
+    ['127.0.0.1', 403],
+    ['127.0.0.1:30000', 403],
+    ['evil.example', 403],
+    ['evil.example:3000', 403],
+    ['localhost.evil.example', 403],
+    ['localhost:x.evil.example', 403],
+    ['localhost@evil.example', 403],
+    ['', 403],
+    [undefined, 403],
+  ])('Host %j answers %i', async (host, status) => {
+    const authorize = vi.fn(() => true)
+    const { handler } = served({ authorize, allowedHosts })
+    for (const path of ['/copy/a', '/_search', '/_events']) {
+      const answer = await handler.answer(request(path, 'HEAD', host === undefined ? {} : { host }))
+      expect(answer.status).toBe(status)
+    }
+    expect(authorize.mock.calls.length).toBe(status === 200 ? 3 : 0)
+  })
+
+  test('is told so, whatever the browser says', async () => {
+    const headers = { host: 'evil.example', 'sec-fetch-site': 'same-origin', origin: 'http://evil.example' }
+    const { handler, run } = served({ allowedHosts })
+    const { body } = await handler.answer(request('/copy/a/_start', 'POST', headers))
+    const reason = 'Expected `host` to be one of `allowedHosts`, got `evil.example` (string)'
+    expect(JSON.parse(String(body))).toEqual({ error: { type: 'forbidden', reason }, status: 403 })
+    expect(run).not.toHaveBeenCalled()
+  })
+
+  test('of a web request is that of its address', async () => {
+    const { handler } = served({ allowedHosts })
+    expect((await handler(new Request(`http://localhost${base}/copy/a`))).status).toBe(200)
+    expect((await handler(new Request(`http://evil.example${base}/copy/a`))).status).toBe(403)
+  })
+})
+
 describe('bounds', () => {
+  test('what an address says is looked at once somebody may call', async () => {
+    const { handler } = served({ authorize: () => false })
+    const timeOf = async (length: number) => {
+      const long = request(`/x/y/z/${'a://:'.repeat(length / 5)}`)
+      const start = performance.now()
+      for (let call = 0; call < 20; call++) await handler.answer(long)
+      return performance.now() - start
+    }
+    await timeOf(1500)
+    // Ten times the length takes no more than so many times as long: quoting it before took the square.
+    expect(await timeOf(15_000)).toBeLessThan(30 * Math.max(await timeOf(1500), 1))
+  })
+
   test.each(['/copy/', '/copy?id=', '/_search?id='])('an address of 100 kB under %s is a 414', async (path) => {
     const { handler } = served()
     const long = path + 'x'.repeat(100_000)
