@@ -26,7 +26,7 @@ export class TypeNames {
     const ids = unknown.map(({ dataTypeID }) => dataTypeID)
     const modifiers = unknown.map(({ dataTypeModifier }) => dataTypeModifier)
     const { rows } = await session.run({
-      text: `select format_type(id, nullif(modifier, -1)) from unnest($1::oid[], $2::int[]) with ordinality as t (id, modifier, place)
+      text: `select format_type(id, modifier) from unnest($1::oid[], $2::int[]) with ordinality as t (id, modifier, place)
         order by place`,
       values: [`{${ids}}`, `{${modifiers}}`],
     })

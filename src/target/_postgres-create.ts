@@ -1,5 +1,5 @@
 import { type Column, JobError } from '../index.js'
-import { quoted, quotedList } from '../postgres/identifiers.js'
+import { aName, isName, quoted, quotedList } from '../postgres/identifiers.js'
 import type { Session } from './_postgres-session.js'
 import type { Place } from './_postgres-table.js'
 
@@ -27,6 +27,11 @@ export async function createTable(
   if (missing !== undefined) {
     const known = [...types.keys()].join(', ')
     throw new JobError('target', `Expected records with the column \`${missing}\` of the key, got ${known}.`)
+  }
+  const unnameable = [...types.keys()].find((name) => !isName(name))
+  if (unnameable !== undefined) {
+    const message = `Expected each column of \`${place.title}\` to have ${aName}, got \`${unnameable}\`: say in \`columns\` what it is called.`
+    throw new JobError('target', message)
   }
   const lines = [...types].map(([name, type]) => `${quoted(name)} ${type}`)
   if (names.length > 0) lines.push(`primary key (${quotedList(names)})`)

@@ -1,15 +1,22 @@
 import { JobError, type OpenContext } from '../index.js'
-import { quoted, sqlOf, type TableName } from '../postgres/identifiers.js'
+import { dollarQuoted, quoted, sqlOf, type TableName } from '../postgres/identifiers.js'
 import { liftTimeoutsInBlock } from '../postgres/settings.js'
 import { digestOf, markOf } from './_digest.js'
 import type { Session } from './_postgres-session.js'
-import type { Place } from './_postgres-table.js'
+import type { Guard, Place } from './_postgres-table.js'
 
-/** What values depend on when they are read. */
-const settings = `set local DateStyle to 'ISO'; set local TimeZone to 'UTC'; set local IntervalStyle to 'iso_8601'`
+/**
+ * Settings of the role or the database that would change what values mean. A transaction sees what others commit in between, or
+ * the checks of its beginning would look at the past.
+ */
+const settings = `set local DateStyle to 'ISO'; set local TimeZone to 'UTC'; set local IntervalStyle to 'iso_8601';
+  set local array_nulls to on; set local xmloption to content; set local transform_null_equals to off`
 
 /** The SQLSTATE that says that a later execution has taken over: of a class that Postgres leaves to others. */
 const lostState = 'HG001'
+
+/** The SQLSTATE that says that the table is not what it was when the target was opened. */
+export const alteredState = 'HG002'
 
 /**
  * Keeps the checkpoint of a job beside the table, in the row that says which execution may write. Transactions that end
@@ -33,7 +40,7 @@ export class Fence {
     this.#table = table
     this.checkpoints = sqlOf({ schema: table.schema, ...checkpoints })
     this.#context = context
-    const job = JSON.stringify([context.type, context.id, table.title])
+    const job = JSON.stringify([context.type, context.id, table.schema, table.name])
     this.#key = digestOf(job)
     this.#executionHash = digestOf(context.executionId).toString('hex')
     this.#lock = String(this.#key.readBigInt64BE())
@@ -64,15 +71,21 @@ export class Fence {
     return typeof taken.checkpoint === 'string' ? JSON.parse(taken.checkpoint) : undefined
   }
 
-  /** Begins a transaction together with the next statement, which fails when a later execution has taken over. */
-  begin(session: Session): void {
-    session.lead(`begin; ${settings}; do $headgate$ begin
+  /**
+   * Begins a transaction together with the next statement. That statement fails when a later execution has taken over, or
+   * when the table is not what it was: from here on, nobody can alter it until the transaction ends.
+   */
+  begin(session: Session, { lock, shape }: Partial<Guard> = {}): void {
+    const hasTakenOver = `not exists (select from ${this.checkpoints} where key = decode('${this.#key.toString('hex')}', 'hex')
+      and sha256(convert_to(execution, 'UTF8')) = decode('${this.#executionHash}', 'hex'))`
+    const body = `begin
       ${liftTimeoutsInBlock}
       perform pg_advisory_xact_lock_shared(${this.#lock});
-      if not exists (select from ${this.checkpoints} where key = '\\x${this.#key.toString('hex')}'
-        and sha256(convert_to(execution, 'UTF8')) = '\\x${this.#executionHash}')
-      then raise exception 'another execution has taken over' using errcode = '${lostState}'; end if;
-    end $headgate$`)
+      if ${hasTakenOver} then raise exception 'another execution has taken over' using errcode = '${lostState}'; end if;
+      ${lock ? `${lock};` : ''}
+      ${shape ? `if ${shape} then raise exception 'the table was altered' using errcode = '${alteredState}'; end if;` : ''}
+    end`
+    session.lead(`begin isolation level read committed; ${settings}; do ${dollarQuoted(body)}`)
   }
 
   /** Keeps the checkpoint; `null` for none. Throws when a later execution has taken over: nothing may be committed then. */
@@ -108,9 +121,16 @@ export class Fence {
     ) with (fillfactor = 50)`)
   }
 
-  /** What failed: for a later execution's sake, or for its own. */
+  /** The error behind the states that `begin` raises; others stay as they are. */
   explain(error: unknown): unknown {
-    return (Object(error) as { code?: unknown }).code === lostState ? this.#lost() : error
+    const { code } = Object(error) as { code?: unknown }
+    if (code === lostState) return this.#lost()
+    return code === alteredState ? this.#altered(error) : error
+  }
+
+  #altered(cause: unknown): JobError {
+    const message = `Expected \`${this.#table.title}\` not to be altered, renamed or made anew while it is written, but it was: run the job again.`
+    return new JobError('target', message, { cause, isTransient: true })
   }
 
   #lost(): JobError {

@@ -20,7 +20,7 @@ export class Lane {
 
   /** Takes a batch: goes on with the COPY to its columns, or begins one. */
   async write(batch: RecordBatch, load: Load, { names, isBinary, pieces }: Layout): Promise<void> {
-    this.#begin()
+    this.#begin(load)
     const layout = [isBinary, ...names].join('\0')
     if (this.#copy?.layout !== layout) {
       await this.#endCopy()
@@ -33,7 +33,7 @@ export class Lane {
   /** Writes a batch, or nothing of it. Encodes it first: what cannot be encoded is refused before anything is sent. */
   async writeWhole(batch: RecordBatch, load: Load, { names, isBinary, pieces }: Layout): Promise<void> {
     const encoded = [...pieces(batch)]
-    await this.#beginTolerant()
+    await this.#beginTolerant(load)
     await inSavepoint(this.session, load, async () => {
       await load.start(this.session, names, isBinary)
       for (const piece of encoded) await this.session.writeCopy(piece)
@@ -50,15 +50,15 @@ export class Lane {
     this.#isBegun = false
   }
 
-  #begin(): void {
-    if (!this.#isBegun) this.#fence.begin(this.session)
+  #begin({ guard }: Load): void {
+    if (!this.#isBegun) this.#fence.begin(this.session, guard)
     this.#isBegun = true
   }
 
-  async #beginTolerant(): Promise<void> {
+  async #beginTolerant({ guard }: Load): Promise<void> {
     if (this.#isBegun) return
     try {
-      this.#fence.begin(this.session)
+      this.#fence.begin(this.session, guard)
       // What is checked at the commit only would fail all that is in it.
       await this.session.query('set constraints all immediate')
     } catch (error) {

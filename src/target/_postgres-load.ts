@@ -1,7 +1,7 @@
 import { JobError } from '../index.js'
 import { quoted, quotedList } from '../postgres/identifiers.js'
 import type { Session } from './_postgres-session.js'
-import type { Table } from './_postgres-table.js'
+import type { Guard, Table } from './_postgres-table.js'
 
 /** How rows that were copied come to be in the table, inside one transaction. */
 export interface Load {
@@ -9,6 +9,8 @@ export interface Load {
   readonly farewell: string
   /** The name of the table that COPY writes to, as the server has it in its errors. */
   readonly copied: string
+  /** What a transaction looks at first, if anything. */
+  readonly guard: Guard | undefined
   /** Throws `target` when the table is not made for it. */
   check(session: Session): Promise<void>
   /** Begins a COPY to these columns, in its binary or its text format. */
@@ -25,10 +27,12 @@ export interface Load {
 export class Insert implements Load {
   readonly farewell = 'rollback'
   readonly copied: string
+  readonly guard: Guard | undefined
   readonly #table: Table
 
   constructor(table: Table) {
     this.copied = table.name
+    this.guard = table.guard
     this.#table = table
   }
 
@@ -58,12 +62,14 @@ const line = 'headgate_line'
 export class Upsert implements Load {
   readonly farewell = `rollback; ${dropStaging}`
   readonly copied = staging
+  readonly guard: Guard | undefined
   readonly #table: Table
   readonly #key: readonly string[]
   /** The columns that wait in the staging table. */
   #staged: readonly string[] = []
 
   constructor(table: Table, key: readonly string[]) {
+    this.guard = table.guard
     this.#table = table
     this.#key = key
   }

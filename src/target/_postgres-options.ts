@@ -1,5 +1,5 @@
 import { checkOptions, invalid, type Rule, rule } from '../index.js'
-import type { TableName } from '../postgres/identifiers.js'
+import { aName, isName, type TableName } from '../postgres/identifiers.js'
 import type { PostgresPool } from '../postgres/pool.js'
 
 /** Which table, and how it is written. */
@@ -62,21 +62,27 @@ export interface PostgresTargetOptions {
 }
 
 const tableRule: Rule = {
-  accepts: (value) =>
-    typeof value === 'string'
-      ? /^[^."]+(\.[^."]+)?$/.test(value)
-      : rule.text.accepts((value as TableName | null)?.name),
-  expected: '`name`, `schema.name` or an object with `name`',
+  accepts: (value) => (typeof value === 'string' ? isTableText(value) : isTableName(value)),
+  expected: `\`name\`, \`schema.name\` or an object with \`name\` and perhaps \`schema\`: each ${aName}`,
 }
 
 const columnsRule: Rule = {
   accepts: (value) => typeof value === 'object' && value !== null && areNames(Object.values(value)),
-  expected: "an object with names of the table's columns, each of them once",
+  expected: `an object with names of the table's columns, each of them once: ${aName}`,
 }
 
 const keyRule: Rule = {
   accepts: (value) => areNames([value].flat()),
-  expected: 'the name of a column, or an array of such names',
+  expected: `the name of a column, or an array of such names: each ${aName}`,
+}
+
+function isTableText(text: string): boolean {
+  return /^[^."]+(\.[^."]+)?$/.test(text) && text.split('.').every(isName)
+}
+
+function isTableName(value: unknown): boolean {
+  const { schema, name } = Object(value) as Partial<TableName>
+  return isName(name) && (schema === undefined || isName(schema))
 }
 
 const rules = {
@@ -98,7 +104,7 @@ const rules = {
 
 /** Whether these are names, each of them once. */
 function areNames(names: unknown[]): boolean {
-  return names.length > 0 && names.every(rule.text.accepts) && new Set(names).size === names.length
+  return names.length > 0 && names.every(isName) && new Set(names).size === names.length
 }
 
 /** Throws `invalid_options` unless the options are there and go together. */

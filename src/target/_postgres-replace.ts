@@ -88,7 +88,7 @@ export class Replacement {
 
   /** What rows are written to instead of the table. */
   stagingOf(table: Table): Table {
-    return { ...table, name: this.#stagingName, sql: this.#staging }
+    return { ...table, name: this.#stagingName, sql: this.#staging, guard: undefined }
   }
 
   /** Throws `target` when the table cannot be swapped as the options say. */

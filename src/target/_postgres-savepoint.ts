@@ -27,9 +27,9 @@ export function refusedPlace(error: unknown, table: string): number | undefined 
 
 /**
  * SQLSTATEs of which no record is the cause: a transaction or a server that is not in order, a full disk, a statement that
- * somebody has cancelled, a table that is gone or closed to the role.
+ * somebody has cancelled, a table that is gone, altered or closed to the role.
  */
-const general = /^(25...|58...|XX...|53100|57014|42501|42P01)$/
+const general = /^(25...|58...|XX...|53100|57014|42501|42P01|HG002)$/
 
 /** Whether every record would be refused. */
 export function refusesAll(error: unknown): boolean {

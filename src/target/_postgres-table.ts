@@ -1,6 +1,6 @@
 import { JobError } from '../index.js'
 import { quoted, sqlOf, type TableName } from '../postgres/identifiers.js'
-import type { Session } from './_postgres-session.js'
+import type { ResultRow, Session } from './_postgres-session.js'
 
 /** What matters of the type of a column when values are written to it. */
 export interface ColumnKind {
@@ -8,10 +8,20 @@ export interface ColumnKind {
   readonly sqlType?: string
   /** Whether it holds JSON. */
   readonly isJson: boolean
+  /** Whether it holds dates, with or without a time of day. */
+  readonly isDate: boolean
   /** For an array, the type of its elements. */
   readonly element?: ColumnKind
   /** What stands between the elements of an array of this type. */
   readonly delimiter: string
+}
+
+/** What a transaction that writes to a table looks at first: whether it is still the table that was found. */
+export interface Guard {
+  /** The statement after which nobody can alter the table; none for a role that may not lock it. */
+  readonly lock?: string | undefined
+  /** The condition that holds when the table was altered. */
+  readonly shape: string
 }
 
 /** Where a table is, or is to be. */
@@ -28,6 +38,8 @@ export interface Place {
 export interface Table extends Place {
   /** The columns that can be written, by name. */
   readonly columns: ReadonlyMap<string, ColumnKind>
+  /** Missing for a table that is the job's own. */
+  readonly guard?: Guard | undefined
 }
 
 /** What `name` or `schema.name` names. */
@@ -38,34 +50,63 @@ export function parseTableName(table: string | TableName): TableName {
 }
 
 const tableQuery = `
-  select c.oid::text as oid, n.nspname as schema, c.relname as name
+  select c.oid::text as oid, n.nspname as schema, c.relname as name, c.relkind as kind, c.relpersistence as persistence,
+    has_table_privilege(c.oid, 'insert, update, delete, truncate') as can_lock
   from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = to_regclass($1)`
 
-/** Generated columns cannot be written. A domain counts as the type underneath. */
+/** What of the table with that number has to stay while it is written: its name, and which column holds what. */
+const shapeOf = (oid: string) => `
+  (select md5(string_agg(concat_ws(' ', c.relnamespace, c.relname, attnum, attname, atttypid, atttypmod, attcollation, attidentity,
+    attgenerated), ',' order by attnum))
+  from pg_class c join pg_attribute on attrelid = c.oid where c.oid = ${oid}::oid and attnum > 0 and not attisdropped)`
+
+/**
+ * One row for the type of each column, and one for each level of elements below it. Generated columns cannot be written. A domain
+ * counts as the type underneath.
+ */
 const columnsQuery = `
-  with recursive base (name, number, type) as (
-    select attname, attnum, atttypid from pg_attribute
+  with recursive types (name, number, level, type) as (
+    select attname, attnum, 0, atttypid from pg_attribute
     where attrelid = $1::oid and attnum > 0 and not attisdropped and attgenerated = ''
     union all
-    select name, number, typbasetype from base join pg_type on oid = type and typtype = 'd'
+    select name, number, case typtype when 'd' then level else level + 1 end, case typtype when 'd' then typbasetype else typelem end
+    from types join pg_type on oid = type where typtype = 'd' or (typcategory = 'A' and typelem <> 0)
   )
-  select name, t.typname as type, format_type(t.oid, null) as sql_type,
-    case when t.typcategory = 'A' then e.typname end as element, e.typdelim as delimiter
-  from base join pg_type t on t.oid = type and t.typtype <> 'd' left join pg_type e on e.oid = t.typelem
-  order by number`
+  select name, level, typname as type, format_type(oid, null) as sql_type, typdelim as delimiter, ${shapeOf('$1')} as shape
+  from types join pg_type on oid = type and typtype <> 'd'
+  order by number, level desc`
+
+/** What can be written to by COPY or `insert`: tables, partitioned and foreign ones, and views. */
+const kinds = ['r', 'p', 'f', 'v']
 
 /** Finds a table, if there is one. */
 export async function findTable(session: Session, wanted: TableName): Promise<Table | undefined> {
   const [found] = await session.query(tableQuery, [sqlOf(wanted)])
   if (!found) return undefined
-  const { oid, schema, name } = found as { oid: string; schema: string; name: string }
+  const { oid, schema, name, kind, persistence, can_lock } = found as Record<string, string>
+  const place = placeOf(String(schema), String(name))
+  checkKind(place, String(kind), persistence === 't')
   const columns = await session.query(columnsQuery, [oid])
   // One that was swapped for another one in between has no columns any more.
-  if (columns.length === 0 && (await isGone(session, oid))) return findTable(session, wanted)
-  return {
-    ...placeOf(schema, name),
-    columns: new Map(columns.map((column) => [String(column.name), kindOf(column)])),
+  if (columns.length === 0 && (await isGone(session, String(oid)))) return findTable(session, wanted)
+  const lock = can_lock && kind !== 'f' ? `lock table ${place.sql} in row exclusive mode` : undefined
+  const shape = `${shapeOf(String(oid))} is distinct from '${columns[0]?.shape}'`
+  return { ...place, columns: kindsOf(columns), guard: { lock, shape } }
+}
+
+/** Rows of a temporary table are gone with the connection, and no other one sees them. */
+function checkKind({ title }: Place, kind: string, isTemporary: boolean): void {
+  if (isTemporary) {
+    throw new JobError(
+      'target',
+      `Expected \`${title}\` to be a table that lasts, found a temporary one, which comes before others of its name: name the schema in \`table\`.`,
+    )
   }
+  if (kinds.includes(kind)) return
+  throw new JobError(
+    'target',
+    `Expected \`${title}\` to be a table, found a relation of the kind \`${kind}\` (pg_class.relkind).`,
+  )
 }
 
 async function isGone(session: Session, oid: string): Promise<boolean> {
@@ -84,8 +125,23 @@ function placeOf(schema: string, name: string): Place {
   return { title: `${schema}.${name}`, schema, name, sql: sqlOf({ schema, name }) }
 }
 
-function kindOf({ type, sql_type, element, delimiter }: Record<string, unknown>): ColumnKind {
-  const own = { sqlType: String(sql_type), isJson: type === 'json' || type === 'jsonb', delimiter: ',' }
-  if (typeof element !== 'string') return own
-  return { ...own, element: { isJson: element === 'json' || element === 'jsonb', delimiter: String(delimiter) } }
+/** Elements come before the arrays that they are in. */
+function kindsOf(rows: readonly ResultRow[]): Map<string, ColumnKind> {
+  const kinds = new Map<string, ColumnKind>()
+  let element: ColumnKind | undefined
+  for (const { name, level, ...type } of rows) {
+    const kind = { ...kindOf(type), ...(element && { element }) }
+    element = level === 0 ? undefined : kind
+    if (level === 0) kinds.set(String(name), kind)
+  }
+  return kinds
+}
+
+function kindOf({ type, sql_type, delimiter }: ResultRow): ColumnKind {
+  return {
+    sqlType: String(sql_type),
+    isJson: type === 'json' || type === 'jsonb',
+    isDate: type === 'date' || type === 'timestamp' || type === 'timestamptz',
+    delimiter: String(delimiter),
+  }
 }

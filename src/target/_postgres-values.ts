@@ -23,7 +23,7 @@ export function textOf(value: unknown, kind: ColumnKind): string | null {
 function textOfObject(value: object, kind: ColumnKind): string {
   if (kind.isJson) return jsonOf(value)
   if (value instanceof Uint8Array) return hexOf(value)
-  if (value instanceof Date) return textOfDate(value)
+  if (value instanceof Date) return textOfDate(value, kind)
   return kind.element && Array.isArray(value) ? textOfArray(value, kind.element) : jsonOf(value)
 }
 
@@ -43,18 +43,20 @@ function hexOf({ buffer, byteOffset, byteLength }: Uint8Array): string {
   return `\\x${Buffer.from(buffer, byteOffset, byteLength).toString('hex')}`
 }
 
-/** ISO 8601; years before 1 and after 9999 as Postgres has them. */
-function textOfDate(date: Date): string {
+/** ISO 8601. For a column of dates, years before 1 and after 9999 are written as Postgres reads them. */
+function textOfDate(date: Date, { isDate }: ColumnKind): string {
   if (Number.isNaN(date.getTime())) throw new JobError('target', 'Expected a date, got one that is invalid.')
-  const [, year = '', rest = ''] = /^([+-]?\d+)(.*)$/.exec(date.toISOString()) ?? []
+  const iso = date.toISOString()
+  if (!isDate) return iso
+  const [, year = '', rest = ''] = /^([+-]?\d+)(.*)$/.exec(iso) ?? []
   if (Number(year) > 0) return `${year.replace('+', '')}${rest}`
   return `${String(1 - Number(year)).padStart(4, '0')}${rest} BC`
 }
 
-/** An element of JSON may be an array itself: it is no dimension. */
+/** An element of JSON, or of a domain over an array, may be an array itself: it is no dimension. */
 function textOfArray(items: readonly unknown[], element: ColumnKind): string {
   const texts = Array.from(items, (item) => {
-    if (Array.isArray(item) && !element.isJson) return textOfArray(item, element)
+    if (Array.isArray(item) && !element.isJson && !element.element) return textOfArray(item, element)
     const text = textOf(item, element)
     return text === null ? 'NULL' : `"${text.replace(/["\\]/g, '\\$&')}"`
   })

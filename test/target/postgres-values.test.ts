@@ -58,31 +58,42 @@ const table: [type: string, ...values: string[]][] = [
   ['mood', `'sad'`],
   ['mood[]', `array['sad', null]::mood[]`],
   ['positive', '5'],
+  ['document[]', `array['{"a": [1, "b"]}', 'null', null]::document[]`],
+  ['numbers[]', `'{"{1,2}","{3}",null}'`],
   ['pair', `row(1, E'a "b"\\t\\\\')`],
   ['pair[]', `array[row(1, 'x'), row(null, null)]::pair[]`],
 ]
 
 describePostgres('values on their way to Postgres', (database) => {
   let pool: pg.Pool
+  /** What the jobs connect with: under all settings of the database. */
+  let odd: pg.Pool
   beforeAll(async () => {
     pool = new pg.Pool({ connectionString: database.url, max: 2 })
-    await pool.query(`create type mood as enum ('sad', 'happy'); create domain positive as int4 check (value > 0);
+    await pool.query(`create type mood as enum ('sad', 'happy'); create domain positive as int4 check (value > 0); create domain text_document as json;
+      create domain document as text_document; create domain numbers as int4[];
       create type pair as (number int, word text)`)
     // Settings that would change how text is read and written, had the connections none of their own.
     const name = new URL(database.url).pathname.slice(1)
     await pool.query(`alter database ${name} set datestyle to 'German'; alter database ${name} set timezone to 'Asia/Kolkata';
-      alter database ${name} set intervalstyle to 'sql_standard'; alter database ${name} set bytea_output to 'escape'`)
+      alter database ${name} set intervalstyle to 'sql_standard'; alter database ${name} set bytea_output to 'escape';
+      alter database ${name} set standard_conforming_strings to off; alter database ${name} set backslash_quote to off;
+      alter database ${name} set array_nulls to off; alter database ${name} set xmloption to document;
+      alter database ${name} set transform_null_equals to on; alter database ${name} set extra_float_digits to 0;
+      alter database ${name} set default_transaction_isolation to serializable; alter database ${name} set quote_all_identifiers to on`)
     await pool.end()
-    pool = new pg.Pool({ connectionString: database.url, max: 2 })
+    odd = new pg.Pool({ connectionString: database.url, max: 2 })
+    const options = ['standard_conforming_strings', 'array_nulls'].map((setting) => `-c ${setting}=on`).join(' ')
+    pool = new pg.Pool({ connectionString: database.url, options: `${options} -c xmloption=content`, max: 2 })
   })
-  afterAll(() => pool.end())
+  afterAll(() => Promise.all([pool.end(), odd.end()]))
   beforeEach(() => pool.query('drop table if exists source, copied, headgate_checkpoint'))
 
   async function ingest(
     job: Pick<IngestionJob, 'datasource' | 'query' | 'transform'> & Partial<IngestionJob>,
   ): Promise<void> {
     await using registry = new JobRegistry({ storage: memoryStorage() })
-    registry.define({ id: 'copy', target: postgresTarget({ pool, table: 'copied' }), batchSize: 7, ...job })
+    registry.define({ id: 'copy', target: postgresTarget({ pool: odd, table: 'copied' }), batchSize: 7, ...job })
     const { finished } = await registry.start('ingestion', 'copy')
     expect(await finished).toMatchObject({ state: 'successful' })
   }
@@ -97,7 +108,7 @@ describePostgres('values on their way to Postgres', (database) => {
 
   type Way = Pick<IngestionJob, 'transform' | 'query'>
   const copySource = (way: Way = {}) =>
-    ingest({ datasource: postgresDatasource({ pool }), query: 'select * from source', ...way })
+    ingest({ datasource: postgresDatasource({ pool: odd }), query: 'select * from source', ...way })
 
   const ways: Record<string, Way> = {
     'encoded rows': {},
@@ -150,7 +161,7 @@ describePostgres('values on their way to Postgres', (database) => {
       },
     }
     const target = postgresTarget({ pool: listening, table: 'copied' })
-    await ingest({ datasource: postgresDatasource({ pool }), query: 'select * from source', target })
+    await ingest({ datasource: postgresDatasource({ pool: odd }), query: 'select * from source', target })
     expect(said.filter((text) => text.endsWith('with (format binary)'))).toHaveLength(1)
     expect((await pool.query('select a, b from copied')).rows).toEqual([{ a: '1.6', b: 'abc' }])
   })
@@ -180,7 +191,7 @@ describePostgres('values on their way to Postgres', (database) => {
     const insert = `insert into source values
       ($1, $2, $3, $4, $5, timestamptz '2000-01-01 00:00+00' + ($6 || ' us')::interval, $7, $8, $9, $10)`
     const isKept = async (rows: readonly unknown[][], way: Way | undefined) => {
-      await pool.query('truncate source, copied')
+      await pool.query('truncate source, copied; drop table if exists headgate_checkpoint')
       for (const values of rows) await pool.query(insert, values)
       await copySource(way)
       expect(await differences()).toEqual([])
@@ -218,18 +229,23 @@ describePostgres('values on their way to Postgres', (database) => {
         at: new Date(8.64e15),
         doc: { a: [1, { b: null }], at: new Date(0), bytes: new Uint8Array([1]), big: 1n },
       },
-      { n: Number.NEGATIVE_INFINITY, doc: [1, 'two'], docs: [[1], { a: '"' }, null], word: { a: 1 } },
+      { n: Number.NEGATIVE_INFINITY, doc: [1, 'two'], docs: [[1], { a: '"' }, null], own: [[1], { a: '"' }, null], sets: [[1, 2], null, []], word: { a: 1 } }, // biome-ignore format: one line
       { n: undefined, doc: 'null', word: ['x'], tags: [] },
+      { word: new Date(8.64e15) },
+      { word: new Date(Date.UTC(-43, 2, 15)), tags: [new Date(0)] },
     ]
-    const create = `(n float8, b bool, big int8, at timestamptz, bytes bytea, tags text[], grid int[], doc jsonb, docs json[], word text)`
+    const create = `(n float8, b bool, big int8, at timestamptz, bytes bytea, tags text[], grid int[], doc jsonb, docs json[], own document[], sets numbers[], word text)`
     await pool.query(`create table source ${create}; create table copied ${create}`)
     const rows = [
       `(n, b, big, at, bytes) values (1, true, 9223372036854775807, '2024-02-29 12:34:56.789+00', '\\x00ff')`,
       `(n, at, tags, grid) values ('NaN', '0044-03-15 00:00+00 BC', array['a "b"', null, '', 'NULL', '\\'], '{{1,2},{3,4}}')`,
       `(n, at, doc) values ('-0', '275760-09-13 00:00+00',
         '{"a": [1, {"b": null}], "at": "1970-01-01T00:00:00.000Z", "bytes": "\\\\x01", "big": "1"}')`,
-      `(n, doc, docs, word) values ('-Infinity', '[1, "two"]', array['[1]', '{"a":"\\""}', null]::json[], '{"a":1}')`,
+      `(n, doc, docs, own, sets, word) values ('-Infinity', '[1, "two"]', array['[1]', '{"a":"\\""}', null]::json[],
+        array['[1]', '{"a":"\\""}', null]::document[], '{"{1,2}",null,"{}"}', '{"a":1}')`,
       `(doc, word, tags) values ('null', '["x"]', '{}')`,
+      `(word) values ('+275760-09-13T00:00:00.000Z')`,
+      `(word, tags) values ('-000043-03-15T00:00:00.000Z', array['1970-01-01T00:00:00.000Z'])`,
     ]
     for (const row of rows) await pool.query(`insert into source ${row}`)
     await ingest({ datasource: iterableDatasource(records as JobRecord[]) })

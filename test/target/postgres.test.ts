@@ -59,6 +59,15 @@ describePostgres('a table of Postgres', (database) => {
       [{ connectionString: 'x', pool: {} }, '`pool` to be an object with the method `connect`'],
       [{ connectionString: 'x', table: '' }, '`table` to be `name`, `schema.name` or an object with `name`'],
       [{ connectionString: 'x', table: 'a.b.c' }, '`table`'],
+      [{ connectionString: 'x', table: 'ü'.repeat(32) }, 'each a name of 1 to 63 bytes in UTF-8 without NUL'],
+      [{ connectionString: 'x', table: { name: 'x'.repeat(64) } }, '`table`'],
+      [{ connectionString: 'x', table: { schema: 'x'.repeat(64), name: 't' } }, '`table`'],
+      [{ connectionString: 'x', table: { schema: '', name: 't' } }, '`table`'],
+      [{ connectionString: 'x', table: { name: 'a\0b' } }, '`table`'],
+      [{ connectionString: 'x', table: { name: '\ud800' } }, '`table`'],
+      [{ connectionString: 'x', checkpoints: 'x'.repeat(64) }, '`checkpoints`'],
+      [{ connectionString: 'x', mode: 'upsert', key: ['id', 'x'.repeat(64)] }, '`key`'],
+      [{ connectionString: 'x', columns: { id: 'x'.repeat(64) } }, '`columns`'],
       [{ connectionString: 'x', mode: 'merge' }, '`mode` to be one of `insert`, `upsert`'],
       [
         { connectionString: 'x', mode: 'upsert' },
@@ -241,7 +250,8 @@ describePostgres('a table of Postgres', (database) => {
       const writer = await opened(target())
       await write(writer, [{ id: 1 }])
       await tests.pool.query(
-        `select pg_terminate_backend(pid) from pg_stat_activity where query like 'begin%copy % from stdin'`,
+        `select pg_terminate_backend(pid) from pg_stat_activity
+          where datname = current_database() and query like 'begin%headgate_checkpoint%'`,
       )
       const failing = (async () => {
         for (let id = 2; id < 100_000; id++) await write(writer, [{ id }])
