@@ -7,7 +7,7 @@ import type { JobStorage } from './storage.js'
  * hangs, as over a connection that is dead and does not know, must not hold up what waits for it.
  */
 export function timely(storage: JobStorage, clock: Clock, timeout: number): JobStorage {
-  const inTime = <Answer>(asked: Promise<Answer>): Promise<Answer> =>
+  const inTime = <Answer>(ask: () => Promise<Answer>): Promise<Answer> =>
     new Promise((resolve, reject) => {
       let timer: Timer | undefined
       let isThere = false
@@ -15,7 +15,7 @@ export function timely(storage: JobStorage, clock: Clock, timeout: number): JobS
         isThere = true
         timer?.cancel()
       }
-      asked.then(
+      started(ask).then(
         (answer) => {
           come()
           resolve(answer)
@@ -31,17 +31,26 @@ export function timely(storage: JobStorage, clock: Clock, timeout: number): JobS
       })
     })
   return {
-    begin: (request) => inTime(storage.begin(request)),
-    save: (lease, request) => inTime(storage.save(lease, request)),
-    finish: (lease, request) => inTime(storage.finish(lease, request)),
-    requestAbort: (type, id) => inTime(storage.requestAbort(type, id)),
-    find: (type, id) => inTime(storage.find(type, id)),
-    live: (type) => inTime(storage.live(type)),
-    orphans: () => inTime(storage.orphans()),
-    search: (filter) => inTime(storage.search(filter)),
-    ...(storage.isWritable && { isWritable: () => inTime(storage.isWritable?.() ?? Promise.resolve(true)) }),
+    begin: (request) => inTime(() => storage.begin(request)),
+    save: (lease, request) => inTime(() => storage.save(lease, request)),
+    finish: (lease, request) => inTime(() => storage.finish(lease, request)),
+    requestAbort: (type, id) => inTime(() => storage.requestAbort(type, id)),
+    find: (type, id) => inTime(() => storage.find(type, id)),
+    live: (type) => inTime(() => storage.live(type)),
+    orphans: () => inTime(() => storage.orphans()),
+    search: (filter) => inTime(() => storage.search(filter)),
+    ...(storage.isWritable && { isWritable: () => inTime(async () => storage.isWritable?.() ?? true) }),
     ...(storage.watch && { watch: (listener) => storage.watch?.(listener) ?? (() => undefined) }),
     ...(storage.close && { close: async () => storage.close?.() }),
+  }
+}
+
+/** What a storage was asked: one that throws in place of rejecting has rejected. */
+function started<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
+  try {
+    return Promise.resolve(ask())
+  } catch (error) {
+    return Promise.reject(error)
   }
 }
 

@@ -1,6 +1,7 @@
 import type { BatchDone } from './batches.js'
 import type { Clock } from './clock.js'
 import { priorityRule } from './dispatcher.js'
+import { isJson, maxJsonDepth, maxJsonLength } from './json.js'
 import type { Logger } from './logger.js'
 import { checkOptions, type Rule, rule } from './options.js'
 import type { Redactor } from './redact.js'
@@ -21,8 +22,8 @@ const progressRules: Record<keyof ProgressUpdate, Rule> = {
     expected: 'a string, a number or a bigint',
     optional: true,
   },
-  checkpoint: { accepts: isJson, expected: 'a JSON value', optional: true },
-  detail: { accepts: isJsonObject, expected: 'a JSON object', optional: true },
+  checkpoint: { accepts: isKept, expected: kept('a JSON value'), optional: true },
+  detail: { accepts: isKeptObject, expected: kept('a JSON object'), optional: true },
 }
 
 /** The progress that an update tells of: only what it gives. Throws `invalid_options` for what storage could not keep. */
@@ -43,16 +44,22 @@ function copyOf<Value>(value: Value): Value {
 }
 
 /** Whether storage can keep a value: one that it cannot would never be saved, however often it is tried. */
-function isJson(value: unknown): boolean {
+function isKept(value: unknown): boolean {
   try {
-    return JSON.stringify(value) !== undefined
+    const text: string | undefined = JSON.stringify(value)
+    return text !== undefined && text.length <= maxJsonLength && isJson(JSON.parse(text))
   } catch {
     return false
   }
 }
 
-function isJsonObject(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && isJson(value)
+function isKeptObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && isKept(value)
+}
+
+/** The bounds of a JSON value that is kept, in words. */
+function kept(what: string): string {
+  return `${what} of up to ${maxJsonLength} characters and ${maxJsonDepth} levels`
 }
 
 /** What a running job is given. */

@@ -34,12 +34,15 @@ const moves: Record<JobState, Partial<Record<JobMove, JobState>>> = {
   successful: {},
 }
 
+/** The states that no move leads out of. */
+const endedStates: ReadonlySet<string> = new Set(['aborted', 'error', 'successful'] satisfies EndedState[])
+
 /** Every state, in the order of life. */
 export const jobStates = Object.keys(moves) as readonly JobState[]
 
 /** The state that `move` leads to from `state`, or `undefined` when the table has no such move. */
 export function nextState(state: JobState, move: JobMove): JobState | undefined {
-  return moves[state][move]
+  return moves[state]?.[move]
 }
 
 /** Whether an execution in `state` still holds its job. */
@@ -49,5 +52,10 @@ export function isLive(state: JobState): state is LiveState {
 
 /** Whether an execution in `state` has ended for good. */
 export function isEnded(state: JobState): state is EndedState {
-  return Object.keys(moves[state]).length === 0
+  return endedStates.has(state)
+}
+
+/** Whether a value is a state. */
+export function isState(value: unknown): value is JobState {
+  return typeof value === 'string' && Object.hasOwn(moves, value)
 }

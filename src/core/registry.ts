@@ -1,4 +1,5 @@
 import { announce } from './_announce.js'
+import { checkedStorage } from './_checked-storage.js'
 import { Cluster } from './_cluster.js'
 import type { RegistryHost } from './_host.js'
 import { JobBook } from './_job-book.js'
@@ -44,6 +45,11 @@ const defaultStopTimeout = 30_000
 /** The least that storage is given to answer, in milliseconds: else a third of a lease. */
 const shortestAnswerTime = 5000
 
+/** How long storage may take to answer, in milliseconds. */
+function answerTimeOf(lease: number): number {
+  return Math.max(Math.round(lease / 3), shortestAnswerTime)
+}
+
 /** Jobs that are functions: defined, started, watched, aborted and found again. */
 export class Registry {
   /** Where the registry tells operators what happens. */
@@ -70,11 +76,11 @@ export class Registry {
   constructor(options: RegistryOptions) {
     checkOptions('options', options, registryRules)
     const { clock = systemClock, dispatcher = localDispatcher(), lease = 30_000 } = options
-    const storage = timely(options.storage, clock, Math.max(lease / 3, shortestAnswerTime))
-    this.#storage = storage
     this.clock = clock
     this.redactor = new Redactor(options.redact)
     this.logger = isolatedLogger(options.logger ?? silentLogger, this.redactor)
+    const storage = checkedStorage(timely(options.storage, clock, answerTimeOf(lease)), clock, this.logger)
+    this.#storage = storage
     this.#dispatcher = dispatcher
     const report = (error: unknown, { type, id }: Pick<JobEvent, 'type' | 'id'>) => {
       this.logger.error({ type, id, error: errorMessages(error) }, `A listener to job [${type}/${id}] threw.`)

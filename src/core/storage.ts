@@ -1,4 +1,4 @@
-import { type EndedState, isLive, type JobState } from './lifecycle.js'
+import { type EndedState, isEnded, type JobState } from './lifecycle.js'
 
 /** What a job says of an execution beside its progress: a JSON object that only the job and its users understand. */
 export type JobDetail = Record<string, unknown>
@@ -215,11 +215,19 @@ export const waitingLease = 100 * 365 * 86_400_000
 export function mayBegin({ resumedFrom, scheduledFor }: BeginRequest, last: ExecutionRecord): boolean {
   const isNext = resumedFrom === undefined || (last.isOrphaned === true && last.executionId === resumedFrom)
   const isLater = scheduledFor === undefined || last.scheduledFor === undefined || scheduledFor > last.scheduledFor
-  return !isLive(last.state) && isNext && isLater
+  // One of a later version may have ended in a state that is not known here.
+  const hasEnded = isEnded(last.state) || last.endTime !== undefined
+  return hasEnded && isNext && isLater
 }
 
 /** The error of an execution whose lease ran out: for the storage that settles it. */
 export function leaseExpired(record: Pick<ExecutionRecord, 'node' | 'leaseUntil'>): string[] {
-  const until = new Date(record.leaseUntil).toISOString()
+  const until = timeOf(record.leaseUntil)
   return ['The node that ran the job stopped answering.', `The lease of node [${record.node}] ran out at ${until}.`]
+}
+
+/** A time as text, also one that no date can have. */
+function timeOf(time: number): string {
+  const date = new Date(time)
+  return Number.isNaN(date.getTime()) ? String(time) : date.toISOString()
 }

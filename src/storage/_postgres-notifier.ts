@@ -1,4 +1,4 @@
-import { type StorageChange, systemClock, type Timer } from '../index.js'
+import { type JobState, jobStates, type StorageChange, systemClock, type Timer } from '../index.js'
 import type { Database } from './_postgres-database.js'
 import { splitId } from './_postgres-record.js'
 
@@ -76,12 +76,20 @@ export class Notifier {
 export function messageOf(payload: string): Message | undefined {
   try {
     const [from, ...told] = JSON.parse(payload) as [string, ...Told[]]
-    if (typeof from !== 'string' || !told.every((each) => Array.isArray(each) && each.length === 4)) return undefined
-    const changes = told.map(([type, id, uuid, state]) => ({ type, id, executionId: id + uuid, state }))
-    return { from, changes: changes as StorageChange[] }
+    if (typeof from !== 'string') return undefined
+    return {
+      from,
+      changes: told.filter(isTold).map(([type, id, uuid, state]) => ({ type, id, executionId: id + uuid, state })),
+    }
   } catch {
     return undefined
   }
+}
+
+/** Whether a change is one that this version knows: anybody may notify, and a later version may know more states. */
+function isTold(told: unknown): told is Told & [string, string, string, JobState] {
+  if (!Array.isArray(told) || told.length !== 4 || !told.every((part) => typeof part === 'string')) return false
+  return jobStates.includes(told[3] as JobState)
 }
 
 /** As few notifications as hold all changes. */

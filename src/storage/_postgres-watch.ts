@@ -41,7 +41,14 @@ export class Watch {
       if (now - at < this.#options.interval + memory) break
       this.#told.delete(old)
     }
-    for (const listener of this.#listeners) listener(change)
+    for (const listener of this.#listeners) {
+      try {
+        listener(change)
+      } catch (error) {
+        // One that throws must not keep the others from hearing, nor fail the call that changed something.
+        void error
+      }
+    }
   }
 
   /** Takes all listeners off, and looks no more. */

@@ -9,7 +9,7 @@ import {
 } from '../index.js'
 import type { Connection } from './_sqlite-connection.js'
 import { type LogLimits, trim } from './_sqlite-log.js'
-import { columns, executionOf, positionOf, valuesOf } from './_sqlite-rows.js'
+import { columns, executionOf, positionOf, selected, valuesOf } from './_sqlite-rows.js'
 
 const keep = `insert into headgate_job (${columns.join(', ')}) values (${columns.map(() => '?').join(', ')})
   on conflict (type, id) do update set ${columns.map((column) => `${column} = excluded.${column}`).join(', ')}`
@@ -31,14 +31,14 @@ export class Jobs {
   }
 
   find(type: string, id: string): ExecutionRecord | undefined {
-    const row = this.#connection.get('select * from headgate_job where type = ? and id = ?', type, id)
+    const row = this.#connection.get(`select ${selected} from headgate_job where type = ? and id = ?`, type, id)
     return row && executionOf(row)
   }
 
   /** The live execution of a lease. */
   held({ executionId, epoch }: Lease): ExecutionRecord | undefined {
     const row = this.#connection.get(
-      'select * from headgate_job where execution_id = ? and epoch = ? and end_time is null',
+      `select ${selected} from headgate_job where execution_id = ? and epoch = ? and end_time is null`,
       executionId,
       epoch,
     )
@@ -47,13 +47,16 @@ export class Jobs {
 
   live(type: string): ExecutionRecord[] {
     return this.#connection
-      .all('select * from headgate_job where type = ? and end_time is null order by start_time, position', type)
+      .all(
+        `select ${selected} from headgate_job where type = ? and end_time is null order by headgate_job.start_time, position`,
+        type,
+      )
       .map(executionOf)
   }
 
   orphans(): ExecutionRecord[] {
     return this.#connection
-      .all('select * from headgate_job where is_orphaned is not null order by position')
+      .all(`select ${selected} from headgate_job where is_orphaned is not null order by position`)
       .map(executionOf)
   }
 
@@ -67,7 +70,7 @@ export class Jobs {
   /** Settles what has expired. */
   settleExpired(now: number): void {
     const expired = this.#connection
-      .all('select * from headgate_job where end_time is null and lease_until <= ?', now)
+      .all(`select ${selected} from headgate_job where end_time is null and lease_until <= ?`, now)
       .map(executionOf)
     for (const execution of expired) {
       this.end(execution, now, { state: 'error', error: leaseExpired(execution), isOrphaned: true })

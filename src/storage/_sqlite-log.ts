@@ -1,6 +1,6 @@
 import { type ExecutionRecord, executionOrder, isLive, type SearchFilter, type SearchResult } from '../index.js'
 import type { Connection, SqliteValue } from './_sqlite-connection.js'
-import { executionOf } from './_sqlite-rows.js'
+import { executionOf, selected } from './_sqlite-rows.js'
 
 /** How much the log keeps. */
 export interface LogLimits {
@@ -45,7 +45,7 @@ export function search(
   const after: Condition[] = searchAfter === undefined ? [] : [['position < ?', executionOrder(searchAfter) ?? '']]
   const total = connection.number(`select count(*) n from ${table} ${where(matching)}`, ...valuesOf(matching))
   const rows = connection.all(
-    `select * from ${table} ${where([...matching, ...after])} order by position desc limit ? offset ?`,
+    `select ${selected} from ${table} ${where([...matching, ...after])} order by position desc limit ? offset ?`,
     ...valuesOf([...matching, ...after]),
     size,
     from,

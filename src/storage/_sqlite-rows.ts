@@ -24,6 +24,22 @@ export const columns = [
   'scheduled_for',
 ] as const
 
+/** The columns that are read as text: a driver may refuse to read a whole page for one number that is too large. */
+const numbers = new Set<string>([
+  'epoch',
+  'start_time',
+  'end_time',
+  'lease_until',
+  'count',
+  'takeovers',
+  'scheduled_for',
+])
+
+/** The columns of an execution as {@link executionOf} reads them. */
+export const selected = columns
+  .map((column) => (numbers.has(column) ? `cast(${column} as text) as ${column}` : column))
+  .join(', ')
+
 /** What is kept of an execution. */
 export function valuesOf(execution: ExecutionRecord): SqliteValue[] {
   return [
@@ -56,20 +72,20 @@ export function executionOf(row: SqliteRow): ExecutionRecord {
     id: String(row.id),
     executionId: String(row.execution_id),
     state: row.state as JobState,
-    epoch: Number(row.epoch),
+    epoch: integerOf(row.epoch),
     node: parse(row.node),
-    startTime: Number(row.start_time),
-    ...(isThere(row.end_time) && { endTime: Number(row.end_time) }),
-    leaseUntil: Number(row.lease_until),
-    count: Number(row.count),
+    startTime: integerOf(row.start_time),
+    ...(isThere(row.end_time) && { endTime: integerOf(row.end_time) }),
+    leaseUntil: integerOf(row.lease_until),
+    count: integerOf(row.count),
     ...(isThere(row.last_id) && { lastId: parse<string>(row.last_id) }),
     ...(isThere(row.checkpoint) && { checkpoint: parse(row.checkpoint) }),
     ...(isThere(row.error) && { error: parse<string[]>(row.error) }),
     ...(isThere(row.is_orphaned) && { isOrphaned: true }),
     ...(isThere(row.resumed_from) && { resumedFrom: String(row.resumed_from) }),
-    ...(isThere(row.takeovers) && { takeovers: Number(row.takeovers) }),
+    ...(isThere(row.takeovers) && { takeovers: integerOf(row.takeovers) }),
     ...(isThere(row.detail) && { detail: parse<JobDetail>(row.detail) }),
-    ...(isThere(row.scheduled_for) && { scheduledFor: Number(row.scheduled_for) }),
+    ...(isThere(row.scheduled_for) && { scheduledFor: integerOf(row.scheduled_for) }),
   }
 }
 
@@ -80,11 +96,24 @@ export function positionOf({ executionId }: { executionId: string }): string {
 
 /** JSON, as SQLite's drivers cut text at a NUL and lose lone surrogates. */
 function textOf(value: unknown): string | null {
-  return value === undefined ? null : JSON.stringify(value)
+  return JSON.stringify(value) ?? null
 }
 
+/** A whole number, or one that no check accepts in the place of what a number cannot hold: it can be written again. */
+function integerOf(text: SqliteRow[string]): number {
+  const value = Number(text)
+  return Number.isSafeInteger(value) ? value : Number.MIN_SAFE_INTEGER
+}
+
+/** What stands in the place of what cannot be read, which no check accepts: one row must not keep others from being read. */
+const unreadable = Symbol('a text that is no JSON')
+
 function parse<Value>(text: SqliteRow[string]): Value {
-  return JSON.parse(String(text))
+  try {
+    return JSON.parse(String(text))
+  } catch {
+    return unreadable as Value
+  }
 }
 
 function isThere(value: SqliteRow[string]): boolean {

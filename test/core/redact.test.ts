@@ -98,7 +98,7 @@ describe('redact', () => {
 
   it('takes time in proportion to the text', () => {
     const units = [
-      ...forms.map(([, text]) => text),
+      ...forms.filter((_, at) => at % 5 === 0).map(([, text]) => text),
       'a://:',
       'a://b:c ',
       'password',

@@ -42,6 +42,13 @@ function heldJob(id: string, { ignoresSignal = false } = {}) {
 
 const turn = () => new Promise(setImmediate)
 
+/** A JSON value of so many levels. */
+function nested(levels: number): unknown {
+  let value: unknown = 1
+  for (let level = 0; level < levels; level++) value = [value]
+  return value
+}
+
 describe('JobRegistry', () => {
   let clock: ReturnType<typeof fakeClock>
   let storage: JobStorage
@@ -384,9 +391,15 @@ describe('JobRegistry', () => {
       [{ lastId: {} }, 'Expected `lastId` to be a string, a number or a bigint'],
       [{ checkpoint: { at: 5n } }, 'Expected `checkpoint` to be a JSON value'],
       [{ checkpoint: () => 1 }, 'Expected `checkpoint` to be a JSON value'],
-      [{ detail: [1] }, 'Expected `detail` to be a JSON object, got an array'],
+      [
+        { detail: [1] },
+        'Expected `detail` to be a JSON object of up to 1000000 characters and 100 levels, got an array',
+      ],
       [{ detail: { at: 5n } }, 'Expected `detail` to be a JSON object'],
-      [{ detail: null }, 'Expected `detail` to be a JSON object, got null'],
+      [{ detail: { at: nested(100) } }, 'Expected `detail` to be a JSON object'],
+      [{ checkpoint: nested(101) }, 'Expected `checkpoint` to be a JSON value'],
+      [{ checkpoint: 'x'.repeat(1_000_000) }, 'Expected `checkpoint` to be a JSON value'],
+      [{ detail: null }, 'Expected `detail` to be a JSON object of up to 1000000 characters and 100 levels, got null'],
       [{ total: 1 }, 'got `total` (string)'],
       [null, 'Expected `progress` to be an object, got null'],
     ])('refuses %o', async (update, message) => {
@@ -394,6 +407,12 @@ describe('JobRegistry', () => {
       await registry.start('test', 'a')
       expect(() => held.context.progress(update as never)).toThrow(message)
     })
+  })
+
+  it('refuses a checkpoint that is nested too deep to be walked through', async () => {
+    const held = hold('a')
+    await registry.start('test', 'a')
+    expect(() => held.context.progress({ checkpoint: nested(100_000) })).toThrow('Expected `checkpoint` to be')
   })
 
   describe('listeners', () => {

@@ -1,0 +1,244 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type ExecutionRecord, JobRegistry, type JobStorage, memoryStorage } from 'headgate'
+import { postgresStorage } from 'headgate/storage/postgres'
+import { sqliteStorage } from 'headgate/storage/sqlite'
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { describePostgres } from '../support/describe-postgres.js'
+import { openDatabase } from './_sqlite.js'
+
+/** A storage, and a way to write to it as anybody may who can reach its tables: the values of columns, as SQL. */
+interface Subject {
+  readonly storage: JobStorage
+  /** Changes the row of an execution of `test`, wherever it is. */
+  tamper(id: string, set: string): Promise<void>
+  close(): Promise<void>
+}
+
+/** Stands for a field that is not there. */
+const none = undefined
+
+/** What is done to the row of an ended execution of `test`, in SQL of both databases, and what its status has then. */
+const ended: [what: string, set: string, status: object][] = [
+  ['a state of a later version', `state = 'archived'`, { state: 'error', count: 3 }],
+  ['no state', `state = ''`, { state: 'error', count: 3 }],
+  ['a state that every object has', `state = 'constructor'`, { state: 'error', count: 3 }],
+  ['a negative count', 'count = -3', { state: 'successful', count: 0 }],
+  ['a count that no number holds', 'count = 9223372036854775807', { state: 'successful', count: 0 }],
+  ['a start that no date has', 'start_time = 9223372036854775807', { state: 'successful' }],
+  ['an end that no date has', 'end_time = 9223372036854775807', { state: 'successful', count: 3 }],
+  ['a last id that is no text', `last_id = '{"a":1}'`, { state: 'successful', lastId: none }],
+  ['a detail that is no object', `detail = '[1]'`, { state: 'successful', detail: none }],
+  [
+    'a detail that is nested too deep',
+    `detail = '{"a":${'['.repeat(3000)}${']'.repeat(3000)}}'`,
+    { state: 'successful', detail: none },
+  ],
+  [
+    'an error that is no list',
+    `state = 'error', error = '{"length":1}'`,
+    { state: 'error', error: [expect.stringContaining('not valid')] },
+  ],
+  [
+    'an error of no texts',
+    `state = 'error', error = '[{"a":1}]'`,
+    { state: 'error', error: [expect.stringContaining('not valid')] },
+  ],
+  [
+    'too many errors',
+    `state = 'error', error = '[${Array(1000).fill('"a"')}]'`,
+    { state: 'error', error: [expect.stringContaining('not valid')] },
+  ],
+  [
+    'an error that is too long',
+    `state = 'error', error = '["${'a'.repeat(100_000)}"]'`,
+    { state: 'error', error: [expect.stringContaining('not valid')] },
+  ],
+  ['negative takeovers', 'takeovers = -1', { state: 'successful' }],
+  ['a time of a schedule that no date has', 'scheduled_for = 9223372036854775807', { state: 'successful' }],
+]
+
+/** The same for an execution that lives. */
+const live: [what: string, set: string, status: object][] = [
+  ['a state of a later version', `state = 'paused'`, { state: 'running' }],
+  ['a negative count', 'count = -3', { state: 'running', count: 0 }],
+  ['a detail that is no object', `detail = '"a"'`, { state: 'running', detail: none }],
+  [
+    'a checkpoint that is nested too deep',
+    `checkpoint = '${'['.repeat(3000)}${']'.repeat(3000)}'`,
+    { state: 'running' },
+  ],
+  ['a lease that ran out before there were dates', 'lease_until = -9223372036854775807', {}],
+]
+
+function expectStatus(status: object | undefined, expected: object): void {
+  expect({ lastId: none, detail: none, ...status }).toMatchObject(expected)
+}
+
+function tampering(open: () => Promise<Subject>): void {
+  let subject: Subject
+  let registry: JobRegistry
+  const warn = vi.fn()
+  const logger = { debug: () => {}, info: () => {}, warn, error: () => {} }
+  beforeAll(async () => {
+    subject = await open()
+    registry = new JobRegistry({ storage: subject.storage, logger })
+  })
+  afterAll(async () => {
+    await registry.close()
+    await subject.close()
+  })
+
+  async function begin(id: string): Promise<ExecutionRecord> {
+    const { execution } = await subject.storage.begin({
+      type: 'test',
+      id,
+      state: 'running',
+      node: 'n',
+      lease: 3_600_000,
+    })
+    return execution
+  }
+
+  test.each(ended)('of an ended execution, which has %s', async (what, set, status) => {
+    const before = await begin(`before ${what}`)
+    await subject.storage.finish(before, { state: 'successful' })
+    const execution = await begin(what)
+    await subject.storage.finish(execution, { state: 'successful', count: 3, lastId: 'a', detail: { a: 1 } })
+    await subject.tamper(what, set)
+    const hits = await registry.search({ size: 1000 })
+    expect(hits.hits.length).toBe(hits.total)
+    expect((await registry.search({ type: 'test', size: 1000 })).hits.map(({ id }) => id)).toContain(before.id)
+    expectStatus(
+      hits.hits.find(({ id }) => id === what),
+      status,
+    )
+    expect(hits.hits.find(({ id }) => id === before.id)).toMatchObject({ state: 'successful' })
+    expectStatus(await registry.status('test', what), status)
+    expect(await registry.running('test')).toEqual([])
+  })
+
+  test.each(live)('of a live execution, which has %s', async (what, set, status) => {
+    const others = await begin(`beside ${what}`)
+    const execution = await begin(what)
+    await subject.tamper(what, set)
+    expectStatus(await registry.status('test', what), status)
+    expect((await registry.running('test')).map(({ id }) => id)).toContain(others.id)
+    expect(await registry.abort('test', others.id, { timeout: 0 })).toMatchObject({ state: 'aborting' })
+    expect(await subject.storage.finish(others, { state: 'aborted' })).toMatchObject({ state: 'aborted' })
+    await subject.storage.finish(execution, { state: 'aborted' })
+    await subject.tamper(what, `state = 'aborted', end_time = 1`)
+  })
+
+  test('is logged once a minute at most', () => {
+    expect(warn).toHaveBeenCalledTimes(1)
+    expect(warn).toHaveBeenCalledWith(
+      expect.objectContaining({ type: 'test', fields: ['state'], count: 1 }),
+      expect.stringContaining('not valid'),
+    )
+  })
+}
+
+describe('a tampered row of a file', () => {
+  tampering(async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'headgate-tampered-'))
+    const path = join(folder, 'jobs.db')
+    const storage = sqliteStorage({ path })
+    await storage.live('test')
+    const database = openDatabase(path)
+    return {
+      storage,
+      async tamper(id, set) {
+        for (const table of ['headgate_job', 'headgate_log']) {
+          database.prepare(`update ${table} set ${set} where type = 'test' and id = ?`).run(id)
+        }
+      },
+      async close() {
+        database.close()
+        await rm(folder, { recursive: true })
+      },
+    }
+  })
+})
+
+describePostgres('a tampered row of Postgres', (server) => {
+  tampering(async () => {
+    const pool = new pg.Pool({ connectionString: server.url })
+    return {
+      storage: postgresStorage({ connectionString: server.url }),
+      async tamper(id, set) {
+        for (const table of ['headgate.job', 'headgate.log']) {
+          await pool.query(`update ${table} set ${set} where type = 'test' and id = $1`, [id])
+        }
+      },
+      close: () => pool.end(),
+    }
+  })
+})
+
+/** What may be notified by anybody who can connect. */
+const notifications = [
+  ['x', ['test', 'b', 'u', ['running']]],
+  ['x', ['test', 'b', 'u', 'paused']],
+  ['x', ['test', 'b', 'u', 'constructor']],
+  ['x', ['test', 'b', 'u', { toString: null }]],
+  ['x', [{ length: 1 }, ['b'], null, 'running']],
+  ['x', [1, 2, 3, 4]],
+  ['x', ['', '', '', 'running']],
+  ['x', null, 'test', [], ['test']],
+  [['x'], ['test', 'b', 'u', 'running']],
+  {},
+  null,
+  'x',
+  5,
+]
+
+describePostgres('a notification that is not valid', (server) => {
+  test('takes nobody down, and hides none that are', async () => {
+    const storage = postgresStorage({ connectionString: server.url, pollInterval: 60_000 })
+    const other = postgresStorage({ connectionString: server.url })
+    const registry = new JobRegistry({ storage })
+    const heard: string[] = []
+    registry.on('status', ({ id, status }) => heard.push(`${id} ${status.state}`), { scope: 'cluster' })
+    const pool = new pg.Pool({ connectionString: server.url })
+    const name = (id: string) => ({ type: 'test', id, state: 'running', node: 'n', lease: 60_000 }) as const
+    await other.begin(name('a'))
+    registry.define({ type: 'test', id: 'z', resume: 'auto', run: () => {} })
+    for (const payload of [...notifications.map((one) => JSON.stringify(one)), '', '[', 'x', '[]']) {
+      await pool.query('select pg_notify($1, $2)', ['headgate_headgate', payload])
+    }
+    const { execution } = await other.begin(name('b'))
+    await other.finish(execution, { state: 'successful' })
+    await vi.waitFor(() => expect(heard).toContain('b successful'), 10_000)
+    await registry.close()
+    await other.close?.()
+    await pool.end()
+  }, 30_000)
+})
+
+test('a storage that gives what is no execution is an error, and takes nobody down', async () => {
+  const inner = memoryStorage()
+  const { execution } = await inner.begin({ type: 'test', id: 'a', state: 'running', node: 'n', lease: 60_000 })
+  const odd = [null, 5, [], {}, { ...execution, executionId: 'x' }, { ...execution, type: ['test'] }, new Proxy({}, {})]
+  const storage: JobStorage = {
+    begin: async () => ({ started: true, execution: {} as never }),
+    save: async () => undefined,
+    finish: async () => undefined,
+    requestAbort: async () => undefined,
+    find: () => {
+      throw new Error('at once')
+    },
+    live: async () => [execution, ...(odd as never[])],
+    orphans: async () => odd as never[],
+    search: async () => ({ total: 8, hits: [...(odd as never[]), execution] }),
+  }
+  const registry = new JobRegistry({ storage })
+  registry.define({ type: 'test', id: 'a', run: () => {} })
+  expect((await registry.running('test')).map(({ id }) => id)).toEqual(['a'])
+  expect((await registry.search()).hits.map(({ id }) => id)).toEqual(['a'])
+  await expect(registry.status('test', 'a')).rejects.toMatchObject({ code: 'storage' })
+  await expect(registry.start('test', 'a')).rejects.toMatchObject({ code: 'storage' })
+  await registry.close()
+})
