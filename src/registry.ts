@@ -50,8 +50,8 @@ export class JobRegistry extends Registry {
     else throw invalid('type', 'a word other than `ingestion` for a job with `run`', type)
   }
 
-  protected override async closeOwned(): Promise<void> {
-    await super.closeOwned()
-    await Promise.all(Object.values(this.#datasources).map((datasource) => datasource.close?.()))
+  protected override get owned(): Record<string, { close?(): Promise<void> }> {
+    const named = Object.entries(this.#datasources).map(([name, one]) => [`datasource [${name}]`, one] as const)
+    return { ...super.owned, ...Object.fromEntries(named) }
   }
 }

@@ -1,4 +1,5 @@
 import { announce } from './_announce.js'
+import { boundedLogger } from './_bounded-logger.js'
 import { checkedStorage } from './_checked-storage.js'
 import { Cluster } from './_cluster.js'
 import type { RegistryHost } from './_host.js'
@@ -42,12 +43,20 @@ import type { ExecutionRecord, JobStorage, SearchFilter, SearchResult } from './
 /** How long to wait for a job to stop, in milliseconds, unless said. */
 const defaultStopTimeout = 30_000
 
+/** How long what the registry owns may take to close, all of it together, in milliseconds. */
+const ownedTimeout = 5000
+
 /** The least that storage is given to answer, in milliseconds: else a third of a lease. */
 const shortestAnswerTime = 5000
 
 /** How long storage may take to answer, in milliseconds. */
 function answerTimeOf(lease: number): number {
   return Math.max(Math.round(lease / 3), shortestAnswerTime)
+}
+
+/** What a registry closes. */
+interface Owned {
+  close?(): Promise<void>
 }
 
 /** Jobs that are functions: defined, started, watched, aborted and found again. */
@@ -78,7 +87,7 @@ export class Registry {
     const { clock = systemClock, dispatcher = localDispatcher(), lease = 30_000 } = options
     this.clock = clock
     this.redactor = new Redactor(options.redact)
-    this.logger = isolatedLogger(options.logger ?? silentLogger, this.redactor)
+    this.logger = boundedLogger(isolatedLogger(options.logger ?? silentLogger, this.redactor), clock)
     const storage = checkedStorage(timely(options.storage, clock, answerTimeOf(lease)), clock, this.logger)
     this.#storage = storage
     this.#dispatcher = dispatcher
@@ -251,8 +260,9 @@ export class Registry {
   }
 
   /**
-   * Starts no more jobs, aborts those that run or lets them end, waits for them, and closes the storage. A job that has
-   * not stopped within `timeout` is left behind.
+   * Starts no more jobs, aborts those that run or lets them end, waits for them, and closes the dispatcher, the storage and
+   * the datasources. A job that has not stopped within `timeout` is left behind, and so is what has not closed within 5
+   * seconds: the log names it. Never rejects.
    */
   close(options: CloseOptions = {}): Promise<void> {
     checkOptions('options', options, closeRules)
@@ -265,10 +275,9 @@ export class Registry {
     return this.close()
   }
 
-  /** Gives back what the registry was given to own. */
-  protected async closeOwned(): Promise<void> {
-    await this.#dispatcher.close?.()
-    await this.#storage.close?.()
+  /** What the registry was given to own, beside the dispatcher, by name. */
+  protected get owned(): Record<string, Owned> {
+    return { storage: this.#storage }
   }
 
   async #close({ drain = false, timeout = defaultStopTimeout }: CloseOptions): Promise<void> {
@@ -281,7 +290,27 @@ export class Registry {
     await withTimeout(this.clock, timeout, Promise.all([stops, ended]))
     this.#abandon.abort()
     this.#cluster.stop()
-    await withTimeout(this.clock, defaultStopTimeout, this.closeOwned())
+    await this.#closeOwned()
+  }
+
+  /** The dispatcher goes first, as it gives back turns. One that hangs leaves the others half of the time. */
+  async #closeOwned(): Promise<void> {
+    await this.#closeInTime({ dispatcher: this.#dispatcher }, ownedTimeout / 2)
+    await this.#closeInTime(this.owned, ownedTimeout / 2)
+  }
+
+  async #closeInTime(owned: Record<string, Owned>, timeout: number): Promise<void> {
+    const late: unknown = new Error(`Closing took longer than ${timeout} ms.`)
+    const close = async ([name, one]: [string, Owned]) => {
+      const closed = Promise.resolve().then(() => one.close?.())
+      const failed = closed.then(
+        () => undefined,
+        (error: unknown) => error ?? new Error('Closing failed.'),
+      )
+      const error = await withTimeout(this.clock, timeout, failed, late)
+      if (error) this.logger.warn({ error: errorMessages(error) }, `The ${name} was not closed, and is left behind.`)
+    }
+    await Promise.all(Object.entries(owned).map(close))
   }
 
   #emitterFor(options: ListenOptions): IsolatedEmitter {
