@@ -31,8 +31,8 @@ export interface RunnerHost extends RegistryHost {
   types(): Iterable<string>
   /** The job of an execution, if it is known here. */
   jobOf(execution: Pick<ExecutionRecord, 'type' | 'id'>): Job | undefined
-  /** The engine tells of a time of the schedule of a job, as `tick` of a worker says. */
-  tick(job: Job | undefined, time: number): Promise<boolean>
+  /** Leaves the times of a job to another registry, as `yieldSchedule` of a worker says. */
+  yieldSchedule(job: Job | undefined, lastSeen: number | undefined): void
   /** Resolves with an execution that is new, in any process, when it has ended. */
   expectEnd(execution: ExecutionKey): Promise<ExecutionRecord>
   /** Resolves with an execution, in any process, as soon as it has ended. */
@@ -55,12 +55,13 @@ export class Runner {
   constructor(host: RunnerHost) {
     this.#host = { ...host, partsOf: (execution) => this.#partsOf(execution) }
     this.executions = new Executions(this.#host)
-    const { dispatcher, limits, clock, logger } = host
+    const { dispatcher, limits, clock, lease, logger } = host
     dispatcher.work({
       limits,
       clock,
+      lease,
       take: (waiting) => this.#take(waiting),
-      tick: (job, time) => host.tick(host.jobOf(job), time),
+      yieldSchedule: (job, lastSeen) => host.yieldSchedule(host.jobOf(job), lastSeen),
       ended: async (waiting, left) => {
         await unlessAborted(host.ended(waiting), left)
         return !left.aborted

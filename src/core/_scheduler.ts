@@ -42,6 +42,8 @@ interface Waiting {
 interface Start {
   /** The latest time that was asked for. */
   asked: number
+  /** The first time that was neither begun nor skipped. */
+  first: number
   done: Promise<void>
 }
 
@@ -86,6 +88,13 @@ export class Scheduler {
     if (due !== undefined && due > Math.max(last.scheduledFor, last.endTime ?? 0)) await this.#start(job, schedule, due)
   }
 
+  /** Sees to the times of a job that nobody may have seen to since `since`, as `tick` does. Never rejects. */
+  async takeUp(job: Job, since: number): Promise<void> {
+    const schedule = scheduleOf(job)
+    const first = schedule && nextTick(schedule, since)
+    if (first !== undefined && first <= this.#host.clock.now()) await this.tick(job, first)
+  }
+
   /**
    * Starts a job for a time of its schedule that has come, or for the last one that has come since. Resolves when that was
    * done, or need not be: with `runAfter`, when the execution that is in the way has ended. Never rejects.
@@ -97,7 +106,7 @@ export class Scheduler {
     const due = lastTick(schedule, Math.min(Math.max(time, now), now + leeway))
     if (due === undefined) return
     if (now - due > leeway && schedule.ifMissed !== 'catchUp') return this.#tellSkipped(job, due, 'it was missed')
-    await this.#start(job, schedule, due)
+    await this.#start(job, schedule, due, Math.min(time, due))
   }
 
   /** When a job starts by itself the next time, in epoch milliseconds: `undefined` when it does not. */
@@ -137,14 +146,14 @@ export class Scheduler {
   }
 
   /** Starts a job, or has the start that is under way see to it. */
-  #start(job: Job, schedule: Schedule, due: number): Promise<void> {
+  #start(job: Job, schedule: Schedule, due: number, first = due): Promise<void> {
     const key = jobKey(job)
     const underWay = this.#starts.get(key)
     if (underWay) {
       underWay.asked = Math.max(underWay.asked, due)
       return underWay.done
     }
-    const start = { asked: due, done: Promise.resolve() }
+    const start = { asked: due, first, done: Promise.resolve() }
     this.#starts.set(key, start)
     start.done = this.#startNow(job, schedule, start)
     return start.done
@@ -159,6 +168,7 @@ export class Scheduler {
         due = latest()
         return this.#host.startFor(job, due)
       })
+      if (found === 'started') this.#tellPassed(job, start.first, due)
       if (typeof found === 'object') {
         if (schedule.ifRunning !== 'runAfter') this.#tellSkipped(job, due, 'the job is running')
         else {
@@ -166,6 +176,7 @@ export class Scheduler {
           due = Number.NEGATIVE_INFINITY
         }
       }
+      if (due >= start.first) start.first = nextAfter(schedule, due)
     } while (!this.#stopped.signal.aborted && latest() > due)
     this.#starts.delete(jobKey(job))
   }
@@ -180,6 +191,13 @@ export class Scheduler {
         `The schedule of job [${type}/${id}] could not reach storage, trying again in ${delay} ms.`,
       )
     return retry(ask, { clock, lease, abandoned: this.#stopped.signal, background: true, failed })
+  }
+
+  #tellPassed({ type, id }: Job, first: number, due: number): void {
+    if (first >= due) return
+    const details = { type, id, from: new Date(first).toISOString(), to: new Date(due).toISOString() }
+    const why = 'they came before it could be started'
+    this.#host.logger.info(details, `Job [${type}/${id}] starts for the last of several times of its schedule: ${why}.`)
   }
 
   #tellSkipped({ type, id }: Job, due: number, why: string): void {

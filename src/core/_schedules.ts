@@ -2,7 +2,8 @@ import type { RegistryHost } from './_host.js'
 import type { Runner } from './_runner.js'
 import { type ScheduledStart, Scheduler } from './_scheduler.js'
 import type { Dispatcher } from './dispatcher.js'
-import { errorMessages, isAlreadyRunning } from './errors.js'
+import { isAlreadyRunning } from './errors.js'
+import { jobKey } from './ids.js'
 import type { Job } from './job.js'
 import type { ExecutionRecord } from './storage.js'
 
@@ -14,10 +15,15 @@ export interface SchedulesHost extends RegistryHost {
   ended(record: ExecutionRecord): Promise<ExecutionRecord>
 }
 
-/** Who keeps the schedules of jobs: timers here, or the engine of a dispatcher that has schedulers of its own. */
+/**
+ * Starts jobs at the times of their schedules, by timers of this registry: storage lets each time be begun once. Of
+ * registries that share a dispatcher and define a schedule differently, the one that did last goes on, and the others yield.
+ */
 export class Schedules {
   readonly #host: SchedulesHost
   readonly #scheduler: Scheduler
+  /** The jobs whose times are left to another registry. */
+  readonly #yielded = new Set<string>()
   #isStopped = false
 
   constructor(host: SchedulesHost) {
@@ -35,21 +41,27 @@ export class Schedules {
 
   /** Keeps the schedule of a job, if it has one. */
   add(job: Job): void {
-    const { dispatcher, logger } = this.#host
     const { type, id, schedule } = job
-    if (!schedule) return
-    if (dispatcher.schedule) void this.#scheduler.catchUp(job)
-    else this.#scheduler.add(job)
-    dispatcher.schedule?.({ type, id }, schedule).catch((error) => {
-      logger.warn({ type, id, error: errorMessages(error) }, `Job [${type}/${id}] is put on its schedule later.`)
-    })
+    if (schedule) this.#scheduler.add(job)
+    this.#host.dispatcher.schedule?.({ type, id }, schedule)
   }
 
-  /** The engine tells of a time of the schedule of a job: tells whether the job has one here. */
-  async tick(job: Job | undefined, time: number): Promise<boolean> {
-    if (!job?.schedule || this.#isStopped) return false
-    await this.#scheduler.tick(job, time)
-    return true
+  /** Leaves the times of a job to another registry, or, when that is gone since `lastSeen`, sees to them again. */
+  yield(job: Job | undefined, lastSeen: number | undefined): void {
+    if (!job?.schedule || job.schedule.enabled === false || this.#isStopped) return
+    const { type, id } = job
+    const key = jobKey(job)
+    const isYielded = this.#yielded.has(key)
+    if (lastSeen === undefined && !isYielded) {
+      this.#yielded.add(key)
+      const why = 'another registry has defined it differently since'
+      this.#host.logger.info({ type, id }, `The schedule of job [${type}/${id}] is not followed here: ${why}.`)
+    } else if (lastSeen !== undefined && isYielded) {
+      this.#yielded.delete(key)
+      const why = 'the registry that defined it differently is gone'
+      this.#host.logger.info({ type, id }, `The schedule of job [${type}/${id}] is followed here again: ${why}.`)
+      void this.#scheduler.takeUp(job, lastSeen)
+    }
   }
 
   /** When a job starts by itself the next time, in epoch milliseconds. */
@@ -64,7 +76,7 @@ export class Schedules {
   }
 
   async #startFor(job: Job, scheduledFor: number): Promise<ScheduledStart> {
-    if (this.#isStopped) return 'taken'
+    if (this.#isStopped || this.#yielded.has(jobKey(job))) return 'taken'
     try {
       await this.#host.runner.start(job, { scheduledFor })
       return 'started'

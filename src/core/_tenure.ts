@@ -62,12 +62,24 @@ export class Tenure {
     return Tenure.#hold(host, execution, askedAt)
   }
 
-  /** Takes an execution that waits for any node. Gives `undefined` when another one has it, or it has ended. */
-  static async take(host: ExecutionHost, waiting: Lease): Promise<Tenure | undefined> {
+  /**
+   * Takes an execution of a job that waits for any node. Gives `undefined` when another one has it, or it has ended. One of
+   * another job, by what a shared line says, is ended at once, as an orphan: it must not run under this name.
+   */
+  static async take(
+    host: ExecutionHost,
+    waiting: Lease,
+    job: Pick<ExecutionRecord, 'type' | 'id'>,
+  ): Promise<Tenure | undefined> {
     const { storage, node, lease, clock } = host
     const askedAt = clock.now()
     const record = await storage.save(waiting, { state: 'running', node, lease })
-    return record && Tenure.#hold(host, record, askedAt)
+    if (!record || (record.type === job.type && record.id === job.id))
+      return record && Tenure.#hold(host, record, askedAt)
+    const error = [`The line said that this is an execution of job [${job.type}/${job.id}].`]
+    const ended = await storage.finish(record, { state: 'error', error, isOrphaned: true })
+    if (ended) host.changed(ended, 'state')
+    return undefined
   }
 
   static #hold(host: ExecutionHost, record: ExecutionRecord, askedAt: number): Tenure {

@@ -42,16 +42,18 @@ export interface DispatchWorker {
   readonly limits: ConcurrencyLimits
   /** The time. */
   readonly clock: Clock
+  /** How long a lease holds, in milliseconds: what the engine has lost is put back within that. */
+  readonly lease: number
   /**
    * An execution has its turn. Resolves when it has ended, or was no more to run: `true`; or `false` when this registry
    * cannot take it now, and the dispatcher is to offer it again later, to any. Never rejects.
    */
   take(waiting: WaitingExecution): Promise<boolean>
   /**
-   * A time of the schedule of a job has come, in epoch milliseconds. Resolves when the job was started, or need not be:
-   * `true`; or `false` when it is not defined here, or has no schedule. It may be told of twice, and late. Never rejects.
+   * Another registry has defined the schedule of a job since: this one starts the job at no more times. With `lastSeen`, in
+   * epoch milliseconds, that registry is gone since then, and this one goes by its own schedule again.
    */
-  tick(job: ScheduledJob, time: number): Promise<boolean>
+  yieldSchedule(job: ScheduledJob, lastSeen?: number): void
   /**
    * Resolves when an execution has ended, wherever it runs: `true`; or `false` as soon as `left` aborts. For a dispatcher
    * that holds something until then.
@@ -92,11 +94,11 @@ export interface Dispatcher {
    */
   reserve?(datasource: string | undefined): Slot | undefined
   /**
-   * Keeps the schedule of a job from now on, or, when it is not `enabled`, keeps it no more: tells a worker of each of its
-   * times, one for all that share the line. Without it, each registry has its own timers, and storage sees to it that each
-   * time is begun once.
+   * Says how a job is scheduled in this registry: `undefined` for not at all. Each registry has its own timers, and storage
+   * sees to it that each time is begun once. Where registries of the line say different things, the one that said it last
+   * holds: the dispatcher tells the others to yield. Without it, each goes by its own schedule.
    */
-  schedule?(job: ScheduledJob, schedule: Schedule): Promise<void>
+  schedule?(job: ScheduledJob, schedule: Schedule | undefined): void
   /** Gives no more turns, and gives back what the dispatcher itself opened. */
   close?(): Promise<void>
 }

@@ -76,7 +76,7 @@ export class Execution implements StartedExecution {
 
   /** Takes an execution that waits for any node. Tells whether it could be had. */
   take(waiting: Lease): Promise<boolean> {
-    return this.#hold(Tenure.take(this.#host, waiting))
+    return this.#hold(Tenure.take(this.#host, waiting, this))
   }
 
   async #hold(asked: Promise<Tenure | undefined>): Promise<boolean> {

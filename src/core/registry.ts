@@ -131,7 +131,7 @@ export class Registry {
       limits: limitsOf(options.concurrency),
       types,
       jobOf: (execution) => this.#jobs.of(execution),
-      tick: (job, time) => this.#schedules.tick(job, time),
+      yieldSchedule: (job, lastSeen) => this.#schedules.yield(job, lastSeen),
       expectEnd: (execution) => this.#cluster.expectEnd(execution),
       ended: (execution) => this.#cluster.ended(execution),
     })

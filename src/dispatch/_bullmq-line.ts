@@ -1,18 +1,10 @@
 import { setTimeout } from 'node:timers/promises'
 import { DelayedError, type Job, Queue, WaitingError, Worker } from 'bullmq'
-import { executionOrder, type WaitingExecution } from '../index.js'
-import { type BackendFactory, patient } from './_bullmq-patience.js'
-
-/** What a line is reached by. */
-export interface Connect {
-  readonly connection: object
-  readonly backend: BackendFactory | undefined
-  readonly prefix: string | undefined
-  /** How long a turn is kept for a process that gives no sign of life, in milliseconds. */
-  readonly lockDuration: number
-  /** Aborts when turns are to be given back. */
-  readonly left: AbortSignal
-}
+import type { WaitingExecution } from '../index.js'
+import { type Connect, disconnect, readJobs, sharedOptions, waitBriefly } from './_bullmq-connect.js'
+import { Courtesy } from './_bullmq-courtesy.js'
+import { makePatient } from './_bullmq-patience.js'
+import { executionOf, keyOf, type Place, placeOf, takeAnyJob } from './_bullmq-place.js'
 
 /** What a line is for. */
 export interface LineOptions extends Connect {
@@ -31,12 +23,6 @@ export interface LineOptions extends Connect {
   warn(error: unknown): void
 }
 
-/** What BullMQ keeps of an execution. */
-interface Place extends WaitingExecution {
-  /** When it came to have that priority, in epoch milliseconds. */
-  readonly since: number
-}
-
 /** Those who come first in a line. */
 export interface First {
   readonly total: number
@@ -46,14 +32,17 @@ export interface First {
 /** A line that processes share. */
 export type Line = Pick<BullmqLine, 'add' | 'remove' | 'move' | 'first' | 'close'>
 
-/** How long until a turn is given again that was refused, in milliseconds: the first is added each time. */
-const pauses = { first: 100, longest: 5000 }
+/** How long until a turn is given again that failed, in milliseconds. */
+const failurePause = 1000
+
+/** How often what is no execution is offered before it is removed. */
+const mostOffers = 10
 
 /** How long until BullMQ is asked again that could not be reached, in milliseconds. */
 const retryDelay = 1000
 
-/** How long BullMQ may take to close, in milliseconds: it waits for what cannot be reached. */
-const closePatience = 5000
+/** How long a line that closes waits for an engine that may be away, in milliseconds: to give back turns, and to answer. */
+const closePatience = { turns: 800, answer: 200 }
 
 /** The priority of BullMQ, of which the lowest number comes first, and 0 before all others. */
 const middle = 1_000_001
@@ -67,12 +56,13 @@ export class BullmqLine {
   readonly #queue: Queue<Place>
   readonly #worker: Worker<Place>
   readonly #options: LineOptions
+  readonly #courtesy: Courtesy
 
   constructor(options: LineOptions) {
     this.#options = options
-    const { name, connection, backend, prefix, lockDuration, left, warn } = options
+    const { name, backend, lockDuration, left, warn } = options
     const { concurrency = Number.MAX_SAFE_INTEGER } = options
-    const shared = { connection: connection as never, ...(prefix !== undefined && { prefix }) }
+    const shared = sharedOptions(options)
     this.#queue = new Queue(name, { ...shared, skipWaitingForReady: true }, backend as never)
     this.#worker = new Worker(
       name,
@@ -87,8 +77,11 @@ export class BullmqLine {
         maxStalledCount: often,
         runRetryDelay: retryDelay,
       },
-      (backend && patient(backend, left)) as never,
+      backend as never,
     )
+    takeAnyJob(this.#worker)
+    this.#courtesy = new Courtesy(left)
+    makePatient(this.#worker.getBackend(), { courtesy: this.#courtesy, left, wakesInVain: backend !== undefined })
     this.#queue.on('error', warn)
     this.#worker.on('error', warn)
     void this.#begin()
@@ -127,16 +120,26 @@ export class BullmqLine {
 
   async first(size: number): Promise<First> {
     const total = await this.#queue.getJobCountByTypes(...this.#states)
-    const jobs = size === 0 ? [] : await this.#queue.getJobs(this.#states, 0, size - 1, true)
-    return { total, hits: jobs.map(({ data: { since, ...waiting } }) => ({ waiting, since })) }
+    const places = (await readJobs(this.#queue, this.#states, size)).flatMap(({ job }) => placeOf(job) ?? [])
+    return { total, hits: places.map((place) => ({ waiting: executionOf(place), since: place.since })) }
   }
 
+  /** The limit that the engine keeps. */
+  async limit(): Promise<number | undefined> {
+    return (await this.#queue.getGlobalConcurrency()) ?? undefined
+  }
+
+  async setLimit(limit: number | undefined): Promise<void> {
+    if (limit === undefined) await this.#queue.removeGlobalConcurrency()
+    else await this.#queue.setGlobalConcurrency(limit)
+  }
+
+  /** Lets the worker finish what it is at, and what was asked of the queue arrive: as long as the engine answers. */
   async close(): Promise<void> {
-    const closed = this.#worker.close().then(() => this.#queue.close())
-    const isClosed = closed.then(() => true)
-    if (await Promise.race([isClosed, setTimeout(closePatience, false, { ref: false })])) return
-    void closed.catch(this.#options.warn)
-    for (const each of [this.#worker, this.#queue]) void each.disconnect().catch(this.#options.warn)
+    await waitBriefly(this.#worker.pause(), closePatience.turns)
+    await waitBriefly(this.#worker.close(true), closePatience.answer)
+    await waitBriefly(this.limit(), closePatience.answer)
+    await Promise.all([this.#worker, this.#queue].map((each) => disconnect(each, closePatience.answer)))
   }
 
   /** The states of those who wait here: in a gate, those who have had their turn wait in the other line. */
@@ -154,7 +157,7 @@ export class BullmqLine {
     const { left, warn } = this.#options
     while (!left.aborted) {
       try {
-        await this.#limit()
+        await this.setLimit(this.#options.limit)
         await this.#worker.run()
         return
       } catch (error) {
@@ -165,24 +168,20 @@ export class BullmqLine {
     }
   }
 
-  async #limit(): Promise<void> {
-    const { limit } = this.#options
-    if (limit === undefined) await this.#queue.removeGlobalConcurrency()
-    else await this.#queue.setGlobalConcurrency(limit)
-  }
-
   async #turn(job: Job<Place>, token: string | undefined): Promise<void> {
     const { isGate, left, warn } = this.#options
-    const { since: _, ...waiting } = job.data
+    const place = placeOf(job)
+    if (!place) return this.#refuse(job, token)
+    const waiting = executionOf(place)
     // Delayed, one that was let through would be passed by another.
-    const giveBack = () => (isGate ? this.#putBack(job, token) : this.#postpone(job, token))
+    const giveBack = () => (isGate ? this.#putBack(job, token) : this.#offerAgain(job, token))
     if (left.aborted) return giveBack()
     try {
       if (isGate) await job.changePriority({ priority: first })
       if (await this.#options.turn(waiting, left)) return
     } catch (error) {
       warn(error)
-      return this.#postpone(job, token)
+      return this.#postpone(job, token, Date.now() + failurePause)
     }
     return giveBack()
   }
@@ -192,14 +191,27 @@ export class BullmqLine {
     throw new WaitingError()
   }
 
-  async #postpone(job: Job<Place>, token: string | undefined): Promise<never> {
-    const pause = Math.min(pauses.longest, pauses.first * job.attemptsStarted)
-    await job.moveToDelayed(Date.now() + pause, token)
+  /** A later version may know what this one does not, so it is offered for a while. Storage has what is true of executions. */
+  async #refuse(job: Job<Place>, token: string | undefined): Promise<void> {
+    this.#options.warn(new Error(`Expected an execution that waits, got something else as job ${job.id} of BullMQ.`))
+    if (job.attemptsStarted < mostOffers) await this.#offerAgain(job, token)
+  }
+
+  /** Refused here: the others are asked first. */
+  async #offerAgain(job: Job<Place>, token: string | undefined): Promise<never> {
+    const time = this.#courtesy.refuse(job.attemptsStarted)
+    void this.#offerAt(job, time)
+    return this.#postpone(job, token, time)
+  }
+
+  /** One that is due is found at once when workers that wait are told. It may have been taken by then, or be found later. */
+  async #offerAt(job: Job<Place>, time: number): Promise<void> {
+    await this.#courtesy.untilOffer(time)
+    if (!this.#options.left.aborted) await job.promote().catch(() => undefined)
+  }
+
+  async #postpone(job: Job<Place>, token: string | undefined, until: number): Promise<never> {
+    await job.moveToDelayed(until, token)
     throw new DelayedError()
   }
-}
-
-/** What BullMQ knows an execution by: the part of its id that no other has, and that has no colon. */
-function keyOf(executionId: string): string {
-  return executionOrder(executionId) ?? executionId
 }

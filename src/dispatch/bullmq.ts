@@ -1,7 +1,9 @@
+import { setMaxListeners } from 'node:events'
 import type { Dispatcher, DispatchWorker, Schedule, ScheduledJob, WaitingExecution, WaitingPage } from '../index.js'
 import { checkOptions, invalid, rule } from '../index.js'
-import { BullmqLine, type Connect, type Line } from './_bullmq-line.js'
-import { BullmqSchedules } from './_bullmq-schedules.js'
+import { BullmqBoard, type Notice } from './_bullmq-board.js'
+import type { Connect } from './_bullmq-connect.js'
+import { BullmqLine, type Line } from './_bullmq-line.js'
 
 /** How a dispatcher on BullMQ works. */
 export interface BullmqDispatcherOptions {
@@ -63,20 +65,23 @@ class BullmqDispatcher implements Dispatcher {
   readonly #connect: Connect
   readonly #left = new AbortController()
   #all!: Line
+  #board!: BullmqBoard
   #worker!: DispatchWorker
-  #schedules: BullmqSchedules | undefined
   /** A line in front of the one of all, for each datasource that has a limit. */
   readonly #ofDatasource = new Map<string, Line>()
 
   constructor({ queue = 'headgate', connection, backend, prefix, lockDuration = 30_000 }: BullmqDispatcherOptions) {
     this.#name = queue
+    // Every execution that waits for something listens.
+    setMaxListeners(0, this.#left.signal)
     const reached = typeof connection === 'object' ? connection : ofUrl(connection, backend)
     this.#connect = { connection: reached, backend, prefix, lockDuration, left: this.#left.signal }
   }
 
   work(worker: DispatchWorker): void {
-    this.#worker = worker
     const { process, cluster, datasources = {} } = worker.limits
+    this.#worker = worker
+    this.#board = new BullmqBoard(`${this.#name}-board`, this.#connect, worker)
     this.#all = this.#open(this.#name, worker, {
       limit: cluster,
       concurrency: process,
@@ -117,15 +122,17 @@ class BullmqDispatcher implements Dispatcher {
     }
   }
 
-  async schedule(job: ScheduledJob, schedule: Schedule): Promise<void> {
-    this.#schedules ??= new BullmqSchedules(`${this.#name}-schedules`, this.#connect, this.#worker)
-    await this.#schedules.keep(job, schedule)
+  schedule(job: ScheduledJob, schedule: Schedule | undefined): void {
+    const settled = (rival: Notice | undefined, last: Notice | undefined) => {
+      if (rival || last) this.#worker.yieldSchedule(job, rival === undefined ? last?.seen : undefined)
+    }
+    this.#board.publish(`schedule/${keyOf(job)}`, timesOf(schedule), settled)
   }
 
   async close(): Promise<void> {
     this.#left.abort()
     // Who was let through is put in the line of all.
-    await Promise.all([this.#schedules?.close(), ...[...this.#ofDatasource.values()].map((line) => line.close())])
+    await Promise.all([this.#board.close(), ...[...this.#ofDatasource.values()].map((line) => line.close())])
     await this.#all.close()
   }
 
@@ -139,7 +146,14 @@ class BullmqDispatcher implements Dispatcher {
     options: Pick<ConstructorParameters<typeof BullmqLine>[0], 'limit' | 'concurrency' | 'turn' | 'isGate'>,
   ): Line {
     const warn = (error: unknown) => worker.warn(error, `The line [${name}] had an error.`)
-    return new BullmqLine({ name, warn, ...this.#connect, ...options })
+    const line = new BullmqLine({ name, warn, ...this.#connect, ...options })
+    const { limit } = options
+    // The engine may have been emptied, or hold the limit of a registry that is gone.
+    this.#board.publish(`limit/${name}`, limit, async (rival) => {
+      const holds = rival ? limitOf(rival) : limit
+      if ((await line.limit()) !== holds) await line.setLimit(holds)
+    })
+    return line
   }
 
   /** The turn in the line of a datasource: it lasts while the execution waits in the line of all, and runs. */
@@ -156,4 +170,21 @@ class BullmqDispatcher implements Dispatcher {
 
 function ofUrl(url: string, backend: unknown): object {
   return backend === undefined ? { url } : { connectionString: url }
+}
+
+function limitOf({ text }: Notice): number | undefined {
+  const limit = Number(text)
+  return Number.isSafeInteger(limit) && limit > 0 ? limit : undefined
+}
+
+/** What of a schedule says when a job starts: nothing, when it does not start by itself. */
+function timesOf(schedule: Schedule | undefined): Omit<Schedule, 'enabled'> | undefined {
+  if (!schedule || schedule.enabled === false) return undefined
+  const { cron, timeZone, every, ifRunning, ifMissed } = schedule
+  return { cron, timeZone, every, ifRunning, ifMissed } as Schedule
+}
+
+/** What BullMQ knows a job by: it has no colon. */
+function keyOf({ type, id }: ScheduledJob): string {
+  return `${encodeURIComponent(type)}/${encodeURIComponent(id)}`
 }

@@ -47,6 +47,16 @@ export const shareCases: Cases<DispatcherSubject> = {
     await work.turnsOf(...executions(10).map(({ id }) => id))
   },
 
+  async 'share: of five processes, the one that can run an execution is given it within seconds'({ open, work }) {
+    const refuses = () => true
+    for (let n = 0; n < 4; n++) open({}, { refuses })
+    const willing = open()
+    const begun = Date.now()
+    for (let n = 0; n < 10; n++) await willing.add([execution(`job-${n}`)])
+    await work.turnsOf(...executions(10).map(({ id }) => id))
+    assert.ok(Date.now() - begun < 10_000, `Expected turns within seconds, got them after ${Date.now() - begun} ms`)
+  },
+
   async 'share: as many run at once in all processes as may'({ open, work }) {
     work.lasts = 10
     const limits = { process: 2, cluster: 3 }

@@ -89,9 +89,10 @@ export class Work {
     const worker: DispatchWorker = {
       limits,
       clock: systemClock,
+      lease: 1500,
       take: async (waiting) => !refuses(waiting) && this.#take(waiting, worker),
       ended: (waiting, left) => until(() => this.#ended.has(waiting.executionId), undefined, left),
-      tick: async () => true,
+      yieldSchedule: () => {},
       warn: () => {},
     }
     return worker

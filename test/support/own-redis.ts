@@ -7,6 +7,8 @@ export interface OwnRedis {
   readonly url: string
   /** Kills the server, and starts an empty one in its place. */
   restart(): Promise<void>
+  /** Kills the server: it is away. */
+  kill(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -17,6 +19,7 @@ export async function startRedis(): Promise<OwnRedis> {
   const kill = () => server.kill('SIGKILL')
   process.once('exit', kill)
   const end = async () => {
+    if (server.exitCode !== null || server.signalCode !== null) return
     const gone = once(server, 'exit')
     kill()
     await gone
@@ -27,6 +30,7 @@ export async function startRedis(): Promise<OwnRedis> {
       await end()
       server = await serve(port)
     },
+    kill: end,
     async stop() {
       process.off('exit', kill)
       await end()
