@@ -64,8 +64,8 @@ test('ingestion.md binds values as queries do', () => {
   const seen = rows.flatMap(([, template, query]) => codes(template).map((code) => [code, codes(query)[0]]))
   for (const [template, query] of seen) {
     const compile = () => compileQuery(`{{#last_id}}{{#last_record}}{{/last_record}}${template}{{/last_id}}`)
-    if (query === 'define') expect(compile, template).toThrow('where SQL takes a value')
+    if (query === 'define') expect(compile, template).toThrow('Expected `query` to be a template')
     else expect(compile().render(variables).text, template).toBe(query)
   }
-  expect(rows).toHaveLength(6)
+  expect(rows).toHaveLength(8)
 })

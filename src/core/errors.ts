@@ -13,6 +13,7 @@ export const jobErrorCodes = {
   transform: 'The transform of the job threw.',
   target: 'The target could not take, keep or commit the records.',
   too_many_failures: 'More records failed than `failures` of the job allows.',
+  checkpoint: 'The checkpoint was damaged where it is kept, or is not one that the job can resume from.',
   part: 'A part of the job failed.',
   storage: 'The storage could not be reached or could not keep its promise.',
   server: 'The server of a client could not be reached, or could not answer.',

@@ -18,6 +18,7 @@ import { orderWarning } from './_postgres-preflight.js'
 import type { Session } from './_postgres-session.js'
 import { SplitRead } from './_postgres-split.js'
 import type { Field } from './_postgres-step.js'
+import { positionOf } from './_postgres-stored.js'
 import { type CursorColumns, drainTies, refuseTies, tieFailure } from './_postgres-ties.js'
 
 /** What a read by a cursor is made of. */
@@ -54,7 +55,6 @@ export class CursorRead {
     this.#reading = reading
     this.#cursor = cursor
     this.#keyset = new Keyset(query, cursor.columns)
-    this.#position = cursor.position as Position | undefined
     this.#left = cursor.limit
   }
 
@@ -79,9 +79,9 @@ export class CursorRead {
 
   /** Cuts what is to be read: the transaction that sees it stays open until `release`. */
   async partition(cuts: Cuts): Promise<Omit<Partitioning, 'release'>> {
-    if (this.#position?.ranges) throw splitFailure()
     const session = await this.#begin()
     await this.#describe(session)
+    if (this.#position?.ranges) throw splitFailure()
     if (this.#cursor.nulls === 'fail') await this.#handleNulls(session)
     // It waits for the parts, which may take long.
     const keep = 'set local idle_in_transaction_session_timeout to 0'
@@ -122,6 +122,7 @@ export class CursorRead {
       if (type) this.#types.push(type)
       else throw typeFailure(names[index] as string)
     }
+    this.#position = positionOf(this.#cursor, this.#types)
   }
 
   #parts(): Part[] {

@@ -1,12 +1,13 @@
 import { type Column, type ReadCursor, type ReadOptions, RecordBatch } from '../index.js'
 import { formatOf } from './_postgres-binary.js'
-import { boundsOf, checkDivisible } from './_postgres-bounds.js'
+import { boundsAfter, boundsOf, checkDivisible } from './_postgres-bounds.js'
 import type { CursorType } from './_postgres-cursor-types.js'
 import type { Keyset, Range } from './_postgres-keyset.js'
 import { readSideBySide } from './_postgres-parallel.js'
 import type { Position } from './_postgres-position.js'
 import { Ranges } from './_postgres-ranges.js'
 import type { Session } from './_postgres-session.js'
+import { damaged } from './_postgres-stored.js'
 
 /** Ranges per reader: who is done with a small one takes the next, so that uneven ranges even out. */
 const rangesPerReader = 4
@@ -70,8 +71,13 @@ export class SplitRead {
 
   async #rangesOf(session: Session, range: Range): Promise<Ranges> {
     const { cursor, keyset, position, types } = this.#reading
-    if (position?.ranges) return Ranges.of(cursor, position, [])
     const type = types[0] as CursorType
+    if (position?.ranges) {
+      const ends = position.ranges.flatMap(({ until }) => until ?? [])
+      const inOrder = await boundsAfter(session, keyset, undefined, ends, type)
+      if (String(inOrder) !== String(ends)) throw damaged('Expected `cursor.ranges` to be in the order of the cursor')
+      return Ranges.of(cursor, position, [])
+    }
     checkDivisible(type, cursor.columns[0] as string, 'parallel')
     return Ranges.of(cursor, position, await boundsOf(session, keyset, range, type, cursor.parallel * rangesPerReader))
   }

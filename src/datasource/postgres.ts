@@ -18,6 +18,7 @@ import { columnsOf, type ParserOf } from './_postgres-columns.js'
 import { CursorRead, type CursorReading } from './_postgres-cursor.js'
 import { openSession, queryFailure } from './_postgres-open.js'
 import type { SessionTimeouts } from './_postgres-session.js'
+import { snapshotLiteral } from './_postgres-stored.js'
 import { TypeNames } from './_postgres-types.js'
 
 export type { PostgresClient, PostgresPool }
@@ -220,8 +221,9 @@ async function openAt<Open>(
   open: (settings: string) => Promise<Open>,
   { lostSnapshot }: ReadCursor,
 ): Promise<Open> {
+  const literal = snapshotLiteral(snapshot)
   try {
-    return await open(`${isolation}; set transaction snapshot '${snapshot}'`)
+    return await open(`${isolation}; set transaction snapshot ${literal}`)
   } catch (error) {
     if (!lostSnapshot || !isSnapshotGone(error)) throw error
     lostSnapshot()

@@ -1,4 +1,5 @@
 import { JobError } from '../core/errors.js'
+import { keptKeys } from './_stored.js'
 import { type Column, type JobRecord, RecordBatch, type Row } from './batch.js'
 import type { DeadLetter } from './failures.js'
 import type { OpenContext, Target, TargetContext, TargetWriter } from './target.js'
@@ -48,8 +49,7 @@ export class DeadLetters {
     this.#isResumable = context.isResumable
     this.#position = context.position
     this.#writer = await this.#targeting(async () => this.#target.open(context))
-    const { keys = [] } = Object(this.#writer.checkpoint) as Partial<Kept>
-    this.#known = new Set(context.isResumable ? keys : [])
+    this.#known = new Set(context.isResumable ? keptKeys(this.#writer.checkpoint) : [])
     this.#isFlushed = false
   }
 

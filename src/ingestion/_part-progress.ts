@@ -3,6 +3,7 @@ import { takeoverOf } from '../core/execution.js'
 import { isEnded } from '../core/lifecycle.js'
 import type { Parts } from '../core/parts.js'
 import type { ExecutionRecord } from '../core/storage.js'
+import { storedCheckpoint, storedDetail } from './_stored.js'
 import type { Checkpoint } from './checkpoint.js'
 import { addedUp, type IngestionDetail, nothingRead } from './detail.js'
 
@@ -64,7 +65,7 @@ export class PartProgress {
 
   /** Its checkpoint, once it has one of its own. */
   get checkpoint(): Checkpoint | undefined {
-    const checkpoint = this.#record?.checkpoint as Checkpoint | undefined
+    const checkpoint = storedCheckpoint(this.#record?.checkpoint) as Checkpoint | undefined
     return checkpoint?.scheme === this.#scheme ? checkpoint : undefined
   }
 
@@ -106,7 +107,9 @@ export class PartProgress {
     const record = await parts.find(this.n)
     if (!record || record.executionId === this.#ignored) return
     const before = this.#record
-    for (let last = record; before && last.executionId !== before.executionId; ) {
+    const seen = new Set<string>()
+    for (let last = record; before && last.executionId !== before.executionId && !seen.has(last.executionId); ) {
+      seen.add(last.executionId)
       const executionId = last.resumedFrom ?? before.executionId
       last = (await parts.findEnded({ ...last, executionId })) ?? before
       this.#former = addedUp(this.#former, detailOf(last))
@@ -152,7 +155,7 @@ export function writtenBy(checkpoints: readonly (Checkpoint | undefined)[]): num
 }
 
 function detailOf(record: ExecutionRecord | undefined): IngestionDetail {
-  return { ...nothingRead, ...(record?.detail as IngestionDetail | undefined) }
+  return { ...nothingRead, ...storedDetail(record?.detail) }
 }
 
 function less(all: IngestionDetail, before: IngestionDetail, last: IngestionDetail): IngestionDetail {

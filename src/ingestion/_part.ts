@@ -7,7 +7,7 @@ import { partsOf } from '../core/parts.js'
 import type { ExecutionRecord } from '../core/storage.js'
 import type { Plan } from './_plan.js'
 import { IngestionRun } from './_run.js'
-import type { WholeCheckpoint } from './checkpoint.js'
+import { storedWholeCheckpoint } from './_stored.js'
 import { type Part, partIn } from './partitions.js'
 
 /** How often to look whether the whole is still there, in milliseconds. */
@@ -58,7 +58,7 @@ export class PartRun {
 
   /** The part, as the whole was cut; `undefined` when nobody is to go on with that. */
   #partOf(whole: ExecutionRecord | undefined): Part | undefined {
-    const { scheme } = (whole?.checkpoint ?? {}) as Partial<WholeCheckpoint>
+    const { scheme } = storedWholeCheckpoint(whole?.checkpoint) ?? {}
     if (!whole || !scheme || whole.state === 'aborting') return undefined
     const isLeft = whole.isOrphaned === true && this.#plan.isTakenOver
     return isEnded(whole.state) && !isLeft ? undefined : partIn(scheme, this.#n, whole.executionId)

@@ -7,6 +7,7 @@ import { type Parts, partsOf } from '../core/parts.js'
 import type { ExecutionRecord } from '../core/storage.js'
 import { PartProgress, writtenBy } from './_part-progress.js'
 import type { Plan } from './_plan.js'
+import { damagedField, storedCheckpoint, storedDetail, storedWholeCheckpoint } from './_stored.js'
 import { WholeTarget } from './_whole-target.js'
 import { type Checkpoint, checkCuts, variablesOf, type WholeCheckpoint } from './checkpoint.js'
 import { addedUp, type IngestionDetail, nothingRead } from './detail.js'
@@ -34,6 +35,8 @@ export class PartitionedRun {
   #progress: readonly PartProgress[] = []
   #news = new AbortController()
   #isStopped = false
+  /** What storage holds of a part, and nobody can go on with. */
+  #damage: unknown
 
   constructor(plan: Plan, context: JobContext, cuts: Cuts, limit: number) {
     this.#plan = plan
@@ -42,7 +45,7 @@ export class PartitionedRun {
     this.#cuts = cuts
     this.#limit = limit
     this.#target = new WholeTarget(plan, context)
-    this.#counted = (context.detail as IngestionDetail | undefined) ?? nothingRead
+    this.#counted = storedDetail(context.detail) ?? nothingRead
   }
 
   /** Runs to the end of all parts. */
@@ -82,11 +85,11 @@ export class PartitionedRun {
 
   /** How many records the parts have written of a cut that is not done: asked before the target is, which then has them. */
   async #writtenUnfinished(): Promise<number> {
-    const { scheme } = (this.#context.checkpoint ?? {}) as Partial<WholeCheckpoint>
+    const { scheme } = storedWholeCheckpoint(this.#context.checkpoint) ?? {}
     if (!scheme) return 0
     const numbers = Array.from({ length: scheme.bounds.length + 1 }, (_, n) => n)
     const records = await Promise.all(numbers.map((n) => this.#parts.find(n)))
-    const checkpoints = records.map((record) => record?.checkpoint as Checkpoint | undefined)
+    const checkpoints = records.map((record) => storedCheckpoint(record?.checkpoint) as Checkpoint | undefined)
     return writtenBy(checkpoints.filter((checkpoint) => checkpoint?.scheme === scheme.id))
   }
 
@@ -97,6 +100,10 @@ export class PartitionedRun {
     const position = unfinished ? unfinished.position : cursor
     const partitioning = await this.#partition(unfinished?.bounds ?? this.#cuts, position)
     const { bounds, snapshot } = partitioning
+    if (unfinished && String(bounds) !== String(unfinished.bounds)) {
+      await partitioning.release()
+      throw damagedField('checkpoint.scheme.bounds', 'values in the order of the cursor, behind its position')
+    }
     const isContinued = !this.#plan.cursor && this.#plan.isResumable && sequence > 0
     const made = { id: this.#context.executionId, bounds, position, isContinued, isResumed: false }
     this.#scheme = { ...(unfinished ? { ...unfinished, isResumed: true } : made), snapshot }
@@ -173,6 +180,7 @@ export class PartitionedRun {
       await this.#pause()
       await this.#look(this.#progress.filter(({ isDone }) => !isDone))
       this.#context.signal.throwIfAborted()
+      if (this.#damage !== undefined) throw this.#damage
       const failed = this.#progress.filter(({ hasFailed }) => hasFailed)
       for (const part of failed) {
         if (!part.isAdopted) throw part.failureOf(this.#progress.length)
@@ -236,7 +244,8 @@ export class PartitionedRun {
     try {
       await step()
     } catch (error) {
-      warnOf(this.#context.logger, this.#context, error, 'could not reach a part, and tries again')
+      if (JobError.isInstance(error) && error.code === 'checkpoint') this.#damage ??= error
+      else warnOf(this.#context.logger, this.#context, error, 'could not reach a part, and tries again')
     }
   }
 

@@ -1,6 +1,7 @@
 import type { JobContext } from '../core/job.js'
 import type { BatchName } from './_delivery.js'
 import type { Plan } from './_plan.js'
+import { keptCheckpoint, storedCheckpoint, storedDetail } from './_stored.js'
 import type { RecordBatch } from './batch.js'
 import { advance, type Checkpoint, checkUncut, initialCheckpoint, type KeptCheckpoint, repeat } from './checkpoint.js'
 import { addedUp, type IngestionDetail, nothingRead } from './detail.js'
@@ -36,11 +37,12 @@ export class Reach {
   constructor(plan: Plan, { executionId, checkpoint, detail }: JobContext) {
     this.#plan = plan
     this.#executionId = executionId
-    if (checkpoint !== undefined && !plan.part) checkUncut(checkpoint as Checkpoint)
-    this.#isResumed = plan.isResumable && this.isOwn(checkpoint)
+    const stored = storedCheckpoint(checkpoint) as Checkpoint | undefined
+    if (stored !== undefined && !plan.part) checkUncut(stored)
+    this.#isResumed = plan.isResumable && this.isOwn(stored)
     this.#place = {
-      checkpoint: this.#isResumed ? this.#owned(checkpoint as Checkpoint) : initialCheckpoint(executionId, plan.part),
-      detail: this.#isResumed && detail ? (detail as IngestionDetail) : nothingRead,
+      checkpoint: this.#isResumed ? this.#owned(stored as Checkpoint) : initialCheckpoint(executionId, plan.part),
+      detail: (this.#isResumed && storedDetail(detail)) || nothingRead,
     }
   }
 
@@ -98,7 +100,8 @@ export class Reach {
   }
 
   /** What a target keeps together with the records is never behind storage, which may have missed the last of it. */
-  goOnFrom({ executionId, detail, ...checkpoint }: KeptCheckpoint): void {
+  goOnFrom(kept: unknown): void {
+    const { executionId, detail, ...checkpoint } = keptCheckpoint(kept)
     if (!this.#plan.part) checkUncut(checkpoint)
     this.#isResumed = true
     this.#place = {

@@ -11,7 +11,7 @@ import { readAhead } from './_read-ahead.js'
 import { Reading } from './_reading.js'
 import { checkTarget } from './_target-check.js'
 import type { RecordBatch } from './batch.js'
-import type { KeptCheckpoint } from './checkpoint.js'
+import { initialCheckpoint } from './checkpoint.js'
 import type { OpenContext, TargetContext, TargetWriter } from './target.js'
 
 /** One run of an ingestion. */
@@ -77,7 +77,7 @@ export class IngestionRun {
     const { part, ifTargetReset, cursor, datasource, isResumable } = this.#plan
     const { mustRestart, checkpoint } = this.#writer
     if (mustRestart) this.#reach.restart()
-    else if (isResumable && this.#reach.isOwn(checkpoint)) this.#reach.goOnFrom(checkpoint as KeptCheckpoint)
+    else if (isResumable && this.#reach.isOwn(checkpoint)) this.#reach.goOnFrom(checkpoint)
     if (this.#reach.isResumed && !part) {
       const { written } = this.#reach.checkpoint
       const found = await this.#targeting(() => checkTarget(this.#writer, { written, ifTargetReset }))
@@ -240,7 +240,11 @@ export class IngestionRun {
     const isNews = this.#isOver || detail.read > 0 || this.#context.detail !== undefined
     const counts = { count: detail.read, ...(isNews && { detail }) }
     const { part, isResumable } = this.#plan
-    const kept = isResumable ? checkpoint : part ? { scheme: part.scheme } : null
+    const kept = isResumable
+      ? checkpoint
+      : part
+        ? { ...initialCheckpoint(checkpoint.origin), scheme: part.scheme }
+        : null
     this.#context.progress({ ...counts, checkpoint: kept, ...(lastId !== undefined && { lastId }) })
   }
 

@@ -1,8 +1,9 @@
 import { JobError } from '../core/errors.js'
 import type { JobContext } from '../core/job.js'
 import type { Plan } from './_plan.js'
+import { keptWholeCheckpoint, storedWholeCheckpoint } from './_stored.js'
 import { checkTarget } from './_target-check.js'
-import { initialCheckpoint, type KeptCheckpoint, type WholeCheckpoint } from './checkpoint.js'
+import { initialCheckpoint, type KeptWholeCheckpoint, type WholeCheckpoint } from './checkpoint.js'
 import { type IngestionDetail, nothingRead } from './detail.js'
 import type { TargetWriter } from './target.js'
 
@@ -26,11 +27,11 @@ export class WholeTarget {
    */
   async takeOver(written: number): Promise<WholeCheckpoint> {
     const { checkpoint, executionId } = this.#context
-    const stored: WholeCheckpoint = (checkpoint as WholeCheckpoint | undefined) ?? initialCheckpoint(executionId)
+    const stored: WholeCheckpoint = storedWholeCheckpoint(checkpoint) ?? initialCheckpoint(executionId)
     this.#writer = await this.#open(stored)
     const { mustRestart, checkpoint: kept } = this.#writer
     if (mustRestart) return initialCheckpoint(executionId)
-    const before = stored.scheme || !this.#isOwn(kept) ? stored : ownOf(kept)
+    const before = stored.scheme || !this.#isOwn(kept) ? stored : ownOf(keptWholeCheckpoint(kept))
     const { ifTargetReset } = this.#plan
     const expected = { written: written + (before.written ?? 0), ifTargetReset }
     const found = await this.#targeting(() => checkTarget(this.#writer as TargetWriter, expected))
@@ -86,9 +87,6 @@ export class WholeTarget {
     }
   }
 }
-
-/** What a target keeps of the whole. */
-type KeptWholeCheckpoint = WholeCheckpoint & Pick<KeptCheckpoint, 'executionId' | 'detail'>
 
 function ownOf({ executionId: _, detail: __, ...checkpoint }: KeptWholeCheckpoint): WholeCheckpoint {
   return checkpoint

@@ -7,6 +7,9 @@ import type { QueryVariables } from './job.js'
 import type { Cuts, Part, Scheme } from './partitions.js'
 import type { CompiledQuery } from './query.js'
 
+/** The longest value of a primary key that a checkpoint keeps, in UTF-16 code units: none is cut, which would resume elsewhere. */
+export const maxKeyLength = 8192
+
 /** Where an ingestion goes on: what storage keeps of it, as JSON. */
 export interface Checkpoint extends QueryVariables {
   /** The id of the execution that began from the beginning: with `sequence`, it names a batch for good. */
@@ -43,6 +46,9 @@ export interface KeptCheckpoint extends Checkpoint {
   readonly detail: IngestionDetail
 }
 
+/** The checkpoint of an ingestion in parts, as a target keeps it. */
+export type KeptWholeCheckpoint = WholeCheckpoint & Pick<KeptCheckpoint, 'executionId' | 'detail'>
+
 /** The checkpoint of a run that starts from the beginning: of a part, from where that begins. */
 export function initialCheckpoint(origin: string): Omit<Checkpoint, 'scheme' | 'range'>
 export function initialCheckpoint(origin: string, part: Part | undefined): Checkpoint
@@ -60,7 +66,7 @@ export function advance(
   pkField: string | undefined,
   needs: CompiledQuery['needs'],
 ): Checkpoint {
-  const lastId = pkField === undefined ? undefined : textOf(lastValue(batch, pkField))
+  const lastId = pkField === undefined ? undefined : keyOf(lastValue(batch, pkField), pkField)
   const maxPrimaryKey = pkField !== undefined && needs.maxPrimaryKey ? largest(before, batch, pkField) : undefined
   return {
     ...before,
@@ -89,7 +95,7 @@ function largest(before: Checkpoint, batch: RecordBatch, pkField: string): strin
   const type = batch.columns[batch.indexOf(pkField)]?.type ?? 'text'
   let found = before.maxPrimaryKey
   for (const value of batch.valuesOf(pkField)) {
-    const text = textOf(value)
+    const text = keyOf(value, pkField)
     if (text !== undefined && (found === undefined || isLarger(text, found, type, value))) found = text
   }
   return found
@@ -114,6 +120,16 @@ function compareNumbers(a: string, b: string): number {
 }
 
 const decimal = /^(-?\d+)(?:\.(\d+))?$/
+
+/** The text of a primary key. Throws `datasource` when it is too long to be kept. */
+function keyOf(value: unknown, pkField: string): string | undefined {
+  const text = textOf(value)
+  if (text === undefined || text.length <= maxKeyLength) return text
+  throw new JobError(
+    'datasource',
+    `Expected the values of \`pkField\` (\`${pkField}\`) to have up to ${maxKeyLength} characters, got one of ${text.length}: choose a shorter key, or a digest of it in the query.`,
+  )
+}
 
 function textOf(value: unknown): string | undefined {
   if (value === null || value === undefined) return undefined
@@ -142,7 +158,7 @@ export function variablesOf({
 }
 
 /** What helps when a checkpoint does not fit the job any more. */
-const remedy = "run the job once with `resume: 'restart'`, or give it another id."
+export const remedy = "run the job once with `resume: 'restart'`, or give it another id."
 
 /** Where a job with a cursor goes on. Throws `invalid_options` when it had none before. */
 export function cursorPosition({ sequence, cursor }: Pick<Checkpoint, 'sequence' | 'cursor'>): unknown {

@@ -52,7 +52,7 @@ export interface Part {
 }
 
 /** The most parts. */
-const maxParts = 256
+export const maxParts = 256
 
 const boundsRule: Rule = {
   accepts: (value) =>

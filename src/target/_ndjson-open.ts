@@ -60,6 +60,7 @@ async function takeOver(path: string, start: number, mode: number | undefined): 
 
 /** Opens a file to append to, cut back to the position. */
 export async function openAppended(path: string, { position }: OpenContext): Promise<OpenFile> {
+  checkPosition(position)
   const found = (await statFile(path))?.size
   const bytes = bytesOf(position)
   const size = found ?? 0
@@ -98,7 +99,18 @@ async function endLastLine(handle: FileHandle, size: number): Promise<number> {
   return size + 1
 }
 
+/** Where a checkpoint is in a file; `undefined` when it is of another kind of target. */
 function bytesOf(position: unknown): number | undefined {
   const { bytes } = Object(position) as { bytes?: unknown }
   return Number.isSafeInteger(bytes) && (bytes as number) >= 0 ? (bytes as number) : undefined
+}
+
+/** Throws where a damaged checkpoint would let the file grow from where nobody knows. */
+function checkPosition(position: unknown): void {
+  if (position === undefined || bytesOf(position) !== undefined) return
+  if (typeof position === 'object' && position !== null && !Object.hasOwn(position, 'bytes')) return
+  throw new JobError(
+    'checkpoint',
+    "The checkpoint was damaged. Expected `position.bytes` to be a whole number from 0 up: run the job once with `resume: 'restart'`, or give it another id.",
+  )
 }

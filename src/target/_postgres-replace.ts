@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises'
-import { isTransient, JobError, type OpenContext } from '../index.js'
+import { isTransient, JobError, type OpenContext, rule } from '../index.js'
 import { sqlOf } from '../postgres/identifiers.js'
 import type { PostgresPool } from '../postgres/pool.js'
 import type { Fence } from './_postgres-fence.js'
@@ -100,6 +100,7 @@ export class Replacement {
   async begin(table: Table | undefined, kept: unknown): Promise<Beginning> {
     const { session, context } = this.#tools
     const { staged, checkpoint } = Object(kept) as Partial<Kept>
+    if (staged !== undefined && !rule.whole(0).accepts(staged)) throw damagedStaged()
     if (
       table &&
       context.isResumed &&
@@ -250,4 +251,11 @@ function startOf(name: string): string {
   let start = name
   while (Buffer.byteLength(start) > 40) start = [...start].slice(0, -1).join('')
   return start
+}
+
+function damagedStaged(): JobError {
+  return new JobError(
+    'checkpoint',
+    "The checkpoint in the target was damaged. Expected `staged` to be a whole number from 0 up: delete the job's row in the table of checkpoints, and run the job once with `resume: 'restart'`.",
+  )
 }
