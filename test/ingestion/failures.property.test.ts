@@ -81,6 +81,7 @@ function crashing(target: Target, next: () => { readonly isAfter: boolean } | un
       return Object.defineProperties(crashed, {
         mustRestart: { value: writer.mustRestart },
         checkpoint: { value: writer.checkpoint },
+        isReset: { value: writer.isReset && (async () => writer.isReset?.()) },
         isBroken: { get: () => writer.isBroken },
         write: { value: writer.write.bind(writer) },
         flush: { value: writer.flush && ((checkpoint: unknown) => at(async () => writer.flush?.(checkpoint))) },
