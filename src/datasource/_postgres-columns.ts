@@ -9,7 +9,7 @@ export type ParserOf = (dataTypeID: number, format: 'text') => (raw: string) => 
 type Decode = NonNullable<Column['decode']>
 
 /** How a type of Postgres reads: what it is to headgate, and what to do with its text, if anything. */
-type Reading = Pick<Column, 'type' | 'isPlain' | 'decode'>
+type Reading = Pick<Column, 'type' | 'isPlain' | 'decode' | 'element'>
 
 const text: Reading = { type: 'text' }
 const integer: Reading = { type: 'integer', decode: Number }
@@ -71,13 +71,13 @@ export function columnsOf(fields: readonly Field[], types: TypeNames, parserOf?:
   }
   return fields.map((field) => {
     const { name, dataTypeID } = field
-    const parsed = parserOf && { isPlain: false, decode: parserOf(dataTypeID, 'text') }
+    const parsed = parserOf && { isPlain: false, element: undefined, decode: parserOf(dataTypeID, 'text') }
     return { name, ...(readingOf.get(dataTypeID) ?? text), ...parsed, ...types.of(field) }
   })
 }
 
-function arrayOf({ decode = (raw) => raw }: Reading): Reading {
-  return { type: 'array', decode: (raw) => arrayParser.create(raw, decode).parse() }
+function arrayOf({ type, decode = (raw) => raw }: Reading): Reading {
+  return { type: 'array', element: type, decode: (raw) => arrayParser.create(raw, decode).parse() }
 }
 
 /** What pg really has here; its type declarations tell otherwise. */

@@ -1,4 +1,4 @@
-import { JobError } from '../core/errors.js'
+import { errorMessages, JobError } from '../core/errors.js'
 import { keptKeys } from './_stored.js'
 import { type Column, type JobRecord, RecordBatch, type Row } from './batch.js'
 import type { DeadLetter } from './failures.js'
@@ -55,7 +55,7 @@ export class DeadLetters {
 
   /** Takes a record that failed. */
   put({ error, record, ...letter }: DeadLetter): void {
-    const row = { ...letter, error: JSON.stringify(error), record: jsonOf(record) }
+    const row = { ...letter, error: JSON.stringify(error, toJson), record: jsonOf(record) }
     if (!this.#known.delete(letter.key)) this.#rows.push(columns.map(({ name }) => row[name as keyof DeadLetter]))
     this.#keys.push(letter.key)
   }
@@ -128,22 +128,58 @@ function jsonOf(record: JobRecord): string {
   try {
     return JSON.stringify(record, toJson)
   } catch {
-    const fields = Object.entries(record).map(([name, value]) => [name, readable(value)])
-    return JSON.stringify(Object.fromEntries(fields))
+    return JSON.stringify(Object.fromEntries(namesOf(record).map((name) => [writable(name), readable(record, name)])))
   }
 }
 
-function readable(value: unknown): unknown {
+function namesOf(record: JobRecord): string[] {
   try {
-    return JSON.parse(JSON.stringify(value, toJson) ?? 'null')
+    return Object.keys(record)
+  } catch {
+    return []
+  }
+}
+
+function readable(record: JobRecord, name: string): unknown {
+  try {
+    return JSON.parse(JSON.stringify(record[name], toJson) ?? 'null')
   } catch (error) {
-    return `${Object.prototype.toString.call(value)}: ${error}`
+    return writable(`Unreadable: ${errorMessages(error)[0]}`)
   }
 }
 
 function toJson(this: Record<string, unknown>, key: string, shown: unknown): unknown {
   const own = this[key]
   if (own instanceof Uint8Array) return `\\x${Array.from(own, (byte) => byte.toString(16).padStart(2, '0')).join('')}`
-  if (typeof shown === 'number' && !Number.isFinite(shown)) return String(shown)
-  return typeof shown === 'bigint' ? String(shown) : shown
+  if (own instanceof Date && Number.isNaN(own.getTime())) return String(own)
+  switch (typeof shown) {
+    case 'number':
+      return Number.isFinite(shown) ? shown : String(shown)
+    case 'string':
+      return writable(shown)
+    case 'bigint':
+    case 'symbol':
+      return String(shown)
+    case 'function':
+      return `[Function: ${shown.name}]`
+    default:
+      return hasUnwritableName(shown) ? withWritableNames(shown) : shown
+  }
+}
+
+/** What JSON can say and a column of text or JSON of a database cannot hold: a zero, and half of a character. */
+const unwritable = /\0|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g
+
+/** The text with its code, such as `\u0000`, for what cannot be stored everywhere. */
+function writable(text: string): string {
+  return text.replace(unwritable, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+function hasUnwritableName(shown: unknown): shown is object {
+  if (typeof shown !== 'object' || shown === null || Array.isArray(shown)) return false
+  return Object.keys(shown).some((name) => name.search(unwritable) >= 0)
+}
+
+function withWritableNames(shown: object): object {
+  return Object.fromEntries(Object.entries(shown).map(([name, value]) => [writable(name), value]))
 }

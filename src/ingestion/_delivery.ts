@@ -154,8 +154,7 @@ export class TolerantDelivery implements Delivery {
       this.#putAside(start, error)
       return []
     }
-    const named = placeOf(error)
-    const place = named === undefined ? undefined : transformed?.originOf(named)
+    const place = transformed && originOf(error, transformed)
     return place === undefined || start + place >= end ? halves(range) : around(range, start + place)
   }
 
@@ -230,11 +229,12 @@ function isFatal(error: unknown): boolean {
   return [...chain(error)].some((link) => JobError.isInstance(link) && fatal.has(link.code))
 }
 
-/** The place in its batch of the record that an error names, if it names one. */
-function placeOf(error: unknown): number | undefined {
+/** The place of the record that an error names, if it names one of the batch that was written: a target may say anything. */
+function originOf(error: unknown, { batch, originOf }: TransformedBatch): number | undefined {
   for (const link of chain(error)) {
     const place = read(link, 'recordIndex')
-    if (Number.isSafeInteger(place)) return place as number
+    if (Number.isSafeInteger(place))
+      return (place as number) >= 0 && (place as number) < batch.length ? originOf(place as number) : undefined
   }
   return undefined
 }

@@ -43,6 +43,8 @@ export interface Column {
    * It is SQL text, and as trusted as the datasource.
    */
   readonly sqlType?: string
+  /** Of an array of the datasource's own: what its elements hold, decoded as a column of that type would be. */
+  readonly element?: ColumnType | undefined
   /** Turns a raw value into the value that a record shows. Without it, the raw value is that value. Nulls never come here. */
   readonly decode?: (raw: string) => unknown
 }

@@ -67,7 +67,8 @@ async function eachRecord(
       const answer = transform(from[index] as JobRecord)
       // Waiting only where there is something to wait for keeps plain functions several times as fast.
       const transformed = answer instanceof Promise ? await answer : answer
-      if (Array.isArray(transformed)) records.push(...transformed)
+      // One by one: as arguments of one call, many records would exceed the stack.
+      if (Array.isArray(transformed)) for (const record of transformed) records.push(record)
       else if (transformed) records.push(transformed as JobRecord)
     } catch (error) {
       if (!mayFail(error)) throw error

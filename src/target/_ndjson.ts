@@ -1,4 +1,4 @@
-import type { Column, RecordBatch, Row } from '../index.js'
+import { type Column, JobError, type RecordBatch, type Row } from '../index.js'
 
 /** How `bigint` and `decimal` are written: as JSON strings, or as JSON numbers, whatever their size. */
 export type BigNumbers = 'string' | 'number'
@@ -62,8 +62,9 @@ export class NdjsonEncoder {
     }))
   }
 
-  #encoderOf({ name, type, isPlain, decode }: Column): Field['encode'] {
+  #encoderOf({ name, type, element, isPlain, decode }: Column): Field['encode'] {
     const encode = (value: unknown) => this.#value(value, name) ?? 'null'
+    if (element === 'json' && decode) return (raw) => arrayOfJson(typeof raw === 'string' ? decode(raw) : raw)
     if (type === 'json') return (raw) => (typeof raw === 'string' ? onOneLine(raw) : encode(raw))
     // The text that would be decoded is what would be written: to read and print numbers costs more than all the rest.
     if (decode === Number) return (raw) => bareNumber(raw) ?? encode(Number(raw))
@@ -75,6 +76,12 @@ export class NdjsonEncoder {
 
   /** The JSON of a value; `undefined` for what JSON leaves out. */
   #value(value: unknown, key: string): string | undefined {
+    const shown = this.#shallow(value, key)
+    return typeof shown === 'object' ? this.#nested(shown) : shown
+  }
+
+  /** The JSON of a value, or the object or array whose members are still to be written. */
+  #shallow(value: unknown, key: string): string | object | undefined {
     switch (typeof value) {
       case 'string':
         return encodeText(value)
@@ -91,28 +98,79 @@ export class NdjsonEncoder {
     }
   }
 
-  #object(value: object, key: string): string | undefined {
+  #object(value: object, key: string): string | object | undefined {
     if (value instanceof Uint8Array) return `"\\\\x${hexOf(value)}"`
     if (value instanceof Date && Number.isNaN(value.getTime())) return `"${value}"`
     const shown = 'toJSON' in value && typeof value.toJSON === 'function' ? value.toJSON(key) : value
     if (shown instanceof Number || shown instanceof String || shown instanceof Boolean)
-      return this.#value(shown.valueOf(), key)
-    if (typeof shown !== 'object' || shown === null) return this.#value(shown, key)
-    return Array.isArray(shown) ? this.#array(shown) : this.#members(shown)
+      return this.#shallow(shown.valueOf(), key)
+    return typeof shown === 'object' && shown !== null ? shown : this.#shallow(shown, key)
   }
 
-  #array(items: unknown[]): string {
-    return `[${Array.from(items, (item, index) => this.#value(item, String(index)) ?? 'null').join(',')}]`
-  }
-
-  #members(value: object): string {
-    let text = ''
-    for (const [key, member] of Object.entries(value)) {
-      const json = this.#value(member, key)
-      if (json !== undefined) text += `${text && ','}${encodeText(key)}:${json}`
+  /** The JSON of an object or array. No recursion: records come from outside, and may be nested deeper than the stack. */
+  #nested(root: object): string {
+    let level: Level | undefined = levelOf(root, undefined)
+    let text = level.isArray ? '[' : '{'
+    // Those that the level is in. One that is in itself has no end.
+    const outer = new Set<object>()
+    while (level) {
+      const { value, names, isArray, length } = level as Level
+      if (level.next === length) {
+        text += isArray ? ']' : '}'
+        level = level.parent
+        outer.delete(level?.value ?? root)
+        continue
+      }
+      const name: string | number = names?.[level.next] ?? level.next
+      level.next++
+      const member = this.#shallow((value as Record<string | number, unknown>)[name], String(name))
+      if (member === undefined && !isArray) continue
+      text += level.isFilled ? ',' : ''
+      level.isFilled = true
+      if (!isArray) text += `${encodeText(String(name))}:`
+      if (typeof member !== 'object') {
+        text += member ?? 'null'
+        continue
+      }
+      outer.add(value)
+      if (outer.has(member)) throw holdsItself(String(name))
+      level = levelOf(member, level)
+      text += level.isArray ? '[' : '{'
     }
-    return `{${text}}`
+    return text
   }
+}
+
+/** An object or array whose members are being written. */
+interface Level {
+  readonly value: object
+  /** The one that it is a member of. */
+  readonly parent: Level | undefined
+  readonly isArray: boolean
+  /** The names of an object's members. */
+  readonly names: readonly string[] | undefined
+  readonly length: number
+  /** The place of the member that comes next. */
+  next: number
+  /** Whether a member was written. */
+  isFilled: boolean
+}
+
+function levelOf(value: object, parent: Level | undefined): Level {
+  const isArray = Array.isArray(value)
+  const names = isArray ? undefined : Object.keys(value)
+  const length = names?.length ?? (value as unknown[]).length
+  return { value, parent, isArray, names, length, next: 0, isFilled: false }
+}
+
+function holdsItself(name: string): JobError {
+  return new JobError('target', `Expected a value that JSON can hold, got one that holds itself, in \`${name}\`.`)
+}
+
+/** The JSON of an array whose elements are the text of JSON: written as they are, as a column of JSON is. */
+function arrayOfJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(arrayOfJson).join(',')}]`
+  return typeof value === 'string' ? onOneLine(value) : 'null'
 }
 
 function lineOf(fields: readonly Field[], row: Row): string {

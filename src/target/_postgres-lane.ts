@@ -12,6 +12,9 @@ export class Lane {
   #isBegun = false
   /** The COPY that is under way: how it got there, and its format and columns. */
   #copy: { readonly load: Load; readonly layout: string } | undefined
+  /** The batches of the COPY that came last, by how many of its rows came before each. */
+  #starts: number[] = []
+  #rows = 0
 
   constructor(session: Session, fence: Fence) {
     this.session = session
@@ -24,15 +27,19 @@ export class Lane {
     const layout = [isBinary, ...names].join('\0')
     if (this.#copy?.layout !== layout) {
       await this.#endCopy()
+      this.#countRows()
       await load.start(this.session, names, isBinary)
       this.#copy = { load, layout }
     }
+    this.#starts.push(this.#rows)
+    this.#rows += batch.length
     for (const piece of pieces(batch)) await this.session.writeCopy(piece)
   }
 
   /** Writes a batch, or nothing of it. Encodes it first: what cannot be encoded is refused before anything is sent. */
   async writeWhole(batch: RecordBatch, load: Load, { names, isBinary, pieces }: Layout): Promise<void> {
     const encoded = [...pieces(batch)]
+    this.#countRows()
     await this.#beginTolerant(load)
     await inSavepoint(this.session, load, async () => {
       await load.start(this.session, names, isBinary)
@@ -48,6 +55,16 @@ export class Lane {
     await this.#fence.keep(this.session, checkpoint)
     if (this.#isBegun) await this.session.query('commit')
     this.#isBegun = false
+  }
+
+  /** The place in its batch of a row of the COPY that came last. */
+  placeInBatch(row: number): number {
+    return row - (this.#starts.findLast((start) => start <= row) ?? 0)
+  }
+
+  #countRows(): void {
+    this.#starts = []
+    this.#rows = 0
   }
 
   #begin({ guard }: Load): void {

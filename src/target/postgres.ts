@@ -160,16 +160,20 @@ class PostgresWriter implements TargetWriter {
   async write(batch: RecordBatch): Promise<void> {
     const lane = this.#lane
     const turn = this.#turn
-    await this.#attempt('write to', async () => {
-      const { replacement, toleratesFailures } = this.#opened
-      this.#loading ??= await this.#opened.create(batch)
-      const { loads, rows } = this.#loading
-      const load = loads[turn] as Load
-      const layout = rows.layoutOf(batch)
-      if (toleratesFailures) await lane.writeWhole(batch, load, layout)
-      else await lane.write(batch, load, layout)
-      replacement?.count(batch.length)
-    })
+    await this.#attempt(
+      'write to',
+      async () => {
+        const { replacement, toleratesFailures } = this.#opened
+        this.#loading ??= await this.#opened.create(batch)
+        const { loads, rows } = this.#loading
+        const load = loads[turn] as Load
+        const layout = rows.layoutOf(batch)
+        if (toleratesFailures) await lane.writeWhole(batch, load, layout)
+        else await lane.write(batch, load, layout)
+        replacement?.count(batch.length)
+      },
+      lane,
+    )
   }
 
   get isBroken(): boolean {
@@ -179,10 +183,14 @@ class PostgresWriter implements TargetWriter {
   async flush(checkpoint: unknown): Promise<void> {
     const lane = this.#lane
     this.#turn = (this.#turn + 1) % this.#opened.lanes.length
-    await this.#attempt('write to', async () => {
-      const { replacement, appended } = this.#opened
-      await lane.flush((replacement ?? appended).keptOf(checkpoint))
-    })
+    await this.#attempt(
+      'write to',
+      async () => {
+        const { replacement, appended } = this.#opened
+        await lane.flush((replacement ?? appended).keptOf(checkpoint))
+      },
+      lane,
+    )
   }
 
   isReset(): Promise<boolean> {
@@ -215,7 +223,7 @@ class PostgresWriter implements TargetWriter {
     }
   }
 
-  async #attempt(what: string, action: () => Promise<void>): Promise<void> {
+  async #attempt(what: string, action: () => Promise<void>, lane = this.#lane): Promise<void> {
     try {
       await action()
     } catch (error) {
@@ -223,7 +231,7 @@ class PostgresWriter implements TargetWriter {
       this.#refusesAll ||= refusesAll(error)
       const refused = refusedPlace(error, this.#loading?.loads[0]?.copied ?? place.name)
       throw failure('target', `Could not ${what} \`${place.title}\``, fence.explain(error), {
-        ...(refused !== undefined && { recordIndex: refused }),
+        ...(refused !== undefined && { recordIndex: lane.placeInBatch(refused) }),
       })
     }
   }

@@ -10,6 +10,7 @@ import {
   type RecordBatch,
   type Target,
 } from 'headgate'
+import { iterableDatasource } from 'headgate/datasource/iterable'
 import { collectingTarget, fakeClock, testDatasource } from 'headgate/testing'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { afterLastId, people, resumable } from './_people.js'
@@ -40,6 +41,12 @@ function graveyard() {
     letters.push(...batch.records())
   }
   return { letters, write, ids: () => letters.map(({ record }) => record.id) }
+}
+
+function nestedBy(depth: number): unknown {
+  let value: unknown = 1
+  for (let level = 0; level < depth; level++) value = level % 2 ? [value] : { a: value }
+  return value
 }
 
 const detailOf = (status: JobStatus | undefined) => (status && 'detail' in status ? status.detail : undefined)
@@ -103,6 +110,58 @@ describe('an ingestion with failures', () => {
       expect(dead.ids()).toEqual(poison)
       expect(seen.length).toBeGreaterThanOrEqual(3)
     })
+  })
+
+  it.each<[string, (index: number, length: number) => unknown]>([
+    ['is negative', () => -1],
+    ['is that of the record before', (index) => index - 1],
+    ['is that of the record after', (index) => index + 1],
+    ['is that of the batch before', (index) => index - 10],
+    ['is beyond the batch', (_, length) => length],
+    ['is far beyond it', () => 2 ** 40],
+    ['is no whole number', (index) => index + 0.5],
+    ['is NaN', () => Number.NaN],
+    ['is infinite', () => Number.POSITIVE_INFINITY],
+    ['is no number', () => ({})],
+    ['is always 0', () => 0],
+  ])('puts the right record aside where the `recordIndex` of an error %s', async (_, indexOf) => {
+    const dead = graveyard()
+    const taken: number[] = []
+    const target = (batch: RecordBatch) => {
+      const ids = batch.records().map(({ id }) => Number(id))
+      const index = ids.findIndex((id) => [1, 15, 16, 30].includes(id))
+      if (index >= 0) throw Object.assign(new Error('Refused.'), { recordIndex: indexOf(index, ids.length) })
+      taken.push(...ids)
+    }
+    const failures = { deadLetters: dead.write }
+    const status = await run({ datasource: testDatasource(people(1, 30)), batchSize: 10, target, failures })
+    expect(status).toMatchObject({ state: 'successful', detail: { read: 30, written: 26, failed: 4 } })
+    expect(dead.ids()).toEqual([1, 15, 16, 30])
+    expect(taken).toHaveLength(26)
+  })
+
+  it.each<[string, () => unknown, unknown]>([
+    ['an invalid date', () => new Date('nonsense'), 'Invalid Date'],
+    ['a big integer', () => [2n ** 70n], [String(2n ** 70n)]],
+    ['infinity', () => ({ a: Number.NEGATIVE_INFINITY }), { a: '-Infinity' }],
+    ['undefined', () => undefined, undefined],
+    ['a function', () => function named() {}, '[Function: named]'],
+    ['a symbol', () => Symbol('s'), 'Symbol(s)'],
+    ['a toJSON that throws', () => ({ toJSON() { throw new Error('no JSON') } }), 'Unreadable: no JSON'], // biome-ignore format: one line
+    ['a toJSON that throws what cannot be read', () => ({ toJSON() { throw Object.create(null) } }), expect.stringContaining('Unreadable')], // biome-ignore format: one line
+    ['a getter that throws', () => ({ get a() { throw new Error('no value') } }), 'Unreadable: no value'], // biome-ignore format: one line
+    ['a proxy that was revoked', () => { const { proxy, revoke } = Proxy.revocable({}, {}); revoke(); return proxy }, expect.stringContaining('Unreadable')], // biome-ignore format: one line
+    ['a zero in a text', () => 'a\0b', 'a\\u0000b'],
+    ['half a character', () => ['\ud83d', '\ude00', '😀'], ['\\ud83d', '\\ude00', '😀']],
+    ['a zero in a name', () => ({ 'a\0': { 'b\ud800': 1 } }), { 'a\\u0000': { 'b\\ud800': 1 } }],
+    ['a deep nesting', () => nestedBy(20_000), expect.anything()],
+  ])('keeps what can be kept of %s', async (_, make, kept) => {
+    const dead = graveyard()
+    const { write } = pickyTarget([1])
+    const datasource = iterableDatasource([{ id: 1, odd: make(), name: 'kept' }])
+    const status = await run({ datasource, target: write, failures: { deadLetters: dead.write } })
+    expect(status).toMatchObject({ state: 'successful', detail: { failed: 1 } })
+    expect(dead.letters[0]?.record).toEqual({ id: 1, odd: kept, name: 'kept' })
   })
 
   it('writes a batch with one bad record of 1,000 in few tries: two per halving, or four when it is named', async () => {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
-import { type IngestionJob, type JobRecord, JobRegistry, memoryStorage } from 'headgate'
+import { type IngestionJob, type JobError, type JobRecord, JobRegistry, memoryStorage } from 'headgate'
+import { iterableDatasource } from 'headgate/datasource/iterable'
 import { postgresDatasource } from 'headgate/datasource/postgres'
 import { type PostgresTargetOptions, postgresTarget } from 'headgate/target/postgres'
 import { testDatasource } from 'headgate/testing'
@@ -53,6 +54,36 @@ describePostgres('a table of Postgres that refuses records', (database) => {
     registry.define({ id: 'job', ...job })
     return (await registry.start('ingestion', 'job')).finished
   }
+
+  test('a dead letter of what `jsonb` cannot hold is written', async () => {
+    await pool.query('alter table dead alter record type jsonb, alter error type jsonb')
+    const datasource = iterableDatasource([{ id: 1, n: 666, name: 'a\0\ud800' }])
+    expect(await run({ datasource, target: target(), failures: { deadLetters: deadLetters() } })).toMatchObject({
+      state: 'successful',
+      detail: { failed: 1 },
+    })
+    expect(await values('select record from dead')).toEqual([{ id: 1, n: 666, name: 'a\\u0000\\ud800' }])
+  })
+
+  describe.each([{}, { connections: 2 }, { mode: 'upsert', key: 'id' }] as const)(
+    'without `failures` (%j)',
+    (options) => {
+      test.each([
+        [0, 0],
+        [33, 3],
+        [78, 8],
+      ])('the error names the record %i by its place in its batch', async (bad, place) => {
+        const places: unknown[] = []
+        registry.on('error', ({ cause }) => {
+          for (let link = cause as JobError; link; link = link.cause as JobError) places.push(link.recordIndex)
+        })
+        const records = Array.from({ length: 79 }, (_, id) => ({ id, name: 'x', n: id === bad ? 'x' : 1 }))
+        const job = { datasource: iterableDatasource(records), batchSize: 10, target: target(options) }
+        expect(await run(job)).toMatchObject({ state: 'error' })
+        expect(places.filter((at) => at !== undefined)).toEqual([place])
+      })
+    },
+  )
 
   describe.each([
     ['insert', {}],
