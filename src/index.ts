@@ -97,6 +97,7 @@ export type {
 } from './ingestion/job.js'
 export type { Cuts, Partitioning, PartitionOptions } from './ingestion/partitions.js'
 export type { RateLimit } from './ingestion/rate-limit.js'
+export type { ResourceNeed, SharedResource } from './ingestion/resources.js'
 export type {
   OpenContext,
   Target,

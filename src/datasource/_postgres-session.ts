@@ -115,6 +115,7 @@ export class Session {
 
   readonly #fail = (reason: unknown) => {
     this.#failure ??= reason
+    this.#silence.stop()
     this.#interrupt(reason)
   }
 
@@ -125,13 +126,13 @@ export class Session {
       this.#interrupt = reject
       const timer = this.#startTimer()
       this.#silence.start()
-      this.#work = work()
-        .then(resolve, reject)
-        .finally(() => {
-          clearTimeout(timer)
-          this.#silence.stop()
-          this.#work = undefined
-        })
+      // Before whoever waits for the answer asks for more.
+      const settle = () => {
+        clearTimeout(timer)
+        this.#silence.stop()
+        this.#work = undefined
+      }
+      this.#work = work().finally(settle).then(resolve, reject)
     })
   }
 

@@ -11,6 +11,7 @@ import {
   RecordBatch,
   rule,
 } from '../index.js'
+import { connectionsOf } from '../postgres/connections.js'
 import { handleErrors, openPool, type PostgresClient, type PostgresPool } from '../postgres/pool.js'
 import { defaultSilenceTimeout } from '../postgres/silence.js'
 import { formatOf } from './_postgres-binary.js'
@@ -91,6 +92,7 @@ function datasourceOf(pool: PostgresPool, options: PostgresDatasourceOptions): D
     needsQuery: true,
     readsByCursor: true,
     consistency: 'statement',
+    needs: (parallel) => connectionsOf(pool).need(parallel),
     read: (query, readOptions) =>
       readOptions.cursor
         ? readByCursor(pool, query, readOptions, readOptions.cursor, options, types)

@@ -5,8 +5,9 @@ import { isEnded } from '../core/lifecycle.js'
 import { warnOf } from '../core/logger.js'
 import { type Parts, partsOf } from '../core/parts.js'
 import type { ExecutionRecord } from '../core/storage.js'
+import { type AllocationRequest, type GiveBack, holding } from './_allocator.js'
 import { PartProgress, writtenBy } from './_part-progress.js'
-import type { Plan } from './_plan.js'
+import { needsOf, type Plan } from './_plan.js'
 import { damagedField, storedCheckpoint, storedDetail, storedWholeCheckpoint } from './_stored.js'
 import { WholeTarget } from './_whole-target.js'
 import { type Checkpoint, checkCuts, variablesOf, type WholeCheckpoint } from './checkpoint.js'
@@ -50,9 +51,23 @@ export class PartitionedRun {
 
   /** Runs to the end of all parts. */
   async run(): Promise<'completed'> {
+    await holding(this.#context, this.#request, (giveBack) => this.#runParts(giveBack))
+    await this.#finish()
+    return 'completed'
+  }
+
+  get #request(): AllocationRequest {
+    const { datasource, cursor } = this.#plan
+    const needsOfCut = cursor && datasource.partition ? (datasource.needs?.(1) ?? []) : []
+    return { needs: [...this.#target.needs, ...needsOfCut], needsOfPart: needsOf(this.#plan) }
+  }
+
+  async #runParts(giveBack: GiveBack): Promise<void> {
     const { signal } = this.#context
     const tellNews = () => this.#tellNews()
     const partitioning = await this.#prepare()
+    // Only the cut stays open while the parts run.
+    giveBack(this.#target.needs)
     signal.addEventListener('abort', tellNews)
     const stopNews = this.#parts.onNews(tellNews)
     try {
@@ -62,8 +77,6 @@ export class PartitionedRun {
       stopNews()
       await partitioning.release()
     }
-    await this.#finish()
-    return 'completed'
   }
 
   /** Takes the target over, and cuts the job for it. */

@@ -5,6 +5,7 @@ import type { IfTargetReset } from './job.js'
 import type { Part } from './partitions.js'
 import type { CompiledQuery } from './query.js'
 import type { Pace } from './rate-limit.js'
+import type { ResourceNeed } from './resources.js'
 import type { Target } from './target.js'
 import type { BatchTransform } from './transform.js'
 
@@ -48,4 +49,13 @@ export interface Plan {
   readonly part?: Part
   /** What is said when the datasource or the target fails. */
   readonly failures: { readonly datasource: string; readonly target: string }
+}
+
+/** What a run holds at once: of its datasource, its target and its dead-letter target. */
+export function needsOf({ datasource, cursor, target, tolerance }: Plan): ResourceNeed[] {
+  return [
+    ...(datasource.needs?.(cursor?.parallel ?? 1) ?? []),
+    ...(target.needs?.({ toleratesFailures: tolerance !== undefined }) ?? []),
+    ...(tolerance?.deadLetters?.needs?.({}) ?? []),
+  ]
 }

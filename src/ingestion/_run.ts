@@ -3,9 +3,10 @@ import { JobError, type JobErrorCode, leaseLost } from '../core/errors.js'
 import type { JobContext } from '../core/job.js'
 import { warnOf } from '../core/logger.js'
 import { shownAs } from '../core/parts.js'
+import { holding } from './_allocator.js'
 import { DeadLetters } from './_dead-letters.js'
 import { type Delivery, type DeliveryOptions, TolerantDelivery, WholeDelivery } from './_delivery.js'
-import type { Plan } from './_plan.js'
+import { needsOf, type Plan } from './_plan.js'
 import { type Place, Reach } from './_reach.js'
 import { readAhead } from './_read-ahead.js'
 import { Reading } from './_reading.js'
@@ -45,7 +46,12 @@ export class IngestionRun {
   }
 
   /** Runs to the end. It returns only when all is written: an abort that comes later is too late. */
-  async run(): Promise<'completed'> {
+  run(): Promise<'completed'> {
+    const request = { needs: needsOf(this.#plan), isPart: this.#plan.part !== undefined }
+    return holding(this.#context, request, () => this.#run())
+  }
+
+  async #run(): Promise<'completed'> {
     await this.#open()
     try {
       await this.#begin()

@@ -1,10 +1,12 @@
 import { JobError } from '../core/errors.js'
 import type { JobContext } from '../core/job.js'
+import { holding } from './_allocator.js'
 import type { Plan } from './_plan.js'
 import { keptWholeCheckpoint, storedWholeCheckpoint } from './_stored.js'
 import { checkTarget } from './_target-check.js'
 import { initialCheckpoint, type KeptWholeCheckpoint, type WholeCheckpoint } from './checkpoint.js'
 import { type IngestionDetail, nothingRead } from './detail.js'
+import type { ResourceNeed } from './resources.js'
 import type { TargetWriter } from './target.js'
 
 /**
@@ -19,6 +21,11 @@ export class WholeTarget {
   constructor(plan: Plan, context: JobContext) {
     this.#plan = plan
     this.#context = context
+  }
+
+  /** What it holds while the target is open. */
+  get needs(): readonly ResourceNeed[] {
+    return this.#plan.target.needs?.({}) ?? []
   }
 
   /**
@@ -53,7 +60,11 @@ export class WholeTarget {
   }
 
   /** Keeps the checkpoint beside the records. Gives where the target stands. */
-  async keep(checkpoint: WholeCheckpoint, detail: IngestionDetail): Promise<unknown> {
+  keep(checkpoint: WholeCheckpoint, detail: IngestionDetail): Promise<unknown> {
+    return holding(this.#context, { needs: this.needs }, () => this.#keep(checkpoint, detail))
+  }
+
+  async #keep(checkpoint: WholeCheckpoint, detail: IngestionDetail): Promise<unknown> {
     const { executionId } = this.#context
     const writer = await this.#open({ ...checkpoint, sequence: checkpoint.sequence + 1 })
     return this.#targeting(async () => {

@@ -1,6 +1,7 @@
 import type { Column, RecordBatch } from './batch.js'
 import type { Consistency, ReadCursor, ReadRange } from './cursor.js'
 import type { Partitioning, PartitionOptions } from './partitions.js'
+import type { ResourceNeed } from './resources.js'
 
 /** A query as a datasource takes it: values never stand in the text. */
 export interface Query {
@@ -64,6 +65,13 @@ export interface Datasource {
   readonly takesRange?: boolean
   /** What the records of one read without a cursor have in common. Default: not known. */
   readonly consistency?: Consistency
+  /**
+   * What a read holds at once of something that executions share, with so many readers side by side; `partition` holds what one
+   * reader does. An execution begins when all that its datasource and its targets need is free. Default: nothing.
+   *
+   * @experimental
+   */
+  needs?(parallel: number): readonly ResourceNeed[]
   /** The placeholder of the n-th value in the text of a query, n from 1. Default `$n`. */
   placeholder?(n: number): string
   /**

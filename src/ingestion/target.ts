@@ -1,4 +1,5 @@
 import type { Column, JobRecord, RecordBatch } from './batch.js'
+import type { ResourceNeed } from './resources.js'
 
 /** What every call to a target is told. */
 export interface TargetContext {
@@ -116,6 +117,13 @@ export interface Target<Item extends object = JobRecord> {
    * takes the target. Default `false`.
    */
   readonly takesParts?: boolean
+  /**
+   * What a writer holds at once of something that executions share. An execution begins when all that its datasource and its
+   * targets need is free. Default: nothing.
+   *
+   * @experimental
+   */
+  needs?(options: Pick<OpenContext, 'toleratesFailures'>): readonly ResourceNeed[]
   /** Prepares for one execution. */
   open(context: OpenContext): Promise<TargetWriter<Item>> | TargetWriter<Item>
 }

@@ -20,6 +20,10 @@ export interface PostgresPool {
   on?(event: 'connect' | 'error', listener: (client: PostgresClient) => void): unknown
   /** What the pool was made with. */
   readonly options?: { readonly max?: number | undefined }
+  /** How many connections there are, for messages. */
+  readonly totalCount?: number
+  /** How many of them nobody uses, for messages. */
+  readonly idleCount?: number
 }
 
 interface Closable extends PostgresPool {
@@ -119,7 +123,13 @@ export async function take(pool: PostgresPool): Promise<PostgresClient> {
   return client
 }
 
-/** Takes a connection of the pool. Rejects with the signal's reason as soon as it aborts, else with what `explain` makes of the failure. */
+/** How long to wait for a connection of a pool whose connections the application holds, in milliseconds. */
+const maxWait = 60_000
+
+/**
+ * Takes a connection of the pool. Rejects with the signal's reason as soon as it aborts, else with what `explain` makes of the
+ * failure: also when the pool gives none within a minute.
+ */
 export async function connect(
   pool: PostgresPool,
   signal: AbortSignal,
@@ -128,20 +138,28 @@ export async function connect(
   signal.throwIfAborted()
   const connecting = take(pool)
   let abort = ignore
-  const aborted = new Promise<never>((_, reject) => {
+  let timer: NodeJS.Timeout | undefined
+  const givenUp = new Promise<never>((_, reject) => {
     abort = () => reject(signal.reason)
     signal.addEventListener('abort', abort)
+    timer = setTimeout(() => reject(noneFree(pool)), maxWait)
   })
   try {
-    return await Promise.race([connecting, aborted])
+    return await Promise.race([connecting, givenUp])
   } catch (cause) {
-    if (!signal.aborted) throw explain(cause)
     // A pool cannot be told to forget a request: the connection goes straight back when it comes.
     connecting.then((client) => client.release(), ignore)
-    throw signal.reason
+    throw signal.aborted ? signal.reason : explain(cause)
   } finally {
+    clearTimeout(timer)
     signal.removeEventListener('abort', abort)
   }
+}
+
+function noneFree({ options, totalCount = 0, idleCount = 0 }: PostgresPool): Error {
+  const most = options?.max === undefined ? '' : ` of at most ${options.max}`
+  const message = `timeout exceeded: the pool gave no connection within ${maxWait} ms, as ${totalCount - idleCount}${most} are in use.`
+  return new Error(`${message} Raise its \`max\`, or give the adapters pools of their own.`)
 }
 
 function ignore(): void {}

@@ -38,8 +38,11 @@ export class SilenceWatch {
 
   /** The server owes an answer from now on. */
   start(): void {
-    const wait = ++this.#waits
+    this.stop()
+    const wait = this.#waits
     this.#timer = setTimeout(() => void this.#check(wait), this.#options.timeout)
+    // What keeps the process alive is the connection.
+    this.#timer.unref()
   }
 
   /** The server has answered. */

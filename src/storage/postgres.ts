@@ -17,6 +17,7 @@ import {
   type SearchResult,
   type StorageChange,
 } from '../index.js'
+import { connectionsOf } from '../postgres/connections.js'
 import { handleErrors, openPool, type PostgresClient, type PostgresPool } from '../postgres/pool.js'
 import { Database, type PostgresQueryable, type Run, type TextRow, type Value } from './_postgres-database.js'
 import { type Listen, listenOf, listenWith } from './_postgres-ear.js'
@@ -93,7 +94,11 @@ export function postgresStorage(options: PostgresStorageOptions): JobStorage {
   }
   if (pool) {
     handleErrors(pool)
-    return new PostgresStorage(accessTo(pool, nothing), options)
+    const free = connectionsOf(pool).reserveForStorage()
+    return new PostgresStorage(
+      accessTo(pool, async () => free()),
+      options,
+    )
   }
   const own = openPool(connectionString as string)
   return new PostgresStorage(

@@ -145,6 +145,7 @@ export class Session {
 
   readonly #fail = (reason: unknown) => {
     this.#failure ??= { reason }
+    this.#silence.stop()
     this.#interrupt(reason)
     this.#destroyCopy()
   }
@@ -168,13 +169,13 @@ export class Session {
       this.#interrupt = reject
       this.#isBusy = true
       this.#silence.start()
-      work()
-        .then(resolve, reject)
-        .finally(() => {
-          clearTimeout(timer)
-          this.#silence.stop()
-          this.#isBusy = false
-        })
+      // Before whoever waits for the answer asks for more.
+      const settle = () => {
+        clearTimeout(timer)
+        this.#silence.stop()
+        this.#isBusy = false
+      }
+      work().finally(settle).then(resolve, reject)
     })
   }
 

@@ -1,4 +1,5 @@
 import { type Column, JobError, type OpenContext, type RecordBatch, type Target, type TargetWriter } from '../index.js'
+import { connectionsOf } from '../postgres/connections.js'
 import { failure } from '../postgres/errors.js'
 import { sqlOf, type TableName } from '../postgres/identifiers.js'
 import { handleErrors, openPool, type PostgresClient, type PostgresPool } from '../postgres/pool.js'
@@ -32,6 +33,8 @@ export function postgresTarget(options: PostgresTargetOptions): Target {
     strategy,
     isAtomic: true,
     takesParts: true,
+    // A pool of its own is as large as one execution needs.
+    needs: (context) => (pool ? connectionsOf(pool).need(lanesOf(options, context)) : []),
     async open(context) {
       if (pool) return open(pool, async () => {}, options, context)
       const own = openPool(connectionString as string, connections)
@@ -85,7 +88,10 @@ async function open(
 }
 
 /** Records that are put aside, and a table that is replaced, are the matter of one transaction after the other. */
-function lanesOf({ connections = 1, strategy }: PostgresTargetOptions, { toleratesFailures }: OpenContext): number {
+function lanesOf(
+  { connections = 1, strategy }: PostgresTargetOptions,
+  { toleratesFailures }: Pick<OpenContext, 'toleratesFailures'>,
+): number {
   return strategy === 'replace' || toleratesFailures ? 1 : connections
 }
 
