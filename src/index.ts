@@ -1,3 +1,4 @@
+export { createAbortController } from './core/abort.js'
 export type { BatchDone, BatchEvent, BatchListener } from './core/batches.js'
 export { type Clock, succeedsWithin, systemClock, type Timer } from './core/clock.js'
 export type {

@@ -9,7 +9,7 @@ const pauses = { first: 100, longest: 5000 }
  * one more after an outage.
  */
 export function pauseAfter(failures: number, lease: number): number {
-  return Math.min(pauses.longest, lease / 3, pauses.first * 2 ** (failures - 1))
+  return Math.round(Math.min(pauses.longest, lease / 3, pauses.first * 2 ** (failures - 1)))
 }
 
 /** How to try again. */

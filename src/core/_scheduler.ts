@@ -1,4 +1,5 @@
 import { retry } from './_retry.js'
+import { createAbortController } from './abort.js'
 import type { Clock, Timer } from './clock.js'
 import { errorMessages } from './errors.js'
 import { jobKey } from './ids.js'
@@ -55,7 +56,7 @@ export class Scheduler {
   readonly #host: SchedulerHost
   readonly #waiting = new Map<string, Waiting>()
   readonly #starts = new Map<string, Start>()
-  readonly #stopped = new AbortController()
+  readonly #stopped = createAbortController()
   #timer: Timer | undefined
   /** When the timer is to fire. */
   #wakesAt = Number.POSITIVE_INFINITY

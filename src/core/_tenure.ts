@@ -1,6 +1,7 @@
 import { findEnded } from './_find-ended.js'
 import type { ExecutionHost } from './_host.js'
-import { pauseAfter, retry, unlessAborted } from './_retry.js'
+import { pauseAfter, retry } from './_retry.js'
+import { createAbortController } from './abort.js'
 import { sleep, type Timer } from './clock.js'
 import { alreadyRunning, errorMessages, isCausedBy, JobError, leaseLost } from './errors.js'
 import type { JobContext } from './job.js'
@@ -32,7 +33,7 @@ const renewals = 3
  */
 export class Tenure {
   readonly #host: ExecutionHost
-  readonly #stop = new AbortController()
+  readonly #stop = createAbortController()
   #record: ExecutionRecord
   /** All that the job has said. */
   #said: Progress = {}
@@ -126,12 +127,19 @@ export class Tenure {
     this.#saveWhenDue()
   }
 
-  /** Saves what the job has said, however often that has to be tried, unless it is to stop. */
+  /**
+   * Saves what the job has said, however often that has to be tried. Throws the reason of `signal` when the lease is lost, or
+   * when storage fails while the job is to stop.
+   */
   async save(): Promise<void> {
-    while ((this.#unsaved || this.#saving) && !this.signal.aborted) {
-      await unlessAborted(this.#save(), this.signal)
-      if (this.#failures > 0) await sleep(this.#host.clock, this.#pause, this.signal)
+    while ((this.#unsaved || this.#saving) && this.isHeld) {
+      // A job that is asked to stop meanwhile waits for the try that is under way, and for no other that fails.
+      await this.#save()
+      if (this.#failures === 0) continue
+      this.signal.throwIfAborted()
+      await sleep(this.#host.clock, this.#pause, this.signal)
     }
+    if (this.#isLost) this.signal.throwIfAborted()
   }
 
   /**

@@ -95,7 +95,8 @@ export interface JobContext {
   batchDone(batch: BatchDone): void
   /**
    * Saves at once what was said, for what must not be done before storage knows. Resolves when storage holds it, however
-   * often that has to be tried, or when the job is to stop. Never rejects.
+   * often that has to be tried. Rejects with the reason of `signal` when storage does not: the lease is lost, or a try fails
+   * while the job is asked to stop.
    */
   save(): Promise<void>
   /** How often progress is saved at most, in milliseconds. */

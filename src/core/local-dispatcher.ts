@@ -1,4 +1,5 @@
 import PQueue from 'p-queue'
+import { createAbortController } from './abort.js'
 import type { Dispatcher, DispatchWorker, Slot, WaitingExecution, WaitingPage } from './dispatcher.js'
 import { invalid } from './options.js'
 
@@ -80,7 +81,7 @@ class LocalDispatcher implements Dispatcher {
 
   async #enter(waiting: WaitingExecution): Promise<void> {
     const lines = this.#linesOf(waiting.datasource)
-    const place = { waiting, queue: undefined, left: new AbortController() }
+    const place = { waiting, queue: undefined, left: createAbortController() }
     this.#places.set(waiting.executionId, place)
     if (!(await this.#pass(place, lines))) this.#enterAgain(place)
   }

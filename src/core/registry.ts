@@ -7,6 +7,7 @@ import { JobBook } from './_job-book.js'
 import { Runner } from './_runner.js'
 import { Schedules } from './_schedules.js'
 import { timely } from './_timely.js'
+import { createAbortController } from './abort.js'
 import { type BatchListener, BatchListeners } from './batches.js'
 import { type Clock, systemClock, withTimeout } from './clock.js'
 import { type Dispatcher, limitsOf, priorityRule, type WaitingPage } from './dispatcher.js'
@@ -79,7 +80,7 @@ export class Registry {
   readonly #dispatcher: Dispatcher
   readonly #probe: HealthProbe
   readonly #jobs = new JobBook()
-  readonly #abandon = new AbortController()
+  readonly #abandon = createAbortController()
   #closing: Promise<void> | undefined
 
   constructor(options: RegistryOptions) {

@@ -1,4 +1,5 @@
 import { setTimeout } from 'node:timers/promises'
+import { createAbortController } from '../index.js'
 
 /** How BullMQ makes what a queue, or a worker, asks its engine with. */
 export type BackendFactory = (...options: never[]) => unknown
@@ -50,7 +51,7 @@ export async function waitBriefly(work: Promise<unknown>, patience: number): Pro
     () => undefined,
     () => undefined,
   )
-  const timeUp = new AbortController()
+  const timeUp = createAbortController()
   await Promise.race([settled, setTimeout(patience, undefined, { signal: timeUp.signal }).catch(() => undefined)])
   timeUp.abort()
 }

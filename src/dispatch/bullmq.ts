@@ -1,6 +1,5 @@
-import { setMaxListeners } from 'node:events'
 import type { Dispatcher, DispatchWorker, Schedule, ScheduledJob, WaitingExecution, WaitingPage } from '../index.js'
-import { checkOptions, invalid, rule } from '../index.js'
+import { checkOptions, createAbortController, invalid, rule } from '../index.js'
 import { BullmqBoard, type Notice } from './_bullmq-board.js'
 import type { Connect } from './_bullmq-connect.js'
 import { BullmqLine, type Line } from './_bullmq-line.js'
@@ -63,7 +62,7 @@ function checkClient(connection: object | string): void {
 class BullmqDispatcher implements Dispatcher {
   readonly #name: string
   readonly #connect: Connect
-  readonly #left = new AbortController()
+  readonly #left = createAbortController()
   #all!: Line
   #board!: BullmqBoard
   #worker!: DispatchWorker
@@ -72,8 +71,6 @@ class BullmqDispatcher implements Dispatcher {
 
   constructor({ queue = 'headgate', connection, backend, prefix, lockDuration = 30_000 }: BullmqDispatcherOptions) {
     this.#name = queue
-    // Every execution that waits for something listens.
-    setMaxListeners(0, this.#left.signal)
     const reached = typeof connection === 'object' ? connection : ofUrl(connection, backend)
     this.#connect = { connection: reached, backend, prefix, lockDuration, left: this.#left.signal }
   }

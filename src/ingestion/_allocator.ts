@@ -1,3 +1,4 @@
+import { createAbortController } from '../core/abort.js'
 import { sleep } from '../core/clock.js'
 import { JobError } from '../core/errors.js'
 import type { JobContext } from '../core/job.js'
@@ -142,7 +143,7 @@ export async function holding<Answer>(
 ): Promise<Answer> {
   if (request.needs.length === 0) return work(() => undefined)
   checkRoom(context, request)
-  const granted = new AbortController()
+  const granted = createAbortController()
   void sayWaiting(context, request, granted.signal)
   try {
     const release = await allocator.acquire(request, context.signal)

@@ -1,3 +1,4 @@
+import { anySignal, createAbortController } from '../core/abort.js'
 import { sleep } from '../core/clock.js'
 import { JobError } from '../core/errors.js'
 import type { JobContext } from '../core/job.js'
@@ -19,9 +20,9 @@ export class PartRun {
   readonly #context: JobContext
   readonly #n: number
   /** Aborts when the whole is gone. */
-  readonly #gone = new AbortController()
+  readonly #gone = createAbortController()
   /** Aborts when the part is over. */
-  readonly #over = new AbortController()
+  readonly #over = createAbortController()
 
   constructor(plan: Plan, context: JobContext, n: number) {
     this.#plan = plan
@@ -35,7 +36,7 @@ export class PartRun {
     if (!part) throw gone()
     const watching = this.#watch(part)
     try {
-      const signal = AbortSignal.any([this.#context.signal, this.#gone.signal])
+      const signal = anySignal([this.#context.signal, this.#gone.signal])
       return await new IngestionRun({ ...this.#plan, part }, { ...this.#context, signal }).run()
     } finally {
       this.#over.abort()

@@ -1,3 +1,4 @@
+import { createAbortController } from '../core/abort.js'
 import { sleep } from '../core/clock.js'
 import { JobError } from '../core/errors.js'
 import type { JobContext } from '../core/job.js'
@@ -34,7 +35,7 @@ export class PartitionedRun {
   #before!: WholeCheckpoint
   #scheme!: Scheme
   #progress: readonly PartProgress[] = []
-  #news = new AbortController()
+  #news = createAbortController()
   #isStopped = false
   /** What storage holds of a part, and nobody can go on with. */
   #damage: unknown
@@ -270,7 +271,7 @@ export class PartitionedRun {
 
   #tellNews(): void {
     this.#news.abort()
-    this.#news = new AbortController()
+    this.#news = createAbortController()
   }
 
   #say(): void {

@@ -1,3 +1,4 @@
+import { anySignal, createAbortController } from '../core/abort.js'
 import { sleep, withTimeout } from '../core/clock.js'
 import { JobError, type JobErrorCode, leaseLost } from '../core/errors.js'
 import type { JobContext } from '../core/job.js'
@@ -20,7 +21,7 @@ export class IngestionRun {
   readonly #plan: Plan
   readonly #context: JobContext
   readonly #targetContext: TargetContext
-  readonly #stopReading = new AbortController()
+  readonly #stopReading = createAbortController()
   readonly #reach: Reach
   readonly #deadLetters: DeadLetters | undefined
   readonly #delivery: Delivery
@@ -168,7 +169,7 @@ export class IngestionRun {
 
   #read(left: number): AsyncIterable<RecordBatch> {
     const reading = new Reading(this.#plan, this.#reach, this.#context)
-    const signal = AbortSignal.any([this.#context.signal, this.#stopReading.signal])
+    const signal = anySignal([this.#context.signal, this.#stopReading.signal])
     return this.#plan.datasource.read(reading.query, reading.optionsFor(this.#writer, left, signal))
   }
 

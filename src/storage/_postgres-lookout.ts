@@ -1,4 +1,4 @@
-import { type StorageChange, systemClock } from '../index.js'
+import { createAbortController, type StorageChange, systemClock } from '../index.js'
 import type { Database } from './_postgres-database.js'
 import type { Ear, Listen } from './_postgres-ear.js'
 import { messageOf, type Notifier } from './_postgres-notifier.js'
@@ -40,7 +40,7 @@ export class Lookout {
   readonly #options: LookoutOptions
   readonly #look: string
   readonly #tell: (change: StorageChange) => void
-  readonly #stopping = new AbortController()
+  readonly #stopping = createAbortController()
   readonly #ended: Promise<void>
   readonly #startedAt = performance.now()
   #wake: () => void = () => undefined

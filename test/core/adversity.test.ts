@@ -47,6 +47,47 @@ function setUp(run: Job['run'], more: Partial<Job> = {}, options: Partial<JobReg
 const hangs = () => new Promise<never>(() => {})
 const away = () => Promise.reject(new Error('away'))
 
+describe('a storage that is away', () => {
+  test('makes nobody warn of too many listeners, however many executions wait for it', async () => {
+    const warned = vi.fn()
+    process.on('warning', warned)
+    const { clock, fail, registry } = setUp(endless)
+    const more = Array.from({ length: 30 }, (_, at) => `more ${at}`)
+    for (const id of more)
+      registry.define({
+        type: 'test',
+        id,
+        run: ({ signal }) => {
+          for (let count = 0; count < 20; count++) signal.addEventListener('abort', () => {})
+        },
+      })
+    const starts = await Promise.all(more.map((id) => registry.start('test', id)))
+    const recover = fail(away)
+    await clock.advance(3000)
+    recover()
+    await clock.advance(10_000)
+    await Promise.all(starts.map(({ finished }) => finished))
+    await new Promise(setImmediate)
+    process.off('warning', warned)
+    expect(warned).not.toHaveBeenCalled()
+  })
+
+  test('is tried again after whole milliseconds', async () => {
+    const warn = vi.fn()
+    const logger = { debug: () => {}, info: () => {}, warn, error: () => {} }
+    const { clock, storage, registry } = setUp(() => {}, {}, { logger, lease: 2000 })
+    const { finish } = storage
+    storage.finish = away
+    const { finished } = await registry.start('test', 'a')
+    await clock.advance(8000)
+    storage.finish = finish
+    await clock.advance(8000)
+    await finished
+    expect(warn.mock.calls.length).toBeGreaterThan(4)
+    for (const [, message] of warn.mock.calls) expect(message).toMatch(/in \d+ ms\.$/)
+  })
+})
+
 describe('a storage that hangs', () => {
   test('costs a save its answer, and the job nothing', async () => {
     const { clock, storage, registry } = setUp(endless)
@@ -229,6 +270,66 @@ describe('what a job says', () => {
     await registry.start('test', 'a')
     await clock.advance(10_000)
     expect(found).toBe(1)
+  })
+
+  test('is not said to be in storage when the lease was lost meanwhile', async () => {
+    const answers: unknown[] = []
+    const { clock, storage, registry } = setUp(
+      async (context) => {
+        context.progress({ checkpoint: 'precious' })
+        storage.save = away
+        await context.save().then(
+          () => answers.push('saved'),
+          (error) => answers.push(error.code),
+        )
+        await context.save().catch((error) => answers.push(error.code))
+      },
+      {},
+      { progressInterval: 100_000 },
+    )
+    await registry.start('test', 'a')
+    await clock.advance(60_000)
+    expect(answers).toEqual(['lease_lost', 'lease_lost'])
+  })
+
+  test('is not said to be in storage when storage has found the lease to be lost', async () => {
+    const answers: unknown[] = []
+    const { clock, storage, registry } = setUp(
+      async (context) => {
+        context.progress({ count: 1 })
+        storage.save = async () => undefined
+        await context.save().catch((error) => answers.push(error.code))
+      },
+      {},
+      { progressInterval: 100_000 },
+    )
+    await registry.start('test', 'a')
+    await clock.advance(1000)
+    expect(answers).toEqual(['lease_lost'])
+  })
+
+  test('is saved while the job is asked to stop, or is not said to be', async () => {
+    const answers: unknown[] = []
+    const { clock, memory, storage, registry } = setUp(
+      async (context) => {
+        const { signal } = context
+        await new Promise((resolve) => signal.addEventListener('abort', resolve))
+        context.progress({ count: 1 })
+        await context.save()
+        answers.push((await memory.find('test', 'a'))?.count)
+        context.progress({ count: 2 })
+        storage.save = away
+        await context.save().catch((error) => answers.push(error.code))
+        signal.throwIfAborted()
+      },
+      {},
+      { progressInterval: 100_000 },
+    )
+    await registry.start('test', 'a')
+    const aborted = registry.abort('test', 'a')
+    await clock.advance(1000)
+    expect(await aborted).toMatchObject({ state: 'aborted', count: 2 })
+    expect(answers).toEqual([1, 'aborted'])
   })
 
   test('is what it was when it was said', async () => {
