@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { type Column, JobError } from '../index.js'
 import type { Field } from './_postgres-step.js'
-import type { TypeNames } from './_postgres-types.js'
+import type { TypeOf } from './_postgres-types.js'
 
 /** Gives the function that turns raw text of a type into a value. */
 export type ParserOf = (dataTypeID: number, format: 'text') => (raw: string) => unknown
@@ -57,10 +57,10 @@ const readingOf = new Map<number, Reading>([
 ])
 
 /**
- * The columns of a result, whose types are known to `types`. Values are decoded so that nothing is lost, or by `parserOf`
+ * The columns of a result, whose types `typeOf` gives. Values are decoded so that nothing is lost, or by `parserOf`
  * if given. Throws `datasource` when two columns share a name: one of them could not be in a record.
  */
-export function columnsOf(fields: readonly Field[], types: TypeNames, parserOf?: ParserOf): Column[] {
+export function columnsOf(fields: readonly Field[], typeOf: TypeOf, parserOf?: ParserOf): Column[] {
   const names = fields.map(({ name }) => name)
   const repeated = names.find((name, index) => names.indexOf(name) < index)
   if (repeated !== undefined) {
@@ -72,8 +72,28 @@ export function columnsOf(fields: readonly Field[], types: TypeNames, parserOf?:
   return fields.map((field) => {
     const { name, dataTypeID } = field
     const parsed = parserOf && { isPlain: false, element: undefined, decode: parserOf(dataTypeID, 'text') }
-    return { name, ...(readingOf.get(dataTypeID) ?? text), ...parsed, ...types.of(field) }
+    return { name, ...(readingOf.get(dataTypeID) ?? text), ...parsed, ...typeOf(field) }
   })
+}
+
+/** Throws `datasource` when a query gives other columns than it did, as another transaction has changed a table of it. */
+export function checkSameFields(before: readonly Field[], now: readonly Field[]): void {
+  const isSame = now.length === before.length && now.every((field, index) => isSameField(before[index], field))
+  if (isSame) return
+  const named = (fields: readonly Field[], field: Field) => fields.find(({ name }) => name === field.name)
+  const gone = before.find((field) => !named(now, field))
+  const added = now.find((field) => !named(before, field))
+  const changed = now.find((field) => !isSameField(named(before, field), field))
+  const what = gone ? `\`${gone.name}\` is gone` : added ? `\`${added.name}\` is new` : undefined
+  throw new JobError(
+    'datasource',
+    `The columns of the query have changed while it was read: ${what ?? (changed ? `\`${changed.name}\` has another type` : 'they are in another order')}. The next run goes on with the columns as they are then.`,
+    { isTransient: true },
+  )
+}
+
+function isSameField(before: Field | undefined, { name, dataTypeID, dataTypeModifier }: Field): boolean {
+  return before?.name === name && before.dataTypeID === dataTypeID && before.dataTypeModifier === dataTypeModifier
 }
 
 function arrayOf({ type, decode = (raw) => raw }: Reading): Reading {

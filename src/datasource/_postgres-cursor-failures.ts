@@ -25,3 +25,12 @@ export function nullFailure(name: string, isFirst: boolean): JobError {
     `A record has null in the cursor column ${list([name])}, so that it has no place in the order. Leave such records out with \`nulls: 'skip'\`, ${first}or make a value of it in the query, as with \`coalesce\`.`,
   )
 }
+
+/** Of tables that others fill anew whenever reading begins. */
+export function staleFailure(tries: number): JobError {
+  return new JobError(
+    'datasource',
+    `The tables of the query were emptied or rewritten by other transactions, each of ${tries} times that reading began.`,
+    { isTransient: true },
+  )
+}

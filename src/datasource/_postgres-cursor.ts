@@ -1,35 +1,19 @@
-import {
-  type Column,
-  type Cuts,
-  JobError,
-  type Partitioning,
-  type Query,
-  type ReadCursor,
-  type ReadOptions,
-  RecordBatch,
-} from '../index.js'
-import { formatOf } from './_postgres-binary.js'
+import { type Cuts, JobError, type Partitioning, type ReadCursor, RecordBatch } from '../index.js'
 import { boundsAfter, boundsOf, checkDivisible } from './_postgres-bounds.js'
-import { nullFailure, splitFailure, typeFailure } from './_postgres-cursor-failures.js'
-import { type CursorType, cursorTypes } from './_postgres-cursor-types.js'
+import { nullFailure, splitFailure, staleFailure } from './_postgres-cursor-failures.js'
+import type { CursorType } from './_postgres-cursor-types.js'
+import { type CursorReading, type Description, describe } from './_postgres-description.js'
 import { type Bound, Keyset, type Lookback, type Range } from './_postgres-keyset.js'
+import { checkOrder } from './_postgres-order.js'
 import { boundAfter, type Place, type Position, placeAt } from './_postgres-position.js'
 import { orderWarning } from './_postgres-preflight.js'
 import type { Session } from './_postgres-session.js'
 import { SplitRead } from './_postgres-split.js'
-import type { Field } from './_postgres-step.js'
 import { positionOf } from './_postgres-stored.js'
 import { type CursorColumns, drainTies, refuseTies, tieFailure } from './_postgres-ties.js'
 
-/** What a read by a cursor is made of. */
-export interface CursorReading {
-  readonly query: Query
-  readonly options: ReadOptions
-  readonly cursor: ReadCursor
-  /** Begins a transaction in which all statements see the same: the same as in that of `snapshot`, if it is given. */
-  begin(snapshot?: string): Promise<Session>
-  columnsOf(session: Session, fields: readonly Field[]): Promise<Column[]>
-}
+/** How many times a read begins whose tables are filled anew meanwhile. */
+const maxTries = 10
 
 /** A part of a read: a range, and what it means for the position. */
 interface Part extends Range {
@@ -42,13 +26,14 @@ export class CursorRead {
   readonly #reading: CursorReading
   readonly #cursor: ReadCursor
   readonly #keyset: Keyset
+  /** What is to be seen, as long as it is there. */
+  #snapshot: string | undefined
   #position: Position | undefined
   /** How many more records may be read. */
   #left: number
   #session: Session | undefined
   #split: SplitRead | undefined
-  #columns: Column[] = []
-  #types: CursorType[] = []
+  #description!: Description
 
   constructor(reading: CursorReading) {
     const { query, cursor } = reading
@@ -56,11 +41,11 @@ export class CursorRead {
     this.#cursor = cursor
     this.#keyset = new Keyset(query, cursor.columns)
     this.#left = cursor.limit
+    this.#snapshot = cursor.snapshot
   }
 
   async *batches(): AsyncGenerator<RecordBatch> {
-    const session = await this.#begin()
-    await this.#describe(session)
+    const session = await this.#open()
     const parts = this.#parts()
     // Whoever cut a query has looked at them.
     const isFirst = this.#cursor.range?.from === undefined
@@ -79,15 +64,15 @@ export class CursorRead {
 
   /** Cuts what is to be read: the transaction that sees it stays open until `release`. */
   async partition(cuts: Cuts): Promise<Omit<Partitioning, 'release'>> {
-    const session = await this.#begin()
-    await this.#describe(session)
+    const session = await this.#open()
     if (this.#position?.ranges) throw splitFailure()
     if (this.#cursor.nulls === 'fail') await this.#handleNulls(session)
     // It waits for the parts, which may take long.
     const keep = 'set local idle_in_transaction_session_timeout to 0'
     await session.run({ text: keep, values: [] })
     const { rows } = await session.run({ text: 'select pg_export_snapshot()', values: [] })
-    return { bounds: await this.#boundsOf(session, cuts), snapshot: String(rows[0]?.[0]) }
+    const bounds = await this.#boundsOf(session, cuts)
+    return { bounds, snapshot: String(rows[0]?.[0]), start: { order: this.#description.order } satisfies Position }
   }
 
   /** Gives back what is held. Never rejects. */
@@ -95,8 +80,27 @@ export class CursorRead {
     await Promise.all([this.#session?.release(), this.#split?.release()])
   }
 
+  /** Begins and describes the query: once more whenever its tables were filled anew since the snapshot was taken. */
+  async #open(): Promise<Session> {
+    for (let tries = 0; tries < maxTries; tries++) {
+      const session = await this.#begin()
+      const description = await describe(session, this.#keyset, this.#reading)
+      if (description) {
+        checkOrder(this.#cursor, description.order)
+        this.#position = positionOf(this.#cursor, description.types)
+        this.#description = description
+        return session
+      }
+      await session.release()
+      this.#session = undefined
+      if (this.#snapshot !== undefined) this.#cursor.lostSnapshot?.()
+      this.#snapshot = undefined
+    }
+    throw staleFailure(maxTries)
+  }
+
   async #begin(): Promise<Session> {
-    this.#session ??= await this.#reading.begin(this.#cursor.snapshot)
+    this.#session ??= await this.#reading.begin(this.#snapshot)
     return this.#session
   }
 
@@ -104,25 +108,6 @@ export class CursorRead {
     await this.#split?.commit()
     await this.#session?.commit()
     this.#session = undefined
-  }
-
-  /** Asks for the columns, and checks that those of the cursor can be told apart by their text. */
-  async #describe(session: Session): Promise<void> {
-    const { columns: names } = this.#cursor
-    const { fields } = await session.run(this.#keyset.describe())
-    this.#columns = await this.#reading.columnsOf(session, fields)
-    const noRecords = RecordBatch.fromRows(this.#columns, [])
-    const types = names.map((name) => cursorTypes.get(fields[noRecords.indexOf(name)]?.dataTypeID ?? 0))
-    const texts = types.flatMap((type, index) => (type?.isText ? [index] : []))
-    if (texts.length > 0) {
-      const { rows } = await session.run(this.#keyset.describeCollations(texts))
-      for (const [at, index] of texts.entries()) if (rows[0]?.[at] === 't') types[index] = undefined
-    }
-    for (const [index, type] of types.entries()) {
-      if (type) this.#types.push(type)
-      else throw typeFailure(names[index] as string)
-    }
-    this.#position = positionOf(this.#cursor, this.#types)
   }
 
   #parts(): Part[] {
@@ -142,7 +127,7 @@ export class CursorRead {
   /** None before what was read: what is behind it would be read again. */
   #boundsOf(session: Session, cuts: Cuts): Promise<string[]> {
     const [part] = this.#parts() as [Part]
-    const type = this.#types[0] as CursorType
+    const type = this.#description.types[0] as CursorType
     if (typeof cuts !== 'number') {
       const last = part.after?.values[0] as string | undefined
       return boundsAfter(session, this.#keyset, last, cuts, type)
@@ -154,7 +139,7 @@ export class CursorRead {
   #lookback(): Lookback | undefined {
     const { lookback: distance, columns } = this.#cursor
     if (distance === 0) return undefined
-    const { unit, name } = this.#types[0] as CursorType
+    const { unit, name } = this.#description.types[0] as CursorType
     if (!unit) {
       throw new JobError(
         'datasource',
@@ -210,7 +195,8 @@ export class CursorRead {
       return
     }
     yield* this.#place(batches, (place) => {
-      this.#position = { ...this.#position, ...(part.isNull ? { afterNull: place } : { after: place }) }
+      const { order } = this.#description
+      this.#position = { ...this.#position, order, ...(part.isNull ? { afterNull: place } : { after: place }) }
       return this.#position
     })
   }
@@ -218,7 +204,7 @@ export class CursorRead {
   /** Gives batches what `positionOf` makes of the place of their last record, unless ties go on behind it. */
   #place(batches: AsyncIterable<RecordBatch>, positionOf: (place: Place) => unknown): AsyncGenerator<RecordBatch> {
     const { columns: names, ties } = this.#cursor
-    const columns: CursorColumns = { names, canonical: this.#types.map(({ canonical }) => canonical) }
+    const columns: CursorColumns = { names, canonical: this.#description.types.map(({ canonical }) => canonical) }
     const give = ties === 'drain' ? drainTies : refuseTies
     return give(batches, columns, (values) => positionOf(placeAt(this.#cursor, values)))
   }
@@ -227,7 +213,7 @@ export class CursorRead {
   async *#readSplit(part: Part): AsyncGenerator<RecordBatch> {
     const { options, begin } = this.#reading
     this.#split = new SplitRead({
-      ...{ cursor: this.#cursor, keyset: this.#keyset, options, begin, columns: this.#columns, types: this.#types },
+      ...{ cursor: this.#cursor, keyset: this.#keyset, options, begin, description: this.#description },
       position: this.#position,
       limit: this.#left,
       place: (batches) => this.#place(batches, (place) => place),
@@ -245,7 +231,7 @@ export class CursorRead {
       if (size === 0) return
       const session = await this.#begin()
       const query = this.#keyset.select({ ...part, after }, size)
-      session.open(query, (fields) => formatOf(fields, this.#columns, this.#reading.options))
+      session.open(query, this.#description.formatOf)
       // One row more than a page has tells that the page was read to its end.
       const step = consistency === 'statement' ? this.#batchSize : (size as number) + 1
       let count = 0
@@ -259,7 +245,7 @@ export class CursorRead {
         const isDone = isLast && (isOver || this.#left <= 0)
         if (session.isAtEnd && (isDone || consistency === 'pages')) await this.#commit()
         if (!rows) break
-        const batch = RecordBatch.fromEncoded(this.#columns, rows)
+        const batch = RecordBatch.fromEncoded(this.#description.columns, rows)
         last = batch
         yield* this.#cut(batch)
       }

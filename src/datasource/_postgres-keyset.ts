@@ -1,6 +1,8 @@
 import type { Query } from '../index.js'
 import { quoted } from '../postgres/identifiers.js'
+import { collationOf, isStale, sourceOf } from './_postgres-catalog.js'
 import { bareStatement } from './_postgres-statement.js'
+import type { Field } from './_postgres-step.js'
 
 /** A point in the order: after all records with these values in the first columns, or before them. */
 export interface Bound {
@@ -102,16 +104,22 @@ export class Keyset {
     return this.#query('count(*)', () => this.#columns.map((column) => `${column} is null`).join(' or '))
   }
 
-  /** For each of the columns of that index, whether its collation takes different texts for the same. */
-  describeCollations(indexes: readonly number[]): Query {
-    const collations = indexes.map((index) => {
-      const collation = `pg_collation_for(${this.#columns[index]})::regcollation`
-      return `(select not collisdeterministic from pg_collation where oid = ${collation})`
+  /**
+   * Whether the transaction sees other rows in a table than there are, as its snapshot is older than what put them there; then, for each
+   * of the columns, given as fields: the column of a table that it is, and of a text whether its collation tells all
+   * different texts apart, and its collation.
+   */
+  identify(fields: readonly Pick<Field, 'tableID' | 'columnID'>[], texts: readonly boolean[]): Query {
+    const told = fields.map((field, index) => {
+      const collation = texts[index]
+        ? collationOf(`pg_collation_for(${this.#columns[index]})::regcollation`)
+        : 'null, null'
+      return `${sourceOf(field)}, ${collation}`
     })
-    const noRows = `(select * from ${this.#text} limit 0) q`
+    const noRows = texts.includes(true) ? ` left join (select * from ${this.#text} limit 0) q on true` : ''
     return {
-      text: `select ${collations.join(', ')} from (values (1)) one left join ${noRows} on true`,
-      values: this.#values,
+      text: `select ${isStale}, ${told.join(', ')} from (values (1)) one${noRows}`,
+      values: noRows === '' ? [] : this.#values,
     }
   }
 

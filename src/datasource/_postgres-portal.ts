@@ -88,7 +88,7 @@ export class Portal {
     const step = this.#format
       ? new Step(execute)
       : new Step(describe(this.#query.text), (connection, fields) => {
-          this.#bind(connection, fields)
+          this.#bind(connection, fields ?? [])
           execute(connection)
         })
     this.#client.query(step)
@@ -102,9 +102,9 @@ export class Portal {
   }
 }
 
-/** The fields of a query, which is not run. */
-export async function fieldsOf(client: Client, text: string): Promise<readonly Field[]> {
-  let fields: readonly Field[] = []
+/** The fields of a query, which is not run; `undefined` for one that gives no rows. */
+export async function fieldsOf(client: Client, text: string): Promise<readonly Field[] | undefined> {
+  let fields: readonly Field[] | undefined
   const step = new Step(describe(text), (connection, described) => {
     fields = described
     connection.sync()

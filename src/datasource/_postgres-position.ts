@@ -1,8 +1,11 @@
 import { JobError, type ReadCursor } from '../index.js'
 import type { Bound } from './_postgres-keyset.js'
+import type { ColumnOrder } from './_postgres-order.js'
 
 /** Where reading by a cursor goes on: what a checkpoint keeps. */
 export interface Position {
+  /** What the columns of the cursor were. */
+  readonly order?: readonly ColumnOrder[]
   /** After the records without nulls up to there. */
   readonly after?: Place
   /** After those with null in the first column up to there, which are in an order of their own. */

@@ -64,8 +64,8 @@ export class Session {
     return this.#ask(async () => (await this.#client.query({ text, values: [...values], ...rawText })) as TextResult)
   }
 
-  /** The fields that a query gives, which is not run. */
-  describe(text: string): Promise<readonly Field[]> {
+  /** The fields that a query gives, which is not run; `undefined` for one that gives no rows. */
+  describe(text: string): Promise<readonly Field[] | undefined> {
     return this.#ask(() => fieldsOf(this.#client, text))
   }
 

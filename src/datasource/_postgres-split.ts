@@ -1,7 +1,7 @@
-import { type Column, type ReadCursor, type ReadOptions, RecordBatch } from '../index.js'
-import { formatOf } from './_postgres-binary.js'
+import { type ReadCursor, type ReadOptions, RecordBatch } from '../index.js'
 import { boundsAfter, boundsOf, checkDivisible } from './_postgres-bounds.js'
 import type { CursorType } from './_postgres-cursor-types.js'
+import type { Description } from './_postgres-description.js'
 import type { Keyset, Range } from './_postgres-keyset.js'
 import { readSideBySide } from './_postgres-parallel.js'
 import type { Position } from './_postgres-position.js'
@@ -20,8 +20,7 @@ export interface SplitReading {
   readonly cursor: ReadCursor
   readonly keyset: Keyset
   readonly options: ReadOptions
-  readonly columns: readonly Column[]
-  readonly types: readonly CursorType[]
+  readonly description: Description
   /** Where it begins. */
   readonly position: Position | undefined
   /** The most records to read. */
@@ -70,8 +69,8 @@ export class SplitRead {
   }
 
   async #rangesOf(session: Session, range: Range): Promise<Ranges> {
-    const { cursor, keyset, position, types } = this.#reading
-    const type = types[0] as CursorType
+    const { cursor, keyset, position, description } = this.#reading
+    const type = description.types[0] as CursorType
     if (position?.ranges) {
       const ends = position.ranges.flatMap(({ until }) => until ?? [])
       const inOrder = await boundsAfter(session, keyset, undefined, ends, type)
@@ -101,25 +100,25 @@ export class SplitRead {
   }
 
   async *#fetch(session: Session, range: Range): AsyncGenerator<RecordBatch> {
-    const { keyset, columns, options } = this.#reading
+    const { keyset, description, options } = this.#reading
     const { batchSize, batchBytes = Number.POSITIVE_INFINITY } = options
     const limit = Number.isFinite(this.#left) ? this.#left : undefined
-    session.open(keyset.select(range, limit), (fields) => formatOf(fields, columns, options))
+    session.open(keyset.select(range, limit), description.formatOf)
     while (!session.isAtEnd) {
       const rows = await session.fetch(batchSize, batchBytes)
       this.#left -= rows?.length ?? 0
-      if (rows) yield RecordBatch.fromEncoded(columns, rows)
+      if (rows) yield RecordBatch.fromEncoded(description.columns, rows)
     }
   }
 
   /** Says where reading goes on behind a batch and all before it, and up to where nothing is missing. */
   #mark(batch: RecordBatch, ranges: Ranges): RecordBatch {
-    const { cursor, position } = this.#reading
+    const { cursor, position, description } = this.#reading
     if (batch.position === undefined) return batch
     const { afterNull } = position ?? {}
     const place = ranges.position
     const { after } = place
-    batch.position = { ...(afterNull && { afterNull }), ...place } satisfies Position
+    batch.position = { order: description.order, ...(afterNull && { afterNull }), ...place } satisfies Position
     const name = JSON.stringify(cursor.columns.map((column) => batch.lastValueOf(column)))
     const reached = Object.fromEntries((after?.columns ?? []).map((column, index) => [column, after?.values[index]]))
     batch.split = { name, reached }

@@ -7,6 +7,9 @@ export interface Field {
   readonly dataTypeID: number
   /** Its length or precision, as the type has it; -1 for none. */
   readonly dataTypeModifier: number
+  /** The object id of the table whose column it is, and the number of that; 0 for what is computed. */
+  readonly tableID: number
+  readonly columnID: number
 }
 
 /** What pg's `Connection` has that a query of one's own uses. */
@@ -36,7 +39,7 @@ const noData = 'n'.charCodeAt(0)
 /** Something asked of the server, as pg runs queries. Until the answer is whole, what the server sends comes here first. */
 export class Step {
   readonly #say: (connection: Connection) => void
-  readonly #goOn: ((connection: Connection, fields: readonly Field[]) => void) | undefined
+  readonly #goOn: ((connection: Connection, fields: readonly Field[] | undefined) => void) | undefined
   readonly #rows = new RowReader()
   #connection: Connection | undefined
   #listeners: Listener[] = []
@@ -47,10 +50,13 @@ export class Step {
   /** Whoever waits for rows, until that many bytes are there. */
   #waiting: { resolve(brought: Brought): void; reject(error: unknown): void; bytes: number } | undefined
 
-  /** With `goOn`, the step only begins with `say`: it goes on when the server has told the fields. */
+  /**
+   * With `goOn`, the step only begins with `say`: it goes on when the server has told the fields, or, with `undefined`, that the
+   * statement gives no rows.
+   */
   constructor(
     say: (connection: Connection) => void,
-    goOn?: (connection: Connection, fields: readonly Field[]) => void,
+    goOn?: (connection: Connection, fields: readonly Field[] | undefined) => void,
   ) {
     this.#say = say
     this.#goOn = goOn
@@ -79,7 +85,7 @@ export class Step {
     this.#say(connection)
   }
 
-  handleRowDescription({ fields }: { fields: readonly Field[] }): void {
+  handleRowDescription({ fields }: { fields?: readonly Field[] }): void {
     const connection = this.#connection as Connection
     try {
       this.#goOn?.(connection, fields)
@@ -125,7 +131,7 @@ export class Step {
 
   /** Lets pg hear of what is no row. Gives whether the step goes on. */
   readonly #tell = (message: Buffer): boolean => {
-    if (message[0] === noData) this.handleRowDescription({ fields: [] })
+    if (message[0] === noData) this.handleRowDescription({})
     else for (const listener of this.#listeners) listener(message)
     return !this.#isOver
   }

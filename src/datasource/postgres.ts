@@ -1,8 +1,8 @@
 import {
-  type Column,
   checkOptions,
   type Datasource,
   invalid,
+  type JobError,
   type Partitioning,
   type PartitionOptions,
   type Query,
@@ -15,8 +15,9 @@ import { connectionsOf } from '../postgres/connections.js'
 import { handleErrors, openPool, type PostgresClient, type PostgresPool } from '../postgres/pool.js'
 import { defaultSilenceTimeout } from '../postgres/silence.js'
 import { formatOf } from './_postgres-binary.js'
-import { columnsOf, type ParserOf } from './_postgres-columns.js'
-import { CursorRead, type CursorReading } from './_postgres-cursor.js'
+import { checkSameFields, columnsOf, type ParserOf } from './_postgres-columns.js'
+import { CursorRead } from './_postgres-cursor.js'
+import type { CursorReading } from './_postgres-description.js'
 import { openSession, queryFailure } from './_postgres-open.js'
 import type { SessionTimeouts } from './_postgres-session.js'
 import { snapshotLiteral } from './_postgres-stored.js'
@@ -130,14 +131,20 @@ async function* read(
 ): AsyncGenerator<RecordBatch> {
   if (query.text.trim() === '') throw invalid('query', 'a statement', query.text)
   const { signal, batchSize, batchBytes = Number.POSITIVE_INFINITY } = options
-  const { client, session } = await openSession(pool, signal, timeoutsOf(timeouts), settings[parsers])
+  const { client, session } = await openSession(
+    pool,
+    signal,
+    timeoutsOf(timeouts),
+    `${oneStatement}; ${settings[parsers]}`,
+  )
   const parserOf = parsers === 'pg' ? client.getTypeParser?.bind(client) : undefined
-  let columns: readonly Column[] = []
   try {
-    await types.learnFrom(session, query)
-    session.open(query, (fields) => {
-      columns = columnsOf(fields, types, parserOf)
-      return formatOf(fields, columns, options)
+    const fields = await session.describe(query.text)
+    if (!fields) throw noRowsFailure(query.text)
+    const columns = columnsOf(fields, await types.learn(session, fields), parserOf)
+    session.open(query, (now) => {
+      checkSameFields(fields, now)
+      return formatOf(now, columns, options)
     })
     for (let isOver = false; !isOver; ) {
       const rows = await session.fetch(batchSize, batchBytes)
@@ -152,8 +159,15 @@ async function* read(
   }
 }
 
-/** What all statements of a transaction see is then the same. */
-const isolation = 'set transaction isolation level repeatable read, read only'
+/** A statement sees what is there once it has its locks: a table that is emptied and filled while it waits is not seen as empty. */
+const oneStatement = 'set transaction isolation level read committed'
+
+/** What all statements of a transaction see is then the same, or, where each page is read as it is then, not. */
+function isolationOf({ consistency }: ReadCursor): string {
+  return consistency === 'pages' ? `${oneStatement}, read only` : oneMoment
+}
+
+const oneMoment = 'set transaction isolation level repeatable read, read only'
 
 async function* readByCursor(
   pool: PostgresPool,
@@ -206,13 +220,14 @@ function cursorReading(
     options,
     cursor,
     async begin(snapshot) {
-      const { client, session } = await (snapshot === undefined ? open(isolation) : openAt(snapshot, open, cursor))
+      const { client, session } = await (snapshot === undefined
+        ? open(isolationOf(cursor))
+        : openAt(snapshot, open, cursor))
       if (parsers === 'pg') parserOf = client.getTypeParser?.bind(client)
       return session
     },
     async columnsOf(session, fields) {
-      await types.learn(session, fields)
-      return columnsOf(fields, types, parserOf)
+      return columnsOf(fields, await types.learn(session, fields), parserOf)
     },
   }
 }
@@ -225,12 +240,17 @@ async function openAt<Open>(
 ): Promise<Open> {
   const literal = snapshotLiteral(snapshot)
   try {
-    return await open(`${isolation}; set transaction snapshot ${literal}`)
+    return await open(`${oneMoment}; set transaction snapshot ${literal}`)
   } catch (error) {
     if (!lostSnapshot || !isSnapshotGone(error)) throw error
     lostSnapshot()
-    return open(isolation)
+    return open(oneMoment)
   }
+}
+
+/** Of a statement that gives no rows, which is not run. */
+function noRowsFailure(text: string): JobError {
+  return invalid('query', 'a statement that gives rows, such as `select`', text)
 }
 
 /** What Postgres says of a snapshot whose transaction is over. */

@@ -111,15 +111,15 @@ export class PartitionedRun {
   async #cut(): Promise<Partitioning> {
     const { scheme: unfinished, cursor, sequence } = this.#before
     checkCuts(this.#before, this.#plan, this.#cuts)
-    const position = unfinished ? unfinished.position : cursor
+    const position = unfinished ? (unfinished.position ?? unfinished.start) : cursor
     const partitioning = await this.#partition(unfinished?.bounds ?? this.#cuts, position)
-    const { bounds, snapshot } = partitioning
+    const { bounds, snapshot, start } = partitioning
     if (unfinished && String(bounds) !== String(unfinished.bounds)) {
       await partitioning.release()
       throw damagedField('checkpoint.scheme.bounds', 'values in the order of the cursor, behind its position')
     }
     const isContinued = !this.#plan.cursor && this.#plan.isResumable && sequence > 0
-    const made = { id: this.#context.executionId, bounds, position, isContinued, isResumed: false }
+    const made = { id: this.#context.executionId, bounds, position, start, isContinued, isResumed: false }
     this.#scheme = { ...(unfinished ? { ...unfinished, isResumed: true } : made), snapshot }
     return partitioning
   }

@@ -8,6 +8,8 @@ export interface Partitioning {
   readonly bounds: readonly string[]
   /** What lets reads in other sessions, and processes, see what was seen now; `undefined` where there is no such thing. */
   readonly snapshot?: string | undefined
+  /** The `position` of a part that has read nothing: what a read has to know that goes on with the part later. Default: none. */
+  readonly start?: unknown
   /** Lets go of the snapshot. Never rejects. */
   release(): Promise<void>
 }
@@ -32,6 +34,8 @@ export interface Scheme {
   readonly snapshot?: string | undefined
   /** Where the whole went on from when it was cut: by a cursor, the position. */
   readonly position?: unknown
+  /** What `partition` gave as the position of parts that have read nothing. */
+  readonly start?: unknown
   /** Without a cursor: whether parts go on from where they stood before, as the whole had come on. */
   readonly isContinued?: boolean
   /** Whether it was cut by another execution than the one that goes on with it. */
@@ -81,14 +85,15 @@ function areOrdered(bounds: readonly (string | number | bigint)[]): boolean {
 
 /** The part of that number. Throws `aborted` when there is none, as it was cut otherwise since. */
 export function partIn(
-  { id, bounds, snapshot, position, isContinued = false }: Scheme,
+  { id, bounds, snapshot, position, start, isContinued = false }: Scheme,
   n: number,
   whole: string,
 ): Part {
   if (n > bounds.length) throw new JobError('aborted', 'The job was cut into fewer parts since.')
   const [from, until] = [bounds[n - 1], bounds[n]]
   const range = { ...(from !== undefined && { from }), ...(until !== undefined && { until }) }
-  return { scheme: id, whole, range, snapshot, position: n === 0 ? position : undefined, isContinued }
+  const own = n === 0 ? (position ?? start) : start
+  return { scheme: id, whole, range, snapshot, position: own, isContinued }
 }
 
 /** The cuts of a job. */

@@ -96,7 +96,7 @@ describePostgres('values of Postgres', (database) => {
     expect(await plain('pg')).toEqual([false, false, false])
   })
 
-  test('columns have their types in SQL, which the server is asked for once', async () => {
+  test('columns have their types in SQL, which the server is asked for once where they are its own', async () => {
     await pool.query(`create schema if not exists other; create type other."Odd ""type" as enum ('a')`)
     const asked = vi.spyOn(pg.Client.prototype, 'query')
     const datasource = postgresDatasource({ pool })
@@ -118,9 +118,17 @@ describePostgres('values of Postgres', (database) => {
         'mood',
       ])
     }
-    const texts = asked.mock.calls.map(([query]) => String(Object(query).text))
+    await pool.query('alter type mood rename to spirits')
+    const [renamed] = await allBatches(datasource, {
+      text: query.replace('mood', 'spirits'),
+      values: ['sad'],
+    })
+    expect(renamed?.columns.at(-1)?.sqlType).toBe('spirits')
+    await pool.query('alter type spirits rename to mood')
+    for (const _ of [1, 2]) await allBatches(datasource, "select 1.5::numeric(13, 2) as a, 'a'::varchar(71) as b")
+    const questions = asked.mock.calls.map(([query]) => Object(query)).filter(({ text }) => /format_type/.test(text))
     asked.mockRestore()
-    expect(texts.filter((text) => text.includes('format_type'))).toHaveLength(1)
+    expect(questions.filter(({ values }) => String(values).includes('1043'))).toHaveLength(2)
   })
 
   test('settings of the session hold for the read only', async () => {

@@ -1,0 +1,31 @@
+import type { Field } from './_postgres-step.js'
+
+/** The least id of what users have made. */
+export const firstUserId = 16_384
+
+/**
+ * Whether a table that the transaction has locked was emptied, rewritten or made since its snapshot: a catalog is read as the snapshot
+ * has it, and functions tell what is there.
+ */
+export const isStale = `exists (select from pg_locks held left join pg_class c on c.oid = held.relation
+  where held.pid = pg_backend_pid() and held.locktype = 'relation' and held.relation >= ${firstUserId}
+    and held.database = (select oid from pg_database where datname = current_database())
+    and (c.oid is null or (c.relfilenode <> 0 and c.relfilenode is distinct from pg_relation_filenode(c.oid))))`
+
+/** The name of the column that a field passes on, if it is one of a table or view. */
+export function sourceOf({ tableID, columnID }: Pick<Field, 'tableID' | 'columnID'>): string {
+  if (tableID === 0) return 'null'
+  return `(select format('%I.%I.%I', n.nspname, c.relname, a.attname)
+    from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
+    where a.attrelid = ${tableID} and a.attnum = ${columnID})`
+}
+
+/** Whether a collation tells all different texts apart, and what it is: its locale has another name in every version. */
+export function collationOf(id: string): string {
+  const from = `from pg_collation l where l.oid = ${id}`
+  const locale = (row: string, prefix: string) =>
+    `concat_ws(' ', ${row}.${prefix}collate, to_jsonb(${row}) ->> '${prefix}locale', to_jsonb(${row}) ->> '${prefix}iculocale')`
+  const ofDatabase = `(select ${locale('d', 'dat')} from pg_database d where d.datname = current_database())`
+  return `(select l.collisdeterministic ${from}),
+    (select case l.collprovider when 'd' then ${ofDatabase} else concat_ws(' ', l.collname, ${locale('l', 'coll')}) end ${from})`
+}
