@@ -146,6 +146,16 @@ function shares(openLine: () => { dispatcher(): Dispatcher; lose(): Promise<void
     expect(ran.filter((id) => id === 'a')).toEqual(['a'])
   })
 
+  test('begins every time of jobs that one of five processes knows', async () => {
+    const line = openLine()
+    const [knowing] = Array.from({ length: 5 }, () => open(line.dispatcher(), { lease: 1000 }))
+    const ids = Array.from({ length: 10 }, (_, index) => `quick-${index}`)
+    const ran = new Set<string>()
+    const schedule = { every: 3000, ifRunning: 'runAfter' } as const
+    for (const id of ids) knowing?.define({ type: 'test', id, schedule, run: () => void ran.add(id) })
+    await vi.waitFor(() => expect([...ran].toSorted()).toEqual(ids), { timeout: 12_000, interval: 20 })
+  })
+
   test('runs all that was accepted though the engine loses the line', async () => {
     const { ran, define, running, end } = workshop()
     const line = openLine()
