@@ -110,8 +110,8 @@ export class Reach {
     }
   }
 
-  /** Adds to the checkpoint where a target stands. */
-  mark(positions: Pick<Checkpoint, 'position' | 'deadLetters'>): void {
+  /** Adds to the checkpoint where a target stands, or whether ids are out of order. */
+  mark(positions: Pick<Checkpoint, 'position' | 'deadLetters' | 'isUnordered'>): void {
     this.#place = { ...this.#place, checkpoint: { ...this.checkpoint, ...positions } }
   }
 

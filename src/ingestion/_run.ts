@@ -7,6 +7,7 @@ import { shownAs } from '../core/parts.js'
 import { holding } from './_allocator.js'
 import { DeadLetters } from './_dead-letters.js'
 import { type Delivery, type DeliveryOptions, TolerantDelivery, WholeDelivery } from './_delivery.js'
+import { KeyOrder, orderFailure, unorderedFailure } from './_key-order.js'
 import { needsOf, type Plan } from './_plan.js'
 import { type Place, Reach } from './_reach.js'
 import { readAhead } from './_read-ahead.js'
@@ -25,6 +26,7 @@ export class IngestionRun {
   readonly #reach: Reach
   readonly #deadLetters: DeadLetters | undefined
   readonly #delivery: Delivery
+  readonly #order: KeyOrder | undefined
   #writer!: TargetWriter
   #flushedAt: number
   #isFlushed = true
@@ -44,6 +46,7 @@ export class IngestionRun {
     this.#flushedAt = context.clock.now()
     this.#deadLetters = plan.tolerance?.deadLetters && new DeadLetters(plan.tolerance.deadLetters)
     this.#delivery = this.#makeDelivery()
+    this.#order = KeyOrder.of(plan)
   }
 
   /** Runs to the end. It returns only when all is written: an abort that comes later is too late. */
@@ -59,6 +62,7 @@ export class IngestionRun {
       await this.#deadLetters?.open({ ...this.#openContext, position: this.#reach.checkpoint.deadLetters })
       await this.#sayBeginning()
       await this.#copy()
+      this.#settleOrder()
       this.#isOver = true
       await this.#saveCheckpoint()
       this.#checkHeld()
@@ -90,6 +94,7 @@ export class IngestionRun {
       const found = await this.#targeting(() => checkTarget(this.#writer, { written, ifTargetReset }))
       if (found === 'restart') this.#reach.restart()
     }
+    if (this.#reach.isResumed && this.#reach.checkpoint.isUnordered) throw unorderedFailure(this.#plan.pkField)
     const consistency = cursor?.consistency ?? datasource.consistency
     const split = this.#reach.isResumed && this.#reach.checkpoint.sequence > 0
     this.#reach.tell({ ...(consistency && { consistency }), split })
@@ -177,6 +182,7 @@ export class IngestionRun {
     const { clock } = this.#context
     // What is made durable beyond a checkpoint comes twice: the last one before it has to be made.
     if (!this.#reach.isPlace(batch) && !this.#isFlushed) await this.#saveCheckpoint()
+    this.#checkOrder(batch)
     const begunAt = clock.now()
     const met = this.#reach.meet(batch, begunAt)
     try {
@@ -187,6 +193,21 @@ export class IngestionRun {
       if (settled.failed > 0) this.#isFlushed = this.#writer.flush === undefined
       this.#reach.pass(met, settled, clock.now())
     }
+  }
+
+  /** Keeps runs from resuming where records with smaller ids may still come, and fails where that is certain. */
+  #checkOrder(batch: RecordBatch): void {
+    if (!this.#order) return
+    const { comparison } = this.#order
+    const follows = this.#order.follows(batch)
+    if (!follows || !comparison.isOrdered) this.#reach.mark({ isUnordered: true })
+    if (!follows && comparison.variable === 'last_id') throw orderFailure(this.#plan.pkField, comparison)
+  }
+
+  /** All was read: no record with a smaller id is left. */
+  #settleOrder(): void {
+    const { checkpoint, detail } = this.#reach
+    if (checkpoint.isUnordered && detail.read < this.#plan.limit) this.#reach.mark({ isUnordered: false })
   }
 
   async #writeTo(batch: RecordBatch, idempotencyKey: string): Promise<void> {

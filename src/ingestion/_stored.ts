@@ -64,6 +64,7 @@ const own: Rules = {
   sequence: count,
   written: rule.optional(count),
   ...variables,
+  isUnordered: rule.optional(rule.flag),
   bounds: rule.optional(bounds),
 }
 

@@ -1,6 +1,7 @@
 import { JobError } from '../core/errors.js'
+import { compareKeys, keyKindOf } from './_keys.js'
 import type { Plan } from './_plan.js'
-import type { Column, ColumnType, RecordBatch } from './batch.js'
+import type { Column, RecordBatch } from './batch.js'
 import type { ReadRange } from './cursor.js'
 import type { IngestionDetail } from './detail.js'
 import type { QueryVariables } from './job.js'
@@ -18,6 +19,8 @@ export interface Checkpoint extends QueryVariables {
   readonly sequence: number
   /** How many records were written since then: what the target should still hold. Absent before the first. */
   readonly written?: number
+  /** Whether the ids read by then were out of the order in which the query resumes: no run may resume from here. */
+  readonly isUnordered?: boolean
   /** Where a job with a cursor goes on: the `position` of its last durable batch. */
   readonly cursor?: unknown
   /** What the target's last `flush` gave. */
@@ -67,7 +70,10 @@ export function advance(
   needs: CompiledQuery['needs'],
 ): Checkpoint {
   const lastId = pkField === undefined ? undefined : keyOf(lastValue(batch, pkField), pkField)
-  const maxPrimaryKey = pkField !== undefined && needs.maxPrimaryKey ? largest(before, batch, pkField) : undefined
+  const maxPrimaryKey =
+    pkField !== undefined && needs.maxPrimaryKey
+      ? largest(before, batch, pkField, needs.maxPrimaryKey === 'offered')
+      : undefined
   return {
     ...before,
     sequence: before.sequence + 1,
@@ -91,35 +97,28 @@ function lastValue(batch: RecordBatch, name: string): unknown {
   return decode && raw !== null ? decode(raw as string) : raw
 }
 
-function largest(before: Checkpoint, batch: RecordBatch, pkField: string): string | undefined {
-  const type = batch.columns[batch.indexOf(pkField)]?.type ?? 'text'
+function largest(before: Checkpoint, batch: RecordBatch, pkField: string, isOffered: boolean): string | undefined {
+  const column = batch.columns[batch.indexOf(pkField)] as Column
   let found = before.maxPrimaryKey
   for (const value of batch.valuesOf(pkField)) {
     const text = keyOf(value, pkField)
-    if (text !== undefined && (found === undefined || isLarger(text, found, type, value))) found = text
+    if (text === undefined) continue
+    const kind = keyKindOf(column, value)
+    const order = compareKeys(text, found ?? text, kind)
+    // A query function may never ask for it.
+    if (order === undefined && !isOffered) throw incomparable(pkField, text)
+    if (found === undefined || (order ?? (text > found ? 1 : 0)) > 0) found = text
   }
   return found
 }
 
-const numeric: ReadonlySet<ColumnType> = new Set(['integer', 'bigint', 'decimal', 'float'])
-
-function isLarger(a: string, b: string, type: ColumnType, value: unknown): boolean {
-  const isNumber = numeric.has(type) || typeof value === 'number' || typeof value === 'bigint'
-  return isNumber ? compareNumbers(a, b) > 0 : a > b
+function incomparable(pkField: string, text: string): JobError {
+  const shown = text.length > 40 ? `${text.slice(0, 40)}…` : text
+  return new JobError(
+    'datasource',
+    `Expected the values of \`pkField\` (\`${pkField}\`) to be numbers, uuids or times that compare as on the server, as the query asks for max_primary_key, got \`${shown}\`: ask for last_id with \`order by ${pkField}\`, or read by \`cursor\`.`,
+  )
 }
-
-/** Compares numbers in decimal text, exactly: a double would take neighbours above 2^53 for one. */
-function compareNumbers(a: string, b: string): number {
-  const [, integerA, fractionA = ''] = decimal.exec(a) ?? []
-  const [, integerB, fractionB = ''] = decimal.exec(b) ?? []
-  if (integerA === undefined || integerB === undefined) return Number(a) - Number(b)
-  const digits = Math.max(fractionA.length, fractionB.length)
-  const scaledA = BigInt(integerA + fractionA.padEnd(digits, '0'))
-  const scaledB = BigInt(integerB + fractionB.padEnd(digits, '0'))
-  return scaledA > scaledB ? 1 : scaledA < scaledB ? -1 : 0
-}
-
-const decimal = /^(-?\d+)(?:\.(\d+))?$/
 
 /** The text of a primary key. Throws `datasource` when it is too long to be kept. */
 function keyOf(value: unknown, pkField: string): string | undefined {

@@ -109,7 +109,9 @@ function planOf(definition: IngestionJob, datasource: Datasource, sharedPace: Pa
     target,
     tolerance,
     readsValues:
-      Boolean(transform ?? transformBatch ?? tolerance) || query.needs.maxPrimaryKey || query.needs.lastRecord,
+      Boolean(transform ?? transformBatch ?? tolerance) ||
+      query.needs.maxPrimaryKey !== false ||
+      query.needs.lastRecord,
     // A target that replaces starts from the beginning after every success: there is nothing to save for later.
     isResumable: hasPlaces && (resume !== 'restart' || target.strategy !== 'replace'),
     startsOver: resume === 'restart',
@@ -131,7 +133,7 @@ function queryOf({ query }: IngestionJob, { placeholder }: Datasource, cursor: C
     throw invalid('query', 'a template without variables, as `cursor` says where to go on', query)
   }
   const needs = { maxPrimaryKey: false, lastRecord: false, lastId: false }
-  return { resumes: false, takesRange: false, needs, render: () => compiled.render({}) }
+  return { resumes: false, takesRange: false, needs, comparisonOf: () => undefined, render: () => compiled.render({}) }
 }
 
 function toleranceOf({ failures, retry }: IngestionJob): Tolerance | undefined {

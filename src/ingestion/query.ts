@@ -1,4 +1,5 @@
 import { checkOptions, invalid, rule } from '../core/options.js'
+import { scan } from '../sql/scanner.js'
 import { bindValues, type Piece } from './_sql.js'
 import { parseTemplate, plainBraces, type TemplateNode, type TemplateSection } from './_template.js'
 import type { Query } from './datasource.js'
@@ -9,11 +10,25 @@ export interface CompiledQuery {
   /** Whether it asks for what it goes on from: only then a job can go on from a checkpoint. */
   readonly resumes: boolean
   /** What must be known of the records that were read. */
-  readonly needs: { readonly maxPrimaryKey: boolean; readonly lastRecord: boolean; readonly lastId: boolean }
+  readonly needs: {
+    readonly maxPrimaryKey: boolean | 'offered'
+    readonly lastRecord: boolean
+    readonly lastId: boolean
+  }
   /** Whether it can be cut into parts by the range that it is told. */
   readonly takesRange: boolean
+  /** How the query compares the primary key with the last one that was read; `undefined` when it does not, or in another way too. */
+  comparisonOf(pkField: string): KeyComparison | undefined
   /** The query of a run that goes on from `variables`, or starts from the beginning when there are none. */
   render(variables: QueryVariables): Query
+}
+
+/** A query that reads the records behind a primary key. */
+export interface KeyComparison {
+  readonly variable: 'last_id' | 'max_primary_key'
+  readonly direction: 'rising' | 'falling'
+  /** Whether the query has an `order by`. */
+  readonly isOrdered: boolean
 }
 
 type Placeholder = (n: number) => string
@@ -40,7 +55,8 @@ function compileFunction(query: QueryFunction): CompiledQuery {
   return {
     resumes: true,
     takesRange: true,
-    needs: { maxPrimaryKey: true, lastRecord: true, lastId: false },
+    needs: { maxPrimaryKey: 'offered', lastRecord: true, lastId: false },
+    comparisonOf: () => undefined,
     render(variables) {
       const { values = [], ...rest } = query(variables)
       const isArray = { accepts: Array.isArray, expected: 'an array' }
@@ -64,6 +80,10 @@ function compileTemplate(template: string, placeholder: Placeholder): CompiledQu
     resumes: [...names].some((name) => !rangeNames.includes(name)),
     takesRange: rangeNames.every(has),
     needs: { maxPrimaryKey: has('max_primary_key'), lastRecord: has('last_record'), lastId: has('last_id') },
+    comparisonOf: (pkField) =>
+      has('last_record') || has('last_record_timestamp')
+        ? undefined
+        : comparisonIn(expand(nodes, scopeOf(sampleOf(names))), pkField),
     render,
   }
 }
@@ -108,7 +128,42 @@ function columnOf(name: string): number | undefined {
 function sampleOf(names: ReadonlySet<string>): QueryVariables {
   const columns = [...names].map((name) => (columnOf(name) ?? 0) + 1)
   const lastRecord = Array.from({ length: Math.max(3, ...columns) }, () => '0')
-  return { lastId: '0', maxPrimaryKey: '0', lastRecordTimestamp: '0', lastRecord, from: '0', until: '0' }
+  // Each has its name as its value, by which the place of it is found.
+  return {
+    lastId: 'last_id',
+    maxPrimaryKey: 'max_primary_key',
+    lastRecordTimestamp: '0',
+    lastRecord,
+    from: '0',
+    until: '0',
+  }
+}
+
+const nameBefore = /([A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*|"[^"]+")\s*(>=?|<=?)\s*(?:[eE]?')?$/
+
+/** Finds where a query says `id > {{last_id}}`, or the like. */
+function comparisonIn(pieces: readonly Piece[], pkField: string): KeyComparison | undefined {
+  const text = pieces.map((piece) => (typeof piece === 'string' ? piece : '?')).join('')
+  for (const [index, piece] of pieces.entries()) {
+    const variable = typeof piece === 'string' ? undefined : piece.value
+    if (variable !== 'last_id' && variable !== 'max_primary_key') continue
+    const before = pieces[index - 1]
+    const [, name = '', operator = ''] = (typeof before === 'string' && nameBefore.exec(before.slice(-200))) || []
+    const isKey = name.startsWith('"') ? name === `"${pkField}"` : name.toLowerCase() === pkField.toLowerCase()
+    if (!isKey) continue
+    return { variable, direction: operator.startsWith('>') ? 'rising' : 'falling', isOrdered: hasOrder(text) }
+  }
+  return undefined
+}
+
+function hasOrder(text: string): boolean {
+  let before = ''
+  for (const { kind, start, end } of scan(text)) {
+    const word = kind === 'word' ? text.slice(start, end).toLowerCase() : ''
+    if (before === 'order' && word === 'by') return true
+    if (kind !== 'comment') before = word
+  }
+  return false
 }
 
 function scopeOf({ lastId, maxPrimaryKey, lastRecordTimestamp, lastRecord, from, until }: QueryVariables): Scope {
