@@ -80,16 +80,22 @@ const maxMessages = 20
 /** The longest message that {@link errorMessages} gives, in characters. */
 const maxMessageLength = 2000
 
+/** The longest details beside a message, in characters: they may hold a whole row. */
+const maxDetailsLength = 500
+
 /**
  * The messages of an error and its causes, outermost first, as a status shows them: an `AggregateError`'s inner errors
  * follow it, cycles end the walk, repeats in a row are dropped, secrets are redacted, and at most 20 messages of at most
- * 2,000 characters are given. `redactor` hides secrets of your own too, as `registry.redactor` does. Never throws.
+ * 2,000 characters are given. What Postgres says beside a message stands behind it, in at most 500 characters: the detail, where it
+ * happened, and the column and the constraint. `redactor` hides secrets of your own too, as `registry.redactor` does. Never throws.
  */
 export function errorMessages(error: unknown, redactor: Pick<Redactor, 'shorten'> = commonRedactor): string[] {
   const messages: string[] = []
   for (const link of chain(error)) {
     const message = redactor.shorten(messageOf(link), maxMessageLength)
-    if (message !== '' && message !== messages.at(-1)) messages.push(message)
+    const details = redactor.shorten(detailsOf(link), maxDetailsLength)
+    const text = details === '' ? message : `${message}. ${details}`
+    if (text !== '' && text !== messages.at(-1)) messages.push(text)
     if (messages.length === maxMessages) break
   }
   return messages.length > 0 ? messages : ['Unknown error.']
@@ -136,6 +142,23 @@ function messageOf(link: unknown): string {
   const isPlain = typeof link !== 'object' && typeof link !== 'function'
   const candidates = isPlain ? [String(link)] : ['message', 'code', 'name'].map((name) => read(link, name))
   return (candidates.find((candidate) => typeof candidate === 'string' && candidate !== '') ?? '') as string
+}
+
+/** What an error of Postgres says beside its message, or nothing. */
+function detailsOf(link: unknown): string {
+  const textOf = (name: string) => {
+    const value = read(link, name)
+    return typeof value === 'string' ? value : ''
+  }
+  if (textOf('severity') === '') return ''
+  const [table, column, constraint] = [textOf('table'), textOf('column'), textOf('constraint')]
+  const place = [textOf('schema'), table, column].filter((name) => name !== '').join('.')
+  const parts = [
+    textOf('detail'),
+    textOf('where') && `At ${textOf('where').replaceAll('\n', '; ')}.`,
+    place && `In \`${place}\`${constraint && `, constraint \`${constraint}\``}.`,
+  ]
+  return parts.filter((part) => part !== '').join(' ')
 }
 
 /** A property of whatever was thrown: reading it may itself throw. */

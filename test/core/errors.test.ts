@@ -27,6 +27,17 @@ describe('errorMessages', () => {
     expect(errorMessages(outer)).toEqual(['same'])
   })
 
+  it('keeps what Postgres says beside its message, bounded and redacted', () => {
+    const said = { severity: 'ERROR', schema: 'public', table: 't', constraint: 't_pkey', where: 'COPY t, line 2' }
+    const error = Object.assign(new Error('duplicate key'), said)
+    expect(errorMessages(Object.assign(error, { detail: 'Key (id)=(1) already exists.' }))).toEqual([
+      'duplicate key. Key (id)=(1) already exists. At COPY t, line 2. In `public.t`, constraint `t_pkey`.',
+    ])
+    expect(errorMessages(Object.assign(error, { detail: 'password=hunter2' }))[0]).not.toContain('hunter2')
+    expect(errorMessages(Object.assign(error, { detail: 'x'.repeat(10_000) }))[0]?.length).toBeLessThan(600)
+    expect(errorMessages(Object.assign(new Error('mine'), { detail: 'more' }))).toEqual(['mine'])
+  })
+
   it('is bounded in number and length', () => {
     let error = new Error('x'.repeat(10_000))
     for (let depth = 0; depth < 1000; depth++) error = new Error(`level ${depth}`, { cause: error })

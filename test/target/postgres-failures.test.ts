@@ -223,7 +223,10 @@ describePostgres('a table of Postgres that refuses records', (database) => {
         target: target(),
         failures,
       }
-      expect(await run(job)).toMatchObject({ state: 'error', error: expect.arrayContaining(['not in order']) })
+      expect(await run(job)).toMatchObject({
+        state: 'error',
+        error: expect.arrayContaining([expect.stringMatching(/^not in order\. At PL\/pgSQL function fail/)]),
+      })
       expect(await deadIds()).toEqual([5])
     },
   )

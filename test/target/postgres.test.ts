@@ -228,7 +228,7 @@ describePostgres('a table of Postgres', (database) => {
       const error = await complete(target(), [{ id: 1 }, { id: 'one' }]).then(undefined, (error: unknown) => error)
       expect(errorMessages(error)).toEqual([
         'Could not write to `public.t` (SQLSTATE 22P02).',
-        'invalid input syntax for type integer: "one"',
+        'invalid input syntax for type integer: "one". At COPY t, line 2, column id: "one".',
       ])
       expect(isTransient(error)).toBe(false)
       expect(await rows()).toEqual([])
