@@ -47,8 +47,19 @@ const lockNotAvailable = '55P03'
 
 /** How the table is stored, for the staging table. */
 const storageQuery = `
-  select concat(' with (' || array_to_string(reloptions, ', ') || ')', ' tablespace ' || quote_ident(spcname)) as storage
-  from pg_class left join pg_tablespace s on s.oid = reltablespace where pg_class.oid = $1::regclass and relkind = 'r'`
+  select concat(' using ' || quote_ident(amname), ' with (' || (
+      select string_agg(option, ', ') from (
+        select unnest(c.reloptions) as option union all select 'toast.' || unnest(toast.reloptions)) as options
+    ) || ')', ' tablespace ' || quote_ident(spcname)) as storage
+  from pg_class c left join pg_tablespace s on s.oid = c.reltablespace left join pg_am a on a.oid = c.relam
+    left join pg_class toast on toast.oid = c.reltoastrelid
+  where c.oid = $1::regclass and c.relkind = 'r'`
+
+/** The checks of the table: \`like\` would take one that is not valid for one that is. Comments on them come with it. */
+const checksQuery = `
+  select concat(format('alter table %s add constraint %I %s', $2::text, conname, pg_get_constraintdef(oid)),
+    format('; comment on constraint %I on %s is %L', conname, $2::text, obj_description(oid, 'pg_constraint'))) as statement
+  from pg_constraint where conrelid = $1::regclass and contype = 'c' order by conname`
 
 /** Indexes and constraints that an execution before has made for its swap. */
 const preparedQuery = `
@@ -71,6 +82,9 @@ export class Replacement {
   readonly #tools: Tools
   #table: Table | undefined
   #staged = 0
+  #swap: Swap | undefined
+  /** The columns that were written to last. */
+  #names: readonly string[] = []
 
   constructor(place: Place, options: ReplaceOptions, tools: Tools) {
     const { schema, name } = place
@@ -93,7 +107,8 @@ export class Replacement {
 
   /** Throws `target` when the table cannot be swapped as the options say. */
   async check(table: Table): Promise<void> {
-    await this.#swapOf(table).check(this.#tools.session)
+    this.#swap = this.#swapOf(table)
+    await this.#swap.check(this.#tools.session)
   }
 
   /** Goes on with what an execution before has staged, if the job does and there is a table, and takes it away if not. */
@@ -121,13 +136,21 @@ export class Replacement {
   async stage(table: Table): Promise<void> {
     const { session } = this.#tools
     const [found] = await session.query(storageQuery, [table.sql])
+    const checks = await session.query(checksQuery, [table.sql, this.#staging])
     await this.#transaction(async () => {
       await session.query(
-        `create table ${this.#staging} (like ${table.sql} including all excluding indexes) ${found?.storage ?? ''}`,
+        `set local default_tablespace to ''; create table ${this.#staging} (like ${table.sql} including all excluding indexes excluding constraints) ${found?.storage ?? ''}`,
       )
+      for (const { statement } of checks) await session.query(String(statement))
       await session.query(raiseSequences, [this.#staging, table.sql])
     })
     this.#table = table
+  }
+
+  /** Throws `target` when rows cannot be swapped that have these columns alone. */
+  accept(names: readonly string[]): void {
+    if (names !== this.#names) this.#swap?.accept(names)
+    this.#names = names
   }
 
   /** So many rows more were given to the staging table. */

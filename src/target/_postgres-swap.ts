@@ -7,6 +7,8 @@ import type { Table } from './_postgres-table.js'
 export interface Swap {
   /** Throws `target` when it cannot be done with this table: before anything is loaded. */
   check(session: Session): Promise<void>
+  /** Throws `target` when rows cannot be swapped that were written to these columns alone. */
+  accept(names: readonly string[]): void
   /** What is done to the staging table after the load, each in a transaction of its own. */
   preparations(session: Session): Promise<readonly string[]>
   /** Takes the lock, and does it: in a transaction that others commit. */
@@ -23,6 +25,12 @@ const keyQuery = `
   ) as i, unnest(i.indkey) with ordinality as u (number, place) join pg_attribute on attrelid = $1::regclass and attnum = number
   where place <= indnkeyatts`
 
+/** Of these columns, those that the table gives another value each time it is asked for one. */
+const countedQuery = `
+  select attname as name from pg_attribute left join pg_attrdef on adrelid = attrelid and adnum = attnum
+  where attrelid = $1::regclass and attname = any($2) and attgenerated = ''
+    and (attidentity <> '' or adbin::text ~ 'NEXTVALUEEXPR|FUNCEXPR|SQLVALUEFUNCTION')`
+
 /** Columns that no update may set. */
 const fixedQuery = `select attname as name from pg_attribute where attrelid = $1::regclass and attidentity = 'a'`
 
@@ -35,17 +43,38 @@ export class RowsSwap implements Swap {
   readonly #table: Table
   readonly #staging: string
   #key: readonly string[] = []
+  /** Columns of the key that the table fills in, by an identity or a default that is never the same. */
+  #counted: readonly string[] = []
 
   constructor(table: Table, staging: string) {
     this.#table = table
     this.#staging = staging
   }
 
-  async check(): Promise<void> {}
+  async check(session: Session): Promise<void> {
+    await this.#findKey(session)
+    const counted = await session.query(countedQuery, [this.#table.sql, this.#key])
+    this.#counted = counted.map(({ name }) => String(name))
+  }
 
-  async preparations(session: Session): Promise<readonly string[]> {
+  accept(names: readonly string[]): void {
+    const missing = this.#counted.find((name) => !names.includes(name))
+    if (missing === undefined) return
+    const { title } = this.#table
+    throw new JobError(
+      'target',
+      `Expected records with the column \`${missing}\`, by which the swap \`rows\` tells the rows of \`${title}\` apart, got ${names.join(', ')}. ` +
+        `The table would number all rows anew in every run, and delete those that refer to them. Give records the column, or use the swap \`rename\`.`,
+    )
+  }
+
+  async #findKey(session: Session): Promise<void> {
     const [found] = await session.query(keyQuery, [this.#table.sql])
     this.#key = JSON.parse((found?.key as string | null) ?? '[]')
+  }
+
+  async preparations(session: Session): Promise<readonly string[]> {
+    await this.#findKey(session)
     const analyze = `analyze ${this.#staging}`
     return this.#key.length === 0
       ? [analyze]
@@ -108,6 +137,8 @@ const shapeOf = (table: string) => `
     union all
     select format('%s %s', conname, pg_get_constraintdef(oid)) from pg_constraint
     where conrelid = to_regclass(${table}) and contype = 'c'
+    union all
+    select format('%s statistics', count(*)) from pg_statistic_ext where stxrelid = to_regclass(${table})
   ) as lines)`
 
 /** Whether the staging table is there, and still what the table is. */

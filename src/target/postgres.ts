@@ -174,6 +174,7 @@ class PostgresWriter implements TargetWriter {
         const { loads, rows } = this.#loading
         const load = loads[turn] as Load
         const layout = rows.layoutOf(batch)
+        replacement?.accept(layout.names)
         if (toleratesFailures) await lane.writeWhole(batch, load, layout)
         else await lane.write(batch, load, layout)
         replacement?.count(batch.length)
