@@ -153,7 +153,9 @@ export class Lookout {
 
   async #lookAround(): Promise<void> {
     const since = Math.ceil(performance.now() - this.#startedAt)
-    const rows = await this.#options.database.query(this.#look, [this.#seen, since, overlap])
+    // The first look does not reach back: what ended before anybody listened is no news.
+    const back = this.#seen === undefined ? 0 : overlap
+    const rows = await this.#options.database.query(this.#look, [this.#seen, since, back])
     this.#seen = rows[0]?.now ?? this.#seen
     for (const row of rows) if (row.uuid) this.#tell(toChange(row))
   }

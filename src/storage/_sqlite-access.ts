@@ -1,3 +1,4 @@
+import { type BigIntStats, statSync } from 'node:fs'
 import { type Clock, JobError } from '../index.js'
 import { Connection, isBusy, type SqliteDatabase } from './_sqlite-connection.js'
 import { openFile } from './_sqlite-open.js'
@@ -28,6 +29,13 @@ export interface AccessOptions {
   readonly clock: Clock
 }
 
+type Identity = Pick<BigIntStats, 'dev' | 'ino'>
+
+/** What tells a file from any other that there is. */
+function identityOf(path: string): Identity | undefined {
+  return statSync(path, { bigint: true, throwIfNoEntry: false })
+}
+
 /** The way to a database: opens it at the first call, and waits for locks without holding up the process. */
 export class SqliteAccess {
   readonly #path: string
@@ -41,6 +49,8 @@ export class SqliteAccess {
   /** Until the next try at a lock: all who want it wait together, as every try may hold up the process. */
   #pause: Promise<void> | undefined
   #delay = delays.first
+  /** What tells the file that is open from another one of that path; `undefined` for a database that was given. */
+  #file: Identity | undefined
   #locked = never
 
   constructor({ path, database, clock }: AccessOptions) {
@@ -53,6 +63,11 @@ export class SqliteAccess {
   /** Asks the database at once: who reads need not wait for who writes. */
   read<Answer>(ask: (connection: Connection) => Answer): Promise<Answer> {
     return this.#use(ask, false)
+  }
+
+  /** The same for what looks again and again, which is told no news of the file itself: the next call is. */
+  poll<Answer>(ask: (connection: Connection) => Answer): Promise<Answer> {
+    return this.#use(ask, false, false)
   }
 
   /** Asks the database when its lock may be had. */
@@ -76,12 +91,13 @@ export class SqliteAccess {
   }
 
   /** Asks again and again while another connection holds the lock. */
-  async #use<Answer>(ask: (connection: Connection) => Answer, needsLock: boolean): Promise<Answer> {
+  async #use<Answer>(ask: (connection: Connection) => Answer, needsLock: boolean, checks = true): Promise<Answer> {
     const start = performance.now()
     let waited = 0
     for (let mayPass = !needsLock; ; mayPass = false) {
       try {
         const connection = await this.#open()
+        if (checks) this.#checkFile(connection)
         if (mayPass || !this.#pause) return ask(connection)
       } catch (error) {
         if (!isBusy(error)) throw this.#failure(error)
@@ -110,6 +126,7 @@ export class SqliteAccess {
   async #openOnce(): Promise<Connection> {
     const database = this.#given ?? (await this.#openFile())
     try {
+      this.#file = this.#given ? undefined : identityOf(this.#path)
       const connection = new Connection(database)
       migrate(connection)
       return connection
@@ -125,6 +142,22 @@ export class SqliteAccess {
     } catch (error) {
       throw this.#notOpened(error)
     }
+  }
+
+  /**
+   * Lets go of a file that was deleted or replaced while it was open: whoever opens the path now has another one, and would run
+   * what runs here. The next call opens what is there then.
+   */
+  #checkFile(connection: Connection): void {
+    if (!this.#file) return
+    const there = identityOf(this.#path)
+    if (there?.dev === this.#file.dev && there.ino === this.#file.ino) return
+    this.#opening = undefined
+    this.#file = undefined
+    connection.close()
+    throw new JobError('storage', `The file of the ${this.#name} was deleted or replaced while it was open.`, {
+      isTransient: true,
+    })
   }
 
   async #close(opening: Promise<Connection> | undefined): Promise<void> {

@@ -82,7 +82,7 @@ export class Watcher {
 
   async #look(): Promise<void> {
     // Whoever calls the storage is told why it cannot be opened. The next look may do better.
-    await this.#access.read((connection) => this.tell(connection)).catch(() => false)
+    await this.#access.poll((connection) => this.tell(connection)).catch(() => false)
     if (this.#listeners.size === 0) return
     this.#timer?.cancel()
     this.#timer = this.#clock.setTimer(this.#interval, () => void this.#look(), { background: true })

@@ -70,6 +70,20 @@ describePostgres('watching postgresStorage', (database) => {
     },
   )
 
+  test('does not tell what ended before anybody listened', async () => {
+    const schema = newSchema()
+    const peer = storages.open({ schema })
+    await run(peer, { id: 'before' })
+    // What the first look sees has a time that is over.
+    await storages.until(
+      `select max(end_time) < floor(extract(epoch from clock_timestamp()) * 1000) - 100 from ${schema}.log`,
+    )
+    const { told, changes } = watch(storages.open({ schema, pollInterval: 100 }))
+    await run(peer, { id: 'after' })
+    await told('after', 'successful')
+    expect(changes.map(({ id }) => id)).not.toContain('before')
+  })
+
   test('tells each change once, though notifications and looks overlap', async () => {
     const schema = newSchema()
     const [storage, peer] = [storages.open({ schema, pollInterval: 20 }), storages.open({ schema })]

@@ -405,6 +405,32 @@ test('every statement finds its rows by an index', async () => {
   expect(stepsOf(own, counts, /^(SCAN|SEARCH) headgate_log (?!USING COVERING INDEX)/)).toEqual([])
 })
 
+describe('a file that is not there any more', () => {
+  const wipe = (path: string) => Promise.all(['', '-wal', '-shm'].map((end) => rm(`${path}${end}`, { force: true })))
+
+  test.each(['deleted', 'replaced'])('when it was %s, is no longer written: one job runs once', async (how) => {
+    const [mine, theirs] = [open(), open()]
+    await run(mine)
+    await wipe(path)
+    if (how === 'replaced') await theirs.begin(request())
+    const gone = { code: 'storage', isTransient: true, message: expect.stringContaining('was deleted or replaced') }
+    await expect(mine.begin(request())).rejects.toMatchObject(gone)
+    expect(await mine.begin(request())).toMatchObject({ started: how === 'deleted' })
+    expect(await theirs.begin(request())).toMatchObject({ started: false })
+    expect(await mine.find('test', 'a')).toEqual(await theirs.find('test', 'a'))
+  })
+
+  test('tells so to who reads, though somebody watches', async () => {
+    const storage = open({ pollInterval: 1 })
+    let polls = 0
+    storage.watch?.(() => polls++)
+    await run(storage)
+    await wipe(path)
+    await expect(storage.search({})).rejects.toMatchObject({ code: 'storage' })
+    expect(await storage.search({})).toEqual({ total: 0, hits: [] })
+  })
+})
+
 describe('watching', () => {
   test('tells every change once, own ones at once', async () => {
     const [storage, peer] = [open(), open()]
