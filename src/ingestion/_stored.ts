@@ -1,11 +1,11 @@
 import { JobError } from '../core/errors.js'
 import { isJson, maxJsonDepth } from '../core/json.js'
 import { checkValue, invalid, type Rule, rule } from '../core/options.js'
+import { maxKeyLength } from './_key-text.js'
 import {
   type Checkpoint,
   type KeptCheckpoint,
   type KeptWholeCheckpoint,
-  maxKeyLength,
   remedy,
   type WholeCheckpoint,
 } from './checkpoint.js'

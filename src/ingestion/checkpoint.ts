@@ -1,4 +1,5 @@
 import { JobError } from '../core/errors.js'
+import { keyOf, lastKey } from './_key-text.js'
 import { compareKeys, keyKindOf } from './_keys.js'
 import type { Plan } from './_plan.js'
 import type { Column, RecordBatch } from './batch.js'
@@ -7,9 +8,6 @@ import type { IngestionDetail } from './detail.js'
 import type { QueryVariables } from './job.js'
 import type { Cuts, Part, Scheme } from './partitions.js'
 import type { CompiledQuery } from './query.js'
-
-/** The longest value of a primary key that a checkpoint keeps, in UTF-16 code units: none is cut, which would resume elsewhere. */
-export const maxKeyLength = 8192
 
 /** Where an ingestion goes on: what storage keeps of it, as JSON. */
 export interface Checkpoint extends QueryVariables {
@@ -69,7 +67,7 @@ export function advance(
   pkField: string | undefined,
   needs: CompiledQuery['needs'],
 ): Checkpoint {
-  const lastId = pkField === undefined ? undefined : keyOf(lastValue(batch, pkField), pkField)
+  const lastId = pkField === undefined ? undefined : lastKey(batch, pkField)
   const maxPrimaryKey =
     pkField !== undefined && needs.maxPrimaryKey
       ? largest(before, batch, pkField, needs.maxPrimaryKey === 'offered')
@@ -90,18 +88,11 @@ export function repeat(before: Checkpoint, time: number): Checkpoint {
   return { ...before, sequence: before.sequence + 1, lastRecordTimestamp: new Date(time).toISOString() }
 }
 
-/** The value of a column, decoded, in the last record of a batch; of a read in ranges, in the last that none is missing before. */
-function lastValue(batch: RecordBatch, name: string): unknown {
-  const raw = batch.split ? (batch.split.reached[name] ?? null) : batch.lastValueOf(name)
-  const { decode } = batch.columns[batch.indexOf(name)] as Column
-  return decode && raw !== null ? decode(raw as string) : raw
-}
-
 function largest(before: Checkpoint, batch: RecordBatch, pkField: string, isOffered: boolean): string | undefined {
   const column = batch.columns[batch.indexOf(pkField)] as Column
   let found = before.maxPrimaryKey
   for (const value of batch.valuesOf(pkField)) {
-    const text = keyOf(value, pkField)
+    const text = keyOf(value, { name: pkField })
     if (text === undefined) continue
     const kind = keyKindOf(column, value)
     const order = compareKeys(text, found ?? text, kind)
@@ -120,24 +111,10 @@ function incomparable(pkField: string, text: string): JobError {
   )
 }
 
-/** The text of a primary key. Throws `datasource` when it is too long to be kept. */
-function keyOf(value: unknown, pkField: string): string | undefined {
-  const text = textOf(value)
-  if (text === undefined || text.length <= maxKeyLength) return text
-  throw new JobError(
-    'datasource',
-    `Expected the values of \`pkField\` (\`${pkField}\`) to have up to ${maxKeyLength} characters, got one of ${text.length}: choose a shorter key, or a digest of it in the query.`,
-  )
-}
-
-function textOf(value: unknown): string | undefined {
-  if (value === null || value === undefined) return undefined
-  return value instanceof Date ? value.toISOString() : String(value)
-}
-
 /** What JSON keeps of a value: text of dates and big integers, null of what is no scalar. */
 function scalarOf(value: unknown): unknown {
-  if (typeof value === 'bigint' || value instanceof Date) return textOf(value)
+  if (typeof value === 'bigint') return String(value)
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString()
   return typeof value === 'object' ? null : (value ?? null)
 }
 
