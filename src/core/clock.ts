@@ -50,14 +50,81 @@ export function sleep(
   })
 }
 
-/** Resolves with what `promise` gives, or with `late` when `delay` milliseconds of `clock` have passed first. */
-export function withTimeout<T>(clock: Clock, delay: number, promise: Promise<T>): Promise<T | undefined>
-export function withTimeout<T>(clock: Clock, delay: number, promise: Promise<T>, late: T): Promise<T>
-export function withTimeout<T>(clock: Clock, delay: number, promise: Promise<T>, late?: T): Promise<T | undefined> {
+/**
+ * Resolves with what `promise` gives, or with `late` when `delay` milliseconds of `clock` have passed first, or `signal` aborts.
+ * Nothing of it stays with a promise that settles long after, or never.
+ */
+export function withTimeout<T>(
+  clock: Clock,
+  delay: number,
+  promise: Promise<T>,
+  late?: undefined,
+  signal?: AbortSignal,
+): Promise<T | undefined>
+export function withTimeout<T>(
+  clock: Clock,
+  delay: number,
+  promise: Promise<T>,
+  late: T,
+  signal?: AbortSignal,
+): Promise<T>
+export function withTimeout<T>(
+  clock: Clock,
+  delay: number,
+  promise: Promise<T>,
+  late?: T,
+  signal?: AbortSignal,
+): Promise<T | undefined> {
   return new Promise((resolve, reject) => {
-    const timer = clock.setTimer(delay, () => resolve(late))
-    promise.then(resolve, reject).finally(() => timer.cancel())
+    const over = () => {
+      timer.cancel()
+      signal?.removeEventListener('abort', giveUp)
+      leave()
+    }
+    const giveUp = () => {
+      over()
+      resolve(late)
+    }
+    const settle = (outcome: () => void) => {
+      over()
+      outcome()
+    }
+    const timer = clock.setTimer(delay, giveUp)
+    const leave = onceSettled(promise, {
+      resolve: (value) => settle(() => resolve(value as T)),
+      reject: (error) => settle(() => reject(error)),
+    })
+    if (signal?.aborted) giveUp()
+    else signal?.addEventListener('abort', giveUp)
   })
+}
+
+interface Waiter {
+  resolve(value: unknown): void
+  reject(error: unknown): void
+}
+
+/** Those who wait for a promise. It keeps one reaction for all of them, as it keeps each until it settles. */
+const waiters = new WeakMap<Promise<unknown>, Set<Waiter>>()
+
+/** Tells a waiter how a promise settles. Gives what makes it wait no more, which leaves nothing behind. */
+function onceSettled(promise: Promise<unknown>, waiter: Waiter): () => void {
+  const known = waiters.get(promise)
+  const waiting = known ?? new Set()
+  waiting.add(waiter)
+  if (!known) {
+    waiters.set(promise, waiting)
+    const tell = (how: (waiter: Waiter) => void) => {
+      // Who comes later waits for a reaction of its own.
+      waiters.delete(promise)
+      for (const each of [...waiting]) how(each)
+    }
+    promise.then(
+      (value) => tell(({ resolve }) => resolve(value)),
+      (error) => tell(({ reject }) => reject(error)),
+    )
+  }
+  return () => waiting.delete(waiter)
 }
 
 /** Whether `work` succeeds before `delay` milliseconds of `clock` have passed. */

@@ -50,6 +50,8 @@ export interface WaitingOptions {
 export interface AbortOptions {
   /** How long to wait for the job to stop, in milliseconds; 0 not to wait. Default 30,000. */
   timeout?: number
+  /** Ends the wait when it aborts, as if `timeout` had passed: the job stops all the same. Default: none. */
+  signal?: AbortSignal
 }
 
 /** How to listen. */
@@ -105,7 +107,10 @@ export const startRules = { priority: rule.optional(priorityRule) }
 export const waitingRules = { from: rule.optional(rule.whole(0)), size: rule.optional(rule.whole(0, 1000)) }
 
 /** The rules of {@link AbortOptions}. */
-export const abortRules = { timeout: timeoutRule }
+export const abortRules = {
+  timeout: timeoutRule,
+  signal: rule.optional(rule.having('addEventListener', 'removeEventListener')),
+}
 
 /** The rules of `SearchFilter`. */
 export const searchRules = {

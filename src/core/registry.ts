@@ -187,13 +187,15 @@ export class Registry {
    */
   async abort(type: string, id: string, options: AbortOptions = {}): Promise<JobStatus | undefined> {
     checkOptions('options', options, abortRules)
-    const { timeout = defaultStopTimeout } = options
+    const { timeout = defaultStopTimeout, signal } = options
     const { asked, settled, execution } = await this.#runner.askToStop(type, id)
     if (!asked || !isLive(asked.state)) return asked && toStatus(asked)
     if (timeout === 0) return toStatus(asked)
     if (settled) return toStatus(settled)
-    if (execution) return (await withTimeout(this.clock, timeout, execution.finished)) ?? toStatus(asked)
-    return toStatus(await withTimeout(this.clock, timeout, this.#cluster.ended(asked), asked))
+    if (execution) {
+      return (await withTimeout(this.clock, timeout, execution.finished, undefined, signal)) ?? toStatus(asked)
+    }
+    return toStatus(await withTimeout(this.clock, timeout, this.#cluster.ended(asked), asked, signal))
   }
 
   /**

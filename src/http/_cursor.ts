@@ -9,10 +9,18 @@ export interface Cursor {
   readonly from: string
   /** The places of those that had begun before, and lived. */
   readonly older: readonly string[]
+  /**
+   * The place of an execution that the log held then, by which it is seen whether the log still goes back so far; `from`, for
+   * any that is older, when the id names none. Nothing when the log was empty.
+   */
+  readonly witness?: string
 }
 
 /** So many are named in an id: with more, it goes back to the oldest that is not. */
-const maxNamed = 20
+const maxNamed = 19
+
+/** The longest id, in characters. */
+const maxLength = 800
 
 /** How late word may come of an execution that has begun, in milliseconds. */
 const slack = 60_000
@@ -21,18 +29,32 @@ const beginning = '00000000-0000'
 
 const separator = '_'
 
-/** The id of a reader that was told all there is to tell: of the newest execution, and of those that live. */
-export function printCursor(newest: string | undefined, live: Iterable<string>): string {
-  const from = newest === undefined ? beginning : earlier(newest)
+/** What goes before the witness. */
+const mark = '~'
+
+/** The id of a reader that was told all there is to tell: of the newest execution, of those that live, and of a witness. */
+export function printCursor(newest: string | undefined, live: Iterable<string>, witness?: string): string {
+  if (newest === undefined) return beginning
+  const from = earlier(newest)
   const older = [...live].filter((order) => order < from).sort()
-  return [older[maxNamed] ?? from, ...older.slice(0, maxNamed)].join(separator)
+  return [older[maxNamed] ?? from, ...older.slice(0, maxNamed)].join(separator) + mark + (witness ?? '')
 }
 
 /** Reads an id that came back; `undefined` for what is none. */
 export function readCursor(text: string): Cursor | undefined {
-  const [from = '', ...older] = text.split(separator)
-  const isOurs = isPlace(from) && older.length <= maxNamed && older.every(isOrder)
-  return isOurs ? { from, older } : undefined
+  if (text.length > maxLength) return undefined
+  const [places = '', witness, ...rest] = text.split(mark)
+  const [from = '', ...older] = places.split(separator)
+  const isOurs = isPlace(from) && older.length <= maxNamed && older.every(isOrder) && rest.length === 0
+  if (!isOurs || (witness !== undefined && witness !== '' && !isOrder(witness))) return undefined
+  if (from === beginning || witness === '') return { from, older }
+  return { from, older, witness: witness ?? from }
+}
+
+/** Whether a log holds a witness, or what is older where it names none: by the search for the one that comes next. */
+export function searchForWitness(witness: string): { searchAfter: string; isWitness(order: string): boolean } {
+  if (isOrder(witness)) return { searchAfter: justAfter(witness), isWitness: (order) => order === witness }
+  return { searchAfter: `-${witness}-7000-8000-000000000000`, isWitness: () => true }
 }
 
 /** The id that the log is searched after, for the execution at a place to come first. */

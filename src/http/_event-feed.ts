@@ -8,6 +8,7 @@ import {
   type SearchResult,
 } from '../index.js'
 import { printCursor } from './_cursor.js'
+import { pagesOf, type Search } from './_pages.js'
 
 /** What a feed needs of a registry. */
 export interface FedRegistry {
@@ -19,24 +20,29 @@ export interface FedRegistry {
 /** The live states, in the order of life: what is on its way through them is found in one of them. */
 const liveStates = ['queued', 'running', 'aborting'] as const
 
-/** The most executions that are asked for at once. */
-export const pageSize = 1000
+/** About how much of what lives is read at once, in characters of text. */
+const lookSize = 256 * 1024
 
 /** One subscription to a registry: it knows what lives, and so what a reader that goes now would have to be told later. */
 export class EventFeed {
   readonly #registry: FedRegistry
+  readonly #search: Search
   readonly #tell: (status: JobStatus, isTurn: boolean) => void
+  /** What lives, by its place in the log. */
   readonly #live = new Map<string, JobStatus>()
   /** The place in the log of the newest execution that was seen. */
   #newest: string | undefined
+  /** The place in the log of the execution that was seen to end last. */
+  #lastEnded: string | undefined
   /** What has ended while storage was asked what lives, and may be among the answer. */
   readonly #ended = new Set<string>()
   #looking: Promise<void> | undefined
   #unsubscribe: (() => void) | undefined
 
   /** `tell` hears of every change of a status, and whether it was a turn: an execution that is new, or has ended. */
-  constructor(registry: FedRegistry, tell: (status: JobStatus, isTurn: boolean) => void) {
+  constructor(registry: FedRegistry, search: Search, tell: (status: JobStatus, isTurn: boolean) => void) {
     this.#registry = registry
+    this.#search = search
     this.#tell = tell
   }
 
@@ -44,8 +50,11 @@ export class EventFeed {
   async start(): Promise<void> {
     this.#unsubscribe = this.#registry.on('status', ({ status }) => this.#hear(status), { scope: 'cluster' })
     await this.look()
-    const { hits } = await this.#registry.search({ size: 1 })
-    for (const { executionId } of hits) this.#pass(executionId)
+    const { hits } = await this.#search({ size: 1 })
+    for (const { executionId } of hits) {
+      this.#pass(orderOf(executionId))
+      this.#lastEnded ??= orderOf(executionId)
+    }
   }
 
   stop(): void {
@@ -62,72 +71,60 @@ export class EventFeed {
 
   /** The statuses of all that lives, oldest first. */
   get live(): JobStatus[] {
-    return [...this.#live]
-      .sort(([one], [other]) => (orderOf(one) < orderOf(other) ? -1 : 1))
-      .map(([, status]) => status)
+    return [...this.#live].sort(([one], [other]) => (one < other ? -1 : 1)).map(([, status]) => status)
   }
 
   /** Whether the execution at a place in the log lives. */
   isLive(order: string): boolean {
-    return [...this.#live.keys()].some((executionId) => orderOf(executionId) === order)
+    return this.#live.has(order)
   }
 
   /** The id of a reader that was told all up to now. */
   get cursor(): string {
-    return printCursor(this.#newest, [...this.#live.keys()].map(orderOf))
+    return this.cursorAt(this.#newest)
+  }
+
+  /** The id of a reader that was told all up to now of what is not newer than the execution at a place in the log. */
+  cursorAt(order: string | undefined): string {
+    return printCursor(order, this.#live.keys(), this.#lastEnded)
   }
 
   async #look(): Promise<void> {
     this.#ended.clear()
     for (const state of liveStates) {
-      for await (const status of pagesOf(this.#registry, { state })) {
-        const { executionId } = status
-        if (!this.#ended.has(executionId) && !this.#live.has(executionId)) this.#add(status)
+      for await (const { hits } of pagesOf(this.#search, { state, size: Number.POSITIVE_INFINITY }, lookSize)) {
+        for (const status of hits) {
+          const order = orderOf(status.executionId)
+          if (!this.#ended.has(order) && !this.#live.has(order)) this.#add(order, status)
+        }
       }
     }
   }
 
   #hear(status: JobStatus): void {
-    const { executionId, state } = status
-    const isTurn = isEnded(state) || !this.#live.has(executionId)
-    if (isEnded(state)) this.#end(executionId)
-    else this.#add(status)
+    const order = orderOf(status.executionId)
+    const hasEnded = isEnded(status.state)
+    const isTurn = hasEnded || !this.#live.has(order)
+    if (hasEnded) this.#end(order)
+    else this.#add(order, status)
     this.#tell(status, isTurn)
   }
 
-  #add(status: JobStatus): void {
-    this.#live.set(status.executionId, status)
-    this.#pass(status.executionId)
+  #add(order: string, status: JobStatus): void {
+    this.#live.set(order, status)
+    this.#pass(order)
   }
 
-  #end(executionId: string): void {
-    this.#live.delete(executionId)
-    this.#ended.add(executionId)
-    this.#pass(executionId)
+  #end(order: string): void {
+    this.#live.delete(order)
+    // Of use only while storage is asked.
+    if (this.#looking) this.#ended.add(order)
+    this.#lastEnded = order
+    this.#pass(order)
   }
 
-  #pass(executionId: string): void {
-    const order = orderOf(executionId)
+  #pass(order: string): void {
     if (this.#newest === undefined || order > this.#newest) this.#newest = order
-  }
-}
-
-/** What the log has of a filter, newest first, page by page. */
-export async function* pagesOf(
-  registry: Pick<FedRegistry, 'search'>,
-  filter: SearchFilter,
-  pages = Number.POSITIVE_INFINITY,
-): AsyncGenerator<JobStatus> {
-  let last: JobStatus | undefined
-  for (let page = 0; page < pages; page++) {
-    const { hits } = await registry.search({
-      ...filter,
-      size: pageSize,
-      ...(last && { searchAfter: last.executionId }),
-    })
-    yield* hits
-    last = hits.at(-1)
-    if (hits.length < pageSize) return
   }
 }
 

@@ -1,23 +1,29 @@
+import { pieceSize } from './_pages.js'
+import type { TextStream } from './_stream.js'
+
 /** The most text that waits for one reader, in characters: who does not take it in time is too slow. */
 export const maxWaiting = 256 * 1024
 
 /** What an {@link EventStream} needs of where its text comes from. */
 export interface StreamSource {
-  /** Called by the first `next()`. Gives what the reader is told before all that is pushed meanwhile. */
-  open(): Promise<string>
+  /** What the reader is told before all that is pushed meanwhile: begun by the first `next()`, and taken as the reader reads. */
+  welcome(): AsyncIterator<string, undefined>
   /** Called once, when the stream has ended, if it was opened. */
   close(): void
 }
 
-/** The text for one reader, as a `TextStream`. It takes what waits in one piece. */
-export class EventStream implements AsyncIterableIterator<string, undefined> {
+/** The text for one reader. It takes what waits in one piece. */
+export class EventStream implements TextStream, AsyncIterableIterator<string, undefined> {
   readonly #source: StreamSource
-  #state: 'new' | 'opening' | 'open' | 'ended' = 'new'
-  /** What the reader is told first is not bounded, as it is made once. */
+  /** `welcoming` until it was told all that comes first. */
+  #state: 'new' | 'welcoming' | 'open' | 'ended' = 'new'
+  #welcome: AsyncIterator<string, undefined> | undefined
+  #isFetching = false
   #first = ''
   #waiting: string[] = []
   #size = 0
   #wake: (() => void) | undefined
+  readonly #listeners = new Set<() => void>()
 
   constructor(source: StreamSource) {
     this.#source = source
@@ -25,6 +31,11 @@ export class EventStream implements AsyncIterableIterator<string, undefined> {
 
   [Symbol.asyncIterator](): this {
     return this
+  }
+
+  onEnd(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 
   /**
@@ -43,18 +54,34 @@ export class EventStream implements AsyncIterableIterator<string, undefined> {
     if (this.#hasNews) this.#wake?.()
   }
 
+  /** What was pushed and waits, for a welcome that comes to it. */
+  takeWaiting(): string {
+    const text = this.#waiting.join('')
+    this.#waiting = []
+    this.#size = 0
+    return text
+  }
+
   /** Ends the stream, with what waits untold. */
   end(): void {
-    const { close } = this.#source
-    if (this.#state === 'opening' || this.#state === 'open') close()
+    if (this.#state === 'ended') return
+    const wasOpened = this.#state !== 'new'
     this.#state = 'ended'
     this.#first = ''
     this.#waiting = []
+    if (wasOpened) this.#source.close()
     this.#wake?.()
+    // Of one that is fetching, it settles later: nobody waits for it.
+    this.#welcome?.return?.()?.catch(() => {})
+    for (const listener of [...this.#listeners]) listener()
   }
 
   async next(): Promise<IteratorResult<string, undefined>> {
-    if (this.#state === 'new') this.#open()
+    if (this.#state === 'new') {
+      this.#state = 'welcoming'
+      this.#welcome = this.#source.welcome()
+    }
+    if (this.#state === 'welcoming' && this.#first === '' && !this.#isFetching) void this.#fetch()
     if (!this.#hasNews && !this.#isEnded) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve
@@ -64,11 +91,13 @@ export class EventStream implements AsyncIterableIterator<string, undefined> {
   }
 
   async return(): Promise<IteratorResult<string, undefined>> {
+    this.#listeners.clear()
     this.end()
     return { done: true, value: undefined }
   }
 
   get #hasNews(): boolean {
+    if (this.#state === 'welcoming') return this.#first !== ''
     return this.#state === 'open' && (this.#first !== '' || this.#waiting.length > 0)
   }
 
@@ -76,23 +105,30 @@ export class EventStream implements AsyncIterableIterator<string, undefined> {
     return this.#state === 'ended'
   }
 
-  async #open(): Promise<void> {
-    this.#state = 'opening'
+  /** Gets the next piece of the welcome: small ones go out together. */
+  async #fetch(): Promise<void> {
+    this.#isFetching = true
     try {
-      this.#first = await this.#source.open()
-      if (!this.#isEnded) this.#state = 'open'
-      this.#wake?.()
+      let text = ''
+      while (this.#state === 'welcoming' && text.length < pieceSize) {
+        const piece = await this.#welcome?.next()
+        if (this.#isEnded) return
+        if (piece?.done !== false) this.#state = 'open'
+        text += piece?.value ?? ''
+      }
+      this.#first = text
+      if (this.#hasNews) this.#wake?.()
     } catch {
       // The source has told why. A reader that has seen its headers can be told no more than that it is over.
       this.end()
+    } finally {
+      this.#isFetching = false
     }
   }
 
   #take(): string {
-    const text = this.#first + this.#waiting.join('')
+    const text = this.#state === 'open' ? this.#first + this.takeWaiting() : this.#first
     this.#first = ''
-    this.#waiting = []
-    this.#size = 0
     this.#wake = undefined
     return text
   }

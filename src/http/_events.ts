@@ -1,7 +1,9 @@
 import { type Clock, errorMessages, isEnded, type JobState, type JobStatus, type Logger, type Timer } from '../index.js'
-import { type Cursor, justAfter, readCursor } from './_cursor.js'
-import { EventFeed, type FedRegistry, orderOf, pagesOf } from './_event-feed.js'
+import { type Cursor, readCursor } from './_cursor.js'
+import { EventFeed, type FedRegistry, orderOf } from './_event-feed.js'
 import { EventStream } from './_event-stream.js'
+import { missedSince } from './_missed.js'
+import { piecesOf, type Search } from './_pages.js'
 import { toEntry } from './wire.js'
 
 /** Which events a reader is told. */
@@ -16,6 +18,8 @@ export interface EventFilter {
 /** What an {@link EventHub} works with. */
 export interface EventHubOptions {
   readonly registry: FedRegistry
+  /** Searches its log. */
+  readonly search: Search
   readonly clock: Clock
   /** How often readers are sent a sign of life, in milliseconds. */
   readonly keepAlive: number
@@ -33,8 +37,10 @@ interface Reader {
 const longestPause = 50
 const pausePerReader = 0.1
 
-/** The most pages of the log that a reader is told who comes back. */
-const maxPages = 10
+/** Tells a reader that not all could be told that it has missed. */
+const gap = `event: gap\ndata: ${JSON.stringify({
+  reason: 'Executions may have ended since the last event that the log keeps no more, or that are too many to tell.',
+})}\n\n`
 
 /** The streams of a handler, over one subscription to its registry: from the first reader's coming to the last one's going. */
 export class EventHub {
@@ -42,6 +48,8 @@ export class EventHub {
   readonly #readers = new Set<Reader>()
   #feed: EventFeed | undefined
   #started: Promise<void> | undefined
+  #isStarting = false
+  readonly #endListeners = new Set<() => void>()
   #keepAliveTimer: Timer | undefined
   #flushTimer: Timer | undefined
   #lastFlush = 0
@@ -53,32 +61,42 @@ export class EventHub {
   /** The stream of a reader, who was told all up to `lastEventId` if it has been here before. */
   stream(filter: EventFilter, lastEventId: string | null): EventStream {
     const cursor = readCursor(lastEventId ?? '')
-    const stream = new EventStream({ open: () => this.#welcome(reader, cursor), close: () => this.#leave(reader) })
+    const stream = new EventStream({ welcome: () => this.#welcome(reader, cursor), close: () => this.#leave(reader) })
     const reader: Reader = { filter, stream, isUpToDate: false }
     return stream
   }
 
-  /** Throws what stands in the way of a stream: storage that is away, or that does not tell of changes. */
-  async check(): Promise<void> {
-    if (this.#feed) return
-    const { registry } = this.#options
-    registry.on('status', () => {}, { scope: 'cluster' })()
-    await registry.search({ size: 0 })
+  /**
+   * Throws what stands in the way of a stream: storage that is away, or that does not tell of changes. What it found out is kept
+   * for the stream that opens next, if one does.
+   */
+  async check({ opens }: { opens: boolean }): Promise<void> {
+    await this.#follow()
+    if (!opens) this.#stopIfIdle()
   }
 
   /** Ends all streams. */
   endAll(): void {
     for (const { stream } of this.#readers) stream.end()
+    for (const listener of [...this.#endListeners]) listener()
   }
 
-  async #welcome(reader: Reader, cursor: Cursor | undefined): Promise<string> {
+  /** Calls back when all streams are to end. Gives what stops that. */
+  onEnd(listener: () => void): () => void {
+    this.#endListeners.add(listener)
+    return () => this.#endListeners.delete(listener)
+  }
+
+  /** What a reader is told first: what it missed, and what lives. It is made as the reader takes it. */
+  async *#welcome(reader: Reader, cursor: Cursor | undefined): AsyncGenerator<string, undefined> {
     this.#readers.add(reader)
     try {
       const feed = await this.#follow()
-      const missed = cursor ? await this.#missed(feed, reader.filter, cursor) : []
+      if (cursor) yield* this.#missed(reader, feed, cursor)
       reader.isUpToDate = true
       const live = feed.live.filter((status) => fits(reader.filter, status))
-      return `${missed.map(toText).join('')}id: ${feed.cursor}\n\n${live.map(toText).join('')}`
+      yield `${reader.stream.takeWaiting()}id: ${feed.cursor}\n\n`
+      for (const piece of piecesOf(live)) yield piece.map(toText).join('')
     } catch (error) {
       this.#failed(error, 'Could not open a stream of events.')
       throw error
@@ -87,7 +105,15 @@ export class EventHub {
 
   #leave(reader: Reader): void {
     this.#readers.delete(reader)
-    if (this.#readers.size > 0) return
+    this.#stopIfIdle()
+  }
+
+  /** Without readers there is nothing to follow. A start under way goes on: readers that come meanwhile share it. */
+  #stopIfIdle(): void {
+    if (this.#readers.size === 0 && !this.#isStarting) this.#drop()
+  }
+
+  #drop(): void {
     this.#feed?.stop()
     this.#feed = undefined
     this.#keepAliveTimer?.cancel()
@@ -97,31 +123,36 @@ export class EventHub {
 
   async #follow(): Promise<EventFeed> {
     if (!this.#feed) {
-      this.#feed = new EventFeed(this.#options.registry, (status, isTurn) => this.#tell(status, isTurn))
-      this.#started = this.#feed.start()
+      const { registry, search } = this.#options
+      this.#feed = new EventFeed(registry, search, (status, isTurn) => this.#tell(status, isTurn))
+      this.#isStarting = true
+      this.#started = this.#feed.start().finally(() => {
+        this.#isStarting = false
+      })
       this.#keepAlive()
     }
     const feed = this.#feed
-    await this.#started
+    try {
+      await this.#started
+    } catch (error) {
+      if (this.#feed === feed) this.#drop()
+      throw error
+    }
     return feed
   }
 
-  /** What ended since a reader went, oldest first. */
-  async #missed(feed: EventFeed, filter: EventFilter, { from, older }: Cursor): Promise<JobStatus[]> {
-    const { registry } = this.#options
+  /** What ended since a reader went, oldest first. With each piece comes an id: who leaves goes on from there. */
+  async *#missed({ filter, stream }: Reader, feed: EventFeed, cursor: Cursor): AsyncGenerator<string, undefined> {
     const { includeQueued, state, ...job } = filter
-    if (state && !isEnded(state)) return []
+    if (state && !isEnded(state)) return
     const asked = { ...job, ...(state && { state }) }
-    const missed: JobStatus[] = []
-    for await (const status of pagesOf(registry, asked, maxPages)) {
-      if (orderOf(status.executionId) < from) break
-      missed.push(status)
+    const { hasGap, pieces } = await missedSince(this.#options.search, asked, cursor, (order) => feed.isLive(order))
+    if (hasGap) yield gap
+    for await (const piece of pieces()) {
+      const last = orderOf(piece.at(-1)?.executionId ?? '')
+      const id = last < cursor.from ? '' : `id: ${feed.cursorAt(last)}\n\n`
+      yield piece.map(toText).join('') + stream.takeWaiting() + id
     }
-    for (const order of older.filter((order) => order < from && !feed.isLive(order)).reverse()) {
-      const { hits } = await registry.search({ ...asked, searchAfter: justAfter(order), size: 1 })
-      missed.push(...hits.filter(({ executionId }) => orderOf(executionId) === order))
-    }
-    return missed.reverse()
   }
 
   #tell(status: JobStatus, isTurn: boolean): void {
@@ -155,6 +186,8 @@ export class EventHub {
   #keepAlive(): void {
     const { clock, keepAlive } = this.#options
     const tick = () => {
+      // A reader may have gone before it began to read.
+      if (this.#readers.size === 0) return this.#drop()
       this.#keepAlive()
       this.#feed?.look().catch((error) => this.#failed(error, 'Could not look at the jobs that run.'))
       const sign = `:\nid: ${this.#feed?.cursor}\n\n`

@@ -1,4 +1,6 @@
 import { Readable } from 'node:stream'
+import { createAbortController } from '../index.js'
+import { flushTime } from './_stream.js'
 import type { JobsHandler, JobsRequest, TextStream } from './handler.js'
 
 /** What is used of the request of node and of frameworks on it. Some remember the address that came. */
@@ -36,15 +38,64 @@ function pathOf(url: string): string {
   return url.replace(/^[a-z][a-z\d+.-]*:\/\/[^/?#]*/i, '')
 }
 
-/** A request of node as a handler takes it. */
-export function toJobsRequest(request: NodeRequest, url: string, native: unknown = request): JobsRequest {
-  const { method = 'GET', headers } = request
-  return { method, url, headers: { get: (name) => headerOf(headers, name.toLowerCase()) }, native }
+/** What is used of node's response, to know when its client goes away, and to cut off one that does not read. */
+export interface NodeConnection {
+  writableFinished?: boolean
+  destroyed?: boolean
+  once?(event: 'close', listener: () => void): unknown
+  destroy(): unknown
 }
 
-/** A stream of an answer as node's, which reads one piece ahead and not sixteen: what waits is bounded where it is made. */
-export function toReadable(body: TextStream): Readable {
-  return Readable.from(body, { highWaterMark: 1 })
+/** A request of node as a handler takes it. */
+export function toJobsRequest(
+  request: NodeRequest,
+  response: NodeConnection,
+  url: string,
+  native: unknown = request,
+): JobsRequest {
+  const { method = 'GET', headers } = request
+  let signal: AbortSignal | undefined
+  return {
+    method,
+    url,
+    headers: { get: (name) => headerOf(headers, name.toLowerCase()) },
+    native,
+    // Most calls are answered before anybody asks for it.
+    get signal() {
+      signal ??= signalOf(response)
+      return signal
+    },
+  }
+}
+
+/** Aborts when the connection is gone before the response was written. */
+function signalOf(response: NodeConnection): AbortSignal {
+  const gone = createAbortController()
+  const close = () => {
+    if (!response.writableFinished) gone.abort()
+  }
+  if (response.destroyed) close()
+  else response.once?.('close', close)
+  return gone.signal
+}
+
+/**
+ * A stream of an answer as node's, which reads one piece ahead and not sixteen: what waits is bounded where it is made. It
+ * destroys the response when it fails, or when it is over and the client does not read what is left.
+ */
+export function toReadable(body: TextStream, response: NodeConnection): Readable {
+  const readable = Readable.from(body, { highWaterMark: 1 })
+  let timer: NodeJS.Timeout | undefined
+  const stop = body.onEnd?.(() => {
+    timer = setTimeout(() => response.destroy(), flushTime).unref()
+  })
+  readable.once('error', () => response.destroy())
+  response.once?.('close', () => {
+    clearTimeout(timer)
+    stop?.()
+    readable.destroy()
+  })
+  return readable
 }
 
 function headerOf(headers: NodeRequest['headers'], key: string): string | null {

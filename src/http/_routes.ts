@@ -2,7 +2,10 @@ import { checkValue, invalid, isLive, type JobRegistry, type JobStatus, rule } f
 import { calls } from './_calls.js'
 import type { EventHub } from './_events.js'
 import { health } from './_health.js'
+import { hitsText, jsonHeaders } from './_hits.js'
 import { type DescribedCall, openApiOf } from './_openapi.js'
+import { firstPage, pagesOf, piecesOf } from './_pages.js'
+import type { Leavable, ReadGate } from './_read-gate.js'
 import type { TextStream } from './_stream.js'
 import {
   type abortParameters,
@@ -18,6 +21,7 @@ import {
   searchParameters,
   thrownBody,
   toAbortOptions,
+  toEntry,
   type Values,
   type WireErrorType,
   wireErrors,
@@ -60,8 +64,12 @@ export interface CallContext {
   readonly base: string
   /** What streams of events come from. */
   readonly hub: EventHub
-  /** Those of the request, by names in any case. */
-  readonly headers: { get(name: string): string | null }
+  /** The request: its method, its headers, by names in any case, and whether its client has gone. */
+  readonly request: { readonly method: string; readonly headers: { get(name: string): string | null } } & Leavable
+  /** Lets calls read storage. */
+  readonly gate: ReadGate
+  /** By how much the answer is indented. */
+  readonly indent: number
 }
 
 /** One call of the API. */
@@ -194,45 +202,72 @@ async function describe(
   return { status: 200, body: openApiOf(routes, base) }
 }
 
-async function search(registry: ServedRegistry, _: object, filter: Values<typeof searchParameters>): Promise<Reply> {
-  return { status: 200, body: searchBody(await registry.search(filter)) }
+/** A long page of the log is read and printed as its client takes it. */
+async function search(
+  registry: ServedRegistry,
+  _: object,
+  filter: Values<typeof searchParameters>,
+  { gate, request, hub, indent }: CallContext,
+): Promise<Reply> {
+  const pages = pagesOf((page) => gate.read(() => registry.search(page), request), filter)
+  const { value: first = { total: 0, hits: [] } } = await pages.next()
+  if ((filter.size ?? 0) <= firstPage || first.hits.length < firstPage) return { status: 200, body: searchBody(first) }
+  async function* pieces() {
+    yield first.hits
+    for await (const { hits } of pages) yield hits
+  }
+  const onEnd = hub.onEnd.bind(hub)
+  const body = hitsText({ total: first.total, pieces: pieces(), toHit: toEntry, onEnd }, indent)
+  return { status: 200, body, headers: jsonHeaders }
 }
 
 async function running(
   registry: ServedRegistry,
   { type }: Pick<Job, 'type'>,
   { includeQueued = false }: Values<typeof readParameters>,
+  { gate, request, hub, indent }: CallContext,
 ): Promise<Reply> {
-  const live = await registry.running(type)
-  if (live.length === 0 && !registry.has(type) && (await registry.search({ type, size: 0 })).total === 0) {
+  const live = await gate.read(() => registry.running(type), request)
+  if (live.length === 0 && !registry.has(type)) {
+    const { total } = await gate.read(() => registry.search({ type, size: 0 }), request)
     const reason = `No job of type [${type}] is defined, and the log has none.`
-    return { status: 404, body: errorBody('not_defined', reason) }
+    if (total === 0) return { status: 404, body: errorBody('not_defined', reason) }
   }
-  return { status: 200, body: jobsBody(live.filter(({ state }) => includeQueued || state !== 'queued')) }
+  const shown = live.filter(({ state }) => includeQueued || state !== 'queued')
+  if (shown.length <= longestList) return { status: 200, body: jobsBody(shown) }
+  const toHit = (status: JobStatus) => foundBody(status.type, status.id, status)
+  const onEnd = hub.onEnd.bind(hub)
+  const body = hitsText({ total: shown.length, pieces: piecesOf(shown), toHit, onEnd }, indent)
+  return { status: 200, body, headers: jsonHeaders }
 }
+
+/** The longest list of jobs that is printed at once. */
+const longestList = 100
 
 async function status(
   registry: ServedRegistry,
   { type, id }: Job,
   { includeQueued = false }: Values<typeof readParameters>,
+  { gate, request }: CallContext,
 ): Promise<Reply> {
-  const status = await registry.status(type, id)
+  const status = await gate.read(() => registry.status(type, id), request)
   if (!status && !registry.has(type, id)) return { status: 404, body: notFoundBody(type, id) }
   const isHidden = status?.state === 'queued' && !includeQueued
-  return { status: 200, body: foundBody(type, id, isHidden ? await lastEnded(registry, type, id) : status) }
+  if (!isHidden) return { status: 200, body: foundBody(type, id, status) }
+  const { hits } = await gate.read(() => registry.search({ type, id, size: 1 }), request)
+  return { status: 200, body: foundBody(type, id, hits[0]) }
 }
 
-async function lastEnded(registry: ServedRegistry, type: string, id: string): Promise<JobStatus | undefined> {
-  const { hits } = await registry.search({ type, id, size: 1 })
-  return hits[0]
-}
-
+/** Whoever waits for the end of a job waits for as long as its client does. */
 async function abort(
   registry: ServedRegistry,
   { type, id }: Job,
   options: Values<typeof abortParameters>,
+  { request }: CallContext,
 ): Promise<Reply> {
-  const status = await registry.abort(type, id, toAbortOptions(options))
+  const wait = toAbortOptions(options)
+  const { signal } = wait.timeout === 0 ? {} : request
+  const status = await registry.abort(type, id, { ...wait, ...(signal && { signal }) })
   if (!status) return { status: 404, body: notFoundBody(type, id) }
   return { status: isLive(status.state) ? 202 : 200, body: foundBody(type, id, status) }
 }
@@ -246,10 +281,10 @@ async function events(
   _: ServedRegistry,
   __: object,
   filter: Values<typeof eventParameters>,
-  { hub, headers }: CallContext,
+  { hub, request }: CallContext,
 ): Promise<Reply> {
-  await hub.check()
-  return { status: 200, body: hub.stream(filter, headers.get('last-event-id')), headers: streamHeaders }
+  await hub.check({ opens: request.method !== 'HEAD' })
+  return { status: 200, body: hub.stream(filter, request.headers.get('last-event-id')), headers: streamHeaders }
 }
 
 /** Nobody on the way may hold pieces back, to compress them or to gather more. */

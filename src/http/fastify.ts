@@ -1,8 +1,9 @@
-import { type NodeRequest, toJobsRequest, toReadable } from './_node-request.js'
+import { type NodeConnection, type NodeRequest, toJobsRequest, toReadable } from './_node-request.js'
 import type { JobsHandler } from './handler.js'
 
 /** What is used of Fastify's reply. */
 export interface FastifyReply {
+  raw: NodeConnection
   code(status: number): { headers(headers: Record<string, string>): { send(payload: unknown): unknown } }
 }
 
@@ -36,8 +37,8 @@ export function toFastifyPlugin(handler: JobsHandler): FastifyPlugin {
     const prefix = new RegExp(`^(/+[^/?#]*){${inFront}}`)
     const answer: FastifyHandler = async (request, reply) => {
       const url = request.url?.replace(prefix, '') ?? ''
-      const { status, headers, body } = await handler.answer(toJobsRequest(request, url))
-      const payload = typeof body === 'string' ? body : toReadable(body)
+      const { status, headers, body } = await handler.answer(toJobsRequest(request, reply.raw, url))
+      const payload = typeof body === 'string' ? body : toReadable(body, reply.raw)
       return reply.code(status).headers(headers).send(payload)
     }
     const base = handler.basePath === '/' ? '' : handler.basePath

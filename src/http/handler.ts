@@ -6,10 +6,13 @@ import {
   JobError,
   type Logger,
   rule,
+  type SearchFilter,
   systemClock,
 } from '../index.js'
 import { crossSiteReason, hostReason, isHostName } from './_cross-site.js'
 import { EventHub } from './_events.js'
+import { jsonHeaders } from './_hits.js'
+import { ReadGate } from './_read-gate.js'
 import {
   type Found,
   findRoute,
@@ -85,6 +88,8 @@ export interface JobsRequest {
   headers: { get(name: string): string | null }
   /** The request of the server underneath: a `Request`, a node or Express request. */
   native: unknown
+  /** Aborts when the client goes away before it was answered: nothing is kept or done for it then. Default: never. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /** An answer, whatever it leaves by. */
@@ -151,7 +156,8 @@ export function createJobsHandler(registry: ServedRegistry, options: JobsHandler
   const api = new JobsApi(registry, options)
   const handle = async (request: Request): Promise<Response> => {
     const { method, url } = request
-    const answer = await api.answer({ method, url, headers: headersOf(request), native: request })
+    const headers = headersOf(request)
+    const answer = await api.answer({ method, url, headers, native: request, signal: request.signal })
     const { body } = answer
     return new Response(typeof body === 'string' ? body || null : toWebStream(body), answer)
   }
@@ -172,6 +178,7 @@ class JobsApi {
   readonly #allowedHosts: readonly string[] | undefined
   readonly #allowedOrigins: readonly string[]
   readonly #logger: Pick<Logger, 'error'> | undefined
+  readonly #gate: ReadGate
   readonly #hub: EventHub
 
   constructor(registry: ServedRegistry, options: JobsHandlerOptions) {
@@ -185,7 +192,9 @@ class JobsApi {
     this.#allowedHosts = options.allowedHosts
     this.#allowedOrigins = allowedOrigins
     this.#logger = logger
-    this.#hub = new EventHub({ registry, clock, keepAlive, logger })
+    this.#gate = new ReadGate(clock)
+    const search = (filter: SearchFilter) => this.#gate.read(() => registry.search(filter))
+    this.#hub = new EventHub({ registry, search, clock, keepAlive, logger })
   }
 
   covers(url: string): boolean {
@@ -237,7 +246,7 @@ class JobsApi {
   #go(request: JobsRequest, found: Found | (() => Reply), query: URLSearchParams): Reply | Promise<Reply> {
     if (typeof found === 'function') return found()
     const { route, job } = found
-    const context = { base: this.#base, hub: this.#hub, headers: request.headers }
+    const context = { base: this.#base, hub: this.#hub, gate: this.#gate, request, indent: isPretty(query) ? 2 : 0 }
     return route.answer(this.#registry, job, readQuery(query, route.parameters), context)
   }
 
@@ -271,7 +280,9 @@ class JobsApi {
   }
 
   #failure(request: JobsRequest, error: unknown, body: WireError): Reply {
-    if (body.status >= 500) this.#tell(request, errorMessages(error, this.#registry.redactor))
+    // Whom nobody answers any more, nobody need tell of.
+    if (body.status >= 500 && !request.signal?.aborted)
+      this.#tell(request, errorMessages(error, this.#registry.redactor))
     return { status: body.status, body }
   }
 
@@ -298,13 +309,7 @@ function toAnswer({ method }: JobsRequest, query: URLSearchParams, { status, hea
   const text = JSON.stringify(body, undefined, isPretty(query) ? 2 : undefined)
   return {
     status,
-    headers: {
-      ...headers,
-      'content-type': 'application/json; charset=utf-8',
-      'cache-control': 'no-store',
-      'x-content-type-options': 'nosniff',
-      'content-length': String(byteLengthOf(text)),
-    },
+    headers: { ...headers, ...jsonHeaders, 'content-length': String(byteLengthOf(text)) },
     body: isHead ? '' : text,
   }
 }

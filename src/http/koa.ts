@@ -1,8 +1,9 @@
-import { coveredUrl, type NodeRequest, toJobsRequest, toReadable } from './_node-request.js'
+import { coveredUrl, type NodeConnection, type NodeRequest, toJobsRequest, toReadable } from './_node-request.js'
 import type { JobsHandler } from './handler.js'
 
 /** What is used of Koa's context. */
 export interface KoaContext extends NodeRequest {
+  res: NodeConnection
   status: number
   body: unknown
   set(headers: Record<string, string>): void
@@ -28,9 +29,9 @@ export function toKoaMiddleware(handler: JobsHandler): KoaMiddleware {
       // Koa begins with 404: somebody has answered.
       if (context.status !== 404) return
     }
-    const { status, headers, body } = await handler.answer(toJobsRequest(context, url))
+    const { status, headers, body } = await handler.answer(toJobsRequest(context, context.res, url))
     context.status = status
-    context.body = typeof body === 'string' ? body : toReadable(body)
+    context.body = typeof body === 'string' ? body : toReadable(body, context.res)
     // After the body, which sets a length and a type of its own.
     context.set(headers)
   }

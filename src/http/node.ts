@@ -1,15 +1,14 @@
 import { pipeline } from 'node:stream'
-import { coveredUrl, type NodeRequest, toJobsRequest, toReadable } from './_node-request.js'
+import { coveredUrl, type NodeConnection, type NodeRequest, toJobsRequest, toReadable } from './_node-request.js'
 import type { JobsHandler } from './handler.js'
 
 export type { NodeRequest } from './_node-request.js'
 
 /** What is used of node's response. */
-export interface NodeResponse {
+export interface NodeResponse extends NodeConnection {
   headersSent: boolean
   writeHead(status: number, headers: Record<string, string>): unknown
   end(body: string): unknown
-  destroy(): unknown
 }
 
 /** A listener of servers of `node:http` and `node:http2`, and a middleware of Connect and Express. */
@@ -23,12 +22,12 @@ export type NodeHandler = (request: NodeRequest, response: NodeResponse, next?: 
 export function toNodeHandler(handler: JobsHandler): NodeHandler {
   const serve = async (request: NodeRequest, response: NodeResponse, url: string, next?: (error: unknown) => void) => {
     try {
-      const { status, headers, body } = await handler.answer(toJobsRequest(request, url))
+      const { status, headers, body } = await handler.answer(toJobsRequest(request, response, url))
       // Somebody before has given up waiting and answered.
       if (response.headersSent) return
       response.writeHead(status, headers)
       if (typeof body === 'string') response.end(body)
-      else pipeline(toReadable(body), response as unknown as NodeJS.WritableStream, leave)
+      else pipeline(toReadable(body, response), response as unknown as NodeJS.WritableStream, leave)
     } catch (error) {
       if (next) next(error)
       else response.destroy()

@@ -138,11 +138,20 @@ export function toWire(status: JobStatus): WireStatus {
     start_time: startTime,
     ...('endTime' in status && { end_time: status.endTime }),
     infos,
-    ...('error' in status && { error: status.error }),
+    ...('error' in status && { error: status.error.slice(0, maxMessages).map((text) => shortened(text, maxMessage)) }),
     state,
     count,
-    ...(lastId !== undefined && { last_id: lastId }),
+    ...(lastId !== undefined && { last_id: shortened(lastId, maxLastId) }),
   }
+}
+
+/** The most that an answer holds of one execution, whatever storage does: messages, and the characters of one and of a last id. */
+const maxMessages = 20
+const maxMessage = 2001
+const maxLastId = 32_768
+
+function shortened(text: string, max: number): string {
+  return text.length > max ? `${text.slice(0, max - 1)}…` : text
 }
 
 /** The body about a job that is defined or has run. */

@@ -306,7 +306,7 @@ describe('what a stream holds', () => {
     const readers = [await read(handler)]
     readers.push(...(await Promise.all(Array.from({ length: 20 }, () => read(handler)))))
     const subscribed = on.mock.calls.length
-    expect([subscribed, clock.pending - idle]).toEqual([2, follower + 1])
+    expect([subscribed, clock.pending - idle]).toEqual([1, follower + 1])
     await Promise.all(readers.map((reader) => reader.leave()))
     expect(clock.pending - idle).toBe(follower)
     const search = vi.spyOn(registry, 'search')
@@ -353,15 +353,22 @@ describe('what a stream holds', () => {
 
   test('text waits up to a bound', async () => {
     const close = vi.fn()
-    const stream = new EventStream({ open: async () => 'x'.repeat(2 * maxWaiting), close })
+    const ended = vi.fn()
+    async function* welcome(): AsyncGenerator<string, undefined> {
+      yield 'x'.repeat(2 * maxWaiting)
+      yield 'y'
+    }
+    const stream = new EventStream({ welcome, close })
+    stream.onEnd(ended)
     const first = stream.next()
     stream.push('a'.repeat(maxWaiting))
-    expect((await first).value).toHaveLength(3 * maxWaiting)
+    expect((await first).value).toHaveLength(2 * maxWaiting)
+    expect((await stream.next()).value).toBe(`y${'a'.repeat(maxWaiting)}`)
     stream.push('b'.repeat(maxWaiting))
     stream.flush()
     expect(close).not.toHaveBeenCalled()
     stream.push('c')
-    expect(close).toHaveBeenCalledOnce()
+    expect([close.mock.calls.length, ended.mock.calls.length]).toEqual([1, 1])
     expect(await stream.next()).toEqual({ done: true, value: undefined })
     await stream.return()
     expect(close).toHaveBeenCalledOnce()
@@ -448,7 +455,7 @@ describe('what stands in the way', () => {
   test('a storage that goes away as a stream opens ends it, and the next one opens', async () => {
     const error = vi.fn()
     const serve = createJobsHandler(registry, { clock, logger: { error } })
-    const { body } = await ask(serve)
+    const { body } = await ask(serve, '', '00000000-0000')
     const search = vi.spyOn(storage, 'search').mockRejectedValue(new Error('away'))
     await readerOf(body as AsyncIterable<string>).toEnd()
     expect(error).toHaveBeenCalledOnce()

@@ -162,9 +162,13 @@ describe('bounds', () => {
     const { handler } = served({ authorize: () => false })
     const timeOf = async (length: number) => {
       const long = request(`/x/y/z/${'a://:'.repeat(length / 5)}`)
-      const start = performance.now()
-      for (let call = 0; call < 20; call++) await handler.answer(long)
-      return performance.now() - start
+      const times: number[] = []
+      for (let run = 0; run < 10; run++) {
+        const start = performance.now()
+        for (let call = 0; call < 20; call++) await handler.answer(long)
+        times.push(performance.now() - start)
+      }
+      return Math.min(...times)
     }
     await timeOf(1500)
     // Ten times the length takes no more than so many times as long: quoting it before took the square.
