@@ -49,7 +49,10 @@ export interface Column {
   readonly decode?: (raw: string) => unknown
 }
 
-/** The raw values of one record, in the order of the columns; `null` for SQL's NULL. */
+/**
+ * The raw values of one record, in the order of the columns: `null` for SQL's NULL, and `undefined` for a column that the record does
+ * not have, which only records that were given as objects can lack.
+ */
 export type Row = readonly unknown[]
 
 /** Rows as the bytes that a server wrote: read when somebody asks for them, or passed on as they are. */
@@ -140,8 +143,13 @@ export class RecordBatch<Item extends object = JobRecord> {
   /** The raw values of every record. */
   get rows(): readonly Row[] {
     this.#rows ??= this.encoded?.rows()
-    this.#rows ??= this.records().map((record) => this.columns.map(({ name }) => (record as JobRecord)[name] ?? null))
+    this.#rows ??= this.records().map((record) => this.columns.map(({ name }) => ownValue(record, name)))
     return this.#rows
+  }
+
+  /** Whether some records lack columns that others have. Rows of a database never do. */
+  get isSparse(): boolean {
+    return !this.isRaw && this.rows.some((row) => row.includes(undefined))
   }
 
   /** The records as objects, decoded when this is first called. */
@@ -187,6 +195,11 @@ export class RecordBatch<Item extends object = JobRecord> {
     const [rows, records] = [this.#rows?.slice(start, end), this.#records?.slice(start, end)]
     return new RecordBatch(this.#columns, rows, records, this.encoded?.slice(start, end))
   }
+}
+
+/** Names of columns may be names of what every object inherits, such as `constructor`. */
+function ownValue(record: object, name: string): unknown {
+  return Object.hasOwn(record, name) ? ((record as JobRecord)[name] ?? null) : undefined
 }
 
 function lengthOf(value: unknown): number {

@@ -1,7 +1,6 @@
-import type { RecordBatch } from '../index.js'
 import type { Fence } from './_postgres-fence.js'
 import type { Load } from './_postgres-load.js'
-import type { Layout } from './_postgres-rows.js'
+import type { Part } from './_postgres-rows.js'
 import { inSavepoint } from './_postgres-savepoint.js'
 import type { Session } from './_postgres-session.js'
 
@@ -12,8 +11,8 @@ export class Lane {
   #isBegun = false
   /** The COPY that is under way: how it got there, and its format and columns. */
   #copy: { readonly load: Load; readonly layout: string } | undefined
-  /** The batches of the COPY that came last, by how many of its rows came before each. */
-  #starts: number[] = []
+  /** What the COPY that came last has of each batch: how many of its rows came before, and where the rows are in the batch. */
+  #written: { readonly start: number; readonly origins: Part['origins'] }[] = []
   #rows = 0
 
   constructor(session: Session, fence: Fence) {
@@ -22,30 +21,34 @@ export class Lane {
   }
 
   /** Takes a batch: goes on with the COPY to its columns, or begins one. */
-  async write(batch: RecordBatch, load: Load, { names, isBinary, pieces }: Layout): Promise<void> {
+  async write(parts: readonly Part[], load: Load): Promise<void> {
     this.#begin(load)
-    const layout = [isBinary, ...names].join('\0')
-    if (this.#copy?.layout !== layout) {
-      await this.#endCopy()
-      this.#countRows()
-      await load.start(this.session, names, isBinary)
-      this.#copy = { load, layout }
+    for (const part of parts) {
+      const layout = [part.isBinary, part.isMarked, ...part.names].join('\0')
+      if (this.#copy?.layout !== layout) {
+        await this.#endCopy()
+        this.#countRows()
+        await load.start(this.session, part)
+        this.#copy = { load, layout }
+      }
+      this.#count(part)
+      for (const piece of part.pieces()) await this.session.writeCopy(piece)
     }
-    this.#starts.push(this.#rows)
-    this.#rows += batch.length
-    for (const piece of pieces(batch)) await this.session.writeCopy(piece)
   }
 
   /** Writes a batch, or nothing of it. Encodes it first: what cannot be encoded is refused before anything is sent. */
-  async writeWhole(batch: RecordBatch, load: Load, { names, isBinary, pieces }: Layout): Promise<void> {
-    const encoded = [...pieces(batch)]
-    this.#countRows()
+  async writeWhole(parts: readonly Part[], load: Load): Promise<void> {
+    const encoded = parts.map((part) => ({ part, pieces: [...part.pieces()] }))
     await this.#beginTolerant(load)
     await inSavepoint(this.session, load, async () => {
-      await load.start(this.session, names, isBinary)
-      for (const piece of encoded) await this.session.writeCopy(piece)
-      await load.end(this.session)
-      await load.clear(this.session)
+      for (const { part, pieces } of encoded) {
+        this.#countRows()
+        this.#count(part)
+        await load.start(this.session, part)
+        for (const piece of pieces) await this.session.writeCopy(piece)
+        await load.end(this.session)
+        await load.clear(this.session)
+      }
     })
   }
 
@@ -59,12 +62,18 @@ export class Lane {
 
   /** The place in its batch of a row of the COPY that came last. */
   placeInBatch(row: number): number {
-    return row - (this.#starts.findLast((start) => start <= row) ?? 0)
+    const { start, origins } = this.#written.findLast(({ start }) => start <= row) ?? { start: 0 }
+    return origins?.[row - start] ?? row - start
   }
 
   #countRows(): void {
-    this.#starts = []
+    this.#written = []
     this.#rows = 0
+  }
+
+  #count({ length, origins }: Part): void {
+    this.#written.push({ start: this.#rows, origins })
+    this.#rows += length
   }
 
   #begin({ guard }: Load): void {

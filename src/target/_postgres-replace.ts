@@ -1,9 +1,10 @@
 import { setTimeout } from 'node:timers/promises'
 import { isTransient, JobError, type OpenContext, rule } from '../index.js'
-import { sqlOf } from '../postgres/identifiers.js'
+import { isName, sqlOf } from '../postgres/identifiers.js'
 import type { PostgresPool } from '../postgres/pool.js'
 import type { Fence } from './_postgres-fence.js'
 import { RenameSwap } from './_postgres-rename.js'
+import type { Part } from './_postgres-rows.js'
 import { Session } from './_postgres-session.js'
 import { hasSameShape, RowsSwap, raiseSequences, type Swap } from './_postgres-swap.js'
 import type { Place, Table } from './_postgres-table.js'
@@ -33,6 +34,8 @@ export interface Beginning {
 /** What is kept as the checkpoint: it counts the rows that were staged by then. */
 interface Kept {
   readonly staged: number
+  /** The columns that records had so far. */
+  readonly columns?: readonly string[]
   readonly checkpoint: unknown
 }
 
@@ -85,6 +88,8 @@ export class Replacement {
   #swap: Swap | undefined
   /** The columns that were written to last. */
   #names: readonly string[] = []
+  /** The columns that records had so far. */
+  readonly #columns = new Set<string>()
 
   constructor(place: Place, options: ReplaceOptions, tools: Tools) {
     const { schema, name } = place
@@ -114,8 +119,9 @@ export class Replacement {
   /** Goes on with what an execution before has staged, if the job does and there is a table, and takes it away if not. */
   async begin(table: Table | undefined, kept: unknown): Promise<Beginning> {
     const { session, context } = this.#tools
-    const { staged, checkpoint } = Object(kept) as Partial<Kept>
-    if (staged !== undefined && !rule.whole(0).accepts(staged)) throw damagedStaged()
+    const { staged, columns = [], checkpoint } = Object(kept) as Partial<Kept>
+    if (staged !== undefined && !rule.whole(0).accepts(staged)) throw damagedKept('staged', 'a whole number from 0 up')
+    if (!Array.isArray(columns) || !columns.every(isName)) throw damagedKept('columns', 'an array of names')
     if (
       table &&
       context.isResumed &&
@@ -125,6 +131,7 @@ export class Replacement {
     ) {
       this.#table = table
       this.#staged = staged
+      for (const name of columns) this.#columns.add(name)
       return { checkpoint }
     }
     await this.#sweep(session)
@@ -153,14 +160,17 @@ export class Replacement {
     this.#names = names
   }
 
-  /** So many rows more were given to the staging table. */
-  count(rows: number): void {
-    this.#staged += rows
+  /** These rows were given to the staging table. */
+  count(parts: readonly Part[]): void {
+    for (const { length, names } of parts) {
+      this.#staged += length
+      for (const name of names) this.#columns.add(name)
+    }
   }
 
   /** What the fence is to keep. */
   keptOf(checkpoint: unknown): Kept {
-    return { staged: this.#staged, checkpoint }
+    return { staged: this.#staged, columns: [...this.#columns], checkpoint }
   }
 
   /** Swaps. Throws when that fails: the table is then as it was. */
@@ -190,8 +200,9 @@ export class Replacement {
   }
 
   #swapOf(table: Table): Swap {
-    const Kind = this.#options.swap === 'rows' ? RowsSwap : RenameSwap
-    return new Kind(table, this.#staging, this.#tools.fence.mark)
+    return this.#options.swap === 'rows'
+      ? new RowsSwap(table, this.#staging, this.#columns)
+      : new RenameSwap(table, this.#staging, this.#tools.fence.mark)
   }
 
   async #sweep(session: Session): Promise<void> {
@@ -276,9 +287,9 @@ function startOf(name: string): string {
   return start
 }
 
-function damagedStaged(): JobError {
+function damagedKept(field: string, expected: string): JobError {
   return new JobError(
     'checkpoint',
-    "The checkpoint in the target was damaged. Expected `staged` to be a whole number from 0 up: delete the job's row in the table of checkpoints, and run the job once with `resume: 'restart'`.",
+    `The checkpoint in the target was damaged. Expected \`${field}\` to be ${expected}: delete the job's row in the table of checkpoints, and run the job once with \`resume: 'restart'\`.`,
   )
 }

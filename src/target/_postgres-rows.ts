@@ -15,14 +15,20 @@ interface Field {
   readonly encode: (raw: unknown) => string
 }
 
-/** The columns that a batch is written to, and how. */
-export interface Layout {
+/** Records of a batch that are written to the same columns. */
+export interface Part {
   /** The names of the target's columns. */
   readonly names: readonly string[]
   /** Whether the rows are in COPY's binary format, or lines of its text format. */
   readonly isBinary: boolean
-  /** The rows of the batch, in pieces of whole rows. */
-  pieces(batch: RecordBatch): Iterable<string | Uint8Array>
+  /** Whether one more value of each row tells which of the columns the record has: one digit each, `1` or `0`. */
+  readonly isMarked: boolean
+  /** The rows, in pieces of whole rows. */
+  pieces(): Iterable<string | Uint8Array>
+  /** How many rows there are. */
+  readonly length: number
+  /** The places of the records in the batch, when others of it are in other parts. */
+  readonly origins?: readonly number[]
 }
 
 /** How a datasource calls rows in the binary form of Postgres' types: COPY reads them as they are. */
@@ -32,12 +38,15 @@ const binary = 'postgres-binary'
 export class CopyRows {
   readonly #table: Table
   readonly #mapping: Readonly<Record<string, string>> | undefined
-  /** The layout of the columns that came last: raw batches share their columns. */
-  #last: { columns: readonly Column[]; layout: Layout } | undefined
+  readonly #key: readonly string[]
+  /** The fields of the columns that came last: raw batches share their columns. */
+  #last: { columns: readonly Column[]; fields: readonly Field[] } | undefined
 
-  constructor(table: Table, mapping: Readonly<Record<string, string>> | undefined) {
+  /** `key`: the columns that every record must have. */
+  constructor(table: Table, mapping: Readonly<Record<string, string>> | undefined, key: readonly string[] = []) {
     this.#table = table
     this.#mapping = mapping
+    this.#key = key
   }
 
   /** Whether encoded rows are just what COPY reads: every column, in its place, goes to a column of its own type. */
@@ -53,19 +62,38 @@ export class CopyRows {
     )
   }
 
-  layoutOf(batch: RecordBatch): Layout {
-    const { columns } = batch
-    if (this.#last?.columns !== columns) this.#last = { columns, layout: this.#makeLayout(batch) }
-    return this.#last.layout
+  /**
+   * The batch as it is written. When some records lack columns that others have, each part has the records with the same ones;
+   * with `marks`, there is one part, whose rows tell which they have.
+   */
+  partsOf(batch: RecordBatch, marks: boolean): Part[] {
+    const { columns, encoded } = batch
+    if (this.#last?.columns !== columns) this.#last = { columns, fields: this.#fieldsOf(columns, batch.isRaw) }
+    const { fields } = this.#last
+    this.#checkKey(fields)
+    if (encoded?.format === binary)
+      return [{ ...partOf(fields, encoded.length), isBinary: true, pieces: () => joined(encoded.chunks) }]
+    const { rows } = batch
+    const masks = batch.isSparse ? rows.map((row) => maskOf(fields, row)) : []
+    if (!masks.some((mask) => mask.includes('0')))
+      return [{ ...partOf(fields, rows.length), pieces: () => pieces(fields, rows) }]
+    for (const [place, mask] of masks.entries()) {
+      if (mask.includes('0')) this.#checkKey(fieldsIn(mask, fields), place)
+    }
+    return marks ? [markedPart(fields, rows, masks)] : splitParts(fields, rows, masks)
   }
 
-  #makeLayout({ columns, isRaw, encoded }: RecordBatch): Layout {
-    const fields = this.#fieldsOf(columns, isRaw)
-    if (fields.length === 0) throw new JobError('target', 'Expected records with at least one column, got none.')
-    const names = fields.map(({ name }) => name)
-    if (encoded?.format === binary)
-      return { names, isBinary: true, pieces: ({ encoded }) => joined(encoded?.chunks ?? []) }
-    return { names, isBinary: false, pieces: ({ rows }) => pieces(fields, rows) }
+  #checkKey(fields: readonly Field[], recordIndex?: number): void {
+    const missing = this.#key.find((name) => !fields.some((field) => field.name === name))
+    if (missing === undefined) return
+    const names = fields.map(({ name }) => name).join(', ')
+    throw new JobError(
+      'target',
+      `Expected records with the column \`${missing}\` of the key, got ${names || 'none'}.`,
+      {
+        ...(recordIndex !== undefined && { recordIndex }),
+      },
+    )
   }
 
   #fieldsOf(columns: readonly Column[], isRaw: boolean): Field[] {
@@ -77,11 +105,12 @@ export class CopyRows {
   }
 
   #mapped(mapping: Readonly<Record<string, string>>, columns: readonly Column[], isRaw: boolean): Field[] {
-    return Object.entries(mapping).map(([source, name]) => {
+    return Object.entries(mapping).flatMap(([source, name]) => {
       const index = columns.findIndex((column) => column.name === source)
-      // Objects may leave out what is null.
       if (index < 0 && isRaw) throw missingSource(source, columns)
-      return this.#field(name, index, columns[index])
+      const field = this.#field(name, index, columns[index])
+      // Objects may lack a column.
+      return index < 0 ? [] : [field]
     })
   }
 
@@ -96,6 +125,42 @@ export class CopyRows {
     }
     return { index, name, encode: (raw) => (typeof raw === 'string' ? encodeText(raw) : encodeOther(raw)) }
   }
+}
+
+function partOf(fields: readonly Field[], length: number): Omit<Part, 'pieces'> {
+  if (fields.length === 0) throw withoutColumns()
+  return { names: fields.map(({ name }) => name), isBinary: false, isMarked: false, length }
+}
+
+/** Which of the fields a row has. */
+function maskOf(fields: readonly Field[], row: Row): string {
+  return fields.map(({ index }) => (row[index] === undefined ? '0' : '1')).join('')
+}
+
+function fieldsIn(mask: string, fields: readonly Field[]): Field[] {
+  return fields.filter((_, place) => mask[place] === '1')
+}
+
+function splitParts(fields: readonly Field[], rows: readonly Row[], masks: readonly string[]): Part[] {
+  const places = new Map<string, number[]>()
+  for (const [place, mask] of masks.entries()) {
+    const known = places.get(mask)
+    if (known) known.push(place)
+    else places.set(mask, [place])
+  }
+  return [...places].map(([mask, origins]) => {
+    const own = fieldsIn(mask, fields)
+    if (own.length === 0) throw withoutColumns(origins[0])
+    const ownRows = origins.map((place) => rows[place] as Row)
+    return { ...partOf(own, ownRows.length), pieces: () => pieces(own, ownRows), origins }
+  })
+}
+
+function markedPart(fields: readonly Field[], rows: readonly Row[], masks: readonly string[]): Part {
+  const mark = { index: fields.length, name: '', encode: String }
+  const marked = [...fields.map((field, index) => ({ ...field, index })), mark]
+  const markedRows = rows.map((row, place) => [...fields.map(({ index }) => row[index]), masks[place]])
+  return { ...partOf(fields, rows.length), isMarked: true, pieces: () => pieces(marked, markedRows) }
 }
 
 function* pieces(fields: readonly Field[], rows: readonly Row[]): Generator<string> {
@@ -152,6 +217,11 @@ function escaped(text: string): string {
     result += text.slice(at, at + pieceLength).replace(/[\\\t\n\r]/g, (unit) => escapes[unit] as string)
   }
   return result
+}
+
+function withoutColumns(recordIndex?: number): JobError {
+  const options = recordIndex === undefined ? {} : { recordIndex }
+  return new JobError('target', 'Expected records with at least one column, got none.', options)
 }
 
 function missingColumn(name: string, { title, columns }: Table): JobError {

@@ -1,7 +1,7 @@
 import { JobError } from '../index.js'
 import { quoted, quotedList } from '../postgres/identifiers.js'
 import type { Session } from './_postgres-session.js'
-import type { Table } from './_postgres-table.js'
+import { isLoose, type Table } from './_postgres-table.js'
 
 /** How the rows of a staging table come in the place of those of the table. */
 export interface Swap {
@@ -17,13 +17,13 @@ export interface Swap {
 
 /** The columns of the primary key, or else of a unique index that foreign keys refer to. */
 const keyQuery = `
-  select json_agg(attname order by place)::text as key from (
-    select indexrelid, indkey, indnkeyatts from pg_index
+  select attname as name, ${isLoose('indclass[place - 1]', 'indcollation[place - 1]')} as is_loose from (
+    select indexrelid, indkey, indclass, indcollation, indnkeyatts from pg_index
     where indrelid = $1::regclass and (indisprimary
       or indexrelid in (select conindid from pg_constraint where contype = 'f' and confrelid = $1::regclass))
     order by indisprimary desc, indexrelid limit 1
   ) as i, unnest(i.indkey) with ordinality as u (number, place) join pg_attribute on attrelid = $1::regclass and attnum = number
-  where place <= indnkeyatts`
+  where place <= indnkeyatts order by place`
 
 /** Of these columns, those that the table gives another value each time it is asked for one. */
 const countedQuery = `
@@ -34,6 +34,13 @@ const countedQuery = `
 /** Columns that no update may set. */
 const fixedQuery = `select attname as name from pg_attribute where attrelid = $1::regclass and attidentity = 'a'`
 
+/** A column of the key. */
+interface KeyColumn {
+  readonly name: string
+  /** Whether equal values may differ. */
+  readonly isLoose: boolean
+}
+
 /**
  * Turns the rows of the table into those of the staging table, so that whatever hangs on the table stays: deletes what is gone,
  * changes what differs and adds what is new, as a key tells. Without a key, all rows are deleted and added. Readers never
@@ -42,18 +49,22 @@ const fixedQuery = `select attname as name from pg_attribute where attrelid = $1
 export class RowsSwap implements Swap {
   readonly #table: Table
   readonly #staging: string
-  #key: readonly string[] = []
+  readonly #written: ReadonlySet<string>
+  #key: readonly KeyColumn[] = []
   /** Columns of the key that the table fills in, by an identity or a default that is never the same. */
   #counted: readonly string[] = []
 
-  constructor(table: Table, staging: string) {
+  /** `written`: the columns that records had. */
+  constructor(table: Table, staging: string, written: ReadonlySet<string>) {
     this.#table = table
     this.#staging = staging
+    this.#written = written
   }
 
   async check(session: Session): Promise<void> {
     await this.#findKey(session)
-    const counted = await session.query(countedQuery, [this.#table.sql, this.#key])
+    const names = this.#key.map(({ name }) => name)
+    const counted = await session.query(countedQuery, [this.#table.sql, names])
     this.#counted = counted.map(({ name }) => String(name))
   }
 
@@ -69,8 +80,8 @@ export class RowsSwap implements Swap {
   }
 
   async #findKey(session: Session): Promise<void> {
-    const [found] = await session.query(keyQuery, [this.#table.sql])
-    this.#key = JSON.parse((found?.key as string | null) ?? '[]')
+    const found = await session.query(keyQuery, [this.#table.sql])
+    this.#key = found.map(({ name, is_loose }) => ({ name: String(name), isLoose: is_loose === true }))
   }
 
   async preparations(session: Session): Promise<readonly string[]> {
@@ -78,7 +89,7 @@ export class RowsSwap implements Swap {
     const analyze = `analyze ${this.#staging}`
     return this.#key.length === 0
       ? [analyze]
-      : [`create unique index on ${this.#staging} (${quotedList(this.#key)})`, analyze]
+      : [`create unique index on ${this.#staging} (${quotedList(this.#key.map(({ name }) => name))})`, analyze]
   }
 
   async swap(session: Session): Promise<void> {
@@ -91,7 +102,7 @@ export class RowsSwap implements Swap {
 
   /**
    * One statement, so that foreign keys of the table to itself are checked when all is done. What is gone goes first: others may
-   * get its unique values.
+   * get its unique values. A row whose identity changes is gone, and another one is new, where no update may set it.
    */
   #statement(fixed: readonly string[]): string {
     const { sql, columns } = this.#table
@@ -100,7 +111,8 @@ export class RowsSwap implements Swap {
     if (this.#key.length === 0) {
       return `with gone as (delete from ${sql} returning 1) ${insert} where (select count(*) from gone) >= 0`
     }
-    const same = this.#key.map((name) => `t.${quoted(name)} = s.${quoted(name)}`).join(' and ')
+    const telling = [...this.#key.map(({ name }) => name), ...fixed.filter((name) => this.#written.has(name))]
+    const same = [...new Set(telling)].map((name) => `t.${quoted(name)} = s.${quoted(name)}`).join(' and ')
     return `with gone as (delete from ${sql} t where not exists (select from ${this.#staging} s where ${same}) returning 1),
       changed as (${this.#update(same, fixed)})
       ${insert} where not exists (select from ${sql} t where ${same})
@@ -109,7 +121,8 @@ export class RowsSwap implements Swap {
 
   #update(same: string, fixed: readonly string[]): string {
     const names = [...this.#table.columns.keys()]
-    const others = names.filter((name) => !this.#key.includes(name) && !fixed.includes(name)).map(quoted)
+    const strict = this.#key.flatMap(({ name, isLoose }) => (isLoose ? [] : [name]))
+    const others = names.filter((name) => !strict.includes(name) && !fixed.includes(name)).map(quoted)
     if (others.length === 0) return 'select'
     const row = (from: string) => `row(${others.map((name) => `${from}.${name}`).join(', ')})::record`
     // The operator compares bytes: it knows every type, and tells 1.0 from 1.00.

@@ -10,6 +10,8 @@ export interface ColumnKind {
   readonly isJson: boolean
   /** Whether it holds dates, with or without a time of day. */
   readonly isDate: boolean
+  /** Whether no update may set it: an identity that is `generated always`. */
+  readonly isFixed?: boolean
   /** For an array, the type of its elements. */
   readonly element?: ColumnKind
   /** What stands between the elements of an array of this type. */
@@ -65,19 +67,28 @@ const shapeOf = (oid: string) => `
  * counts as the type underneath.
  */
 const columnsQuery = `
-  with recursive types (name, number, level, type) as (
-    select attname, attnum, 0, atttypid from pg_attribute
+  with recursive types (name, number, identity, level, type) as (
+    select attname, attnum, attidentity, 0, atttypid from pg_attribute
     where attrelid = $1::oid and attnum > 0 and not attisdropped and attgenerated = ''
     union all
-    select name, number, case typtype when 'd' then level else level + 1 end, case typtype when 'd' then typbasetype else typelem end
+    select name, number, identity, case typtype when 'd' then level else level + 1 end, case typtype when 'd' then typbasetype else typelem end
     from types join pg_type on oid = type where typtype = 'd' or (typcategory = 'A' and typelem <> 0)
   )
-  select name, level, typname as type, format_type(oid, null) as sql_type, typdelim as delimiter, ${shapeOf('$1')} as shape
+  select name, level, identity, typname as type, format_type(oid, null) as sql_type, typdelim as delimiter, ${shapeOf('$1')} as shape
   from types join pg_type on oid = type and typtype <> 'd'
   order by number, level desc`
 
 /** What can be written to by COPY or `insert`: tables, partitioned and foreign ones, and views. */
 const kinds = ['r', 'p', 'f', 'v']
+
+/**
+ * Whether values that an index takes for equal may differ, as 1.0 and 1.00 do: its operator class does not promise equal images,
+ * or its collation is not deterministic. Both are SQL of an oid.
+ */
+export const isLoose = (operatorClass: string, collation: string) => `
+  (not exists (select from pg_opclass o join pg_amproc on amprocfamily = opcfamily and amproclefttype = opcintype
+    where o.oid = ${operatorClass} and amprocnum = 4)
+  or exists (select from pg_collation where oid = ${collation} and not collisdeterministic))`
 
 /** Finds a table, if there is one. */
 export async function findTable(session: Session, wanted: TableName): Promise<Table | undefined> {
@@ -137,11 +148,12 @@ function kindsOf(rows: readonly ResultRow[]): Map<string, ColumnKind> {
   return kinds
 }
 
-function kindOf({ type, sql_type, delimiter }: ResultRow): ColumnKind {
+function kindOf({ type, sql_type, delimiter, identity }: ResultRow): ColumnKind {
   return {
     sqlType: String(sql_type),
     isJson: type === 'json' || type === 'jsonb',
     isDate: type === 'date' || type === 'timestamp' || type === 'timestamptz',
+    isFixed: identity === 'a',
     delimiter: String(delimiter),
   }
 }

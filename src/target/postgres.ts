@@ -7,13 +7,14 @@ import { AppendedTable } from './_postgres-append.js'
 import { createTable } from './_postgres-create.js'
 import { Fence } from './_postgres-fence.js'
 import { Lane } from './_postgres-lane.js'
-import { Insert, type Load, Upsert } from './_postgres-load.js'
+import { Insert, type Load } from './_postgres-load.js'
 import { checkTargetOptions, type PostgresTargetOptions } from './_postgres-options.js'
 import { type Beginning, Replacement } from './_postgres-replace.js'
 import { CopyRows } from './_postgres-rows.js'
 import { refusedPlace, refusesAll } from './_postgres-savepoint.js'
 import { Session } from './_postgres-session.js'
 import { findPlace, findTable, type Place, parseTableName, type Table } from './_postgres-table.js'
+import { Upsert } from './_postgres-upsert.js'
 import { defaultMaxShrink } from './_shrink.js'
 
 export type { PostgresClient, PostgresPool, PostgresTargetOptions, TableName }
@@ -121,7 +122,7 @@ async function prepare(
     )
     await loads[0]?.check(session)
     await replacement?.check(table)
-    return { loads, rows: new CopyRows(table, columns) }
+    return { loads, rows: new CopyRows(table, columns, mode === 'upsert' ? [key].flat() : []) }
   }
   const create = async (batch: RecordBatch) => {
     await createTable(session, place, batch.columns, options)
@@ -173,11 +174,11 @@ class PostgresWriter implements TargetWriter {
         this.#loading ??= await this.#opened.create(batch)
         const { loads, rows } = this.#loading
         const load = loads[turn] as Load
-        const layout = rows.layoutOf(batch)
-        replacement?.accept(layout.names)
-        if (toleratesFailures) await lane.writeWhole(batch, load, layout)
-        else await lane.write(batch, load, layout)
-        replacement?.count(batch.length)
+        const parts = rows.partsOf(batch, load.takesMarks)
+        for (const { names } of parts) replacement?.accept(names)
+        if (toleratesFailures) await lane.writeWhole(parts, load)
+        else await lane.write(parts, load)
+        replacement?.count(parts)
       },
       lane,
     )

@@ -11,8 +11,8 @@ function piecesOf(sizes: readonly number[]) {
   const chunks = sizes.map((size, index) => Buffer.alloc(size, index))
   const encoded = new Tuples('postgres-binary', sizes.length, chunks, readText)
   const batch = RecordBatch.fromEncoded(columns, encoded)
-  const layout = new CopyRows(table as never, undefined).layoutOf(batch)
-  return { chunks, pieces: [...layout.pieces(batch)] as Uint8Array[] }
+  const [part] = new CopyRows(table as never, undefined).partsOf(batch, false)
+  return { chunks, pieces: [...(part?.pieces() ?? [])] as Uint8Array[] }
 }
 
 describe('rows that came in many small chunks', () => {
