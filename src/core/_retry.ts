@@ -21,17 +21,20 @@ export interface RetryOptions {
   readonly abandoned: AbortSignal
   /** Whether the process may end in a pause. Default `false`. */
   readonly background?: boolean
+  /** Whether trying again after this error cannot help. Default: it always can. */
+  isHopeless?(error: unknown): boolean
   /** Hears of every failure, and how long the next try is off, in milliseconds. */
   failed(error: unknown, delay: number): void
 }
 
 /** Asks again and again until there is an answer: `undefined` when that is given up. */
 export async function retry<Answer>(ask: () => Promise<Answer>, options: RetryOptions): Promise<Answer | undefined> {
-  const { clock, lease, abandoned, background = false, failed } = options
+  const { clock, lease, abandoned, background = false, isHopeless = () => false, failed } = options
   for (let failures = 1; !abandoned.aborted; failures++) {
     try {
       return await ask()
     } catch (error) {
+      if (isHopeless(error)) return undefined
       const pause = pauseAfter(failures, lease)
       failed(error, pause)
       await sleep(clock, pause, abandoned, { background })

@@ -16,7 +16,7 @@ import {
   leaseExpired,
   type Progress,
 } from './storage.js'
-import { isTransient } from './transient.js'
+import { isRefused, isTransient } from './transient.js'
 
 /** An execution that has ended, as storage holds it. */
 export type EndedRecord = ExecutionRecord & { state: EndedStatus['state'] }
@@ -185,18 +185,36 @@ export class Tenure {
     this.adopt(await this.#untilStored(() => storage.save(this.#lease, { state: 'running', lease })))
   }
 
-  /** Settles the execution, however long that takes. Gives it as storage holds it. */
+  /**
+   * Settles the execution, however long that takes. Gives it as storage holds it. When storage still refuses the end after the lease,
+   * as it is full, the execution has failed: whoever looks at storage later finds that its lease ran out.
+   */
   async end(outcome: Outcome): Promise<EndedRecord> {
     this.#isEnding = true
     this.#heartbeat?.cancel()
     await this.#saving
     const { storage, clock, abandoned } = this.#host
     const request = { ...this.#unsaved, ...this.#endingOf(outcome) }
-    const finished = await this.#untilStored(() => storage.finish(this.#lease, request))
+    let refusal: unknown
+    const isHopeless = (error: unknown) => {
+      const isGivenUp = this.leaseAge >= this.#host.lease && isRefused(error)
+      if (isGivenUp) refusal = error
+      return isGivenUp
+    }
+    const finished = await this.#untilStored(() => storage.finish(this.#lease, request), isHopeless)
+    if (refusal !== undefined) return this.#endUnstored(refusal)
     // Settled already: by an answer of storage that was lost on its way here, or by who took this execution for dead.
     const settled = finished ?? (await this.#untilStored(() => findEnded(storage, this.#record)))
     const unsettled = { ...this.#record, ...(abandoned.aborted ? request : this.#lostEnding), endTime: clock.now() }
     const record = (settled ?? unsettled) as EndedRecord
+    this.#record = record
+    return record
+  }
+
+  #endUnstored(refusal: unknown): EndedRecord {
+    this.#warn(refusal, 'could not store how the job ended')
+    const error = ['The storage could not keep how the job ended.', ...errorMessages(refusal, this.#host.redactor)]
+    const record = { ...this.#record, ...this.#lostEnding, error, endTime: this.#host.clock.now() }
     this.#record = record
     return record
   }
@@ -316,11 +334,14 @@ export class Tenure {
     return progress
   }
 
-  #untilStored<Answer>(ask: () => Promise<Answer>): Promise<Answer | undefined> {
+  #untilStored<Answer>(
+    ask: () => Promise<Answer>,
+    isHopeless: (error: unknown) => boolean = () => false,
+  ): Promise<Answer | undefined> {
     const { clock, lease, abandoned } = this.#host
     const failed = (error: unknown, delay: number) =>
       this.#warn(error, `could not reach storage, trying again in ${delay} ms`)
-    return retry(ask, { clock, lease, abandoned, failed })
+    return retry(ask, { clock, lease, abandoned, isHopeless, failed })
   }
 
   #warn(error: unknown, message: string): void {

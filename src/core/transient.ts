@@ -68,6 +68,35 @@ export function isTransient(error: unknown): boolean {
   return said ?? links.some((link) => isTransientCode(read(link, 'code')))
 }
 
+/** Codes of the system, SQLite (`errcode` is node:sqlite's) and Postgres for a storage that is full, read-only or damaged. */
+const refusals: ReadonlySet<unknown> = new Set([
+  'ENOSPC',
+  'EDQUOT',
+  'EROFS',
+  'SQLITE_FULL',
+  'SQLITE_READONLY',
+  'SQLITE_CORRUPT',
+  'SQLITE_NOTADB',
+  '53100',
+])
+const sqliteRefusals: ReadonlySet<unknown> = new Set([8, 11, 13, 26])
+
+/** Data, keys, rights and limits that Postgres refuses: classes 22, 23, 42 and 54. */
+const refusedStates = /^(22|23|42|54)[0-9A-Z]{3}$/
+
+/** Whether a storage refuses what it is given, and will until a person helps: it is full or read-only, or does not take the data. */
+export function isRefused(error: unknown): boolean {
+  return [...chain(error)].some((link) => {
+    const code = read(link, 'code')
+    const errcode = read(link, 'errcode')
+    return (
+      refusals.has(code) ||
+      (typeof code === 'string' && refusedStates.test(code)) ||
+      (typeof errcode === 'number' && sqliteRefusals.has(errcode & 0xff))
+    )
+  })
+}
+
 function isTransientCode(code: unknown): boolean {
   return codes.has(code) || sqlStates.has(code) || (typeof code === 'string' && connectionState.test(code))
 }

@@ -37,7 +37,10 @@ export function bindValues(pieces: readonly Piece[], placeholder: Placeholder): 
   // A backslash is a character like others, unless the quotes then do not match: some servers read it so.
   const tokens = tokensOf(template, false) ?? tokensOf(template, true)
   if (!tokens) {
-    throw new JobError('invalid_options', 'Expected `query` to be a template whose quotes and comments are closed')
+    throw new JobError(
+      'invalid_options',
+      'Expected `query` to be a template whose quotes and comments are closed, got one with an open one',
+    )
   }
   return new Binding(template, values, placeholder).bind(tokens)
 }

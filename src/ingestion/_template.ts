@@ -162,5 +162,5 @@ export function plainBraces(opening = '{{'): string {
 }
 
 function malformed(reason: string): JobError {
-  return new JobError('invalid_options', `Expected \`query\` to be a well-formed template: ${reason}`)
+  return new JobError('invalid_options', `Expected \`query\` to be a well-formed template, got one where ${reason}`)
 }

@@ -131,6 +131,35 @@ describe('while storage is away', () => {
   })
 })
 
+test.each([
+  ['SQLite', Object.assign(new Error('database or disk is full'), { code: 'SQLITE_FULL' })],
+  ['node:sqlite', Object.assign(new Error('database or disk is full'), { code: 'ERR_SQLITE_ERROR', errcode: 13 })],
+  ['Postgres', Object.assign(new Error('could not extend file'), { code: '53100' })],
+  ['a storage that refuses the data', Object.assign(new Error('invalid byte sequence'), { code: '22021' })],
+])('a job whose end %s does not keep has failed after its lease, and makes room for others', async (_, refusal) => {
+  const clock = fakeClock()
+  const memory = memoryStorage({ clock })
+  const storage: JobStorage = Object.assign(memory, { finish: vi.fn(memory.finish.bind(memory)) })
+  const registry = new JobRegistry({ storage, clock, concurrency: 1 })
+  onTestFinished(() => registry.close())
+  registry.define({ type: 'test', id: 'a', run: () => {} })
+  registry.define({ type: 'test', id: 'b', run: () => {} })
+  vi.mocked(storage.finish).mockRejectedValue(refusal)
+  const { finished } = await registry.start('test', 'a')
+  const next = await registry.start('test', 'b')
+  await clock.advance(29_000)
+  expect(await registry.status('test', 'a')).toMatchObject({ state: 'running' })
+  await clock.advance(10_000)
+  expect(await finished).toMatchObject({
+    state: 'error',
+    error: ['The storage could not keep how the job ended.', 'The storage could not answer.', refusal.message],
+  })
+  expect(await registry.status('test', 'a')).toMatchObject({ state: 'error' })
+  vi.mocked(storage.finish).mockRestore()
+  await clock.advance(10_000)
+  expect(await next.finished).toMatchObject({ state: 'successful' })
+})
+
 test('a question to a storage that hangs fails in time; one that is answered out of memory takes no timer', async () => {
   const { clock, registry, leave } = await start('hangs')
   const setTimer = vi.spyOn(clock, 'setTimer')

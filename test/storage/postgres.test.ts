@@ -195,7 +195,8 @@ describePostgres('postgresStorage', (database) => {
   test('is writable unless the server, the transaction or the role may not write', async () => {
     const schema = newSchema()
     expect(await storages.open({ schema }).isWritable?.()).toBe(true)
-    const role = `reader_${schema}`
+    // Roles belong to the whole server.
+    const role = `reader_${crypto.randomUUID().replaceAll('-', '')}`
     await storages.pool.query(`create role ${role} login password 'reader'; grant usage on schema ${schema} to ${role};
       grant select on all tables in schema ${schema} to ${role}`)
     const url = (params: object) => Object.assign(new URL(database.url), params).href
