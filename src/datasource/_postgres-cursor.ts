@@ -180,7 +180,8 @@ export class CursorRead {
     const { warn } = this.#reading.options
     const last = parts.at(-1)
     if (!warn || !last) return
-    const warning = await orderWarning(session, this.#keyset.select(last, this.#sizeOf(last)), this.#cursor.columns)
+    const statement = this.#keyset.select(last, this.#sizeOf(last))
+    const warning = await orderWarning(session, statement, this.#cursor.columns, this.#description.fields)
     if (warning) warn(warning)
   }
 

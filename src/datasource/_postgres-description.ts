@@ -22,6 +22,8 @@ export interface CursorReading {
 /** What the server tells of a query that is read by a cursor, before its first row. */
 export interface Description {
   readonly columns: readonly Column[]
+  /** The fields of the cursor's columns. */
+  readonly fields: readonly Field[]
   /** The types of the cursor's columns. */
   readonly types: readonly CursorType[]
   /** What the cursor's columns are. */
@@ -58,7 +60,7 @@ export async function describe(
     return orderOf(field, types[index] as CursorType, { source, collation })
   })
   return {
-    ...{ columns, types, order },
+    ...{ columns, fields: own, types, order },
     formatOf(now) {
       checkSameFields(fields, now)
       return formatOf(now, columns, options)

@@ -8,7 +8,7 @@ import {
 } from 'headgate'
 import { postgresDatasource } from 'headgate/datasource/postgres'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
 import { cursorBy, rejectionOf } from './_read.js'
 
@@ -399,6 +399,55 @@ describePostgres('a read from Postgres by a cursor', (database) => {
       const [first] = await batches('select * from large', ['At', 'id'], limit)
       expect(await warningsOf('select * from large', ['At', 'id'], limit)).toEqual([])
       expect(await warningsOf('select * from large', ['At', 'id'], { ...limit, position: first?.position })).toEqual([])
+    })
+
+    describe('of an index that is there', () => {
+      const by = ['At', 'id']
+      const warn = async (query: string) => (await warningsOf(query, by, limit)).join()
+      const exists = 'The index "large_index" is on these columns'
+      beforeEach(() => pool.query('drop index if exists "large_At_id_idx", large_index'))
+
+      test.each(['("At", id)', '("At" desc nulls first, id desc nulls first)', '("At", id, (id + 1)) where id > 0'])(
+        'not when the server only thinks that sorting is cheaper: %s',
+        async (index) => {
+          const costly = new pg.Pool({ connectionString: database.url, options: '-c random_page_cost=100000' })
+          await pool.query(`create index large_index on large ${index}`)
+          const query = 'select * from large where id > 0'
+          const { rows } = await costly.query(`explain ${query} order by "At", id`)
+          expect(JSON.stringify(rows)).toContain('Sort')
+          expect(await warningsOf(query, by, { ...limit, using: costly })).toEqual([])
+          await costly.end()
+        },
+      )
+
+      test.each(['("At" nulls first, id)', '("At", id) where id > 7', '("At", id, "At")'])(
+        'that it is there, where it cannot be used: %s',
+        async (index) => {
+          await pool.query(`create index large_index on large ${index}`)
+          const query = index.includes('"At")') ? 'select * from large order by id limit 40000' : 'select * from large'
+          const warning = await warn(query)
+          expect(warning).toContain(exists)
+          expect(warning).not.toContain('create index')
+        },
+      )
+
+      test('that it has to be made anew, where it is not valid', async () => {
+        await pool.query(`create index large_index on large ("At", id);
+          update pg_index set indisvalid = false where indexrelid = 'large_index'::regclass`)
+        expect(await warn('select * from large')).toContain(`${exists}, but is not valid: reindex index "large_index".`)
+      })
+
+      test('for one on other columns, and names a partitioned table', async () => {
+        await pool.query(`create index large_index on large (id, "At");
+          create table cut (like large) partition by range (id);
+          create table low partition of cut for values from (minvalue) to (25000);
+          create table high partition of cut for values from (25000) to (maxvalue);
+          insert into cut table large; analyze cut`)
+        expect(await warn('select * from large')).toContain('create index on "large" ("At", "id").')
+        expect(await warn('select * from cut')).toContain('create index on "cut" ("At", "id").')
+        await pool.query('create index on cut ("At", id)')
+        expect(await warn('select * from cut')).toBe('')
+      })
     })
   })
 
