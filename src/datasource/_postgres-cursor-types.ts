@@ -15,9 +15,20 @@ export interface CursorType {
 }
 
 /** Numbers of one value may have different scales. */
-const canonicalNumber = (raw: string) => (raw.includes('.') ? raw.replace(/\.?0+$/, '') : raw)
+const canonicalNumber = (raw: string) => {
+  if (!raw.includes('.')) return raw
+  const trimmed = withoutEnd(raw, '0')
+  return trimmed.endsWith('.') ? trimmed.slice(0, -1) : trimmed
+}
 const canonicalFloat = (raw: string) => (raw === '-0' ? '0' : raw)
-const withoutPadding = (raw: string) => raw.replace(/ +$/, '')
+const withoutPadding = (raw: string) => withoutEnd(raw, ' ')
+
+/** A text without the units at its end that are all `unit`: a pattern would look at every run of them. */
+function withoutEnd(text: string, unit: string): string {
+  let end = text.length
+  while (end > 0 && text[end - 1] === unit) end--
+  return text.slice(0, end)
+}
 
 /**
  * The types of which the text tells which values are the same. Others, such as intervals, where `24:00:00` is `1 day`, have

@@ -1,0 +1,183 @@
+import ts from 'typescript'
+import { describe, expect, test } from 'vitest'
+import { cursorTypes } from '../src/datasource/_postgres-cursor-types.js'
+import { bareStatement } from '../src/datasource/_postgres-statement.js'
+import { compareKeys } from '../src/ingestion/_keys.js'
+import { compileQuery } from '../src/ingestion/query.js'
+import { nodesOf, sources } from './support/source.js'
+
+/** Patterns that see short texts alone, and why. */
+const bounded: Record<string, string> = {
+  'datasource/_postgres-binary.ts /0+$/': 'six digits',
+  'ingestion/query.ts /([A-Za-z_\\u0080-\\uffff][\\w$\\u0080-\\uffff]*|"[^"]+")\\s*(>=?|<=?)\\s*(?:[eE]?\')?$/':
+    '200 characters',
+}
+
+/** Every pattern of the library, by its file and text. */
+const patterns = new Map(
+  sources.flatMap(({ name, tree }) =>
+    nodesOf(tree)
+      .filter(ts.isRegularExpressionLiteral)
+      .map(({ text }): [string, RegExp] => {
+        const end = text.lastIndexOf('/')
+        return [`${name} ${text}`, new RegExp(text.slice(1, end), text.slice(end + 1))]
+      }),
+  ),
+)
+
+/** What a pattern may repeat: the characters that it names, and one of each common class. */
+function unitsOf({ source }: RegExp): string[] {
+  const named = source.match(/[a-z]{2,}|[^\\()[\]{}|*+?^$]/gi) ?? []
+  return [...new Set([...named, ' ', '\n', '0', 'a', 'A', '_', 'é', '\ud83d', '\\', '(', '[', '$', '*'])].slice(0, 60)
+}
+
+/** All that a pattern finds in a text. */
+function findAll(pattern: RegExp, text: string): void {
+  pattern.lastIndex = 0
+  if (!pattern.global) pattern.exec(text)
+  else while (pattern.exec(text)) if (pattern.lastIndex === 0) break
+}
+
+/** How long it takes at best, in milliseconds of the processor. */
+function timeOf(work: () => unknown): number {
+  let best = Number.POSITIVE_INFINITY
+  for (let run = 0; run < 3 && best > 5; run++) {
+    const begun = process.cpuUsage()
+    work()
+    const { user, system } = process.cpuUsage(begun)
+    best = Math.min(best, (user + system) / 1000)
+  }
+  return best
+}
+
+/** Whether a text that is ten times as long takes much more than ten times as long. Short times tell nothing. */
+function isSteep(work: (text: string) => unknown, textOf: (length: number) => string, length: number): boolean {
+  const long = textOf(length)
+  const time = timeOf(() => work(long))
+  if (time < 20) return false
+  const short = textOf(length / 10)
+  return (
+    time /
+      Math.max(
+        0.5,
+        timeOf(() => work(short)),
+      ) >
+    40
+  )
+}
+
+/** A short text first: what is steep would not come to the end of a long one. */
+function isEver(steep: (length: number) => boolean): boolean {
+  return steep(20_000) || steep(1_000_000)
+}
+
+describe('a pattern takes time that grows with the length of the text', () => {
+  const unbounded = [...patterns].filter(([name]) => !(name in bounded))
+
+  test.each(unbounded)(
+    '%s',
+    (_, pattern) => {
+      const find = (text: string) => findAll(pattern, text)
+      const units = unitsOf(pattern)
+      for (const unit of units) {
+        const many = (length: number) => `${unit.repeat(length / unit.length)}\u0001`
+        expect(
+          isEver((length) => isSteep(find, many, length)),
+          JSON.stringify(unit),
+        ).toBe(false)
+        for (const other of units) {
+          const pairs = (length: number) => `${(unit + other).repeat(length / (unit.length + other.length))}\u0001`
+          const run = (length: number) => `${unit}${other.repeat(length / other.length)}\u0001`
+          const isOne = isSteep(find, pairs, 20_000) || isSteep(find, run, 20_000)
+          expect(isOne, JSON.stringify([unit, other])).toBe(false)
+        }
+      }
+    },
+    60_000,
+  )
+
+  test('no exception is left over', () => {
+    expect(Object.keys(bounded).filter((name) => !patterns.has(name))).toEqual([])
+  })
+})
+
+describe('a scanner takes time that grows with the length of the text', () => {
+  const texts = [
+    ...[
+      "'",
+      '"',
+      '$',
+      '$a$',
+      '$a',
+      '/*',
+      '*/',
+      '--',
+      '--\n',
+      ';',
+      'a',
+      ' ',
+      '\n',
+      "e'\\",
+      "'\n",
+      "E'a'\n",
+      '0',
+      '(',
+      "u&'",
+    ],
+    ...[
+      '/* a */',
+      "'a' ",
+      '{{',
+      '}}',
+      '{{{',
+      '{{a',
+      '{{! ',
+      '{{=',
+      '{{#last_id}}',
+      '{{^last_id}}',
+      '{{/last_id}}',
+      '\\',
+    ],
+    ...['{{#last_id}}{{last_id}} {{/last_id}}', "{{#last_id}}'{{last_id}}' {{/last_id}}", 'timestamp ', 'interval '],
+  ]
+  const statement = (text: string) => attempt(() => bareStatement(text))
+  const template = (text: string) =>
+    attempt(() => compileQuery(`${text}{{#last_id}}{{last_id}}{{/last_id}}`).comparisonOf('id'))
+
+  describe.each([
+    ['statement', statement],
+    ['template', template],
+  ])('of a %s', (_, work) => {
+    test.each(texts)(
+      '%j',
+      (unit) => {
+        const textOf = (length: number) => `select 1 ${unit.repeat(length / unit.length)} x`
+        expect(isEver((length) => isSteep(work, textOf, length))).toBe(false)
+      },
+      60_000,
+    )
+  })
+
+  test.each([
+    ['a comparison of numbers', (text: string) => compareKeys(text, `${text}1`, 'number')],
+    ...[...cursorTypes.values()].flatMap(({ name, canonical }): [string, (text: string) => unknown][] =>
+      canonical ? [[`the canonical text of a ${name}`, canonical]] : [],
+    ),
+  ])('of %s', (_, work) => {
+    for (const unit of ['0', ' ', '1', '.', '00000001']) {
+      const textOf = (length: number) => `0.${unit.repeat(length / unit.length)}1`
+      expect(
+        isEver((length) => isSteep(work, textOf, length)),
+        unit,
+      ).toBe(false)
+    }
+  })
+})
+
+function attempt(work: () => unknown): unknown {
+  try {
+    return work()
+  } catch {
+    return undefined
+  }
+}
