@@ -168,6 +168,11 @@ export class Replacement {
     }
   }
 
+  /** The columns that records had, also those of executions before. */
+  get columns(): ReadonlySet<string> {
+    return this.#columns
+  }
+
   /** What the fence is to keep. */
   keptOf(checkpoint: unknown): Kept {
     return { staged: this.#staged, columns: [...this.#columns], checkpoint }

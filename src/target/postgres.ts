@@ -12,6 +12,7 @@ import { checkTargetOptions, type PostgresTargetOptions } from './_postgres-opti
 import { type Beginning, Replacement } from './_postgres-replace.js'
 import { CopyRows } from './_postgres-rows.js'
 import { refusedPlace, refusesAll } from './_postgres-savepoint.js'
+import { raiseToRows } from './_postgres-sequences.js'
 import { Session } from './_postgres-session.js'
 import { findPlace, findTable, type Place, parseTableName, type Table } from './_postgres-table.js'
 import { Upsert } from './_postgres-upsert.js'
@@ -150,6 +151,8 @@ class PostgresWriter implements TargetWriter {
   /** The lane that takes records. */
   #turn = 0
   #refusesAll = false
+  /** The columns that records had. */
+  readonly #written = new Set<string>()
 
   constructor(opened: Opened) {
     this.checkpoint = opened.checkpoint
@@ -179,6 +182,7 @@ class PostgresWriter implements TargetWriter {
         if (toleratesFailures) await lane.writeWhole(parts, load)
         else await lane.write(parts, load)
         replacement?.count(parts)
+        for (const name of parts.flatMap(({ names }) => names)) this.#written.add(name)
       },
       lane,
     )
@@ -206,7 +210,12 @@ class PostgresWriter implements TargetWriter {
   }
 
   async commit(): Promise<void> {
-    await this.#attempt('replace', async () => this.#opened.replacement?.swap())
+    const { replacement, lanes, place } = this.#opened
+    await this.#attempt('replace', async () => replacement?.swap())
+    const [first] = lanes
+    const written = replacement?.columns ?? this.#written
+    if (first && written.size > 0)
+      await this.#attempt('raise the sequences of', () => raiseToRows(first.session, place, written))
     await this.#close()
   }
 

@@ -172,7 +172,7 @@ describePostgres('what hangs on a table that is replaced', (database) => {
         expect(await look()).toEqual(before)
       }
       expect(await rows('select id, name, parent, twice from t order by id')).toEqual([[7, 'new', 1, 14], [8, 'newer', null, 16]]) // biome-ignore format: one line
-      expect(await rows(`insert into t (name) values ('app') returning id`)).toEqual([[3]])
+      expect(await rows(`insert into t (name) values ('app') returning id`)).toEqual([[9]])
       expect(
         await rows(`select from pg_class where relname like 'headgate%' and relname not like 'headgate_checkpoint%'`),
       ).toEqual([])
