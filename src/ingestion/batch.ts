@@ -205,7 +205,31 @@ function ownValue(record: object, name: string): unknown {
 function lengthOf(value: unknown): number {
   if (value === null || value === undefined) return 0
   if (value instanceof Uint8Array) return value.byteLength
-  return (typeof value === 'object' ? (JSON.stringify(value) ?? '') : String(value)).length
+  if (typeof value !== 'object') return String(value).length
+  try {
+    return (JSON.stringify(value) ?? '').length
+  } catch {
+    return lengthOfParts(value)
+  }
+}
+
+/** About how long the text of a value is that JSON cannot hold: one that is nested too deep, holds itself, or has big integers. */
+function lengthOfParts(value: object): number {
+  const seen = new Set<object>()
+  const left: unknown[] = [value]
+  let length = 0
+  while (left.length > 0) {
+    const item = left.pop()
+    if (typeof item !== 'object' || item === null) length += String(item).length
+    else if (!seen.has(item)) {
+      seen.add(item)
+      for (const [name, inner] of Object.entries(item)) {
+        length += name.length
+        left.push(inner)
+      }
+    }
+  }
+  return length
 }
 
 function decode(columns: readonly Column[], rows: readonly Row[]): JobRecord[] {

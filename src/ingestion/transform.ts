@@ -44,7 +44,10 @@ async function wholeBatch(
   batch: RecordBatch,
   answer: readonly JobRecord[] | Promise<readonly JobRecord[]>,
 ): Promise<TransformedBatch> {
-  const records = [...(await answer)]
+  const given: unknown = await answer
+  if (!Array.isArray(given)) throw notGiven('an array of records', given)
+  const records: JobRecord[] = []
+  for (const record of given) records.push(checked(record))
   return {
     batch: RecordBatch.fromRecords(records),
     skipped: Math.max(0, batch.length - records.length),
@@ -68,8 +71,8 @@ async function eachRecord(
       // Waiting only where there is something to wait for keeps plain functions several times as fast.
       const transformed = answer instanceof Promise ? await answer : answer
       // One by one: as arguments of one call, many records would exceed the stack.
-      if (Array.isArray(transformed)) for (const record of transformed) records.push(record)
-      else if (transformed) records.push(transformed as JobRecord)
+      if (Array.isArray(transformed)) for (const record of transformed.map(checked)) records.push(record)
+      else if (transformed) records.push(checked(transformed))
     } catch (error) {
       if (!mayFail(error)) throw error
       failures.push({ index, error: threw(error) })
@@ -79,6 +82,17 @@ async function eachRecord(
     while (origins.length < records.length) origins.push(index)
   }
   return { batch: RecordBatch.fromRecords(records), skipped, failures, originOf: (index) => origins[index] }
+}
+
+/** A record as a transform gives it, which may be anything: what is no object would be written as a record without values. */
+function checked(record: unknown): JobRecord {
+  if (typeof record === 'object' && record !== null && !Array.isArray(record)) return record as JobRecord
+  throw notGiven('records that are objects', record)
+}
+
+function notGiven(expected: string, given: unknown): JobError {
+  const shown = given === null ? 'null' : Array.isArray(given) ? 'an array' : `a value of type ${typeof given}`
+  return new JobError('transform', `Expected the transform to give ${expected}, got ${shown}.`)
 }
 
 function nobodyKnows(): undefined {}

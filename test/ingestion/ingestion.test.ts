@@ -150,6 +150,44 @@ describe('an ingestion', () => {
       expect(target.batches.map(({ length }) => length)).toEqual([1])
     })
 
+    it.each([
+      ['a number', { transform: () => 5 }, 'records that are objects, got a value of type number'],
+      ['a text', { transform: () => 'x' }, 'records that are objects, got a value of type string'],
+      ['nested arrays', { transform: () => [[{ id: 1 }]] }, 'records that are objects, got an array'],
+      ['nulls among others', { transform: () => [{ id: 1 }, null] }, 'records that are objects, got null'],
+      ['a text for a batch', { transformBatch: () => 'x' }, 'an array of records, got a value of type string'],
+      [
+        'nothing for a batch',
+        { transformBatch: () => undefined },
+        'an array of records, got a value of type undefined',
+      ],
+      ['numbers for a batch', { transformBatch: () => [1] }, 'records that are objects, got a value of type number'],
+    ])('refuses %s', async (_, more, message) => {
+      const target = collectingTarget()
+      const status = await run({ datasource: testDatasource(people(1, 4)), target, ...(more as object) })
+      expect(status).toMatchObject({
+        state: 'error',
+        error: ['The transform threw.', expect.stringContaining(message)],
+      })
+      expect(target.records).toEqual([])
+    })
+
+    it('measures records that JSON cannot hold for the rate', async () => {
+      const deep = {}
+      for (let at: Record<string, unknown> = deep, depth = 0; depth < 50_000; depth++) at = at.inner = {}
+      const circular: Record<string, unknown> = { big: 5n }
+      circular.self = circular
+      const status = await run({
+        datasource: testDatasource([
+          { id: 1, deep },
+          { id: 2, circular },
+        ]),
+        rateLimit: { bytes: 1 << 20 },
+        target: () => undefined,
+      })
+      expect(status).toMatchObject({ state: 'successful', count: 2 })
+    })
+
     it('may take a whole batch', async () => {
       const target = collectingTarget()
       const transformBatch = (batch: RecordBatch) => [{ ids: batch.records().map(({ id }) => id) }]
