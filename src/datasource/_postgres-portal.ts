@@ -49,7 +49,7 @@ export class Portal {
 
   /** Whether the server may still be at it. */
   get isBusy(): boolean {
-    return this.#step !== undefined
+    return this.#step !== undefined && !this.#step.isOver
   }
 
   /** The next rows: `rows` at most, and fewer as soon as `bytes` have come. `undefined` when there are no more. */

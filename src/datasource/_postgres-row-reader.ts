@@ -5,29 +5,45 @@ const headerLength = 5
 
 const dataRow = 'D'.charCodeAt(0)
 
+/** Rows, and how many they are. */
+interface Rows {
+  readonly chunks: Buffer[]
+  count: number
+  bytes: number
+}
+
+function noRows(): Rows {
+  return { chunks: [], count: 0, bytes: 0 }
+}
+
 /**
  * Tells rows from the other messages of a server. What stands in rows is moved together where it lies: nothing is copied
  * or looked into.
  */
 export class RowReader {
-  #chunks: Buffer[] = []
-  #count = 0
-  #bytes = 0
+  /** The most bytes that rows have that are taken at once: a larger row is taken by itself. */
+  limit = Number.POSITIVE_INFINITY
+  /** What is taken one after the other. The last one may grow. */
+  readonly #batches: Rows[] = [noRows()]
   /** A message that has not come whole: with room for all of it, once its length is known. */
   #partial: Buffer | undefined
   /** How much of it is there. */
   #filled = 0
 
-  /** How many bytes of rows wait to be taken. */
-  get bytes(): number {
-    return this.#bytes
+  /** Whether as much is there as is taken at once. */
+  get isFull(): boolean {
+    return this.#batches.length > 1 || this.#last.bytes >= this.limit
   }
 
-  /** The rows that have come since the last time. */
-  take(): { chunks: Buffer[]; count: number } {
-    const taken = { chunks: this.#chunks, count: this.#count }
-    this.#chunks = []
-    this.#count = this.#bytes = 0
+  /** Whether all rows that came were taken. */
+  get isEmpty(): boolean {
+    return this.#batches.length === 1 && this.#last.count === 0
+  }
+
+  /** The rows that have come since the last time, up to `limit`. */
+  take(): Rows {
+    const taken = this.#batches.shift() as Rows
+    if (this.#batches.length === 0) this.#batches.push(noRows())
     return taken
   }
 
@@ -60,10 +76,16 @@ export class RowReader {
       const next = at + 1 + int32(bytes, at + 1)
       if (next > bytes.length) break
       if (bytes[at] === dataRow) {
+        const before = this.#last.bytes + (end === 0 ? 0 : end - start)
+        if (before > 0 && before + next - at - headerLength > this.limit) {
+          this.#keep(bytes, start, end)
+          end = 0
+          this.#batches.push(noRows())
+        }
         if (end === 0) start = end = at + headerLength
         else bytes.copyWithin(end, at + headerLength, next)
         end += next - at - headerLength
-        this.#count++
+        this.#last.count++
       } else {
         this.#keep(bytes, start, end)
         end = 0
@@ -76,10 +98,14 @@ export class RowReader {
     return undefined
   }
 
+  get #last(): Rows {
+    return this.#batches.at(-1) as Rows
+  }
+
   #keep(bytes: Buffer, start: number, end: number): void {
     if (end === 0) return
-    this.#chunks.push(bytes.subarray(start, end))
-    this.#bytes += end - start
+    this.#last.chunks.push(bytes.subarray(start, end))
+    this.#last.bytes += end - start
   }
 
   #begin(bytes: Buffer): void {

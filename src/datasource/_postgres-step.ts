@@ -28,7 +28,7 @@ export interface Connection {
 export interface Brought {
   readonly chunks: readonly Buffer[]
   readonly count: number
-  /** Whether the server has come to the end of the step. */
+  /** Whether the server has come to the end of the step, and all that it sent was brought. */
   readonly isOver: boolean
 }
 
@@ -47,8 +47,8 @@ export class Step {
   #isOver = false
   #isAtEnd = false
   #failure: { error: unknown } | undefined
-  /** Whoever waits for rows, until that many bytes are there. */
-  #waiting: { resolve(brought: Brought): void; reject(error: unknown): void; bytes: number } | undefined
+  /** Whoever waits for rows, until as many are there as are taken at once. */
+  #waiting: { resolve(brought: Brought): void; reject(error: unknown): void } | undefined
 
   /**
    * With `goOn`, the step only begins with `say`: it goes on when the server has told the fields, or, with `undefined`, that the
@@ -68,11 +68,20 @@ export class Step {
     return this.#isAtEnd
   }
 
-  /** What has come, as soon as it is that many bytes, or the step is over. The server has to wait until it is asked again. */
+  /** Whether the server has come to the end of the step. Rows that it sent may wait to be taken. */
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  /**
+   * What has come, as soon as it is that many bytes, or the step is over. It is no more of them, but for a larger row, which comes by
+   * itself. The server has to wait until it is asked again.
+   */
   take(bytes: number): Promise<Brought> {
     return new Promise((resolve, reject) => {
-      this.#waiting = { resolve, reject, bytes }
-      this.#connection?.stream.resume()
+      this.#waiting = { resolve, reject }
+      this.#rows.limit = bytes
+      if (!this.#isOver) this.#connection?.stream.resume()
       this.#answer()
     })
   }
@@ -146,10 +155,13 @@ export class Step {
 
   #answer(): void {
     const waiting = this.#waiting
-    if (!waiting || !(this.#isOver || this.#rows.bytes >= waiting.bytes)) return
+    if (!waiting || !(this.#isOver || this.#rows.isFull)) return
     this.#waiting = undefined
     if (!this.#isOver) this.#connection?.stream.pause()
     if (this.#failure) waiting.reject(this.#failure.error)
-    else waiting.resolve({ ...this.#rows.take(), isOver: this.#isOver })
+    else {
+      const { chunks, count } = this.#rows.take()
+      waiting.resolve({ chunks, count, isOver: this.#isOver && this.#rows.isEmpty })
+    }
   }
 }

@@ -62,13 +62,13 @@ export function iterableDatasource<Item extends object = JobRecord>(
 async function* read<Item extends object>(
   open: RecordsFunction<Item>,
   query: Query,
-  { signal, batchSize, lastId, range }: ReadOptions,
+  { signal, batchSize, batchBytes = Number.POSITIVE_INFINITY, lastId, range }: ReadOptions,
 ): AsyncGenerator<RecordBatch> {
   signal.throwIfAborted()
   const reader = new Reader(open({ query, lastId, signal, ...(range && { range }) }), signal)
   try {
     while (reader.isOpen) {
-      const records = await reader.take(batchSize)
+      const records = await reader.take(batchSize, batchBytes)
       if (records.length > 0) yield RecordBatch.fromRecords(records as JobRecord[])
     }
   } finally {
@@ -84,6 +84,8 @@ class Reader<Item extends object> {
   readonly #signal: AbortSignal
   readonly #abortable: Abortable
   #failure: { readonly error: unknown } | undefined
+  /** A record that was too large to be taken with those before it. */
+  #held: { readonly record: Item; readonly bytes: number } | undefined
 
   constructor(records: Records<Item>, signal: AbortSignal) {
     this.#iterator = iteratorOf(records)
@@ -91,27 +93,41 @@ class Reader<Item extends object> {
     this.#abortable = new Abortable(signal)
   }
 
-  /** The next records, `count` at most. An error comes after the records before it. */
-  async take(count: number): Promise<Item[]> {
+  /** The next records: `count` at most, and `bytes` in all, but for a larger one by itself. An error comes after the records before it. */
+  async take(count: number, bytes: number): Promise<Item[]> {
     this.#signal.throwIfAborted()
+    const { record: held, bytes: heldBytes = 0 } = this.#held ?? {}
+    const records: Item[] = held ? [held] : []
+    this.#held = undefined
     if (this.#failure) throw this.#failure.error
-    const records: Item[] = []
     try {
-      while (records.length < count) {
-        const step = this.#iterator.next()
-        const { done, value } = 'then' in step ? await this.#abortable.wait(step) : step
-        if (done) {
-          this.isOpen = false
-          break
-        }
-        checkRecord(value)
-        records.push(value)
-      }
+      await this.#fill(records, count, bytes, heldBytes)
     } catch (error) {
       if (this.#signal.aborted) throw this.#signal.reason
       this.#failure = { error }
     }
     return records
+  }
+
+  async #fill(records: Item[], count: number, bytes: number, filled: number): Promise<void> {
+    const isBounded = Number.isFinite(bytes)
+    let sum = filled
+    while (records.length < count && sum < bytes) {
+      const step = this.#iterator.next()
+      const { done, value } = 'then' in step ? await this.#abortable.wait(step) : step
+      if (done) {
+        this.isOpen = false
+        return
+      }
+      checkRecord(value)
+      const size = isBounded ? sizeOf(value) : 0
+      if (records.length > 0 && sum + size > bytes) {
+        this.#held = { record: value, bytes: size }
+        return
+      }
+      sum += size
+      records.push(value)
+    }
   }
 
   async close(): Promise<void> {
@@ -138,4 +154,18 @@ function checkRecord(record: unknown): void {
   if (typeof record === 'object' && record !== null && !Array.isArray(record)) return
   const shown = record === null ? 'null' : Array.isArray(record) ? 'an array' : `a ${typeof record}`
   throw new JobError('datasource', `Expected every record to be an object, got ${shown}.`)
+}
+
+/** How deep values are looked into: one may hold itself. */
+const maxDepth = 8
+
+/** About how many bytes a value takes: exactly what is counted matters less than that much is not taken for little. */
+function sizeOf(value: unknown, depth = 0): number {
+  if (typeof value === 'string') return value.length
+  if (typeof value !== 'object' || value instanceof Date) return 8
+  if (value === null || depth === maxDepth) return 0
+  if (ArrayBuffer.isView(value)) return value.byteLength
+  let size = 0
+  for (const name in value) size += sizeOf((value as Record<string, unknown>)[name], depth + 1)
+  return size
 }

@@ -213,3 +213,61 @@ test('a reader that leaves early closes the source, and waits for it', async () 
   expect(isClosed).toBe(true)
   expect(getEventListeners(signal, 'abort')).toEqual([])
 })
+
+describe('batches bounded by bytes', () => {
+  const lengthsOf = async (records: readonly object[], batchBytes: number, batchSize = 100) => {
+    const reading = iterableDatasource(async function* () {
+      yield* records as JobRecord[]
+    }).read(
+      { text: '', values: [] },
+      { signal: new AbortController().signal, batchSize, batchBytes, lastId: undefined },
+    )
+    const lengths: number[] = []
+    const read: JobRecord[] = []
+    for await (const batch of reading) {
+      lengths.push(batch.length)
+      read.push(...batch.records())
+    }
+    expect(read).toEqual(records)
+    return lengths
+  }
+  const small = { a: 'x'.repeat(10) }
+
+  test.each([
+    ['text', { a: 'x'.repeat(5000) }],
+    ['bytes', { a: new Uint8Array(5000) }],
+    ['a nested object', { a: { b: [{ c: 'x'.repeat(5000) }] } }],
+    ['many values', { a: Array.from({ length: 5000 }, (_, n) => n) }],
+  ])('give a larger record by itself: %s', async (_, large) => {
+    expect(await lengthsOf([small, small, large, small, large, large, small], 1000)).toEqual([2, 1, 1, 1, 1, 1])
+  })
+
+  test('hold no more', async () => {
+    expect(await lengthsOf(Array(250).fill(small), 1000)).toEqual([100, 100, 50])
+    expect(await lengthsOf(Array(25).fill(small), 100)).toEqual([10, 10, 5])
+    expect(await lengthsOf(Array(3).fill(small), 1)).toEqual([1, 1, 1])
+  })
+
+  test('come of records that hold themselves', async () => {
+    const record: Record<string, unknown> = { id: 1, nothing: null, nowhere: undefined, at: new Date(0), big: 1n }
+    record.self = record
+    expect(await lengthsOf([record, record], 100_000)).toEqual([2])
+  })
+
+  test('come whole before an error', async () => {
+    const batches = iterableDatasource(function* () {
+      yield { a: 'x' }
+      yield { a: 'x'.repeat(5000) }
+      throw new RangeError('no more')
+    }).read(
+      { text: '', values: [] },
+      { signal: new AbortController().signal, batchSize: 10, batchBytes: 100, lastId: undefined },
+    )
+    const lengths: number[] = []
+    const reading = (async () => {
+      for await (const batch of batches) lengths.push(batch.length)
+    })()
+    await expect(reading).rejects.toThrow('no more')
+    expect(lengths).toEqual([1, 1])
+  })
+})

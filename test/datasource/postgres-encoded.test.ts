@@ -232,6 +232,24 @@ describePostgres('encoded rows of Postgres', (database) => {
       expect(batches).toHaveLength(100)
     })
 
+    test('and does not come with its neighbours', async () => {
+      const mixed = `select n as id, repeat('x', case when n % 4 = 0 then 5000 else 1 end) as a from generate_series(1, 12) n`
+      for (const isTaken of [true, false]) {
+        const { batches } = await read(mixed, { isTaken, batchBytes: 1000 })
+        expect(batches.map(({ length }) => length)).toEqual([3, 1, 3, 1, 3, 1])
+        expect(batches.flatMap((batch) => batch.valuesOf('id')).map(Number)).toEqual(
+          Array.from({ length: 12 }, (_, n) => n + 1),
+        )
+      }
+    })
+
+    test('no batch of several rows is larger', async () => {
+      const random = `select n as id, repeat('x', (n * 7919) % 700) as a from generate_series(1, 3000) n`
+      const { batches } = await read(random, { batchBytes: 2000 })
+      expect(batches.reduce((sum, { length }) => sum + length, 0)).toBe(3000)
+      for (const { length, byteLength } of batches) expect(length === 1 || byteLength <= 2000).toBe(true)
+    })
+
     test('small rows fill batches', async () => {
       const { batches } = await read('select n from generate_series(1, 2500) n', { batchBytes: 1_000_000 })
       expect(batches.map(({ length }) => length)).toEqual([1000, 1000, 500])
