@@ -1,5 +1,5 @@
 import { JobError } from '../index.js'
-import { quoted, sqlOf, type TableName } from '../postgres/identifiers.js'
+import { dollarQuoted, quoted, sqlOf, type TableName } from '../postgres/identifiers.js'
 import type { ResultRow, Session } from './_postgres-session.js'
 
 /** What matters of the type of a column when values are written to it. */
@@ -56,11 +56,10 @@ const tableQuery = `
     has_table_privilege(c.oid, 'insert, update, delete, truncate') as can_lock
   from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = to_regclass($1)`
 
-/** What of the table with that number has to stay while it is written: its name, and which column holds what. */
+/** What of the table with that oid has to stay while it is written: which column holds what. */
 const shapeOf = (oid: string) => `
-  (select md5(string_agg(concat_ws(' ', c.relnamespace, c.relname, attnum, attname, atttypid, atttypmod, attcollation, attidentity,
-    attgenerated), ',' order by attnum))
-  from pg_class c join pg_attribute on attrelid = c.oid where c.oid = ${oid}::oid and attnum > 0 and not attisdropped)`
+  (select md5(string_agg(concat_ws(' ', attnum, attname, atttypid, atttypmod, attcollation, attidentity, attgenerated), ',' order by attnum))
+  from pg_attribute where attrelid = ${oid}::oid and attnum > 0 and not attisdropped)`
 
 /**
  * One row for the type of each column, and one for each level of elements below it. Generated columns cannot be written. A domain
@@ -101,7 +100,8 @@ export async function findTable(session: Session, wanted: TableName): Promise<Ta
   // One that was swapped for another one in between has no columns any more.
   if (columns.length === 0 && (await isGone(session, String(oid)))) return findTable(session, wanted)
   const lock = can_lock && kind !== 'f' ? `lock table ${place.sql} in row exclusive mode` : undefined
-  const shape = `${shapeOf(String(oid))} is distinct from '${columns[0]?.shape}'`
+  const isOther = `to_regclass(${dollarQuoted(place.sql)}) is distinct from ${oid}::oid`
+  const shape = `${isOther} or ${shapeOf(String(oid))} is distinct from '${columns[0]?.shape}'`
   return { ...place, columns: kindsOf(columns), guard: { lock, shape } }
 }
 
