@@ -2,7 +2,8 @@ import { type Clock, sleep } from '../core/clock.js'
 import { JobError } from '../core/errors.js'
 import { backoff } from '../core/retry-policy.js'
 import { fromEntry, hasEnded, type LoggedStatus } from '../http/wire-bodies.js'
-import type { Connection } from './_connection.js'
+import { isEntry } from './_answers.js'
+import { type Connection, untilAborted } from './_connection.js'
 import { type Message, messagesOf } from './_messages.js'
 
 /** How long a stream may be silent before it is taken for dead, in milliseconds: a server gives signs of life. */
@@ -24,10 +25,10 @@ export interface FollowOptions {
 
 /**
  * The events of a server, for as long as they are taken: a connection that is lost is made again, and what ended meanwhile
- * is told. Gives `connected` whenever all that follows will be told. Throws what the first connection met, and later what
- * another try cannot mend.
+ * is told. Gives `connected` whenever all that follows will be told, and `gap` when ends may be missing that the server cannot
+ * tell any more. Throws what the first connection met, and later what another try cannot mend.
  */
-export async function* follow(options: FollowOptions): AsyncGenerator<LoggedStatus | 'connected', never> {
+export async function* follow(options: FollowOptions): AsyncGenerator<LoggedStatus | 'connected' | 'gap', never> {
   const { clock, signal } = options
   const ended = new Set<string>()
   let lastEventId: string | undefined
@@ -36,9 +37,11 @@ export async function* follow(options: FollowOptions): AsyncGenerator<LoggedStat
     signal?.throwIfAborted()
     try {
       let isNew = true
-      for await (const { id, data } of connect(options, lastEventId)) {
+      for await (const { event, id, data } of connect(options, lastEventId)) {
         failures = 0
-        if (data !== undefined) {
+        if (event === 'gap') yield 'gap'
+        // What else may be told by name is not known yet.
+        else if (event === undefined && data !== undefined) {
           const status = toStatus(data)
           if (!hasEnded(status) || isFirst(ended, status.executionId)) yield status
         }
@@ -46,6 +49,7 @@ export async function* follow(options: FollowOptions): AsyncGenerator<LoggedStat
         if (isNew && id !== undefined) yield 'connected'
         isNew &&= id === undefined
       }
+      if (lastEventId === undefined) throw lost('The stream of events was over before it began.')
     } catch (error) {
       signal?.throwIfAborted()
       if (lastEventId === undefined || !(error as JobError).isTransient) throw error
@@ -79,10 +83,14 @@ async function* connect(
     }
     const reader = (await heard(connection.open(call))).getReader()
     const read = async () => {
-      const { value } = await heard(reader.read())
+      const { value } = await heard(untilAborted(reader.read(), call.signal))
       return value
     }
-    yield* messagesOf(read)
+    try {
+      yield* messagesOf(read)
+    } finally {
+      reader.cancel().catch(() => {})
+    }
   } catch (cause) {
     throw JobError.isInstance(cause) ? cause : lost('The connection to the server was lost.', cause)
   } finally {
@@ -95,11 +103,14 @@ function lost(message: string, cause?: unknown): JobError {
 }
 
 function toStatus(data: string): LoggedStatus {
+  let cause: unknown
   try {
-    return fromEntry(JSON.parse(data))
-  } catch (cause) {
-    throw new JobError('server', 'The server told of something that is no event.', { cause })
+    const entry: unknown = JSON.parse(data)
+    if (isEntry(entry)) return fromEntry(entry)
+  } catch (error) {
+    cause = error
   }
+  throw new JobError('server', 'The server told of something that is no event.', { cause })
 }
 
 function isFirst(ended: Set<string>, executionId: string): boolean {

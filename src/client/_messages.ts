@@ -1,21 +1,46 @@
-/** A message of a stream of server-sent events: what headgate's server says in it. */
+import { JobError } from '../core/errors.js'
+
+/** A message of a stream of server-sent events. */
 export interface Message {
+  readonly event?: string
   readonly id?: string
   readonly data?: string
 }
 
-/** The messages in what `read` gives, bytes by bytes, until it gives none. One that is cut off is none. */
+/** The longest message, in characters: several times what an event of headgate can have. */
+const maxMessage = 4 * 1024 * 1024
+
+/**
+ * The messages in what `read` gives, bytes by bytes, until it gives none. One that is cut off is none. Lines end as the standard
+ * says: by CR, LF or both, and by nothing else that may stand in a text.
+ */
 export async function* messagesOf(read: () => Promise<Uint8Array | undefined>): AsyncGenerator<Message> {
   const decoder = new TextDecoder()
-  let rest = ''
+  let fields: Record<string, string> = {}
+  let line = ''
+  let size = 0
+  let endedByCr = false
   for (let bytes = await read(); bytes; bytes = await read()) {
-    const blocks = (rest + decoder.decode(bytes, { stream: true })).split('\n\n')
-    rest = blocks.pop() ?? ''
-    yield* blocks.map(toMessage)
+    let text = decoder.decode(bytes, { stream: true })
+    if (endedByCr && text.startsWith('\n')) text = text.slice(1)
+    if (text !== '' || bytes.length > 0) endedByCr = text.endsWith('\r')
+    const [first = '', ...more] = text.split(/\r\n|\r|\n/)
+    line += first
+    for (const next of more) {
+      size += line.length
+      if (line === '') {
+        yield fields
+        fields = {}
+        size = 0
+      } else addField(fields, line)
+      line = next
+    }
+    if (size + line.length > maxMessage) throw new JobError('server', 'The server told of something that has no end.')
   }
 }
 
-function toMessage(block: string): Message {
-  const fields = [...block.matchAll(/^(id|data): ?(.*)$/gm)]
-  return Object.fromEntries(fields.map(([, name, value]) => [name, value]))
+function addField(fields: Record<string, string>, line: string): void {
+  const [, name = '', value = ''] = /^(event|id|data)(?:: ?(.*))?$/s.exec(line) ?? []
+  if (name === 'data' && fields.data !== undefined) fields.data += `\n${value}`
+  else if (name !== '') fields[name] = value
 }

@@ -11,11 +11,10 @@ import {
   type RemoteEndedStatus,
   type RemoteLiveStatus,
   type RemoteStatus,
-  type WireHit,
-  type WireHits,
   type WireJob,
 } from '../http/wire-bodies.js'
-import { type Call, Connection, type HeadersSource } from './_connection.js'
+import { isAborted, isJob, isJobs, isJobWithStatus, isLog } from './_answers.js'
+import { Connection, type HeadersSource } from './_connection.js'
 import { follow } from './_follow.js'
 
 export { JobError, type JobErrorCode } from '../core/errors.js'
@@ -54,6 +53,11 @@ export interface EventsOptions extends CallOptions {
   id?: string
   /** Those that tell of that state. */
   state?: JobState
+  /**
+   * Called when ends may be missing that the server cannot tell any more, as its log no longer holds them or they are too many:
+   * `search` finds what it holds. Default: none.
+   */
+  onGap?: () => void
 }
 
 /** What a server tells of: a change of a status, or how it stands. */
@@ -80,6 +84,7 @@ const optionRules = {
 }
 
 const timeoutRule = rule.optional(rule.whole(0))
+const gapRule = rule.optional(rule.aFunction)
 
 /**
  * The jobs of a server that serves a handler of `headgate/http`: started, watched, aborted and found as with a registry.
@@ -110,7 +115,7 @@ export class JobsClient {
    */
   async start(type: string, id: string, { signal }: CallOptions = {}): Promise<RemoteStatus> {
     const call = { method: 'POST', path: [...jobPath(type, id), '_start'], signal } as const
-    return statusOf(await this.#connection.call<WireJob>(call)) as RemoteStatus
+    return statusOf(await this.#connection.call(call, isJobWithStatus)) as RemoteStatus
   }
 
   /** The status of the live execution of a job if there is one, else of the last one, else `undefined`. */
@@ -123,7 +128,7 @@ export class JobsClient {
     checkValue('type', type, rule.text)
     const call = { path: [type], query: { includeQueued: true }, signal }
     try {
-      const { hits } = await this.#connection.call<WireHits<WireJob>>(call)
+      const { hits } = await this.#connection.call(call, isJobs)
       return hits.hits.map((job) => statusOf(job) as RemoteLiveStatus)
     } catch (error) {
       // As with a registry, nothing runs of a type that nobody knows.
@@ -140,15 +145,14 @@ export class JobsClient {
     const { timeout, signal } = options
     checkValue('timeout', timeout, timeoutRule)
     const query = { timeout: timeout && `${timeout}ms` }
-    return statusOf(
-      await this.#connection.call({ method: 'POST', path: [...jobPath(type, id), '_abort'], query, signal }),
-    )
+    const call = { method: 'POST', path: [...jobPath(type, id), '_abort'], query, signal } as const
+    return statusOf(await this.#connection.call(call, isAborted))
   }
 
   /** Searches the log, newest first. Without `state`, it finds ended executions. */
   async search(filter: SearchFilter & CallOptions = {}): Promise<SearchResult<LoggedStatus>> {
     const { signal, ...query } = filter
-    const { hits } = await this.#connection.call<WireHits<WireHit>>({ path: ['_search'], query, signal })
+    const { hits } = await this.#connection.call({ path: ['_search'], query, signal }, isLog)
     return { total: hits.total, hits: hits.hits.map(fromEntry) }
   }
 
@@ -161,7 +165,7 @@ export class JobsClient {
     let since = 0
     let isFirst = true
     for await (const told of this.#follow({ type, id, includeQueued: true }, signal)) {
-      const status = told === 'connected' ? await this.#known(type, id, isFirst, signal) : told
+      const status = typeof told === 'string' ? await this.#known(type, id, isFirst, signal) : told
       if (told === 'connected') isFirst = false
       if (status && hasEnded(status) && status.startTime >= since) return status
       if (status && !hasEnded(status)) since ||= status.startTime
@@ -174,9 +178,11 @@ export class JobsClient {
    * are made again: no end is missed then, and none is told twice; states on the way may be missed. Leave it by `break`, or
    * by `signal`, whose reason it then throws. Throws what the first connection met.
    */
-  async *events({ signal, ...filter }: EventsOptions = {}): AsyncGenerator<RemoteEvent, void> {
-    for await (const status of this.#follow(filter, signal)) {
-      if (status !== 'connected') yield { type: status.type, id: status.id, status }
+  async *events({ signal, onGap, ...filter }: EventsOptions = {}): AsyncGenerator<RemoteEvent, void> {
+    checkValue('onGap', onGap, gapRule)
+    for await (const told of this.#follow(filter, signal)) {
+      if (told === 'gap') onGap?.()
+      else if (told !== 'connected') yield { type: told.type, id: told.id, status: told }
     }
   }
 
@@ -202,7 +208,7 @@ export class JobsClient {
   }
 
   #find(type: string, id: string, signal: AbortSignal | undefined): Promise<WireJob> {
-    return this.#connection.call({ path: jobPath(type, id), query: { includeQueued: true }, signal } satisfies Call)
+    return this.#connection.call({ path: jobPath(type, id), query: { includeQueued: true }, signal }, isJob)
   }
 }
 
