@@ -57,7 +57,9 @@ await run('members')
 // #endregion
 
 // #region look
-const { rows } = await pool.query('select record, error->>-1 as why from dead_letter order by place')
+const { rows } = await pool.query(
+  "select record, split_part(error->>-1, '. ', 1) as why from dead_letter order by place",
+)
 for (const { record, why } of rows) console.log(record.email, why)
 // user400 new row for relation "member" violates check constraint "member_email_check"
 // user800 new row for relation "member" violates check constraint "member_email_check"

@@ -156,16 +156,37 @@ function checkRecord(record: unknown): void {
   throw new JobError('datasource', `Expected every record to be an object, got ${shown}.`)
 }
 
-/** How deep values are looked into: one may hold itself. */
-const maxDepth = 8
-
-/** About how many bytes a value takes: exactly what is counted matters less than that much is not taken for little. */
-function sizeOf(value: unknown, depth = 0): number {
-  if (typeof value === 'string') return value.length
-  if (typeof value !== 'object' || value instanceof Date) return 8
-  if (value === null || depth === maxDepth) return 0
-  if (ArrayBuffer.isView(value)) return value.byteLength
+/**
+ * About how many bytes a record takes: what is exact matters less than that much is not taken for little. Linear in what the record
+ * holds, however deep, and also where it holds itself.
+ */
+function sizeOf(record: object): number {
+  const seen = new Set<object>([record])
+  const left: object[] = [record]
   let size = 0
-  for (const name in value) size += sizeOf((value as Record<string, unknown>)[name], depth + 1)
+  for (let holder = left.pop(); holder; holder = left.pop()) {
+    for (const value of valuesOf(holder)) {
+      if (typeof value === 'string') size += value.length
+      else if (typeof value !== 'object') size += sizeOfOther
+      else if (ArrayBuffer.isView(value)) size += value.byteLength
+      else if (value !== null && !seen.has(value)) {
+        size += sizeOfOther
+        seen.add(value)
+        left.push(value)
+      }
+    }
+  }
   return size
+}
+
+/** About how many bytes a number, a date and the like take. */
+const sizeOfOther = 8
+
+/** What cannot be read takes nothing here: whoever writes it fails. */
+function valuesOf(holder: object): unknown[] {
+  try {
+    return Object.values(holder)
+  } catch {
+    return []
+  }
 }

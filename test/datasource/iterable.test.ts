@@ -242,6 +242,21 @@ describe('batches bounded by bytes', () => {
     expect(await lengthsOf([small, small, large, small, large, large, small], 1000)).toEqual([2, 1, 1, 1, 1, 1])
   })
 
+  test('measures records that hold themselves many times, or cannot be read, in no time', async () => {
+    const held: Record<string, unknown> = { text: 'x'.repeat(60) }
+    for (let n = 0; n < 100; n++) held[`self${n}`] = held
+    const { proxy, revoke } = Proxy.revocable({}, {})
+    revoke()
+    const unreadable = {
+      text: 'x'.repeat(60),
+      proxy,
+      inner: Object.defineProperty({}, 'a', { get: () => expect.unreachable(), enumerable: true }),
+    }
+    const measured = performance.now()
+    expect(await lengthsOf([held, unreadable, { id: 1 }], 70)).toEqual([1, 1, 1])
+    expect(performance.now() - measured).toBeLessThan(1000)
+  })
+
   test('hold no more', async () => {
     expect(await lengthsOf(Array(250).fill(small), 1000)).toEqual([100, 100, 50])
     expect(await lengthsOf(Array(25).fill(small), 100)).toEqual([10, 10, 5])

@@ -177,30 +177,34 @@ describePostgres('a job that writes to Postgres', (database) => {
       },
     )
 
-    test.each([{}, upsert, two])('outlives that its connections are ended again and again (%j)', async (mode) => {
-      const query = `select n as id, case when n % 50 = 0 then pg_sleep(0.005)::text end as note
+    test.each([{}, upsert, two])(
+      'outlives that its connections are ended again and again (%j)',
+      async (mode) => {
+        const query = `select n as id, case when n % 50 = 0 then pg_sleep(0.005)::text end as note
         from generate_series(1, 5000) n {{#last_id}}where n > {{last_id}}::int{{/last_id}} order by 1`
-      registry.define(copy({ query, target: target(mode), resume: 'auto', retry: { delay: 5, limit: 100 } }))
-      const { finished } = await registry.start('ingestion', 'job')
-      let isOver = false
-      void finished.then(() => {
-        isOver = true
-      })
-      const admin = new pg.Client({ connectionString: database.url })
-      await admin.connect()
-      let ended = 0
-      while (!isOver) {
-        // Ever slower: a machine that is busy must come on too.
-        await setTimeout(40 + Math.random() * 60 + ended * 2)
-        const { rowCount } = await admin.query(`select pg_terminate_backend(pid) from pg_stat_activity
+        registry.define(copy({ query, target: target(mode), resume: 'auto', retry: { delay: 5, limit: 100 } }))
+        const { finished } = await registry.start('ingestion', 'job')
+        let isOver = false
+        void finished.then(() => {
+          isOver = true
+        })
+        const admin = new pg.Client({ connectionString: database.url })
+        await admin.connect()
+        let ended = 0
+        while (!isOver) {
+          // Ever slower: a machine that is busy must come on too.
+          await setTimeout(40 + Math.random() * 60 + ended * 2)
+          const { rowCount } = await admin.query(`select pg_terminate_backend(pid) from pg_stat_activity
           where datname = current_database() and pid <> pg_backend_pid()`)
-        ended += rowCount ?? 0
-      }
-      const { rows: found } = await admin.query('select count(*)::int, count(distinct id)::int as distinct from t')
-      await admin.end()
-      expect(ended).toBeGreaterThan(5)
-      expect(await finished).toMatchObject({ state: 'successful', count: 5000, lastId: '5000' })
-      expect(found).toEqual([{ count: 5000, distinct: 5000 }])
-    })
+          ended += rowCount ?? 0
+        }
+        const { rows: found } = await admin.query('select count(*)::int, count(distinct id)::int as distinct from t')
+        await admin.end()
+        expect(ended).toBeGreaterThan(5)
+        expect(await finished).toMatchObject({ state: 'successful', count: 5000, lastId: '5000' })
+        expect(found).toEqual([{ count: 5000, distinct: 5000 }])
+      },
+      120_000,
+    )
   })
 })
