@@ -40,6 +40,7 @@ export class Lookout {
   readonly #options: LookoutOptions
   readonly #look: string
   readonly #tell: (change: StorageChange) => void
+  readonly #ignore: (change: StorageChange) => void
   readonly #stopping = createAbortController()
   readonly #ended: Promise<void>
   readonly #startedAt = performance.now()
@@ -52,8 +53,10 @@ export class Lookout {
   #retryAt = 0
   #wait = 0
 
-  constructor(options: LookoutOptions, tell: (change: StorageChange) => void) {
+  /** Calls `tell` for each change, and `ignore` for what had changed before. */
+  constructor(options: LookoutOptions, tell: (change: StorageChange) => void, ignore: (change: StorageChange) => void) {
     this.#options = options
+    this.#ignore = ignore
     this.#look = lookIn(options.names)
     this.#tell = tell
     this.#ended = this.#run()
@@ -152,12 +155,21 @@ export class Lookout {
   }
 
   async #lookAround(): Promise<void> {
+    const isFirst = this.#seen === undefined
+    // What was there before anyone listened is no news, also when a later look reaches back to it.
+    const before = isFirst ? (await this.#changes(overlap)).changes : []
+    const { now, changes } = await this.#changes(isFirst ? 0 : overlap)
+    const news = new Set(changes.map(keyOf))
+    for (const change of before) if (!news.has(keyOf(change))) this.#ignore(change)
+    for (const change of changes) this.#tell(change)
+    this.#seen = now ?? this.#seen
+  }
+
+  /** What has changed since the last look, or since watching began, and up to `back` milliseconds before. */
+  async #changes(back: number): Promise<{ now: string | null | undefined; changes: StorageChange[] }> {
     const since = Math.ceil(performance.now() - this.#startedAt)
-    // The first look does not reach back: what ended before anybody listened is no news.
-    const back = this.#seen === undefined ? 0 : overlap
     const rows = await this.#options.database.query(this.#look, [this.#seen, since, back])
-    this.#seen = rows[0]?.now ?? this.#seen
-    for (const row of rows) if (row.uuid) this.#tell(toChange(row))
+    return { now: rows[0]?.now, changes: rows.filter(({ uuid }) => uuid).map(toChange) }
   }
 
   async #sleep(ms: number): Promise<void> {
@@ -169,6 +181,11 @@ export class Lookout {
       }
     })
   }
+}
+
+/** What tells a change from others. */
+export function keyOf({ executionId, state }: StorageChange): string {
+  return `${executionId} ${state}`
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { StorageChange } from '../index.js'
-import { Lookout, type LookoutOptions } from './_postgres-lookout.js'
+import { keyOf, Lookout, type LookoutOptions } from './_postgres-lookout.js'
 
 type Listener = (change: StorageChange) => void
 
@@ -23,7 +23,11 @@ export class Watch {
     // Not the function itself, which may be added twice.
     const own: Listener = (change) => listener(change)
     this.#listeners.add(own)
-    this.#lookout ??= new Lookout(this.#options, (change) => this.tell(change))
+    this.#lookout ??= new Lookout(
+      this.#options,
+      (change) => this.tell(change),
+      (change) => this.#isNew(change),
+    )
     return () => {
       this.#listeners.delete(own)
       if (this.#listeners.size === 0) void this.stop()
@@ -32,15 +36,7 @@ export class Watch {
 
   /** Tells the listeners, unless they were told. */
   tell(change: StorageChange): void {
-    if (this.#listeners.size === 0) return
-    const key = `${change.executionId} ${change.state}`
-    if (this.#told.has(key)) return
-    const now = performance.now()
-    this.#told.set(key, now)
-    for (const [old, at] of this.#told) {
-      if (now - at < this.#options.interval + memory) break
-      this.#told.delete(old)
-    }
+    if (this.#listeners.size === 0 || !this.#isNew(change)) return
     for (const listener of this.#listeners) {
       try {
         listener(change)
@@ -49,6 +45,19 @@ export class Watch {
         void error
       }
     }
+  }
+
+  /** Whether a change was not told before. From then on it counts as told. */
+  #isNew(change: StorageChange): boolean {
+    const key = keyOf(change)
+    if (this.#told.has(key)) return false
+    const now = performance.now()
+    this.#told.set(key, now)
+    for (const [old, at] of this.#told) {
+      if (now - at < this.#options.interval + memory) break
+      this.#told.delete(old)
+    }
+    return true
   }
 
   /** Takes all listeners off, and looks no more. */
