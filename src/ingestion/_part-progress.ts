@@ -49,7 +49,7 @@ export class PartProgress {
     const done = parts.filter(({ isDone }) => isDone).length
     return {
       detail: { ...counted, parts: { total: parts.length, done } },
-      written: writtenBy(parts.map(({ checkpoint }) => checkpoint)),
+      written: writtenUpTo(parts.map(({ checkpoint }) => checkpoint)),
       last: reached.findLast(({ sequence }) => sequence > 0),
     }
   }
@@ -150,7 +150,7 @@ export class PartProgress {
 }
 
 /** How many records were written up to these checkpoints. */
-export function writtenBy(checkpoints: readonly (Checkpoint | undefined)[]): number {
+export function writtenUpTo(checkpoints: readonly (Checkpoint | undefined)[]): number {
   return checkpoints.reduce((sum, checkpoint) => sum + (checkpoint?.written ?? 0), 0)
 }
 

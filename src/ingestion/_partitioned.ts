@@ -7,11 +7,11 @@ import { warnOf } from '../core/logger.js'
 import { type Parts, partsOf } from '../core/parts.js'
 import type { ExecutionRecord } from '../core/storage.js'
 import { type AllocationRequest, type GiveBack, holding } from './_allocator.js'
-import { PartProgress, writtenBy } from './_part-progress.js'
+import { PartProgress, writtenUpTo } from './_part-progress.js'
 import { needsOf, type Plan } from './_plan.js'
 import { damagedField, storedCheckpoint, storedDetail, storedWholeCheckpoint } from './_stored.js'
 import { WholeTarget } from './_whole-target.js'
-import { type Checkpoint, checkCuts, variablesOf, type WholeCheckpoint } from './checkpoint.js'
+import { type Checkpoint, checkCuts, variablesOf, type WholeCheckpoint, writtenBy } from './checkpoint.js'
 import { addedUp, type IngestionDetail, nothingRead } from './detail.js'
 import type { Cuts, Partitioning, Scheme } from './partitions.js'
 
@@ -104,7 +104,7 @@ export class PartitionedRun {
     const numbers = Array.from({ length: scheme.bounds.length + 1 }, (_, n) => n)
     const records = await Promise.all(numbers.map((n) => this.#parts.find(n)))
     const checkpoints = records.map((record) => storedCheckpoint(record?.checkpoint) as Checkpoint | undefined)
-    return writtenBy(checkpoints.filter((checkpoint) => checkpoint?.scheme === scheme.id))
+    return writtenUpTo(checkpoints.filter((checkpoint) => checkpoint?.scheme === scheme.id))
   }
 
   /** Cuts it, or goes on with what another execution has cut. */
@@ -291,7 +291,7 @@ export class PartitionedRun {
       split,
     }
     // Parts that go on by themselves have counted what they wrote before.
-    const written = sum.written + (this.#scheme.isContinued ? 0 : (before.written ?? 0))
+    const written = sum.written + (this.#scheme.isContinued ? 0 : writtenBy(before))
     const { lastId, maxPrimaryKey, lastRecordTimestamp, lastRecord } = sum.last ?? {}
     const checkpoint = {
       ...before,
@@ -299,7 +299,7 @@ export class PartitionedRun {
       ...(sum.last?.cursor !== undefined && { cursor: sum.last.cursor }),
       ...(!cursor && isResumable && { bounds: this.#scheme.bounds }),
       sequence: before.sequence + (sum.last ? 1 : 0),
-      ...(written > 0 && { written }),
+      written,
     }
     return { detail, lastId, checkpoint }
   }

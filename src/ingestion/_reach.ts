@@ -3,7 +3,15 @@ import type { BatchName } from './_delivery.js'
 import type { Plan } from './_plan.js'
 import { keptCheckpoint, storedCheckpoint, storedDetail } from './_stored.js'
 import type { RecordBatch } from './batch.js'
-import { advance, type Checkpoint, checkUncut, initialCheckpoint, type KeptCheckpoint, repeat } from './checkpoint.js'
+import {
+  advance,
+  type Checkpoint,
+  checkUncut,
+  initialCheckpoint,
+  type KeptCheckpoint,
+  repeat,
+  writtenBy,
+} from './checkpoint.js'
 import { addedUp, type IngestionDetail, nothingRead } from './detail.js'
 
 /** A place that a run has come to. */
@@ -147,9 +155,9 @@ export class Reach {
     if (settled.read === 0) return
     const isWhole = settled.read === batch.length
     const checkpoint = isWhole ? behind : this.#behind(before, batch.slice(0, settled.read), now)
-    const written = (before.checkpoint.written ?? 0) + settled.written
+    const written = writtenBy(before.checkpoint) + settled.written
     const place = {
-      checkpoint: { ...checkpoint, ...(written > 0 && { written }) },
+      checkpoint: { ...checkpoint, written },
       detail: addedUp(before.detail, settled),
     }
     const isKnown = isWhole ? isPlace : this.#plan.cursor === undefined

@@ -14,7 +14,7 @@ import { readAhead } from './_read-ahead.js'
 import { Reading } from './_reading.js'
 import { checkTarget } from './_target-check.js'
 import type { RecordBatch } from './batch.js'
-import { initialCheckpoint } from './checkpoint.js'
+import { initialCheckpoint, writtenBy } from './checkpoint.js'
 import type { OpenContext, TargetContext, TargetWriter } from './target.js'
 
 /** One run of an ingestion. */
@@ -90,7 +90,7 @@ export class IngestionRun {
     if (mustRestart) this.#reach.restart()
     else if (isResumable && this.#reach.isOwn(checkpoint)) this.#reach.goOnFrom(checkpoint)
     if (this.#reach.isResumed && !part) {
-      const { written } = this.#reach.checkpoint
+      const written = writtenBy(this.#reach.checkpoint)
       const found = await this.#targeting(() => checkTarget(this.#writer, { written, ifTargetReset }))
       if (found === 'restart') this.#reach.restart()
     }

@@ -1,10 +1,9 @@
 import { JobError } from '../core/errors.js'
 import type { Plan } from './_plan.js'
-import type { Checkpoint } from './checkpoint.js'
 import type { TargetWriter } from './target.js'
 
 /** What the target should hold, and what is done when it does not. */
-type Expectation = Pick<Plan, 'ifTargetReset'> & { readonly written: Checkpoint['written'] | undefined }
+type Expectation = Pick<Plan, 'ifTargetReset'> & { readonly written: number }
 
 /**
  * Compares the checkpoint that a run would resume from with what the target holds. Gives what the run has to do: `continue` from the
@@ -12,7 +11,7 @@ type Expectation = Pick<Plan, 'ifTargetReset'> & { readonly written: Checkpoint[
  */
 export async function checkTarget(
   writer: Pick<TargetWriter, 'checkpoint' | 'isReset'>,
-  { written = 0, ifTargetReset }: Expectation,
+  { written, ifTargetReset }: Expectation,
 ): Promise<'continue' | 'restart'> {
   if (written === 0) return 'continue'
   const isForgotten = writer.checkpoint === null

@@ -4,7 +4,7 @@ import { holding } from './_allocator.js'
 import type { Plan } from './_plan.js'
 import { keptWholeCheckpoint, storedWholeCheckpoint } from './_stored.js'
 import { checkTarget } from './_target-check.js'
-import { initialCheckpoint, type KeptWholeCheckpoint, type WholeCheckpoint } from './checkpoint.js'
+import { initialCheckpoint, type KeptWholeCheckpoint, type WholeCheckpoint, writtenBy } from './checkpoint.js'
 import { type IngestionDetail, nothingRead } from './detail.js'
 import type { ResourceNeed } from './resources.js'
 import type { TargetWriter } from './target.js'
@@ -40,7 +40,7 @@ export class WholeTarget {
     if (mustRestart) return initialCheckpoint(executionId)
     const before = stored.scheme || !this.#isOwn(kept) ? stored : ownOf(keptWholeCheckpoint(kept))
     const { ifTargetReset } = this.#plan
-    const expected = { written: written + (before.written ?? 0), ifTargetReset }
+    const expected = { written: written + writtenBy(before), ifTargetReset }
     const found = await this.#targeting(() => checkTarget(this.#writer as TargetWriter, expected))
     return found === 'restart' ? initialCheckpoint(executionId) : before
   }

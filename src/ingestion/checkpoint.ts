@@ -15,7 +15,7 @@ export interface Checkpoint extends QueryVariables {
   readonly origin: string
   /** How many batches were read since then. */
   readonly sequence: number
-  /** How many records were written since then: what the target should still hold. Absent before the first. */
+  /** How many records were written since then: what the target should still hold. Earlier versions did not say. */
   readonly written?: number
   /** Whether the ids read by then were out of the order in which the query resumes: no run may resume from here. */
   readonly isUnordered?: boolean
@@ -57,6 +57,11 @@ export function initialCheckpoint(origin: string, part?: Part): Checkpoint {
   if (!part) return { origin, sequence: 0 }
   const { scheme, position, range } = part
   return { origin, sequence: 0, scheme, range, ...(position !== undefined && { cursor: position }) }
+}
+
+/** How many records a checkpoint counts on. Where it does not say, each batch may have been one. */
+export function writtenBy({ written, sequence }: Pick<Checkpoint, 'written' | 'sequence'>): number {
+  return written ?? sequence
 }
 
 /** The checkpoint after one more batch. */

@@ -4,11 +4,10 @@ import type { Beginning } from './_postgres-replace.js'
 import type { Session } from './_postgres-session.js'
 import type { Table } from './_postgres-table.js'
 
-/** What is kept as the checkpoint of a table that records are added to. */
+/** What is kept of a table that records are added to: the fields of the checkpoint, and one beside them. */
 interface Kept {
   /** Tells the table from one that is made anew under its name. */
-  readonly relation: Relation | null
-  readonly checkpoint: unknown
+  readonly relation?: Relation | null
 }
 
 /** The table and that of the checkpoints, by their oids: a restored backup has other ones of both. */
@@ -30,7 +29,7 @@ export class AppendedTable {
   readonly #context: OpenContext
   #table: Table | undefined
   #relation: Relation | null = null
-  #before: Partial<Kept> = {}
+  #before: Kept = {}
 
   constructor(session: Session, fence: Fence, context: OpenContext) {
     this.#session = session
@@ -40,8 +39,10 @@ export class AppendedTable {
 
   /** Begins where the checkpoint says. What it counts on is gone with the table, if there is none. */
   begin(table: Table | undefined, kept: unknown): Beginning {
-    this.#before = Object(kept) as Partial<Kept>
-    const { checkpoint = null } = this.#before
+    this.#before = Object(kept) as Kept
+    const { relation: _, ...fields } = this.#before
+    // Whatever else stands there is damaged, which whoever reads it says.
+    const checkpoint = typeof kept === 'object' && !Array.isArray(kept) ? kept && fields : (kept ?? null)
     return table ? { checkpoint } : { mustRestart: this.#context.isResumed || checkpoint !== null }
   }
 
@@ -65,6 +66,6 @@ export class AppendedTable {
 
   /** What the fence is to keep. */
   keptOf(checkpoint: unknown): Kept | null {
-    return checkpoint === null ? null : { relation: this.#relation, checkpoint }
+    return checkpoint === null ? null : { ...(checkpoint as object), relation: this.#relation }
   }
 }

@@ -40,7 +40,7 @@ export class Fence {
     this.#table = table
     this.checkpoints = sqlOf({ schema: table.schema, ...checkpoints })
     this.#context = context
-    const job = JSON.stringify([context.type, context.id, table.schema, table.name])
+    const job = JSON.stringify([context.type, context.id, ...namesOf(table)])
     this.#key = digestOf(job)
     this.#executionHash = digestOf(context.executionId).toString('hex')
     this.#lock = String(this.#key.readBigInt64BE())
@@ -140,6 +140,11 @@ export class Fence {
       `A later execution of job [${type}/${id}] has taken over \`${this.#table.title}\`.`,
     )
   }
+}
+
+/** What tells a table from others: its title, which says so unless there is a dot in a name. */
+function namesOf({ title, schema, name }: Place): string[] {
+  return title.split('.').length === 2 ? [title] : [schema, name]
 }
 
 /** Ids of one job compare as text, byte by byte. */

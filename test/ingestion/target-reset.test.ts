@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -103,6 +104,30 @@ describePostgres('a target that lost what the checkpoint counts on', (database) 
       await pool.query('insert into source values (101)')
       expect(await run(job)).toMatchObject({ state: 'successful', count: 1 })
       expect(await found()).toEqual({ rows: 101, ids: 101 })
+    })
+
+    describe('with a checkpoint as an earlier version kept it', () => {
+      beforeEach(async () => {
+        storage = memoryStorage()
+        await pool.query(`insert into source values (101);
+          update headgate_checkpoint set checkpoint = (checkpoint::jsonb - 'relation' - 'written')::json`)
+      })
+
+      test('the rows are known by the name of the table, and nothing comes twice', async () => {
+        const { rows } = await pool.query(`select type || '/' || id as job, key from headgate_checkpoint`)
+        const keyOf = (type: string, id: string) => createHash('sha256').update(JSON.stringify([type, id, 'public.t']))
+        for (const { job: name, key } of rows) {
+          const [type, id] = name.split('/')
+          expect(key).toEqual(keyOf(type, id).digest())
+        }
+        expect(await run(job)).toMatchObject({ state: 'successful', count: 1 })
+        expect(await found()).toEqual({ rows: 101, ids: 101 })
+      })
+
+      test('a table that was emptied meanwhile is noticed', async () => {
+        await pool.query('truncate t')
+        expect(await run(job)).toMatchObject(resetError)
+      })
     })
 
     test('a table that was restored together with its checkpoint resumes from there', async () => {
