@@ -1,7 +1,7 @@
 import { JobError } from '../index.js'
 import { quoted, quotedList } from '../postgres/identifiers.js'
 import type { Session } from './_postgres-session.js'
-import { isLoose, type Table } from './_postgres-table.js'
+import { isLoose, refuseRules, type Table } from './_postgres-table.js'
 
 /** How the rows of a staging table come in the place of those of the table. */
 export interface Swap {
@@ -62,6 +62,7 @@ export class RowsSwap implements Swap {
   }
 
   async check(session: Session): Promise<void> {
+    await refuseRules(session, this.#table)
     await this.#findKey(session)
     const names = this.#key.map(({ name }) => name)
     const counted = await session.query(countedQuery, [this.#table.sql, names])

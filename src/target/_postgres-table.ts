@@ -10,6 +10,8 @@ export interface ColumnKind {
   readonly isJson: boolean
   /** Whether it holds dates, with or without a time of day. */
   readonly isDate: boolean
+  /** Whether the JSON of an object is a value of it: JSON, text, or a type of the user's own. Others read it as something else, or not at all. */
+  readonly takesJson: boolean
   /** Whether no update may set it: an identity that is `generated always`. */
   readonly isFixed?: boolean
   /** For an array, the type of its elements. */
@@ -61,6 +63,9 @@ const shapeOf = (oid: string) => `
   (select md5(string_agg(concat_ws(' ', attnum, attname, atttypid, atttypmod, attcollation, attidentity, attgenerated), ',' order by attnum))
   from pg_attribute where attrelid = ${oid}::oid and attnum > 0 and not attisdropped)`
 
+/** Types from this oid on come with an extension or are the user's own. */
+const firstOwn = 16384
+
 /**
  * One row for the type of each column, and one for each level of elements below it. Generated columns cannot be written. A domain
  * counts as the type underneath.
@@ -73,7 +78,9 @@ const columnsQuery = `
     select name, number, identity, case typtype when 'd' then level else level + 1 end, case typtype when 'd' then typbasetype else typelem end
     from types join pg_type on oid = type where typtype = 'd' or (typcategory = 'A' and typelem <> 0)
   )
-  select name, level, identity, typname as type, format_type(oid, null) as sql_type, typdelim as delimiter, ${shapeOf('$1')} as shape
+  select name, level, identity, typname as type, format_type(oid, null) as sql_type, typdelim as delimiter,
+    typname in ('json', 'jsonb') or typcategory = 'S' or (oid >= ${firstOwn} and typtype = 'b' and typcategory <> 'A') as takes_json,
+    ${shapeOf('$1')} as shape
   from types join pg_type on oid = type and typtype <> 'd'
   order by number, level desc`
 
@@ -120,6 +127,27 @@ function checkKind({ title }: Place, kind: string, isTemporary: boolean): void {
   )
 }
 
+/** Rules that put something else in the place of a write, of a table or of those that a view is made of. COPY goes past rules. */
+const rulesQuery = `
+  with recursive relations (oid) as (
+    select $1::regclass::oid
+    union
+    select refobjid from relations join pg_rewrite rule on ev_class = relations.oid and ev_type = '1'
+      join pg_depend on classid = 'pg_rewrite'::regclass and objid = rule.oid and refclassid = 'pg_class'::regclass
+  )
+  select rulename as name, ev_class::regclass::text as relation from pg_rewrite join relations on ev_class = relations.oid
+  where is_instead and ev_type <> '1' and ev_enabled <> 'D' order by 1 limit 1`
+
+/** Throws `target` for a table whose rules make something else of a statement that writes rows, or nothing. */
+export async function refuseRules(session: Session, { sql, title }: Place): Promise<void> {
+  const [found] = await session.query(rulesQuery, [sql])
+  if (!found) return
+  throw new JobError(
+    'target',
+    `Expected \`${title}\` to take the rows that are written, found the rule \`${found.name}\` on ${found.relation}, which does something else instead. Use a trigger, or append: COPY passes rules by.`,
+  )
+}
+
 async function isGone(session: Session, oid: string): Promise<boolean> {
   return (await session.query('select from pg_class where oid = $1::oid', [oid])).length === 0
 }
@@ -148,11 +176,12 @@ function kindsOf(rows: readonly ResultRow[]): Map<string, ColumnKind> {
   return kinds
 }
 
-function kindOf({ type, sql_type, delimiter, identity }: ResultRow): ColumnKind {
+function kindOf({ type, sql_type, delimiter, identity, takes_json }: ResultRow): ColumnKind {
   return {
     sqlType: String(sql_type),
     isJson: type === 'json' || type === 'jsonb',
     isDate: type === 'date' || type === 'timestamp' || type === 'timestamptz',
+    takesJson: takes_json === true,
     isFixed: identity === 'a',
     delimiter: String(delimiter),
   }

@@ -3,7 +3,7 @@ import { quoted, quotedList } from '../postgres/identifiers.js'
 import type { Load } from './_postgres-load.js'
 import type { Part } from './_postgres-rows.js'
 import type { Session } from './_postgres-session.js'
-import { type Guard, isLoose, type Table } from './_postgres-table.js'
+import { type Guard, isLoose, refuseRules, type Table } from './_postgres-table.js'
 
 /** Where rows wait until they are merged, in a schema that the connection has for itself. */
 const staging = 'headgate_staging'
@@ -72,6 +72,7 @@ export class Upsert implements Load {
     const missing = this.#key.find((name) => !columns.has(name))
     if (missing !== undefined)
       throw new JobError('target', `Expected \`${title}\` to have the column \`${missing}\` of the key.`)
+    await refuseRules(session, this.#table)
     const key = quotedList(this.#key)
     const insert = `insert into ${sql} (${key}) overriding system value select ${key} from ${sql}`
     try {
