@@ -20,11 +20,46 @@ export function textOf(value: unknown, kind: ColumnKind): string | null {
   }
 }
 
-function textOfObject(value: object, kind: ColumnKind): string {
+function textOfObject(value: object, kind: ColumnKind): string | null {
   if (kind.isJson) return jsonOf(value)
   if (value instanceof Uint8Array) return hexOf(value)
   if (value instanceof Date) return textOfDate(value, kind)
-  return kind.element && Array.isArray(value) ? textOfArray(value, kind.element) : jsonOf(value)
+  const shown = shownBy(value)
+  if (typeof shown !== 'object') return textOf(shown, kind)
+  if (kind.element && Array.isArray(value)) return textOfArray(value, kind.element)
+  if (kind.takesJson) return jsonOf(value)
+  throw new JobError(
+    'target',
+    `Expected a value that Postgres reads as \`${kind.sqlType}\`, got ${nameOf(value)}: give its text.`,
+  )
+}
+
+/** What an object says it is: by \`toPostgres\`, which node-postgres calls too, or by \`toJSON\`, as decimals and times do. */
+function shownBy(value: object): unknown {
+  const { toPostgres, toJSON } = value as Partial<Record<'toPostgres' | 'toJSON', unknown>>
+  if (typeof toPostgres === 'function') return toPostgres.call(value, (item: unknown) => item)
+  if (typeof toJSON === 'function') return toJSON.call(value, '')
+  return isWrapper(value) ? value.valueOf() : value
+}
+
+function isWrapper(value: object): boolean {
+  return value instanceof Number || value instanceof String || value instanceof Boolean
+}
+
+/**
+ * Whether JSON shows nothing of a value although it is no empty object: a \`Map\`, a \`Set\`, a promise that nobody waited for, or
+ * shows it as something else, as arrays of numbers in memory.
+ */
+function isOpaque(value: object): boolean {
+  if (ArrayBuffer.isView(value)) return true
+  const above = Object.getPrototypeOf(value) as object | null
+  if (above === null || Object.getPrototypeOf(above) === null || Array.isArray(value)) return false
+  return Object.keys(value).length === 0 && !isWrapper(value)
+}
+
+function nameOf(value: object): string {
+  if (Array.isArray(value)) return 'an array'
+  return `an object of the class ${value.constructor?.name || 'Object'}`
 }
 
 /** What JSON has not is written as in files: bytes in hexadecimal digits, big integers as text. */
@@ -32,6 +67,8 @@ function jsonOf(value: object): string {
   const json = JSON.stringify(value, function (this: Record<string, unknown>, key, shown: unknown) {
     const own = this[key]
     if (own instanceof Uint8Array) return hexOf(own)
+    if (typeof shown === 'object' && shown !== null && isOpaque(shown))
+      throw new JobError('target', `Expected a value that JSON can hold, got ${nameOf(shown)}.`)
     return typeof shown === 'bigint' ? String(shown) : shown
   })
   if (json === undefined)
