@@ -11,6 +11,8 @@ const maxKinds = 1000
 interface Flood {
   logged: number
   suppressed: number
+  /** Whether one came since the last look. */
+  isFresh: boolean
   /** Logs the last one that was suppressed, with how many there were. */
   tell(): void
 }
@@ -33,16 +35,18 @@ function bounded(log: Logger['warn'], clock: Clock): Logger['warn'] {
   const floods = new Map<string, Flood>()
   const watch = (kind: string, flood: Flood) => {
     const look = () => {
-      if (flood.suppressed === 0) return floods.delete(kind)
-      flood.tell()
+      if (!flood.isFresh) return floods.delete(kind)
+      if (flood.suppressed > 0) flood.tell()
       flood.suppressed = 0
+      flood.isFresh = false
       return watch(kind, flood)
     }
     clock.setTimer(bounds.interval, look, { background: true })
   }
   return (details, message) => {
     const kind = kindOf(message, floods)
-    const flood = floods.get(kind) ?? { logged: 0, suppressed: 0, tell: () => {} }
+    const flood = floods.get(kind) ?? { logged: 0, suppressed: 0, isFresh: true, tell: () => {} }
+    flood.isFresh = true
     if (flood.logged < bounds.burst) {
       flood.logged++
       log(details, message)

@@ -1,21 +1,21 @@
 import { checkRecord, isChange } from './_foreign.js'
 import { isolate } from './_isolate.js'
-import type { Clock } from './clock.js'
 import { errorMessages, JobError } from './errors.js'
 import { isLive } from './lifecycle.js'
 import type { Logger } from './logger.js'
 import type { ExecutionRecord, JobStorage } from './storage.js'
 
-/** How often at most records that are not valid are logged, in milliseconds. */
-const warningInterval = 60_000
-
 /**
  * The same storage, of which every record and every change is checked: what it holds may come from another version of
- * headgate, or from anybody who can write to its tables. One that is not valid harms no other. It is logged, once a minute at
- * most.
+ * headgate, or from anybody who can write to its tables. One that is not valid harms no other, and is logged. There may be
+ * many, at every read: the logger bounds the rate of warnings.
  */
-export function checkedStorage(storage: JobStorage, clock: Clock, logger: Logger): JobStorage {
-  const warn = boundedWarning(clock, logger)
+export function checkedStorage(storage: JobStorage, logger: Logger): JobStorage {
+  const warn = (value: unknown, fields: readonly string[]) =>
+    logger.warn(
+      { ...names(value), fields },
+      'The storage holds an execution that is not valid. What is not valid of it is not shown.',
+    )
   const checked = (value: ExecutionRecord | undefined): ExecutionRecord | undefined => {
     if (value === undefined || value === null) return undefined
     const { record, wrong } = checkRecord(value)
@@ -51,23 +51,6 @@ export function checkedStorage(storage: JobStorage, clock: Clock, logger: Logger
       },
     }),
     ...(close && { close: async () => close.call(storage) }),
-  }
-}
-
-/** Tells of records that are not valid: of the first one at once, and how many more there were with the next one later. */
-function boundedWarning(clock: Clock, logger: Logger): (value: unknown, wrong: readonly string[]) => void {
-  let nextAt = Number.NEGATIVE_INFINITY
-  let untold = 0
-  return (value, wrong) => {
-    untold++
-    if (clock.now() < nextAt) return
-    nextAt = clock.now() + warningInterval
-    const count = untold
-    untold = 0
-    logger.warn(
-      { ...names(value), fields: wrong, count },
-      'The storage holds an execution that is not valid. What is not valid of it is not shown.',
-    )
   }
 }
 

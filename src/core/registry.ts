@@ -89,7 +89,7 @@ export class Registry {
     this.clock = clock
     this.redactor = new Redactor(options.redact)
     this.logger = boundedLogger(isolatedLogger(options.logger ?? silentLogger, this.redactor), clock)
-    const storage = checkedStorage(timely(options.storage, clock, answerTimeOf(lease)), clock, this.logger)
+    const storage = checkedStorage(timely(options.storage, clock, answerTimeOf(lease)), this.logger)
     this.#storage = storage
     this.#dispatcher = dispatcher
     const report = (error: unknown, { type, id }: Pick<JobEvent, 'type' | 'id'>) => {

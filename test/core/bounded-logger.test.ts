@@ -54,6 +54,16 @@ describe('warnings of a registry', () => {
     expect(warnings().at(-1)).toMatchObject({ suppressed: 1000 })
   })
 
+  it('come at that rate also when each comes after the one before, and never too many at once', async () => {
+    const clock = fakeClock()
+    const { warn, warnings } = warner(clock)
+    for (let n = 0; n < 200; n++) {
+      warn('Could not look.')
+      await clock.advance(500)
+    }
+    expect(warnings().length).toBeLessThanOrEqual(20 + 100_000 / 10_000)
+  })
+
   it('are counted by kind, whatever job they name, and one kind does not hide another', async () => {
     const clock = fakeClock()
     const { warn, warnings } = warner(clock)
