@@ -17,7 +17,7 @@ export interface Connect {
 
 /** What a queue of BullMQ, or a worker, is reached by. */
 interface Connected {
-  getBackend(): { close(force: boolean): Promise<unknown> }
+  getBackend(): { close(force: boolean): Promise<unknown>; reconnectBlocking(): Promise<unknown> }
 }
 
 /** The pool that BullMQ's backend for Postgres keeps, as far as it is needed to cut it off. */
@@ -62,6 +62,8 @@ export async function waitBriefly(work: Promise<unknown>, patience: number): Pro
  */
 export async function disconnect(connected: Connected, patience: number): Promise<void> {
   const backend = connected.getBackend()
+  // A worker that was paused connects again when its connection has ended, which a server that hangs puts off.
+  backend.reconnectBlocking = async () => undefined
   await waitBriefly(backend.close(true), patience)
   const { ownsPool, pool } = (backend as Pooled).connection ?? {}
   if (ownsPool) for (const client of pool?._clients ?? []) client.connection?.stream?.destroy()

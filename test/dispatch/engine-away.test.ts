@@ -21,7 +21,12 @@ describe.skipIf(!isRedisThere())('bullmqDispatcher whose Redis is away, empty or
   beforeEach(() => redis.restart())
   afterAll(() => redis.stop())
 
-  test.each(['plain', 'limits', 'schedule'])('lets a process close soon and end by itself (%s)', async (kind) => {
+  test.each([
+    ['plain', 'is away'],
+    ['limits', 'is away'],
+    ['schedule', 'is away'],
+    ['limits', 'hangs'],
+  ])('lets a process close soon and end by itself (%s) when it %s', async (kind, trouble) => {
     const program = await programOf(new URL('./leaver.ts', import.meta.url))
     const child = spawn(process.execPath, [program, redis.url, kind], { stdio: ['pipe', 'pipe', 'inherit'] })
     let said = ''
@@ -30,7 +35,8 @@ describe.skipIf(!isRedisThere())('bullmqDispatcher whose Redis is away, empty or
     })
     const left = once(child, 'exit')
     await vi.waitFor(() => expect(said).toContain('ready'), soon)
-    await redis.kill()
+    if (trouble === 'hangs') redis.freeze()
+    else await redis.kill()
     child.stdin.end()
     await vi.waitFor(() => expect(said).toContain('closed'), soon)
     expect(Number(said.split('closed ')[1])).toBeLessThan(4000)

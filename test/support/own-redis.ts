@@ -9,6 +9,8 @@ export interface OwnRedis {
   restart(): Promise<void>
   /** Kills the server: it is away. */
   kill(): Promise<void>
+  /** Lets the server hang, with its connections open. */
+  freeze(): void
   stop(): Promise<void>
 }
 
@@ -31,6 +33,7 @@ export async function startRedis(): Promise<OwnRedis> {
       server = await serve(port)
     },
     kill: end,
+    freeze: () => void server.kill('SIGSTOP'),
     async stop() {
       process.off('exit', kill)
       await end()
