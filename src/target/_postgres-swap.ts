@@ -96,6 +96,7 @@ export class RowsSwap implements Swap {
   async swap(session: Session): Promise<void> {
     const { sql } = this.#table
     await session.query(`lock table ${sql} in exclusive mode`)
+    await refuseRules(session, this.#table)
     const fixed = (await session.query(fixedQuery, [sql])).map(({ name }) => String(name))
     await session.query(this.#statement(fixed))
     await session.query(raiseSequences, [sql, this.#staging])

@@ -127,7 +127,10 @@ function checkKind({ title }: Place, kind: string, isTemporary: boolean): void {
   )
 }
 
-/** Rules that put something else in the place of a write, of a table or of those that a view is made of. COPY goes past rules. */
+/** Whether a rule puts something else in the place of a write. COPY goes past rules. */
+const isDetour = `is_instead and ev_type <> '1' and ev_enabled <> 'D'`
+
+/** Such rules of a table, or of those that a view is made of. */
 const rulesQuery = `
   with recursive relations (oid) as (
     select $1::regclass::oid
@@ -136,7 +139,14 @@ const rulesQuery = `
       join pg_depend on classid = 'pg_rewrite'::regclass and objid = rule.oid and refclassid = 'pg_class'::regclass
   )
   select rulename as name, ev_class::regclass::text as relation from pg_rewrite join relations on ev_class = relations.oid
-  where is_instead and ev_type <> '1' and ev_enabled <> 'D' order by 1 limit 1`
+  where ${isDetour} order by 1 limit 1`
+
+/** A guard for statements that such a rule would change: it may come beside a run. */
+export function withoutRules({ guard, sql }: Table): Guard | undefined {
+  if (!guard) return undefined
+  const rules = `select from pg_rewrite where ev_class = to_regclass(${dollarQuoted(sql)}) and ${isDetour}`
+  return { ...guard, shape: `${guard.shape} or exists (${rules})` }
+}
 
 /** Throws `target` for a table whose rules make something else of a statement that writes rows, or nothing. */
 export async function refuseRules(session: Session, { sql, title }: Place): Promise<void> {

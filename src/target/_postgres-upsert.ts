@@ -3,7 +3,7 @@ import { quoted, quotedList } from '../postgres/identifiers.js'
 import type { Load } from './_postgres-load.js'
 import type { Part } from './_postgres-rows.js'
 import type { Session } from './_postgres-session.js'
-import { type Guard, isLoose, refuseRules, type Table } from './_postgres-table.js'
+import { type Guard, isLoose, refuseRules, type Table, withoutRules } from './_postgres-table.js'
 
 /** Where rows wait until they are merged, in a schema that the connection has for itself. */
 const staging = 'headgate_staging'
@@ -59,7 +59,7 @@ export class Upsert implements Load {
   #staged: Staged | undefined
 
   constructor(table: Table, key: readonly string[]) {
-    this.guard = table.guard
+    this.guard = withoutRules(table)
     this.#table = table
     this.#key = key
     this.#line = freeName('headgate_line', table)

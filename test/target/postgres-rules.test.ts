@@ -1,6 +1,6 @@
 import { beforeEach, expect, test } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
-import { targetTests } from './_postgres.js'
+import { targetTests, write } from './_postgres.js'
 
 describePostgres('a rule that does something else instead of a write', (database) => {
   const tests = targetTests(database)
@@ -27,6 +27,23 @@ describePostgres('a rule that does something else instead of a write', (database
         message: expect.stringContaining('found the rule `detour` on t, which does something else instead'),
       })
     expect(await rows()).toEqual([[1, 'old'], [9, 'gone']]) // biome-ignore format: one line
+  })
+
+  test('is refused when it is made beside a run', async () => {
+    for (const options of [upsert, { strategy: 'replace' }] as const) {
+      const writer = await opened(target(options))
+      await write(writer, [{ id: 2, v: 'new' }])
+      await writer.flush?.(null)
+      await tests.pool.query('create rule detour as on insert to t do instead nothing')
+      const rest = async () => {
+        await write(writer, [{ id: 1, v: 'new' }])
+        await writer.flush?.(null)
+        await writer.commit?.()
+      }
+      await expect(rest()).rejects.toMatchObject({ code: 'target' })
+      await tests.pool.query('drop rule detour on t')
+    }
+    expect(await rows()).toEqual([[1, 'old'], [2, 'new'], [9, 'gone']]) // biome-ignore format: one line
   })
 
   test('is passed by when records are appended, as COPY does', async () => {
