@@ -78,6 +78,7 @@ describePostgres('a table of Postgres that is altered beside a run', (database) 
   test('waits until the transaction ends', async () => {
     const writer = await opened(target())
     await write(writer, [{ id: 1, v: 1 }])
+    await expect.poll(() => rows(`select from pg_locks where relation = 't'::regclass and granted`)).not.toEqual([])
     let isAltered = false
     const altering = tests.pool.query('alter table t alter v type int8').then(() => {
       isAltered = true
