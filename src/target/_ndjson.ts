@@ -1,4 +1,5 @@
 import { type Column, JobError, type RecordBatch, type Row } from '../index.js'
+import { isOpaque, isWrapper, nameOf } from './_opaque.js'
 
 /** How `bigint` and `decimal` are written: as JSON strings, or as JSON numbers, whatever their size. */
 export type BigNumbers = 'string' | 'number'
@@ -102,9 +103,10 @@ export class NdjsonEncoder {
     if (value instanceof Uint8Array) return `"\\\\x${hexOf(value)}"`
     if (value instanceof Date && Number.isNaN(value.getTime())) return `"${value}"`
     const shown = 'toJSON' in value && typeof value.toJSON === 'function' ? value.toJSON(key) : value
-    if (shown instanceof Number || shown instanceof String || shown instanceof Boolean)
-      return this.#shallow(shown.valueOf(), key)
-    return typeof shown === 'object' && shown !== null ? shown : this.#shallow(shown, key)
+    if (typeof shown !== 'object' || shown === null) return this.#shallow(shown, key)
+    if (isWrapper(shown)) return this.#shallow(shown.valueOf(), key)
+    if (isOpaque(shown)) throw new JobError('target', `Expected a value that JSON can hold, got ${nameOf(shown)}.`)
+    return shown
   }
 
   /** The JSON of an object or array. No recursion: records come from outside, and may be nested deeper than the stack. */

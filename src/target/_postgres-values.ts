@@ -1,4 +1,5 @@
 import { JobError } from '../index.js'
+import { isOpaque, isWrapper, nameOf } from './_opaque.js'
 import type { ColumnKind } from './_postgres-table.js'
 
 /** The text that Postgres reads a JavaScript value from, in a column of that kind; `null` for none. */
@@ -34,32 +35,12 @@ function textOfObject(value: object, kind: ColumnKind): string | null {
   )
 }
 
-/** What an object says it is: by \`toPostgres\`, which node-postgres calls too, or by \`toJSON\`, as decimals and times do. */
+/** What an object says it is: by `toPostgres`, which node-postgres calls too, or by `toJSON`, as decimals and times do. */
 function shownBy(value: object): unknown {
   const { toPostgres, toJSON } = value as Partial<Record<'toPostgres' | 'toJSON', unknown>>
   if (typeof toPostgres === 'function') return toPostgres.call(value, (item: unknown) => item)
   if (typeof toJSON === 'function') return toJSON.call(value, '')
   return isWrapper(value) ? value.valueOf() : value
-}
-
-function isWrapper(value: object): boolean {
-  return value instanceof Number || value instanceof String || value instanceof Boolean
-}
-
-/**
- * Whether JSON shows nothing of a value although it is no empty object: a \`Map\`, a \`Set\`, a promise that nobody waited for, or
- * shows it as something else, as arrays of numbers in memory.
- */
-function isOpaque(value: object): boolean {
-  if (ArrayBuffer.isView(value)) return true
-  const above = Object.getPrototypeOf(value) as object | null
-  if (above === null || Object.getPrototypeOf(above) === null || Array.isArray(value)) return false
-  return Object.keys(value).length === 0 && !isWrapper(value)
-}
-
-function nameOf(value: object): string {
-  if (Array.isArray(value)) return 'an array'
-  return `an object of the class ${value.constructor?.name || 'Object'}`
 }
 
 /** What JSON has not is written as in files: bytes in hexadecimal digits, big integers as text. */

@@ -51,6 +51,19 @@ describe('a record becomes the JSON that JSON.stringify makes of it', () => {
     }
   })
 
+  test.each([
+    ['Map', new Map([[1, 2]])],
+    ['Set', new Set([1])],
+    ['Promise', Promise.resolve(1)],
+    ['ArrayBuffer', new ArrayBuffer(1)],
+    ['Float64Array', new Float64Array(1)],
+  ])('but what JSON shows nothing of is refused: a %s', async (name, value) => {
+    for (const record of [{ value }, { deep: [{ value }] }]) {
+      const { status } = await linesOf(iterableDatasource([record]))
+      expect(status.error?.at(-1)).toBe(`Expected a value that JSON can hold, got an object of the class ${name}.`)
+    }
+  })
+
   test('also when one value is in several places', async () => {
     const shared = { list: [1] }
     expect(await lineOf({ a: shared, b: [shared, shared], c: { d: shared } })).toBe(
