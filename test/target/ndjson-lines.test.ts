@@ -60,7 +60,8 @@ describe('a record becomes the JSON that JSON.stringify makes of it', () => {
   ])('but what JSON shows nothing of is refused: a %s', async (name, value) => {
     for (const record of [{ value }, { deep: [{ value }] }]) {
       const { status } = await linesOf(iterableDatasource([record]))
-      expect(status.error?.at(-1)).toBe(`Expected a value that JSON can hold, got an object of the class ${name}.`)
+      const message = `Expected a value that JSON can hold, got an object of the class ${name}.`
+      expect(status).toMatchObject({ error: expect.arrayContaining([message]) })
     }
   })
 
