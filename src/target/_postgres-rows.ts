@@ -205,16 +205,19 @@ function lineOf(fields: readonly Field[], row: Row): string {
   return `${line}\n`
 }
 
+const needsEscape = /[\\\t\n\r]/
+
 /** Also a surrogate, which may stand alone. */
-const needsEscape = /[\\\t\n\r\ud800-\udfff]/
+const needsLook = /[\\\t\n\r\ud800-\udfff]/
 
 const escapes: Readonly<Record<string, string>> = { '\\': '\\\\', '\t': '\\t', '\n': '\\n', '\r': '\\r' }
 
 /** Piece by piece: of a long text, V8 could not hold all that is to be replaced, and would end the process. */
 function escaped(text: string): string {
-  if (!needsEscape.test(text)) return text
+  if (!needsLook.test(text)) return text
   // It has no UTF-8, and would become another character.
   if (/\p{Surrogate}/u.test(text)) throw new JobError('target', 'Expected text, got half of a surrogate pair in it.')
+  if (!needsEscape.test(text)) return text
   let result = ''
   for (let at = 0; at < text.length; at += pieceLength) {
     result += text.slice(at, at + pieceLength).replace(/[\\\t\n\r]/g, (unit) => escapes[unit] as string)
