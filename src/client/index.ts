@@ -72,8 +72,9 @@ export interface RemoteEvent {
 
 const optionRules = {
   url: {
-    accepts: (value: unknown) => typeof value === 'string' && /^[^?#]*[^?#/]$/.test(value),
-    expected: 'an address without a slash, a query or a fragment at its end',
+    accepts: isAddress,
+    expected:
+      'an http or https address or a path, without a user, and without a slash, a query or a fragment at its end',
   },
   fetch: rule.optional(rule.aFunction),
   headers: rule.optional({
@@ -81,6 +82,11 @@ const optionRules = {
     expected: 'an object, or a function that gives one',
   }),
   clock: rule.optional(rule.having('now', 'setTimer')),
+}
+
+function isAddress(value: unknown): boolean {
+  if (typeof value !== 'string' || !/^[^?#]*[^?#/]$/.test(value)) return false
+  return /^[\w+.-]+:/.test(value) ? /^https?:\/\/[^/@]+(\/|$)/i.test(value) : true
 }
 
 const timeoutRule = rule.optional(rule.whole(0))

@@ -10,7 +10,7 @@ export const jobErrorCodes = {
   aborted: 'The execution was asked to stop. The reason of every aborted `signal`.',
   lease_lost: 'The execution no longer holds its lease: another instance may run the job.',
   datasource: 'The datasource could not be reached or could not answer the query.',
-  transform: 'The transform of the job threw.',
+  transform: 'The transform of the job threw, or gave something that is no record.',
   target: 'The target could not take, keep or commit the records.',
   too_many_failures: 'More records failed than `failures` of the job allows.',
   checkpoint: 'The checkpoint was damaged where it is kept, or is not one that the job can resume from.',
@@ -87,7 +87,7 @@ const maxDetailsLength = 500
  * The messages of an error and its causes, outermost first, as a status shows them: an `AggregateError`'s inner errors
  * follow it, cycles end the walk, repeats in a row are dropped, secrets are redacted, and at most 20 messages of at most
  * 2,000 characters are given. What Postgres says beside a message stands behind it, in at most 500 characters: the detail, where it
- * happened, and the column and the constraint. `redactor` hides secrets of your own too, as `registry.redactor` does. Never throws.
+ * happened, and the table, column and constraint. `redactor` hides secrets of your own too, as `registry.redactor` does. Never throws.
  */
 export function errorMessages(error: unknown, redactor: Pick<Redactor, 'shorten'> = commonRedactor): string[] {
   const messages: string[] = []

@@ -24,6 +24,8 @@ export interface StatusBase {
 /** The job waits for a free slot under `concurrency`; `startTime` is when it was accepted. */
 export interface QueuedStatus extends StatusBase {
   state: 'queued'
+  /** Never there: a job that waits has reported nothing yet. */
+  detail?: undefined
 }
 
 /** What every status has of an execution that has left the line. */

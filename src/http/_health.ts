@@ -41,11 +41,15 @@ export async function health(
 
 function toWireHealth({ status, node, storage, running, queued, lease, oldestRenewal }: RegistryHealth): WireHealth {
   const { isReachable, latency } = storage
-  const error = jobErrorCodes[status === 'closed' ? 'closed' : 'storage']
   return {
     status,
     node,
-    storage: { reachable: isReachable, latency_ms: latency, ...((!isReachable || status === 'readonly') && { error }) },
+    storage: {
+      reachable: isReachable,
+      latency_ms: latency,
+      ...(!isReachable && { error: jobErrorCodes[status === 'closed' ? 'closed' : 'storage'] }),
+      ...(status === 'readonly' && { error: 'The storage answers, but takes no writes.' }),
+    },
     running,
     queued,
     lease_ms: lease,

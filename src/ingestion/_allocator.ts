@@ -160,9 +160,9 @@ export async function holding<Answer>(
 
 function checkRoom({ type, id }: JobContext, { needs, needsOfPart = [] }: AllocationRequest): void {
   for (const [resource, count] of countsOf([...needs, ...needsOfPart])) {
-    const { name, capacity, remedy } = resource
+    const { name, capacity } = resource
     if (count <= capacity) continue
-    const message = `Job [${type}/${id}] needs ${count} ${name} at once, which has ${Math.max(0, capacity)} for jobs: ${remedy}.`
+    const message = `Job [${type}/${id}] needs ${count} ${name} at once, which has ${Math.max(0, capacity)} for jobs: ${resource.remedy(count)}.`
     throw new JobError('invalid_options', message)
   }
 }

@@ -14,7 +14,7 @@ import type { Target, TargetFunction } from './target.js'
 export interface QueryVariables {
   /** The last known value of the primary key column. */
   readonly lastId?: string
-  /** The largest value of the primary key column: by number where the column holds numbers, else by text. */
+  /** The largest value of the primary key column: of numbers, uuids, dates and times, compared exactly. */
   readonly maxPrimaryKey?: string
   /** When the last record was processed, ISO 8601 in UTC. */
   readonly lastRecordTimestamp?: string

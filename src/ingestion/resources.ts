@@ -11,8 +11,8 @@ export interface SharedResource {
   readonly capacity: number
   /** How many stay free for others while more than one execution holds some. Default 0. */
   readonly spare?: number
-  /** What to do when there are too few, as the end of a sentence. */
-  readonly remedy: string
+  /** What to do when an execution needs so many, which is more than the capacity, as the end of a sentence. */
+  remedy(count: number): string
 }
 
 /**

@@ -98,7 +98,7 @@ function notGiven(expected: string, given: unknown): JobError {
 function nobodyKnows(): undefined {}
 
 function threw(cause: unknown): JobError {
-  return new JobError('transform', 'The transform threw.', { cause })
+  return new JobError('transform', 'The transform failed.', { cause })
 }
 
 function named(transform: BatchTransform): BatchTransform {

@@ -22,10 +22,10 @@ export class PoolConnections implements SharedResource {
     return this.#max - listening - Math.min(this.#storages.size, 1)
   }
 
-  get remedy(): string {
+  remedy(count: number): string {
     const kept = this.#max - this.capacity
     const storage = kept === 0 ? '' : `, of which the storage keeps ${kept}`
-    return `the pool has up to ${this.#max}${storage}; raise its \`max\`, or give the adapters pools of their own`
+    return `the pool has up to ${this.#max}${storage}; raise its \`max\` to ${kept + count} or more, or give the adapters pools of their own`
   }
 
   /** Keeps connections for a storage, until the function that it gives is called. */

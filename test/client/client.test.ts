@@ -550,9 +550,15 @@ describe('calls', () => {
 
 describe('options', () => {
   test.each([
-    [{}, 'Expected `url` to be an address without a slash, a query or a fragment at its end, got nothing'],
+    [
+      {},
+      'Expected `url` to be an http or https address or a path, without a user, and without a slash, a query or a fragment at its end, got nothing',
+    ],
     [{ url: 'http://x/' }, 'Expected `url`'],
     [{ url: 'http://x?a' }, 'Expected `url`'],
+    [{ url: 'http://user:password@x' }, 'without a user'],
+    [{ url: 'localhost:3000' }, 'Expected `url`'],
+    [{ url: 'ftp://x' }, 'Expected `url`'],
     [{ url: '/jobs', fetch: 1 }, 'Expected `fetch` to be a function'],
     [{ url: '/jobs', headers: 1 }, 'Expected `headers` to be an object, or a function that gives one'],
     [{ url: '/jobs', token: 1 }, 'Expected `options` to be an object with'],

@@ -64,7 +64,7 @@ test('a storage that is read-only', async () => {
   const { status, body } = await createJobsHandler(newRegistry({ storage })).answer(health)
   expect([status, JSON.parse(String(body))]).toMatchObject([
     503,
-    { status: 'readonly', storage: { reachable: true, error: expect.any(String) } },
+    { status: 'readonly', storage: { reachable: true, error: 'The storage answers, but takes no writes.' } },
   ])
 })
 

@@ -261,7 +261,7 @@ describe('an ingestion with failures', () => {
       expect(dead.ids()).toEqual([1, 5, 9])
       expect(dead.letters[0]).toMatchObject({
         phase: 'transform',
-        error: ['The transform threw.', 'cannot read 1'],
+        error: ['The transform failed.', 'cannot read 1'],
         record: { id: 1, name: 'person 1' },
       })
     })

@@ -167,7 +167,7 @@ describe('an ingestion', () => {
       const status = await run({ datasource: testDatasource(people(1, 4)), target, ...(more as object) })
       expect(status).toMatchObject({
         state: 'error',
-        error: ['The transform threw.', expect.stringContaining(message)],
+        error: ['The transform failed.', expect.stringContaining(message)],
       })
       expect(target.records).toEqual([])
     })
@@ -206,7 +206,7 @@ describe('an ingestion', () => {
         state: 'error',
         count: 10,
         lastId: '10',
-        error: ['The transform threw.', 'no such person'],
+        error: ['The transform failed.', 'no such person'],
       })
       expect(datasource.reads[0]?.state).not.toBe('open')
     })

@@ -128,7 +128,7 @@ describePostgres('jobs that share a pool', (database) => {
     expect(status).toMatchObject({
       state: 'error',
       error: [
-        `Job [ingestion/j0] needs 2 connections of the pool to ${host}${pathname} at once, which has 1 for jobs: the pool has up to 1; raise its \`max\`, or give the adapters pools of their own.`,
+        `Job [ingestion/j0] needs 2 connections of the pool to ${host}${pathname} at once, which has 1 for jobs: the pool has up to 1; raise its \`max\` to 2 or more, or give the adapters pools of their own.`,
       ],
     })
     expect(pool.totalCount).toBe(0)
@@ -141,7 +141,7 @@ describePostgres('jobs that share a pool', (database) => {
     const options = { datasources, storage: postgresStorage({ pool }) }
     const [status] = await runAll(options, () => ({ datasource: 'postgres', target }), 1)
     expect(String(Object(status).error)).toMatch(
-      /needs 2 connections .* which has 1 for jobs: the pool has up to 3, of which the storage keeps 2; raise/,
+      /needs 2 connections .* which has 1 for jobs: the pool has up to 3, of which the storage keeps 2; raise its `max` to 4 or more, or/,
     )
   })
 
