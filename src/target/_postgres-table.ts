@@ -53,15 +53,29 @@ export function parseTableName(table: string | TableName): TableName {
   return second === undefined ? { name: first } : { schema: first, name: second }
 }
 
+/** A table, and the composite types that its columns hold: values of these are read by the places of their attributes. */
+const relationsOf = (oid: string) => `
+  array(select ${oid} union all (
+    with recursive types (oid) as (
+      select atttypid from pg_attribute where attrelid = ${oid} and attnum > 0 and not attisdropped
+      union
+      select part from types join pg_type t on t.oid = types.oid cross join lateral (
+        select unnest(array[typbasetype, typelem]) as part
+        union all select atttypid from pg_attribute where attrelid = typrelid and attnum > 0 and not attisdropped
+      ) parts where part <> 0
+    )
+    select typrelid from types join pg_type using (oid) where typrelid <> 0))`
+
 const tableQuery = `
-  select c.oid::text as oid, n.nspname as schema, c.relname as name, c.relkind as kind, c.relpersistence as persistence,
+  select c.oid::text as oid, ${relationsOf('c.oid')}::text as relations, n.nspname as schema, c.relname as name, c.relkind as kind, c.relpersistence as persistence,
     has_table_privilege(c.oid, 'insert, update, delete, truncate') as can_lock
   from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = to_regclass($1)`
 
-/** What of the table with that oid has to stay while it is written: which column holds what. */
-const shapeOf = (oid: string) => `
-  (select md5(string_agg(concat_ws(' ', attnum, attname, atttypid, atttypmod, attcollation, attidentity, attgenerated), ',' order by attnum))
-  from pg_attribute where attrelid = ${oid}::oid and attnum > 0 and not attisdropped)`
+/** What of a table and its composite types has to stay while it is written: which column holds what. */
+const shapeOf = (relations: string) => `
+  (select md5(string_agg(concat_ws(' ', attnum, attname, atttypid, atttypmod, attcollation, attidentity, attgenerated), ','
+    order by attrelid, attnum))
+  from pg_attribute where attrelid = any(${relations}::oid[]) and attnum > 0 and not attisdropped)`
 
 /** Types from this oid on come with an extension or are the user's own. */
 const firstOwn = 16384
@@ -80,7 +94,7 @@ const columnsQuery = `
   )
   select name, level, identity, typname as type, format_type(oid, null) as sql_type, typdelim as delimiter,
     typname in ('json', 'jsonb') or typcategory = 'S' or (oid >= ${firstOwn} and typtype = 'b' and typcategory <> 'A') as takes_json,
-    ${shapeOf('$1')} as shape
+    ${shapeOf('$2')} as shape
   from types join pg_type on oid = type and typtype <> 'd'
   order by number, level desc`
 
@@ -100,15 +114,15 @@ export const isLoose = (operatorClass: string, collation: string) => `
 export async function findTable(session: Session, wanted: TableName): Promise<Table | undefined> {
   const [found] = await session.query(tableQuery, [sqlOf(wanted)])
   if (!found) return undefined
-  const { oid, schema, name, kind, persistence, can_lock } = found as Record<string, string>
+  const { oid, relations, schema, name, kind, persistence, can_lock } = found as Record<string, string>
   const place = placeOf(String(schema), String(name))
   checkKind(place, String(kind), persistence === 't')
-  const columns = await session.query(columnsQuery, [oid])
+  const columns = await session.query(columnsQuery, [oid, relations])
   // One that was swapped for another one in between has no columns any more.
   if (columns.length === 0 && (await isGone(session, String(oid)))) return findTable(session, wanted)
   const lock = can_lock && kind !== 'f' ? `lock table ${place.sql} in row exclusive mode` : undefined
   const isOther = `to_regclass(${dollarQuoted(place.sql)}) is distinct from ${oid}::oid`
-  const shape = `${isOther} or ${shapeOf(String(oid))} is distinct from '${columns[0]?.shape}'`
+  const shape = `${isOther} or ${shapeOf(`'${relations}'`)} is distinct from '${columns[0]?.shape}'`
   return { ...place, columns: kindsOf(columns), guard: { lock, shape } }
 }
 

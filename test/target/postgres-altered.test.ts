@@ -50,6 +50,23 @@ describePostgres('a table of Postgres that is altered beside a run', (database) 
     },
   )
 
+  test.each(['pair', 'pair[]', 'known_pair', 'pair_of_pairs'])(
+    'is altered, too, when a composite type in it is: values of a column of the type %s are read by place',
+    async (type) => {
+      await tests.pool.query(`drop type if exists pair, pair_of_pairs cascade; create type pair as (a text, b text);
+        create domain known_pair as pair; create type pair_of_pairs as (one pair); alter table t add c ${type}`)
+      const writer = await opened(target())
+      await write(writer, [{ id: 1, v: 1 }])
+      await writer.flush?.({ at: 1 })
+      await tests.pool.query('alter type pair drop attribute a, add attribute c text')
+      const failing = (async () => {
+        await write(writer, [{ id: 2, v: 2 }])
+        await writer.flush?.({ at: 2 })
+      })()
+      await expect(failing).rejects.toMatchObject({ message })
+    },
+  )
+
   test('is a matter of another try', async () => {
     const writer = await opened(target())
     await tests.pool.query('alter table t alter v type int8')
