@@ -55,6 +55,24 @@ test('a run that failed goes on where it stopped', async () => {
 })
 // #endregion
 
+// #region cursor
+test('a changed row comes again, after the others', async () => {
+  const rows = [
+    { id: 1, updated_at: '2024-01-01' },
+    { id: 2, updated_at: '2024-01-02' },
+  ]
+  const target = collectingTarget()
+  await using registry = new JobRegistry({ storage: memoryStorage() })
+  registry.define({ id: 'orders', datasource: testDatasource(rows), cursor: ['updated_at', 'id'], target })
+  const run = async () => (await registry.start('ingestion', 'orders')).finished
+
+  expect(await run()).toMatchObject({ state: 'successful', count: 2 })
+  rows[0] = { id: 1, updated_at: '2024-01-03' }
+  expect(await run()).toMatchObject({ state: 'successful', count: 1, lastId: '1' })
+  expect(target.records.map(({ id }) => id)).toEqual([1, 2, 1])
+})
+// #endregion
+
 // #region abort
 test('an abort reaches a datasource that hangs', async () => {
   const datasource = testDatasource(people, { hangAfter: 2 })

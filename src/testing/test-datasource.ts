@@ -10,6 +10,7 @@ import {
   type Row,
   systemClock,
 } from '../index.js'
+import { type CursorRead, orderBy } from './_cursor.js'
 import { hang, pause } from './_wait.js'
 
 /** Records in memory: objects, or raw rows with their columns. */
@@ -65,6 +66,7 @@ type OpenRead = { -readonly [Key in keyof TestRead]: TestRead[Key] }
  *
  * @param records The records, or a function that gives them for a query: one that looks at `query.values` can go on from
  *   a checkpoint as a database would.
+ *   With a `cursor`, the job reads what they are in the order of its columns, and resumes after the last one, without the query.
  */
 export function testDatasource(
   records: TestRecords | ((query: Query, options: ReadOptions) => TestRecords),
@@ -75,6 +77,7 @@ export function testDatasource(
   const source: TestDatasource = {
     kind: 'test',
     takesRange: typeof records === 'function',
+    readsByCursor: true,
     faults,
     reads,
     get isClosed() {
@@ -85,8 +88,10 @@ export function testDatasource(
       const read: OpenRead = { query, batchSize, lastId, count: 0, state: 'open' }
       reads.push(read)
       try {
-        const all = toBatch(typeof records === 'function' ? records(query, options) : records)
-        yield* batchesOf(all, read, source, options.signal)
+        const given = typeof records === 'function' ? records(query, options) : records
+        const cursor = options.cursor && orderBy(toBatch(given).records(), options.cursor)
+        yield* batchesOf(toBatch(given, cursor?.order), read, source, options.signal, cursor)
+        if (cursor?.failure) throw cursor.failure
         read.state = 'read'
       } catch (error) {
         read.state = options.signal.aborted ? 'aborted' : 'failed'
@@ -102,11 +107,19 @@ export function testDatasource(
   return source
 }
 
-function toBatch(records: TestRecords): RecordBatch {
-  return 'rows' in records ? RecordBatch.fromRows(records.columns, records.rows) : RecordBatch.fromRecords([...records])
+function toBatch(records: TestRecords, order?: readonly number[]): RecordBatch {
+  const inOrder = <Item>(items: readonly Item[]) => order?.map((index) => items[index] as Item) ?? [...items]
+  if (!('rows' in records)) return RecordBatch.fromRecords(inOrder(records))
+  return RecordBatch.fromRows(records.columns, inOrder(records.rows))
 }
 
-async function* batchesOf(all: RecordBatch, read: OpenRead, source: TestDatasource, signal: AbortSignal) {
+async function* batchesOf(
+  all: RecordBatch,
+  read: OpenRead,
+  source: TestDatasource,
+  signal: AbortSignal,
+  cursor: CursorRead | undefined,
+) {
   const { delay = 0, clock = systemClock, failAfter = all.length + 1, hangAfter = all.length + 1 } = source.faults
   const faultAt = Math.min(failAfter, hangAfter)
   const end = Math.min(all.length, faultAt)
@@ -115,6 +128,7 @@ async function* batchesOf(all: RecordBatch, read: OpenRead, source: TestDatasour
     signal.throwIfAborted()
     const batch = all.slice(read.count, Math.min(read.count + read.batchSize, end))
     read.count += batch.length
+    if (cursor) batch.position = cursor.positionAfter(read.count)
     yield batch
   }
   signal.throwIfAborted()

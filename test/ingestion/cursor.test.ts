@@ -16,7 +16,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { describePostgres } from '../support/describe-postgres.js'
 
 describe('define refuses', () => {
-  const reading = { ...testDatasource([]), readsByCursor: true }
+  const reading = testDatasource([])
+  const people = { ...testDatasource([]), readsByCursor: false }
   const columns = 'the name of a column, or an array of different names'
   test.each([
     [{ cursor: '' }, `Expected \`cursor\` to be ${columns}, or an object, got \`\` (string)`],
@@ -35,7 +36,7 @@ describe('define refuses', () => {
       'Expected `query` to be a template without variables, as `cursor` says where to go on, got `all {{#last_id}}',
     ],
     [
-      { cursor: 'id', datasource: testDatasource([]) },
+      { cursor: 'id', datasource: people },
       'Expected `cursor` to be absent, as the datasource [test] does not read by one, got `id` (string)',
     ],
     [
@@ -43,7 +44,7 @@ describe('define refuses', () => {
       'Expected `cursor` to be absent, as the datasource [people] does not read by one, got an array',
     ],
   ])('%j', async (job, message) => {
-    await using registry = new JobRegistry({ storage: memoryStorage(), datasources: { people: testDatasource([]) } })
+    await using registry = new JobRegistry({ storage: memoryStorage(), datasources: { people } })
     const define = () => registry.define({ id: 'people', datasource: reading, target: () => {}, ...job } as never)
     expect(define).toThrow(message)
   })

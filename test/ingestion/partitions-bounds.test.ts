@@ -129,11 +129,7 @@ describe('an ingestion that is cut by bounds, without a cursor', () => {
     ],
     ['`parallel`', { parallel: 1 }, /`parallel` to be absent/],
     ['`records`', { records: 5 }, /`records` to be absent/],
-    [
-      'a cursor over a source that cannot be cut',
-      { cursor: 'id', datasource: { ...testDatasource([]), readsByCursor: true } },
-      /cannot be cut/,
-    ],
+    ['a cursor over a source that cannot be cut', { cursor: 'id', datasource: testDatasource([]) }, /cannot be cut/],
     ['no part', { partitions: 0 }, /`partitions`/],
     ['too many parts', { partitions: 257 }, /`partitions`/],
     ['no bound', { partitions: [] }, /`partitions`/],
@@ -152,7 +148,7 @@ describe('an ingestion that is cut by bounds, without a cursor', () => {
     ['pkField', { cursor: 'id', pkField: 'name' }, /`pkField` to be a column of `cursor`/],
     ['a template', { cursor: 'id', query: '{{#from}}{{from}}{{until}}{{/from}}' }, /`query`/],
   ])('is refused with a cursor and %s', (_, more, message) => {
-    const datasource = { ...testDatasource([]), readsByCursor: true, partition: () => Promise.reject(new Error()) }
+    const datasource = { ...testDatasource([]), partition: () => Promise.reject(new Error()) }
     expect(() => registry.define(job({ datasource, partitions: 3, query: 'all', ...more }))).toThrow(message)
   })
 })

@@ -1,4 +1,4 @@
-import { JobError, type JobRecord } from 'headgate'
+import { type CursorOptions, JobError, type JobRecord, JobRegistry, memoryStorage } from 'headgate'
 import { fakeClock, type TestDatasource, testDatasource } from 'headgate/testing'
 import { describe, expect, test } from 'vitest'
 
@@ -91,6 +91,47 @@ describe('testDatasource', () => {
     stop.abort(new RangeError('enough'))
     await expect(second).rejects.toThrow('enough')
     expect(clock.pending).toBe(0)
+  })
+
+  describe('by a cursor', () => {
+    const job = async (given: JobRecord[], cursor: CursorOptions) => {
+      await using registry = new JobRegistry({ storage: memoryStorage() })
+      const ids: unknown[] = []
+      registry.define({
+        id: 'job',
+        datasource: testDatasource(given),
+        cursor,
+        batchSize: 2,
+        target: (batch) => {
+          ids.push(...batch.records().map(({ id }) => id))
+        },
+      })
+      const status = await (await registry.start('ingestion', 'job')).finished
+      return { ids, error: status.state === 'error' ? String(status.error) : undefined, detail: status.detail }
+    }
+
+    test('orders big integers and dates', async () => {
+      const given = [10n, 9n].map((big) => ({ id: big, at: new Date(Number(big)) }))
+      expect((await job(given, { columns: 'id' })).ids).toEqual([9n, 10n])
+      expect((await job(given, { columns: 'at' })).ids).toEqual([9n, 10n])
+    })
+
+    test('fails at nulls, or leaves them out', async () => {
+      const given = [{ id: 2 }, { id: null }, { id: 1 }]
+      expect(await job(given, { columns: 'id' })).toMatchObject({ ids: [], error: expect.stringContaining('null') })
+      const skipped = await job(given, { columns: 'id', nulls: 'skip' })
+      expect(skipped).toMatchObject({ ids: [1, 2], detail: { withoutCursor: 1 } })
+    })
+
+    test.each<[JobRecord[], CursorOptions, string]>([
+      [[{ id: 1 }, { id: 1 }], { columns: 'id' }, 'Several records have the same `id`: add a unique column'],
+      [[{ id: 1 }], { columns: 'at' }, "Expected a column `at` among the records' columns, got id."],
+      [[{ id: [1] }], { columns: 'id' }, 'Expected the cursor column `id` to be a number'],
+      [[{ id: 1 }], { columns: 'id', lookback: 5 }, '`testDatasource` does not read by a cursor with `lookback`'],
+      [[{ id: 1 }], { columns: 'id', nulls: 'first' }, "with `nulls: 'first'`"],
+    ])('%j by %j fails', async (given, cursor, message) => {
+      expect((await job(given, cursor)).error).toContain(message)
+    })
   })
 
   test('knows that a reader left early', async () => {
