@@ -50,6 +50,11 @@ export class Connection {
     const response = await this.#send(call)
     const type = response.headers.get('content-type') ?? streamType
     if (response.ok && response.body && type.startsWith(streamType)) return response.body
+    if (response.ok) {
+      // What is no stream of events may go on for ever, as one does.
+      void response.body?.cancel().catch(() => {})
+      throw toError(undefined, response.status)
+    }
     throw toError(await bodyOf(response, call.signal), response.status)
   }
 

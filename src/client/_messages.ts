@@ -29,8 +29,9 @@ export async function* messagesOf(read: () => Promise<Uint8Array | undefined>): 
     for (const next of more) {
       size += line.length
       if (line === '') {
-        yield fields
-        fields = {}
+        // An empty one says nothing: millions of them would keep whoever reads busy without a pause.
+        if (size > 0) yield fields
+        if (size > 0) fields = {}
         size = 0
       } else addField(fields, line)
       line = next

@@ -52,6 +52,8 @@ export interface AbortOptions {
   timeout?: number
   /** Ends the wait when it aborts, as if `timeout` had passed: the job stops all the same. Default: none. */
   signal?: AbortSignal
+  /** Is called when storage has answered, and what is left is the wait. Default: none. */
+  onAsked?: () => void
 }
 
 /** How to listen. */
@@ -110,6 +112,7 @@ export const waitingRules = { from: rule.optional(rule.whole(0)), size: rule.opt
 export const abortRules = {
   timeout: timeoutRule,
   signal: rule.optional(rule.having('addEventListener', 'removeEventListener')),
+  onAsked: rule.optional(rule.aFunction),
 }
 
 /** The rules of `SearchFilter`. */

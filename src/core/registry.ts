@@ -187,8 +187,9 @@ export class Registry {
    */
   async abort(type: string, id: string, options: AbortOptions = {}): Promise<JobStatus | undefined> {
     checkOptions('options', options, abortRules)
-    const { timeout = defaultStopTimeout, signal } = options
+    const { timeout = defaultStopTimeout, signal, onAsked } = options
     const { asked, settled, execution } = await this.#runner.askToStop(type, id)
+    onAsked?.()
     if (!asked || !isLive(asked.state)) return asked && toStatus(asked)
     if (timeout === 0) return toStatus(asked)
     if (settled) return toStatus(settled)

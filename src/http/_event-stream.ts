@@ -14,6 +14,7 @@ export interface StreamSource {
 
 /** The text for one reader. It takes what waits in one piece. */
 export class EventStream implements TextStream, AsyncIterableIterator<string, undefined> {
+  readonly isEndless = true
   readonly #source: StreamSource
   /** `welcoming` until it was told all that comes first. */
   #state: 'new' | 'welcoming' | 'open' | 'ended' = 'new'

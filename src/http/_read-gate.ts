@@ -1,6 +1,6 @@
 import { type Clock, JobError } from '../index.js'
 
-/** So many reads of storage go on at once: more would only wait in front of its connections, and of renewals of leases. */
+/** So many calls ask storage at once: more would only wait in front of its connections, and of renewals of leases. */
 const maxReads = 16
 
 /** So many calls wait for one of them at most, and so long, in milliseconds. */
@@ -13,7 +13,7 @@ export interface Leavable {
 }
 
 /**
- * Lets a bounded number of calls read storage at once. The others wait here, where a client that leaves takes its call with
+ * Lets a bounded number of calls ask storage at once, to read or to write. The others wait here, where a client that leaves takes its call with
  * it: storage never hears of it.
  */
 export class ReadGate {
@@ -72,5 +72,5 @@ interface Waiter {
 }
 
 function busy(): JobError {
-  return new JobError('storage', 'Too many calls read the storage.', { isTransient: true })
+  return new JobError('storage', 'Too many calls ask the storage.', { isTransient: true })
 }

@@ -258,22 +258,37 @@ async function status(
   return { status: 200, body: foundBody(type, id, hits[0]) }
 }
 
-/** Whoever waits for the end of a job waits for as long as its client does. */
+/**
+ * Asks storage behind the gate, also when the client has gone, and waits for the end of the job outside of it, for as long as
+ * the client does.
+ */
 async function abort(
   registry: ServedRegistry,
   { type, id }: Job,
   options: Values<typeof abortParameters>,
-  { request }: CallContext,
+  { request, gate }: CallContext,
 ): Promise<Reply> {
   const wait = toAbortOptions(options)
   const { signal } = wait.timeout === 0 ? {} : request
-  const status = await registry.abort(type, id, { ...wait, ...(signal && { signal }) })
+  const ask = () =>
+    new Promise<{ stopped: Promise<JobStatus | undefined> }>((resolve, reject) => {
+      const onAsked = () => resolve({ stopped })
+      const stopped = registry.abort(type, id, { ...wait, ...(signal && { signal }), onAsked })
+      stopped.then(onAsked, reject)
+    })
+  const { stopped } = await gate.read(ask)
+  const status = await stopped
   if (!status) return { status: 404, body: notFoundBody(type, id) }
   return { status: isLive(status.state) ? 202 : 200, body: foundBody(type, id, status) }
 }
 
-async function start(registry: ServedRegistry, { type, id }: Job): Promise<Reply> {
-  const { status } = await registry.start(type, id)
+async function start(
+  registry: ServedRegistry,
+  { type, id }: Job,
+  _: object,
+  { gate, request }: CallContext,
+): Promise<Reply> {
+  const { status } = await gate.read(() => registry.start(type, id), request)
   return { status: 201, body: foundBody(type, id, status) }
 }
 

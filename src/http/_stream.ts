@@ -7,6 +7,8 @@ import { JobError } from '../index.js'
  * piece comes at once, as the headers may go out with it.
  */
 export interface TextStream extends AsyncIterable<string> {
+  /** Whether it goes on until one side ends it. Its connection is of no use afterwards, and need not be kept. */
+  readonly isEndless?: boolean
   /**
    * Calls back when the stream is over for the server, and gives what stops that. A client that has not read the rest soon after
    * is cut off, as nothing else would ever end its connection.

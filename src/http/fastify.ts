@@ -1,4 +1,4 @@
-import { type NodeConnection, type NodeRequest, toJobsRequest, toReadable } from './_node-request.js'
+import { type NodeConnection, type NodeRequest, toJobsRequest, toReadable, withoutPrefix } from './_node-request.js'
 import type { JobsHandler } from './handler.js'
 
 /** What is used of Fastify's reply. */
@@ -33,12 +33,11 @@ export function toFastifyPlugin(handler: JobsHandler): FastifyPlugin {
     app.removeAllContentTypeParsers()
     app.addContentTypeParser('*', {}, async () => {})
     const method = app.supportedMethods.filter((name) => name !== 'OPTIONS')
-    const inFront = app.prefix.split('/').filter((part) => part !== '').length
-    const prefix = new RegExp(`^(/+[^/?#]*){${inFront}}`)
+    const restOf = withoutPrefix(app.prefix)
     const answer: FastifyHandler = async (request, reply) => {
-      const url = request.url?.replace(prefix, '') ?? ''
+      const url = restOf(request.url ?? '')
       const { status, headers, body } = await handler.answer(toJobsRequest(request, reply.raw, url))
-      const payload = typeof body === 'string' ? body : toReadable(body, reply.raw)
+      const payload = typeof body === 'string' ? body : toReadable(body, request, reply.raw)
       return reply.code(status).headers(headers).send(payload)
     }
     const base = handler.basePath === '/' ? '' : handler.basePath

@@ -328,10 +328,13 @@ function isOrigin(value: unknown): boolean {
   return typeof value === 'string' && URL.canParse(value) && new URL(value).origin === value
 }
 
-/** The raw path and the query, if there is one, of an address that may be absolute. */
+/**
+ * The raw path and the query, if there is one, of an address that may be absolute. One with a `#` behind its path, which no
+ * client sends, has none: guards of the host may take it for a part of the path.
+ */
 function splitUrl(url: string): { path: string; search: string | undefined } {
   if (/^\/[^?#]*$/.test(url)) return { path: url, search: undefined }
-  const [, path = '', search] = /^(?:[a-z][a-z\d+.-]*:\/\/[^/?#]*)?([^?#]*)(?:\?([^#]*))?/i.exec(url) ?? []
+  const [, path = '', search] = /^(?:[a-z][a-z\d+.-]*:\/\/[^/?#]*)?([^?#]*)(?:\?([^#]*)(?:#.*)?)?$/is.exec(url) ?? []
   return { path, search }
 }
 

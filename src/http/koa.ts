@@ -31,7 +31,7 @@ export function toKoaMiddleware(handler: JobsHandler): KoaMiddleware {
     }
     const { status, headers, body } = await handler.answer(toJobsRequest(context, context.res, url))
     context.status = status
-    context.body = typeof body === 'string' ? body : toReadable(body, context.res)
+    context.body = typeof body === 'string' ? body : toReadable(body, context, context.res)
     // After the body, which sets a length and a type of its own.
     context.set(headers)
   }

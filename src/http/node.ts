@@ -17,7 +17,7 @@ export type NodeHandler = (request: NodeRequest, response: NodeResponse, next?: 
 /**
  * Serves a handler of `headgate/http` by `node:http`, by the compatibility API of `node:http2`, or as middleware of
  * Connect. As a middleware it passes on `OPTIONS` and what is not under the base path; mounted on a sub-path, it goes by the
- * rest of the address if that is under the base path, and else by the address that came. Bodies are not read.
+ * address that came if the base path is under that path too, and else by the rest of the address. Bodies are not read.
  */
 export function toNodeHandler(handler: JobsHandler): NodeHandler {
   const serve = async (request: NodeRequest, response: NodeResponse, url: string, next?: (error: unknown) => void) => {
@@ -25,9 +25,11 @@ export function toNodeHandler(handler: JobsHandler): NodeHandler {
       const { status, headers, body } = await handler.answer(toJobsRequest(request, response, url))
       // Somebody before has given up waiting and answered.
       if (response.headersSent) return
+      // Before the headers, which say whether the connection is kept.
+      const stream = typeof body === 'string' ? undefined : toReadable(body, request, response)
       response.writeHead(status, headers)
-      if (typeof body === 'string') response.end(body)
-      else pipeline(toReadable(body, response), response as unknown as NodeJS.WritableStream, leave)
+      if (stream) pipeline(stream, response as unknown as NodeJS.WritableStream, leave)
+      else response.end(String(body))
     } catch (error) {
       if (next) next(error)
       else response.destroy()

@@ -123,7 +123,9 @@ export function toError(body: unknown, status: number): JobError {
   const [known] = Object.entries(errorTypes).find(([, type]) => type === error?.type) ?? []
   const code = (known ?? 'server') as JobErrorCode
   const reason =
-    typeof error?.reason === 'string' ? error.reason : `The answer is not one of the jobs API: HTTP status ${status}.`
+    typeof error?.reason === 'string'
+      ? shortened(error.reason, maxMessage)
+      : `The answer is not one of the jobs API: HTTP status ${status}.`
   return new JobError(code, reason, { isTransient: status >= 500 || status === 429 })
 }
 

@@ -58,6 +58,8 @@ class MemoryStorage implements JobStorage {
   readonly #orphans = new Set<ExecutionRecord>()
   /** Ended executions in the order in which they ended. */
   readonly #log = new Map<string, ExecutionRecord>()
+  /** The same, and those that live, in the order in which they began, the oldest first. */
+  readonly #ordered = { log: new Ordered(), live: new Ordered() }
   /** No lease runs out before. */
   #nextExpiry = Number.POSITIVE_INFINITY
   readonly #listeners = new Set<(change: StorageChange) => void>()
@@ -91,6 +93,7 @@ class MemoryStorage implements JobStorage {
     write(execution, { checkpoint: before?.checkpoint })
     this.#newest.set(execution, execution)
     this.#live.set(execution.executionId, execution)
+    this.#ordered.live.add(execution)
     if (before) this.#orphans.delete(before)
     this.#nextExpiry = Math.min(this.#nextExpiry, execution.leaseUntil)
     this.#tell(execution)
@@ -160,13 +163,17 @@ class MemoryStorage implements JobStorage {
     this.#settleExpired()
     const { from = 0, size = 10, searchAfter } = filter
     const isLiveWanted = filter.state !== undefined && isLive(filter.state)
-    const found = [...(isLiveWanted ? this.#live : this.#log).values()]
-      .filter((execution) => matches(execution, filter))
-      .map((execution) => ({ execution, order: executionOrder(execution.executionId) ?? '' }))
-      .sort((a, b) => (a.order < b.order ? 1 : -1))
     const after = searchAfter === undefined ? undefined : (executionOrder(searchAfter) ?? '')
-    const rest = after === undefined ? found : found.filter(({ order }) => order < after)
-    return { total: found.length, hits: rest.slice(from, from + size).map(({ execution }) => copy(execution)) }
+    const hits: ExecutionRecord[] = []
+    let total = 0
+    let passed = 0
+    for (const { execution, order } of (isLiveWanted ? this.#ordered.live : this.#ordered.log).newestFirst()) {
+      if (!matches(execution, filter)) continue
+      total++
+      const isAfter = after === undefined || order < after
+      if (isAfter && passed++ >= from && hits.length < size) hits.push(copy(execution))
+    }
+    return { total, hits }
   }
 
   watch(listener: (change: StorageChange) => void): () => void {
@@ -183,9 +190,10 @@ class MemoryStorage implements JobStorage {
   #settleExpired(): number {
     const now = this.#clock.now()
     if (now >= this.#nextExpiry) this.#settleExpiredAt(now)
-    for (const { executionId, endTime = now } of this.#log.values()) {
-      if (this.#log.size <= this.#maxCount && now - endTime <= this.#maxAge) break
-      this.#log.delete(executionId)
+    for (const execution of this.#log.values()) {
+      if (this.#log.size <= this.#maxCount && now - (execution.endTime ?? now) <= this.#maxAge) break
+      this.#log.delete(execution.executionId)
+      this.#ordered.log.delete(execution)
     }
     return now
   }
@@ -210,12 +218,47 @@ class MemoryStorage implements JobStorage {
       this.#orphans.add(execution)
     }
     this.#live.delete(execution.executionId)
+    this.#ordered.live.delete(execution)
     this.#log.set(execution.executionId, execution)
+    this.#ordered.log.add(execution)
     this.#tell(execution)
   }
 
   #tell({ type, id, executionId, state }: ExecutionRecord): void {
     for (const listener of this.#listeners) listener({ type, id, executionId, state })
+  }
+}
+
+/** Executions in the order in which they began, kept sorted: a search of a long log would sort it for each page. */
+class Ordered {
+  readonly #entries: { readonly execution: ExecutionRecord; readonly order: string }[] = []
+
+  add(execution: ExecutionRecord): void {
+    const order = executionOrder(execution.executionId) ?? ''
+    this.#entries.splice(this.#indexOf(order), 0, { execution, order })
+  }
+
+  delete({ executionId }: ExecutionRecord): void {
+    const index = this.#indexOf(executionOrder(executionId) ?? '')
+    if (this.#entries[index]?.execution.executionId === executionId) this.#entries.splice(index, 1)
+  }
+
+  *newestFirst(): Generator<{ readonly execution: ExecutionRecord; readonly order: string }> {
+    for (let index = this.#entries.length - 1; index >= 0; index--) {
+      const entry = this.#entries[index]
+      if (entry) yield entry
+    }
+  }
+
+  /** The place of the first that began then or later. */
+  #indexOf(order: string): number {
+    let [low, high] = [0, this.#entries.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((this.#entries[middle]?.order ?? '') < order) low = middle + 1
+      else high = middle
+    }
+    return low
   }
 }
 

@@ -1,7 +1,9 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { connect } from 'node:net'
+import { setImmediate } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
+import { EventStream } from '../../src/http/_event-stream.js'
 import { ReadGate } from '../../src/http/_read-gate.js'
 import { createJobsHandler, type TextStream } from '../../src/http/handler.js'
 import { toNodeHandler } from '../../src/http/node.js'
@@ -195,6 +197,79 @@ describe('what is done for clients that are gone', () => {
     expect(await registry.status('copy', 'deaf')).toMatchObject({ state: 'aborting' })
     job.end()
     await vi.waitFor(async () => expect(await registry.status('copy', 'deaf')).toMatchObject({ state: 'aborted' }))
+  })
+
+  test('streams that wait for their turn on a connection go with it, as do those who wait for a job', async () => {
+    const clock = fakeClock()
+    const registry = new JobRegistry({ storage: memoryStorage({ clock }), clock, lease: 86_400_000 })
+    defineHeld(registry, 'copy', 'deaf', { isDeaf: true })
+    await registry.start('copy', 'deaf')
+    const { port } = await listen(toNodeHandler(createJobsHandler(registry)))
+    const [warned, opened, left] = [
+      vi.fn(),
+      vi.spyOn(EventStream.prototype, 'next'),
+      vi.spyOn(EventStream.prototype, 'return'),
+    ]
+    process.on('warning', warned)
+    const idle = clock.pending
+    const sockets = ['GET /_events', 'POST /copy/deaf/_abort?timeout=1d'].map((call) => {
+      const socket = connect(port, '127.0.0.1')
+        .on('error', () => {})
+        .resume()
+      socket.write(`${call.replace('/', `${base}/`)} HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(50))
+      return socket
+    })
+    await vi.waitFor(() => expect(clock.pending).toBeGreaterThanOrEqual(idle + 50))
+    await vi.waitFor(() => expect(new Set(opened.mock.contexts)).toHaveLength(50))
+    for (const socket of sockets) socket.resetAndDestroy()
+    await vi.waitFor(() => expect(new Set(left.mock.contexts)).toHaveLength(50))
+    await vi.waitFor(() => expect(clock.pending).toBeLessThan(idle + 10))
+    process.off('warning', warned)
+    expect(warned).not.toHaveBeenCalled()
+  })
+
+  test('calls that write storage wait with those that read it', async () => {
+    const registry = newRegistry({ storage: fixedStorage() })
+    const go = () => new Promise<never>(() => {})
+    const [start, abort, status] = (['start', 'abort', 'status'] as const).map((name) =>
+      vi.spyOn(registry, name).mockImplementation(go),
+    )
+    const handler = createJobsHandler(registry)
+    const send = (method: string, url: string) =>
+      void handler.answer({ method, url: `${base}${url}`, headers: new Headers(), native: undefined })
+    for (let n = 0; n < 8; n++) send('POST', '/copy/a/_start')
+    for (let n = 0; n < 8; n++) send('POST', '/copy/a/_abort')
+    for (let n = 0; n < 9; n++) for (const call of ['/_start', '/_abort']) send('POST', `/copy/a${call}`)
+    send('GET', '/copy/a')
+    await setImmediate()
+    expect([start, abort, status].map((spy) => spy?.mock.calls.length)).toEqual([8, 8, 0])
+  })
+
+  test('one who waits for a job to stop holds no other up', async () => {
+    const registry = newRegistry()
+    const job = defineHeld(registry, 'copy', 'deaf', { isDeaf: true })
+    await registry.start('copy', 'deaf')
+    const handler = createJobsHandler(registry)
+    const send = (method: string, url: string) =>
+      handler.answer({ method, url: `${base}${url}`, headers: new Headers(), native: undefined })
+    const stopped = Array.from({ length: 40 }, () => send('POST', '/copy/deaf/_abort'))
+    expect((await send('GET', '/copy/deaf')).body).toContain('"state":"aborting"')
+    job.end()
+    for (const { body } of await Promise.all(stopped)) expect(body).toContain('"state":"aborted"')
+  })
+
+  test('a server closes at once though the readers of its events keep their connections', async () => {
+    const handler = createJobsHandler(newRegistry())
+    const server = createServer(toNodeHandler(handler)).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    server.keepAliveTimeout = 600_000
+    const socket = connect((server.address() as { port: number }).port, '127.0.0.1')
+    socket.write(`GET ${base}/_events HTTP/1.1\r\nHost: x\r\n\r\n`)
+    await once(socket, 'data')
+    const closed = once(server, 'close')
+    server.close()
+    handler.endStreams()
+    await closed
   })
 
   test('a server closes though a reader does not read', async () => {

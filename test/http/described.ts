@@ -37,7 +37,8 @@ export function describedBy(document: OpenApi): (exchange: Exchange) => string[]
 
 /** The operation that a request asks for, found as a reader of the description finds it: paths without variables first. */
 export function operationOf(document: OpenApi, method: string, url: string): OpenApiOperation | undefined {
-  const [, path = ''] = /^(?:[a-z][a-z\d+.-]*:\/\/[^/?#]*)?([^?#]*)/i.exec(url) ?? []
+  const [, path = ''] = /^(?:[a-z][a-z\d+.-]*:\/\/[^/?#]*)?([^?]*)/i.exec(url) ?? []
+  if (path.includes('#')) return undefined
   const base = document.servers[0]?.url.replace(/\/$/, '') ?? ''
   if (!path.startsWith(`${base}/`)) return undefined
   const parts = path.slice(base.length).split('/')

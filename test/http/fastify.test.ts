@@ -18,6 +18,7 @@ test.each([
   ['/jobs', '', '/jobs/copy/a'],
   ['/jobs', '/api', '/api/jobs/copy/a'],
   ['/jobs', '/tenants/:tenant', '/tenants/jobs/jobs/copy/a'],
+  ['/jobs', '/tenants/:tenant', '/tenants/a%20b/jobs/copy/a'],
   ['/jobs', '/', '/jobs/copy/a'],
   ['/', '/', '/copy/a'],
   ['/jobs', '/api/', '/api/jobs/copy/a'],
@@ -40,6 +41,7 @@ test.each([
   [{ caseSensitive: false }, '/api/JOBS/copy/a', 404],
   [{}, '/api/%6Aobs/copy/a', 404],
   [{}, '/api/jobs/c%6Fpy/a', 200],
+  [{}, '/%61pi/jobs/copy/a', 404],
 ])('a router with %j: %s answers %i, as calls and the base path are literal', async (routerOptions, url, status) => {
   const app = fastify({ routerOptions }).register(plugin({ basePath: '/jobs' }), { prefix: '/api' })
   expect((await app.inject(url)).statusCode).toBe(status)

@@ -270,7 +270,7 @@ test.each([
   const registry = newRegistry()
   const abort = vi.spyOn(registry, 'abort')
   await createJobsHandler(registry).answer(request(`${path}/_abort${query}`, 'POST'))
-  expect(abort).toHaveBeenCalledExactlyOnceWith('copy', 'a', options)
+  expect(abort).toHaveBeenCalledExactlyOnceWith('copy', 'a', { ...options, onAsked: expect.any(Function) })
 })
 
 test('a type that only the log knows has nothing running', async () => {

@@ -42,7 +42,10 @@ test('goes by the rest of the address that a mount leaves, or by the one that ca
       context.url = context.url.replace('/api/jobs', '')
       return jobs(context, next)
     })
-    expect((await (await sendToKoa(app))('/api/jobs/copy/a')).status).toBe(200)
+    const send = await sendToKoa(app)
+    expect((await send('/api/jobs/copy/a')).status).toBe(200)
+    // One call has one address: that of another would pass by a guard.
+    expect((await send('/api/jobs/api/jobs/copy/a')).status).toBe(404)
   }
 })
 

@@ -27,6 +27,11 @@ describe('where it is mounted', () => {
     ['/jobs', '/', '/other', 418],
     ['/jobs', '/api', '/api/other', 418],
     ['/jobs', '/jobs', '/jobs/copy/a/b', 404],
+    // One call has one address: that of another would pass by a guard.
+    ['/api/jobs', '/api/jobs', '/api/jobs/api/jobs/copy/a', 404],
+    ['/api/jobs', '/api', '/api/api/jobs/copy/a', 418],
+    ['/api/jobs', '/api', '/API/api/jobs/copy/a', 418],
+    ['/jobs', '/api', '/api/api/jobs/copy/a', 418],
   ])('base path %s on Express at %s: %s answers %i', async (basePath, mount, path, status) => {
     const { handler } = handlerOf(basePath)
     const app = express()
@@ -145,6 +150,15 @@ describe('on the raw connection', () => {
     socket.write(`GET ${base}/copy/a HTTP/1.1\r\nHost: ${host}\r\n\r\n`)
     expect(await until(/}$/)).toContain(found)
   })
+
+  test.each([`${base}/copy/a#x`, `${base}/copy#/a`, `/#${base}/copy/a`])(
+    'an address with a fragment: %s',
+    async (url) => {
+      const { socket, until } = await raw()
+      socket.write(`GET ${url} HTTP/1.1\r\nHost: x\r\n\r\n`)
+      expect(await until(/}$/)).toContain('404 Not Found')
+    },
+  )
 
   test('an absolute address', async () => {
     const { socket, until } = await raw()
