@@ -29,3 +29,17 @@ export function collationOf(id: string): string {
   return `(select l.collisdeterministic ${from}),
     (select case l.collprovider when 'd' then ${ofDatabase} else concat_ws(' ', l.collname, ${locale('l', 'coll')}) end ${from})`
 }
+
+/** The attributes of the composite types among these types, and below them: what their values hold, by place. */
+export const attributesQuery = `
+  with recursive types (id) as (
+    select unnest($1::oid[])
+    union
+    select part from types join pg_type t on t.oid = id cross join lateral (
+      select unnest(array[typbasetype, typelem]) as part
+      union all select atttypid from pg_attribute where attrelid = typrelid and attnum > 0 and not attisdropped
+    ) parts where part <> 0
+  )
+  select md5(string_agg(concat_ws(' ', attnum, attname, atttypid, atttypmod), ',' order by attrelid, attnum))
+  from types join pg_type t on t.oid = id join pg_attribute on attrelid = typrelid
+  where typrelid <> 0 and attnum > 0 and not attisdropped`

@@ -85,9 +85,14 @@ export function checkSameFields(before: readonly Field[], now: readonly Field[])
   const added = now.find((field) => !named(before, field))
   const changed = now.find((field) => !isSameField(named(before, field), field))
   const what = gone ? `\`${gone.name}\` is gone` : added ? `\`${added.name}\` is new` : undefined
-  throw new JobError(
+  throw changedFailure(what ?? (changed ? `\`${changed.name}\` has another type` : 'they are in another order'))
+}
+
+/** The columns of a query are not what they were when reading began. */
+export function changedFailure(what: string): JobError {
+  return new JobError(
     'datasource',
-    `The columns of the query have changed while it was read: ${what ?? (changed ? `\`${changed.name}\` has another type` : 'they are in another order')}. The next run goes on with the columns as they are then.`,
+    `The columns of the query have changed while it was read: ${what}. The next run goes on with the columns as they are then.`,
     { isTransient: true },
   )
 }

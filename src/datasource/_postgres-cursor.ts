@@ -231,6 +231,7 @@ export class CursorRead {
       const size = this.#sizeOf(part)
       if (size === 0) return
       const session = await this.#begin()
+      if (consistency === 'pages') await this.#description.checkAttributes(session)
       const query = this.#keyset.select({ ...part, after }, size)
       session.open(query, this.#description.formatOf)
       // One row more than a page has tells that the page was read to its end.

@@ -1,6 +1,7 @@
 import { type Column, JobError, type Query, type ReadCursor, type ReadOptions, RecordBatch } from '../index.js'
 import { formatOf } from './_postgres-binary.js'
-import { checkSameFields } from './_postgres-columns.js'
+import { attributesQuery, firstUserId } from './_postgres-catalog.js'
+import { changedFailure, checkSameFields } from './_postgres-columns.js'
 import { typeFailure } from './_postgres-cursor-failures.js'
 import { type CursorType, cursorTypes } from './_postgres-cursor-types.js'
 import type { Keyset } from './_postgres-keyset.js'
@@ -30,6 +31,8 @@ export interface Description {
   readonly order: readonly ColumnOrder[]
   /** The format of rows with these fields. Throws `datasource` when they are not those that were described. */
   formatOf(fields: readonly Field[]): RowFormat
+  /** Throws `datasource` when a composite type in the columns was altered: the fields stay the same then. */
+  checkAttributes(session: Session): Promise<void>
 }
 
 /**
@@ -59,13 +62,27 @@ export async function describe(
     if (isExact === 'f') throw typeFailure(cursor.columns[index] as string)
     return orderOf(field, types[index] as CursorType, { source, collation })
   })
+  const attributes = await attributesOf(session, fields)
   return {
     ...{ columns, fields: own, types, order },
+    async checkAttributes(session) {
+      if (attributes === undefined || (await attributesOf(session, fields)) === attributes) return
+      throw changedFailure('the attributes of a composite type are others')
+    },
     formatOf(now) {
       checkSameFields(fields, now)
       return formatOf(now, columns, options)
     },
   }
+}
+
+/** What the composite types of these fields hold; `undefined` where there are none. */
+async function attributesOf(session: Session, fields: readonly Field[]): Promise<string | undefined> {
+  const ids = fields.map(({ dataTypeID }) => dataTypeID).filter((id) => id >= firstUserId)
+  if (ids.length === 0) return undefined
+  const { rows } = await session.run({ text: attributesQuery, values: [`{${ids}}`] })
+  const [attributes] = rows[0] as (string | null)[]
+  return attributes ?? undefined
 }
 
 async function fieldsOf(session: Session, keyset: Keyset): Promise<TextResult> {

@@ -69,6 +69,17 @@ describePostgres('a table that others change beside a read', (database) => {
       expect(records).toEqual(rows)
     })
 
+    test('fails where a composite type is another one, as values of it are told by place', async () => {
+      await other.query(`drop type if exists pair cascade; create type pair as (a text, b text);
+        alter table source add c pair[]; update source set c = array[row(a, b)::pair]`)
+      const batches = read({ consistency: 'pages' })
+      await batches.next()
+      await other.query('alter type pair drop attribute a, add attribute c text')
+      const { error, message } = await failureOf(batches)
+      expect(message).toContain('while it was read: the attributes of a composite type are others.')
+      expect(JobError.isInstance(error) && error.isTransient).toBe(true)
+    })
+
     test('goes on in a table that another one was put in the place of', async () => {
       const batches = read({ consistency: 'pages' })
       await batches.next()
