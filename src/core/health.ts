@@ -5,7 +5,7 @@ import { checkOptions, rule } from './options.js'
 import type { Redactor } from './redact.js'
 import type { JobStorage } from './storage.js'
 
-/** How to look how a registry is. */
+/** Options of `registry.health`. */
 export interface HealthOptions {
   /** How long to wait for the storage, in milliseconds. Default 1,000. */
   timeout?: number
@@ -23,11 +23,11 @@ export interface StorageHealth {
   error?: string[]
 }
 
-/** How a registry is. */
+/** The health of a registry. */
 export interface RegistryHealth {
   /**
-   * `ok`; `unreachable` when its storage does not answer; `readonly` when its storage answers and keeps nothing, as a standby
-   * does; `closed` from the call of `close()` on.
+   * `ok`; `unreachable` when its storage does not answer; `readonly` when its storage answers but takes no writes, as a
+   * standby; `closed` from the call of `close()` on.
    */
   status: 'ok' | 'unreachable' | 'readonly' | 'closed'
   /** The name of the registry instance. */
@@ -41,8 +41,8 @@ export interface RegistryHealth {
   /** How long a lease holds, in milliseconds. */
   lease: number
   /**
-   * How long ago the lease was renewed that was not renewed for longest, in milliseconds; missing when nothing runs or
-   * waits. Healthy up to a third of `lease` and a little; at `lease`, the execution is lost.
+   * Age of the oldest lease renewal, in milliseconds; missing when nothing runs or waits. Healthy up to a little more than a third
+   * of `lease`; at `lease`, the execution is lost.
    */
   oldestRenewal?: number
 }

@@ -7,12 +7,11 @@ export type ResumeMode = 'auto' | 'manual' | 'restart'
 /** When a job that failed for a moment is tried again. */
 export interface RetryPolicy {
   /**
-   * The most tries in a row that may come to nothing before the job fails, beside the first one: counted anew whenever the
-   * job comes on. It bounds in the same way how many nodes in a row may die of a job that does not come on before it is let
-   * go of. Default 5 with `resume: 'auto'`, else 0.
+   * Maximum consecutive retries without progress. Resets when the job makes progress. Also the maximum number of nodes in a row
+   * that may die while they run the job without progress. Default 5 with `resume: 'auto'`, else 0.
    */
   limit?: number
-  /** The longest wait before the first new try, in milliseconds; doubles with every further one. Default 1,000. */
+  /** The longest wait before the first retry, in milliseconds; doubles with each further one. Default 1,000. */
   delay?: number
   /** The longest wait of all, in milliseconds. Default 60,000. */
   maxDelay?: number
@@ -20,15 +19,15 @@ export interface RetryPolicy {
   isTransient?: (error: unknown) => boolean
 }
 
-/** How a job of its own accord goes on. */
+/** Automatic resume and retry. */
 export interface Resumption {
   /**
-   * What becomes of an execution that was cut short. `manual`, the default: the next start goes on from its checkpoint.
-   * `auto`: when its node died or was closed, any registry that has the job defined goes on from there; and transient
-   * errors are tried again. `restart`: every start begins anew.
+   * What happens after an execution was interrupted. `manual`, the default: the next start resumes from its checkpoint.
+   * `auto`: any registry that has the job defined resumes it when its node died or was closed, and transient errors are
+   * retried. `restart`: every start begins from the beginning.
    */
   resume?: ResumeMode
-  /** When a job that failed for a moment is tried again, by the same execution. Default: see {@link RetryPolicy}. */
+  /** When the same execution retries after a transient error. Default: see {@link RetryPolicy}. */
   retry?: RetryPolicy
 }
 
