@@ -5,15 +5,16 @@ import type { ExecutionHost, RegistryHost } from './_host.js'
 import { Restocker } from './_restocker.js'
 import { unlessAborted, unlessRunning } from './_retry.js'
 import { PartNews, RunnerParts } from './_runner-parts.js'
+import { StartGate } from './_start-gate.js'
 import { waitingOf } from './_waiting.js'
 import { withTimeout } from './clock.js'
 import type { ConcurrencyLimits, Dispatcher, WaitingExecution } from './dispatcher.js'
-import { alreadyRunning, errorMessages } from './errors.js'
+import { alreadyRunning, errorMessages, JobError } from './errors.js'
 import { Execution, type StartedExecution, takeoverOf } from './execution.js'
 import type { Job } from './job.js'
 import { isEnded } from './lifecycle.js'
 import { warnOf } from './logger.js'
-import type { Parts } from './parts.js'
+import { isPart, type Parts } from './parts.js'
 import { retryPolicyOf } from './retry-policy.js'
 import { type BeginRequest, type ExecutionRecord, waitingLease } from './storage.js'
 
@@ -50,11 +51,13 @@ export class Runner {
   /** Those who wait for news of parts. */
   readonly partNews = new PartNews()
   readonly #restocker: Restocker
+  readonly #gate: StartGate
   #isClosing = false
 
   constructor(host: RunnerHost) {
     this.#host = { ...host, partsOf: (execution) => this.#partsOf(execution) }
     this.executions = new Executions(this.#host)
+    this.#gate = new StartGate(host.clock)
     const { dispatcher, limits, clock, lease, logger } = host
     dispatcher.work({
       limits,
@@ -142,10 +145,11 @@ export class Runner {
     await this.#enqueueSoon(await this.#beginForAny(job, request), request.priority)
   }
 
-  async #beginForAny({ type, id }: Job, { priority: _, ...request }: StartRequest): Promise<ExecutionRecord> {
+  async #beginForAny(job: Job, { priority: _, ...request }: StartRequest): Promise<ExecutionRecord> {
     const { storage } = this.#host
+    const { type, id } = job
     const waiting = { type, id, state: 'queued', node: '', lease: waitingLease, ...request } as const
-    const { started, execution: record } = await storage.begin(waiting)
+    const { started, execution: record } = await this.#passGate(job, () => storage.begin(waiting))
     if (!started) throw alreadyRunning(record)
     this.#host.changed(record, 'state')
     return record
@@ -200,12 +204,20 @@ export class Runner {
   async #begin(job: Job, request: Parameters<Execution['begin']>[0]): Promise<Execution> {
     const execution = this.executions.add(job)
     try {
-      await execution.begin(request)
+      await execution.begin(request, (ask) => this.#passGate(job, ask))
       return execution
     } catch (error) {
       this.executions.drop(execution)
       throw error
     }
+  }
+
+  /** Begins when few others do. A registry that closes while a start waits starts nothing but parts of what runs to its end. */
+  #passGate<Answer>(job: Job, begin: () => Promise<Answer>): Promise<Answer> {
+    return this.#gate.pass(() => {
+      if (this.#isClosing && !isPart(job)) throw new JobError('closed', 'The registry is closed.')
+      return begin()
+    })
   }
 
   /** A turn has come: of an execution that waited here, or of one that waits for any registry. */

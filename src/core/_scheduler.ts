@@ -1,4 +1,6 @@
+import PQueue from 'p-queue'
 import { retry } from './_retry.js'
+import { startsAtOnce } from './_start-gate.js'
 import { createAbortController } from './abort.js'
 import type { Clock, Timer } from './clock.js'
 import { errorMessages } from './errors.js'
@@ -56,6 +58,8 @@ export class Scheduler {
   readonly #host: SchedulerHost
   readonly #waiting = new Map<string, Waiting>()
   readonly #starts = new Map<string, Start>()
+  /** Thousands of jobs may be due at once. */
+  readonly #asks = new PQueue({ concurrency: startsAtOnce })
   readonly #stopped = createAbortController()
   #timer: Timer | undefined
   /** When the timer is to fire. */
@@ -173,7 +177,7 @@ export class Scheduler {
       if (typeof found === 'object') {
         if (schedule.ifRunning !== 'runAfter') this.#tellSkipped(job, due, 'the job is running')
         else {
-          await this.#ask(job, () => this.#host.ended(found))
+          await this.#host.ended(found)
           due = Number.NEGATIVE_INFINITY
         }
       }
@@ -182,16 +186,18 @@ export class Scheduler {
     this.#starts.delete(jobKey(job))
   }
 
-  /** Asks storage until it answers: `undefined` when this was stopped before. */
+  /** Asks storage until it answers, for few jobs at a time: `undefined` when this was stopped before. */
   async #ask<Answer>(job: Job, ask: () => Promise<Answer>): Promise<Answer | undefined> {
     const { clock, lease, logger } = this.#host
+    const { signal: abandoned } = this.#stopped
+    const askInTurn = () => this.#asks.add(async () => (abandoned.aborted ? undefined : ask()))
     const { type, id } = job
     const failed = (error: unknown, delay: number) =>
       logger.warn(
         { type, id, error: errorMessages(error) },
         `The schedule of job [${type}/${id}] could not reach storage, trying again in ${delay} ms.`,
       )
-    return retry(ask, { clock, lease, abandoned: this.#stopped.signal, background: true, failed })
+    return retry(askInTurn, { clock, lease, abandoned, isHopeless: () => abandoned.aborted, background: true, failed })
   }
 
   #tellPassed({ type, id }: Job, first: number, due: number): void {

@@ -68,10 +68,16 @@ export class Execution implements StartedExecution {
     })
   }
 
-  /** Begins a new execution. Throws `already_running` when another one stands in the way. */
-  async begin(request: Pick<BeginRequest, 'state' | 'scheduledFor'> & Partial<Takeover>): Promise<void> {
+  /**
+   * Begins a new execution when `inTurn` lets it ask storage: its lease holds from then on. Throws `already_running` when
+   * another one stands in the way, and what `inTurn` throws.
+   */
+  async begin(
+    request: Pick<BeginRequest, 'state' | 'scheduledFor'> & Partial<Takeover>,
+    inTurn: (ask: () => Promise<Tenure>) => Promise<Tenure>,
+  ): Promise<void> {
     const { type, id } = this
-    await this.#hold(Tenure.begin(this.#host, { type, id, ...request }))
+    await this.#hold(inTurn(() => Tenure.begin(this.#host, { type, id, ...request })))
   }
 
   /** Takes an execution that waits for any node. Tells whether it could be had. */

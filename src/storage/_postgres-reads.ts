@@ -14,8 +14,8 @@ const defaultPoolSize = 10
 const reserved = 2
 
 /**
- * Bounds the reads that run at once. Leases are renewed and executions end through the same pool, and must not wait behind
- * reads, however many are asked for. A read that has waited for too long fails without reaching the server.
+ * Bounds the reads and the starts that run at once. Leases are renewed and executions end through the same pool, and must
+ * not wait behind them, however many are asked for. A read that has waited for too long fails without reaching the server.
  */
 export class ReadLimit {
   readonly #queue: PQueue
@@ -25,15 +25,21 @@ export class ReadLimit {
     this.#queue = new PQueue({ concurrency: Math.max(1, poolSize - reserved) })
   }
 
-  /** Runs a read when its turn comes. Throws `storage` when too many reads wait, or when this one has waited too long. */
-  async run<Answer>(read: () => Promise<Answer>): Promise<Answer> {
+  /**
+   * Runs a read when its turn comes, or a start, which goes before reads. Throws `storage` when too many wait, or when this
+   * one has waited too long.
+   */
+  async run<Answer>(read: () => Promise<Answer>, options: { isStart?: boolean } = {}): Promise<Answer> {
     if (this.#queue.size >= maxWaiting) throw tooMany(`${maxWaiting} reads wait already`)
     const askedAt = performance.now()
-    return this.#queue.add(async () => {
-      const waited = performance.now() - askedAt
-      if (waited > longestWait) throw tooMany(`this one has waited for ${Math.round(waited)} ms`)
-      return read()
-    })
+    return this.#queue.add(
+      async () => {
+        const waited = performance.now() - askedAt
+        if (waited > longestWait) throw tooMany(`this one has waited for ${Math.round(waited)} ms`)
+        return read()
+      },
+      { priority: options.isStart ? 1 : 0 },
+    )
   }
 }
 

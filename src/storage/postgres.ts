@@ -148,7 +148,7 @@ class PostgresStorage implements JobStorage {
     const { type, id, state, node, lease, resumedFrom, takeovers, scheduledFor } = request
     const values = [type, id, state, node, lease, resumedFrom, takeovers, scheduledFor]
     for (;;) {
-      const [row] = await this.#ask('begin', values)
+      const [row] = await this.#reads.run(() => this.#ask('begin', values), { isStart: true })
       if (row) return { started: true, execution: this.#changed(row) }
       const execution = await this.find(type, id)
       if (execution && !mayBegin(request, execution)) return { started: false, execution }

@@ -28,6 +28,18 @@ describe('reads of a Postgres storage', () => {
     expect(running).toBe(10)
   })
 
+  test('run after starts that wait', async () => {
+    const limit = new ReadLimit(3)
+    const { read, end } = longRead()
+    const order: string[] = []
+    const first = limit.run(read)
+    const second = limit.run(async () => void order.push('read'))
+    const start = limit.run(async () => void order.push('start'), { isStart: true })
+    end()
+    await Promise.all([first, second, start])
+    expect(order).toEqual(['start', 'read'])
+  })
+
   test('fail without being asked when they have waited for too long', async () => {
     const limit = new ReadLimit(1)
     const { read, end } = longRead()
