@@ -9,6 +9,7 @@ import { createJobsHandler, type JobsHandlerOptions } from 'headgate/http'
 import { toNodeHandler } from 'headgate/http/node'
 import { fakeClock } from 'headgate/testing'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { messagesOf } from '../../src/client/_messages.js'
 import { searchParameters, toWireName } from '../../src/http/wire.js'
 import { base, defineHeld, listen } from '../http/support.js'
 import { root } from '../support/source.js'
@@ -243,6 +244,23 @@ describe('events', () => {
     const fetch = async () => new Response(new ReadableStream({ pull: (controller) => controller.enqueue(chunk) }))
     const { failed } = listenTo(new JobsClient({ url: 'http://localhost', fetch }))
     expect(await failed).toMatchObject({ code: 'server', message: 'The server told of something that has no end.' })
+  })
+
+  test('that are none, but a page without an end, are an error at once', async () => {
+    const cancel = vi.fn()
+    const body = new ReadableStream({ start: (controller) => controller.enqueue(new Uint8Array(9)), cancel })
+    const fetch = async () => new Response(body, { headers: { 'content-type': 'text/html' } })
+    const { failed } = listenTo(new JobsClient({ url: 'http://localhost', fetch }))
+    expect(await failed).toMatchObject({ code: 'server', isTransient: false })
+    expect(cancel).toHaveBeenCalled()
+  })
+
+  test.each(['\n', '\r', '\r\n'])('gives no messages for empty lines of %j', async (end) => {
+    const bytes = new TextEncoder().encode(`${end.repeat(1000)}data: x${end}${end}:${end}${end}`)
+    const pieces = [bytes, undefined]
+    const given = []
+    for await (const message of messagesOf(async () => pieces.shift())) given.push(message)
+    expect(given).toEqual([{ data: 'x' }, {}])
   })
 
   test.each([
