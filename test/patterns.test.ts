@@ -9,8 +9,6 @@ import { nodesOf, sources } from './support/source.js'
 /** Patterns that see short texts alone, and why. */
 const bounded: Record<string, string> = {
   'datasource/_postgres-binary.ts /0+$/': 'six digits',
-  'ingestion/query.ts /([A-Za-z_\\u0080-\\uffff][\\w$\\u0080-\\uffff]*|"[^"]+")\\s*(>=?|<=?)\\s*(?:[eE]?\')?$/':
-    '200 characters',
 }
 
 /** Every pattern of the library, by its file and text. */

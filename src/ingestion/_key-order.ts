@@ -4,15 +4,22 @@ import type { Plan } from './_plan.js'
 import type { Column, RecordBatch } from './batch.js'
 import type { KeyComparison } from './query.js'
 
+/** The text of an id, or `null`. */
+type Key = string | null
+
 /**
  * Checks that records come in the order in which the query resumes: where it reads only ids behind the last one, records that come
- * later with smaller ids are never read after an error.
+ * later with smaller ids are never read after an error, nor are those with the same one, or with none.
  */
 export class KeyOrder {
   readonly comparison: KeyComparison
   readonly #pkField: string
+  /** The last id in order, and that of the last record. */
   #last: string | undefined
+  #lastKey: Key | undefined
   #isFirst = true
+  #isDisordered = false
+  #isAmid = false
 
   constructor(pkField: string, comparison: KeyComparison) {
     this.#pkField = pkField
@@ -25,19 +32,63 @@ export class KeyOrder {
     return comparison && new KeyOrder(pkField as string, comparison)
   }
 
+  /** Whether a run that resumed from the place that was reached could miss records. */
+  get isUnsafe(): boolean {
+    return this.#isDisordered || this.#isAmid
+  }
+
   /**
-   * Whether the ids of a batch go on from those before, in order. A query with `order by` is taken at its word inside of
-   * a batch: there, the last record tells. Throws `datasource` when nobody can know.
+   * Takes in what comes next. Gives whether its ids go on from those before, in order. A query with `order by` is taken at its word
+   * inside of a batch: there, the last record tells. Throws `datasource` when nobody can know.
    */
-  follows(batch: RecordBatch): boolean {
-    const column = batch.columns[batch.indexOf(this.#pkField)] as Column
+  meet(batch: RecordBatch): boolean {
+    const kind = this.#kindIn(batch)
+    this.#isAmid = this.#isSame(this.#lastKey, this.#keysIn(batch, 0, 1)[0], kind)
     const isWhole = this.#isFirst || !this.comparison.isOrdered
-    const values = isWhole ? batch.valuesOf(this.#pkField) : [batch.lastValueOf(this.#pkField)]
+    const keys = isWhole
+      ? batch.valuesOf(this.#pkField).map(keyOf)
+      : this.#keysIn(batch, batch.length - 1, batch.length)
     this.#isFirst = false
-    const texts = values.flatMap((value) => (value === null || value === undefined ? [] : textOf(value)))
-    const kind = keyKindOf(column, values[0])
+    const texts = keys.filter((key) => key !== null)
     if (kind === 'unknown' && !this.comparison.isOrdered && texts.length > 1) throw unknowable(this.#pkField)
-    return texts.every((text) => this.#isNext(text, kind))
+    const follows = texts.every((text) => this.#isNext(text, kind))
+    if (!follows || !this.comparison.isOrdered) this.#isDisordered = true
+    return follows
+  }
+
+  /** Comes behind the first records of a batch. What comes next may be equal to the last one if that is equal to the one before. */
+  pass(batch: RecordBatch, count: number): void {
+    if (count === 0) return
+    const [key, next] = this.#keysIn(batch, count - 1, count + 1)
+    this.#lastKey = key
+    const [other = next] = next === undefined ? this.#keysIn(batch, count - 2, count - 1) : []
+    this.#isAmid = this.#isSame(key, other, this.#kindIn(batch))
+  }
+
+  /** Takes in what comes behind the last record that is written: no record, when all were read. */
+  end(beyond?: RecordBatch): void {
+    if (beyond) this.#isAmid = this.#isSame(this.#lastKey, this.#keysIn(beyond, 0, 1)[0], this.#kindIn(beyond))
+    else [this.#isDisordered, this.#isAmid] = [false, false]
+  }
+
+  #kindIn(batch: RecordBatch): KeyKind {
+    const column = batch.columns[batch.indexOf(this.#pkField)] as Column
+    return this.comparison.kind ?? keyKindOf(column, batch.lastValueOf(this.#pkField))
+  }
+
+  #keysIn(batch: RecordBatch, start: number, end: number): Key[] {
+    const from = Math.max(0, start)
+    if (batch.encoded) return batch.slice(from, end).valuesOf(this.#pkField).map(keyOf)
+    const index = batch.indexOf(this.#pkField)
+    return batch.rows.slice(from, end).map((row) => keyOf(row[index]))
+  }
+
+  /** Whether a query that reads what is behind the one misses the other. */
+  #isSame(one: Key | undefined, other: Key | undefined, kind: KeyKind): boolean {
+    if (one === undefined) return false
+    if (one === null || other === null) return true
+    if (other === undefined || this.comparison.isInclusive) return false
+    return one === other || compareKeys(one, other, kind) === 0
   }
 
   #isNext(text: string, kind: KeyKind): boolean {
@@ -48,8 +99,9 @@ export class KeyOrder {
   }
 }
 
-function textOf(value: unknown): string {
-  return value instanceof Date ? value.toISOString() : String(value)
+function keyOf(value: unknown): Key {
+  if (value === null || value === undefined) return null
+  return value instanceof Date && !Number.isNaN(value.getTime()) ? value.toISOString() : String(value)
 }
 
 /** What is wrong with a query whose ids are out of order. */
@@ -67,10 +119,10 @@ function unknowable(pkField: string): JobError {
   )
 }
 
-/** What is wrong with a checkpoint that was made between ids that are out of order. */
+/** What is wrong with a checkpoint that was made between ids that a query cannot resume between. */
 export function unorderedFailure(pkField = 'id'): JobError {
   return new JobError(
     'checkpoint',
-    `The run before stopped between ids of \`${pkField}\` that are out of order, so that records would be lost: end the query with \`order by ${pkField}\`, or read by \`cursor\`, and run the job once with \`resume: 'restart'\`.`,
+    `The run before stopped between ids of \`${pkField}\` that are out of order, equal or null, so that records would be lost: end the query with \`order by ${pkField}\` and choose a \`pkField\` that is unique, or read by \`cursor\`, and run the job once with \`resume: 'restart'\`.`,
   )
 }

@@ -62,7 +62,6 @@ export class IngestionRun {
       await this.#deadLetters?.open({ ...this.#openContext, position: this.#reach.checkpoint.deadLetters })
       await this.#sayBeginning()
       await this.#copy()
-      this.#settleOrder()
       this.#isOver = true
       await this.#saveCheckpoint()
       this.#checkHeld()
@@ -144,7 +143,9 @@ export class IngestionRun {
     const wait = <Next>(next: Promise<Next>) => this.#wait(next)
     // By a cursor, the datasource keeps to the limit: it alone knows where reading may end.
     const limit = this.#plan.cursor ? Number.POSITIVE_INFINITY : left
-    for await (const batch of readAhead(batches, limit, wait, () => this.#stopReading.abort())) {
+    const stop = () => this.#stopReading.abort()
+    const beyond = this.#order && ((next?: RecordBatch) => this.#endOrder(next))
+    for await (const batch of readAhead(batches, limit, { wait, stop, beyond })) {
       await this.#keepPace(batch)
       this.#context.signal.throwIfAborted()
       await this.#write(batch)
@@ -182,7 +183,7 @@ export class IngestionRun {
     const { clock } = this.#context
     // What is made durable beyond a checkpoint comes twice: the last one before it has to be made.
     if (!this.#reach.isPlace(batch) && !this.#isFlushed) await this.#saveCheckpoint()
-    this.#checkOrder(batch)
+    await this.#checkOrder(batch)
     const begunAt = clock.now()
     const met = this.#reach.meet(batch, begunAt)
     try {
@@ -192,22 +193,31 @@ export class IngestionRun {
       const { settled } = this.#delivery
       if (settled.failed > 0) this.#isFlushed = this.#writer.flush === undefined
       this.#reach.pass(met, settled, clock.now())
+      this.#order?.pass(batch, settled.read)
+      this.#markOrder()
     }
   }
 
-  /** Keeps runs from resuming where records with smaller ids may still come, and fails where that is certain. */
-  #checkOrder(batch: RecordBatch): void {
+  /** Keeps runs from resuming where records may still come that they would miss, and fails where that is certain. */
+  async #checkOrder(batch: RecordBatch): Promise<void> {
     if (!this.#order) return
     const { comparison } = this.#order
-    const follows = this.#order.follows(batch)
-    if (!follows || !comparison.isOrdered) this.#reach.mark({ isUnordered: true })
+    const { isUnordered, sequence } = this.#reach.checkpoint
+    const follows = this.#order.meet(batch)
+    this.#markOrder()
     if (!follows && comparison.variable === 'last_id') throw orderFailure(this.#plan.pkField, comparison)
+    // The target may hold the place without the mark, and keep it when it refuses this batch.
+    if (this.#order.isUnsafe && !isUnordered && sequence > 0) await this.#saveCheckpoint()
   }
 
-  /** All was read: no record with a smaller id is left. */
-  #settleOrder(): void {
-    const { checkpoint, detail } = this.#reach
-    if (checkpoint.isUnordered && detail.read < this.#plan.limit) this.#reach.mark({ isUnordered: false })
+  #endOrder(beyond: RecordBatch | undefined): void {
+    this.#order?.end(beyond)
+    this.#markOrder()
+  }
+
+  #markOrder(): void {
+    const { isUnordered = false } = this.#reach.checkpoint
+    if (this.#order && this.#order.isUnsafe !== isUnordered) this.#reach.mark({ isUnordered: !isUnordered })
   }
 
   async #writeTo(batch: RecordBatch, idempotencyKey: string): Promise<void> {

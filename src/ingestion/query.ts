@@ -1,5 +1,6 @@
 import { checkOptions, invalid, rule } from '../core/options.js'
 import { scan } from '../sql/scanner.js'
+import type { KeyKind } from './_keys.js'
 import { bindValues, type Piece } from './_sql.js'
 import { parseTemplate, plainBraces, type TemplateNode, type TemplateSection } from './_template.js'
 import type { Query } from './datasource.js'
@@ -27,6 +28,10 @@ export interface CompiledQuery {
 export interface KeyComparison {
   readonly variable: 'last_id' | 'max_primary_key'
   readonly direction: 'rising' | 'falling'
+  /** Whether it reads the last one again, and all that are equal to it. */
+  readonly isInclusive: boolean
+  /** How the values compare that the query casts; `undefined` where they compare as what they are. */
+  readonly kind?: KeyKind
   /** Whether the query has an `order by`. */
   readonly isOrdered: boolean
 }
@@ -139,7 +144,41 @@ function sampleOf(names: ReadonlySet<string>): QueryVariables {
   }
 }
 
-const nameBefore = /([A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*|"[^"]+")\s*(>=?|<=?)\s*(?:[eE]?')?$/
+/** How far from a value its comparison is looked for, in characters. */
+const maxReach = 300
+
+const nameText = String.raw`(?:[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*|"[^"]+")`
+const castText = String.raw`(?:::\s*([A-Za-z]\w*)\s*)?`
+const operatorText = '(<=?|>=?)'
+const comparisonBefore = new RegExp(
+  String.raw`(?:^|[^.\w$"\u0080-\uffff])((?:not\b|[-+*/%|&^#~@!])\s*)?((?:${nameText}\.)*)(${nameText})\s*${castText}${operatorText}\s*(?:[eE]?')?$`,
+  'i',
+)
+const comparisonAfter = new RegExp(
+  String.raw`^'?\s*${castText}${operatorText}\s*(?:${nameText}\.)*(${nameText})\s*${castText}(?![\w$"(.\u0080-\uffff]|\s*[-+*/%|&^#~@!:])`,
+)
+
+/** Types that a query casts ids to, and how their values compare. */
+const kindsOfTypes: Readonly<Record<string, KeyKind>> = {
+  ...Object.fromEntries(
+    [
+      'int',
+      'int2',
+      'int4',
+      'int8',
+      'integer',
+      'smallint',
+      'bigint',
+      'numeric',
+      'decimal',
+      'real',
+      'float',
+      'float4',
+      'float8',
+    ].map((type) => [type, 'number']),
+  ),
+  ...{ date: 'time', timestamp: 'time', timestamptz: 'time', uuid: 'text' },
+}
 
 /** Finds where a query says `id > {{last_id}}`, or the like. */
 function comparisonIn(pieces: readonly Piece[], pkField: string): KeyComparison | undefined {
@@ -147,13 +186,42 @@ function comparisonIn(pieces: readonly Piece[], pkField: string): KeyComparison 
   for (const [index, piece] of pieces.entries()) {
     const variable = typeof piece === 'string' ? undefined : piece.value
     if (variable !== 'last_id' && variable !== 'max_primary_key') continue
-    const before = pieces[index - 1]
-    const [, name = '', operator = ''] = (typeof before === 'string' && nameBefore.exec(before.slice(-200))) || []
-    const isKey = name.startsWith('"') ? name === `"${pkField}"` : name.toLowerCase() === pkField.toLowerCase()
-    if (!isKey) continue
-    return { variable, direction: operator.startsWith('>') ? 'rising' : 'falling', isOrdered: hasOrder(text) }
+    const found = comparisonAt(pieces[index - 1], pieces[index + 1])
+    if (!found || !isNameOf(found.name, pkField)) continue
+    const { cast, operator } = found
+    const kind = cast === undefined ? undefined : kindsOfTypes[cast.toLowerCase()]
+    // Others, such as text, have an order that is not that of the column.
+    if (cast !== undefined && kind === undefined) continue
+    const direction = operator.startsWith('>') ? 'rising' : 'falling'
+    return {
+      variable,
+      direction,
+      isInclusive: operator.endsWith('='),
+      ...(kind && { kind }),
+      isOrdered: hasOrder(text),
+    }
   }
   return undefined
+}
+
+/** What a value is compared with, and how, read with the column on the left. */
+function comparisonAt(
+  before: Piece | undefined,
+  after: Piece | undefined,
+): { readonly name: string; readonly cast: string | undefined; readonly operator: string } | undefined {
+  const left = typeof before === 'string' ? comparisonBefore.exec(before.slice(-maxReach)) : null
+  if (left) {
+    const [, isOther, , name = '', cast, operator = ''] = left
+    return isOther ? undefined : { name, cast, operator }
+  }
+  const right = typeof after === 'string' ? comparisonAfter.exec(after.slice(0, maxReach)) : null
+  if (!right) return undefined
+  const [, , operator = '', name = '', cast] = right
+  return { name, cast, operator: operator.replace(/[<>]/, (sign) => (sign === '<' ? '>' : '<')) }
+}
+
+function isNameOf(name: string, pkField: string): boolean {
+  return name.startsWith('"') ? name === `"${pkField}"` : name.toLowerCase() === pkField.toLowerCase()
 }
 
 function hasOrder(text: string): boolean {

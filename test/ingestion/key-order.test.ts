@@ -43,20 +43,37 @@ describe('keys', () => {
 })
 
 describe('a template', () => {
+  const strict = { variable: 'last_id', direction: 'rising', isOrdered: false, isInclusive: false }
+
   it.each([
-    ['{{#last_id}}where id > {{last_id}}{{/last_id}} order by id', 'last_id', 'rising', true],
-    [`{{#last_id}}where t."id">='{{last_id}}'{{/last_id}}`, 'last_id', 'rising', false],
-    ['{{#last_id}}where ID < {{last_id}}{{/last_id}} order /* a */ by id desc', 'last_id', 'falling', true],
-    ['{{#max_primary_key}}where id > {{max_primary_key}}{{/max_primary_key}}', 'max_primary_key', 'rising', false],
-    ["{{#last_id}}where id > {{last_id}} and a <> 'order by'{{/last_id}}", 'last_id', 'rising', false],
-  ])('is known to compare: %s', (template, variable, direction, isOrdered) => {
-    expect(compileQuery(template).comparisonOf('id')).toEqual({ variable, direction, isOrdered })
+    ['{{#last_id}}where id > {{last_id}}{{/last_id}} order by id', { isOrdered: true }],
+    [`{{#last_id}}where t."id">='{{last_id}}'{{/last_id}}`, { isInclusive: true }],
+    [
+      '{{#last_id}}where ID < {{last_id}}{{/last_id}} order /* a */ by id desc',
+      { direction: 'falling', isOrdered: true },
+    ],
+    ['{{#max_primary_key}}where id > {{max_primary_key}}{{/max_primary_key}}', { variable: 'max_primary_key' }],
+    ["{{#last_id}}where id > {{last_id}} and a <> 'order by'{{/last_id}}", {}],
+    ['{{#last_id}}where {{last_id}} < id{{/last_id}}', {}],
+    [`{{#last_id}}where '{{last_id}}'::int <= s.t."id" and true{{/last_id}}`, { isInclusive: true }],
+    ['{{#last_id}}where {{last_id}} > id{{/last_id}}', { direction: 'falling' }],
+    ['{{#last_id}}where t.id::bigint > {{last_id}}{{/last_id}}', { kind: 'number' }],
+    ['{{#last_id}}where {{last_id}} < id :: TIMESTAMPTZ{{/last_id}}', { kind: 'time' }],
+  ])('is known to compare: %s', (template, differences) => {
+    expect(compileQuery(template).comparisonOf('id')).toEqual({ ...strict, ...differences })
   })
 
   it.each([
     '{{#last_id}}where seq > (select seq from t where id = {{last_id}}){{/last_id}}',
     '{{#last_id}}where other > {{last_id}}{{/last_id}}',
     '{{#last_id}}where id::text > {{last_id}}{{/last_id}}',
+    '{{#last_id}}where not id <= {{last_id}}{{/last_id}}',
+    '{{#last_id}}where -t.id > {{last_id}}{{/last_id}}',
+    '{{#last_id}}where {{last_id}} < id * -1{{/last_id}}',
+    '{{#last_id}}where {{last_id}} < id(a){{/last_id}}',
+    '{{#last_id}}where {{last_id}} < id.a{{/last_id}}',
+    '{{#last_id}}where {{last_id}} < idle{{/last_id}}',
+    '{{#last_id}}where {{last_id}} < id::text{{/last_id}}',
     '{{#last_id}}where at > {{last_record_timestamp}} or id > {{last_id}}{{/last_id}}'.replace(
       '{{last_record_timestamp}}',
       '{{#last_record_timestamp}}{{last_record_timestamp}}{{/last_record_timestamp}}',
@@ -82,7 +99,9 @@ describePostgres('a job that resumes by its ids', (database) => {
       create table texts as select 'k' || lpad(n::text, 4, '0') as id from generate_series(1, 100) n;
       create table strange as select unnest(array['1', 'NaN', '2'])::numeric as id;
       create table big as select n::numeric + 9007199254740992 as id from generate_series(1, 9) n;
-      create table ties as select n / 3 as id from generate_series(1, 100) n order by n`)
+      create table ties as select n / 3 as id from generate_series(1, 100) n order by n;
+      create table holes as select nullif(n % 5, 0) * 100 + n as id from generate_series(1, 100) n;
+      create table numbers as select n::text as id from generate_series(1, 100) n`)
   })
   afterAll(() => pool.end())
   beforeEach(() => {
@@ -169,6 +188,62 @@ describePostgres('a job that resumes by its ids', (database) => {
     expect(length).toBe(100)
     expect(await run()).toMatchObject({ state: 'successful' })
     expect(read).toHaveLength(length)
+  })
+
+  it.each([
+    ['last_id', last('ties', 'order by id'), 100],
+    ['max_primary_key', most('ties', 'order by id'), 100],
+    ['last_id, nulls first', last('holes', 'order by id nulls first'), 80],
+  ])('loses no record between ids that are equal or null, by %s', async (_, query) => {
+    for (let at = 1; at < 90; at += 8) {
+      for (const batchSize of [1, 3, 10]) {
+        ;[read, storage, failsAt] = [[], memoryStorage(), at]
+        define(query, { batchSize })
+        expect(await run()).toMatchObject({ state: 'error', error: expect.stringContaining('the target is down') })
+        const { length } = read
+        failsAt = Number.POSITIVE_INFINITY
+        const { state, error } = await run()
+        if (state === 'successful') expect(read).toHaveLength(100)
+        else {
+          expect(error).toContain('out of order, equal or null')
+          expect(read).toHaveLength(length)
+        }
+        await registry.close()
+      }
+    }
+  })
+
+  it('resumes where a group of equal ids ends, as a limit of records may', async () => {
+    // Ids are 0 twice, and then three of each.
+    const limits: [records: number, batchSize: number][] = [
+      [5, 2],
+      [3, 3],
+    ]
+    for (const [records, batchSize] of limits) {
+      define(last('ties', 'order by id'), { records, batchSize })
+      expect(await run()).toMatchObject({ state: 'successful' })
+      await registry.close()
+    }
+    expect(read).toHaveLength(8)
+    define(last('ties', 'order by id'), { records: 4, batchSize: 2 })
+    expect(await run()).toMatchObject({ state: 'successful' })
+    expect((await run()).error).toContain('out of order, equal or null')
+    expect(read).toHaveLength(12)
+  })
+
+  it('compares ids as the query casts them', async () => {
+    define(`select * from numbers {{#last_id}}where id::int > {{last_id}}::int{{/last_id}} order by id`)
+    expect((await run()).error).toContain('The ids of `id` are not rising')
+    await registry.close()
+    define(`select * from numbers {{#last_id}}where {{last_id}}::int < id::int{{/last_id}} order by id::int`, {
+      id: 'another',
+    })
+    failsAt = 50
+    const another = async () => (await (await registry.start('ingestion', 'another')).finished).state
+    expect(await another()).toBe('error')
+    failsAt = Number.POSITIVE_INFINITY
+    expect(await another()).toBe('successful')
+    isWhole(100)
   })
 
   it('refuses texts that no `order by` puts in order', async () => {
