@@ -15,8 +15,8 @@ export class Tuples implements EncodedRows {
   readonly length: number
   readonly chunks: readonly Buffer[]
   readonly #read: ReadField
-  /** Where the last tuple begins in its chunk, once somebody has asked. */
-  #last: number | undefined
+  /** Where the last two tuples of the last chunk begin in it, or its only one, once somebody has asked. */
+  #tail: readonly number[] = []
 
   /** Every chunk holds whole tuples. */
   constructor(format: string, length: number, chunks: readonly Buffer[], read: ReadField) {
@@ -60,8 +60,8 @@ export class Tuples implements EncodedRows {
 
   lastValue(column: number): string | null {
     const chunk = this.chunks.at(-1) as Buffer
-    this.#last ??= lastTuple(chunk)
-    return this.#valueAt(column, chunk, startOfField(chunk, this.#last, column))
+    if (this.#tail.length === 0) this.#tail = lastTuples(chunk)
+    return this.#valueAt(column, chunk, startOfField(chunk, this.#tail.at(-1) as number, column))
   }
 
   /** Whether a row has the same bytes in a column as the one before it: nothing has to be read to tell. */
@@ -81,11 +81,15 @@ export class Tuples implements EncodedRows {
 
   slice(start: number, end: number): Tuples {
     const chunks: Buffer[] = []
+    const known = this.#tail[start - this.length + this.#tail.length]
+    if (known !== undefined && end >= this.length) {
+      return new Tuples(this.format, this.length - start, [(this.chunks.at(-1) as Buffer).subarray(known)], this.#read)
+    }
     let index = 0
     for (const chunk of this.chunks) {
       let from = chunk.length
       let to = 0
-      for (let at = 0; at < chunk.length; index++) {
+      for (let at = 0; at < chunk.length && index < end; index++) {
         const next = endOfTuple(chunk, at)
         if (index >= start && index < end) {
           from = Math.min(from, at)
@@ -104,10 +108,14 @@ export class Tuples implements EncodedRows {
   }
 }
 
-function lastTuple(chunk: Buffer): number {
+function lastTuples(chunk: Buffer): number[] {
+  let before = -1
   let last = 0
-  for (let end = 0; end < chunk.length; end = endOfTuple(chunk, end)) last = end
-  return last
+  for (let end = endOfTuple(chunk, 0); end < chunk.length; end = endOfTuple(chunk, end)) {
+    before = last
+    last = end
+  }
+  return before < 0 ? [last] : [before, last]
 }
 
 /** Compares from the end, where keys that follow each other differ. */

@@ -45,9 +45,7 @@ export class KeyOrder {
     const kind = this.#kindIn(batch)
     this.#isAmid = this.#isSame(this.#lastKey, this.#keysIn(batch, 0, 1)[0], kind)
     const isWhole = this.#isFirst || !this.comparison.isOrdered
-    const keys = isWhole
-      ? batch.valuesOf(this.#pkField).map(keyOf)
-      : this.#keysIn(batch, batch.length - 1, batch.length)
+    const keys = (isWhole ? batch.valuesOf(this.#pkField) : [batch.lastValueOf(this.#pkField)]).map(keyOf)
     this.#isFirst = false
     const texts = keys.filter((key) => key !== null)
     if (kind === 'unknown' && !this.comparison.isOrdered && texts.length > 1) throw unknowable(this.#pkField)
@@ -59,10 +57,11 @@ export class KeyOrder {
   /** Comes behind the first records of a batch. What comes next may be equal to the last one if that is equal to the one before. */
   pass(batch: RecordBatch, count: number): void {
     if (count === 0) return
-    const [key, next] = this.#keysIn(batch, count - 1, count + 1)
-    this.#lastKey = key
-    const [other = next] = next === undefined ? this.#keysIn(batch, count - 2, count - 1) : []
-    this.#isAmid = this.#isSame(key, other, this.#kindIn(batch))
+    const from = Math.max(0, count - 2)
+    const keys = this.#keysIn(batch, from, count + 1)
+    this.#lastKey = keys[count - 1 - from]
+    const other = count < batch.length ? keys.at(-1) : keys[count - 2 - from]
+    this.#isAmid = this.#isSame(this.#lastKey, other, this.#kindIn(batch))
   }
 
   /** Takes in what comes behind the last record that is written: no record, when all were read. */
@@ -77,10 +76,9 @@ export class KeyOrder {
   }
 
   #keysIn(batch: RecordBatch, start: number, end: number): Key[] {
-    const from = Math.max(0, start)
-    if (batch.encoded) return batch.slice(from, end).valuesOf(this.#pkField).map(keyOf)
+    if (batch.encoded) return batch.slice(start, end).valuesOf(this.#pkField).map(keyOf)
     const index = batch.indexOf(this.#pkField)
-    return batch.rows.slice(from, end).map((row) => keyOf(row[index]))
+    return batch.rows.slice(start, end).map((row) => keyOf(row[index]))
   }
 
   /** Whether a query that reads what is behind the one misses the other. */

@@ -108,10 +108,11 @@ describe('rows as a server sends them', () => {
             readText,
           )
           const [start, end] = [Math.min(a, b), Math.max(a, b)]
-          const cut = tuples.slice(start, end)
-          expect(cut.rows()).toEqual(rows.slice(start, end))
-          expect(cut).toHaveLength(rows.slice(start, end).length)
+          // The last value may be known before or not.
           for (const column of [0, 1]) {
+            const cut = tuples.slice(start, end)
+            expect(cut.rows()).toEqual(rows.slice(start, end))
+            expect(cut).toHaveLength(rows.slice(start, end).length)
             expect(tuples.firstValue(column)).toBe(rows[0]?.[column])
             expect(tuples.lastValue(column)).toBe(rows.at(-1)?.[column])
           }
