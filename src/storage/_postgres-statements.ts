@@ -15,6 +15,11 @@ const isAnyExpired = `${mayExpire} and job.lease_until <= (select ${now}) and ${
 /** The same as that `end_time` is not set, in words that keep the planner off the index of live rows: a key finds the row. */
 const isLive = `job.state in ('queued', 'running', 'aborting')`
 
+/** The same, also of a row whose state says otherwise: another version, or somebody else, may have written it. */
+const isUnended = `(${isLive} or job.end_time is null)`
+
+const ended = `'aborted', 'error', 'successful'`
+
 /** The statements of a storage, each of them a transaction. Every value is text. */
 export type Statements = ReturnType<typeof statementsIn>
 
@@ -33,12 +38,12 @@ export function statementsIn(names: Names) {
     take: named(save(names, takeOver, withoutNode)),
     takeAndRun: named(save(names, takeOver + leaveQueue, withoutNode)),
     /** uuid, id, epoch, count, last id, checkpoint, detail, state, error, is orphaned. */
-    finish: named(finish(names, '')),
+    finish: named(finish(names, isLive)),
     /** The same, and until when the lease was seen to hold: on condition that it has run out. */
-    settle: named(finish(names, `and job.lease_until = $11::text::int8 and ${isExpired}`)),
+    settle: named(finish(names, `${isUnended} and job.lease_until = $11::text::int8 and ${isExpired}`)),
     /** type, id. */
     requestAbort: named(`update ${job} set state = 'aborting', changed_at = ${now}
-      where key = ${keyOf('$1', '$2')} and state in ('queued', 'running') and not ${isExpired}
+      where key = ${keyOf('$1', '$2')} and state not in ('aborting', ${ended}) and not ${isExpired}
       returning ${record}`),
     /** type, id. */
     find: named(`select ${record}, ${isExpired}::text as is_expired from ${job} where key = ${keyOf('$1', '$2')}`),
@@ -71,7 +76,7 @@ function keyOf(type: string, id: string): string {
 
 /** A job that ran before goes on in its row; the tick rises, whatever the clock does, so that its ids rise too. */
 function begin({ schema, job }: Names): string {
-  const isFree = `job.end_time is not null
+  const isFree = `(job.end_time is not null or job.state in (${ended}))
     and ($6::text is null or (job.is_orphaned and job.id || job.uuid::text = $6::text))
     and ($8::text is null or job.scheduled_for is null or job.scheduled_for < $8::text::int8)`
   const times = (tick: string) => `select ${schema}.uuid_of_tick(next.tick), next.tick, next.tick >> 12,
@@ -79,7 +84,7 @@ function begin({ schema, job }: Names): string {
   return `with again as (
       update ${job} set
         (uuid, tick, start_time, lease_until, changed_at) = (${times(`greatest(${nowInTicks}, job.tick + 1)`)}),
-        state = $3::text, epoch = epoch + 1, node = $4::text, lease = $5::text::int8, end_time = null,
+        state = $3::text, epoch = case when epoch < ${Number.MAX_SAFE_INTEGER} then epoch + 1 else 1 end, node = $4::text, lease = $5::text::int8, end_time = null,
         count = 0, last_id = null, detail = null, error = null, is_orphaned = null, resumed_from = $6::text, takeovers = $7::text::int8,
         scheduled_for = coalesce($8::text::int8, job.scheduled_for)
       where key = ${keyOf('$1', '$2')} and ${isFree}
@@ -119,17 +124,20 @@ function save({ job }: Names, also: string, condition = ''): string {
     returning ${recordOf('job')}`
 }
 
+/** An execution that is in the log already, as its row was made live again by hand, is not logged again. */
 function finish({ job, log, tally }: Names, condition: string): string {
   return `with ended as (
       update ${job} set state = $8::text, error = $9::text::json,
         is_orphaned = case when state <> 'aborting' then $10::text::boolean end,
         end_time = greatest(${now}, start_time), changed_at = ${now}, ${progress('$4', '$5', '$6', '$7')}
-      where uuid = $1::text::uuid and id = $2::text and epoch = $3::text::int8 and ${isLive} ${condition}
+      where uuid = $1::text::uuid and id = $2::text and epoch = $3::text::int8 and ${condition}
       returning *
-    ), logged as (insert into ${log} (${logged}) select ${logged} from ended),
-    counted as (
+    ), logged as (
+      insert into ${log} (${logged}) select ${logged} from ended
+      on conflict (uuid) do nothing returning uuid
+    ), counted as (
       insert into ${tally} (hour, type, state, n, first_time)
-      select start_time / ${hour}, type, state, 1, tick >> 12 from ended
+      select start_time / ${hour}, type, state, 1, tick >> 12 from ended where exists (select from logged)
     )
     select ${recordOf('ended')} from ended`
 }

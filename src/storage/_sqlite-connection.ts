@@ -93,7 +93,7 @@ function attempt(work: () => void): boolean {
 }
 
 /** SQLite's codes, in the low byte of its extended codes. */
-const codes = { BUSY: 5, READONLY: 8 }
+const codes = { BUSY: 5, READONLY: 8, CONSTRAINT: 19 }
 
 /** Whether another connection holds the lock. */
 export function isBusy(error: unknown): boolean {
@@ -103,6 +103,11 @@ export function isBusy(error: unknown): boolean {
 /** Whether the file may only be read. */
 export function isReadOnly(error: unknown): boolean {
   return hasCode(error, 'READONLY')
+}
+
+/** Whether the tables do not take a value. */
+export function isConstraint(error: unknown): boolean {
+  return hasCode(error, 'CONSTRAINT')
 }
 
 /** `errcode` is node:sqlite's, `code` the other drivers'. */

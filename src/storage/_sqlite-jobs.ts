@@ -2,12 +2,13 @@ import {
   type ExecutionRecord,
   executionOrder,
   type FinishRequest,
+  JobError,
   type Lease,
   leaseExpired,
   newExecutionId,
   type Progress,
 } from '../index.js'
-import type { Connection } from './_sqlite-connection.js'
+import { type Connection, isConstraint } from './_sqlite-connection.js'
 import { type LogLimits, trim } from './_sqlite-log.js'
 import { columns, executionOf, positionOf, selected, valuesOf } from './_sqlite-rows.js'
 
@@ -16,6 +17,9 @@ const keep = `insert into headgate_job (${columns.join(', ')}) values (${columns
 
 const copyToLog = `insert into headgate_log (${columns.join(', ')}, changed)
   select ${columns.join(', ')}, changed from headgate_job where type = ? and id = ?`
+
+/** Whether the number of a change is one that headgate gives: what is beyond can be neither counted up nor read by all drivers. */
+export const isNumbered = `changed < ${Number.MAX_SAFE_INTEGER}`
 
 /** How an execution ends. */
 export type Ending = Pick<FinishRequest, 'state' | 'error' | 'isOrphaned'>
@@ -69,11 +73,20 @@ export class Jobs {
 
   /** Settles what has expired. */
   settleExpired(now: number): void {
-    const expired = this.#connection
-      .all(`select ${selected} from headgate_job where end_time is null and lease_until <= ?`, now)
-      .map(executionOf)
-    for (const execution of expired) {
+    const expired = this.#connection.all(
+      `select rowid as place, ${selected} from headgate_job where end_time is null and lease_until <= ?`,
+      now,
+    )
+    for (const { place, ...row } of expired) this.#settle(executionOf(row), Number(place), now)
+  }
+
+  /** A row that cannot be written again, as its key is not valid, must not fail every call: it is ended as it is. */
+  #settle(execution: ExecutionRecord, place: number, now: number): void {
+    try {
       this.end(execution, now, { state: 'error', error: leaseExpired(execution), isOrphaned: true })
+    } catch (error) {
+      if (!isConstraint(error)) throw error
+      this.#connection.run(`update headgate_job set state = 'error', end_time = ? where rowid = ?`, now, place)
     }
   }
 
@@ -97,7 +110,8 @@ export class Jobs {
     this.keep(execution)
     // Writers come one after another, so that every number is given once. The highest one is always in this table.
     this.#connection.run(
-      'update headgate_job set changed = (select max(changed) + 1 from headgate_job) where type = ? and id = ?',
+      `update headgate_job set changed = (select coalesce(max(changed), 0) + 1 from headgate_job where ${isNumbered})
+        where type = ? and id = ?`,
       execution.type,
       execution.id,
     )
@@ -131,11 +145,20 @@ function copyOf<Value>(value: Value): Value {
   return JSON.parse(JSON.stringify(value))
 }
 
-/** An id for an execution that comes after `before` in the log, also when another process made that one just now. */
+/**
+ * An id for an execution that comes after `before` in the log, also when another process made that one just now or the clock
+ * was put back. Throws `storage` when none can, as somebody wrote an id at the end of time.
+ */
 export function nextExecutionId(id: string, now: number, before: ExecutionRecord | undefined): string {
   const last = before ? positionOf(before) : ''
-  for (let time = Math.max(now, before?.startTime ?? 0); ; time++) {
+  for (const time of [now, timeOf(last) + 1]) {
     const executionId = newExecutionId(id, time)
     if ((executionOrder(executionId) as string) > last) return executionId
   }
+  throw new JobError('storage', `No execution can come after [${before?.executionId}], which the storage holds.`)
+}
+
+/** The time in a UUID of version 7: its first 48 bits. */
+function timeOf(uuid: string): number {
+  return Number.parseInt(uuid.slice(0, 8) + uuid.slice(9, 13), 16) || 0
 }

@@ -1,4 +1,4 @@
-import { type ExecutionRecord, executionOrder, type JobDetail, type JobState } from '../index.js'
+import { type ExecutionRecord, executionOrder, type JobDetail, type JobState, type StorageChange } from '../index.js'
 import type { SqliteRow, SqliteValue } from './_sqlite-connection.js'
 
 /** The columns of an execution, in both tables, in the order of {@link valuesOf}. */
@@ -32,13 +32,26 @@ const numbers = new Set<string>([
   'lease_until',
   'count',
   'takeovers',
+  'is_orphaned',
   'scheduled_for',
 ])
 
 /** The columns of an execution as {@link executionOf} reads them. */
 export const selected = columns
-  .map((column) => (numbers.has(column) ? `cast(${column} as text) as ${column}` : column))
+  .filter((column) => column !== 'position')
+  .map(readable)
   .join(', ')
+
+/** The columns of a change as {@link changeOf} reads them. */
+export const selectedOfChange = `${['type', 'id', 'execution_id', 'state'].map(readable).join(', ')}, changed`
+
+/**
+ * What selects a column. Text is read as hexadecimal digits: libsql ends the process at a text that is not valid UTF-8, and
+ * cuts one off at the character NUL.
+ */
+function readable(column: string): string {
+  return numbers.has(column) ? `cast(${column} as text) as ${column}` : `hex(${column}) as ${column}`
+}
 
 /** What is kept of an execution. */
 export function valuesOf(execution: ExecutionRecord): SqliteValue[] {
@@ -49,18 +62,18 @@ export function valuesOf(execution: ExecutionRecord): SqliteValue[] {
     positionOf(execution),
     execution.state,
     execution.epoch,
-    textOf(execution.node),
+    jsonOf(execution.node),
     execution.startTime,
     execution.endTime ?? null,
     execution.leaseUntil,
     execution.count,
-    textOf(execution.lastId),
-    textOf(execution.checkpoint),
-    textOf(execution.error),
+    jsonOf(execution.lastId),
+    jsonOf(execution.checkpoint),
+    jsonOf(execution.error),
     execution.isOrphaned ? 1 : null,
     execution.resumedFrom ?? null,
     execution.takeovers ?? null,
-    textOf(execution.detail),
+    jsonOf(execution.detail),
     execution.scheduledFor ?? null,
   ]
 }
@@ -68,10 +81,7 @@ export function valuesOf(execution: ExecutionRecord): SqliteValue[] {
 /** The execution that a row keeps. */
 export function executionOf(row: SqliteRow): ExecutionRecord {
   return {
-    type: String(row.type),
-    id: String(row.id),
-    executionId: String(row.execution_id),
-    state: row.state as JobState,
+    ...changeOf(row),
     epoch: integerOf(row.epoch),
     node: parse(row.node),
     startTime: integerOf(row.start_time),
@@ -82,11 +92,16 @@ export function executionOf(row: SqliteRow): ExecutionRecord {
     ...(isThere(row.checkpoint) && { checkpoint: parse(row.checkpoint) }),
     ...(isThere(row.error) && { error: parse<string[]>(row.error) }),
     ...(isThere(row.is_orphaned) && { isOrphaned: true }),
-    ...(isThere(row.resumed_from) && { resumedFrom: String(row.resumed_from) }),
+    ...(isThere(row.resumed_from) && { resumedFrom: textOf(row.resumed_from) }),
     ...(isThere(row.takeovers) && { takeovers: integerOf(row.takeovers) }),
     ...(isThere(row.detail) && { detail: parse<JobDetail>(row.detail) }),
     ...(isThere(row.scheduled_for) && { scheduledFor: integerOf(row.scheduled_for) }),
   }
+}
+
+/** The change that a row of {@link selectedOfChange} tells of. */
+export function changeOf({ type, id, execution_id, state }: SqliteRow): StorageChange {
+  return { type: textOf(type), id: textOf(id), executionId: textOf(execution_id), state: textOf(state) as JobState }
 }
 
 /** Where an execution stands in the log. */
@@ -95,8 +110,8 @@ export function positionOf({ executionId }: { executionId: string }): string {
 }
 
 /** JSON, as SQLite's drivers cut text at a NUL and lose lone surrogates. */
-function textOf(value: unknown): string | null {
-  return JSON.stringify(value) ?? null
+function jsonOf(value: unknown): string | null {
+  return value instanceof Unreadable ? value.text : (JSON.stringify(value) ?? null)
 }
 
 /** A whole number, or one that no check accepts in the place of what a number cannot hold: it can be written again. */
@@ -105,17 +120,33 @@ function integerOf(text: SqliteRow[string]): number {
   return Number.isSafeInteger(value) ? value : Number.MIN_SAFE_INTEGER
 }
 
-/** What stands in the place of what cannot be read, which no check accepts: one row must not keep others from being read. */
-const unreadable = Symbol('a text that is no JSON')
+/**
+ * Stands for a text that is no JSON, and is accepted by no check. One row must not keep others from being read, and what it
+ * holds is written again as it was: a checkpoint that is damaged must not become none.
+ */
+class Unreadable {
+  readonly text: string
 
-function parse<Value>(text: SqliteRow[string]): Value {
-  try {
-    return JSON.parse(String(text))
-  } catch {
-    return unreadable as Value
+  constructor(text: string) {
+    this.text = text
   }
 }
 
+function parse<Value>(digits: SqliteRow[string]): Value {
+  const text = textOf(digits)
+  try {
+    return JSON.parse(text)
+  } catch {
+    return new Unreadable(text) as Value
+  }
+}
+
+/** The text that was selected as hexadecimal digits. */
+function textOf(digits: SqliteRow[string]): string {
+  return Buffer.from(String(digits ?? ''), 'hex').toString()
+}
+
+/** Null comes as no digits. */
 function isThere(value: SqliteRow[string]): boolean {
-  return value !== null && value !== undefined
+  return value !== null && value !== undefined && value !== ''
 }

@@ -1,15 +1,17 @@
-import type { Clock, JobState, StorageChange, Timer } from '../index.js'
+import type { Clock, StorageChange, Timer } from '../index.js'
 import type { SqliteAccess } from './_sqlite-access.js'
 import type { Connection, SqliteRow } from './_sqlite-connection.js'
+import { isNumbered } from './_sqlite-jobs.js'
+import { changeOf, selectedOfChange } from './_sqlite-rows.js'
 
 /** Changes of state are numbered over both tables; an execution may be in both, with one number. */
-const changesAfter = `select type, id, execution_id, state, changed from headgate_job where changed > ?
-  union select type, id, execution_id, state, changed from headgate_log where changed > ? order by changed`
+const changesAfter = `select ${selectedOfChange} from headgate_job where changed > ? and ${isNumbered}
+  union select ${selectedOfChange} from headgate_log where changed > ? and ${isNumbered} order by changed`
 
 /** What may have changed since a time. Of an abort, no time is kept. */
-const changesSince = `select type, id, execution_id, state, changed from headgate_job
-  where start_time >= ? or end_time >= ? or state = 'aborting'
-  union select type, id, execution_id, state, changed from headgate_log where end_time >= ? order by changed`
+const changesSince = `select ${selectedOfChange} from headgate_job
+  where (start_time >= ? or end_time >= ? or state = 'aborting') and ${isNumbered}
+  union select ${selectedOfChange} from headgate_log where end_time >= ? and ${isNumbered} order by changed`
 
 /** Tells listeners of changes of state: own ones at once, those of other connections by looking again and again. */
 export class Watcher {
@@ -65,7 +67,7 @@ export class Watcher {
 
   #news(connection: Connection): SqliteRow[] {
     if (this.#told !== undefined) return connection.all(changesAfter, this.#told, this.#told)
-    this.#told = connection.number('select max(changed) n from headgate_job')
+    this.#told = connection.number(`select max(changed) n from headgate_job where ${isNumbered}`)
     return connection.all(changesSince, this.#since, this.#since, this.#since)
   }
 
@@ -97,8 +99,4 @@ function hears(listener: (change: StorageChange) => void, change: StorageChange)
   } catch {
     return false
   }
-}
-
-function changeOf({ type, id, execution_id, state }: SqliteRow): StorageChange {
-  return { type: String(type), id: String(id), executionId: String(execution_id), state: state as JobState }
 }

@@ -6,6 +6,7 @@ import {
   type FinishRequest,
   invalid,
   isLive,
+  JobError,
   type JobStorage,
   type Lease,
   leaseExpired,
@@ -147,12 +148,12 @@ class PostgresStorage implements JobStorage {
   async begin(request: BeginRequest): Promise<BeginResult> {
     const { type, id, state, node, lease, resumedFrom, takeovers, scheduledFor } = request
     const values = [type, id, state, node, lease, resumedFrom, takeovers, scheduledFor]
-    for (;;) {
+    return decided(async () => {
       const [row] = await this.#reads.run(() => this.#ask('begin', values), { isStart: true })
       if (row) return { started: true, execution: this.#changed(row) }
       const execution = await this.find(type, id)
-      if (execution && !mayBegin(request, execution)) return { started: false, execution }
-    }
+      return execution && !mayBegin(request, execution) ? { started: false, execution } : undecided
+    })
   }
 
   async save({ executionId, epoch }: Lease, request: SaveRequest): Promise<ExecutionRecord | undefined> {
@@ -178,12 +179,12 @@ class PostgresStorage implements JobStorage {
 
   async requestAbort(type: string, id: string): Promise<ExecutionRecord | undefined> {
     if (!isStorable(type + id)) return undefined
-    for (;;) {
+    return decided(async () => {
       const [row] = await this.#ask('requestAbort', [type, id])
       if (row) return this.#changed(row)
       const execution = await this.find(type, id)
-      if (!execution || execution.state === 'aborting' || !isLive(execution.state)) return execution
-    }
+      return !execution || execution.state === 'aborting' || !isLive(execution.state) ? execution : undecided
+    })
   }
 
   async find(type: string, id: string): Promise<ExecutionRecord | undefined> {
@@ -239,18 +240,20 @@ class PostgresStorage implements JobStorage {
 
   /** Reads until nothing in it has expired: what has is settled, here or by whoever was first. */
   async #settled(read: () => Promise<readonly TextRow[]>): Promise<readonly TextRow[]> {
-    for (;;) {
+    return decided(async () => {
       const rows = await this.#reads.run(read)
       if (!rows.some(({ is_expired, has_expired }) => is_expired === 'true' || has_expired === 'true')) return rows
       const expired = await this.#ask('expired')
       await Promise.all(expired.map((row) => this.#settle(row)))
-    }
+      return undecided
+    })
   }
 
   async #settle(row: TextRow): Promise<void> {
     const record = toRecord(row)
     const end = endOf({ state: 'error', error: leaseExpired(record), isOrphaned: true })
-    const values = [row.uuid, record.id, record.epoch, ...end, record.leaseUntil]
+    // As the row has them: a number of JavaScript may not hold what somebody wrote.
+    const values = [row.uuid, record.id, row.epoch, ...end, row.lease_until]
     const [ended] = await this.#ask('settle', values)
     if (!ended) return
     this.#maintenance.schedule()
@@ -266,6 +269,21 @@ class PostgresStorage implements JobStorage {
     this.#watch.tell(change)
     return record
   }
+}
+
+/** Stands for the answer of an attempt in whose middle another process changed the execution. */
+const undecided = Symbol('changed meanwhile')
+
+/** How often an attempt is repeated. Each repeat needs a change by another process: so many only a broken row explains. */
+const maxAttempts = 100
+
+/** Repeats an attempt until it has an answer. A row that contradicts itself must not keep the server busy for ever. */
+async function decided<Answer>(attempt: () => Promise<Answer | typeof undecided>): Promise<Answer> {
+  for (let attempts = 0; attempts < maxAttempts; attempts++) {
+    const answer = await attempt()
+    if (answer !== undecided) return answer
+  }
+  throw new JobError('storage', 'The storage holds an execution that is not valid: its state and its lease disagree.')
 }
 
 /** The values of a statement that writes progress. */

@@ -398,7 +398,7 @@ test('every statement finds its rows by an index', async () => {
   // Looked at once per watching: what changed before the first look.
   const others = planned.filter((sql) => !sql.includes('start_time >= ? or'))
   expect(stepsOf(own, others, /^SCAN headgate_\w+$/)).toEqual([])
-  const searches = planned.filter((sql) => /^select type, id, execution_id, position, .* from headgate_log/s.test(sql))
+  const searches = planned.filter((sql) => /^select .* from headgate_log .* order by position/s.test(sql))
   expect(searches.length).toBeGreaterThan(32)
   expect(stepsOf(own, searches, /TEMP B-TREE/)).toEqual([])
   const counts = planned.filter((sql) => sql.startsWith('select count(*) n from headgate_log'))

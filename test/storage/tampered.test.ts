@@ -5,7 +5,7 @@ import { type ExecutionRecord, JobRegistry, type JobStorage, memoryStorage } fro
 import { postgresStorage } from 'headgate/storage/postgres'
 import { sqliteStorage } from 'headgate/storage/sqlite'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
 import { openDatabase } from './_sqlite.js'
 
@@ -14,6 +14,8 @@ interface Subject {
   readonly storage: JobStorage
   /** Changes the row of an execution of `test`, wherever it is. */
   tamper(id: string, set: string): Promise<void>
+  /** What ends a lease at once, in the SQL of this database, beside its time. */
+  readonly shortLease: string
   close(): Promise<void>
 }
 
@@ -57,6 +59,8 @@ const ended: [what: string, set: string, status: object][] = [
     { state: 'error', error: [expect.stringContaining('not valid')] },
   ],
   ['negative takeovers', 'takeovers = -1', { state: 'successful' }],
+  ['an end beside a state that has none', `state = 'running'`, {}],
+  ['a state that has an end, and none', 'end_time = null', { state: 'successful', count: 3 }],
   ['a time of a schedule that no date has', 'scheduled_for = 9223372036854775807', { state: 'successful' }],
 ]
 
@@ -132,6 +136,50 @@ function tampering(open: () => Promise<Subject>): void {
     await subject.tamper(what, `state = 'aborted', end_time = 1`)
   })
 
+  test.each([
+    ['a state of a later version', `state = 'paused'`],
+    ['the state of one that has ended', `state = 'successful'`],
+    ['no node', `node = ''`],
+    ['a lease that ran out before there were dates', 'lease_until = -9223372036854775807'],
+    ['an epoch that no number holds', 'epoch = 9223372036854775807'],
+    ['a start that no date has', 'start_time = 9223372036854775807'],
+  ])('of a live execution, whose lease ran out, which has %s', async (what, set) => {
+    const id = `dead, ${what}`
+    await begin(id)
+    await subject.tamper(id, `lease_until = 1, ${subject.shortLease}`)
+    await subject.tamper(id, set)
+    expect(await registry.status('test', id)).toMatchObject({ state: 'error' })
+    expect((await registry.running('test')).map(({ id }) => id)).not.toContain(id)
+    expect((await begin(id)).state).toBe('running')
+  })
+
+  test('of an ended execution that is made live again harms no other', async () => {
+    const execution = await begin('ended once')
+    await subject.storage.finish(execution, { state: 'successful' })
+    await subject.tamper('ended once', `state = 'running', end_time = null, lease_until = 1, ${subject.shortLease}`)
+    expect(await registry.status('test', 'ended once')).toMatchObject({ state: 'error' })
+    const found = await registry.search({ type: 'test', id: 'ended once' })
+    expect(found.hits.length).toBe(found.total)
+  })
+
+  test('of a live execution of a state of a later version is moved by an abort, or refused', async () => {
+    await begin('to abort')
+    await subject.tamper('to abort', `state = 'paused'`)
+    const aborted = await registry.abort('test', 'to abort', { timeout: 0 })
+    expect(['aborting', 'running']).toContain(aborted?.state)
+    await subject.tamper('to abort', `state = 'aborted', end_time = 1`)
+  })
+
+  test.each(['start_time = 281474976710656', 'start_time = 8640000000000000'])(
+    'of an ended execution, with %s, does not keep the job from starting',
+    async (set) => {
+      const before = await begin(set)
+      await subject.storage.finish(before, { state: 'successful' })
+      await subject.tamper(set, set)
+      expect((await begin(set)).state).toBe('running')
+    },
+  )
+
   test('is logged at a bounded rate', () => {
     expect(warn.mock.calls.length).toBeLessThan(25)
     expect(warn).toHaveBeenCalledWith(
@@ -150,6 +198,7 @@ describe('a tampered row of a file', () => {
     const database = openDatabase(path)
     return {
       storage,
+      shortLease: 'epoch = epoch',
       async tamper(id, set) {
         for (const table of ['headgate_job', 'headgate_log']) {
           database.prepare(`update ${table} set ${set} where type = 'test' and id = ?`).run(id)
@@ -168,10 +217,11 @@ describePostgres('a tampered row of Postgres', (server) => {
     const pool = new pg.Pool({ connectionString: server.url })
     return {
       storage: postgresStorage({ connectionString: server.url }),
+      shortLease: 'lease = 0',
       async tamper(id, set) {
-        for (const table of ['headgate.job', 'headgate.log']) {
-          await pool.query(`update ${table} set ${set} where type = 'test' and id = $1`, [id])
-        }
+        await pool.query(`update headgate.job set ${set} where type = 'test' and id = $1`, [id])
+        // The log has not all columns, and refuses an execution without an end.
+        await pool.query(`update headgate.log set ${set} where type = 'test' and id = $1`, [id]).catch(() => {})
       },
       close: () => pool.end(),
     }
@@ -241,4 +291,83 @@ test('a storage that gives what is no execution is an error, and takes nobody do
   await expect(registry.status('test', 'a')).rejects.toMatchObject({ code: 'storage' })
   await expect(registry.start('test', 'a')).rejects.toMatchObject({ code: 'storage' })
   await registry.close()
+})
+
+describe('a tampered row of a file', () => {
+  async function open() {
+    const folder = await mkdtemp(join(tmpdir(), 'headgate-tampered-'))
+    const path = join(folder, 'jobs.db')
+    const storage = sqliteStorage({ path })
+    await storage.live('test')
+    const database = openDatabase(path)
+    onTestFinished(async () => {
+      database.close()
+      await storage.close?.()
+      await rm(folder, { recursive: true })
+    })
+    const begin = (id: string) =>
+      storage.begin({ type: 'test', id, state: 'running', node: 'n', lease: 60_000 }).then(({ execution }) => execution)
+    const tamper = (id: string, set: string) => database.prepare(`update headgate_job set ${set} where id = ?`).run(id)
+    return { storage, begin, tamper }
+  }
+
+  test.each(['last_id', 'checkpoint', 'node', 'detail', 'state', 'resumed_from', 'type', 'execution_id'])(
+    'that is not valid UTF-8 in %s ends no process, and harms no other job',
+    async (column) => {
+      const { storage, begin, tamper } = await open()
+      const registry = new JobRegistry({ storage })
+      const execution = await begin('a')
+      const other = await begin('b')
+      tamper('a', `${column} = cast(x'ff41' as text)`)
+      expect(await registry.search({ state: 'running' })).toMatchObject({ total: expect.any(Number) })
+      expect((await registry.running('test')).map(({ id }) => id)).toContain('b')
+      await registry.status('test', 'a')
+      tamper('a', 'lease_until = 1')
+      tamper('\ufffdA', 'lease_until = 1')
+      expect((await registry.running('test')).map(({ id }) => id)).toEqual(['b'])
+      await storage.finish(execution, { state: 'aborted' })
+      expect(await storage.finish(other, { state: 'successful' })).toMatchObject({ state: 'successful' })
+    },
+  )
+
+  test('keeps a checkpoint that is no JSON as it is: the job must not start over', async () => {
+    const { storage, begin, tamper } = await open()
+    const before = await begin('a')
+    await storage.finish(before, { state: 'error', error: ['e'], checkpoint: 5 })
+    tamper('a', `checkpoint = 'not JSON'`)
+    for (let run = 0; run < 2; run++) {
+      const registry = new JobRegistry({ storage })
+      expect((await registry.status('test', 'a'))?.state).toBe('error')
+      const execution = await begin('a')
+      expect(execution.checkpoint).toBeDefined()
+      await storage.finish(execution, { state: 'error', error: ['e'] })
+    }
+  })
+
+  test('of a node that is no JSON lets its execution end', async () => {
+    const { storage, begin, tamper } = await open()
+    const execution = await begin('a')
+    tamper('a', `node = 'x'`)
+    expect(await storage.save(execution, { lease: 1000, count: 2 })).toMatchObject({ count: 2 })
+    expect(await storage.finish(execution, { state: 'successful' })).toMatchObject({ state: 'successful' })
+  })
+
+  test('with an id at the end of time fails the start of its job, and of no other', async () => {
+    const { storage, begin, tamper } = await open()
+    await storage.finish(await begin('a'), { state: 'successful' })
+    tamper('a', `execution_id = 'affffffff-ffff-7fff-bfff-ffffffffffff'`)
+    await expect(begin('a')).rejects.toMatchObject({ code: 'storage', message: expect.stringContaining('affffffff') })
+    expect((await begin('b')).state).toBe('running')
+  })
+
+  test('with the highest number of a change keeps no other from changing, and from being told', async () => {
+    const { storage, begin, tamper } = await open()
+    const told: string[] = []
+    await begin('a')
+    tamper('a', 'changed = 9223372036854775807')
+    storage.watch?.(({ id, state }) => told.push(`${id} ${state}`))
+    const other = await begin('b')
+    await storage.finish(other, { state: 'successful' })
+    await vi.waitFor(() => expect(told).toContain('b successful'))
+  })
 })
