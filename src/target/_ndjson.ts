@@ -41,7 +41,11 @@ export class NdjsonEncoder {
 
   #recordLines(batch: RecordBatch): (index: number) => string {
     const records = batch.records()
-    return (index) => `${this.#value(records[index], '') ?? 'null'}\n`
+    return (index) => {
+      const line = this.json(records[index])
+      if (line?.startsWith('{')) return `${line}\n`
+      throw new JobError('target', `Expected a record that JSON shows as an object, got ${line ?? 'nothing'}.`)
+    }
   }
 
   #rowLines({ columns, rows }: RecordBatch): (index: number) => string {
@@ -75,7 +79,11 @@ export class NdjsonEncoder {
     return decode ? (raw) => encodeType(decode(raw as string)) : encodeType
   }
 
-  /** The JSON of a value; `undefined` for what JSON leaves out. */
+  /** The JSON of a value of any depth; `undefined` for what JSON leaves out. */
+  json(value: unknown): string | undefined {
+    return this.#value(value, '')
+  }
+
   #value(value: unknown, key: string): string | undefined {
     const shown = this.#shallow(value, key)
     return typeof shown === 'object' ? this.#nested(shown) : shown

@@ -1,4 +1,5 @@
 import { JobError } from '../index.js'
+import { NdjsonEncoder } from './_ndjson.js'
 import { isOpaque, isWrapper, nameOf } from './_opaque.js'
 import type { ColumnKind } from './_postgres-table.js'
 
@@ -43,18 +44,34 @@ function shownBy(value: object): unknown {
   return isWrapper(value) ? value.valueOf() : value
 }
 
-/** What JSON has not is written as in files: bytes in hexadecimal digits, big integers as text. */
+const encoder = new NdjsonEncoder('string')
+
+/** The same JSON as in files. `JSON.stringify` takes two thirds of the time, but takes no object that is nested thousands deep. */
 function jsonOf(value: object): string {
-  const json = JSON.stringify(value, function (this: Record<string, unknown>, key, shown: unknown) {
-    const own = this[key]
-    if (own instanceof Uint8Array) return hexOf(own)
-    if (typeof shown === 'object' && shown !== null && isOpaque(shown))
-      throw new JobError('target', `Expected a value that JSON can hold, got ${nameOf(shown)}.`)
-    return typeof shown === 'bigint' ? String(shown) : shown
-  })
+  const json = stringify(value) ?? encoder.json(value)
   if (json === undefined)
     throw new JobError('target', 'Expected a value that JSON can hold, got one that it leaves out.')
   return json
+}
+
+function stringify(value: object): string | undefined {
+  try {
+    return JSON.stringify(value, shownInJson)
+  } catch (error) {
+    if (error instanceof RangeError) return undefined
+    throw error
+  }
+}
+
+/** What JSON has not is text: bytes in hexadecimal digits, big integers, `NaN`, infinities and invalid dates. */
+function shownInJson(this: Record<string, unknown>, key: string, shown: unknown): unknown {
+  const own = this[key]
+  if (own instanceof Uint8Array) return hexOf(own)
+  if (own instanceof Date && shown === null) return String(own)
+  if (typeof shown === 'number') return Number.isFinite(shown) ? shown : String(shown)
+  if (typeof shown === 'object' && shown !== null && isOpaque(shown))
+    throw new JobError('target', `Expected a value that JSON can hold, got ${nameOf(shown)}.`)
+  return typeof shown === 'bigint' ? String(shown) : shown
 }
 
 function hexOf({ buffer, byteOffset, byteLength }: Uint8Array): string {

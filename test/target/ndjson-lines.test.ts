@@ -87,6 +87,16 @@ test.each([
   })
 })
 
+test.each([
+  ['a text', new Date(0), '"1970-01-01T00:00:00.000Z"'],
+  ['a list', { toJSON: () => [{ id: 1 }] }, '[{"id":1}]'],
+  ['nothing', { toJSON: () => undefined }, 'nothing'],
+])('a record that JSON shows as %s is refused', async (_, record, shown) => {
+  const { status } = await linesOf(iterableDatasource([record as unknown as JobRecord]))
+  const message = `Expected a record that JSON shows as an object, got ${shown}.`
+  expect(status).toMatchObject({ state: 'error', error: expect.arrayContaining([message]) })
+})
+
 describePostgres('an array of JSON', (database) => {
   test.each(['json', 'jsonb'])('%s[] is JSON in its line, to the letter', async (type) => {
     const datasource = postgresDatasource({ connectionString: database.url })

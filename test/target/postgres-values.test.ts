@@ -64,6 +64,13 @@ const table: [type: string, ...values: string[]][] = [
   ['pair[]', `array[row(1, 'x'), row(null, null)]::pair[]`],
 ]
 
+/** An object that is nested so deep. */
+function nested(depth: number): object {
+  let value: { a: unknown } = { a: null }
+  for (let level = 1; level < depth; level++) value = { a: value }
+  return value
+}
+
 describePostgres('values on their way to Postgres', (database) => {
   let pool: pg.Pool
   /** What the jobs connect with: under all settings of the database. */
@@ -233,6 +240,8 @@ describePostgres('values on their way to Postgres', (database) => {
       { n: undefined, doc: 'null', word: ['x'], tags: [] },
       { word: new Date(8.64e15) },
       { word: new Date(Date.UTC(-43, 2, 15)), tags: [new Date(0)] },
+      { doc: [Number.NaN, { down: Number.NEGATIVE_INFINITY }, new Date(Number.NaN)] },
+      { word: nested(20_000) },
     ]
     const create = `(n float8, b bool, big int8, at timestamptz, bytes bytea, tags text[], grid int[], doc jsonb, docs json[], own document[], sets numbers[], word text)`
     await pool.query(`create table source ${create}; create table copied ${create}`)
@@ -246,6 +255,8 @@ describePostgres('values on their way to Postgres', (database) => {
       `(doc, word, tags) values ('null', '["x"]', '{}')`,
       `(word) values ('+275760-09-13T00:00:00.000Z')`,
       `(word, tags) values ('-000043-03-15T00:00:00.000Z', array['1970-01-01T00:00:00.000Z'])`,
+      `(doc) values ('["NaN", {"down": "-Infinity"}, "Invalid Date"]')`,
+      `(word) values (repeat('{"a":', 20000) || 'null' || repeat('}', 20000))`,
     ]
     for (const row of rows) await pool.query(`insert into source ${row}`)
     await ingest({ datasource: iterableDatasource(records as JobRecord[]) })
