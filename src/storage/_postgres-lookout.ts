@@ -11,6 +11,9 @@ const deafInterval = 100
 /** How far a look reaches back before the last one, in milliseconds: for transactions that were slow to commit. */
 const overlap = 2000
 
+/** The same for the first look, whose statement may wait long for a connection, in milliseconds. */
+const firstOverlap = 30_000
+
 /** How long it may take to hear an own notification, in milliseconds, before the connection is taken for dead. */
 const patience = 5000
 
@@ -156,20 +159,21 @@ export class Lookout {
 
   async #lookAround(): Promise<void> {
     const isFirst = this.#seen === undefined
+    const back = isFirst ? firstOverlap : overlap
+    const rows = await this.#options.database.query(this.#look, [this.#seen, this.#age, back])
+    const now = rows[0]?.now
     // What was there before anyone listened is no news, also when a later look reaches back to it.
-    const before = isFirst ? (await this.#changes(overlap)).changes : []
-    const { now, changes } = await this.#changes(isFirst ? 0 : overlap)
-    const news = new Set(changes.map(keyOf))
-    for (const change of before) if (!news.has(keyOf(change))) this.#ignore(change)
-    for (const change of changes) this.#tell(change)
+    const beginning = isFirst ? Number(now) - this.#age : Number.NEGATIVE_INFINITY
+    for (const row of rows) {
+      if (row.uuid && Number(row.at) < beginning) this.#ignore(toChange(row))
+      else if (row.uuid) this.#tell(toChange(row))
+    }
     this.#seen = now ?? this.#seen
   }
 
-  /** What has changed since the last look, or since watching began, and up to `back` milliseconds before. */
-  async #changes(back: number): Promise<{ now: string | null | undefined; changes: StorageChange[] }> {
-    const since = Math.ceil(performance.now() - this.#startedAt)
-    const rows = await this.#options.database.query(this.#look, [this.#seen, since, back])
-    return { now: rows[0]?.now, changes: rows.filter(({ uuid }) => uuid).map(toChange) }
+  /** How long ago the first listener came, in milliseconds. */
+  get #age(): number {
+    return Math.ceil(performance.now() - this.#startedAt)
   }
 
   async #sleep(ms: number): Promise<void> {
@@ -198,9 +202,9 @@ export function lookIn({ job, log }: Names): string {
       from (select ${now} as now) clock
     )
     select span.now::text as now, changed.* from span left join (
-      select ${changeOf('job')} from ${job} where ${since('changed_at')}
+      select ${changeOf('job')}, job.changed_at::text as at from ${job} where ${since('changed_at')}
       union
-      select ${changeOf('log')} from ${log} where ${since('end_time')}
+      select ${changeOf('log')}, log.end_time::text as at from ${log} where ${since('end_time')}
     ) changed on true`
 }
 

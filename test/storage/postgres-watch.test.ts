@@ -84,6 +84,27 @@ describePostgres('watching postgresStorage', (database) => {
     expect(changes.map(({ id }) => id)).not.toContain('before')
   })
 
+  test('tells what ended while the first look waited for a connection', async () => {
+    const schema = newSchema()
+    const peer = storages.open({ pool: losing((text) => text.includes('pg_notify')), schema })
+    await run(peer, { id: 'earlier' })
+    let go = () => {}
+    const ended = new Promise<void>((resolve) => {
+      go = resolve
+    })
+    const slow = interceptedPool(storages.pool, async (statement, send) => {
+      if (statement.text.includes('with span')) await ended
+      return send(statement)
+    })
+    const { told } = watch(storages.open({ pool: slow, schema, pollInterval: never }))
+    await run(peer, { id: 'a' })
+    await storages.until(
+      `select max(end_time) < floor(extract(epoch from clock_timestamp()) * 1000) - 50 from ${schema}.log`,
+    )
+    go()
+    await told('a', 'successful')
+  })
+
   test('tells each change once, though notifications and looks overlap', async () => {
     const schema = newSchema()
     const [storage, peer] = [storages.open({ schema, pollInterval: 20 }), storages.open({ schema })]
