@@ -48,6 +48,9 @@ const closePatience = { turns: 800, answer: 200 }
 const middle = 1_000_001
 const first = 0
 
+/** Nothing is kept of what has ended: storage does that. */
+const forgotten = { removeOnComplete: true, removeOnFail: true }
+
 /** The most that BullMQ can count in Postgres. */
 export const often = 2 ** 31 - 1
 
@@ -95,8 +98,7 @@ export class BullmqLine {
       opts: {
         jobId: keyOf(one.executionId),
         priority: middle - one.priority,
-        removeOnComplete: true,
-        removeOnFail: true,
+        ...forgotten,
       },
     }))
     const [one] = places
@@ -170,6 +172,8 @@ export class BullmqLine {
 
   async #turn(job: Job<Place>, token: string | undefined): Promise<void> {
     const { isGate, left, warn } = this.#options
+    // Also of what others put in line, which BullMQ keeps unless it is told otherwise.
+    Object.assign(job.opts, forgotten)
     const place = placeOf(job)
     if (!place) return this.#refuse(job, token)
     const waiting = executionOf(place)

@@ -72,7 +72,7 @@ function refuses(options: () => Omit<Parameters<typeof bullmqDispatcher>[0], 'qu
     await vi.waitFor(() => expect(worker.warnings.join()).toContain('Expected an execution that waits'), soon)
     await dispatcher.add([executionOf('b')])
     await vi.waitFor(() => expect(worker.taken.map(({ id }) => id)).toEqual(['b']), soon)
-    const left = () => look().getJobCountByTypes('prioritized', 'delayed', 'active')
+    const left = () => look().getJobCountByTypes('prioritized', 'delayed', 'active', 'completed')
     await vi.waitFor(async () => expect(await left()).toBe(0), soon)
     expect(worker.taken).toHaveLength(1)
     expect(worker.warnings).toHaveLength(10 * Object.keys(tampered).length)
