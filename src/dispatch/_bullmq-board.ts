@@ -1,55 +1,61 @@
 import { type Job, Queue } from 'bullmq'
 import type { DispatchWorker, Timer } from '../index.js'
-import { type Connect, disconnect, onReady, readJobs, sharedOptions, waitBriefly } from './_bullmq-connect.js'
+import {
+  bodyId,
+  type Definition,
+  definitionsOf,
+  type Heartbeat,
+  heartbeatId,
+  heartbeatOf,
+} from './_bullmq-board-jobs.js'
+import { type Connect, disconnect, onReady, sharedOptions, waitBriefly } from './_bullmq-connect.js'
 
-/** What registries that share a line define, each for itself, and of which one holds: the newest. */
-export interface Notice {
-  /** What it is about. */
-  readonly key: string
-  /** What was defined, as JSON. */
-  readonly text: string
-  /** When a registry defined it so, in epoch milliseconds: the one that did last. */
-  readonly since: number
-  /** When a registry that defines it so was last seen, in epoch milliseconds. */
+/** What a registry that shares the line defines otherwise, and since later. */
+export interface Notice extends Definition {
+  /** When that registry was last seen, in epoch milliseconds. */
   readonly seen: number
 }
 
 /** What this registry defines. */
-interface Own {
-  readonly key: string
-  readonly text: string
-  readonly since: number
+interface Own extends Definition {
   /** What holds in its place, as far as is known here: an engine that was emptied does not know. */
   rival: Notice | undefined
   /** Hears of the rival: at every look while there is one, and when it is gone. */
   readonly settled: (rival: Notice | undefined, last: Notice | undefined) => unknown
 }
 
+/** Another registry, as it was last seen. */
+interface Other extends Heartbeat {
+  readonly definitions: readonly Definition[]
+}
+
 /** How often registries look at the board within a lease, and how many milliseconds apart at most. */
 const looks = { perLease: 6, longest: 5000 }
 
-/** The least that a notice holds without a sign of life, in milliseconds: the clocks of processes differ. */
+/** The least that a registry counts as being there without a sign of life, in milliseconds: the clocks of processes differ. */
 const shortestLife = 5000
 
-/** The most notices that are read. */
-const maxNotices = 100_000
-
-/** The longest text of a notice, in UTF-16 code units. */
-const maxText = 10_000
+/** The most jobs of BullMQ that are read. */
+const maxJobs = 100_000
 
 /** What no registry says is written as this. */
 const nothing = 'null'
 
 /**
  * What registries of a line define differently, as in a rolling upgrade: kept by BullMQ as the jobs of a queue without
- * workers. The definition that is newest holds, as long as a registry is there that has it. What the engine loses is put
- * back by those who said it.
+ * workers. The definition that is newest holds, as long as a registry is there that has it. Each registry has a job that
+ * says that it is there, and one with all that it defines, which the others read once: a look costs as many commands as
+ * there are registries, however much they define. What the engine loses is put back by those who said it.
  */
 export class BullmqBoard {
-  readonly #queue: Queue<Notice>
+  readonly #queue: Queue
   readonly #worker: DispatchWorker
+  readonly #self = crypto.randomUUID()
   readonly #own = new Map<string, Own>()
+  readonly #others = new Map<string, Other>()
   readonly #life: number
+  /** What was written of what this registry defines: counted up with each change. */
+  #written = { version: 0, text: '[]' }
   #timer: Timer | undefined
   #isLooking = false
   #isAsked = false
@@ -88,10 +94,11 @@ export class BullmqBoard {
     this.#isAsked = this.#isLooking
     if (this.#isLooking) return
     this.#isLooking = true
-    const { clock, lease, warn } = this.#worker
+    const { lease, warn } = this.#worker
     try {
-      const found = await this.#read()
-      for (const own of this.#own.values()) await this.#settle(own, found.get(own.key), clock.now())
+      const own = await this.#read()
+      await this.#settleAll()
+      await this.#write(own)
     } catch (error) {
       if (!this.#isClosed) warn(error, 'Could not look what other registries of the line define.')
     }
@@ -99,45 +106,106 @@ export class BullmqBoard {
     this.#lookIn(this.#isAsked ? 0 : Math.min(lease / looks.perLease, looks.longest))
   }
 
-  /** What the board says. What is no notice, or of nobody any more, is removed. */
-  async #read(): Promise<Map<string, Job<Notice>>> {
-    const found = new Map<string, Job<Notice>>()
+  /** Reads who is there and what they define. Gives the jobs of this registry, and removes those of nobody. */
+  async #read(): Promise<ReadonlySet<string>> {
     const now = this.#worker.clock.now()
-    for (const { id, job } of await readJobs(this.#queue, ['waiting'], maxNotices)) {
-      const notice = job && noticeOf(job.data, id)
-      if (job && notice && Math.abs(now - notice.seen) <= this.#life) found.set(notice.key, job)
-      else await this.#queue.remove(id)
+    const ids = new Set(await this.#queue.getRanges(['waiting'], 0, maxJobs - 1, true))
+    const jobs = await Promise.all([...ids].filter(heartbeatId.is).map((id) => this.#job(id)))
+    const present = jobs.flatMap((job) => heartbeatOf(job) ?? []).filter(({ seen }) => this.#isThere(seen, now))
+    for (const heartbeat of present) if (heartbeat.registry !== this.#self) await this.#meet(heartbeat)
+    for (const [registry, { seen }] of this.#others) if (!this.#isThere(seen, now)) this.#others.delete(registry)
+    const registries = new Set([this.#self, ...present.map(({ registry }) => registry)])
+    for (const id of ids) {
+      const registry = heartbeatId.registryOf(id) ?? bodyId.registryOf(id)
+      // One that cannot be removed, as it is damaged, is in nobody's way.
+      if (!registries.has(registry ?? '')) await this.#queue.remove(id).catch(() => undefined)
     }
-    return found
+    return ids
   }
 
-  async #settle(own: Own, job: Job<Notice> | undefined, now: number): Promise<void> {
-    const { rival: last } = own
-    const said = job?.data ?? last
-    own.rival = said && now - said.seen <= this.#life && isBefore(own, said) ? said : undefined
-    await own.settled(own.rival, last)
-    if (own.rival || (own.text === nothing && !job)) return
-    const isFresh = job?.data.text === own.text && now - job.data.seen < this.#life / 3
-    if (!isFresh) await this.#write(own, job, now)
+  /** What another registry defines is read when it has changed. It may be written only later. */
+  async #meet(heartbeat: Heartbeat): Promise<void> {
+    const { registry, version, seen } = heartbeat
+    const known = this.#others.get(registry)
+    if (known?.version === version) return void this.#others.set(registry, { ...known, seen })
+    const definitions = definitionsOf(await this.#job(bodyId.of(heartbeat)), seen)
+    if (definitions) this.#others.set(registry, { ...heartbeat, definitions })
+    else if (known) this.#others.set(registry, { ...known, seen })
   }
 
-  async #write({ key, text, since }: Own, job: Job<Notice> | undefined, now: number): Promise<void> {
-    const isSame = job?.data.text === text
-    const notice = { key, text, since: isSame ? Math.max(since, job.data.since) : since, seen: now }
-    if (job) await job.updateData(notice)
-    else await this.#queue.add('notice', notice, { jobId: key })
+  /** A job: `undefined` for one that is gone, or that BullMQ cannot read. */
+  #job(id: string): Promise<Job | undefined> {
+    return this.#queue.getJob(id).catch(() => undefined)
+  }
+
+  #isThere(seen: number, now: number): boolean {
+    return Math.abs(now - seen) <= this.#life
+  }
+
+  /** One that fails keeps the others from nothing. */
+  async #settleAll(): Promise<void> {
+    const newest = this.#newest()
+    const errors: unknown[] = []
+    for (const own of this.#own.values()) {
+      const { rival: last } = own
+      const said = newest.get(own.key)
+      own.rival = said && isBefore(own, said) ? said : undefined
+      try {
+        await own.settled(own.rival, last)
+      } catch (error) {
+        errors.push(error)
+      }
+    }
+    if (errors.length > 0) throw errors[0]
+  }
+
+  /** What the others define, of each key what is newest. */
+  #newest(): Map<string, Notice> {
+    const newest = new Map<string, Notice>()
+    for (const { definitions, seen } of this.#others.values()) {
+      for (const definition of definitions) {
+        const known = newest.get(definition.key)
+        if (!known || isNewer(definition, known)) newest.set(definition.key, { ...definition, seen })
+      }
+    }
+    return newest
+  }
+
+  async #write(ids: ReadonlySet<string>): Promise<void> {
+    const { clock } = this.#worker
+    const { version: before } = this.#written
+    const text = JSON.stringify(this.#toSay())
+    if (text !== this.#written.text) this.#written = { version: before + 1, text }
+    const { version } = this.#written
+    if (version === 0) return
+    const registry = this.#self
+    const heartbeat = { registry, version, seen: clock.now() }
+    // The heartbeat comes first: what belongs to none is removed.
+    await this.#put(heartbeatId.of(registry), heartbeat, ids)
+    const body = bodyId.of(heartbeat)
+    if (!ids.has(body)) await this.#queue.add('definitions', { definitions: JSON.parse(text) }, { jobId: body })
+    if (version !== before) await this.#queue.remove(bodyId.of({ registry, version: before }))
+  }
+
+  /** What this registry defines, beside nothing where the others have nothing, either. */
+  #toSay(): Definition[] {
+    const known = new Set([...this.#others.values()].flatMap(({ definitions }) => definitions.map(({ key }) => key)))
+    const said = [...this.#own.values()].filter(({ key, text }) => text !== nothing || known.has(key))
+    return said.map(({ key, text, since }) => ({ key, text, since }))
+  }
+
+  async #put(id: string, data: object, ids: ReadonlySet<string>): Promise<void> {
+    const job = ids.has(id) ? await this.#job(id) : undefined
+    if (job) await job.updateData(data)
+    else await this.#queue.add('registry', data, { jobId: id })
   }
 }
 
 /** Whether another definition holds in place of one of this registry. */
-function isBefore(own: Own, said: Notice): boolean {
-  if (said.text === own.text) return false
-  return own.since === said.since ? own.text < said.text : own.since < said.since
+function isBefore(own: Definition, said: Definition): boolean {
+  return said.text !== own.text && isNewer(said, own)
 }
 
-function noticeOf(data: unknown, id: string): Notice | undefined {
-  const { key, text, since, seen } = Object(data) as Partial<Record<keyof Notice, unknown>>
-  const isText = key === id && typeof text === 'string' && text.length <= maxText
-  const areTimes = Number.isSafeInteger(seen) && Number.isSafeInteger(since) && (since as number) <= (seen as number)
-  return isText && areTimes ? (data as Notice) : undefined
+function isNewer(one: Definition, other: Definition): boolean {
+  return one.since === other.since ? one.text > other.text : one.since > other.since
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { createPostgresBackend, Queue } from 'bullmq'
 import type { ConcurrencyLimits, Dispatcher, Schedule } from 'headgate'
 import { bullmqDispatcher } from 'headgate/dispatch/bullmq'
+import { Redis } from 'ioredis'
 import pg from 'pg'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
@@ -76,12 +77,17 @@ function behaves({ options, empty }: Engine): void {
     expect(older.worker.warnings).toEqual([])
   })
 
+  const jobsOn = async (name: string) =>
+    (await look(`${queue}-board`).getJobs('waiting')).filter((each) => each.name === name)
+
+  /** All that registries say on the board. */
+  const said = async () => (await jobsOn('definitions')).flatMap(({ data }) => data.definitions)
+
   /** Two registries, of which the second has said last when the job `a` starts. */
   async function openTwo(schedule: Schedule | undefined) {
     const [older, newer] = [open(), open()]
     older.dispatcher.schedule?.(job, { every: 300 })
-    const board = look(`${queue}-board`)
-    await waitFor(async () => expect(await board.getJob('schedule/test/a')).toBeDefined())
+    await waitFor(async () => expect(await said()).toContainEqual(expect.objectContaining({ text: '{"every":300}' })))
     newer.dispatcher.schedule?.(job, schedule)
     await waitFor(() => expect(older.worker.yields.at(0)).toEqual({ job, lastSeen: undefined }))
     return { older, newer }
@@ -111,33 +117,50 @@ function behaves({ options, empty }: Engine): void {
 
   test('what no registry says any more is removed from the engine', async () => {
     const leaving = open()
-    open()
+    open({ cluster: 2 })
     leaving.dispatcher.schedule?.(job, { every: 300 })
-    const board = look(`${queue}-board`)
-    const schedules = async () => (await board.getJobs('waiting')).filter(({ id }) => id?.startsWith('schedule/'))
-    await waitFor(async () => expect(await schedules()).toHaveLength(1))
+    await waitFor(async () => expect(await jobsOn('definitions')).toHaveLength(2))
+    leaving.dispatcher.schedule?.({ ...job, id: 'b' }, { every: 300 })
+    await waitFor(async () => expect((await said()).map(({ key }) => key)).toContain('schedule/test/b'))
+    expect(await jobsOn('definitions')).toHaveLength(2)
     await leaving.dispatcher.close?.()
-    await waitFor(async () => expect(await schedules()).toEqual([]))
+    await waitFor(async () =>
+      expect([await jobsOn('definitions'), await jobsOn('registry')]).toMatchObject([[{}], [{}]]),
+    )
+    expect(await said()).toEqual([expect.objectContaining({ key: `limit/${queue}`, text: '2' })])
   })
 
-  const since = Date.now() + 1e9
-  test.each([
-    ['nothing', null],
-    ['a text', 'x'],
-    ['no times', { key: 'schedule/test/a', text: '{}' }],
-    ['another key', { key: 'limit', text: '1', since: 1, seen: Date.now() }],
-    ['a time far ahead, so that it would hold for ever', { key: 'schedule/test/a', text: '{}', since, seen: since }],
-    ['a definition from after it was seen', { key: 'schedule/test/a', text: '{}', since, seen: Date.now() }],
-    ['a text without end', { key: 'schedule/test/a', text: 'x'.repeat(100_000), since: 1, seen: Date.now() }],
-  ])('a notice with %s is removed, and changes nothing', async (_, data) => {
+  const stranger = randomUUID()
+
+  /** What a registry that is none says. */
+  async function forge(heartbeat: unknown, definitions: unknown): Promise<void> {
     const board = look(`${queue}-board`)
-    await board.add('notice', data as never, { jobId: 'schedule/test/a' })
+    await board.add('registry', heartbeat as never, { jobId: `registry/${stranger}` })
+    await board.add('definitions', definitions as never, { jobId: `definitions/${stranger}/1` })
+  }
+
+  const far = Date.now() + 1e9
+  const key = 'schedule/test/a'
+  const there = () => ({ version: 1, seen: Date.now() })
+  test.each([
+    ['nothing', () => null, null],
+    ['a text', () => 'x', 'x'],
+    ['no times', () => ({ version: 1 }), { definitions: [{ key, text: '{}', since: 1 }] }],
+    ['a time far ahead', () => ({ version: 1, seen: far }), { definitions: [{ key, text: '{}', since: 1 }] }],
+    ['no list', there, { definitions: { length: 1e9 } }],
+    ['no definitions', there, { definitions: [null, 1, 'x', {}, { key }, { key, text: 1, since: 1 }] }],
+    ['a definition from after it was seen', there, { definitions: [{ key, text: '{}', since: far }] }],
+    ['a text without end', there, { definitions: [{ key, text: 'x'.repeat(100_000), since: 1 }] }],
+    [
+      'more than is read',
+      there,
+      { definitions: Array.from({ length: 100_001 }, () => ({ key, text: '{}', since: 1 })) },
+    ],
+  ])('a stranger that says %s changes nothing', async (_, heartbeat, definitions) => {
+    await forge(heartbeat(), definitions)
     const { dispatcher, worker } = open({ cluster: 2 })
     dispatcher.schedule?.(job, { every: 300 })
-    await waitFor(async () => {
-      const found = await board.getJob('schedule/test/a')
-      expect(found?.data).toMatchObject({ key: 'schedule/test/a', text: '{"every":300}' })
-    })
+    await waitFor(async () => expect(await said()).toContainEqual(expect.objectContaining({ text: '{"every":300}' })))
     await limitIs(queue, 2)
     expect(worker.yields).toEqual([])
     await dispatcher.add([executionOf('b')])
@@ -145,19 +168,64 @@ function behaves({ options, empty }: Engine): void {
   })
 
   test('a limit of another kind on the board is no limit', async () => {
-    open({ cluster: 2 })
-    await limitIs(queue, 2)
-    const board = look(`${queue}-board`)
-    const notice = (text: string) => ({ key: `limit/${queue}`, text, since: Date.now(), seen: Date.now() })
     for (const text of ['-1', '{', '1e400', '"2"x']) {
-      await (await board.getJob(`limit/${queue}`))?.updateData(notice(text))
+      open({ cluster: 2 })
+      await limitIs(queue, 2)
+      await forge(there(), { definitions: [{ key: `limit/${queue}`, text, since: Date.now() }] })
       await limitIs(queue, null)
+      await Promise.all(opened.splice(0).map((dispatcher) => dispatcher.close?.()))
+      await empty(queue)
     }
   })
 }
 
 describeRedis('what registries of a line on Redis define', ({ url, prefix, flush }) => {
   behaves({ options: () => ({ connection: url, prefix }), empty: flush })
+
+  /** How many commands the jobs of the board are read with while nothing changes, in so many looks. */
+  async function readsOf(schedules: number): Promise<number> {
+    const queue = randomUUID()
+    const read = vi.spyOn(Queue.prototype, 'getJob')
+    const opened = Array.from({ length: 3 }, () => {
+      const dispatcher = bullmqDispatcher({ connection: url, prefix, queue })
+      dispatcher.work(recordingWorker())
+      for (let n = 0; n < schedules; n++) dispatcher.schedule?.({ type: 'test', id: `job ${n}` }, { every: 3_600_000 })
+      return dispatcher
+    })
+    await vi.waitFor(
+      () => expect(read.mock.calls.filter(([id]) => id.startsWith('definitions/'))).toHaveLength(6),
+      soon,
+    )
+    read.mockClear()
+    // Six looks of each registry within a lease.
+    const listed = vi.spyOn(Queue.prototype, 'getRanges')
+    await vi.waitFor(() => expect(listed.mock.calls.length).toBeGreaterThan(15), soon)
+    const reads = read.mock.calls.length / listed.mock.calls.length
+    vi.restoreAllMocks()
+    await Promise.all(opened.map((dispatcher) => dispatcher.close?.()))
+    return reads
+  }
+
+  test('are looked at by as many commands as there are registries, however much they define', async () => {
+    expect(await readsOf(200)).toBeLessThan(6)
+  })
+
+  test('are read also beside what BullMQ cannot read', async () => {
+    const queue = randomUUID()
+    const client = new Redis(url)
+    await client.set(`${prefix}:${queue}-board:damaged`, 'x')
+    await client.lpush(`${prefix}:${queue}-board:wait`, 'damaged', 'gone')
+    const dispatcher = bullmqDispatcher({ connection: url, prefix, queue })
+    const worker = recordingWorker({ cluster: 2 })
+    dispatcher.work(worker)
+    const limit = () => client.hget(`${prefix}:${queue}:meta`, 'concurrency')
+    await vi.waitFor(async () => expect(await limit()).toBe('2'), soon)
+    await client.hdel(`${prefix}:${queue}:meta`, 'concurrency')
+    await vi.waitFor(async () => expect(await limit()).toBe('2'), soon)
+    expect(worker.warnings).toEqual([])
+    await dispatcher.close?.()
+    client.disconnect()
+  })
 })
 
 describePostgres('what registries of a line on Postgres define', (database) => {

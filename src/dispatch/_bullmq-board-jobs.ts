@@ -1,0 +1,69 @@
+/** What a registry defines. */
+export interface Definition {
+  /** What it is about. */
+  readonly key: string
+  /** What was defined, as JSON. */
+  readonly text: string
+  /** When, in epoch milliseconds. */
+  readonly since: number
+}
+
+/** That a registry is there. */
+export interface Heartbeat {
+  readonly registry: string
+  /** Counts the changes of what it defines. */
+  readonly version: number
+  /** When it was last seen, in epoch milliseconds. */
+  readonly seen: number
+}
+
+/** What BullMQ gives of a job. */
+type Stored = { readonly id?: string | undefined; readonly data: unknown } | undefined
+
+/** The longest text of a definition, in UTF-16 code units. */
+const maxText = 10_000
+
+/** The most definitions of one registry. */
+const maxDefinitions = 100_000
+
+const heartbeatPattern = /^registry\/([0-9a-f-]{36})$/
+const bodyPattern = /^definitions\/([0-9a-f-]{36})\/\d{1,16}$/
+
+/** The ids of the jobs that say that a registry is there. */
+export const heartbeatId = {
+  of: (registry: string) => `registry/${registry}`,
+  is: (id: string) => heartbeatPattern.test(id),
+  registryOf: (id: string) => heartbeatPattern.exec(id)?.[1],
+}
+
+/** The ids of the jobs with what a registry defines. */
+export const bodyId = {
+  of: ({ registry, version }: Pick<Heartbeat, 'registry' | 'version'>) => `definitions/${registry}/${version}`,
+  registryOf: (id: string) => bodyPattern.exec(id)?.[1],
+}
+
+/** The heartbeat that a job stands for: `undefined` when it is none, as anybody may have written it. */
+export function heartbeatOf(job: Stored): Heartbeat | undefined {
+  const { version, seen } = Object(job?.data) as Partial<Record<keyof Heartbeat, unknown>>
+  const registry = heartbeatId.registryOf(job?.id ?? '')
+  if (registry === undefined || !isTime(version) || !isTime(seen)) return undefined
+  return { registry, version, seen }
+}
+
+/** What a job says that a registry, last seen then, defines. What is no definition is left out. */
+export function definitionsOf(job: Stored, seen: number): Definition[] | undefined {
+  const { definitions } = Object(job?.data) as { definitions?: unknown }
+  if (!Array.isArray(definitions) || definitions.length > maxDefinitions) return undefined
+  return definitions.filter((one): one is Definition => isDefinition(one, seen))
+}
+
+function isDefinition(value: unknown, seen: number): boolean {
+  const { key, text, since } = Object(value) as Partial<Record<keyof Definition, unknown>>
+  const isText = typeof key === 'string' && typeof text === 'string' && text.length <= maxText
+  // One from after it was seen would hold for ever.
+  return isText && isTime(since) && since <= seen
+}
+
+function isTime(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}
