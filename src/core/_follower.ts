@@ -149,8 +149,11 @@ export class Follower {
   async #lookAtLive(): Promise<void> {
     const before = [...this.#told.values()].filter(({ state }) => isLive(state))
     const now: ExecutionRecord[] = []
-    for (const type of new Set(before.map((record) => record.type))) now.push(...(await this.#host.storage.live(type)))
-    const isGone = ({ executionId }: ExecutionRecord) => !now.some((record) => record.executionId === executionId)
+    for (const type of new Set(before.map((record) => record.type))) {
+      for (const record of await this.#host.storage.live(type)) now.push(record)
+    }
+    const there = new Set(now.map(({ executionId }) => executionId))
+    const isGone = ({ executionId }: ExecutionRecord) => !there.has(executionId)
     for (const { type, id, executionId } of before.filter(isGone)) {
       await this.#lookAt({ type, id, executionIds: [executionId] })
     }

@@ -1,28 +1,19 @@
+import { endingOf, lostEnding, type Outcome } from './_ending.js'
 import { findEnded } from './_find-ended.js'
 import type { ExecutionHost } from './_host.js'
 import { pauseAfter, retry } from './_retry.js'
 import { createAbortController } from './abort.js'
 import { sleep, type Timer } from './clock.js'
-import { alreadyRunning, errorMessages, isCausedBy, JobError, leaseLost } from './errors.js'
+import { alreadyRunning, errorMessages, JobError, leaseLost } from './errors.js'
 import type { JobContext } from './job.js'
-import { isEnded, type JobMove, jobStates, nextState } from './lifecycle.js'
+import { isEnded, jobStates } from './lifecycle.js'
 import { warnOf } from './logger.js'
 import { areAlike, type EndedStatus } from './status.js'
-import {
-  type BeginRequest,
-  type ExecutionRecord,
-  type FinishRequest,
-  type Lease,
-  leaseExpired,
-  type Progress,
-} from './storage.js'
-import { isRefused, isTransient } from './transient.js'
+import type { BeginRequest, ExecutionRecord, FinishRequest, Lease, Progress } from './storage.js'
+import { isRefused } from './transient.js'
 
 /** An execution that has ended, as storage holds it. */
 export type EndedRecord = ExecutionRecord & { state: EndedStatus['state'] }
-
-/** What became of the work. */
-export type Outcome = { readonly move: JobMove; readonly error?: unknown }
 
 /** A lease is renewed this many times while it holds. */
 const renewals = 3
@@ -106,10 +97,13 @@ export class Tenure {
     return this.#host.clock.now() - this.#keptAt
   }
 
-  /** Whether the lease holds for certain: a process that was frozen can tell before its timers do, and is lost then. */
+  /**
+   * Whether the lease holds for certain: a process that was frozen can tell before its timers do, and is lost then. An
+   * execution that has ended holds none.
+   */
   get isHeld(): boolean {
-    if (!this.#isLost && this.leaseAge >= this.#host.lease) this.#lose()
-    return !this.#isLost
+    if (!this.#isLost && !this.#isEnding && this.leaseAge >= this.#host.lease) this.#lose()
+    return !this.#isLost && !this.#isEnding
   }
 
   /** How far the job has come, by what it said or by the execution before this one. */
@@ -129,9 +123,17 @@ export class Tenure {
 
   /**
    * Saves what the job has said, however often that has to be tried. Throws the reason of `signal` when the lease is lost, or
-   * when storage fails while the job is to stop.
+   * when storage fails while the job is to stop, and `lease_lost` once the job has ended.
    */
-  async save(): Promise<void> {
+  save(): Promise<void> {
+    const saved = this.#saveAll()
+    // A job that does not wait for it must not end the process.
+    saved.catch(() => undefined)
+    return saved
+  }
+
+  async #saveAll(): Promise<void> {
+    if (this.#isEnding) throw leaseLost()
     while ((this.#unsaved || this.#saving) && this.isHeld) {
       // A job that is asked to stop meanwhile waits for the try that is under way, and for no other that fails.
       await this.#save()
@@ -140,6 +142,7 @@ export class Tenure {
       await sleep(this.#host.clock, this.#pause, this.signal)
     }
     if (this.#isLost) this.signal.throwIfAborted()
+    if (this.#unsaved) throw leaseLost()
   }
 
   /**
@@ -224,28 +227,14 @@ export class Tenure {
   }
 
   get #lostEnding() {
-    return { state: 'error', error: leaseExpired(this.#record), isOrphaned: true } as const
+    return lostEnding(this.#record)
   }
 
-  /** However an execution ended, it ends: an error that cannot be told of is one. */
   #endingOf(outcome: Outcome): FinishRequest {
-    try {
-      return this.#toldEndingOf(outcome)
-    } catch (error) {
-      return { state: 'error', error: ['The outcome of the job could not be told.', ...errorMessages(error)] }
-    }
-  }
-
-  #toldEndingOf({ move, error }: Outcome): FinishRequest {
     const { signal } = this.#stop
-    const state = nextState(this.#record.state, move) as FinishRequest['state']
-    if (state === 'aborted') return { state, ...(this.#isHandedBack && { isOrphaned: true }) }
-    if (state !== 'error') return { state }
-    const messages = this.#isLost && isCausedBy(error, signal.reason) ? [] : errorMessages(error, this.#host.redactor)
-    // A failure that its own node's end may have brought about, such as a pool that was closed, too.
-    const isOrphaned = this.#isHandedBack && isTransient(error)
-    if (!this.#isLost) return { state, error: messages, ...(isOrphaned && { isOrphaned }) }
-    return { ...this.#lostEnding, error: [...this.#lostEnding.error, ...messages] }
+    const { redactor } = this.#host
+    const [isLost, isHandedBack] = [this.#isLost, this.#isHandedBack]
+    return endingOf(outcome, { record: this.#record, reason: signal.reason, redactor, isLost, isHandedBack })
   }
 
   /** Others may take this execution for dead from now on: it saves nothing more, and stops. */

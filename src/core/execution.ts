@@ -1,5 +1,6 @@
+import type { Outcome } from './_ending.js'
 import type { ExecutionHost } from './_host.js'
-import { type Outcome, Tenure } from './_tenure.js'
+import { Tenure } from './_tenure.js'
 import type { BatchDone } from './batches.js'
 import { sleep } from './clock.js'
 import { isCausedBy } from './errors.js'

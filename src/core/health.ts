@@ -93,7 +93,7 @@ export class HealthProbe {
       running: live.length - queued,
       queued,
       lease,
-      ...(live.length > 0 && { oldestRenewal: Math.max(...live.map(({ leaseAge }) => leaseAge)) }),
+      ...(live.length > 0 && { oldestRenewal: live.reduce((oldest, { leaseAge }) => Math.max(oldest, leaseAge), 0) }),
     }
   }
 

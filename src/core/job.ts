@@ -1,9 +1,9 @@
 import type { BatchDone } from './batches.js'
 import type { Clock } from './clock.js'
 import { priorityRule } from './dispatcher.js'
-import { isJson, maxJsonDepth, maxJsonLength } from './json.js'
+import { jsonCopyOf, maxJsonDepth, maxJsonLength } from './json.js'
 import type { Logger } from './logger.js'
-import { checkOptions, type Rule, rule } from './options.js'
+import { checkOptions, invalid, type Rule, rule } from './options.js'
 import type { Redactor } from './redact.js'
 import { type Resumption, resumptionRules, retryPolicyOf } from './retry-policy.js'
 import { checkSchedule, type Scheduled, scheduleRules } from './schedule.js'
@@ -15,6 +15,9 @@ export interface ProgressUpdate extends Omit<Progress, 'lastId'> {
   lastId?: string | number | bigint
 }
 
+/** What is looked at when it is copied. */
+const anything: Rule = { accepts: () => true, expected: 'anything' }
+
 const progressRules: Record<keyof ProgressUpdate, Rule> = {
   count: rule.optional(rule.whole(0)),
   lastId: {
@@ -22,8 +25,8 @@ const progressRules: Record<keyof ProgressUpdate, Rule> = {
     expected: 'a string, a number or a bigint',
     optional: true,
   },
-  checkpoint: { accepts: isKept, expected: kept('a JSON value'), optional: true },
-  detail: { accepts: isKeptObject, expected: kept('a JSON object'), optional: true },
+  checkpoint: anything,
+  detail: anything,
 }
 
 /** The progress that an update tells of: only what it gives. Throws `invalid_options` for what storage could not keep. */
@@ -33,28 +36,25 @@ export function toProgress(update: ProgressUpdate): Progress {
   return {
     ...(count !== undefined && { count }),
     ...(lastId !== undefined && { lastId: String(lastId) }),
-    // What is changed after it was said must not change what is saved.
-    ...(checkpoint !== undefined && { checkpoint: copyOf(checkpoint) }),
-    ...(detail !== undefined && { detail: copyOf(detail) }),
+    ...(checkpoint !== undefined && { checkpoint: checkpointOf(checkpoint) }),
+    ...(detail !== undefined && { detail: detailOf(detail) }),
   }
 }
 
-function copyOf<Value>(value: Value): Value {
-  return JSON.parse(JSON.stringify(value))
+/** What is changed after it was said must not change what is saved. */
+function checkpointOf(value: unknown): unknown {
+  const copy = jsonCopyOf(value)
+  if (copy === undefined) throw invalid('checkpoint', kept('a JSON value'), value)
+  return copy
 }
 
-/** Whether storage can keep a value: one that it cannot would never be saved, however often it is tried. */
-function isKept(value: unknown): boolean {
-  try {
-    const text: string | undefined = JSON.stringify(value)
-    return text !== undefined && text.length <= maxJsonLength && isJson(JSON.parse(text))
-  } catch {
-    return false
+function detailOf(value: JobDetail): JobDetail {
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+  const copy = isObject ? jsonCopyOf(value) : undefined
+  if (typeof copy !== 'object' || copy === null || Array.isArray(copy)) {
+    throw invalid('detail', kept('a JSON object'), value)
   }
-}
-
-function isKeptObject(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && isKept(value)
+  return copy
 }
 
 /** The bounds of a JSON value that is kept, in words. */
@@ -96,7 +96,7 @@ export interface JobContext {
   /**
    * Saves at once what was said, for what must not be done before storage knows. Resolves when storage holds it, however
    * often that has to be tried. Rejects with the reason of `signal` when storage does not: the lease is lost, or a try fails
-   * while the job is asked to stop.
+   * while the job is asked to stop. Rejects with `lease_lost` once the job has ended.
    */
   save(): Promise<void>
   /** How often progress is saved at most, in milliseconds. */

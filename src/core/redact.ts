@@ -45,8 +45,8 @@ export class Redactor {
   }
 
   #spansIn(text: string, isCut: boolean): Span[] {
-    const spans = [...urlSecrets(text, isCut), ...namedSecrets(text), ...knownTokens(text)]
-    for (const secret of this.#secrets) spans.push(...occurrences(text, secret))
+    const own = this.#secrets.flatMap((secret) => [...occurrences(text, secret)])
+    const spans = [...urlSecrets(text, isCut), ...namedSecrets(text), ...knownTokens(text), ...own]
     return spans.sort((one, other) => one.start - other.start)
   }
 

@@ -13,6 +13,7 @@ import { type Place, Reach } from './_reach.js'
 import { readAhead } from './_read-ahead.js'
 import { Reading } from './_reading.js'
 import { checkTarget } from './_target-check.js'
+import { Turns } from './_turns.js'
 import type { RecordBatch } from './batch.js'
 import { initialCheckpoint, writtenBy } from './checkpoint.js'
 import type { OpenContext, TargetContext, TargetWriter } from './target.js'
@@ -145,8 +146,10 @@ export class IngestionRun {
     const limit = this.#plan.cursor ? Number.POSITIVE_INFINITY : left
     const stop = () => this.#stopReading.abort()
     const beyond = this.#order && ((next?: RecordBatch) => this.#endOrder(next))
+    const turns = new Turns()
     for await (const batch of readAhead(batches, limit, { wait, stop, beyond })) {
       await this.#keepPace(batch)
+      if (turns.isDue) await turns.take()
       this.#context.signal.throwIfAborted()
       await this.#write(batch)
       if (this.#isCheckpointDue) await this.#makeCheckpoint()
