@@ -38,7 +38,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
 
 async function startServer(project: TestProject): Promise<(() => Promise<void>) | undefined> {
   try {
-    const server = await startPostgres({ max_connections: '300' })
+    const server = await startPostgres({ max_connections: '800' })
     project.provide('postgresUrl', server.url)
     return server.stop
   } catch (error) {
