@@ -1,19 +1,39 @@
 import { defineConfig } from 'vitest/config'
 
 const shared = {
-  globalSetup: ['test/support/global-setup.ts', 'test/support/strays-setup.ts'],
-  setupFiles: ['test/support/strays.ts', 'test/support/hold-answers.ts'],
+  setupFiles: ['test/support/strays.ts', 'test/support/patience.ts'],
+  expect: { poll: { timeout: 15_000 } },
   testTimeout: 30_000,
   hookTimeout: 30_000,
 }
+
+/** Tests that share a Postgres and a Redis, which start before them. */
+const withServers = { ...shared, globalSetup: ['test/support/global-setup.ts', 'test/support/strays-setup.ts'] }
+
+/** Tests of one part at a time, in this process, that need no server: all of them take less than a minute. */
+const unit = [
+  'test/core/{base,cluster,dispatch,execution,scheduling}/**/*.test.ts',
+  'test/core/model/schedule.test.ts',
+  'test/core/registry/{adversity,bad-storages,batches,close,health,host-safety,late-answers,log-fields,outage,prompt-abort,registry,retry,turns}.test.ts',
+  'test/ingestion/contract/**/*.test.ts',
+  'test/ingestion/definition/{adapters,rate-limit}.test.ts',
+  'test/ingestion/run/{bad-adapters,failures,flush-meanwhile,flush-while-idle,ingestion,types,unreported-counts}.test.ts',
+  'test/adapters/{iterable,memory}/**/*.test.ts',
+  'test/{opentelemetry,sql,testing}/**/*.test.ts',
+  'test/client/{cases,client,snippets}.test.ts',
+  'test/{claims,docs,docs-tables,options,package}.test.ts',
+  'examples/unit-test.test.ts',
+]
 
 /** Tests with processes that are killed at any moment: when all others are done. */
 const faults = 'test/faults/**/*.test.ts'
 
 /** Those of them that mainly wait, and can do so beside each other. The rest would starve whatever is beside it. */
-const waits = ['clocks', 'cluster-events', 'connections', 'disk-full', 'dispatch', 'frozen', 'outages', 'silence'].map(
-  (name) => `test/faults/${name}.test.ts`,
-)
+const waits = [
+  'test/faults/{clocks,cluster-events,connections,disk-full,dispatch,frozen,outages,silence}.test.ts',
+  'test/adapters/bullmq/{board,dispatcher,emptied,engine-away,messages,mute}.test.ts',
+  'test/client/browser.test.ts',
+]
 
 export default defineConfig({
   test: {
@@ -22,21 +42,32 @@ export default defineConfig({
         resolve: { tsconfigPaths: true },
         test: {
           ...shared,
-          name: 'parts',
-          include: ['test/**/*.test.ts', 'examples/**/*.test.ts'],
-          exclude: [faults],
+          globalSetup: ['test/support/strays-setup.ts'],
+          name: 'unit',
+          include: unit,
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
       },
       {
         resolve: { tsconfigPaths: true },
-        test: { ...shared, name: 'waits', include: waits, maxWorkers: 2, sequence: { groupOrder: 1 } },
+        test: {
+          ...withServers,
+          name: 'adapters',
+          include: ['test/**/*.test.ts', 'examples/**/*.test.ts'],
+          exclude: [faults, ...unit, ...waits],
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        resolve: { tsconfigPaths: true },
+        test: { ...withServers, name: 'waits', include: waits, maxWorkers: 3, sequence: { groupOrder: 1 } },
       },
       {
         resolve: { tsconfigPaths: true },
         test: {
-          ...shared,
+          ...withServers,
           name: 'faults',
           include: [faults],
           exclude: waits,

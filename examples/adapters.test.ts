@@ -1,27 +1,153 @@
 /** Adapters of one's own, held to the contracts by the suites of `headgate/testing`. `npx vitest run examples`. */
-import { type Datasource, JobError, type JobRecord, memoryStorage, RecordBatch, type Target } from 'headgate'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type JobRecord, memoryStorage, type Target } from 'headgate'
+import type { TargetWriter } from 'headgate/adapter'
 import { datasourceSuite, fakeClock, storageSuite, type TargetRecord, targetSuite } from 'headgate/testing'
+import Database from 'libsql'
 import { describe, test } from 'vitest'
+import { sqliteDatasource } from './adapters/cursor.js'
+import { partitionedSqliteDatasource } from './adapters/partitions.js'
+import { linesDatasource } from './adapters/reads.js'
+import { pagesDatasource } from './adapters/resumes.js'
 
-// #region datasource
-/** The whole numbers from 1 up to the first value of the query. */
-function numbersDatasource(): Datasource {
-  return {
-    kind: 'numbers',
-    async *read({ values: [count] }, { signal, batchSize }) {
-      for (let first = 1; first <= Number(count); first += batchSize) {
-        signal.throwIfAborted()
-        const length = Math.min(batchSize, Number(count) - first + 1)
-        yield RecordBatch.fromRecords(Array.from({ length }, (_, index) => ({ id: first + index })))
+// #region reads
+describe('linesDatasource', () => {
+  datasourceSuite({
+    test,
+    create() {
+      const folder = mkdtempSync(join(tmpdir(), 'lines-'))
+      return {
+        datasource: linesDatasource(),
+        query(count) {
+          const path = join(folder, `${count}.txt`)
+          writeFileSync(path, 'a line\n'.repeat(count))
+          return { text: path, values: [] }
+        },
+        close: async () => rmSync(folder, { recursive: true }),
       }
-      signal.throwIfAborted()
     },
-  }
+    unsupported: {
+      blocked: 'a file is there at once',
+      stalling: 'a file is there at once',
+      failing: 'a file fails when it is opened',
+      held: 'the system counts open files',
+      fetched: 'a file is read in blocks',
+      batchBytes: 'lines are short',
+      values: 'a path has no values',
+      bigIntegers: 'the number of a line is small',
+      resumesAfterId: 'see pagesDatasource',
+      readsRanges: 'it requires a query',
+      readByCursor: 'see sqliteDatasource',
+    },
+  })
+})
+// #endregion
+
+/** An API with as many items as its path says. It counts the items that it gives, and the requests that it works on. */
+function itemsApi() {
+  const counts = { given: 0, open: 0 }
+  const server = createServer(({ url = '' }, response) => {
+    counts.open++
+    response.on('close', () => counts.open--)
+    const { pathname, searchParams } = new URL(url, 'http://localhost')
+    const [after, limit] = [Number(searchParams.get('after')), Number(searchParams.get('limit'))]
+    const count = Number(pathname.slice(1))
+    const ids = Array.from({ length: Math.max(0, Math.min(limit, count - after)) }, (_, index) => after + index + 1)
+    if (pathname === '/blocked') return
+    counts.given += ids.length
+    response.setHeader('content-type', 'application/json')
+    response.end(JSON.stringify(ids.map((id) => ({ id }))))
+  })
+  return { server, counts }
 }
+
+describe('pagesDatasource', () => {
+  datasourceSuite({
+    test,
+    async create() {
+      const { server, counts } = itemsApi()
+      await new Promise<void>((resolve) => server.listen(0, resolve))
+      const url = `http://localhost:${(server.address() as AddressInfo).port}`
+      return {
+        datasource: pagesDatasource(url),
+        query: (count) => ({ text: `/${count}`, values: [] }),
+        blocked: { text: '/blocked', values: [] },
+        held: () => counts.open,
+        fetched: () => counts.given,
+        async close() {
+          server.closeAllConnections()
+          server.close()
+        },
+      }
+    },
+    unsupported: {
+      stalling: 'a page is there as a whole',
+      failing: 'a page fails as a whole',
+      heldBetween: 'a page is a request of its own',
+      batchBytes: 'the API counts items',
+      values: 'a path has no values',
+      bigIntegers: 'JSON has none',
+      readsRanges: 'the API has no ranges',
+      readByCursor: 'see sqliteDatasource',
+    },
+  })
+})
+
+// #region cursor
+const items = `create table items (id integer primary key, pair integer, down integer, gap integer);
+  with recursive n (id) as (select 1 union all select id + 1 from n where id < 1000)
+  insert into items select id, (id + 1) / 2, -id, iif(id % 3 = 0, null, id) from n;
+  create table big (id integer primary key);
+  insert into big values (9007199254740993), (9007199254740995)`
+
+describe.each([
+  ['sqliteDatasource', sqliteDatasource, { partition: 'see partitionedSqliteDatasource' }],
+  ['partitionedSqliteDatasource', partitionedSqliteDatasource, {}],
+])('%s', (_, datasourceOf, unsupported) => {
+  datasourceSuite({
+    test,
+    create() {
+      const database = new Database(':memory:')
+      database.exec(items)
+      const query = (columns: string) => (count: number) => ({
+        text: `select ${columns} from items where id <= ?`,
+        values: [count],
+      })
+      return {
+        datasource: datasourceOf(database),
+        query: query('id'),
+        pairs: query('id, pair, down'),
+        gaps: query('id, gap'),
+        bigIntegers: { text: 'select id from big', values: [] },
+        between: (first, last) => `select id from items where id between ${first} and ${last}`,
+        echo: (value) => `select 1 as id, ${value} as text`,
+        close: async () => void database.close(),
+      }
+    },
+    unsupported: {
+      ...unsupported,
+      blocked: 'SQLite works in this thread',
+      stalling: 'SQLite works in this thread',
+      failing: 'no query fails halfway',
+      held: 'it has one connection',
+      fetched: 'SQLite does not count them',
+      batchBytes: 'it counts rows',
+      resumesAfterId: 'it resumes by a cursor',
+      readsRanges: 'it requires a query',
+      nullsFirst: 'it is small',
+      parallel: 'SQLite works in this thread',
+      snapshot: 'SQLite exports none',
+    },
+  })
+})
 // #endregion
 
 // #region target
-/** Records in an array: cut back to the position that a job goes on from. */
+/** Records in an array: truncated to the position that a job resumes from. */
 function arrayTarget(records: JobRecord[]): Target {
   return {
     kind: 'array',
@@ -29,7 +155,7 @@ function arrayTarget(records: JobRecord[]): Target {
     open({ position }) {
       if (typeof position === 'number') records.length = position
       let flushed = records.length
-      return {
+      const writer: TargetWriter = {
         write(batch) {
           records.push(...batch.records())
         },
@@ -37,31 +163,17 @@ function arrayTarget(records: JobRecord[]): Target {
           flushed = records.length
           return flushed
         },
-        async abort(reason) {
-          const isLost = JobError.isInstance(reason) && reason.code === 'lease_lost'
-          if (!isLost) records.length = flushed
+        async abort({ leaseLost }) {
+          if (!leaseLost) records.length = flushed
         },
       }
+      return { writer, resume: 'position' }
     },
   }
 }
 // #endregion
 
 // #region suites
-describe('numbersDatasource', () => {
-  datasourceSuite({
-    test,
-    create: () => ({ datasource: numbersDatasource(), query: (count) => ({ text: '', values: [count] }) }),
-    cannot: {
-      block: 'it waits for nothing',
-      fail: 'it has nothing that could fail',
-      count: 'it holds nothing',
-      resume: 'it has no use for lastId',
-      cursor: 'it has one order only',
-    },
-  })
-})
-
 describe('arrayTarget', () => {
   targetSuite({
     test,
@@ -69,7 +181,15 @@ describe('arrayTarget', () => {
       const records: JobRecord[] = []
       return { target: arrayTarget(records), read: () => records as TargetRecord[] }
     },
-    cannot: { replace: 'it appends only', isolate: 'it refuses nothing' },
+    unsupported: {
+      replace: 'it appends only',
+      writesAtomically: 'it rejects nothing',
+      writesPartitions: 'its array has one end',
+      writesDuringFlush: 'it has nothing to flush',
+      acceptsEncoded: 'it stores objects',
+      checkpoint: 'storage keeps its checkpoints',
+      isReset: 'its array is emptied by nobody else',
+    },
   })
 })
 

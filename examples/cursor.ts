@@ -6,7 +6,7 @@
  * It makes a table of its own.
  */
 import { type IngestionDetail, JobRegistry, memoryStorage } from 'headgate'
-import { postgresDatasource } from 'headgate/datasource/postgres'
+import { postgresDatasource } from 'headgate/postgres'
 import pg from 'pg'
 
 const [connectionString = 'postgres://localhost/postgres'] = process.argv.slice(2)
@@ -67,7 +67,7 @@ const target = () => {}
 registry.define({ id: 'tied', datasource: 'postgres', query: 'table articles', cursor: 'updated_at', target })
 await run('tied')
 // error: 0 records, last id undefined, statement
-// Several records have the same `updated_at` (2024-01-01 00:00:00+00), so that reading could not go on between them. Add a unique column to the end of `cursor`, such as the primary key: `cursor: ['updated_at', 'id']`; or read such records as one with `ties: 'drain'`.
+// Several records have the same `updated_at` (2024-01-01 00:00:00+00), so reading cannot resume between them. Add a unique column to the end of `cursor`, such as the primary key: `cursor: ['updated_at', 'id']`; or read such records together with `ties: 'drain'`.
 
 registry.define({
   id: 'drained',

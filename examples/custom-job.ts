@@ -20,7 +20,7 @@ registry.define({
       count += orders.length
       progress({ count, lastId: Math.max(...orders), checkpoint: page + 1 })
     }
-    progress({ checkpoint: null }) // all pages were read: the next execution begins anew
+    progress({ checkpoint: null }) // all pages were read: the next execution starts from the beginning
   },
 })
 

@@ -4,7 +4,7 @@
  *     npx tsx examples/errors.ts
  */
 import { JobError, JobRegistry, memoryStorage } from 'headgate'
-import { postgresDatasource } from 'headgate/datasource/postgres'
+import { postgresDatasource } from 'headgate/postgres'
 
 // #region chain
 const registry = new JobRegistry({

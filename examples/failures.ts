@@ -5,9 +5,8 @@
  *
  * It makes the tables `member` and `dead_letter`.
  */
-import { type IngestionDetail, JobRegistry, memoryStorage } from 'headgate'
-import { postgresDatasource } from 'headgate/datasource/postgres'
-import { postgresTarget } from 'headgate/target/postgres'
+import { type IngestionDetail, type JobRecord, JobRegistry, memoryStorage } from 'headgate'
+import { postgresDatasource, postgresTarget } from 'headgate/postgres'
 import pg from 'pg'
 
 const [connectionString = 'postgres://localhost/postgres'] = process.argv.slice(2)
@@ -66,7 +65,7 @@ for (const { record, why } of rows) console.log(record.email, why)
 // #endregion
 
 // #region repair
-registry.define<{ place: string; record: string }>({
+registry.define<{ place: string; record: string }, JobRecord>({
   id: 'repair-members',
   datasource: 'postgres',
   query: 'select place, record from dead_letter {{#last_id}}where place > {{last_id}}{{/last_id}} order by place',

@@ -6,7 +6,7 @@
  * It reads the table of examples/events.sql.
  */
 import { type JobRecord, JobRegistry, memoryStorage } from 'headgate'
-import { postgresDatasource } from 'headgate/datasource/postgres'
+import { postgresDatasource } from 'headgate/postgres'
 
 const [connectionString = 'postgres://localhost/postgres'] = process.argv.slice(2)
 
@@ -61,7 +61,7 @@ await run('raw')
 // #region transform
 const purchases: JobRecord[] = []
 
-registry.define<{ id: string; kind: string; payload: string }>({
+registry.define<{ id: string; kind: string; payload: string }, JobRecord>({
   id: 'purchases',
   datasource: 'postgres',
   query: 'select id, kind, payload from events order by id limit 9',
@@ -82,7 +82,7 @@ console.log(JSON.stringify(purchases))
 // #region transform-batch
 const counts: JobRecord[] = []
 
-registry.define<{ id: string; kind: string }>({
+registry.define<{ id: string; kind: string }, JobRecord>({
   id: 'kinds',
   datasource: 'postgres',
   query: 'select id, kind from events order by id limit 10',
@@ -110,7 +110,7 @@ registry.define({
     values: [lastId, 'login'],
   }),
   pkField: 'id',
-  records: 3,
+  maxRecords: 3,
   target: () => {},
 })
 await run('by-function')

@@ -1,6 +1,6 @@
 import { JobRegistry, memoryStorage } from 'headgate'
-import { postgresDatasource } from 'headgate/datasource/postgres'
-import { ndjsonFile } from 'headgate/target/ndjson-file'
+import { ndjsonFile } from 'headgate/ndjson'
+import { postgresDatasource } from 'headgate/postgres'
 
 const [connectionString = 'postgres://localhost/postgres', path = 'events.ndjson'] = process.argv.slice(2)
 
@@ -12,8 +12,8 @@ const registry = new JobRegistry({
 registry.define({
   id: 'postgres-events',
   datasource: 'postgres',
-  query: 'select * from events {{#last_id}}where id > {{last_id}}{{/last_id}} order by id',
-  pkField: 'id',
+  query: 'select * from events',
+  cursor: 'id',
   target: ndjsonFile({ path }),
 })
 

@@ -9,9 +9,9 @@ import type { AddressInfo } from 'node:net'
 import { PrometheusExporter } from '@opentelemetry/exporter-prometheus'
 import { MeterProvider } from '@opentelemetry/sdk-metrics'
 import { JobRegistry, memoryStorage } from 'headgate'
-import { iterableDatasource } from 'headgate/datasource/iterable'
 import { createJobsHandler } from 'headgate/http'
 import { toNodeHandler } from 'headgate/http/node'
+import { iterableDatasource } from 'headgate/iterable'
 import { instrument } from 'headgate/opentelemetry'
 
 const numbers = Array.from({ length: 2500 }, (_, id) => ({ id }))

@@ -6,7 +6,7 @@
  * It reads the table of examples/events.sql.
  */
 import { JobRegistry, memoryStorage } from 'headgate'
-import { postgresDatasource } from 'headgate/datasource/postgres'
+import { postgresDatasource } from 'headgate/postgres'
 
 const [connectionString = 'postgres://localhost/postgres'] = process.argv.slice(2)
 
@@ -28,7 +28,7 @@ registry.define<{ id: string; kind: string }>({
     order by id`,
   pkField: 'id',
   batchSize: 100,
-  records: 500, // at most so many in one run
+  maxRecords: 500, // at most so many in one run
   target: (batch) => {
     if (isWarehouseDown) throw new Error('The warehouse is closed.')
     for (const event of batch.records()) warehouse.set(event.id, event)

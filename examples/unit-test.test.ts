@@ -25,7 +25,7 @@ const people: JobRecord[] = [
 // #endregion
 
 // #region transform
-test('addresses are in lower case, and whoever has none is left out', async () => {
+test('addresses are in lower case, and records without one are dropped', async () => {
   const target = collectingTarget()
   await using registry = new JobRegistry({ storage: memoryStorage() })
   registry.define(customers({ datasource: testDatasource(people), target }))
@@ -41,7 +41,7 @@ test('addresses are in lower case, and whoever has none is left out', async () =
 // #endregion
 
 // #region resume
-test('a run that failed goes on where it stopped', async () => {
+test('a failed run resumes where it stopped', async () => {
   const after = (id: unknown) => people.filter((person) => Number(person.id) > Number(id ?? 0))
   const datasource = testDatasource(({ values: [lastId] }) => after(lastId), { failAfter: 2, once: true })
   const target = collectingTarget()
@@ -89,7 +89,7 @@ test('an abort reaches a datasource that hangs', async () => {
 // #endregion
 
 // #region clock
-test('an abort that the job ignores is given up after its timeout', async () => {
+test('an abort stops waiting for a job that ignores it after its timeout', async () => {
   const clock = fakeClock()
   await using registry = new JobRegistry({ storage: memoryStorage({ clock }), clock })
   let finish = () => {}

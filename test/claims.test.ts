@@ -12,18 +12,18 @@ function tableUnder(heading: string, page: string): string[][] {
   return rows.map((row) => row.map((cell) => cell.trim())).filter(([, cell]) => cell !== '---')
 }
 
-const [header = [], ...summary] = tableUnder('Beside other tools', 'README.md')
+const [header = [], ...summary] = tableUnder('Side by side', 'docs/compare/comparison.md')
 const tools = header.slice(1).map((link) => link.replace(/^\[(.*)\]\(.*$/, '$1'))
 
-test('README.md compares headgate with other tools', () => {
+test('docs/compare/comparison.md compares headgate with other tools side by side', () => {
   expect(tools).toEqual(['headgate', 'psql', 'pgloader', 'Airbyte', 'dlt', 'Logstash JDBC', 'pg-boss with a copy loop'])
   expect(summary.length).toBeGreaterThan(0)
 })
 
-describe.each(tools)('docs/comparison.md on %s', (tool) => {
-  const [, ...rows] = tableUnder(tool, 'docs/comparison.md')
+describe.each(tools)('docs/compare/comparison.md on %s', (tool) => {
+  const [, ...rows] = tableUnder(tool, 'docs/compare/comparison.md')
 
-  test('says what README.md says', () => {
+  test('says what the table says', () => {
     const column = 1 + tools.indexOf(tool)
     expect(rows.map(([row, short]) => [row, short])).toEqual(summary.map((cells) => [cells[0], cells[column]]))
   })

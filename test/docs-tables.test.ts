@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { isEnded, type JobMove, jobErrorCodes, jobStates, nextState } from 'headgate'
+import { isEnded, jobErrorCodes, jobStates } from 'headgate'
+import { type JobMove, nextState } from 'headgate/adapter'
 import { describe, expect, test } from 'vitest'
-import { toStatus } from '../src/core/status.js'
-import { compileQuery } from '../src/ingestion/query.js'
+import { toStatus } from '../src/core/model/status.js'
+import { compileQuery } from '../src/ingestion/definition/query-template.js'
+import { sources } from './support/source.js'
 
 /** The rows of the table under `header`, without their code marks. */
 function tableOf(page: string, ...header: string[]): string[][] {
@@ -21,21 +23,21 @@ function tableOf(page: string, ...header: string[]): string[][] {
 const bare = (cell = '') => cell.replaceAll('`', '')
 
 test('errors.md has every code, and what it says', () => {
-  const rows = tableOf('errors.md', 'code', 'meaning', 'where')
+  const rows = tableOf('reference/errors.md', 'code', 'meaning', 'where')
   expect(rows.map(([code, meaning]) => [bare(code), meaning])).toEqual(Object.entries(jobErrorCodes))
 })
 
-describe('jobs-and-statuses.md', () => {
+describe('reference/jobs.md', () => {
   const moves: JobMove[] = ['run', 'abort', 'complete', 'stop', 'fail']
 
   test('has every move of every state', () => {
-    const rows = tableOf('jobs-and-statuses.md', 'from', ...moves)
+    const rows = tableOf('reference/jobs.md', 'from', ...moves)
     const known = jobStates.map((state) => [state, ...moves.map((move) => nextState(state, move) ?? '–')])
     expect(rows.map((row) => row.map(bare))).toEqual(known)
   })
 
   test('has the sentence of every state', () => {
-    const rows = tableOf('jobs-and-statuses.md', 'state', '`infos`')
+    const rows = tableOf('reference/jobs.md', 'state', '`infos`')
     const execution = {
       type: 't',
       id: 'i',
@@ -51,16 +53,16 @@ describe('jobs-and-statuses.md', () => {
   })
 
   test('names the ended states as those with an end time', () => {
-    const rows = tableOf('jobs-and-statuses.md', 'field', 'in the states', 'what it says')
+    const rows = tableOf('reference/jobs.md', 'field', 'in the states', 'what it says')
     const [, states] = rows.find(([field]) => field === '`endTime`') ?? []
     expect(bare(states).split(', ')).toEqual(jobStates.filter(isEnded))
   })
 })
 
-test('ingestion.md binds values as queries do', () => {
+test('query-templates.md binds values as queries do', () => {
   const codes = (cell = '') => [...cell.matchAll(/`([^`]*)`/g)].map(([, code = '']) => code)
   const variables = { lastId: '1', lastRecord: ['1', '2'] }
-  const rows = tableOf('ingestion.md', 'where the value stands', 'template', 'query')
+  const rows = tableOf('reference/query-templates.md', 'where the value stands', 'template', 'query')
   const seen = rows.flatMap(([, template, query]) => codes(template).map((code) => [code, codes(query)[0]]))
   for (const [template, query] of seen) {
     const compile = () => compileQuery(`{{#last_id}}{{#last_record}}{{/last_record}}${template}{{/last_id}}`)
@@ -68,4 +70,15 @@ test('ingestion.md binds values as queries do', () => {
     else expect(compile().render(variables).text, template).toBe(query)
   }
   expect(rows).toHaveLength(8)
+})
+
+test('troubleshooting.md has messages that headgate writes', () => {
+  const page = readFileSync(join(import.meta.dirname, '../docs/run/troubleshooting.md'), 'utf8')
+  const code = sources.map(({ tree }) => tree.text.replaceAll('\\`', '`').replaceAll("\\'", "'")).join('\n')
+  const messages = [...page.matchAll(/^\| ``(.*?)`` \|/gm)].map(([, message = '']) => message)
+  const pieces = messages.flatMap((message) =>
+    message.split(/…|\[…\]/).map((piece) => ({ message, piece: piece.trim().replace(/\.$/, '') })),
+  )
+  expect(messages.length).toBeGreaterThan(50)
+  expect(pieces.filter(({ piece }) => !code.includes(piece))).toEqual([])
 })

@@ -18,10 +18,30 @@ test('README.md is there', () => {
   expect(existsSync(join(root, 'README.md'))).toBe(true)
 })
 
+test('docs/README.md leads to every page', () => {
+  const contents = join(root, 'docs/README.md')
+  const links = [...readFileSync(contents, 'utf8').matchAll(/\]\(([^)\s#]+)\)/g)].map(([, link = '']) => link)
+  const listed = links.map((link) => join(dirname(contents), link))
+  const others = pages.filter(({ name, path }) => name.startsWith('docs') && path !== contents)
+  expect(others.filter(({ path }) => !listed.includes(path)).map(({ name }) => name)).toEqual([])
+})
+
+test.each(['start', 'how-to', 'run', 'understand'])('docs/%s shows only code that runs', (folder) => {
+  const guides = pages.filter(({ name }) => name.startsWith(`docs/${folder}/`))
+  const codeOf = (text: string) => text.match(/^```ts$/gm)?.length ?? 0
+  const markedOf = (text: string) => [...text.matchAll(marked)].filter(([block]) => codeOf(block) === 1).length
+  expect(guides.filter(({ text }) => codeOf(text) !== markedOf(text)).map(({ name }) => name)).toEqual([])
+})
+
 describe.each(pages)('$name', ({ path, text }) => {
   test('has links that lead somewhere', () => {
     const links = [...text.replace(codeBlock, '').matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = '']) => link)
     expect(links.filter((link) => !isExternal(link) && !leadsSomewhere(path, link))).toEqual([])
+  })
+
+  test('names files that there are', () => {
+    const files = [...text.matchAll(/`((?:docs|examples|src|test)\/[^`\s]+\.\w+)`/g)].map(([, file = '']) => file)
+    expect(files.filter((file) => !existsSync(join(root, file)))).toEqual([])
   })
 
   test('shows the code of the files that it names', () => {
@@ -36,11 +56,45 @@ describe.each(pages)('$name', ({ path, text }) => {
     expect(specifiers.filter((specifier) => !known.includes(specifier ?? ''))).toEqual([])
   })
 
+  test('imports names that the specifier exports', () => {
+    const imports = [...text.matchAll(/^import (?:type )?\{([^}]*)\} from '(headgate[^']*)'/gm)]
+    const named = imports.flatMap(([, names = '', specifier = '']) =>
+      names
+        .split(',')
+        .map((name) =>
+          name
+            .trim()
+            .replace(/^type /, '')
+            .replace(/ as .*/s, ''),
+        )
+        .filter((name) => name !== '' && !exportedBy(specifier).has(name))
+        .map((name) => `${name} of ${specifier}`),
+    )
+    expect(named).toEqual([])
+  })
+
   test('runs scripts that there are', () => {
     const scripts = [...text.matchAll(/\bnpm (?:run |(?=test\b))([\w:-]+)/g)].map(([, script = '']) => script)
     expect(scripts.filter((script) => !(script in manifest.scripts))).toEqual([])
   })
 })
+
+/** The names that a specifier exports, types too. */
+function exportedBy(specifier: string): Set<string> {
+  const entry = packageExports.find((known) => known.specifier === specifier)?.source ?? ''
+  const names = new Set<string>()
+  const tree = ts.createSourceFile(entry, readFileSync(join(root, 'src', entry), 'utf8'), ts.ScriptTarget.Latest)
+  for (const statement of tree.statements) {
+    if (ts.isExportDeclaration(statement) && statement.exportClause && ts.isNamedExports(statement.exportClause))
+      for (const { name } of statement.exportClause.elements) names.add(name.text)
+    const isExported =
+      ts.canHaveModifiers(statement) &&
+      ts.getModifiers(statement)?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword)
+    const { name } = statement as { name?: ts.Node }
+    if (isExported && name && ts.isIdentifier(name)) names.add(name.text)
+  }
+  return names
+}
 
 function isExternal(link: string): boolean {
   return /^[a-z]+:/.test(link)

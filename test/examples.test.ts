@@ -1,11 +1,15 @@
-import { execFile } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { describePostgres } from './support/describe-postgres.js'
+
+/** Programs start slowly on a busy machine. */
+vi.setConfig({ testTimeout: 60_000 })
 
 const root = join(import.meta.dirname, '..')
 const source = (name: string) => readFile(join(root, 'examples', name), 'utf8')
@@ -13,7 +17,7 @@ const source = (name: string) => readFile(join(root, 'examples', name), 'utf8')
 /** Runs an example as a program of its own, and gives the lines that it prints. */
 async function run(name: string, ...args: string[]): Promise<string[]> {
   const command = ['--import', 'tsx', join('examples', name), ...args]
-  const { stdout, stderr } = await promisify(execFile)(process.execPath, command, { cwd: root, timeout: 25_000 })
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, command, { cwd: root, timeout: 55_000 })
   expect(stderr).toBe('')
   return stdout.trim().split('\n')
 }
@@ -30,17 +34,17 @@ const failover = [
   /^worker 1 is ready\.$/,
   /^worker 2 is ready\.$/,
   /^worker 3 is ready\.$/,
-  /^worker 1 begins\.$/,
+  /^worker 1 starts\.$/,
   /^worker 1 is killed after [1-9]\d* cities\.$/,
-  /^worker [23] goes on\.$/,
+  /^worker [23] resumes\.$/,
   /^It is successful: 135233 of 135233 cities are in the file, each of them once\.$/,
   /^$/,
   /^cities[-0-9a-f]{36}: error, \d+ records$/,
   /^ {2}The node that ran the job stopped answering\.$/,
-  /^ {2}The lease of node \[worker 1\] ran out at /,
+  /^ {2}The lease of node \[worker 1\] expired at /,
   /^$/,
   /^cities[-0-9a-f]{36}: successful, \d+ records$/,
-  /^ {2}goes on from cities/,
+  /^ {2}resumes cities/,
 ]
 
 /** The cluster example: its steps, and how each job ends. Which worker runs what, and in which order at the end, is open. */
@@ -58,7 +62,7 @@ const cluster = [
   /^worker [123] runs f\.$/,
   /^$/,
   /^worker [123] is killed while it runs b\.$/,
-  ...Array.from({ length: 3 }, () => /^worker [123] (runs [de]|goes on with b)\.$/),
+  ...Array.from({ length: 3 }, () => /^worker [123] (runs [de]|resumes b)\.$/),
   /^$/,
   /^a: aborted at step \d+$/,
   /^b: error at step \d+, then successful at step 20$/,
@@ -71,20 +75,21 @@ async function expectPromised(name: string, ...args: string[]): Promise<void> {
 }
 
 describe('the example', () => {
-  it.each(['custom-job.ts', 'watch.ts', 'errors.ts', 'prometheus.ts'])('%s prints what it says', (name) =>
-    expectPromised(name),
+  it.each(['custom-job.ts', 'watch.ts', 'errors.ts', 'prometheus.ts', 'api.ts', 'schedule.ts'])(
+    '%s prints what it says',
+    (name) => expectPromised(name),
   )
 })
 
 it('the failover example shows how another process finishes the job of one that was killed', async () => {
   const lines = await run('failover/index.ts')
   expect(lines).toEqual(failover.map((line) => expect.stringMatching(line)))
-}, 30_000)
+})
 
-it('the cluster example shows how three processes share a line of jobs', async () => {
+it('the cluster example shows how three processes share a queue of jobs', async () => {
   const lines = await run('cluster/index.ts')
   expect(lines).toEqual(cluster.map((line) => expect.stringMatching(line)))
-}, 30_000)
+})
 
 describePostgres('the example on Postgres', (database) => {
   let folder: string
@@ -98,8 +103,9 @@ describePostgres('the example on Postgres', (database) => {
   })
   afterAll(() => rm(folder, { recursive: true }))
 
-  it.each(['ingestion.ts', 'resume.ts', 'cursor.ts', 'failures.ts'])('%s prints what it says', (name) =>
-    expectPromised(name, database.url),
+  it.each(['ingestion.ts', 'resume.ts', 'cursor.ts', 'failures.ts', 'reload.ts', 'partitions.ts'])(
+    '%s prints what it says',
+    (name) => expectPromised(name, database.url),
   )
 
   it('minimal.ts prints its progress and how it ended, and writes the file', async () => {
@@ -119,5 +125,49 @@ describePostgres('the example on Postgres', (database) => {
       payload: { user: 2 },
       happened_at: '2024-01-01T00:00:02Z',
     })
+  })
+
+  describe('service.ts', () => {
+    const services: ChildProcess[] = []
+    afterAll(() => {
+      for (const service of services) service.kill('SIGKILL')
+    })
+
+    /** Starts the service, and gives it with the URL of its job. */
+    async function serve() {
+      const command = ['--import', 'tsx', join('examples', 'service.ts'), database.url, '0']
+      const service = spawn(process.execPath, command, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] })
+      services.push(service)
+      const [line] = await once(service.stdout, 'data')
+      const [, port] = /port: (\d+)/.exec(String(line)) ?? []
+      service.stdout.resume()
+      return { service, job: `http://127.0.0.1:${port}/_siren/connector/jobs/ingestion/events` }
+    }
+
+    const until = (job: string, expected: object) =>
+      vi.waitFor(async () => expect(await (await fetch(job)).json()).toMatchObject({ status: expected }), {
+        timeout: 40_000,
+        interval: 50,
+      })
+
+    it('copies a table, and another process resumes the copy after a crash', async () => {
+      const first = await serve()
+      expect((await fetch(`${first.job}/_start`, { method: 'POST' })).status).toBe(201)
+      await until(first.job, { state: 'running', last_id: expect.stringMatching(/\d{5}/) })
+      first.service.kill('SIGKILL')
+
+      const second = await serve()
+      await until(second.job, { state: 'successful', last_id: '500000' })
+      const client = new pg.Client(database.url)
+      await client.connect()
+      const { rows } = await client.query('select count(*)::int, count(distinct id)::int as ids from events_copy')
+      await client.end()
+      expect(rows).toEqual([{ count: 500_000, ids: 500_000 }])
+      const { status } = (await (await fetch(second.job)).json()) as { status: { count: number } }
+      expect(status.count).toBeLessThan(500_000)
+
+      second.service.kill('SIGTERM')
+      expect(await once(second.service, 'exit')).toEqual([0, null])
+    }, 90_000)
   })
 })

@@ -1,19 +1,21 @@
+import { execSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
-import { join } from 'node:path'
+import { dirname, join, normalize } from 'node:path'
 import ts from 'typescript'
 import { describe, expect, test } from 'vitest'
 import { compilerOptions, manifest, packageExports, packageName, root, sources } from './support/source.js'
 
-/** One adapter = one file = one subpath = one docs page = one test file, all of the same name: `storage/memory`. */
-const adapterName = /^(storage|datasource|target|dispatch|http)\/[^_/]+$/
+/** One role of a system = one file = one page = one test file: `postgres/target`. The system is one subpath. */
+const roles = sources.flatMap(
+  ({ name }) => /^adapters\/(\w+\/(?:datasource|target|storage|dispatcher))\.ts$/.exec(name)?.[1] ?? [],
+)
 
-const adapters = packageExports
-  .map(({ source }) => source.replace(/\.ts$/, ''))
-  .filter((name) => adapterName.test(name))
+/** What takes the API on a server, a page and a test file each. */
+const mounts = packageExports.flatMap(({ source }) => /^http\/mounts\/(\w+)\.ts$/.exec(source)?.[1] ?? [])
 
-/** Pages that are about no subpath: the line that is the default, servers that take the handler as it is, and what holds for all servers. */
-const otherPages = ['dispatch/local', 'http/bun', 'http/deno', 'http/fetch', 'http/hono', 'http/next', 'http/security']
+/** Pages of docs/reference/http that are about no subpath: servers that take the handler as it is, and what holds for all. */
+const otherPages = ['bun', 'deno', 'fetch', 'handler', 'hono', 'next', 'security']
 
 describe('exports', () => {
   test.each(packageExports)('$specifier is built from a file of src', ({ source }) => {
@@ -32,20 +34,23 @@ describe('exports', () => {
 })
 
 describe('adapters', () => {
-  test('are the public files of storage, datasource, target and dispatch', () => {
-    const files = sources.map(({ name }) => name.replace(/\.ts$/, '')).filter((name) => adapterName.test(name))
-    expect(files.filter((name) => !name.startsWith('http/')).sort()).toEqual(
-      adapters.filter((name) => !name.startsWith('http/')).sort(),
-    )
+  test('are a subpath for each system, but for the memory, which comes with the registry', () => {
+    const systems = [...new Set(roles.map((role) => role.split('/')[0]))].filter((system) => system !== 'memory')
+    const subpaths = packageExports.filter(({ source }) => source.startsWith('adapters/'))
+    expect(subpaths.map(({ specifier }) => specifier).sort()).toEqual(systems.map((name) => `headgate/${name}`).sort())
   })
 
-  test('have a page in docs each, and each page has an adapter', () => {
-    const pages = filesIn('docs', '.md').filter((name) => adapterName.test(name))
-    expect(pages.sort()).toEqual([...adapters, ...otherPages].sort())
+  test.each(roles)('%s has a page and a test file', (role) => {
+    expect(filesIn('docs/reference', '.md')).toContain(role)
+    expect(filesIn('test/adapters', '.test.ts')).toContain(role)
   })
 
-  test.each(adapters)('%s has a test file', (name) => {
-    expect(filesIn('test', '.test.ts')).toContain(name)
+  test('on servers have a page each, and each page of a server has one', () => {
+    expect(filesIn('docs/reference/http', '.md').sort()).toEqual([...mounts, ...otherPages].sort())
+  })
+
+  test.each(mounts)('http/%s has a test file', (mount) => {
+    expect(filesIn('test/http', '.test.ts')).toContain(mount)
   })
 })
 
@@ -61,12 +66,38 @@ describe('dependencies', () => {
     expect([...imported].filter((name) => !isBuiltin(name) && !(name in known))).toEqual([])
   })
 
-  test('that are peers are optional, imported by an adapter or what one mounts on, and there in development', () => {
+  test('that are peers are optional, imported by an adapter or a server that it mounts on, and there in development', () => {
     for (const name of Object.keys(manifest.peerDependencies)) {
       expect(manifest.peerDependenciesMeta[name], name).toEqual({ optional: true })
-      expect([...imported, ...adapters], name).toContain(adapters.includes(`http/${name}`) ? `http/${name}` : name)
+      expect([...imported, ...mounts], name).toContain(name)
       expect(manifest.devDependencies, name).toHaveProperty(name)
     }
+  })
+})
+
+describe('the packed files', () => {
+  const listing = execSync('npm pack --dry-run --json --ignore-scripts', { cwd: root, encoding: 'utf8', stdio: 'pipe' })
+  const [{ files }] = JSON.parse(listing) as [{ files: { path: string }[] }]
+  const packed = files.map(({ path }) => path).filter((path) => !path.startsWith('dist/'))
+  const textOf = (path: string) => readFileSync(join(root, path), 'utf8')
+
+  /** Which links of the packed files with that ending lead to a file that is not packed. */
+  function missing(ending: string, link: RegExp, fileOf = (link: string) => link): string[] {
+    return packed
+      .filter((path) => path.endsWith(ending))
+      .flatMap((path) => [...textOf(path).matchAll(link)].map(([, to = '']) => ({ path, to })))
+      .filter(({ path, to }) => !packed.includes(fileOf(normalize(join(dirname(path), to)))))
+      .map(({ path, to }) => `${path}: ${to}`)
+  }
+
+  test('link to packed files only', () => {
+    expect(packed).toContain('docs/README.md')
+    expect(missing('.md', /\]\((?![a-z]+:|#)([^)\s#]+)/g)).toEqual([])
+  })
+
+  test('import packed files only', () => {
+    expect(packed).toContain('examples/service.ts')
+    expect(missing('.ts', /\bfrom '(\.[^']*)'/g, (link) => link.replace(/\.js$/, '.ts'))).toEqual([])
   })
 })
 

@@ -1,14 +1,17 @@
 import ts from 'typescript'
-import { describe, expect, test } from 'vitest'
-import { cursorTypes } from '../src/datasource/_postgres-cursor-types.js'
-import { bareStatement } from '../src/datasource/_postgres-statement.js'
-import { compareKeys } from '../src/ingestion/_keys.js'
-import { compileQuery } from '../src/ingestion/query.js'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { cursorTypes } from '../src/adapters/postgres/keyset/cursor-types.js'
+import { bareStatement } from '../src/adapters/postgres/keyset/single-statement.js'
+import { compareKeys } from '../src/ingestion/definition/key-comparison.js'
+import { compileQuery } from '../src/ingestion/definition/query-template.js'
+import { growthOf } from './support/linear.js'
 import { nodesOf, sources } from './support/source.js'
 
 /** Patterns that see short texts alone, and why. */
 const bounded: Record<string, string> = {
-  'datasource/_postgres-binary.ts /0+$/': 'six digits',
+  'adapters/postgres/protocol/row-format.ts /0+$/': 'six digits',
+  'ingestion/definition/null-comparisons.ts /[<>=]\\s*(?:\\([^()]*)?$/': '300 characters',
+  'ingestion/definition/null-comparisons.ts /^\\s*(?:::\\s*\\w+\\s*)?(?:,[^()]*)?\\)?\\s*[<>=]/': '300 characters',
 }
 
 /** Every pattern of the library, by its file and text. */
@@ -36,32 +39,13 @@ function findAll(pattern: RegExp, text: string): void {
   else while (pattern.exec(text)) if (pattern.lastIndex === 0) break
 }
 
-/** How long it takes at best, in milliseconds of the processor. */
-function timeOf(work: () => unknown): number {
-  let best = Number.POSITIVE_INFINITY
-  for (let run = 0; run < 3 && best > 5; run++) {
-    const begun = process.cpuUsage()
-    work()
-    const { user, system } = process.cpuUsage(begun)
-    best = Math.min(best, (user + system) / 1000)
-  }
-  return best
-}
-
-/** Whether a text that is ten times as long takes much more than ten times as long. Short times tell nothing. */
+/** Whether a text that is ten times as long takes much more than ten times as long. */
 function isSteep(work: (text: string) => unknown, textOf: (length: number) => string, length: number): boolean {
-  const long = textOf(length)
-  const time = timeOf(() => work(long))
-  if (time < 20) return false
-  const short = textOf(length / 10)
-  return (
-    time /
-      Math.max(
-        0.5,
-        timeOf(() => work(short)),
-      ) >
-    40
-  )
+  const prepare = (size: number) => {
+    const text = textOf(size)
+    return () => work(text)
+  }
+  return growthOf(prepare, { length, factor: 10 }) > 4
 }
 
 /** A short text first: what is steep would not come to the end of a long one. */
@@ -179,3 +163,30 @@ function attempt(work: () => unknown): unknown {
     return undefined
   }
 }
+
+describe('what is steep', () => {
+  /** Whether work is steep that takes so many milliseconds of the processor, in its n-th run over a text of a length. */
+  function isFound(timeOf: (length: number, run: number) => number): boolean {
+    let now = 0
+    let runs = 0
+    const usage = (since?: NodeJS.CpuUsage) => ({ user: now - (since?.user ?? 0), system: 0 })
+    vi.spyOn(process, 'cpuUsage').mockImplementation(usage)
+    onTestFinished(() => void vi.restoreAllMocks())
+    return isSteep(
+      ({ length }) => {
+        now += 1000 * timeOf(length, runs++)
+      },
+      (length) => 'a'.repeat(length),
+      20_000,
+    )
+  }
+
+  test('is found', () => {
+    expect(isFound((length) => (length / 1000) ** 2)).toBe(true)
+    expect(isFound((length) => length / 100)).toBe(false)
+  })
+
+  test('is not taken from measurements that a busy machine spoils', () => {
+    expect(isFound((length, run) => (length / 100) * (length === 20_000 && run < 10 ? 10 : 1))).toBe(false)
+  })
+})

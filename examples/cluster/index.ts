@@ -1,5 +1,5 @@
 /**
- * Three processes, one line of jobs, and nothing but a Postgres: `npm run cluster`. A job that is started anywhere runs
+ * Three processes, one queue of jobs, and nothing but a Postgres: `npm run cluster`. A job that is started anywhere runs
  * wherever there is room; one is urgent, one is aborted from outside, and one outlives its process. Nothing is left behind.
  */
 import { type ChildProcess, fork } from 'node:child_process'
@@ -7,7 +7,7 @@ import { once } from 'node:events'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { JobRegistry } from 'headgate'
-import { postgresStorage } from 'headgate/storage/postgres'
+import { postgresStorage } from 'headgate/postgres'
 import { startPostgres } from '../../test/support/postgres.js'
 import type { News, Order } from './worker.js'
 
@@ -45,7 +45,7 @@ function hear(name: string, news: News): void {
   if (news === 'ready') console.log(`${name} is ready.`)
   else if ('waiting' in news) waiting = news.waiting
   else {
-    console.log(`${name} ${news.isResumed ? 'goes on with' : 'runs'} ${news.runs}.`)
+    console.log(`${name} ${news.isResumed ? 'resumes' : 'runs'} ${news.runs}.`)
     places.set(news.runs, name)
   }
 }

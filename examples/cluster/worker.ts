@@ -1,8 +1,8 @@
 import { setTimeout } from 'node:timers/promises'
 import { createPostgresBackend } from 'bullmq'
 import { JobRegistry } from 'headgate'
-import { bullmqDispatcher } from 'headgate/dispatch/bullmq'
-import { postgresStorage } from 'headgate/storage/postgres'
+import { bullmqDispatcher } from 'headgate/bullmq'
+import { postgresStorage } from 'headgate/postgres'
 
 /** What a worker is told to do. */
 export type Order = { start: string; priority?: number } | 'list'
@@ -12,6 +12,7 @@ export type News = 'ready' | { runs: string; isResumed: boolean } | { waiting: s
 
 const [node = '', connectionString = ''] = process.argv.slice(2)
 
+// #region registry
 const registry = new JobRegistry({
   storage: postgresStorage({ connectionString }),
   // On Redis: dispatcher: bullmqDispatcher({ connection: { url: 'redis://localhost:6379' } }),
@@ -21,6 +22,7 @@ const registry = new JobRegistry({
   lease: 1500,
   progressInterval: 50,
 })
+// #endregion
 
 for (const id of ['a', 'b', 'c', 'd', 'e', 'f']) {
   registry.define({
@@ -40,7 +42,7 @@ const tell = (news: News) => process.send?.(news)
 registry.on('running', ({ id, status }) => tell({ runs: id, isResumed: status.resumedFrom !== undefined }))
 process.on('message', async (order: Order) => {
   if (order !== 'list') await registry.start('import', order.start, { priority: order.priority ?? 0 })
-  else tell({ waiting: (await registry.waiting()).hits.map(({ id, priority }) => `${id} (${priority})`) })
+  else tell({ waiting: (await registry.queued()).hits.map(({ id, priority }) => `${id} (${priority})`) })
 })
-await registry.waiting()
+await registry.queued()
 tell('ready')

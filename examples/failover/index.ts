@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { JobRegistry } from 'headgate'
-import { postgresStorage } from 'headgate/storage/postgres'
+import { postgresStorage } from 'headgate/postgres'
 import { startPostgres } from '../../test/support/postgres.js'
 import { loadCities } from '../quickstart/cities.js'
 
@@ -68,7 +68,7 @@ async function showTheLog(): Promise<void> {
   const { hits } = await registry.search({ id: 'cities' })
   for (const status of hits.reverse()) {
     console.log(`\n${status.executionId}: ${status.state}, ${status.count} records`)
-    if (status.resumedFrom) console.log(`  goes on from ${status.resumedFrom}`)
+    if (status.resumedFrom) console.log(`  resumes ${status.resumedFrom}`)
     if (status.state === 'error') for (const message of status.error) console.log(`  ${message}`)
   }
 }

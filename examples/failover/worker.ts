@@ -1,7 +1,6 @@
 import { JobRegistry } from 'headgate'
-import { postgresDatasource } from 'headgate/datasource/postgres'
-import { postgresStorage } from 'headgate/storage/postgres'
-import { ndjsonFile } from 'headgate/target/ndjson-file'
+import { ndjsonFile } from 'headgate/ndjson'
+import { postgresDatasource, postgresStorage } from 'headgate/postgres'
 
 const [node = '', connectionString = '', path = ''] = process.argv.slice(2)
 
@@ -23,6 +22,6 @@ registry.define({
   resume: 'auto',
 })
 
-registry.on('running', ({ status }) => process.send?.(status.resumedFrom ? 'goes on' : 'begins'))
+registry.on('running', ({ status }) => process.send?.(status.resumedFrom ? 'resumes' : 'starts'))
 process.on('message', () => registry.start('ingestion', 'cities'))
 process.send?.('is ready')

@@ -1,8 +1,6 @@
-import { type Clock, systemClock } from '../core/clock.js'
-import { JobError } from '../core/errors.js'
-import type { JobState } from '../core/lifecycle.js'
-import { checkOptions, checkValue, rule } from '../core/options.js'
-import type { SearchFilter, SearchResult } from '../core/storage.js'
+import { type Clock, checkOptions, checkValue, JobError, rule, systemClock } from '../core/base/index.js'
+import type { JobState } from '../core/model/index.js'
+import type { SearchFilter, SearchResult } from '../core/storage/index.js'
 import {
   fromEntry,
   fromWire,
@@ -12,55 +10,57 @@ import {
   type RemoteLiveStatus,
   type RemoteStatus,
   type WireJob,
-} from '../http/wire-bodies.js'
-import { isAborted, isJob, isJobs, isJobWithStatus, isLog } from './_answers.js'
-import { Connection, type HeadersSource } from './_connection.js'
-import { follow } from './_follow.js'
+} from '../wire/index.js'
+import { type Asked, isAbortOf, isJobOf, isJobsOf, isLogOf, isStatusOf } from './answers.js'
+import { Connection, type HeadersSource } from './connection.js'
+import { follow } from './follow-events.js'
 
-export { JobError, type JobErrorCode } from '../core/errors.js'
-export type { LoggedStatus, RemoteEndedStatus, RemoteLiveStatus, RemoteStatus } from '../http/wire-bodies.js'
-export type { HeadersSource } from './_connection.js'
+export { JobError, type JobErrorCode } from '../core/base/index.js'
+export type { LoggedStatus, RemoteEndedStatus, RemoteLiveStatus, RemoteStatus } from '../wire/index.js'
+export type { HeadersSource } from './connection.js'
 
-/** How a client reaches its server. */
+/** The options of a {@link JobsClient}. */
 export interface JobsClientOptions {
-  /** Where the API is served, with its base path: `https://host/_siren/connector/jobs`, or a path in a browser. */
+  /** The URL of the API with its base path: `https://host/_siren/connector/jobs`, or a path in a browser. */
   url: string
-  /** What makes the calls. Default: the global `fetch`. */
+  /** Makes the calls. Default: the global `fetch`. */
   fetch?: typeof globalThis.fetch
-  /** Headers of every call, or a function that gives them, such as a token that changes. Default: none. */
+  /** Headers of every call, or a function that returns them, for tokens that change. Default: none. */
   headers?: HeadersSource
-  /** The time. Default: the machine's. */
+  /** Maximum size of an answer after decompression, in bytes. Default 33,554,432 (32 MiB). */
+  maxAnswer?: number
+  /** The clock of the client. Default: that of the machine. */
   clock?: Clock
 }
 
-/** What every call takes. */
+/** The options of every call. */
 export interface CallOptions {
-  /** Gives the call up when it aborts: it rejects with the reason of the signal. */
+  /** Aborts the call, which rejects with the reason of the signal. */
   signal?: AbortSignal
 }
 
-/** How to abort a job of a server. */
+/** The options of `abort`. */
 export interface RemoteAbortOptions extends CallOptions {
-  /** How long the server waits for the job to stop, in milliseconds; 0 not to wait. Default 30,000. */
+  /** How long the server waits for the job to stop, in milliseconds. 0 does not wait. Default 30,000. */
   timeout?: number
 }
 
-/** Which events to hear of. Default: all. */
+/** Selects events. Default: all. */
 export interface EventsOptions extends CallOptions {
-  /** Those of jobs of that type. */
+  /** Keeps events of jobs of that type. */
   type?: string
-  /** Those of jobs of that id. */
+  /** Keeps events of jobs with that id. */
   id?: string
-  /** Those that tell of that state. */
+  /** Keeps events with that state. */
   state?: JobState
   /**
-   * Called when ends may be missing that the server cannot tell any more, as its log no longer holds them or they are too many:
-   * `search` finds what it holds. Default: none.
+   * Called when ends may be missing because the log of the server no longer holds them, or because there are too many. `search` finds
+   * what the log holds. Default: none.
    */
   onGap?: () => void
 }
 
-/** What a server tells of: a change of a status, or how it stands. */
+/** An event of a server: a changed or current status. */
 export interface RemoteEvent {
   /** The job's type. */
   type: string
@@ -81,7 +81,8 @@ const optionRules = {
     accepts: (value) => typeof value === 'function' || (typeof value === 'object' && value !== null),
     expected: 'an object, or a function that gives one',
   }),
-  clock: rule.optional(rule.having('now', 'setTimer')),
+  maxAnswer: rule.optional(rule.whole(1)),
+  clock: rule.optional(rule.aClock),
 }
 
 function isAddress(value: unknown): boolean {
@@ -93,9 +94,9 @@ const timeoutRule = rule.optional(rule.whole(0))
 const gapRule = rule.optional(rule.aFunction)
 
 /**
- * The jobs of a server that serves a handler of `headgate/http`: started, watched, aborted and found as with a registry.
- * What goes wrong is a `JobError` with the code that a registry gives; or `server`, when the server could not be reached or
- * could not answer, and `unauthorized` or `forbidden`, when it refused.
+ * Starts, watches, aborts and finds the jobs of a server that serves a handler of `headgate/http`, as a registry does. Calls throw a
+ * `JobError` with the code that a registry gives, with `server` when the server could not be reached or could not answer, and with
+ * `unauthorized` or `forbidden` when it refused.
  */
 export class JobsClient {
   readonly #connection: Connection
@@ -104,9 +105,10 @@ export class JobsClient {
   /** Throws `invalid_options`. Nothing is sent before the first call. */
   constructor(options: JobsClientOptions) {
     checkOptions('options', options, optionRules)
-    // A browser's fetch is of no use under another `this`.
+    // A browser's `fetch` throws with another `this`.
     const { url, fetch = (...call) => globalThis.fetch(...call), headers, clock = systemClock } = options
-    this.#connection = new Connection({ url, fetch, headers })
+    const { maxAnswer = 32 * 1024 * 1024 } = options
+    this.#connection = new Connection({ url, fetch, headers, maxAnswer })
     this.#clock = clock
   }
 
@@ -116,15 +118,14 @@ export class JobsClient {
   }
 
   /**
-   * Starts a job and resolves with its status as soon as it runs, or waits for a free slot. Throws `not_defined`,
-   * `already_running` and `closed`.
+   * Starts a job. Resolves with its status as soon as it runs or is queued. Throws `not_defined`, `already_running` and `closed`.
    */
   async start(type: string, id: string, { signal }: CallOptions = {}): Promise<RemoteStatus> {
     const call = { method: 'POST', path: [...jobPath(type, id), '_start'], signal } as const
-    return statusOf(await this.#connection.call(call, isJobWithStatus)) as RemoteStatus
+    return statusOf(await this.#connection.call(call, isStatusOf({ type, id }))) as RemoteStatus
   }
 
-  /** The status of the live execution of a job if there is one, else of the last one, else `undefined`. */
+  /** The status of the live execution of a job, else of its last one, else `undefined`. */
   async status(type: string, id: string, { signal }: CallOptions = {}): Promise<RemoteStatus | undefined> {
     return statusOf(await this.#find(type, id, signal))
   }
@@ -134,7 +135,7 @@ export class JobsClient {
     checkValue('type', type, rule.text)
     const call = { path: [type], query: { includeQueued: true }, signal }
     try {
-      const { hits } = await this.#connection.call(call, isJobs)
+      const { hits } = await this.#connection.call(call, isJobsOf({ type }))
       return hits.hits.map((job) => statusOf(job) as RemoteLiveStatus)
     } catch (error) {
       // As with a registry, nothing runs of a type that nobody knows.
@@ -152,20 +153,20 @@ export class JobsClient {
     checkValue('timeout', timeout, timeoutRule)
     const query = { timeout: timeout && `${timeout}ms` }
     const call = { method: 'POST', path: [...jobPath(type, id), '_abort'], query, signal } as const
-    return statusOf(await this.#connection.call(call, isAborted))
+    return statusOf(await this.#connection.call(call, isAbortOf({ type, id })))
   }
 
-  /** Searches the log, newest first. Without `state`, it finds ended executions. */
+  /** Searches the log, newest first. Without `state`, finds ended executions. */
   async search(filter: SearchFilter & CallOptions = {}): Promise<SearchResult<LoggedStatus>> {
     const { signal, ...query } = filter
-    const { hits } = await this.#connection.call({ path: ['_search'], query, signal }, isLog)
+    const { hits } = await this.#connection.call({ path: ['_search'], query, signal }, isLogOf(query))
     return { total: hits.total, hits: hits.hits.map(fromEntry) }
   }
 
   /**
-   * The status that the live execution of a job ends with, or the last one ended with when none is live; of a job that
-   * never ran, the first end that comes. Connections that are lost are made again. Throws `not_defined` for a job that
-   * nobody knows, and what the first connection met.
+   * Resolves with the final status of the live execution of a job. When none is live, resolves with the last status; when the job never
+   * ran, with its first end. Reconnects after a lost connection. Throws `not_defined` for an unknown job, and the error of the first
+   * connection.
    */
   async waitFor(type: string, id: string, { signal }: CallOptions = {}): Promise<RemoteEndedStatus> {
     let since = 0
@@ -180,23 +181,23 @@ export class JobsClient {
   }
 
   /**
-   * The events of the server's whole cluster: first how all stands that lives, then every change. Connections that are lost
-   * are made again: no end is missed then, and none is told twice; states on the way may be missed. Leave it by `break`, or
-   * by `signal`, whose reason it then throws. Throws what the first connection met.
+   * Yields the events of all processes of the server: the status of each live execution, then every change. Reconnects after a lost
+   * connection: then it misses no end and yields none twice, but may miss states in between. Leave the loop with `break`, or abort
+   * `signal`, whose reason it then throws. Throws the error of the first connection.
    */
   async *events({ signal, onGap, ...filter }: EventsOptions = {}): AsyncGenerator<RemoteEvent, void> {
     checkValue('onGap', onGap, gapRule)
     for await (const told of this.#follow(filter, signal)) {
-      if (told === 'gap') onGap?.()
+      if (told === 'gap') await onGap?.()
       else if (told !== 'connected') yield { type: told.type, id: told.id, status: told }
     }
   }
 
-  #follow(query: object, signal: AbortSignal | undefined) {
+  #follow(query: Asked & { includeQueued?: boolean }, signal: AbortSignal | undefined) {
     return follow({ connection: this.#connection, clock: this.#clock, query, signal })
   }
 
-  /** How a job stands, for who waits for its end. Once it is known, a server that is away for a moment is no matter. */
+  /** The status of a job for `waitFor`. Transient errors count only while the job is not known yet. */
   async #known(
     type: string,
     id: string,
@@ -214,7 +215,8 @@ export class JobsClient {
   }
 
   #find(type: string, id: string, signal: AbortSignal | undefined): Promise<WireJob> {
-    return this.#connection.call({ path: jobPath(type, id), query: { includeQueued: true }, signal }, isJob)
+    const call = { path: jobPath(type, id), query: { includeQueued: true }, signal }
+    return this.#connection.call(call, isJobOf({ type, id }))
   }
 }
 

@@ -1,38 +1,43 @@
-export type { DatasourceFixture } from './_datasource-cases.js'
-export type { Inabilities, SuiteTest } from './_suite.js'
-export type { TargetFixture, TargetRecord } from './_target-run.js'
 export {
   type CollectingTarget,
   type CollectingTargetOptions,
   collectingTarget,
-  type TargetCall,
-  type TargetFaults,
-} from './collecting-target.js'
-export { type DatasourceSuiteOptions, datasourceSuite } from './datasource-suite.js'
-export { type DispatcherFixture, type DispatcherSuiteOptions, dispatcherSuite } from './dispatcher-suite.js'
-export { type FakeClock, fakeClock } from './fake-clock.js'
-export {
+  type DatasourceFaults,
   type EventRecorder,
   type EventSource,
+  type FakeClock,
+  fakeClock,
+  type HeldJob,
+  type HeldJobOptions,
+  heldJob,
   type RecordEventsOptions,
   type RecordedEvent,
   recordEvents,
-} from './record-events.js'
-export {
-  type StorageCreateOptions,
-  type StorageFixture,
-  type StorageSuiteOptions,
-  storageSuite,
-} from './storage-suite.js'
-export {
-  type TargetCreateOptions,
-  type TargetSuiteOptions,
-  targetSuite,
-} from './target-suite.js'
-export {
-  type DatasourceFaults,
+  type TargetCall,
+  type TargetFaults,
   type TestDatasource,
   type TestRead,
   type TestRecords,
   testDatasource,
-} from './test-datasource.js'
+} from './fakes/index.js'
+export {
+  type DatasourceAbility,
+  type DatasourceFixture,
+  type DatasourceSuiteOptions,
+  type DispatcherFixture,
+  type DispatcherSuiteOptions,
+  datasourceSuite,
+  dispatcherSuite,
+  type StorageCreateOptions,
+  type StorageFixture,
+  type StorageSuiteOptions,
+  type SuiteTest,
+  storageSuite,
+  type TargetAbility,
+  type TargetCreateOptions,
+  type TargetFixture,
+  type TargetRecord,
+  type TargetSuiteOptions,
+  targetSuite,
+  type Unsupported,
+} from './suites/index.js'

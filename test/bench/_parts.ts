@@ -5,10 +5,8 @@
 import { fileURLToPath } from 'node:url'
 import { createPostgresBackend } from 'bullmq'
 import { JobRegistry } from 'headgate'
-import { postgresDatasource } from 'headgate/datasource/postgres'
-import { bullmqDispatcher } from 'headgate/dispatch/bullmq'
-import { postgresStorage } from 'headgate/storage/postgres'
-import { postgresTarget } from 'headgate/target/postgres'
+import { bullmqDispatcher } from 'headgate/bullmq'
+import { postgresDatasource, postgresStorage, postgresTarget } from 'headgate/postgres'
 import type { Task } from './_bench.js'
 
 /** What a process took. */

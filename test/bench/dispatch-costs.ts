@@ -7,7 +7,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import { JobRegistry, memoryStorage } from 'headgate'
-import { bullmqDispatcher } from 'headgate/dispatch/bullmq'
+import { bullmqDispatcher } from 'headgate/bullmq'
 import { Redis } from 'ioredis'
 
 const starts = Number(process.argv[2] ?? 5000)

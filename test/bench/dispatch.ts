@@ -5,8 +5,8 @@
  */
 import { createPostgresBackend, Queue, Worker } from 'bullmq'
 import { JobRegistry, type JobStorage, memoryStorage } from 'headgate'
-import { bullmqDispatcher } from 'headgate/dispatch/bullmq'
-import { postgresStorage } from 'headgate/storage/postgres'
+import { bullmqDispatcher } from 'headgate/bullmq'
+import { postgresStorage } from 'headgate/postgres'
 import { startRedis } from '../support/own-redis.js'
 import { startPostgres } from '../support/postgres.js'
 import { median } from './_bench.js'

@@ -3,7 +3,7 @@
  * target that drops them, against bare loops over pg-query-stream and its cursor.
  */
 import { type IngestionJob, JobRegistry, memoryStorage } from 'headgate'
-import { postgresDatasource } from 'headgate/datasource/postgres'
+import { postgresDatasource } from 'headgate/postgres'
 import pg from 'pg'
 import QueryStream from 'pg-query-stream'
 import { bench, type Task } from './_bench.js'

@@ -4,11 +4,11 @@
  * listen: `npx tsx test/bench/storage-costs.ts [running jobs]`. The server is the embedded one, which does not wait for its
  * disk, unless `HEADGATE_TEST_POSTGRES_URL` names another.
  */
-import type { ExecutionRecord, SaveRequest } from 'headgate'
-import { postgresStorage } from 'headgate/storage/postgres'
+import type { ExecutionRecord, RenewRequest } from 'headgate/adapter'
+import { postgresStorage } from 'headgate/postgres'
 import pg from 'pg'
-import { lookIn } from '../../src/storage/_postgres-lookout.js'
-import { namesIn } from '../../src/storage/_postgres-schema.js'
+import { changesQuery } from '../../src/adapters/postgres/storage/change-feed.js'
+import { namesIn } from '../../src/adapters/postgres/storage/migrations.js'
 import { startPostgres } from '../support/postgres.js'
 import { type Cost, costOf, print } from './_server-costs.js'
 
@@ -25,7 +25,7 @@ const storage = postgresStorage({ pool })
 const { job } = namesIn('headgate')
 
 const begin = (id: string) => storage.begin({ type, id, state: 'running', node: 'node', lease })
-const wait = (id: string) => storage.begin({ type, id, state: 'queued', node: '', lease })
+const wait = (id: string) => storage.begin({ type, id, state: 'queued', node: null, lease: null })
 const finish = (execution: ExecutionRecord | undefined) =>
   execution && storage.finish(execution, { state: 'successful', count: 10 })
 
@@ -52,8 +52,8 @@ async function measure(name: string, calls: number, call: (n: number) => Promise
   costs.push({ ...cost, name: parts > 1 ? `${name} (of ${parts})` : name })
 }
 
-const save = (progress: Omit<SaveRequest, 'lease'>) => (n: number) =>
-  storage.save(live[n % running] as ExecutionRecord, { lease, ...progress })
+const save = (progress: Omit<RenewRequest, 'lease'>) => (n: number) =>
+  storage.renew(live[n % running] as ExecutionRecord, { lease, ...progress })
 const checkpoint = { source: { last: ['2024-05-06T07:08:09.123456Z', '123456'] }, batch: 42 }
 
 await times(running, save({}))
@@ -62,7 +62,7 @@ await measure('save: count, last id, checkpoint', 20_000, save({ count: 1000, la
 await measure('start and end, here: begin, finish', 10_000, async (n) => finish((await begin(`own-${n}`)).execution))
 await measure('start and end, shared: begin, take, finish', 10_000, async (n) => {
   const { execution } = await wait(`shared-${n}`)
-  await finish(await storage.save(execution, { state: 'running', node: 'node', lease }))
+  await finish(await storage.claim(execution, { node: 'node', lease }))
 })
 await measure('start that is refused', 5000, (n) => begin(`job-${n % running}`))
 await measure('status: find', 10_000, (n) => storage.find(type, `job-${n % running}`))
@@ -70,9 +70,9 @@ await measure('look for orphans', 300, () => storage.orphans())
 await measure('search: first page', 300, () => storage.search({}))
 await measure('restock: search aborting', 300, () => storage.search({ state: 'aborting', size: 1000 }))
 await measure('restock: search queued', 300, () => storage.search({ state: 'queued', size: 0 }))
-await measure('follower: all that run', 30, () => storage.live(type))
+await measure('follower: all that run', 30, () => storage.live({ type }))
 await measure('look for changes', 2000, () =>
-  pool.query(lookIn(namesIn('headgate')), [String(Date.now()), '0', '2000']),
+  pool.query(changesQuery(namesIn('headgate')), [String(Date.now()), '0', '2000']),
 )
 print(costs)
 

@@ -7,9 +7,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { JobRegistry, type JobStorage, memoryStorage } from 'headgate'
-import { postgresDatasource } from 'headgate/datasource/postgres'
-import { postgresStorage } from 'headgate/storage/postgres'
-import { sqliteStorage } from 'headgate/storage/sqlite'
+import { postgresDatasource, postgresStorage } from 'headgate/postgres'
+import { sqliteStorage } from 'headgate/sqlite'
 import { bench, type Task, timed } from './_bench.js'
 
 await bench(

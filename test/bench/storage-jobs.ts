@@ -4,7 +4,7 @@
  * The server is the embedded one, which does not wait for its disk, unless `HEADGATE_TEST_POSTGRES_URL` names another.
  */
 import { JobRegistry } from 'headgate'
-import { postgresStorage } from 'headgate/storage/postgres'
+import { postgresStorage } from 'headgate/postgres'
 import PgBoss from 'pg-boss'
 import { startPostgres } from '../support/postgres.js'
 import { median } from './_bench.js'
@@ -53,7 +53,7 @@ async function timeOfSave(): Promise<number> {
   const times: number[] = []
   for (let count = 0; count < saves; count++) {
     const began = performance.now()
-    await storage.save(execution, { lease: 60_000, count, lastId: `${count}`, checkpoint: { lastId: count } })
+    await storage.renew(execution, { lease: 60_000, count, lastId: `${count}`, checkpoint: { lastId: count } })
     times.push(performance.now() - began)
   }
   await storage.finish(execution, { state: 'successful' })

@@ -4,10 +4,10 @@
  * The server is the embedded one unless `HEADGATE_TEST_POSTGRES_URL` names another.
  */
 import type { JobStorage, SearchFilter } from 'headgate'
-import { postgresStorage } from 'headgate/storage/postgres'
+import { postgresStorage } from 'headgate/postgres'
 import pg from 'pg'
-import { namesIn } from '../../src/storage/_postgres-schema.js'
-import { searchIn } from '../../src/storage/_postgres-search.js'
+import { namesIn } from '../../src/adapters/postgres/storage/migrations.js'
+import { searchIn } from '../../src/adapters/postgres/storage/search.js'
 import { startPostgres } from '../support/postgres.js'
 import { median } from './_bench.js'
 
@@ -36,7 +36,7 @@ async function fill(): Promise<void> {
         case when random() < 0.9 then 'successful' when random() < 0.8 then 'error' else 'aborted' end as state
       from generate_series(0, ${executions - 1}) n
     )
-    insert into ${names.log} (uuid, type, id, state, epoch, node, start_time, end_time, lease_until, count, last_id,
+    insert into ${names.log} (uuid, type, id, state, epoch, claimed_by, start_time, end_time, lease_until, count, last_id,
       checkpoint, error)
     select ${names.schema}.uuid_of_tick(accepted << 12), 'type-' || n % 4, 'job-' || n % 1000, state, n / 1000, 'node',
       accepted + waited, accepted + waited + 2000, accepted + waited + 30000, 1000, to_json(n::text),

@@ -82,7 +82,7 @@ describe.skipIf(!existsSync(executablePath) && !process.env.CI)('in a browser', 
     await stateOf('orders', 'never ran')
   })
 
-  test('a page goes on when the server is back', async () => {
+  test('a page goes on when the server is back', { retry: 2 }, async () => {
     await stateOf('orders', 'never ran')
     await stop(server)
     server = await serve(server.port)

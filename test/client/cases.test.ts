@@ -1,9 +1,9 @@
 import { createServer } from 'node:http'
 import { JobRegistry, memoryStorage, type SearchFilter } from 'headgate'
 import { JobsClient } from 'headgate/client'
-import { createJobsHandler } from 'headgate/http'
 import { toNodeHandler } from 'headgate/http/node'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { describedHandler } from '../http/described-handler.js'
 import { base, defineHeld, listen } from '../http/support.js'
 
 /** What a registry and a client have in common: the same calls, with statuses of the same form. */
@@ -42,7 +42,7 @@ const ways: Record<string, (registry: JobRegistry) => Promise<Jobs>> = {
   }),
   'over the wire': async (registry) => {
     const { port } = await listen(
-      createServer(toNodeHandler(createJobsHandler(registry))).listeners('request')[0] as never,
+      createServer(toNodeHandler(describedHandler(registry))).listeners('request')[0] as never,
     )
     const client = new JobsClient({ url: `http://127.0.0.1:${port}${base}` })
     return {

@@ -1,12 +1,12 @@
 import { createServer } from 'node:http'
 import { JobRegistry, type JobStatus, memoryStorage } from 'headgate'
 import { JobError, JobsClient } from 'headgate/client'
-import { createJobsHandler } from 'headgate/http'
 import { toNodeHandler } from 'headgate/http/node'
 import { expect, onTestFinished, test } from 'vitest'
+import { describedHandler } from '../http/described-handler.js'
 import { listen } from '../http/support.js'
 
-// What docs/client.md and docs/live-events.md show.
+// What docs/reference/client.md and docs/reference/live-events.md show.
 
 function setup() {
   const registry = new JobRegistry({ storage: memoryStorage() })
@@ -24,7 +24,7 @@ test('a client', async () => {
       finish = resolve
     })
   registry.define({ type: 'report', id: 'daily', run })
-  const { port } = await listen(toNodeHandler(createJobsHandler(registry)))
+  const { port } = await listen(toNodeHandler(describedHandler(registry)))
   // #region client
   const client = new JobsClient({
     url: `http://localhost:${port}/_siren/connector/jobs`,
@@ -75,7 +75,7 @@ test('a client', async () => {
 
 test('a server that closes', async () => {
   const { registry } = setup()
-  const handler = createJobsHandler(registry)
+  const handler = describedHandler(registry)
   const server = createServer(toNodeHandler(handler)).listen(0)
   // #region close
   server.close()

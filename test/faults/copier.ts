@@ -4,9 +4,8 @@
  */
 import { readFileSync } from 'node:fs'
 import { JobRegistry, memoryStorage } from 'headgate'
-import { postgresDatasource } from 'headgate/datasource/postgres'
-import { ndjsonFile } from 'headgate/target/ndjson-file'
-import { postgresTarget } from 'headgate/target/postgres'
+import { ndjsonFile } from 'headgate/ndjson'
+import { postgresDatasource, postgresTarget } from 'headgate/postgres'
 
 /** What is copied, and where. */
 export interface CopyPlan {

@@ -48,9 +48,7 @@ describePostgres('copies from Postgres to Postgres', (database) => {
    */
   const makeTable = async (id: string) => {
     const isInsert = id.startsWith('insert')
-    await admin.query(
-      `create table "${id}" (id bigint ${isInsert ? '' : 'primary key'}, name text, pause text, backend int default pg_backend_pid())`,
-    )
+    await admin.query(`create table "${id}" (id bigint ${isInsert ? '' : 'primary key'}, name text, pause text)`)
     if (!isReplace(id)) return
     await admin.query(`insert into "${id}" (id, name) select id + 7, 'old' from generate_series(1, ${oldCount}) id`)
     if (id.startsWith('rows')) {
@@ -58,13 +56,12 @@ describePostgres('copies from Postgres to Postgres', (database) => {
     }
   }
 
-  /** What differs from the source, and how many rows each connection has written. */
+  /** What differs from the source. */
   const look = async (id: string) => {
     const { rows } = await admin.query(`select
       (select count(*)::int from "${id}") as count,
       (select count(*)::int from (select id, name from source except select id, name from "${id}") as d) as missing,
-      (select count(*)::int from (select id, name from "${id}" except select id, name from source) as d) as foreign,
-      (select json_agg(n) from (select count(*) as n from "${id}" group by backend) as g) as parts`)
+      (select count(*)::int from (select id, name from "${id}" except select id, name from source) as d) as foreign`)
     return rows[0]
   }
 
@@ -97,9 +94,6 @@ describePostgres('copies from Postgres to Postgres', (database) => {
     }
   }
 
-  /** What two connections of one execution may have written together. */
-  const sumsOf = (parts: number[]) => parts.flatMap((one, index) => parts.slice(index + 1).map((other) => one + other))
-
   const killInMidRun = async (cluster: Cluster, mode: string, lane: number, wanted: number): Promise<number> => {
     let kills = 0
     for (let round = 0; kills < wanted; round++) {
@@ -120,8 +114,7 @@ describePostgres('copies from Postgres to Postgres', (database) => {
         await cluster.until('ingestion', id, ({ state, isOrphaned }) => isLive(state) || !isOrphaned)
       }
       const { state, count, lastId, error, detail } = await cluster.ended('ingestion', id, 60_000)
-      const { parts, ...seen } = await look(id)
-      expect([id, error, state, lastId, seen]).toEqual([
+      expect([id, error, state, lastId, await look(id)]).toEqual([
         id,
         undefined,
         'successful',
@@ -130,13 +123,11 @@ describePostgres('copies from Postgres to Postgres', (database) => {
       ])
       const expected = isReplace(id) ? [`${oldCount} of ${oldCount}`, `0 of ${rowCount}`] : []
       expect([id, (await stopReading()).filter((state) => !expected.includes(state))]).toEqual([id, []])
-      // None, if it was killed between the last commit and the end.
-      expect([id, [0, ...parts, ...sumsOf(parts)].includes(count)]).toEqual([id, true])
       expect([id, detail]).toMatchObject([id, { read: count, written: count, failed: 0, skipped: 0 }])
       // A replace that was killed between its swap and its end begins anew, and counts anew.
       if (isReplace(id)) continue
       const log = await cluster.log(id)
-      expect(log.reduce((sum, execution) => sum + execution.count, 0)).toBeLessThanOrEqual(rowCount)
+      expect([id, log.reduce((sum, execution) => sum + execution.count, 0)]).toEqual([id, rowCount])
     }
     return kills
   }
@@ -153,9 +144,9 @@ describePostgres('copies from Postgres to Postgres', (database) => {
         'upsert-cursor',
         'upsert-ranges',
       ],
-      13,
+      5,
     ],
-    [['rows', 'rename', 'rows', 'rename'], 13],
+    [['rows', 'rename', 'rows', 'rename'], 5],
   ])(
     'whose processes are killed at random moments have every row once (%j)',
     { timeout: 150_000 },
@@ -165,7 +156,7 @@ describePostgres('copies from Postgres to Postgres', (database) => {
       expect(await Promise.all(lanes)).toEqual(modes.map(() => wanted))
       const { rows } = await admin.query(`select relname from pg_class where relname ~ 'headgate_[0-9a-f]{8}'`)
       expect(rows).toEqual([])
-      expect(swapKills).toBeGreaterThanOrEqual(modes.includes('rows') ? 10 : 0)
+      expect(swapKills).toBeGreaterThanOrEqual(modes.includes('rows') ? 4 : 0)
     },
   )
 
@@ -183,7 +174,7 @@ describePostgres('copies from Postgres to Postgres', (database) => {
       frozen?.signal('SIGSTOP')
       const { resumedFrom, state } = await opened.ended('ingestion', id)
       expect({ resumedFrom, state }).toEqual({ resumedFrom: executionId, state: 'successful' })
-      const whole = { count: rowCount, missing: 0, foreign: 0, parts: expect.any(Array) }
+      const whole = { count: rowCount, missing: 0, foreign: 0 }
       expect(await look(id)).toEqual(whole)
       const log = await opened.log(id)
       frozen?.signal('SIGCONT')

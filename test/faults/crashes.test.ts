@@ -33,7 +33,7 @@ describePostgres('when a process is killed', (database) => {
       await cluster.start('ingestion', id)
       await setTimeout(Math.random() * 500)
       const record = await cluster.storage.find('ingestion', id)
-      if (record && isLive(record.state)) {
+      if (record?.node && isLive(record.state)) {
         kills++
         await cluster.replace(record.node)
       }
@@ -45,17 +45,17 @@ describePostgres('when a process is killed', (database) => {
 
   // At once: most of the time, they wait for leases to run out.
   test.concurrent.for(['postgres', 'sqlite'])(
-    'at 50 random moments, over %s, another one ends its file with the bytes of a run that nothing interrupted',
+    'at 20 random moments, over %s, another one ends its file with the bytes of a run that nothing interrupted',
     { timeout: 150_000 },
     async (kind, { onTestFinished }) => {
       const storage = plans[kind]?.() as StoragePlan
       const cluster = await Cluster.open({ storage, source: database.url, kinds: ['replace', 'append'], lease }, 4)
       onTestFinished(() => cluster.close())
       const lanes = ['replace', 'replace', 'append', 'append'].map((strategy, lane) =>
-        killInMidRun(cluster, strategy, lane, lane === 0 ? 14 : 12),
+        killInMidRun(cluster, strategy, lane, 5),
       )
       const kills = await Promise.all(lanes)
-      expect(kills.reduce((sum, count) => sum + count, 0)).toBeGreaterThanOrEqual(50)
+      expect(kills.reduce((sum, count) => sum + count, 0)).toBeGreaterThanOrEqual(20)
     },
   )
 })

@@ -40,7 +40,7 @@ describePostgres('when a process is frozen for three leases', (database) => {
         state: 'error',
         error: [
           'The node that ran the job stopped answering.',
-          expect.stringMatching(/^The lease of node \[node-1\] ran out at \d{4}-\d\d-\d\dT/),
+          expect.stringMatching(/^The lease of node \[node-1\] expired at \d{4}-\d\d-\d\dT/),
         ],
       })
       expect(await cluster.isWhole(id)).toBe(true)

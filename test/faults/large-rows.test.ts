@@ -14,11 +14,11 @@ import type { CopyPlan, CopyReport } from './copier.js'
 /** What the large texts repeat: characters that are themselves in COPY and in JSON, or ones that both escape. */
 const units = { plain: '0123456789', escaped: '012\t45\\789' }
 
-/** Rows of the views `plain` and `escaped`: one of 200 MB between small ones. */
-const large = { count: 9, size: 200 }
+/** Rows of the views `plain` and `escaped`: one of 80 MB between small ones. */
+const large = { count: 9, size: 80 }
 
 /** Rows of the view `many`, of 10 MB each. */
-const many = { count: 100, size: 10 }
+const many = { count: 60, size: 10 }
 
 /** A text of so many MB in SQL, quickly made. */
 const repeated = (unit: string, size: number) =>
@@ -69,7 +69,7 @@ describePostgres('rows that are large', (database) => {
     ['plain', 'text', 3],
     ['escaped', 'varchar', 8],
   ])(
-    'of 200 MB arrive whole in a table: %s text in a column of the type %s, with %i times the memory at most',
+    'of 80 MB arrive whole in a table: %s text in a column of the type %s, with %i times the memory at most',
     async (source, type, multiple) => {
       const { report, count, same } = await copyToTable(source, type)
       expect(report).toMatchObject({ state: 'successful', count: large.count })
@@ -80,7 +80,7 @@ describePostgres('rows that are large', (database) => {
   )
 
   test.each([['escaped', 8]] as const)(
-    'of 200 MB arrive whole in a file: %s text, with %i times the memory at most',
+    'of 80 MB arrive whole in a file: %s text, with %i times the memory at most',
     async (source, multiple) => {
       const path = join(folder, `${source}.ndjson`)
       const report = await copy(source, path)
@@ -101,10 +101,10 @@ describePostgres('rows that are large', (database) => {
   )
 
   test.each([
-    ['in binary form', 'text', 300],
-    ['as text', 'varchar', 600],
+    ['in binary form', 'text', 250],
+    ['as text', 'varchar', 400],
   ])(
-    'of 10 MB, a hundred of them, take no more memory than a few of them: %s',
+    'of 10 MB, sixty of them, take no more memory than a few of them: %s',
     async (_, type, most) => {
       const { report, count, same } = await copyToTable('many', type)
       expect(report).toMatchObject({ state: 'successful', count: many.count })
@@ -114,9 +114,9 @@ describePostgres('rows that are large', (database) => {
     120_000,
   )
 
-  test('of 10 MB, a hundred of them, take no more memory than a few of them: into a file', async () => {
+  test('of 10 MB, sixty of them, take no more memory than a few of them: into a file', async () => {
     const report = await copy('many', join(folder, 'many.ndjson'))
     expect(report).toMatchObject({ state: 'successful', count: many.count })
-    expect(report.taken).toBeLessThan(600)
+    expect(report.taken).toBeLessThan(400)
   }, 120_000)
 })

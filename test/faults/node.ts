@@ -12,12 +12,11 @@ import {
   JobError,
   JobRegistry,
   type JobStorage,
-  systemClock,
   type Target,
 } from 'headgate'
-import { postgresDatasource } from 'headgate/datasource/postgres'
-import { ndjsonFile } from 'headgate/target/ndjson-file'
-import { postgresTarget } from 'headgate/target/postgres'
+import { systemClock } from 'headgate/adapter'
+import { ndjsonFile } from 'headgate/ndjson'
+import { postgresDatasource, postgresTarget } from 'headgate/postgres'
 import { type Answer, type NodePlan, type Order, openStorage } from './plan.js'
 import { copyQuery, wholeQuery } from './source.js'
 
@@ -107,7 +106,7 @@ async function openRegistry(plan: NodePlan): Promise<JobRegistry> {
 async function lineOn(connectionString: string): Promise<Dispatcher> {
   const [{ createPostgresBackend }, { bullmqDispatcher }] = await Promise.all([
     import('bullmq'),
-    import('headgate/dispatch/bullmq'),
+    import('headgate/bullmq'),
   ])
   const connection = { connectionString, max: 3 }
   return bullmqDispatcher({ connection, backend: createPostgresBackend, lockDuration: 1000 })
@@ -115,8 +114,8 @@ async function lineOn(connectionString: string): Promise<Dispatcher> {
 
 /** A storage that is further away. */
 function slowed(storage: JobStorage, saveDelay: number): JobStorage {
-  const save = storage.save.bind(storage)
-  storage.save = async (...request) => {
+  const save = storage.renew.bind(storage)
+  storage.renew = async (...request) => {
     await setTimeout(saveDelay)
     return save(...request)
   }

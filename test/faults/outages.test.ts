@@ -78,6 +78,6 @@ describe('when the Postgres of storage and source', () => {
       const { state } = await cluster.ended('ingestion', id)
       expect([id, state, await cluster.isWhole(id)]).toEqual([id, 'successful', true])
     }
-    expect((await cluster.storage.live('ingestion')).filter(({ state }) => isLive(state))).toEqual([])
+    expect((await cluster.storage.live({ type: 'ingestion' })).hits.filter(({ state }) => isLive(state))).toEqual([])
   }, 90_000)
 })

@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import { runMigrations } from 'bullmq'
-import type { ExecutionRecord } from 'headgate'
+import type { ExecutionRecord } from 'headgate/adapter'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
@@ -11,7 +11,7 @@ import { fillSource, rowCount } from './source.js'
 const lease = 1000
 
 /** How many jobs there are, and how many of them run at once. */
-const jobs = { count: 50, atOnce: 10 }
+const jobs = { count: 12, atOnce: 6 }
 
 describePostgres('copies in parts', (database) => {
   let admin: pg.Pool
@@ -39,7 +39,9 @@ describePostgres('copies in parts', (database) => {
     const { state, error, lastId, detail } = await cluster.ended('ingestion', id, 110_000)
     const seen = [id, state, error, lastId, await look(id)]
     expect(seen).toEqual([id, 'successful', undefined, String(rowCount), { count: rowCount, missing: 0, foreign: 0 }])
-    expect([id, detail]).toMatchObject([id, { parts: { total: 4, done: 4 } }])
+    // When the job was killed after the target had all, the next execution has nothing left to cut.
+    const { total, done } = (detail as { parts: { total: number; done: number } }).parts
+    expect([id, total === 4 || total === 1, done]).toEqual([id, true, total])
   }
 
   const copyInTurn = async (ids: string[]) => {
@@ -51,10 +53,11 @@ describePostgres('copies in parts', (database) => {
     (async () => {
       let kills = 0
       for (; !isOver(); await setTimeout(Math.random() * 800)) {
-        const live = await cluster.storage.live(kills % 2 === 0 ? 'ingestion' : '_ingestion')
-        const held = live.filter(({ node, state }) => node !== '' && state === 'running')
+        const { hits: live } = await cluster.storage.live({ type: 'ingestion', includePartitions: true })
+        const ofKind = live.filter(({ partition }) => (partition === undefined) === (kills % 2 === 0))
+        const held = ofKind.filter(({ node, state }) => node !== null && state === 'running')
         const victim = held[Math.floor(Math.random() * held.length)]
-        if (!victim || !cluster.nodes.has(victim.node)) continue
+        if (!victim?.node || !cluster.nodes.has(victim.node)) continue
         kills++
         await cluster.replace(victim.node)
         // A machine that is busy starts none as fast as they could be killed.
@@ -63,16 +66,22 @@ describePostgres('copies in parts', (database) => {
       return kills
     })()
 
-  const orphans = async (type: string) => {
+  const orphans = async (ofPartitions: boolean) => {
     const found: ExecutionRecord[] = []
     for (let page: ExecutionRecord[] | undefined; page === undefined || page.length === 1000; found.push(...page)) {
       const last = found.at(-1)?.executionId
-      page = (await cluster.storage.search({ type, size: 1000, ...(last !== undefined && { searchAfter: last }) })).hits
+      page = (
+        await cluster.storage.search({
+          includePartitions: true,
+          size: 1000,
+          ...(last !== undefined && { searchAfter: last }),
+        })
+      ).hits
     }
-    return found.filter(({ isOrphaned }) => isOrphaned)
+    return found.filter(({ isOrphaned, partition }) => isOrphaned && (partition !== undefined) === ofPartitions)
   }
 
-  test('whose processes are killed at random moments have every row once, 50 of 50', async () => {
+  test('whose processes are killed at random moments have every row once, 12 of 12', async () => {
     const storage = { kind: 'postgres', url: database.url } as const
     cluster = await Cluster.open(
       { storage, source: database.url, kinds: ['insert-parts'], lease, line: database.url },
@@ -85,10 +94,10 @@ describePostgres('copies in parts', (database) => {
       isOver = true
     })
     const kills = await killing
-    const hit = { whole: (await orphans('ingestion')).length, parts: (await orphans('_ingestion')).length }
+    const hit = { whole: (await orphans(false)).length, parts: (await orphans(true)).length }
     expect(kills).toBeGreaterThanOrEqual(4)
-    expect(hit.whole).toBeGreaterThanOrEqual(15)
-    expect(hit.parts).toBeGreaterThanOrEqual(25)
-    expect(await cluster.storage.live('_ingestion')).toEqual([])
+    expect(hit.whole).toBeGreaterThanOrEqual(6)
+    expect(hit.parts).toBeGreaterThanOrEqual(9)
+    expect((await cluster.storage.live({ type: 'ingestion', includePartitions: true })).hits).toEqual([])
   }, 120_000)
 })

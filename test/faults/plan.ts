@@ -1,6 +1,6 @@
 import type { JobStorage } from 'headgate'
-import { postgresStorage } from 'headgate/storage/postgres'
-import { sqliteStorage } from 'headgate/storage/sqlite'
+import { postgresStorage } from 'headgate/postgres'
+import { sqliteStorage } from 'headgate/sqlite'
 
 /** Where the processes of a cluster meet. */
 export type StoragePlan =

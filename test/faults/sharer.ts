@@ -5,10 +5,9 @@
 import { setTimeout } from 'node:timers/promises'
 import { createPostgresBackend } from 'bullmq'
 import { type Dispatcher, JobError, JobRegistry, type Target } from 'headgate'
-import { postgresDatasource } from 'headgate/datasource/postgres'
-import { bullmqDispatcher } from 'headgate/dispatch/bullmq'
-import { postgresStorage } from 'headgate/storage/postgres'
-import { postgresTarget } from 'headgate/target/postgres'
+import type { TargetAbort } from 'headgate/adapter'
+import { bullmqDispatcher } from 'headgate/bullmq'
+import { postgresDatasource, postgresStorage, postgresTarget } from 'headgate/postgres'
 import pg from 'pg'
 import { type Engine, queryOf, type Said, type SharerPlan } from './dispatch-plan.js'
 
@@ -25,6 +24,7 @@ function dispatcherOn(engine: Engine): Dispatcher {
 /** A dispatcher whose process dies on the way to the line. */
 function dying(dispatcher: Dispatcher): Dispatcher {
   return {
+    isShared: true,
     work: (worker) => dispatcher.work(worker),
     add: async () => void process.kill(process.pid, 'SIGKILL'),
     remove: (executionId) => dispatcher.remove(executionId),
@@ -59,24 +59,26 @@ function exclusive(job: string, target: Target): Target {
         await ask('insert into overlap values ($1, $2)', [job, context.executionId])
       }
       open.add(job)
-      const writer = await Promise.resolve(target.open(context)).catch(async (error) => {
+      const opened = await Promise.resolve(target.open(context)).catch(async (error) => {
         await leave()
         throw error
       })
+      const { writer } = opened
       const { commit, abort } = writer
-      return Object.assign(writer, {
+      Object.assign(writer, {
         commit: async () => {
           await commit?.call(writer)
           await leave()
         },
-        abort: async (reason: unknown) => {
+        abort: async (why: TargetAbort) => {
           try {
-            await abort?.call(writer, reason)
+            await abort?.call(writer, why)
           } finally {
             await leave()
           }
         },
       })
+      return opened
     },
   }
 }

@@ -1,8 +1,9 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout } from 'node:timers/promises'
-import type { ExecutionRecord, JobStorage } from 'headgate'
-import { postgresStorage } from 'headgate/storage/postgres'
+import type { JobStorage } from 'headgate'
+import type { ExecutionRecord } from 'headgate/adapter'
+import { postgresStorage } from 'headgate/postgres'
 import pg from 'pg'
 import { programOf } from '../support/program.js'
 import { rowCount, type Said, type SharerPlan, tables } from './dispatch-plan.js'
@@ -30,7 +31,7 @@ export class Sharers {
     const program = await programOf(new URL('sharer.ts', import.meta.url))
     const sharers = new Sharers(program, plan)
     await sharers.#pool.query(tables)
-    await sharers.storage.live('ingestion')
+    await sharers.storage.live({ type: 'ingestion' })
     await Promise.all(Array.from({ length: size }, () => sharers.add()))
     return sharers
   }

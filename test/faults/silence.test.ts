@@ -1,8 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { type IngestionJob, JobRegistry, memoryStorage } from 'headgate'
-import { postgresDatasource } from 'headgate/datasource/postgres'
-import { postgresStorage } from 'headgate/storage/postgres'
-import { postgresTarget } from 'headgate/target/postgres'
+import { newExecutionId } from 'headgate/adapter'
+import { postgresDatasource, postgresStorage, postgresTarget } from 'headgate/postgres'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
@@ -110,15 +109,17 @@ describePostgres('limits of time that a role has on a Postgres', (database) => {
   test('do not count the time of the other side', async () => {
     const admin = new pg.Pool({ connectionString: database.url })
     onTestFinished(() => admin.end())
-    const { rows } = await admin.query(`select current_setting('transaction_timeout', true) is not null as has_newest`)
-    const limits = ['idle_in_transaction_session_timeout', 'statement_timeout']
-    if (rows[0]?.has_newest) limits.push('transaction_timeout')
+    const { rows } =
+      await admin.query(`select name from pg_settings where name in ('idle_in_transaction_session_timeout',
+      'statement_timeout', 'transaction_timeout', 'idle_session_timeout')`)
+    const limits = rows.map(({ name }) => String(name))
     await admin.query(`create table source as select id from generate_series(1, 300) id; create table copy (id int)`)
     const limited = new URL(database.url)
     limited.searchParams.set('options', limits.map((name) => `-c ${name}=200`).join(' '))
     const connectionString = limited.href
     const registry = new JobRegistry({
       storage: memoryStorage(),
+      progressInterval: 0,
       datasources: { source: postgresDatasource({ connectionString }) },
     })
     onTestFinished(() => registry.close())
@@ -136,4 +137,38 @@ describePostgres('limits of time that a role has on a Postgres', (database) => {
       expect(await finished).toMatchObject({ state: 'successful', count: 300 })
     }
   }, 60_000)
+
+  test('are as they were when a pool gets its connection back', async () => {
+    const limited = new pg.Pool({ connectionString: database.url, max: 1, options: '-c idle_session_timeout=60s' })
+    onTestFinished(() => limited.end())
+    await limited.query('create table kept (id int)')
+    const { writer } = await postgresTarget({ pool: limited, table: 'kept' }).open({
+      ...{ type: 'ingestion', id: 'job', executionId: newExecutionId('job', Date.now()) },
+      ...{ signal: new AbortController().signal, position: undefined, isResumed: false, isResumable: true },
+    })
+    await writer.flush?.(null)
+    const pid = `select pg_backend_pid() as pid, current_setting('idle_session_timeout') as idle`
+    await writer.commit?.()
+    expect((await limited.query(pid)).rows).toMatchObject([{ idle: '1min' }])
+  })
+
+  test('do not end the connection that a storage listens with', async () => {
+    const limited = new URL(database.url)
+    limited.searchParams.set('options', '-c idle_session_timeout=200')
+    const storage = postgresStorage({ connectionString: limited.href, schema: 'listening' })
+    onTestFinished(() => storage.close?.())
+    onTestFinished(storage.watch?.(() => undefined) as () => void)
+    const admin = new pg.Pool({ connectionString: database.url })
+    onTestFinished(() => admin.end())
+    const listening = async () =>
+      (
+        await admin.query(
+          `select pid from pg_stat_activity where datname = current_database() and query like '%listen %' and pid <> pg_backend_pid()`,
+        )
+      ).rows
+    await vi.waitFor(async () => expect(await listening()).toHaveLength(1))
+    const before = await listening()
+    await setTimeout(600)
+    expect(await listening()).toEqual(before)
+  })
 })

@@ -1,34 +1,99 @@
 import fc from 'fast-check'
+import { sensible } from './sensible.js'
+import { themeOf } from './themes.js'
+import { type KeyKind, keys, typesInFiles, valuesOf } from './values.js'
 
-/** The types of columns, and values of each as Postgres reads them. */
-const valuesOf: Record<string, fc.Arbitrary<string>> = {
-  int4: fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }).map(String),
-  int8: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }).map(String),
-  text: fc.oneof(
-    fc.string({ unit: 'binary', maxLength: 20 }).map((text) => text.replaceAll('\0', '')),
-    fc.constantFrom('', '\\N', '\\.', '\\', '\t', '\r\n', '"', "'", '{', ',', '\u2028', '💧', 'constructor'),
-  ),
-  boolean: fc.boolean().map(String),
-  jsonb: fc.json({ noUnicodeString: true, maxDepth: 2 }).map((json) => json.replaceAll('\\u0000', '')),
-  float8: fc.oneof(fc.constantFrom('NaN', 'Infinity', '-0', '1e-300'), fc.double({ noNaN: true }).map(String)),
-  numeric: fc.oneof(
-    fc.constantFrom('NaN', '0.10', '-1e100'),
-    fc.bigInt().map((digits) => `${digits}.50`),
-  ),
-  timestamptz: fc.constantFrom(
-    'infinity',
-    '0044-03-15 00:00+00 BC',
-    '2024-01-01 00:00:00.123456+05:30',
-    '99999-01-01Z',
-  ),
-  bytea: fc.uint8Array({ maxLength: 30 }).map((bytes) => `\\x${Buffer.from(bytes).toString('hex')}`),
-  'text[]': fc.constantFrom('{}', '{a,NULL,"b c"}', '{{1,2},{3,4}}', '{"\\"","\\\\"}'),
-  'numeric(6,2)': fc.integer({ min: -9999, max: 9999 }).map(String),
-  int4range: fc.constantFrom('empty', '[1,5)', '(,3]'),
+/** A round: a table, a job that copies it, what happens to the job, and what happens to the tables between its runs. */
+export interface Plan {
+  /** What the round is about at least: see `themes.ts`. */
+  readonly theme: string
+  readonly storage: 'memory' | 'sqlite' | 'postgres'
+  readonly source: Source
+  readonly read: Read
+  readonly write: Write
+  readonly failures: Failures
+  /** The most records that are written per second. */
+  readonly rate: number
+  readonly resume: 'manual' | 'auto' | 'restart'
+  readonly ifTargetReset: 'fail' | 'restart' | 'continue'
+  /** What strikes the first runs, one fault each. */
+  readonly faults: readonly (Fault | null)[]
+  /** What happens between runs. */
+  readonly steps: readonly Step[]
 }
 
-/** Types whose JSON can be told without headgate. */
-const typesInFiles = ['int4', 'int8', 'text', 'boolean']
+export interface Source {
+  readonly key: KeyKind
+  /** How many rows there are in the beginning. */
+  readonly rows: number
+  /** Columns of random types, and the values that rows have in turn. */
+  readonly columns: readonly { readonly type: string; readonly values: readonly (string | null)[] }[]
+  /** Whether every fourth row has no `changed_at`. */
+  readonly hasNulls: boolean
+}
+
+export interface Read {
+  /** By a `cursor`, by a template with `last_id`, or everything in every run. */
+  readonly way: 'cursor' | 'template' | 'whole'
+  /** The cursor: the key, `changed_at` and the key, or `tie`, which five rows have in common. */
+  readonly by: 'key' | 'time' | 'tie'
+  readonly ties: 'refuse' | 'drain'
+  readonly nulls: 'fail' | 'skip' | 'first'
+  /** Whether a cursor looks back, further than there are rows. */
+  readonly looksBack: boolean
+  readonly consistency: 'statement' | 'snapshot' | 'pages'
+  readonly parallel: number
+  readonly partitions: number
+  readonly records: number | null
+  readonly batchSize: number
+  readonly batchBytes: number
+}
+
+export interface Write {
+  /** A table that is appended to, merged, or replaced in one of two ways; a file that is appended to or replaced. */
+  readonly kind: 'append' | 'upsert' | 'rows' | 'rename' | 'file' | 'new file'
+  readonly connections: 1 | 2
+  readonly createTable: boolean
+  /** Whether the target has identity, generated and other columns of its own. */
+  readonly hasOwnColumns: boolean
+  /** `same` and `batches` leave records as they are; the others change, leave out, double them, or leave a column out. */
+  readonly transform: 'none' | 'same' | 'batches' | 'changed' | 'dropped' | 'doubled' | 'sparse'
+}
+
+export interface Failures {
+  /** What refuses every `every`th row: a transform, a check, a type or a foreign key of the target. */
+  readonly poison: 'none' | 'transform' | 'check' | 'type' | 'foreign'
+  readonly every: number
+  /** How many may fail: none, as there is no policy; 0 by a policy; 2; or all. */
+  readonly budget: 'absent' | 'zero' | 'few' | 'all'
+}
+
+export interface Fault {
+  readonly what: 'terminate' | 'cancel' | 'abort' | 'close' | 'lock' | 'kill' | 'alter'
+  /** How long after the start, in milliseconds. */
+  readonly after: number
+}
+
+const happenings = [
+  ...(['nothing', 'truncate', 'drop', 'remake', 'forget', 'lose', 'lose all'] as const),
+  ...(['rewind', 'restore', 'alter'] as const),
+]
+
+export interface Step {
+  /**
+   * - `truncate`: the target is emptied. `drop`: it is gone. `remake`: another table with the same rows takes its place.
+   * - `forget`: the target's checkpoint is gone. `lose`: the storage is gone. `lose all`: both.
+   * - `rewind`: target, checkpoint and dead letters are put back as they were when the job was done first. `restore`: the storage is.
+   * - `alter`: source and target get one more column, and a column of the source a wider type.
+   */
+  readonly what: (typeof happenings)[number]
+  /** Whether a run is struck before it happens, so that it meets an execution that was interrupted. */
+  readonly isMidway: boolean
+  /** How many rows of the source are added, changed and deleted before. */
+  readonly added: number
+  readonly changed: number
+  readonly deleted: number
+}
 
 const column = (types: readonly string[]) =>
   fc.constantFrom(...types).chain((type) =>
@@ -38,22 +103,33 @@ const column = (types: readonly string[]) =>
     }),
   )
 
-const fault = fc.record({
-  what: fc.constantFrom('terminate', 'cancel', 'abort', 'close', 'lock', 'kill'),
+const fault: fc.Arbitrary<Fault> = fc.record({
+  what: fc.constantFrom('terminate', 'cancel', 'abort', 'close', 'lock', 'kill', 'alter'),
   after: fc.integer({ min: 0, max: 250 }),
 })
 
-const write = fc.record({
-  kind: fc.constantFrom('append', 'upsert', 'rows', 'rename', 'file', 'new file'),
-  connections: fc.constantFrom(1, 2),
-  createTable: fc.boolean(),
-  transform: fc.constantFrom('none', 'records', 'batches'),
-  isTolerant: fc.boolean(),
+const step: fc.Arbitrary<Step> = fc.record({
+  what: fc.constantFrom(...happenings),
+  isMidway: fc.boolean(),
+  added: fc.integer({ min: 0, max: 40 }),
+  changed: fc.integer({ min: 0, max: 5 }),
+  deleted: fc.integer({ min: 0, max: 5 }),
 })
 
-const read = fc.record({
-  way: fc.constantFrom('cursor', 'template', 'whole'),
-  isByTime: fc.boolean(),
+const write: fc.Arbitrary<Write> = fc.record({
+  kind: fc.constantFrom('append', 'append', 'upsert', 'upsert', 'rows', 'rename', 'file', 'new file'),
+  connections: fc.constantFrom(1, 2),
+  createTable: fc.boolean(),
+  hasOwnColumns: fc.boolean(),
+  transform: fc.constantFrom('none', 'none', 'same', 'batches', 'changed', 'dropped', 'doubled', 'sparse'),
+})
+
+const read: fc.Arbitrary<Read> = fc.record({
+  way: fc.constantFrom('cursor', 'cursor', 'template', 'whole'),
+  by: fc.constantFrom('key', 'time', 'time', 'tie'),
+  ties: fc.constantFrom('refuse', 'drain'),
+  nulls: fc.constantFrom('fail', 'skip', 'first'),
+  looksBack: fc.boolean(),
   consistency: fc.constantFrom('statement', 'snapshot', 'pages'),
   parallel: fc.constantFrom(1, 1, 2, 3),
   partitions: fc.constantFrom(1, 1, 2, 3),
@@ -62,54 +138,41 @@ const read = fc.record({
   batchBytes: fc.constantFrom(1, 500, 1 << 24),
 })
 
-/** What is written, and columns that such a target takes. */
-const target = write.chain((write) =>
+const source = (types: readonly string[]): fc.Arbitrary<Source> =>
   fc.record({
-    write: fc.constant(write),
-    columns: fc.array(column(isFile(write.kind) ? typesInFiles : Object.keys(valuesOf)), {
-      minLength: 1,
-      maxLength: 5,
-    }),
-  }),
-)
+    key: fc.constantFrom(...(Object.keys(keys) as KeyKind[])),
+    rows: fc.integer({ min: 0, max: 300 }),
+    columns: fc.array(column(types), { minLength: 1, maxLength: 5 }),
+    hasNulls: fc.boolean(),
+  })
 
-/** A round: a table, a job that copies it, what happens to the job, and what changes in the table between its runs. */
-const round = fc.record({
+const drawn: fc.Arbitrary<Omit<Plan, 'theme'>> = fc.record({
   storage: fc.constantFrom('memory', 'sqlite', 'postgres'),
-  target,
+  source: source(typesInFiles),
   read,
-  rows: fc.integer({ min: 0, max: 300 }),
-  rate: fc.integer({ min: 1000, max: 20_000 }),
-  resume: fc.constantFrom('manual', 'auto'),
-  faults: fc.array(fc.option(fault, { freq: 3 }), { minLength: 1, maxLength: 4 }),
-  changes: fc.array(fc.record({ added: fc.integer({ min: 0, max: 40 }), changed: fc.integer({ min: 0, max: 5 }) }), {
-    maxLength: 3,
+  write,
+  failures: fc.record({
+    poison: fc.constantFrom('none', 'none', 'transform', 'check', 'type', 'foreign'),
+    every: fc.constantFrom(3, 11, 40),
+    budget: fc.constantFrom('absent', 'zero', 'few', 'all', 'all'),
   }),
+  rate: fc.integer({ min: 1000, max: 20_000 }),
+  resume: fc.constantFrom('manual', 'auto', 'auto', 'restart'),
+  ifTargetReset: fc.constantFrom('fail', 'restart', 'continue'),
+  faults: fc.array(fc.option(fault, { freq: 3 }), { minLength: 1, maxLength: 4 }),
+  steps: fc.array(step, { maxLength: 3 }),
 })
 
-const plan = round.map(({ target: { write, columns }, ...rest }) => sensible({ ...rest, write, columns }))
+/** Into a table go columns of all types; into a file those whose JSON can be told. */
+const plan = fc.tuple(drawn, source(Object.keys(valuesOf)))
 
-/** The plan, without what could not work: nothing is expected of that but an error. */
-function sensible<Drawn extends Draft>(drawn: Drawn): Drawn {
-  const { write, read } = drawn
-  // Without a place to go on from, a run that appends doubles what an interrupted one has left.
-  const appends = write.kind === 'append' || write.kind === 'file'
-  const way = appends && read.way === 'whole' ? 'template' : read.way
-  // Objects have no types to make a table of.
-  const createTable = write.createTable && write.transform === 'none'
-  const partitions = read.parallel > 1 ? 1 : read.partitions
-  const records = isReplace(write.kind) || way === 'whole' || partitions > 1 ? null : read.records
-  return { ...drawn, read: { ...read, way, partitions, records }, write: { ...write, createTable } }
-}
-
-interface Draft {
-  readonly write: { readonly kind: string; readonly createTable: boolean; readonly transform: string }
-  readonly read: {
-    readonly way: string
-    readonly records: number | null
-    readonly parallel: number
-    readonly partitions: number
-  }
+/** The plan of a seed: always the same one. Seeds that follow one another have all themes in turn. */
+export function planOf(seed: number): Plan {
+  const [[drawn, forTables]] = fc.sample(plan, { seed, numRuns: 1 }) as [[Omit<Plan, 'theme'>, Source]]
+  const themed = themeOf(seed)(drawn)
+  return sensible(
+    isFile(themed.write.kind) ? themed : { ...themed, source: { ...themed.source, columns: forTables.columns } },
+  )
 }
 
 /** Whether a run puts its records in the place of all others. */
@@ -117,21 +180,18 @@ export function isReplace(kind: string): boolean {
   return kind === 'rows' || kind === 'rename' || kind === 'new file'
 }
 
-export type Plan = typeof plan extends fc.Arbitrary<infer Value> ? Value : never
-export type Fault = NonNullable<Plan['faults'][number]>
-
 /** Whether a round writes to a file. */
 export function isFile(kind: string): boolean {
   return kind.endsWith('file')
 }
 
-/** Whether a run of the job finds rows that were changed. */
-export function seesChanges({ read, write }: Plan): boolean {
-  return isReplace(write.kind) || (write.kind === 'upsert' && read.way !== 'template')
+/** Whether every run reads everything that there is: then one that is successful is the last. */
+export function readsAll({ read, write, resume }: Plan): boolean {
+  return isReplace(write.kind) || read.way === 'whole' || resume === 'restart' || read.looksBack
 }
 
-/** The plan of a seed: always the same one. */
-export function planOf(seed: number): Plan {
-  const [drawn] = fc.sample(plan, { seed, numRuns: 1 })
-  return drawn as Plan
+/** Whether a run of the job finds rows that were changed. */
+export function seesChanges(plan: Plan): boolean {
+  if (isReplace(plan.write.kind)) return true
+  return plan.write.kind === 'upsert' && (readsAll(plan) || (plan.read.way === 'cursor' && plan.read.by === 'time'))
 }

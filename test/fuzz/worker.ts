@@ -1,6 +1,8 @@
 /** Runs the job of a round in a process of its own, which may be killed at any moment. */
+
+import { jobId, open, openStorage } from './job.js'
 import type { Plan } from './plan.js'
-import { jobId, open, openStorage, type Place } from './world.js'
+import type { Place } from './world.js'
 
 const [plan, place] = JSON.parse(process.argv[2] as string) as [Plan, Place]
 const registry = open(plan, place, openStorage(plan, place))

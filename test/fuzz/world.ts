@@ -1,166 +1,263 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type IngestionJob, JobRegistry, type JobStorage, memoryStorage } from 'headgate'
-import { postgresDatasource } from 'headgate/datasource/postgres'
-import { postgresStorage } from 'headgate/storage/postgres'
-import { sqliteStorage } from 'headgate/storage/sqlite'
-import { ndjsonFile } from 'headgate/target/ndjson-file'
-import { postgresTarget } from 'headgate/target/postgres'
 import type pg from 'pg'
-import { isFile, isReplace, type Plan } from './plan.js'
+import { isFile, type Plan, type Step } from './plan.js'
+import { keys } from './values.js'
 
-/** Where a round takes place. */
+/** Where a round takes place. A process of its own is told it too. */
 export interface Place {
   /** The database, of its own. */
   readonly url: string
   /** A folder, of its own. */
   readonly folder: string
+  /** How many storages were lost before. */
+  readonly storage: number
 }
 
-/** The name that headgate's connections have in a round. */
-export const applicationName = 'headgate-fuzz'
-
-/** The id of the job of a round. */
-export const jobId = 'copy'
-
-/** The names of the source's own columns, beside those that the plan draws. */
+/** The names of the source's random columns. */
 const nameOf = (index: number) => ['plain', 'Quoted "name"', 'constructor', 'ünï', 'select'][index] as string
 
-const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`
+export const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`
 
-/** Makes the source, and the target unless the job is to. */
-export async function prepare(plan: Plan, pool: pg.Pool): Promise<void> {
-  const columns = plan.columns.map(({ type }, index) => `${quoted(nameOf(index))} ${type}`)
-  const all = ['id int8 primary key', 'changed_at timestamptz not null', ...columns].join(', ')
-  await pool.query(`create table source (${all}); create index on source (changed_at, id)`)
-  if (!plan.write.createTable && !isFile(plan.write.kind)) await pool.query(`create table copy (${all})`)
-  await add(plan, pool, plan.rows)
+/** What a target refuses, or has for a column that no record gives. */
+const poisonTypes: Record<Plan['failures']['poison'], string> = {
+  none: 'text',
+  transform: 'text',
+  check: `text check (poison <> 'x')`,
+  type: 'int4',
+  foreign: 'text references good deferrable initially deferred',
 }
 
-/** Adds rows behind all others. */
-export async function add(plan: Plan, pool: pg.Pool, count: number): Promise<void> {
-  for (let n = 0; n < count; n++) {
-    const values = plan.columns.map(({ values }) => values[n % values.length] ?? null)
-    const places = values.map((_, index) => `, $${index + 1}`).join('')
-    await pool.query(
-      `insert into source select coalesce(max(id), 0) + 1, clock_timestamp()${places} from source`,
-      values,
+/**
+ * The source, a table, and the target, a table or a file. Row `n` of the source has
+ *
+ * - the key that the plan draws, which rises with `n`; `changed_at`; `tie`, the same for about five rows;
+ * - `part` and `note`, of which transforms make something;
+ * - `poison`, which is `x` where something refuses the row, and else `1`;
+ * - columns of random types, and `extra`, once the tables were altered.
+ */
+export class World {
+  readonly #plan: Plan
+  readonly #pool: pg.Pool
+  readonly #folder: string
+  #last = 0
+  #additions = 0
+  #isAltered = false
+  /** How often the target was made anew: a backup of another one is none of it. */
+  remakes = 0
+
+  constructor(plan: Plan, pool: pg.Pool, folder: string) {
+    this.#plan = plan
+    this.#pool = pool
+    this.#folder = folder
+  }
+
+  /** The columns of the source, and so of its copies, with their types. */
+  get columns(): readonly { readonly name: string; readonly type: string }[] {
+    const { key, columns } = this.#plan.source
+    return [
+      { name: 'n', type: 'int8' },
+      ...keys[key].map(({ name, type }) => ({ name, type })),
+      { name: 'changed_at', type: 'timestamptz' },
+      { name: 'tie', type: 'int4' },
+      { name: 'part', type: 'int4' },
+      { name: 'note', type: 'text' },
+      { name: 'poison', type: 'text' },
+      ...columns.map(({ type }, index) => ({ name: nameOf(index), type })),
+      ...(this.#isAltered ? [{ name: 'extra', type: 'int4' }] : []),
+    ]
+  }
+
+  /** Makes the source with its first rows, and the target unless the job is to. */
+  async prepare(): Promise<void> {
+    const { source, failures, write } = this.#plan
+    const all = this.columns.map(({ name, type }) => `${quoted(name)} ${type}`).join(', ')
+    const key = keys[source.key].map(({ name }) => name).join(', ')
+    await this.#pool.query(`
+      create table source (${all}, unique (${key}));
+      create index on source (changed_at, ${key});
+      create table good (poison text primary key);
+      insert into good values ('1');
+      create table dead (
+        place int8 generated always as identity,
+        type text, id text, execution_id text, key text, time timestamptz, phase text, error json, record json
+      )`)
+    if (!isFile(write.kind) && !write.createTable) await this.#pool.query(this.#copy(poisonTypes[failures.poison]))
+    await this.add(source.rows)
+  }
+
+  #copy(poison: string): string {
+    const { source, write } = this.#plan
+    const isMerged = write.kind === 'upsert' || write.kind === 'rows'
+    const types = new Map([
+      ['poison', poison],
+      ['note', `text default 'default'`],
+    ])
+    if (write.hasOwnColumns) types.set('n', 'int8 generated by default as identity')
+    const columns = this.columns.map(({ name, type }) => `${quoted(name)} ${types.get(name) ?? type}`)
+    if (isMerged) columns.push(`primary key (${[...keys[source.key].map(({ name }) => name), 'part'].join(', ')})`)
+    if (write.hasOwnColumns) {
+      columns.push('row_number int8 generated always as identity', `filled text not null default 'filled'`)
+      columns.push('made int8 generated always as (n * 2) stored')
+      if (isMerged) columns.push('unique (n, part)')
+    }
+    return `create table copy (${columns.join(', ')})`
+  }
+
+  /** Adds rows behind all others. */
+  async add(count: number): Promise<void> {
+    const { source, failures } = this.#plan
+    const [from, to] = [this.#last + 1, this.#last + count]
+    this.#last = to
+    this.#additions++
+    const key = keys[source.key].map(({ value }) => value)
+    const values = source.columns.map(
+      ({ type, values }, index) => `($${index + 3}::text[])[1 + n % ${values.length}]::${type}`,
+    )
+    const changedAt = source.hasNulls ? 'case when n % 4 <> 0 then clock_timestamp() end' : 'clock_timestamp()'
+    const poison = failures.poison === 'none' ? `'1'` : `case when n % ${failures.every} = 0 then 'x' else '1' end`
+    const all = ['n', ...key, changedAt, `${this.#additions} * 100000 + n / 5`, '1', `'note ' || n`, poison, ...values]
+    await this.#pool.query(
+      `insert into source (${this.columns
+        .filter(({ name }) => name !== 'extra')
+        .map(({ name }) => quoted(name))
+        .join(', ')})
+       select ${all.join(', ')} from generate_series($1::int, $2::int) n`,
+      [from, to, ...source.columns.map(({ values }) => values)],
     )
   }
-}
 
-/** Changes the first rows: they come behind all others by time. */
-export async function change(pool: pg.Pool, count: number): Promise<void> {
-  await pool.query(`update source set changed_at = clock_timestamp() where id <= $1`, [count])
-}
-
-/** Opens a registry with the job of a round. */
-export function open(plan: Plan, { url, folder }: Place, storage: JobStorage): JobRegistry {
-  const named = new URL(url)
-  named.searchParams.set('application_name', applicationName)
-  const connectionString = named.href
-  const registry = new JobRegistry({
-    storage,
-    datasources: { source: postgresDatasource({ connectionString }) },
-    lease: 1000,
-    progressInterval: 20,
-  })
-  registry.define(jobOf(plan, connectionString, folder))
-  return registry
-}
-
-/** Opens the storage of a round. */
-export function openStorage(plan: Plan, { url, folder }: Place): JobStorage {
-  if (plan.storage === 'sqlite') return sqliteStorage({ path: join(folder, 'jobs.db') })
-  return plan.storage === 'postgres' ? postgresStorage({ connectionString: url }) : memoryStorage()
-}
-
-function jobOf({ read, write, rate, resume }: Plan, connectionString: string, folder: string): IngestionJob {
-  const { way, isByTime, consistency, parallel, partitions, records, batchSize, batchBytes } = read
-  const cursor = isByTime || write.kind === 'upsert' ? ['changed_at', 'id'] : ['id']
-  const ways: Record<
-    Plan['read']['way'],
-    Pick<IngestionJob, 'query' | 'cursor' | 'parallel' | 'partitions' | 'pkField'>
-  > = {
-    cursor: {
-      query: 'select * from source',
-      cursor: { columns: cursor, consistency: parallel > 1 ? 'snapshot' : consistency },
-      ...(parallel > 1 && { parallel }),
-      ...(partitions > 1 && { partitions }),
-    },
-    template: {
-      query: 'select * from source {{#last_id}}where id > {{last_id}}{{/last_id}} order by id',
-      pkField: 'id',
-    },
-    whole: { query: 'select * from source order by id' },
+  /** Changes the first rows: they come behind all others by time. */
+  async change(count: number): Promise<void> {
+    await this.#pool.query(
+      `update source set changed_at = clock_timestamp(), note = note || '!'
+        where n in (select n from source order by n limit $1)`,
+      [count],
+    )
   }
-  return {
-    id: jobId,
-    datasource: 'source',
-    ...ways[way],
-    batchSize,
-    batchBytes,
-    resume,
-    rateLimit: { rows: rate },
-    ...(records !== null && { records }),
-    ...(write.transform === 'records' && { transform: (record) => record }),
-    ...(write.transform === 'batches' && { transformBatch: (batch) => batch.records() }),
-    ...(write.isTolerant && { failures: { total: 0 } }),
-    target: targetOf(write, connectionString, folder),
+
+  async delete(count: number): Promise<void> {
+    await this.#pool.query(`delete from source where n in (select n from source order by md5(n::text) limit $1)`, [
+      count,
+    ])
+  }
+
+  /** Makes all rows such that nothing refuses them. */
+  async heal(): Promise<void> {
+    await this.#pool.query(`update source set poison = '1' where poison <> '1'`)
+  }
+
+  /** Whether the source has rows of which the condition is true. */
+  async has(condition: string): Promise<boolean> {
+    const { rows } = await this.#pool.query(`select exists (select from source where ${condition}) as found`)
+    return rows[0].found
+  }
+
+  /** Lets happen to the target what a step says. */
+  async lose(what: Step['what']): Promise<void> {
+    if (what === 'drop' || what === 'remake') this.remakes++
+    if (what === 'truncate') await this.truncate()
+    if (what === 'drop') await this.#drop()
+    if (what === 'remake') await this.#remake()
+    if (what === 'forget' || what === 'lose all') await this.forget()
+    if (what === 'alter') await this.alter()
+  }
+
+  async truncate(): Promise<void> {
+    if (isFile(this.#plan.write.kind)) {
+      this.remakes++
+      await truncate(this.path).catch(unlessMissing)
+    } else if (await this.#isThere('copy')) await this.#pool.query('truncate copy')
+  }
+
+  async #drop(): Promise<void> {
+    if (isFile(this.#plan.write.kind)) await rm(this.path, { force: true })
+    else await this.#pool.query('drop table if exists copy')
+  }
+
+  async #remake(): Promise<void> {
+    if (!(await this.#isThere('copy'))) return
+    const names = this.columns.map(({ name }) => quoted(name)).join(', ')
+    await this.#pool.query(`
+      create table other (like copy including all);
+      ${this.#plan.failures.poison === 'foreign' ? 'alter table other add foreign key (poison) references good deferrable initially deferred;' : ''}
+      insert into other (${names}) overriding system value select ${names} from copy;
+      drop table copy;
+      alter table other rename to copy`)
+  }
+
+  /** Takes the target's checkpoint away. */
+  async forget(): Promise<void> {
+    if (await this.#isThere('headgate_checkpoint')) await this.#pool.query('delete from headgate_checkpoint')
+  }
+
+  /** Alters source and target, and the model with them, once nobody holds them. */
+  async alter(): Promise<void> {
+    if (this.#isAltered) return
+    const isTable = !isFile(this.#plan.write.kind)
+    const extra = (await this.#isThere('copy')) ? ['source', 'copy', 'model'] : ['source', 'model']
+    // Lines of a file that were written before have no such column.
+    const standard = (table: string) => (isTable || table === 'source' ? 'default 7' : '')
+    const statements = extra.map((table) => `alter table ${table} add column extra int4 ${standard(table)}`)
+    if (isTable) statements.push('alter table source alter column tie type int8')
+    for (let tries = 0; !this.#isAltered; tries++) {
+      const client = await this.#pool.connect()
+      try {
+        await client.query(`begin; set local lock_timeout = '100ms'; ${statements.join('; ')}; commit`)
+        this.#isAltered = true
+      } catch (error) {
+        await client.query('rollback')
+        if ((error as { code?: string }).code !== '55P03' || tries === 200) throw error
+      } finally {
+        client.release()
+      }
+    }
+  }
+
+  get path(): string {
+    return join(this.#folder, 'copy.ndjson')
+  }
+
+  async #isThere(table: string): Promise<boolean> {
+    const { rows } = await this.#pool.query(`select to_regclass($1) is not null as there`, [table])
+    return rows[0].there
+  }
+
+  /** What the target holds: its rows as text, or its lines. */
+  async target(): Promise<string[]> {
+    if (isFile(this.#plan.write.kind)) return this.#lines()
+    return (await this.#isThere('copy')) ? this.rowsOf('copy') : []
+  }
+
+  /** The rows of a copy, as text. */
+  async rowsOf(table: 'copy' | 'model'): Promise<string[]> {
+    const names = this.columns.map(({ name }) => quoted(name)).join(', ')
+    const { rows } = await this.#pool.query(`select row(${names})::text as row from ${table}`)
+    return rows.map(({ row }) => row as string)
+  }
+
+  async #lines(): Promise<string[]> {
+    const text = await readFile(this.path, 'utf8').catch(() => '')
+    return text === '' ? [] : text.replace(/\n$/, '').split('\n')
+  }
+
+  /** What is wrong with columns of the target that no record has, and with the sequence of one that records have. */
+  async ownColumns(): Promise<string | undefined> {
+    const { hasOwnColumns, kind } = this.#plan.write
+    if (!hasOwnColumns) return undefined
+    const isRaised = kind === 'upsert' || kind === 'rows'
+    const { rows } = await this.#pool.query(`
+      select count(*) - count(distinct row_number) as "rows with a number that another has",
+        count(*) filter (where made is distinct from n * 2) as "rows with another generated value",
+        count(*) filter (where filled <> 'filled') as "rows without the default",
+        ${isRaised ? `(select count(*) from copy having max(n) > nextval(pg_get_serial_sequence('copy', 'n')))` : '0'}
+          as "sequences behind their column"
+      from copy`)
+    const wrong = Object.entries(rows[0]).filter(([, count]) => Number(count ?? 0) > 0)
+    return wrong.length === 0 ? undefined : wrong.map(([what, count]) => `${count} ${what}`).join(', ')
   }
 }
 
-function targetOf(write: Plan['write'], connectionString: string, folder: string) {
-  const { kind, connections, createTable } = write
-  const path = join(folder, 'copy.ndjson')
-  if (kind === 'file') return ndjsonFile({ path, strategy: 'append' })
-  if (kind === 'new file') return ndjsonFile({ path, strategy: 'replace', maxShrink: 1 })
-  return postgresTarget({
-    connectionString,
-    table: 'copy',
-    createTable,
-    ...((kind === 'upsert' || createTable) && { key: 'id' }),
-    ...(kind === 'upsert' && { mode: 'upsert' as const }),
-    ...(isReplace(kind)
-      ? { strategy: 'replace' as const, swap: kind as 'rows' | 'rename', maxShrink: 1 }
-      : { connections: connections as 1 | 2 }),
-  })
-}
-
-/** What differs between source and target; `undefined` when they are equal. */
-export async function difference(plan: Plan, pool: pg.Pool, folder: string): Promise<string | undefined> {
-  const expected = isFile(plan.write.kind) ? await linesOf(plan, pool) : await rowsOf(pool, 'source')
-  const got = isFile(plan.write.kind) ? await readLines(join(folder, 'copy.ndjson')) : await rowsOf(pool, 'copy')
-  const missing = expected.filter((row) => !got.includes(row))
-  const extra = got.filter((row) => !expected.includes(row))
-  if (missing.length + extra.length === 0 && expected.length === got.length) return undefined
-  const first = (rows: string[]) => rows.slice(0, 3).join('\n    ')
-  return `source ${expected.length} rows, target ${got.length}; ${missing.length} missing:\n    ${first(missing)}
-  ${extra.length} extra:\n    ${first(extra)}`
-}
-
-async function rowsOf(pool: pg.Pool, table: string): Promise<string[]> {
-  const { rows: found } = await pool.query(`select to_regclass($1) is not null as there`, [table])
-  if (!found[0]?.there) return []
-  const { rows } = await pool.query(`select t::text as row from ${table} t order by id`)
-  return rows.map(({ row }) => row as string)
-}
-
-async function readLines(path: string): Promise<string[]> {
-  const text = await readFile(path, 'utf8').catch(() => '')
-  return text === '' ? [] : text.replace(/\n$/, '').split('\n')
-}
-
-/** The lines of the source, made by the types of JavaScript alone. */
-async function linesOf({ columns }: Plan, pool: pg.Pool): Promise<string[]> {
-  const { rows } = await pool.query({
-    text: `select id::text, to_char(changed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') as changed_at,
-      ${['', ...columns.map((_, index) => quoted(nameOf(index)))].join(', ').slice(1) || '1'} from source order by id`,
-    rowMode: 'array',
-  })
-  return rows.map(([id, time, ...values]) => {
-    const own = columns.map((_, index) => [nameOf(index), values[index]])
-    const at = `${String(time).replace(/\.?0+$/, '')}Z`
-    return JSON.stringify(Object.fromEntries([['id', id], ['changed_at', at], ...own]))
-  })
+function unlessMissing(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ENOENT') throw error
 }

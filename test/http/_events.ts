@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import { expect } from 'vitest'
-import type { JobsAnswer, JobsHandler, WireHit, WireStatus } from '../../src/http/handler.js'
+import type { JobsAnswer, JobsHandler, WireHit, WireStatus } from '../../src/http/index.js'
 import { base } from './support.js'
 
 /** One reader of a stream of events, by hand. */

@@ -1,14 +1,17 @@
 import { readFileSync } from 'node:fs'
-import { beforeAll, describe, expect, test } from 'vitest'
-import { toStatus } from '../../src/core/status.js'
-import { healthParameters } from '../../src/http/_health.js'
-import { createJobsHandler, type ServedRegistry } from '../../src/http/handler.js'
-import { abortParameters, readParameters, searchParameters, wireErrors } from '../../src/http/wire.js'
+import { describe, expect, test } from 'vitest'
+import { toStatus } from '../../src/core/model/status.js'
+import { abort } from '../../src/http/api/routes/abort.js'
+import { health as healthRoute } from '../../src/http/api/routes/health.js'
+import { search } from '../../src/http/api/routes/search.js'
+import { status } from '../../src/http/api/routes/status.js'
+import type { ServedRegistry } from '../../src/http/index.js'
 import { JobError, type JobStatus, type RegistryHealth } from '../../src/index.js'
-import { faces } from './faces.js'
-import { record, type Send } from './support.js'
+import { wireErrors } from '../../src/wire/bodies.js'
+import { describedHandler } from './described-handler.js'
+import { record } from './support.js'
 
-const page = readFileSync(new URL('../../docs/http-api.md', import.meta.url), 'utf8')
+const page = readFileSync(new URL('../../docs/reference/http-api.md', import.meta.url), 'utf8')
 
 const examples = [...page.matchAll(/```sh\ncurl (?:-X (\w+) )?(\S+)\n```\n\n(\d+):\n\n```json\n([\s\S]*?)\n```/g)].map(
   ([, method = 'GET', url = '', status, body]) => ({
@@ -76,25 +79,20 @@ const registry: ServedRegistry = {
   },
 }
 
-describe('docs/http-api.md', () => {
-  let send: Send
-  beforeAll(async () => {
-    send = await (faces.fetch as (typeof faces)[string])(createJobsHandler(registry))
-  })
-
+describe('docs/reference/http-api.md', () => {
   test('shows every call', () => {
     expect(examples.length).toBe(page.match(/^curl/gm)?.length)
     expect(examples.length).toBeGreaterThan(10)
   })
 
   test.each(examples)('$method $path answers $status', async ({ method, path, status, body }) => {
-    const answer = await send(path, { method })
-    expect([answer.status, answer.text]).toEqual([status, body])
+    const answer = await describedHandler(registry)(new Request(`http://localhost${path}`, { method }))
+    expect([answer.status, await answer.text()]).toEqual([status, body])
   })
 
   test('lists every parameter, and no other', () => {
-    const names = [readParameters, abortParameters, searchParameters, healthParameters].flatMap((table) =>
-      Object.values(table).map(({ name }) => name),
+    const names = [status, abort, search, healthRoute].flatMap(({ parameters }) =>
+      Object.values(parameters).map(({ name }) => name),
     )
     const tables = [...page.matchAll(/\| parameter \|.*\n.*\n((?:\|.*\n)+)/g)].flatMap(([, rows = '']) =>
       firstCells(rows),

@@ -3,13 +3,15 @@ import { createServer } from 'node:http'
 import { connect } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
-import { EventStream } from '../../src/http/_event-stream.js'
-import { ReadGate } from '../../src/http/_read-gate.js'
-import { createJobsHandler, type TextStream } from '../../src/http/handler.js'
-import { toNodeHandler } from '../../src/http/node.js'
-import { type ExecutionRecord, JobRegistry, memoryStorage, newExecutionId, type SearchFilter } from '../../src/index.js'
+import { type ExecutionRecord, newExecutionId, systemClock } from '../../src/adapter.js'
+import { StorageLimiter } from '../../src/http/api/storage-limiter.js'
+import { SseStream } from '../../src/http/events/sse-stream.js'
+import type { TextStream } from '../../src/http/index.js'
+import { toNodeHandler } from '../../src/http/mounts/node.js'
+import { JobRegistry, memoryStorage, type SearchFilter } from '../../src/index.js'
 import { fakeClock } from '../../src/testing/index.js'
 import { ask, readerOf } from './_events.js'
+import { describedHandler } from './described-handler.js'
 import { base, defineHeld, fixedStorage, listen, newRegistry, record, sendTo } from './support.js'
 
 /** A storage whose log holds so many failed executions, the newest first, and counts what is read of it. */
@@ -35,7 +37,7 @@ describe('a long page of the log', () => {
   test.each(['', '&pretty'])('is what it is at once%s, piece by piece', async (query) => {
     const { storage } = logOf(300, 2000)
     const registry = newRegistry({ storage })
-    const { port } = await listen(toNodeHandler(createJobsHandler(registry)))
+    const { port } = await listen(toNodeHandler(describedHandler(registry)))
     const { headers, text } = await sendTo(port)(`${base}/_search?size=250${query}`)
     const { hits } = JSON.parse(text)
     expect([hits.total, hits.hits.length]).toEqual([300, 250])
@@ -47,7 +49,7 @@ describe('a long page of the log', () => {
 
   test('is read as the client reads it, and no more once that has gone', async () => {
     const { storage, read } = logOf(1000, 40_000)
-    const handler = createJobsHandler(newRegistry({ storage }))
+    const handler = describedHandler(newRegistry({ storage }))
     const url = `${base}/_search?size=1000`
     const { body } = await handler.answer({ method: 'GET', url, headers: new Headers(), native: undefined })
     const pieces = (body as TextStream)[Symbol.asyncIterator]()
@@ -65,7 +67,7 @@ describe('a long page of the log', () => {
       if (calls++ > 2) throw new Error('away')
       return storage.search(filter)
     }
-    const { port } = await listen(toNodeHandler(createJobsHandler(newRegistry({ storage: { ...storage, search } }))))
+    const { port } = await listen(toNodeHandler(describedHandler(newRegistry({ storage: { ...storage, search } }))))
     expect(log).toHaveLength(100)
     await expect(sendTo(port)(`${base}/_search?size=100`)).rejects.toThrow()
   })
@@ -76,7 +78,7 @@ describe('a long page of the log', () => {
       defineHeld(registry, 'copy', `${n}`)
       await registry.start('copy', `${n}`)
     }
-    const { port } = await listen(toNodeHandler(createJobsHandler(registry)))
+    const { port } = await listen(toNodeHandler(describedHandler(registry)))
     const { text } = await sendTo(port)(`${base}/copy`)
     const { hits } = JSON.parse(text)
     expect([hits.total, hits.hits.length, text]).toEqual([150, 150, JSON.stringify(JSON.parse(text))])
@@ -86,7 +88,7 @@ describe('a long page of the log', () => {
 describe('a reader that comes back', () => {
   test('is read for page by page, as it reads', async () => {
     const { storage, log, read } = logOf(2000, 40_000)
-    const handler = createJobsHandler(newRegistry({ storage }))
+    const handler = describedHandler(newRegistry({ storage }))
     const { body } = await ask(handler, '', '00000000-0000')
     const reader = readerOf(body as TextStream)
     await reader.next()
@@ -101,7 +103,7 @@ describe('a reader that comes back', () => {
 
   test('goes on where it was when it leaves in between', async () => {
     const { storage, log } = logOf(300, 40_000)
-    const handler = createJobsHandler(newRegistry({ storage }))
+    const handler = describedHandler(newRegistry({ storage }))
     const told = new Set<string>()
     let lastId: string | undefined = '00000000-0000'
     for (let visit = 0; told.size < log.length; visit++) {
@@ -115,7 +117,7 @@ describe('a reader that comes back', () => {
     }
   })
 
-  const gapOf = async (handler: ReturnType<typeof createJobsHandler>, lastId: string) => {
+  const gapOf = async (handler: ReturnType<typeof describedHandler>, lastId: string) => {
     const pieces = ((await ask(handler, '', lastId)).body as TextStream)[Symbol.asyncIterator]()
     const { value } = await pieces.next()
     await pieces.return?.()
@@ -128,7 +130,7 @@ describe('a reader that comes back', () => {
     const run = async (times: number) => {
       for (let n = 0; n < times; n++) await (await registry.start('copy', 'a')).finished
     }
-    const handler = createJobsHandler(registry)
+    const handler = describedHandler(registry)
     await run(1)
     const { body } = await ask(handler)
     const reader = readerOf(body as TextStream)
@@ -144,7 +146,7 @@ describe('a reader that comes back', () => {
 
   test('is told so when there is more than it can be told', async () => {
     const [many, all] = [10_001, 10_000].map((count) =>
-      createJobsHandler(newRegistry({ storage: logOf(count, 20).storage })),
+      describedHandler(newRegistry({ storage: logOf(count, 20).storage })),
     )
     expect(await gapOf(many as never, '00000000-0000')).toBe(true)
     expect(await gapOf(all as never, '00000000-0000')).toBe(false)
@@ -152,21 +154,37 @@ describe('a reader that comes back', () => {
 })
 
 describe('what is done for clients that are gone', () => {
+  test('reads of a storage that answers at once let timers run in between', async () => {
+    const limiter = new StorageLimiter(systemClock)
+    const busy = async () => {
+      const until = performance.now() + 5
+      while (performance.now() < until);
+    }
+    let ticks = 0
+    const timer = setInterval(() => ticks++, 1)
+    const reader = async () => {
+      for (let n = 0; n < 4; n++) await limiter.run(busy)
+    }
+    await Promise.all(Array.from({ length: 20 }, reader))
+    clearInterval(timer)
+    expect(ticks).toBeGreaterThanOrEqual(10)
+  })
+
   test('a bounded number of calls read storage, and those that wait go with their clients', async () => {
     const clock = fakeClock()
-    const gate = new ReadGate(clock)
+    const limiter = new StorageLimiter(clock)
     const ends: (() => void)[] = []
     const read = vi.fn(() => new Promise<void>((resolve) => ends.push(resolve)))
     const left = Array.from({ length: 100 }, () => new AbortController())
-    const answers = Array.from({ length: 16 }, () => gate.read(read))
-    const gone = left.map((client) => gate.read(read, client))
-    const late = gate.read(read)
+    const answers = Array.from({ length: 16 }, () => limiter.run(read))
+    const gone = left.map((client) => limiter.run(read, client))
+    const late = limiter.run(read)
     for (const client of left) client.abort()
     for (const each of gone) await expect(each).rejects.toMatchObject({ code: 'storage' })
     expect(read).toHaveBeenCalledTimes(16)
     for (const end of ends.splice(0)) end()
     await Promise.all(answers)
-    expect(read).toHaveBeenCalledTimes(17)
+    await vi.waitFor(() => expect(read).toHaveBeenCalledTimes(17))
     for (const end of ends) end()
     await late
     expect(clock.pending).toBe(0)
@@ -174,9 +192,9 @@ describe('what is done for clients that are gone', () => {
 
   test('one that waits too long is refused', async () => {
     const clock = fakeClock()
-    const gate = new ReadGate(clock)
-    for (let n = 0; n < 16; n++) void gate.read(() => new Promise(() => {}))
-    const late = gate.read(async () => {})
+    const limiter = new StorageLimiter(clock)
+    for (let n = 0; n < 16; n++) void limiter.run(() => new Promise(() => {}))
+    const late = limiter.run(async () => {})
     const refused = expect(late).rejects.toMatchObject({ code: 'storage', isTransient: true })
     await clock.advance(10_000)
     await refused
@@ -187,7 +205,7 @@ describe('what is done for clients that are gone', () => {
     const registry = new JobRegistry({ storage: memoryStorage({ clock }), clock, lease: 86_400_000 })
     const job = defineHeld(registry, 'copy', 'deaf', { isDeaf: true })
     await registry.start('copy', 'deaf')
-    const { port } = await listen(toNodeHandler(createJobsHandler(registry)))
+    const { port } = await listen(toNodeHandler(describedHandler(registry)))
     const idle = clock.pending
     const sockets = Array.from({ length: 50 }, () => connect(port, '127.0.0.1').on('error', () => {}))
     for (const socket of sockets) socket.write(`POST ${base}/copy/deaf/_abort?timeout=1d HTTP/1.1\r\nHost: x\r\n\r\n`)
@@ -204,11 +222,11 @@ describe('what is done for clients that are gone', () => {
     const registry = new JobRegistry({ storage: memoryStorage({ clock }), clock, lease: 86_400_000 })
     defineHeld(registry, 'copy', 'deaf', { isDeaf: true })
     await registry.start('copy', 'deaf')
-    const { port } = await listen(toNodeHandler(createJobsHandler(registry)))
+    const { port } = await listen(toNodeHandler(describedHandler(registry)))
     const [warned, opened, left] = [
       vi.fn(),
-      vi.spyOn(EventStream.prototype, 'next'),
-      vi.spyOn(EventStream.prototype, 'return'),
+      vi.spyOn(SseStream.prototype, 'next'),
+      vi.spyOn(SseStream.prototype, 'return'),
     ]
     process.on('warning', warned)
     const idle = clock.pending
@@ -234,7 +252,7 @@ describe('what is done for clients that are gone', () => {
     const [start, abort, status] = (['start', 'abort', 'status'] as const).map((name) =>
       vi.spyOn(registry, name).mockImplementation(go),
     )
-    const handler = createJobsHandler(registry)
+    const handler = describedHandler(registry)
     const send = (method: string, url: string) =>
       void handler.answer({ method, url: `${base}${url}`, headers: new Headers(), native: undefined })
     for (let n = 0; n < 8; n++) send('POST', '/copy/a/_start')
@@ -249,7 +267,7 @@ describe('what is done for clients that are gone', () => {
     const registry = newRegistry()
     const job = defineHeld(registry, 'copy', 'deaf', { isDeaf: true })
     await registry.start('copy', 'deaf')
-    const handler = createJobsHandler(registry)
+    const handler = describedHandler(registry)
     const send = (method: string, url: string) =>
       handler.answer({ method, url: `${base}${url}`, headers: new Headers(), native: undefined })
     const stopped = Array.from({ length: 40 }, () => send('POST', '/copy/deaf/_abort'))
@@ -259,7 +277,7 @@ describe('what is done for clients that are gone', () => {
   })
 
   test('a server closes at once though the readers of its events keep their connections', async () => {
-    const handler = createJobsHandler(newRegistry())
+    const handler = describedHandler(newRegistry())
     const server = createServer(toNodeHandler(handler)).listen(0, '127.0.0.1')
     await once(server, 'listening')
     server.keepAliveTimeout = 600_000
@@ -274,7 +292,7 @@ describe('what is done for clients that are gone', () => {
 
   test('a server closes though a reader does not read', async () => {
     const { storage } = logOf(500, 40_000)
-    const handler = createJobsHandler(newRegistry({ storage }))
+    const handler = describedHandler(newRegistry({ storage }))
     const server = createServer(toNodeHandler(handler)).listen(0, '127.0.0.1')
     await once(server, 'listening')
     const sockets = ['/_events', '/_search?size=1000'].map((path) => {
@@ -293,7 +311,7 @@ describe('what is done for clients that are gone', () => {
 test('an open stream costs few searches', async () => {
   const registry = newRegistry()
   const search = vi.spyOn(registry, 'search')
-  const handler = createJobsHandler(registry)
+  const handler = describedHandler(registry)
   const readers = Array.from({ length: 50 }, async () => {
     const reader = readerOf((await ask(handler)).body as TextStream)
     await reader.next()

@@ -1,6 +1,6 @@
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import formats from 'ajv-formats'
-import type { OpenApi, OpenApiOperation } from '../../src/http/_openapi.js'
+import type { OpenApi, OpenApiOperation } from '../../src/http/api/openapi.js'
 
 /** A request, and what it was answered with. */
 export interface Exchange {

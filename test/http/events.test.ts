@@ -2,20 +2,15 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import fc from 'fast-check'
 import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
-import { justAfter, printCursor, readCursor } from '../../src/http/_cursor.js'
-import { EventStream, maxWaiting } from '../../src/http/_event-stream.js'
-import { createJobsHandler, type JobsHandler } from '../../src/http/handler.js'
-import { toNodeHandler } from '../../src/http/node.js'
-import {
-  type JobContext,
-  JobRegistry,
-  type JobStorage,
-  memoryStorage,
-  newExecutionId,
-  type StartedExecution,
-} from '../../src/index.js'
-import { type FakeClock, fakeClock } from '../../src/testing/index.js'
+import { newExecutionId } from '../../src/adapter.js'
+import { justAfter, parseResumeToken, printResumeToken } from '../../src/http/events/resume-token.js'
+import { maxWaiting, SseStream } from '../../src/http/events/sse-stream.js'
+import type { JobsHandler } from '../../src/http/index.js'
+import { toNodeHandler } from '../../src/http/mounts/node.js'
+import { JobRegistry, type JobStorage, memoryStorage, type StartedExecution } from '../../src/index.js'
+import { type FakeClock, fakeClock, heldJob } from '../../src/testing/index.js'
 import { ask, type EventReader, read, readerOf } from './_events.js'
+import { describedHandler } from './described-handler.js'
 import { base, fixedStorage, listen } from './support.js'
 
 let clock: FakeClock
@@ -27,7 +22,7 @@ beforeEach(() => {
   clock = fakeClock()
   storage = memoryStorage({ clock })
   registry = open('here')
-  handler = createJobsHandler(registry, { clock })
+  handler = describedHandler(registry, { clock })
 })
 
 function open(node: string, options: { concurrency?: number } = {}): JobRegistry {
@@ -38,22 +33,13 @@ function open(node: string, options: { concurrency?: number } = {}): JobRegistry
 
 /** Defines a job that runs until it is let go, or aborted. Gives what starts it, and then what it is held by. */
 function define(id: string, type = 'copy', where = registry) {
-  let context: JobContext | undefined
-  let end = (_?: unknown) => {}
-  where.define({
-    type,
-    id,
-    run: (given) =>
-      new Promise((resolve, reject) => {
-        context = given
-        end = (error) => (error === undefined ? resolve(undefined) : reject(error))
-        given.signal.addEventListener('abort', () => reject(given.signal.reason))
-      }),
-  })
+  const { job, contexts, finish, fail } = heldJob({ type, id })
+  const end = (error?: unknown) => (error === undefined ? finish() : fail(error))
+  where.define(job)
   return {
     start: () => where.start(type, id),
-    say: (count: number) => context?.progress({ count }),
-    end: (error?: unknown) => end(error),
+    say: (count: number) => contexts.at(-1)?.progress({ count }),
+    end,
     async run() {
       const { finished } = await where.start(type, id)
       end()
@@ -91,7 +77,7 @@ describe('a stream', () => {
     const { status, executionId } = await a.start()
     const { value } = await pieces.next()
     const [id, data, ...rest] = value.split('\n')
-    expect([readCursor(id.slice(4)), rest]).toEqual([{ from: expect.any(String), older: [] }, ['', '']])
+    expect([parseResumeToken(id.slice(4)), rest]).toEqual([{ from: expect.any(String), older: [] }, ['', '']])
     expect(JSON.parse(data.slice(6))).toEqual({
       _id: executionId,
       _source: {
@@ -138,7 +124,7 @@ describe('a stream', () => {
     const narrow = open('narrow', { concurrency: 1 })
     const [a, b] = [define('a', 'copy', narrow), define('b', 'copy', narrow)]
     await a.start()
-    const serve = createJobsHandler(narrow, { clock })
+    const serve = describedHandler(narrow, { clock })
     const [early, all] = [await read(serve, query), await read(serve)]
     await b.start()
     const late = await read(serve, query)
@@ -358,7 +344,7 @@ describe('what a stream holds', () => {
       yield 'x'.repeat(2 * maxWaiting)
       yield 'y'
     }
-    const stream = new EventStream({ welcome, close })
+    const stream = new SseStream({ welcome, close })
     stream.onEnd(ended)
     const first = stream.next()
     stream.push('a'.repeat(maxWaiting))
@@ -389,7 +375,7 @@ describe('what a stream holds', () => {
   })
 
   test('a sign of life comes every 15 seconds, or as often as said', async () => {
-    const often = createJobsHandler(registry, { clock, keepAlive: 1000 })
+    const often = describedHandler(registry, { clock, keepAlive: 1000 })
     const readers = [await read(handler), await read(often)]
     await clock.advance(15_000)
     await Promise.all(readers.map((reader) => reader.next()))
@@ -441,20 +427,20 @@ describe('what stands in the way', () => {
   test('a storage that is away is a 503', async () => {
     vi.spyOn(storage, 'search').mockRejectedValue(new Error('away'))
     const error = vi.fn()
-    const answer = await ask(createJobsHandler(registry, { logger: { error } }))
+    const answer = await ask(describedHandler(registry, { logger: { error } }))
     expect([answer.status, error.mock.calls.length]).toEqual([503, 1])
   })
 
   test('a storage that tells of no changes is a 400', async () => {
     const deaf = new JobRegistry({ storage: fixedStorage(), clock })
     onTestFinished(() => deaf.close())
-    const answer = await ask(createJobsHandler(deaf))
-    expect([answer.status, answer.body]).toEqual([400, expect.stringContaining('does not tell of changes')])
+    const answer = await ask(describedHandler(deaf))
+    expect([answer.status, answer.body]).toEqual([400, expect.stringContaining('does not emit changes')])
   })
 
   test('a storage that goes away as a stream opens ends it, and the next one opens', async () => {
     const error = vi.fn()
-    const serve = createJobsHandler(registry, { clock, logger: { error } })
+    const serve = describedHandler(registry, { clock, logger: { error } })
     const { body } = await ask(serve, '', '00000000-0000')
     const search = vi.spyOn(storage, 'search').mockRejectedValue(new Error('away'))
     await readerOf(body as AsyncIterable<string>).toEnd()
@@ -465,7 +451,7 @@ describe('what stands in the way', () => {
 
   test('authorize is asked for `events`', async () => {
     const authorize = vi.fn().mockReturnValue(false)
-    expect((await ask(createJobsHandler(registry, { authorize }))).status).toBe(403)
+    expect((await ask(describedHandler(registry, { authorize }))).status).toBe(403)
     expect(authorize.mock.calls[0]?.slice(1)).toEqual(['events', {}])
   })
 })
@@ -479,9 +465,9 @@ describe('ids', () => {
       fc.property(times, fc.infiniteStream(fc.boolean()), (times, lives) => {
         const known = times.map(order).sort()
         const live = known.filter(() => lives.next().value)
-        const text = printCursor(known.at(-1), live)
+        const text = printResumeToken(known.at(-1), live)
         expect(text.length).toBeLessThan(800)
-        const cursor = readCursor(text)
+        const cursor = parseResumeToken(text)
         for (const each of live) expect(each >= (cursor?.from ?? '~') || cursor?.older.includes(each)).toBe(true)
       }),
     )

@@ -3,10 +3,11 @@ import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { NextRequest } from 'next/server.js'
 import { expect, onTestFinished, test } from 'vitest'
+import { describedFetch } from './described-handler.js'
 import { sendTo } from './send.js'
 import { base } from './support.js'
 
-// What the pages of docs/http show as whole servers.
+// What the pages of docs/reference/http show as whole servers.
 
 const servers = [
   ['node-http.ts', base],
@@ -33,9 +34,10 @@ test.each(servers)('%s serves the API', async (name, base) => {
 
 test('next-route.ts answers the requests of Next.js', async () => {
   const { GET, POST } = await import('../../examples/next-route.js')
+  const [get, post] = [describedFetch(GET, '/api/jobs'), describedFetch(POST, '/api/jobs')]
   const asked = (path: string, method: string) => new NextRequest(`http://localhost/api/jobs${path}`, { method })
-  expect((await POST(asked('/report/daily/_start', 'POST'))).status).toBe(201)
-  expect(await (await GET(asked('/report/daily', 'GET'))).json()).toMatchObject({ found: true, type: 'report' })
+  expect((await post(asked('/report/daily/_start', 'POST'))).status).toBe(201)
+  expect(await (await get(asked('/report/daily', 'GET'))).json()).toMatchObject({ found: true, type: 'report' })
 })
 
 // Bun and Deno themselves run them in `.ci/run`.
@@ -44,7 +46,7 @@ test.each([
   ['deno.ts', () => import('../../examples/deno.js')],
 ])('%s has what a fetch server calls', async (_, load) => {
   const { default: server } = await load()
-  const response = await server.fetch(new Request(`http://localhost${base}/report/daily`))
+  const response = await describedFetch(server.fetch, base)(new Request(`http://localhost${base}/report/daily`))
   expect(await response.json()).toMatchObject({ found: true, type: 'report' })
 })
 

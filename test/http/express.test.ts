@@ -1,13 +1,14 @@
 import express, { type Request } from 'express'
 import { expect, test } from 'vitest'
-import { toExpressMiddleware } from '../../src/http/express.js'
-import { createJobsHandler, type JobsHandlerOptions } from '../../src/http/handler.js'
+import type { JobsHandlerOptions } from '../../src/http/index.js'
+import { toExpressMiddleware } from '../../src/http/mounts/express.js'
+import { describedHandler } from './described-handler.js'
 import { base, defineHeld, listen, newRegistry, sendTo } from './support.js'
 
 function middleware(options?: JobsHandlerOptions) {
   const registry = newRegistry()
   defineHeld(registry, 'copy', 'a')
-  return toExpressMiddleware(createJobsHandler(registry, options))
+  return toExpressMiddleware(describedHandler(registry, options))
 }
 
 test('OPTIONS go on to the host, which may answer for CORS', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { createJobsHandler } from '../../src/http/handler.js'
 import { recordEvents } from '../../src/testing/index.js'
+import { describedHandler } from './described-handler.js'
 import { faces } from './faces.js'
 import { base, defineHeld, newRegistry, type Send } from './support.js'
 
@@ -13,7 +13,7 @@ describe.each(Object.entries(faces))('%s', (face, open) => {
 
   async function served(options?: Parameters<typeof newRegistry>[0]) {
     const registry = newRegistry(options)
-    return { registry, send: await open(createJobsHandler(registry)), events: recordEvents(registry) }
+    return { registry, send: await open(describedHandler(registry)), events: recordEvents(registry) }
   }
 
   /** The calls of one job, each answered with its status and its body. */
@@ -194,7 +194,7 @@ describe.each(Object.entries(faces))('%s', (face, open) => {
     ],
     ['/_search?state=done', `Expected \`state\` to be one of ${states}, got \`done\` (string)`],
     ['/_search?id=', `Expected \`id\` to be ${text}, got \`\` (string)`],
-    ['/_search?id=%00', `Expected \`id\` to be ${text}, got \`\0\` (string)`],
+    ['/_search?id=%00', `Expected \`id\` to be ${text}, got \`\\u0000\` (string)`],
     ['/_search?type=', `Expected \`type\` to be ${text}, not beginning with "_", got \`\` (string)`],
     ['/_search?search_after=x', `Expected \`search_after\` to be ${entry}, got \`x\` (string)`],
     [`/_search?search_after=${uuid}`, `Expected \`search_after\` to be ${entry}, got \`${uuid}\` (string)`],
@@ -204,7 +204,7 @@ describe.each(Object.entries(faces))('%s', (face, open) => {
     ['/copy/a?include_queued=toString', 'Expected `include_queued` to be true or false, got `toString` (string)'],
     ['/copy/a?__proto__=1', 'Expected `parameter` to be one of `include_queued`, `pretty`, got `__proto__` (string)'],
     ['/copy/', `Expected \`id\` to be ${text}, got \`\` (string)`],
-    ['/copy/%00', `Expected \`id\` to be ${text}, got \`\0\` (string)`],
+    ['/copy/%00', `Expected \`id\` to be ${text}, got \`\\u0000\` (string)`],
     ['/', `Expected \`type\` to be ${text}, not beginning with "_", got \`\` (string)`],
     ['/copy/%zz', 'Expected `path` to be percent-encoded UTF-8, got `%zz` (string)'],
     ['/copy/%ff', 'Expected `path` to be percent-encoded UTF-8, got `%ff` (string)'],

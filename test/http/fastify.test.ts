@@ -2,14 +2,15 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import fastify, { type FastifyRequest } from 'fastify'
 import { expect, test } from 'vitest'
-import { toFastifyPlugin } from '../../src/http/fastify.js'
-import { createJobsHandler, type JobsHandlerOptions } from '../../src/http/handler.js'
+import type { JobsHandlerOptions } from '../../src/http/index.js'
+import { toFastifyPlugin } from '../../src/http/mounts/fastify.js'
+import { describedHandler } from './described-handler.js'
 import { base, defineHeld, newRegistry, sendTo } from './support.js'
 
 function plugin(options?: JobsHandlerOptions) {
   const registry = newRegistry()
   defineHeld(registry, 'copy', 'a')
-  return toFastifyPlugin(createJobsHandler(registry, options))
+  return toFastifyPlugin(describedHandler(registry, options))
 }
 
 test.each([

@@ -1,15 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, expectTypeOf, test, vi } from 'vitest'
-import {
-  type Authorize,
-  createJobsHandler,
-  type JobsAnswer,
-  type JobsHandler,
-  type JobsRequest,
-  type ServedRegistry,
-} from '../../src/http/handler.js'
+import type { Authorize, JobsAnswer, JobsHandler, JobsRequest, ServedRegistry } from '../../src/http/index.js'
 import { JobError, type JobRegistry } from '../../src/index.js'
 import { fakeClock, recordEvents } from '../../src/testing/index.js'
+import { describedHandler } from './described-handler.js'
 import { base, defineHeld, fixedStorage, newRegistry, record } from './support.js'
 
 function request(url: string, method = 'GET', headers: Record<string, string> = {}): JobsRequest {
@@ -37,20 +31,20 @@ describe('options', () => {
     [{ allowedHosts: ['http://localhost'] }, 'Expected `allowedHosts` to be a list'],
     [{ allowedHosts: ['*.example'] }, 'Expected `allowedHosts` to be a list'],
     [{ keepAlive: 0 }, 'Expected `keepAlive` to be a whole number from 100 to 30000'],
-    [{ clock: {} }, 'Expected `clock` to be an object with the methods `now`, `setTimer`'],
+    [{ clock: {} }, 'Expected `clock` to be an object with the methods `now`, which gives a number'],
     [{ logger: {} }, 'Expected `logger` to be an object with the method `error`'],
     [
       { path: '/' },
       'Expected `options` to be an object with `basePath`, `authorize`, `authorizeTimeout`, `allowedHosts`, `allowedOrigins`, `logger`, `keepAlive`, `clock`, got `path`',
     ],
   ])('%j is refused', (options, message) => {
-    const create = () => createJobsHandler(newRegistry(), options as never)
+    const create = () => describedHandler(newRegistry(), options as never)
     expect(create).toThrowError(expect.objectContaining({ code: 'invalid_options' }))
     expect(create).toThrowError(message)
   })
 
   test('what is no registry is refused', () => {
-    expect(() => createJobsHandler({} as ServedRegistry)).toThrowError('Expected `registry` to be an object with')
+    expect(() => describedHandler({} as ServedRegistry)).toThrowError('Expected `registry` to be an object with')
   })
 
   test.each([
@@ -67,12 +61,12 @@ describe('options', () => {
   ])('with the base path %s, %s answers %i', async (basePath, url, status) => {
     const registry = newRegistry()
     defineHeld(registry, 'copy', 'a')
-    const handler = createJobsHandler(registry, { basePath })
+    const handler = describedHandler(registry, { basePath })
     expect((await handler.answer(request(url))).status).toBe(status)
   })
 
   test('a handler says what it covers', () => {
-    const { covers } = createJobsHandler(newRegistry())
+    const { covers } = describedHandler(newRegistry())
     const covered = [base, `${base}/copy`, `http://localhost${base}/copy?x`, `${base}?x`]
     expect(covered.map(covers)).toEqual([true, true, true, true])
     expect(['/', `${base}x`, `/api${base}`, '*', '', `//${base}`].some(covers)).toBe(false)
@@ -84,7 +78,7 @@ describe('authorize', () => {
     const registry = newRegistry()
     const run = vi.fn()
     registry.define({ type: 'copy', id: 'a', run })
-    return { handler: createJobsHandler(registry, { authorize, ...(logger && { logger }) }), run }
+    return { handler: describedHandler(registry, { authorize, ...(logger && { logger }) }), run }
   }
 
   test.each([
@@ -141,7 +135,7 @@ describe('authorize', () => {
     [1, 403, 'forbidden', 'The call is not allowed.'],
     [{ status: 200 }, 403, 'forbidden', 'The call is not allowed.'],
     [{ status: 403, reason: 'Not on Sundays.' }, 403, 'forbidden', 'Not on Sundays.'],
-    [{ status: 401 }, 401, 'unauthorized', 'The call needs to say who makes it.'],
+    [{ status: 401 }, 401, 'unauthorized', 'The call requires authentication.'],
     [Promise.resolve({ status: 401, reason: 'Who?' }), 401, 'unauthorized', 'Who?'],
   ])('%j refuses before anything is validated or done', async (verdict, status, type, reason) => {
     const { handler, run } = served(() => verdict as boolean)
@@ -171,7 +165,7 @@ describe('authorize', () => {
     const error = vi.fn()
     const hangs = () => new Promise<boolean>(() => {})
     const [short, usual] = [{ authorizeTimeout: 50 }, {}].map((more) =>
-      createJobsHandler(newRegistry(), { authorize: hangs, clock, logger: { error }, ...more }),
+      describedHandler(newRegistry(), { authorize: hangs, clock, logger: { error }, ...more }),
     ) as [JobsHandler, JobsHandler]
     const idle = clock.pending
     const answers = [short.answer(request(path)), usual.answer(request(path))]
@@ -187,7 +181,7 @@ describe('authorize', () => {
 
   test('one that answers in time leaves no timer', async () => {
     const clock = fakeClock()
-    const handler = createJobsHandler(newRegistry({ clock }), { authorize: async () => false, clock })
+    const handler = describedHandler(newRegistry({ clock }), { authorize: async () => false, clock })
     const idle = clock.pending
     expect((await handler.answer(request(path))).status).toBe(403)
     await clock.advance(0)
@@ -233,7 +227,7 @@ describe('failures inside', () => {
     [undefined, 500, 'internal'],
   ])('%s', async (cause, status, type) => {
     const error = vi.fn()
-    const handler = createJobsHandler(failing(cause), { logger: { error } })
+    const handler = describedHandler(failing(cause), { logger: { error } })
     for (const [method, rest] of [
       ['GET', ''],
       ['POST', '/_start'],
@@ -246,11 +240,21 @@ describe('failures inside', () => {
     expect(error).toHaveBeenCalledTimes(3)
   })
 
+  test.each<[string, () => unknown]>([
+    ['throws', fails],
+    ['rejects', async () => fails()],
+  ])('a logger that %s does not matter', async (_, error) => {
+    const handler = describedHandler(failing(new Error('away')), { logger: { error } })
+    expect(await handler.answer(request(path))).toMatchObject({ status: 500 })
+    // A rejection that nobody handles fails the test.
+    await new Promise((resolve) => setImmediate(resolve))
+  })
+
   test('a closed registry starts nothing', async () => {
     const registry = newRegistry()
     defineHeld(registry, 'copy', 'a')
     await registry.close()
-    const answer = await createJobsHandler(registry).answer(request(`${path}/_start`, 'POST'))
+    const answer = await describedHandler(registry).answer(request(`${path}/_start`, 'POST'))
     expect([answer.status, bodyOf(answer).error]).toEqual([503, { type: 'closed', reason: 'The registry is closed.' }])
   })
 })
@@ -269,13 +273,13 @@ test.each([
 ])('_abort%s', async (query, options) => {
   const registry = newRegistry()
   const abort = vi.spyOn(registry, 'abort')
-  await createJobsHandler(registry).answer(request(`${path}/_abort${query}`, 'POST'))
+  await describedHandler(registry).answer(request(`${path}/_abort${query}`, 'POST'))
   expect(abort).toHaveBeenCalledExactlyOnceWith('copy', 'a', { ...options, onAsked: expect.any(Function) })
 })
 
 test('a type that only the log knows has nothing running', async () => {
   const storage = fixedStorage(record({ type: 'copy', state: 'successful', endTime: 1 }))
-  const answer = await createJobsHandler(newRegistry({ storage })).answer(request(`${base}/copy`))
+  const answer = await describedHandler(newRegistry({ storage })).answer(request(`${base}/copy`))
   expect([answer.status, answer.body]).toEqual([200, '{"hits":{"total":0,"hits":[]}}'])
 })
 
@@ -285,7 +289,7 @@ test('an abort waits 30 seconds unless said', async () => {
   const events = recordEvents(registry)
   const job = defineHeld(registry, 'copy', 'a', { isDeaf: true })
   const { finished } = await registry.start('copy', 'a')
-  const handler = createJobsHandler(registry)
+  const handler = describedHandler(registry)
   const answered = vi.fn()
   const abort = handler.answer(request(`${path}/_abort`, 'POST')).finally(answered)
   await events.waitFor('aborting')
@@ -303,10 +307,11 @@ test('a job that did all it had to do when the abort came is successful', async 
   registry.define({
     type: 'copy',
     id: 'a',
-    run: ({ signal }) => new Promise((resolve) => signal.addEventListener('abort', () => resolve('completed'))),
+    run: ({ signal, complete }) =>
+      new Promise<void>((resolve) => signal.addEventListener('abort', resolve as () => void)).then(complete),
   })
   await registry.start('copy', 'a')
-  const answer = await createJobsHandler(registry).answer(request(`${path}/_abort`, 'POST'))
+  const answer = await describedHandler(registry).answer(request(`${path}/_abort`, 'POST'))
   expect([answer.status, bodyOf(answer).status.state]).toEqual([200, 'successful'])
   expect(bodyOf(answer).status).not.toHaveProperty('is_aborting')
 })
@@ -383,7 +388,7 @@ describe('whatever comes', () => {
     registry.define({ type: 'copy', id: 'a', run: () => {} })
     const error = vi.fn()
     const authorize = ({ headers }: JobsRequest) => headers.get('x') !== 'no'
-    const handler = createJobsHandler(registry, { authorize, allowedOrigins: ['http://a'], logger: { error } })
+    const handler = describedHandler(registry, { authorize, allowedOrigins: ['http://a'], logger: { error } })
     const seen = new Set<number>()
     await fc.assert(
       fc.asyncProperty(anyRequest, async ({ method, url, headers }) => {
@@ -406,7 +411,7 @@ describe('whatever comes', () => {
 
   test('every id that a job may have comes through the path and the query as it is', async () => {
     const registry = newRegistry()
-    const handler = createJobsHandler(registry)
+    const handler = describedHandler(registry)
     const anyId = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 100 })
     const id = anyId.filter((id) => id.length <= 512 && !id.includes('\0'))
     const type = id.filter((type) => !type.startsWith('_') && type !== 'ingestion')
@@ -428,3 +433,7 @@ describe('whatever comes', () => {
 test('a registry is what is served', () => {
   expectTypeOf<JobRegistry>().toExtend<ServedRegistry>()
 })
+
+function fails(): never {
+  throw new Error('the log is full')
+}

@@ -1,7 +1,8 @@
 import { describe, expect, test, vi } from 'vitest'
-import { createJobsHandler } from '../../src/http/handler.js'
 import { type JobStorage, memoryStorage } from '../../src/index.js'
 import { fakeClock } from '../../src/testing/index.js'
+// The docs show the code of these tests, with the public name.
+import { describedHandler as createJobsHandler } from './described-handler.js'
 import { faces } from './faces.js'
 import { base, defineHeld, newRegistry } from './support.js'
 
@@ -47,7 +48,7 @@ describe.each(Object.entries(faces))('%s', (_, open) => {
         storage: {
           reachable: false,
           latency_ms: expect.any(Number),
-          error: 'The storage could not be reached or could not keep its promise.',
+          error: 'The storage could not be reached or could not complete the request.',
         },
         running: 0,
         queued: 0,

@@ -1,13 +1,16 @@
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
 import Koa, { type Context } from 'koa'
 import { expect, test } from 'vitest'
-import { createJobsHandler, type JobsHandlerOptions } from '../../src/http/handler.js'
-import { toKoaMiddleware } from '../../src/http/koa.js'
+import type { JobsHandler, JobsHandlerOptions, JobsRequest } from '../../src/http/index.js'
+import { toKoaMiddleware } from '../../src/http/mounts/koa.js'
+import { describedHandler } from './described-handler.js'
 import { base, defineHeld, listen, newRegistry, sendTo } from './support.js'
 
 function middleware(options?: JobsHandlerOptions) {
   const registry = newRegistry()
   defineHeld(registry, 'copy', 'a')
-  return toKoaMiddleware(createJobsHandler(registry, options))
+  return toKoaMiddleware(describedHandler(registry, options))
 }
 
 const sendToKoa = async (app: Koa) => sendTo((await listen(app.callback())).port)
@@ -59,4 +62,43 @@ test('authorize sees the context of Koa', async () => {
   const send = await sendToKoa(app.use(middleware({ authorize })) as Koa)
   expect((await send(`${base}/copy/a`, { headers: { 'x-user': 'ann' } })).status).toBe(200)
   expect((await send(`${base}/copy/a`)).status).toBe(403)
+})
+
+test('a client that leaves a stream of events is no error of the application, and a stream that fails is', async () => {
+  const registry = newRegistry()
+  const handler = describedHandler(registry)
+  const failing = {
+    basePath: handler.basePath,
+    covers: (url: string) => handler.covers(url),
+    answer: async (request: JobsRequest) => {
+      const answer = await handler.answer(request)
+      if (request.headers.get('x-fail') === null) return answer
+      const body = {
+        async *[Symbol.asyncIterator]() {
+          yield ': begun\n\n'
+          throw new Error('the stream failed')
+        },
+      }
+      return { ...answer, body } as typeof answer
+    },
+  }
+  const errors: string[] = []
+  const app = new Koa().use(toKoaMiddleware(failing as JobsHandler))
+  app.on('error', (error: Error) => errors.push(error.message))
+  const { port } = await listen(app.callback())
+  const connectTo = async (leave: (socket: Socket) => void, header = '') => {
+    const socket = connect(port, '127.0.0.1')
+    socket.on('error', () => undefined)
+    socket.write(`GET ${base}/_events HTTP/1.1\r\nhost: localhost\r\n${header}\r\n`)
+    await once(socket, 'data')
+    leave(socket)
+    if (!socket.closed) await once(socket, 'close')
+  }
+  for (let n = 0; n < 5; n++) {
+    await connectTo((socket) => socket.destroy())
+    await connectTo((socket) => socket.resetAndDestroy())
+    await connectTo((socket) => socket.end())
+  }
+  await connectTo(() => undefined, 'x-fail: yes\r\n')
+  await expect.poll(() => errors).toEqual(['the stream failed'])
 })

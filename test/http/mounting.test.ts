@@ -1,10 +1,12 @@
 import express from 'express'
 import { expect, test } from 'vitest'
-import { toExpressMiddleware } from '../../src/http/express.js'
-import { createJobsHandler, type JobsRequest } from '../../src/http/handler.js'
+import type { JobsRequest } from '../../src/http/index.js'
+import { toExpressMiddleware } from '../../src/http/mounts/express.js'
+// The docs show the code of these tests, with the public name.
+import { describedHandler as createJobsHandler } from './described-handler.js'
 import { base, listen, newRegistry, sendTo } from './support.js'
 
-// What the pages of docs/http show.
+// What the pages of docs/reference/http show.
 
 function withReport() {
   const registry = newRegistry()

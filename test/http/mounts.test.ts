@@ -1,10 +1,11 @@
 import { once } from 'node:events'
 import { setTimeout } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
-import { createJobsHandler, type JobsHandlerOptions } from '../../src/http/handler.js'
+import type { JobsHandlerOptions } from '../../src/http/index.js'
 import { type JobStorage, memoryStorage } from '../../src/index.js'
 import { fakeClock, recordEvents } from '../../src/testing/index.js'
 import { messagesOf, readerOf } from './_events.js'
+import { describedHandler } from './described-handler.js'
 import { mounts } from './faces.js'
 import { base, defineHeld, fixedStorage, newRegistry, record } from './support.js'
 
@@ -14,7 +15,7 @@ describe.each(Object.entries(mounts))('mounted by %s', (mount, open) => {
   async function served(options?: JobsHandlerOptions, storage: JobStorage = memoryStorage()) {
     const registry = newRegistry({ storage })
     const job = defineHeld(registry, 'copy', 'a', { isDeaf: true })
-    const send = await open(createJobsHandler(registry, options))
+    const send = await open(describedHandler(registry, options))
     return { registry, job, send, events: recordEvents(registry) }
   }
 
@@ -190,7 +191,7 @@ describe.each(Object.entries(mounts))('mounted by %s', (mount, open) => {
       const refused = call.opened.then(({ status }) => status).catch(() => 431)
       expect([400, 414, 431]).toContain(await Promise.race([refused, setTimeout(2000, 'hangs')]))
     }
-    expect((await (await open(createJobsHandler(newRegistry())))(`${base}/_search`)).status).toBe(200)
+    expect((await (await open(describedHandler(newRegistry())))(`${base}/_search`)).status).toBe(200)
   })
 })
 
@@ -199,6 +200,6 @@ function brokenStorage(): JobStorage {
   const fail = async (): Promise<never> => {
     throw new Error('connect ECONNREFUSED', { cause: new Error('select 1; postgres://ann:secret@db/x') })
   }
-  const names = ['begin', 'save', 'finish', 'requestAbort', 'find', 'live', 'orphans', 'search']
+  const names = ['begin', 'renew', 'claim', 'run', 'finish', 'requestAbort', 'find', 'live', 'orphans', 'search']
   return Object.fromEntries(names.map((name) => [name, fail])) as unknown as JobStorage
 }

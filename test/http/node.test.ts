@@ -5,15 +5,15 @@ import { setImmediate } from 'node:timers/promises'
 import express from 'express'
 import fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
-import { createJobsHandler } from '../../src/http/handler.js'
-import { toNodeHandler } from '../../src/http/node.js'
+import { toNodeHandler } from '../../src/http/mounts/node.js'
 import { recordEvents } from '../../src/testing/index.js'
+import { describedHandler } from './described-handler.js'
 import { base, defineHeld, listen, newRegistry, sendTo } from './support.js'
 
 function handlerOf(basePath?: string) {
   const registry = newRegistry()
   defineHeld(registry, 'copy', 'a')
-  return { registry, handler: createJobsHandler(registry, basePath === undefined ? {} : { basePath }) }
+  return { registry, handler: describedHandler(registry, basePath === undefined ? {} : { basePath }) }
 }
 
 describe('where it is mounted', () => {
@@ -98,7 +98,7 @@ describe('where it is mounted', () => {
   test('authorize sees the request of Express', async () => {
     const registry = newRegistry()
     defineHeld(registry, 'copy', 'a')
-    const handler = createJobsHandler(registry, {
+    const handler = describedHandler(registry, {
       authorize: ({ native, headers, url }) =>
         (native as IncomingMessage & { user?: string }).user === 'ann' &&
         headers.get('X-Team') === 'ops' &&

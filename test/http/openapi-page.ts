@@ -1,11 +1,11 @@
-import type { OpenApi, OpenApiOperation } from '../../src/http/_openapi.js'
-import type { Schema } from '../../src/http/_schemas.js'
+import type { OpenApi, OpenApiOperation } from '../../src/http/api/openapi.js'
+import type { Schema } from '../../src/http/api/schemas.js'
 
 const introduction = `# API description
 
 Every server of the [HTTP API](http-api.md) describes it in OpenAPI 3.1, for generators of clients, API browsers and gateways, at
-\`GET {base}/_openapi\`. The description is made from the table that serves, and every answer that headgate's tests see is held
-against it. This page is made from it too: \`npx vitest run test/http/openapi.test.ts -u\`.
+\`GET {base}/_openapi\`. The routes that answer are also its source, and headgate's tests check every
+answer against it. This page is generated from it too: \`npx vitest run test/http/openapi.test.ts -u\`.
 
 \`authorize\` is asked for the action \`read\`. \`servers\` has the base path of the handler: where a proxy puts a path in front,
 put it there too.

@@ -2,14 +2,15 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { Validator } from '@seriousme/openapi-schema-validator'
-import { Ajv2020 } from 'ajv/dist/2020.js'
+import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import fc from 'fast-check'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { type OpenApi, openApiOf } from '../../src/http/_openapi.js'
-import { routes } from '../../src/http/_routes.js'
-import { createJobsHandler } from '../../src/http/handler.js'
-import type { Parameter } from '../../src/http/wire.js'
+import { type OpenApi, openApiOf } from '../../src/http/api/openapi.js'
+import type { Parameter } from '../../src/http/api/parameters.js'
+import { routes } from '../../src/http/api/routes/index.js'
 import { describedBy, operationOf } from './described.js'
+// The docs show the code of these tests, with the public name.
+import { describedHandler as createJobsHandler } from './described-handler.js'
 import { pageOf } from './openapi-page.js'
 import { base, defineHeld, newRegistry } from './support.js'
 
@@ -49,10 +50,12 @@ describe('the description', () => {
     expect(JSON.parse(await readFile(file, 'utf8')).openapi).toBe('3.1.0')
   })
 
-  test('is what docs/openapi.md shows', async () => {
+  test('is what docs/reference/openapi.md shows', async () => {
     const source = await readFile(new URL(import.meta.url), 'utf8')
     const [, code = ''] = /#region write\n([\s\S]*?) *\/\/ #endregion/.exec(source) ?? []
-    await expect(pageOf(document, code.replaceAll(/^ {4}/gm, ''))).toMatchFileSnapshot('../../docs/openapi.md')
+    await expect(pageOf(document, code.replaceAll(/^ {4}/gm, ''))).toMatchFileSnapshot(
+      '../../docs/reference/openapi.md',
+    )
   })
 
   test('has every call, under a name of its own, and no other', () => {
@@ -61,12 +64,6 @@ describe('the description', () => {
     )
     expect(described.sort()).toEqual(routes.map(({ method, path }) => `${method} ${path}`).sort())
     expect(new Set(operations.map(({ operationId }) => operationId)).size).toBe(routes.length)
-  })
-
-  test('says what every parameter means', () => {
-    for (const { description } of operations.flatMap(({ parameters }) => parameters)) {
-      expect(description).not.toContain('undefined')
-    }
   })
 
   test('uses every schema that it has', () => {
@@ -81,10 +78,17 @@ describe('the schema of a parameter', () => {
     Object.values(parameters).map((parameter): [string, Parameter] => [`${name}: ${parameter.name}`, parameter]),
   )
   const ajv = new Ajv2020({ coerceTypes: true })
+  const validators = new Map<object, ValidateFunction>()
+
+  function validatorOf(schema: object): ValidateFunction {
+    const validator = validators.get(schema) ?? ajv.compile({ type: 'object', properties: { value: schema } })
+    validators.set(schema, validator)
+    return validator
+  }
 
   /** Whether the schema takes what a query says. */
   function schemaTakes({ schema }: Parameter, text: string): boolean {
-    return ajv.validate({ type: 'object', properties: { value: schema } }, { value: text })
+    return validatorOf(schema)({ value: text }) as boolean
   }
 
   test.each(parameters)('%s takes what the call takes', (_, parameter) => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { createJobsHandler } from '../../src/http/handler.js'
-import { toNodeHandler } from '../../src/http/node.js'
+import { toNodeHandler } from '../../src/http/mounts/node.js'
 import { fakeClock, recordEvents } from '../../src/testing/index.js'
+import { describedHandler } from './described-handler.js'
 import { base, defineHeld, fixedStorage, listen, newPlainRegistry, newRegistry, record, sendTo } from './support.js'
 
 const path = `${base}/ingestion/postgres-events`
@@ -12,7 +12,7 @@ async function served(start: number) {
   const registry = newPlainRegistry(clock)
   const events = recordEvents(registry)
   const job = defineHeld(registry, 'ingestion', 'postgres-events')
-  const { port } = await listen(toNodeHandler(createJobsHandler(registry)))
+  const { port } = await listen(toNodeHandler(describedHandler(registry)))
   return { clock, registry, events, job, send: sendTo(port) }
 }
 
@@ -114,7 +114,7 @@ describe('the examples of the reference, byte for byte on real HTTP', () => {
       }),
       record({ id: 'postgresevents', state: 'successful', startTime: 1539192173233, endTime: 1539192173234 }),
     )
-    const { port } = await listen(toNodeHandler(createJobsHandler(newRegistry({ storage }))))
+    const { port } = await listen(toNodeHandler(describedHandler(newRegistry({ storage }))))
 
     const query = 'type=ingestion&id=postgresevents&start_time_to=1539192173232'
     const { status, text } = await sendTo(port)(`${base}/_search?${query}`)

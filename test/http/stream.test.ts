@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { describe, expect, test, vi } from 'vitest'
-import { toWebStream } from '../../src/http/_stream.js'
-import { createJobsHandler, type JobsHandler, type TextStream } from '../../src/http/handler.js'
+import { toWebStream } from '../../src/http/answers/text-stream.js'
+import { createJobsHandler, type JobsHandler, type TextStream } from '../../src/http/index.js'
 import { faces, mounts } from './faces.js'
 import { base, newRegistry } from './support.js'
 

@@ -2,16 +2,17 @@ import { once } from 'node:events'
 import { createServer, type Server as HttpServer, type RequestListener } from 'node:http'
 import type { AddressInfo, Server } from 'node:net'
 import { onTestFinished } from 'vitest'
-import { Registry } from '../../src/core/registry.js'
+import type { ExecutionRecord } from '../../src/adapter.js'
+import { Registry } from '../../src/core/registry/registry.js'
 import {
   type Clock,
-  type ExecutionRecord,
   type JobContext,
   JobRegistry,
   type JobRegistryOptions,
   type JobStorage,
   memoryStorage,
 } from '../../src/index.js'
+import { heldJob } from '../../src/testing/index.js'
 
 export const base = '/_siren/connector/jobs'
 
@@ -34,37 +35,19 @@ export async function listen(
   return { server, port: (server.address() as AddressInfo).port }
 }
 
-/** A job that says how far it has come, and stands until it is let go. */
-export interface HeldJob {
+/** A job that runs until the test ends it, in a registry. */
+export interface DefinedJob {
   /** Resolves once it runs. */
   running: Promise<JobContext>
   /** Lets it end, or fail. */
   end(error?: unknown): void
 }
 
-/** Defines a job that stands until it is let go, or aborted unless it is deaf. */
-export function defineHeld(registry: Registry, type: string, id: string, { isDeaf = false } = {}): HeldJob {
-  const begun = deferred<JobContext>()
-  const ended = deferred<void>()
-  registry.define({
-    type,
-    id,
-    run: (context) => {
-      begun.resolve(context)
-      if (!isDeaf) context.signal.addEventListener('abort', () => ended.resolve())
-      return ended.promise
-    },
-  })
-  return { running: begun.promise, end: (error) => (error === undefined ? ended.resolve() : ended.reject(error)) }
-}
-
-function deferred<T>() {
-  let resolve!: (value: T) => void
-  let reject!: (error: unknown) => void
-  const promise = new Promise<T>((...settle) => {
-    ;[resolve, reject] = settle
-  })
-  return { promise, resolve, reject }
+/** Defines a job that runs until the test ends it, or until it is aborted unless it is deaf. */
+export function defineHeld(registry: Registry, type: string, id: string, { isDeaf = false } = {}): DefinedJob {
+  const { job, running, finish, fail } = heldJob({ type, id }, { ignoresSignal: isDeaf })
+  registry.define(job)
+  return { running, end: (error) => (error === undefined ? finish() : fail(error)) }
 }
 
 /** A registry that is closed when the test has finished. */
@@ -87,13 +70,17 @@ export function fixedStorage(...records: readonly ExecutionRecord[]): JobStorage
   const refuse = async () => undefined
   return {
     begin: async () => ({ started: false, execution: records[0] as ExecutionRecord }),
-    save: refuse,
+    renew: refuse,
+    claim: refuse,
+    run: refuse,
     finish: refuse,
     requestAbort: async (type, id) => found(type, id),
     find: async (type, id) => found(type, id),
-    live: async (type) => records.filter((record) => record.type === type && record.endTime === undefined),
-    orphans: async () => [],
-    async search({ type, id, startTimeTo = Number.POSITIVE_INFINITY }) {
+    live: async ({ type }) => ({
+      hits: records.filter((record) => record.type === type && record.endTime === undefined),
+    }),
+    orphans: async () => ({ hits: [] }),
+    async search({ type, id, size = 10, startTimeTo = Number.POSITIVE_INFINITY }) {
       const hits = records.filter(
         (record) =>
           (type ?? record.type) === record.type &&
@@ -101,7 +88,7 @@ export function fixedStorage(...records: readonly ExecutionRecord[]): JobStorage
           record.startTime <= startTimeTo &&
           record.endTime !== undefined,
       )
-      return { total: hits.length, hits: hits.reverse() }
+      return { total: hits.length, hits: hits.reverse().slice(0, size) }
     },
   }
 }

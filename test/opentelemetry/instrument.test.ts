@@ -8,7 +8,7 @@ import {
 } from '@opentelemetry/sdk-metrics'
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
 import { type JobContext, JobRegistry, type JobRegistryOptions, memoryStorage } from 'headgate'
-import { iterableDatasource } from 'headgate/datasource/iterable'
+import { iterableDatasource } from 'headgate/iterable'
 import { type InstrumentOptions, instrument } from 'headgate/opentelemetry'
 import { fakeClock } from 'headgate/testing'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'

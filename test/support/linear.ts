@@ -1,16 +1,27 @@
 /**
- * How work grows with the length of a text: about 1 when it is linear, 20 when it is quadratic. It compares the fastest of
- * several runs over 1 MB and over 50 kB. `prepare` makes the work for a text of so many characters.
+ * How work grows with the length of a text: about 1 when it is linear, `factor` when it is quadratic. Compares the fastest of
+ * several runs over `length` characters and over a `factor` of it, as often as it looks steep: a busy machine may slow down
+ * any one measurement, but what is steep is so in each. 0 when the long text takes no time to speak of.
  */
-export function growthOf(prepare: (length: number) => () => unknown): number {
-  const [short, long] = [prepare(50_000), prepare(1_000_000)]
+export function growthOf(
+  prepare: (length: number) => () => unknown,
+  { length = 1_000_000, factor = 20 }: { length?: number; factor?: number } = {},
+): number {
+  const long = prepare(length)
+  const first = fastest(long, 1)
+  if (first < measurable) return 0
+  const short = prepare(length / factor)
   let growth = Number.POSITIVE_INFINITY
   // The first runs are not compiled yet.
-  for (let measure = 0; measure < 5 && growth > 3; measure++) {
-    growth = Math.min(growth, fastest(long, 2) / Math.max(0.3, fastest(short, 20)) / 20)
+  for (let measurement = 0; measurement < 5 && growth > 3; measurement++) {
+    const time = measurement === 0 ? first : fastest(long, 2)
+    growth = Math.min(growth, time / Math.max(0.5, fastest(short, 5)) / factor)
   }
   return growth
 }
+
+/** How long work must take, in milliseconds, for a comparison to tell something. */
+const measurable = 20
 
 function fastest(work: () => unknown, runs: number): number {
   let best = Number.POSITIVE_INFINITY

@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
-import type { Dispatcher, DispatchWorker, WaitingExecution } from 'headgate'
+import type { Dispatcher, WaitingExecution } from 'headgate'
+import type { DispatchWorker } from 'headgate/adapter'
 
 /** A line in memory that registries share: each asks for a dispatcher of its own. */
 export interface SharedLine {
@@ -26,7 +27,7 @@ export function sharedLine(): SharedLine {
   }
   const isFree = ([{ limits }, busy]: [DispatchWorker, number]) => busy < (limits.process ?? Number.POSITIVE_INFINITY)
   const turn = async (worker: DispatchWorker, waiting: WaitingExecution) => {
-    const isTaken = await worker.take(waiting)
+    const isTaken = await worker.run(waiting)
     workers.set(worker, (workers.get(worker) ?? 1) - 1)
     if (!isTaken) {
       await setTimeout(pause)
@@ -39,6 +40,7 @@ export function sharedLine(): SharedLine {
     dispatcher() {
       let own: DispatchWorker
       return {
+        isShared: true,
         work(worker) {
           own = worker
           workers.set(worker, 0)

@@ -1,7 +1,7 @@
 import { type JobEventName, type JobEvents, type JobListener, memoryStorage } from 'headgate'
 import { fakeClock, recordEvents } from 'headgate/testing'
 import { describe, expect, test } from 'vitest'
-import { Registry } from '../../src/core/registry.js'
+import { Registry } from '../../src/core/registry/registry.js'
 
 function setUp(timeout = 5000) {
   const clock = fakeClock()

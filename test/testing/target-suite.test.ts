@@ -9,5 +9,14 @@ describe('collectingTarget keeps the contract of a target', () => {
       const refused = (id: number) => ({ id, text: 'refused', nested: null })
       return { target, read: () => target.records as readonly TargetRecord[], refused }
     },
+    unsupported: {
+      writesPartitions: 'each execution truncates it',
+      writesDuringFlush: 'it has nothing to flush',
+      acceptsEncoded: 'it stores objects',
+      checkpoint: 'storage keeps its checkpoints',
+      isReset: 'nothing else empties it',
+      isBroken: 'it has no connection',
+      recordIndex: 'it throws what the test orders',
+    },
   })
 })

@@ -54,14 +54,14 @@ describe('testDatasource', () => {
     ])
   })
 
-  test('fails once with the error that was ordered', async () => {
+  test('fails once with the given error', async () => {
     const source = testDatasource(records(2), { failAfter: 0, error: new RangeError('ordered'), once: true })
     await expect(read(source).next()).rejects.toThrow('ordered')
     expect(await idsOf(read(source))).toEqual([1, 2])
   })
 
   test('fails after the last record too, and not when there are fewer', async () => {
-    await expect(idsOf(read(testDatasource(records(2), { failAfter: 2 })))).rejects.toThrow('failed as ordered')
+    await expect(idsOf(read(testDatasource(records(2), { failAfter: 2 })))).rejects.toThrow('failed on demand')
     expect(await idsOf(read(testDatasource(records(2), { failAfter: 3 })))).toEqual([1, 2])
   })
 

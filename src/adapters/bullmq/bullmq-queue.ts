@@ -1,0 +1,282 @@
+import { setTimeout } from 'node:timers/promises'
+import type { Job, Queue, Worker } from 'bullmq'
+import { maxPriority, type WaitingExecution } from '../../adapter.js'
+import { type Connect, disconnect, readJobs, sharedOptions, waitBriefly } from './connect.js'
+import { Fairness } from './fairness.js'
+import { Generation, type HeldSlot } from './generation.js'
+import { removeLostJobs } from './lost-jobs.js'
+import { claimAnyJob, keyOf, type QueueEntry, toQueueEntry, toWaitingExecution } from './queue-entry.js'
+import { throttleIdlePolling } from './throttled-backend.js'
+import { removeUnreadable } from './unreadable-jobs.js'
+
+/** The options of a {@link BullmqQueue}. */
+export interface BullmqQueueOptions extends Connect {
+  readonly name: string
+  /** How many executions hold a slot at once, in all processes. Default: no limit. */
+  readonly limit?: number | undefined
+  /** How many executions hold a slot at once in this process. Default: no limit. */
+  readonly concurrency?: number | undefined
+  /**
+   * Whether it is a gate to another queue. An execution whose process closes keeps its slot in the gate, and so comes
+   * before all others.
+   */
+  readonly isGate?: boolean
+  /** Dispatches an execution. Resolves with whether it is done. If not, it is queued again. */
+  dispatch(waiting: WaitingExecution, closing: AbortSignal): Promise<boolean>
+  /** Called after slots of this process, which the engine had lost, were restored. */
+  restore?(waiting: readonly WaitingExecution[]): Promise<void>
+  /** Whether storage has executions that began before a time, in epoch milliseconds, and have not ended. */
+  hasLiveBefore(time: number): Promise<boolean>
+  warn(error: unknown): void
+}
+
+/** The first entries of a queue. */
+export interface First {
+  readonly total: number
+  readonly hits: { readonly waiting: WaitingExecution; readonly since: number }[]
+}
+
+/** How long until a failed dispatch is repeated, in milliseconds. */
+const failurePause = 1000
+
+/** How many times an invalid entry is offered before it is removed. */
+const maxOffers = 10
+
+/** How long until a connection to BullMQ is retried, in milliseconds. */
+const retryDelay = 1000
+
+/**
+ * How long a closing queue waits for an engine that may be down, in milliseconds: to release slots, and for an
+ * answer.
+ */
+const closeTimeouts = { slots: 800, answer: 200 }
+
+/** The BullMQ priority of the `priority` 0, and the one before all others. BullMQ runs the lowest number first. */
+const middlePriority = maxPriority + 1
+const firstPriority = 0
+
+/** Ended jobs are removed: storage keeps executions. */
+const removeEnded = { removeOnComplete: true, removeOnFail: true }
+
+/** The highest count of BullMQ in Postgres. */
+export const maxCount = 2 ** 31 - 1
+
+/** One queue of BullMQ, with a worker of this process. */
+export class BullmqQueue {
+  readonly #queue: Queue<QueueEntry>
+  readonly #worker: Worker<QueueEntry>
+  readonly #options: BullmqQueueOptions
+  readonly #driver: typeof import('bullmq')
+  readonly #fairness: Fairness
+  /** The slots that this process holds. */
+  readonly #slots = new Map<string, HeldSlot>()
+  /** Only on Redis: Postgres does not lose data on its own. */
+  readonly #generation: Generation | undefined
+
+  constructor(options: BullmqQueueOptions) {
+    this.#options = options
+    this.#driver = options.driver as typeof import('bullmq')
+    const { name, backend, lockDuration, closing, warn } = options
+    const { concurrency = Number.MAX_SAFE_INTEGER } = options
+    const shared = sharedOptions(options)
+    this.#queue = new this.#driver.Queue<QueueEntry>(name, { ...shared, skipWaitingForReady: true }, backend as never)
+    this.#worker = new this.#driver.Worker<QueueEntry>(
+      name,
+      (job, token) => this.#process(job, token),
+      {
+        ...shared,
+        autorun: false,
+        concurrency,
+        lockDuration,
+        stalledInterval: lockDuration,
+        // A stalled job is always offered again: storage decides whether it can still be claimed.
+        maxStalledCount: maxCount,
+        runRetryDelay: retryDelay,
+      },
+      backend as never,
+    )
+    claimAnyJob(this.#worker, (job) => this.#generation?.noteTaken(job))
+    if (backend === undefined) removeUnreadable(this.#worker.getBackend(), warn)
+    this.#fairness = new Fairness(closing)
+    this.#generation = backend === undefined ? this.#watchRedis() : undefined
+    throttleIdlePolling(this.#worker.getBackend(), {
+      fairness: this.#fairness,
+      closing,
+      wakesInVain: backend !== undefined,
+      isOpen: () => this.#generation?.isOpen ?? true,
+    })
+    this.#queue.on('error', warn)
+    this.#worker.on('error', warn)
+    void this.#begin()
+  }
+
+  /** Adds executions. Resolves with those that a process holds already. */
+  async add(waiting: readonly WaitingExecution[]): Promise<WaitingExecution[]> {
+    const since = Date.now()
+    const entries = waiting.map((one) => ({
+      name: 'execution',
+      data: { ...one, since },
+      opts: {
+        jobId: keyOf(one.executionId),
+        priority: middlePriority - one.priority,
+        ...removeEnded,
+      },
+    }))
+    const ids = entries.map(({ opts }) => opts.jobId)
+    const locked = this.#generation ? await removeLostJobs(this.#queue.getBackend(), ids) : []
+    const [one] = entries
+    // A bulk costs a client more than a single command.
+    if (one && entries.length === 1) await this.#queue.add(one.name, one.data, one.opts)
+    else await this.#queue.addBulk(entries)
+    return waiting.filter(({ executionId }) => locked.includes(keyOf(executionId)))
+  }
+
+  async remove(executionId: string): Promise<boolean> {
+    const job = await this.#find(executionId)
+    return job !== undefined && (await this.#queue.remove(keyOf(executionId))) === 1
+  }
+
+  async move(executionId: string, priority: number): Promise<boolean> {
+    const job = await this.#find(executionId)
+    if (!job) return false
+    await job.updateData({ ...job.data, priority, since: Date.now() })
+    await job.changePriority({ priority: middlePriority - priority })
+    return true
+  }
+
+  async first(size: number): Promise<First> {
+    const total = await this.#queue.getJobCountByTypes(...this.#states)
+    const entries = (await readJobs(this.#queue, this.#states, size)).flatMap(({ job }) => toQueueEntry(job) ?? [])
+    return { total, hits: entries.map((entry) => ({ waiting: toWaitingExecution(entry), since: entry.since })) }
+  }
+
+  /** The limit that the engine holds. */
+  async limit(): Promise<number | undefined> {
+    return (await this.#queue.getGlobalConcurrency()) ?? undefined
+  }
+
+  /** Sets the limit of the engine, if it differs. */
+  async keepLimit(limit: number | undefined): Promise<void> {
+    this.#generation?.setLimit(limit)
+    if ((await this.limit()) === limit) return
+    if (limit === undefined) await this.#queue.removeGlobalConcurrency()
+    else await this.#queue.setGlobalConcurrency(limit)
+  }
+
+  /** Waits for the worker and for pending commands, as long as the engine answers. */
+  async close(): Promise<void> {
+    await waitBriefly(this.#worker.pause(), closeTimeouts.slots)
+    await waitBriefly(this.#worker.close(true), closeTimeouts.answer)
+    await waitBriefly(this.limit(), closeTimeouts.answer)
+    await Promise.all([this.#worker, this.#queue].map((each) => disconnect(each, closeTimeouts.answer)))
+  }
+
+  /** The states of queued entries. In a gate, entries with a slot wait in the main queue. */
+  get #states(): ('prioritized' | 'delayed' | 'waiting')[] {
+    return this.#options.isGate ? ['prioritized', 'delayed'] : ['prioritized', 'delayed', 'waiting']
+  }
+
+  async #find(executionId: string): Promise<Job<QueueEntry> | undefined> {
+    const job = await this.#queue.getJob(keyOf(executionId))
+    return job && (this.#states as string[]).includes(await job.getState()) ? job : undefined
+  }
+
+  #watchRedis(): Generation {
+    const { lockDuration, closing, warn, hasLiveBefore, restore } = this.#options
+    const generation = new Generation({
+      engine: this.#worker.getBackend(),
+      lockDuration,
+      closing,
+      held: () => this.#slots.values(),
+      isHeld: (slot) => this.#slots.get(slot.job.id as string) === slot,
+      onRestored: async (slots) =>
+        restore?.(slots.flatMap(({ job }) => toQueueEntry(job) ?? []).map(toWaitingExecution)),
+      hasLiveBefore,
+      warn,
+    })
+    this.#worker.on('lockRenewalFailed', (ids: readonly string[]) => {
+      const lost = ids.flatMap((id) => this.#slots.get(id) ?? [])
+      void generation.restore(lost).catch(warn)
+    })
+    void generation.watch()
+    return generation
+  }
+
+  /** Starts the worker once the engine has the limit. */
+  async #begin(): Promise<void> {
+    const { closing, warn } = this.#options
+    while (!closing.aborted) {
+      try {
+        await this.keepLimit(this.#options.limit)
+        await this.#worker.run()
+        return
+      } catch (error) {
+        if (closing.aborted) return
+        warn(error)
+        await setTimeout(retryDelay, undefined, { ref: false })
+      }
+    }
+  }
+
+  async #process(job: Job<QueueEntry>, token: string | undefined): Promise<void> {
+    const { isGate, closing, warn } = this.#options
+    // Also for jobs that others added, which BullMQ would keep by default.
+    Object.assign(job.opts, removeEnded)
+    const entry = toQueueEntry(job)
+    if (!entry) return this.#refuse(job, token)
+    const waiting = toWaitingExecution(entry)
+    // If it were delayed, another execution could overtake one that has passed the gate.
+    const requeue = () => (isGate ? this.#moveToWait(job, token) : this.#offerAgain(job, token))
+    if (closing.aborted) return requeue()
+    try {
+      // A slot that was taken while the engine had lost the limit does not count and is taken again.
+      if (!((await this.#generation?.counts(job)) ?? true)) return this.#postpone(job, token, Date.now() + failurePause)
+      if (isGate) await job.changePriority({ priority: firstPriority })
+      if (await this.#holdSlot(job, token, () => this.#options.dispatch(waiting, closing))) return
+    } catch (error) {
+      warn(error)
+      return this.#postpone(job, token, Date.now() + failurePause)
+    }
+    return requeue()
+  }
+
+  /** Runs `run` while this process holds the slot. */
+  async #holdSlot<Result>(job: Job<QueueEntry>, token = '', run: () => Promise<Result>): Promise<Result> {
+    const key = job.id as string
+    this.#slots.set(key, { job, token })
+    try {
+      return await run()
+    } finally {
+      this.#slots.delete(key)
+    }
+  }
+
+  async #moveToWait(job: Job<QueueEntry>, token: string | undefined): Promise<never> {
+    await job.moveToWait(token)
+    throw new this.#driver.WaitingError()
+  }
+
+  /** A later version may understand the entry, so it is offered for a while. Storage has the truth about executions. */
+  async #refuse(job: Job<QueueEntry>, token: string | undefined): Promise<void> {
+    this.#options.warn(new Error(`Expected a queued execution, got something else as job ${job.id} of BullMQ.`))
+    if (job.attemptsStarted < maxOffers) await this.#offerAgain(job, token)
+  }
+
+  /** Refused here, so that others get it first. */
+  async #offerAgain(job: Job<QueueEntry>, token: string | undefined): Promise<never> {
+    const time = this.#fairness.refuse(job.attemptsStarted)
+    void this.#offerAt(job, time)
+    return this.#postpone(job, token, time)
+  }
+
+  /** Promotes the job, so that waiting workers find it at once. It may already be taken, or be found later. */
+  async #offerAt(job: Job<QueueEntry>, time: number): Promise<void> {
+    await this.#fairness.untilOffer(time)
+    if (!this.#options.closing.aborted) await job.promote().catch(() => undefined)
+  }
+
+  async #postpone(job: Job<QueueEntry>, token: string | undefined, until: number): Promise<never> {
+    await job.moveToDelayed(until, token)
+    throw new this.#driver.DelayedError()
+  }
+}

@@ -1,0 +1,1 @@
+export { type BullmqDispatcherOptions, bullmqDispatcher } from './dispatcher.js'

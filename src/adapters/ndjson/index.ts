@@ -1,0 +1,1 @@
+export { type NdjsonFileOptions, ndjsonFile } from './target.js'

@@ -1,0 +1,75 @@
+import type { Column, OpenTarget, RecordBatch, TargetWriter } from '../../../adapter.js'
+import { EmptiedCheck, Insert, TableCopy, type TargetTools, Upsert } from '../copy/index.js'
+import { StagingTable } from '../replace/index.js'
+import type { Table } from '../table/index.js'
+import { AppendedTable } from './appended-table.js'
+
+/** Opens the writer of records that are appended to a table, or merged into it on a key. */
+export async function openAppendWriter(
+  tools: TargetTools,
+  table: Table | undefined,
+  mergeKey: readonly string[] | undefined,
+): Promise<OpenTarget> {
+  const { session, fence } = tools
+  const emptiedCheck = new EmptiedCheck()
+  const appended = new AppendedTable(tools, emptiedCheck)
+  const load = (table: Table) => (mergeKey ? new Upsert(table, mergeKey) : new Insert(table))
+  const copy = new TableCopy(tools, { load, ...(mergeKey && { key: mergeKey }) }, emptiedCheck)
+  if (table) await copy.prepare(table)
+  const kept = await fence.takeOver(session)
+  if (table) await appended.identify(table)
+  // The job may have replaced the table before.
+  const resume = StagingTable.hasKept(kept)
+    ? await new StagingTable(tools).begin(undefined, kept)
+    : appended.begin(table, kept)
+  return { writer: new AppendWriter(copy, appended), resume }
+}
+
+class AppendWriter implements TargetWriter {
+  readonly #copy: TableCopy
+  readonly #table: AppendedTable
+  /** The columns of the records written so far. */
+  readonly #written = new Set<string>()
+
+  constructor(copy: TableCopy, table: AppendedTable) {
+    this.#copy = copy
+    this.#table = table
+  }
+
+  acceptsEncoded(format: string, columns: readonly Column[]): boolean {
+    return this.#copy.acceptsEncoded(format, columns)
+  }
+
+  async write(batch: RecordBatch): Promise<void> {
+    await this.#copy.attempt('write to', async (connection) => {
+      if (!this.#copy.hasTable) await this.#copy.create(batch, (table) => this.#table.identify(table))
+      const groups = await this.#copy.write(batch, connection)
+      for (const name of groups.flatMap(({ names }) => names)) this.#written.add(name)
+    })
+  }
+
+  get isBroken(): boolean {
+    return this.#copy.isBroken
+  }
+
+  async flush(checkpoint: unknown): Promise<void> {
+    await this.#copy.flush(this.#table.keptOf(checkpoint))
+  }
+
+  async isReset(): Promise<boolean> {
+    let isReset = false
+    await this.#copy.attempt('read', async () => {
+      isReset = await this.#table.isReset()
+    })
+    return isReset
+  }
+
+  async commit(): Promise<void> {
+    await this.#copy.raiseSequences(this.#written)
+    await this.#copy.close()
+  }
+
+  async abort(): Promise<void> {
+    await this.#copy.close()
+  }
+}

@@ -1,0 +1,92 @@
+import type { TargetResumption } from '../../../adapter.js'
+import { dollarQuoted, type ResultRow } from '../client/index.js'
+import type { EmptiedCheck, TargetTools } from '../copy/index.js'
+import type { Table } from '../table/index.js'
+
+/** What the checkpoint row keeps for an appended table: the fields of the checkpoint and the identity of the table. */
+interface Kept {
+  /** Identifies the table, to detect that it was recreated under its name. */
+  readonly relation?: Relation | null
+}
+
+/** The oids of the table and of the checkpoint table. A restored backup has different ones for both. */
+interface Relation {
+  readonly table: string
+  readonly beside: string
+}
+
+/** Views are left out, because recreating one loses nothing. Rows that the role cannot see cannot be checked. */
+const relationQuery = (table: string, checkpoints: string) => `
+  select
+    case when relkind in ('r', 'p') then oid::text end as table,
+    to_regclass(${dollarQuoted(checkpoints)})::oid::text as beside,
+    has_any_column_privilege(oid, 'select') and not row_security_active(oid) as is_readable,
+    relkind in ('r', 'p') and has_table_privilege(oid, 'select') and not exists (
+      with recursive tree (relid) as (
+        select pg_class.oid
+        union
+        select inhrelid
+        from tree
+          join pg_inherits on inhparent = relid
+      )
+      select
+      from tree
+        join pg_class part on part.oid = relid
+      where part.relkind = 'f'
+    ) as has_places
+  from pg_class
+  where oid = to_regclass(${dollarQuoted(table)})`
+
+/** A table that records are appended to, with the state of its checkpoint. */
+export class AppendedTable {
+  readonly #tools: TargetTools
+  readonly #emptiedCheck: EmptiedCheck
+  #table: Table | undefined
+  #relation: Relation | null = null
+  #before: Kept = {}
+
+  constructor(tools: TargetTools, emptiedCheck: EmptiedCheck) {
+    this.#tools = tools
+    this.#emptiedCheck = emptiedCheck
+  }
+
+  /** Starts from the checkpoint. Without a table, its rows are gone, and the job must restart. */
+  begin(table: Table | undefined, kept: unknown): TargetResumption {
+    this.#before = Object(kept) as Kept
+    const { relation: _, ...fields } = this.#before
+    // Any other value is a damaged checkpoint, which its reader reports.
+    const checkpoint = typeof kept === 'object' && !Array.isArray(kept) ? kept && fields : (kept ?? null)
+    if (table) return { checkpoint }
+    return this.#tools.context.isResumed || checkpoint !== null ? 'restart' : 'position'
+  }
+
+  /** Records the identity of the table that was found or created. */
+  async identify(table: Table): Promise<void> {
+    const { session, fence, context } = this.#tools
+    const [found] = await session.queryUntimed(relationQuery(table.sql, fence.checkpoints))
+    const { table: oid, beside, is_readable: isReadable, has_places: hasPlaces } = Object(found) as ResultRow
+    this.#table = isReadable ? table : undefined
+    const mustKeepRows = context.ifReset !== undefined && context.ifReset !== 'continue'
+    if (isReadable && hasPlaces && mustKeepRows) this.#emptiedCheck.watch(table.sql)
+    this.#relation = typeof oid === 'string' && typeof beside === 'string' ? { table: oid, beside } : null
+  }
+
+  /** Whether the rows of the job are gone: the table is empty, or is not the one of the checkpoint. */
+  async isReset(): Promise<boolean> {
+    const { relation } = this.#before
+    const now = this.#relation
+    if (relation && now && relation.beside === now.beside && relation.table !== now.table) return true
+    if (!this.#table) return false
+    const { session, locks } = this.#tools
+    const place = this.#emptiedCheck.placeOf({ withoutOwn: false })
+    const hasRows = `select exists (select from ${this.#table.sql}) as has_rows, ${place} as place`
+    const [found] = await locks.transaction(session, () => session.query(hasRows))
+    this.#emptiedCheck.see(found?.place)
+    return found?.has_rows === false
+  }
+
+  /** What the fence stores as the checkpoint. */
+  keptOf(checkpoint: unknown): Kept | null {
+    return checkpoint === null ? null : { ...(checkpoint as object), relation: this.#relation }
+  }
+}

@@ -1,0 +1,32 @@
+import { JobError, type JobErrorCode, type JobErrorOptions } from '../../../adapter.js'
+
+/** Wraps the error of the driver. An error of headgate stays as it is. */
+export function failure(code: JobErrorCode, what: string, cause: unknown, options?: JobErrorOptions): JobError {
+  if (JobError.isInstance(cause)) return cause
+  const { severity, code: state } = Object(cause) as { severity?: unknown; code?: unknown }
+  const message = severity ? `${what} (SQLSTATE ${state}).` : `${what}.`
+  return new JobError(code, message, { cause, ...passing(cause), ...options })
+}
+
+/** The messages by which pg reports a lost or late connection: these errors have no code. */
+const messages = /^(Connection terminated|Client has encountered a connection error|timeout (exceeded|expired))/
+
+/** Marks an error of pg as transient when only its message shows that it is. */
+export function passing(cause: unknown): { isTransient?: true } {
+  const { message } = Object(cause) as { message?: unknown }
+  return messages.test(String(message)) ? { isTransient: true } : {}
+}
+
+/** Whether the server rejects a value as invalid for its type: SQLSTATEs of class 22. */
+export function isDataError(error: unknown): boolean {
+  return /^22/.test(String(Object(error).code))
+}
+
+/**
+ * Whether the connection is lost. An error without a severity does not come from the server, and the server closes
+ * the connection after a fatal one.
+ */
+export function isConnectionLost(error: unknown): boolean {
+  const { severity = 'FATAL' } = Object(error) as { severity?: unknown }
+  return severity === 'FATAL' && !JobError.isInstance(error)
+}

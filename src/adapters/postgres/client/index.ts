@@ -1,0 +1,15 @@
+export {
+  cancelUntilIdle,
+  type ServerTransaction,
+  terminate,
+  terminateStatement,
+  transactionIn,
+  transactionQuery,
+} from './cancel.js'
+export { failure, isConnectionLost, isDataError, passing } from './errors.js'
+export { aName, dollarQuoted, isName, quoted, quotedList, sqlOf, type TableName } from './identifiers.js'
+export { connect, handleErrors, openPool, type PostgresClient, type PostgresPool, take } from './pool.js'
+export { connectionsOf } from './pool-connections.js'
+export { liftIdleTimeout, liftTimeouts } from './settings.js'
+export { defaultSilenceTimeout, SilenceWatch } from './silence.js'
+export { type ResultRow, WriteSession } from './write-session.js'

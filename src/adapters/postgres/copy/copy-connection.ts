@@ -1,0 +1,131 @@
+import type { WriteSession } from '../client/index.js'
+import type { Guard, RowGroup } from '../table/index.js'
+import type { EmptiedCheck } from './emptied-check.js'
+import type { Fence } from './fence.js'
+import type { LoadStrategy } from './load.js'
+import { inSavepoint } from './savepoint.js'
+
+/** A connection that copies records, with its open transaction and COPY. */
+export class CopyConnection {
+  readonly session: WriteSession
+  readonly #fence: Fence
+  readonly #emptiedCheck: EmptiedCheck
+  readonly #onRowsDropped: () => void
+  #isBegun = false
+  /** Whether this connection has written rows. */
+  #hasWritten = false
+  /** The open COPY: its strategy, and its format and columns. */
+  #copy: { readonly load: LoadStrategy; readonly layout: string } | undefined
+  /** For each batch in the last COPY: how many rows came before it, and the index of each row in the batch. */
+  #written: { readonly start: number; readonly origins: RowGroup['origins'] }[] = []
+  #rows = 0
+
+  /** `onRowsDropped` is called when COPY wrote fewer rows than it got. */
+  constructor(session: WriteSession, fence: Fence, emptiedCheck: EmptiedCheck, onRowsDropped: () => void) {
+    this.session = session
+    this.#fence = fence
+    this.#emptiedCheck = emptiedCheck
+    this.#onRowsDropped = onRowsDropped
+  }
+
+  /** Throws when the table was altered since the job found it. An open COPY prevents that. */
+  async checkTable(guard: Guard | undefined): Promise<void> {
+    if (guard && !this.#copy) await this.#fence.checkTable(this.session, guard)
+  }
+
+  /** Writes a batch: continues the COPY to its columns, or starts one. */
+  async write(groups: readonly RowGroup[], load: LoadStrategy): Promise<void> {
+    this.#begin(load.guard)
+    this.#hasWritten = true
+    for (const group of groups) {
+      const layout = [group.isBinary, group.isMarked, ...group.names].join('\0')
+      if (this.#copy?.layout !== layout) {
+        await this.#endCopy()
+        this.#countRows()
+        await load.start(this.session, group)
+        this.#copy = { load, layout }
+      }
+      this.#count(group)
+      for (const piece of group.pieces()) await this.session.writeCopy(piece)
+    }
+  }
+
+  /**
+   * Writes a batch completely or not at all. Encodes it before sending any of it, and after the transaction has
+   * locked the columns that it is encoded for.
+   */
+  async writeWhole(groups: readonly RowGroup[], load: LoadStrategy): Promise<void> {
+    await this.#beginTolerant(load)
+    this.#hasWritten = true
+    const encoded = groups.map((group) => ({ group, pieces: [...group.pieces()] }))
+    await inSavepoint(this.session, load, async () => {
+      for (const { group, pieces } of encoded) {
+        this.#countRows()
+        this.#count(group)
+        await load.start(this.session, group)
+        for (const piece of pieces) await this.session.writeCopy(piece)
+        await this.#end(load)
+        await load.clear(this.session)
+      }
+    })
+  }
+
+  /**
+   * Commits the written records together with the checkpoint, unless the table was altered or has lost all earlier rows since they
+   * were written.
+   */
+  async flush(checkpoint: unknown, load: LoadStrategy | undefined): Promise<void> {
+    // An upsert may replace every row, so it looks for earlier ones before it merges.
+    if (this.#copy && load?.mayUpdate) this.#fence.requireRows(this.session, this.#emptiedCheck)
+    await this.#endCopy()
+    this.#begin(load?.guard)
+    const place = await this.#fence.keep(this.session, checkpoint, this.#emptiedCheck, { withoutOwn: !load?.mayUpdate })
+    await this.session.query('commit')
+    if (this.#hasWritten) this.#emptiedCheck.see(place)
+    this.#isBegun = false
+  }
+
+  /** The index, in its batch, of a row of the last COPY. */
+  indexInBatch(row: number): number {
+    const { start, origins } = this.#written.findLast(({ start }) => start <= row) ?? { start: 0 }
+    return origins?.[row - start] ?? row - start
+  }
+
+  #countRows(): void {
+    this.#written = []
+    this.#rows = 0
+  }
+
+  #count({ length, origins }: RowGroup): void {
+    this.#written.push({ start: this.#rows, origins })
+    this.#rows += length
+  }
+
+  #begin(guard?: Guard): void {
+    if (!this.#isBegun) this.#fence.begin(this.session, guard, this.#emptiedCheck)
+    this.#isBegun = true
+  }
+
+  async #beginTolerant({ guard }: LoadStrategy): Promise<void> {
+    if (this.#isBegun) return
+    try {
+      this.#fence.begin(this.session, guard, this.#emptiedCheck)
+      // A constraint that is checked at the commit would fail the whole transaction.
+      await this.session.query('set constraints all immediate')
+    } catch (error) {
+      await this.session.rollback()
+      throw error
+    }
+    this.#isBegun = true
+  }
+
+  async #endCopy(): Promise<void> {
+    const { load } = this.#copy ?? {}
+    this.#copy = undefined
+    if (load) await this.#end(load)
+  }
+
+  async #end(load: LoadStrategy): Promise<void> {
+    if ((await load.end(this.session)) < this.#rows) this.#onRowsDropped()
+  }
+}

@@ -1,0 +1,239 @@
+import { JobError, type OpenContext } from '../../../adapter.js'
+import { digestOf, markOf } from '../../shared/index.js'
+import { dollarQuoted, quoted, sqlOf, type TableName, type WriteSession } from '../client/index.js'
+import { advisory, type Guard, type Locks, type TableRef } from '../table/index.js'
+import type { EmptiedCheck } from './emptied-check.js'
+
+/** Overrides settings of the role or the database that would change what values mean. */
+const settings = `set local DateStyle to 'ISO'; set local TimeZone to 'UTC'; set local IntervalStyle to 'iso_8601';
+  set local array_nulls to on; set local xmloption to content; set local transform_null_equals to off`
+
+/** The SQLSTATE for a later execution that has taken over, from a class that Postgres does not use. */
+const lostState = 'HG001'
+
+/** The SQLSTATE for a table that has changed since the target was opened. */
+export const alteredState = 'HG002'
+
+/** The SQLSTATE for a table that has lost all rows since the job committed some. */
+const emptiedState = 'HG003'
+
+const emptied = 'the table was emptied'
+
+/**
+ * Stores the checkpoint of a job next to the table, in a row that also names the execution that may write. A
+ * transaction commits records and checkpoint together or not at all. A transaction of an execution that a later one
+ * has followed cannot commit.
+ *
+ * Later means a higher id, because the UUID in it is ordered by time. An epoch would start again with a new storage.
+ */
+export class Fence {
+  readonly #table: TableRef
+  /** The checkpoint table, as SQL. */
+  readonly checkpoints: string
+  readonly #context: OpenContext
+  readonly #locks: Locks
+  /** The key of the row of the job. Ids are too long for an index. */
+  readonly #key: Buffer
+  /** A hash of the execution id, which is arbitrary text and cannot be part of SQL. */
+  readonly #executionHash: string
+  /** The advisory lock of the transactions of the job, which `pg_locks` shows. */
+  readonly #lock: string
+
+  constructor(table: TableRef, checkpoints: TableName, context: OpenContext, locks: Locks) {
+    this.#table = table
+    this.checkpoints = sqlOf({ schema: table.schema, ...checkpoints })
+    this.#context = context
+    this.#locks = locks
+    locks.watch(this.checkpoints)
+    this.#key = digestOf(JSON.stringify([...writerOf(context), ...namesOf(table)]))
+    this.#executionHash = digestOf(context.executionId).toString('hex')
+    this.#lock = String(this.#key.readBigInt64BE())
+  }
+
+  /** Marks the tables of the job with eight letters and digits. */
+  get mark(): string {
+    return markOf(this.#key)
+  }
+
+  /** Takes over from earlier executions. Returns the checkpoint that they left, if any. */
+  async takeOver(session: WriteSession): Promise<unknown> {
+    const kept = await this.#locks.transaction(session, () => this.#claim(session))
+    // Also evicts an execution that began its transaction just before the takeover.
+    await this.#evict(session)
+    return typeof kept === 'string' ? JSON.parse(kept) : undefined
+  }
+
+  async #claim(session: WriteSession): Promise<unknown> {
+    await this.#createTable(session)
+    const { type, id, executionId } = this.#context
+    const [known] = await session.query(`select execution from ${this.checkpoints} where key = $1`, [this.#key])
+    if (known && isLater(known.execution, executionId)) throw this.#lost()
+    await this.#evict(session)
+    const [claimed] = await session.query(
+      `insert into ${this.checkpoints} as kept (key, type, id, target, execution) values ($1, $2, $3, $4, $5)
+        on conflict (key) do update set type = excluded.type, id = excluded.id, execution = excluded.execution, changed_at = now()
+        where kept.execution <= excluded.execution
+        returning checkpoint::text`,
+      [this.#key, type, id, this.#table.title, executionId],
+    )
+    if (!claimed) throw this.#lost()
+    return claimed.checkpoint
+  }
+
+  /**
+   * Begins a transaction together with the next statement. That statement fails when a later execution has taken over,
+   * the table has changed, or has lost all rows. After it, the table cannot be altered until the transaction ends.
+   */
+  begin(session: WriteSession, guard?: Partial<Guard>, emptiedCheck?: EmptiedCheck): void {
+    session.prefixNext(this.#beginning(session, guard, emptiedCheck))
+  }
+
+  /** Fails the next statement when the table has lost all rows. */
+  requireRows(session: WriteSession, { isEmptied }: EmptiedCheck): void {
+    if (isEmptied) session.prefixNext(`do ${dollarQuoted(`begin ${raiseIf(isEmptied, emptied, emptiedState)} end`)}`)
+  }
+
+  /** Runs `work` in such a transaction. It waits for locks for `lockTimeout` milliseconds, or for the default time. */
+  async transaction<Answer>(session: WriteSession, work: () => Promise<Answer>, lockTimeout?: number): Promise<Answer> {
+    try {
+      return await session.transaction(this.#beginning(session, {}, undefined, lockTimeout), work)
+    } catch (error) {
+      throw this.explain(error)
+    }
+  }
+
+  #beginning(
+    session: WriteSession,
+    { lock, shape }: Partial<Guard> = {},
+    emptiedCheck?: EmptiedCheck,
+    lockTimeout?: number,
+  ): string {
+    const body = `begin
+      perform pg_advisory_xact_lock_shared(${this.#lock});
+      ${raiseIf(this.#hasTakenOver, 'another execution has taken over', lostState)}
+      ${lock ? `${lock};` : ''}
+      ${shape ? raiseIf(shape, 'the table was altered', alteredState) : ''}
+      ${emptiedCheck?.isEmptied ? raiseIf(emptiedCheck.isEmptied, emptied, emptiedState) : ''}
+    end`
+    return `${this.#locks.begin(session, lockTimeout)}; ${settings}; do ${dollarQuoted(body)}`
+  }
+
+  /** Throws when the table has changed. */
+  async checkTable(session: WriteSession, { shape }: Guard): Promise<void> {
+    const [found] = await session.queryUntimed(`select ${shape} as is_altered`)
+    if (found?.is_altered !== true) return
+    throw Object.assign(new Error('the table was altered'), { code: alteredState })
+  }
+
+  /**
+   * Stores the checkpoint; `null` removes it. Throws when a later execution has taken over, or the table has lost all rows from
+   * before the transaction, so that nothing is committed. Returns the place of a row.
+   */
+  async keep(
+    session: WriteSession,
+    checkpoint: unknown,
+    emptiedCheck?: EmptiedCheck,
+    rows = { withoutOwn: false },
+  ): Promise<unknown> {
+    const [kept] = await session.query(
+      `update ${this.checkpoints} set checkpoint = $3, changed_at = now() where key = $1 and execution = $2
+        returning ${emptiedCheck?.placeOf(rows) ?? 'null'} as place`,
+      [this.#key, this.#context.executionId, checkpoint === null ? null : JSON.stringify(checkpoint)],
+    )
+    if (!kept) throw this.#lost()
+    if (emptiedCheck?.expectsRows && kept.place === null)
+      throw Object.assign(new Error(emptied), { code: emptiedState })
+    return kept.place
+  }
+
+  /**
+   * Ends the open transactions of earlier executions, whose process may be frozen or cut off. Otherwise their locks
+   * would block this execution.
+   */
+  async #evict(session: WriteSession, condition = 'true'): Promise<void> {
+    await session.queryUntimed(
+      `select pg_terminate_backend(pid) from pg_locks join pg_stat_activity using (pid)
+        where locktype = 'advisory' and objsubid = 1 and (classid::int8 << 32 | objid::int8) = '${this.#lock}'::int8 and granted
+        and datname = current_database() and usename = current_user and pid <> pg_backend_pid() and ${condition}`,
+    )
+  }
+
+  /** Ends the open transactions of this execution, for a statement that ignores its cancellation. Those of a later execution go on. */
+  async terminate(session: WriteSession): Promise<void> {
+    await this.#evict(session, `not (${this.#hasTakenOver})`)
+  }
+
+  /** The SQL condition that a later execution has taken over. */
+  get #hasTakenOver(): string {
+    return `not exists (select from ${this.checkpoints} where key = decode('${this.#key.toString('hex')}', 'hex')
+      and sha256(convert_to(execution, 'UTF8')) = decode('${this.#executionHash}', 'hex'))`
+  }
+
+  /** Creates the checkpoint table when it is missing. Only then does the role need the privilege. */
+  async #createTable(session: WriteSession): Promise<void> {
+    const [found] = await session.query(`select to_regclass(${dollarQuoted(this.checkpoints)})::text as name`)
+    if (found?.name) return
+    await session.query(`select pg_advisory_xact_lock(${advisory.checkpoint}); create table if not exists ${this.checkpoints} (
+      key bytea primary key, type text not null, id text not null, target text not null,
+      execution text collate ${quoted('C')} not null, checkpoint json, changed_at timestamptz not null default now()
+    ) with (fillfactor = 50)`)
+  }
+
+  /**
+   * Translates the error of a statement that finds the table or a column missing or different, when that is because the
+   * table was altered. Other errors stay as they are.
+   */
+  async explainMissing(error: unknown, session: WriteSession, guard: Guard | undefined): Promise<unknown> {
+    if (!guard || !/^42/.test(String(Object(error).code))) return error
+    const [found] = await session.inquire(`select ${guard.shape} as is_altered`).catch(() => [])
+    return found?.is_altered === true ? this.#altered(error) : error
+  }
+
+  /** Translates the SQLSTATEs that `begin` raises. Other errors stay as they are. */
+  explain(error: unknown): unknown {
+    const { code } = Object(error) as { code?: unknown }
+    if (code === lostState) return this.#lost()
+    if (code === emptiedState) return this.#emptied(error)
+    return code === alteredState ? this.#altered(error) : error
+  }
+
+  #altered(cause: unknown): JobError {
+    const message = `\`${this.#table.title}\` was altered, renamed or recreated while the job wrote to it: run the job again.`
+    return new JobError('target', message, { cause, isTransient: true })
+  }
+
+  #emptied(cause: unknown): JobError {
+    const message =
+      `\`${this.#table.title}\` was emptied while the job wrote to it, so it lacks records that the job had committed. ` +
+      `Set \`ifTargetReset: 'restart'\` to load everything again, or 'continue' if the table is emptied on purpose.`
+    return new JobError('target', message, { cause, isTransient: this.#context.ifReset === 'restart' })
+  }
+
+  #lost(): JobError {
+    const { type, id } = this.#context
+    return new JobError(
+      'lease_lost',
+      `A later execution of job [${type}/${id}] has taken over \`${this.#table.title}\`.`,
+    )
+  }
+}
+
+/** Identifies the writer: a job, or a partition under the name that earlier versions gave it, so that its row is found. */
+function writerOf({ type, id, partition }: OpenContext): string[] {
+  return partition === undefined ? [type, id] : [`_${type}`, `${id}#${partition}`]
+}
+
+/** The statement that raises an error under a condition. */
+function raiseIf(condition: string, message: string, state: string): string {
+  return `if ${condition} then raise exception '${message}' using errcode = '${state}'; end if;`
+}
+
+/** Identifies a table: by its title, unless a name contains a dot. */
+function namesOf({ title, schema, name }: TableRef): string[] {
+  return title.split('.').length === 2 ? [title] : [schema, name]
+}
+
+/** Ids of one job compare bytewise. */
+function isLater(execution: unknown, than: string): boolean {
+  return Buffer.from(String(execution)).compare(Buffer.from(than)) > 0
+}

@@ -1,0 +1,5 @@
+export { EmptiedCheck } from './emptied-check.js'
+export { Fence } from './fence.js'
+export { Insert } from './load.js'
+export { type LoadPlan, TableCopy, type TargetTools } from './table-copy.js'
+export { Upsert } from './upsert.js'

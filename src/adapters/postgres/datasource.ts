@@ -1,0 +1,275 @@
+import {
+  type CursorReadOptions,
+  checkOptions,
+  type Datasource,
+  invalid,
+  type JobError,
+  type Partitioning,
+  type PartitionOptions,
+  type Query,
+  type ReadBatch,
+  type ReadCursor,
+  type ReadOptions,
+  RecordBatch,
+  rule,
+} from '../../adapter.js'
+import {
+  connectionsOf,
+  defaultSilenceTimeout,
+  handleErrors,
+  openPool,
+  type PostgresClient,
+  type PostgresPool,
+} from './client/index.js'
+import { CursorRead, type CursorReading, snapshotLiteral } from './keyset/index.js'
+import { formatOf } from './protocol/index.js'
+import {
+  checkSameFields,
+  columnsOf,
+  openSession,
+  type ParserOf,
+  queryFailure,
+  type SessionTimeouts,
+  TypeNames,
+} from './read/index.js'
+
+export type { PostgresClient, PostgresPool }
+
+/** The options of {@link postgresDatasource}. */
+export interface PostgresDatasourceOptions {
+  /** A pool of pg, instead of `connectionString`. It stays open. */
+  pool?: PostgresPool
+  /**
+   * The address of the server, such as `postgres://user@host/database`. `close` ends its pool of up to 10
+   * connections.
+   */
+  connectionString?: string
+  /**
+   * How long the server may take for the first batch, and then for each next batch, in milliseconds. When it takes
+   * longer, the query is cancelled and the read fails. Time that the target takes between batches does not count.
+   * Default: no limit.
+   */
+  statementTimeout?: number
+  /**
+   * How long the server may be silent while a read waits for it, in milliseconds. Then headgate contacts the server
+   * over a second connection. If it cannot be reached, the read fails with a transient error. A long query is not
+   * affected. Default 60,000.
+   */
+  silenceTimeout?: number
+  /**
+   * How text becomes values. `lossless`, the default, keeps every value exactly, as the documentation lists. `pg`
+   * uses the type parsers of the client, which round and shift some types.
+   */
+  parsers?: 'lossless' | 'pg'
+}
+
+/** The session settings that the text of values depends on. pg's parsers read intervals only in Postgres' own style. */
+const settings = { lossless: settingsWith('iso_8601'), pg: settingsWith('postgres') }
+
+const rules = {
+  pool: rule.optional(rule.having('connect')),
+  connectionString: rule.optional(rule.text),
+  statementTimeout: rule.optional(rule.whole(1, 2 ** 31 - 1)),
+  silenceTimeout: rule.optional(rule.whole(1, 2 ** 31 - 1)),
+  parsers: rule.optional(rule.oneOf('lossless', 'pg')),
+}
+
+/**
+ * Reads the rows of a Postgres query with pg. A batch holds the bytes that the server sent. They become rows and
+ * objects when a target reads them.
+ *
+ * A read uses one connection and one transaction. In it, the session writes dates in ISO format and in UTC, and the
+ * server's `statement_timeout` is off, because it would count the time of the target. An abort cancels the query on
+ * the server. Throws `invalid_options` here. A failed read throws `datasource` with the driver's error as cause.
+ */
+export function postgresDatasource(options: PostgresDatasourceOptions): Datasource {
+  checkOptions('options', options, rules)
+  const { pool, connectionString } = options
+  if ((pool === undefined) === (connectionString === undefined)) {
+    throw invalid('options', 'an object with either `pool` or `connectionString`', options)
+  }
+  if (pool) return datasourceOf(pool, options)
+  const own = openPool('datasource', connectionString as string)
+  let closing: Promise<void> | undefined
+  return {
+    ...datasourceOf(own, options),
+    close() {
+      closing ??= own.end()
+      return closing
+    },
+  }
+}
+
+function datasourceOf(pool: PostgresPool, options: PostgresDatasourceOptions): Datasource {
+  handleErrors(pool)
+  const types = new TypeNames()
+  return {
+    kind: 'postgres',
+    capabilities: { requiresQuery: true, keepsConsistency: ['statement', 'snapshot', 'pages'] },
+    consistency: 'statement',
+    needs: (parallel) => connectionsOf(pool).need(parallel),
+    read: (query, readOptions) => read(pool, query, readOptions, options, types),
+    readByCursor: (query, readOptions) => readByCursor(pool, query, readOptions, options, types),
+    partition: (query, partitionOptions) => partition(pool, query, partitionOptions, options, types),
+  }
+}
+
+function settingsWith(intervalStyle: string): string {
+  const values = {
+    DateStyle: 'ISO',
+    TimeZone: 'UTC',
+    IntervalStyle: intervalStyle,
+    extra_float_digits: 3,
+    bytea_output: 'hex',
+  }
+  return Object.entries(values)
+    .map(([name, value]) => `set local ${name} to '${value}'`)
+    .join('; ')
+}
+
+function timeoutsOf({
+  statementTimeout,
+  silenceTimeout = defaultSilenceTimeout,
+}: PostgresDatasourceOptions): SessionTimeouts {
+  return { statementTimeout, silenceTimeout }
+}
+
+async function* read(
+  pool: PostgresPool,
+  query: Query,
+  options: ReadOptions,
+  { parsers = 'lossless', ...timeouts }: PostgresDatasourceOptions,
+  types: TypeNames,
+): AsyncGenerator<RecordBatch> {
+  if (query.text.trim() === '') throw invalid('query', 'a statement', query.text)
+  const { signal, batchSize, batchBytes = Number.POSITIVE_INFINITY } = options
+  const { client, session } = await openSession(
+    pool,
+    signal,
+    timeoutsOf(timeouts),
+    `${oneStatement}; ${settings[parsers]}`,
+  )
+  const parserOf = parsers === 'pg' ? client.getTypeParser?.bind(client) : undefined
+  try {
+    const fields = await session.describe(query.text)
+    if (!fields) throw noRowsFailure(query.text)
+    const columns = columnsOf(fields, await types.load(session, fields), parserOf)
+    session.open(query, (now) => {
+      checkSameFields(fields, now)
+      return formatOf(now, columns, options)
+    })
+    for (let isOver = false; !isOver; ) {
+      const rows = await session.fetch(batchSize, batchBytes)
+      isOver = session.isAtEnd
+      if (isOver) await session.commit()
+      if (rows) yield RecordBatch.fromEncoded(columns, rows)
+    }
+  } catch (error) {
+    throw signal.aborted ? signal.reason : queryFailure(error)
+  } finally {
+    await session.release()
+  }
+}
+
+/**
+ * A statement sees the data as of the time it gets its locks, so a table that is emptied and refilled while it waits
+ * is not read as empty.
+ */
+const oneStatement = 'set transaction isolation level read committed'
+
+/** All statements of the transaction share one snapshot. With `pages`, each statement has its own. */
+function isolationOf({ consistency }: ReadCursor): string {
+  return consistency === 'pages' ? `${oneStatement}, read only` : oneSnapshot
+}
+
+const oneSnapshot = 'set transaction isolation level repeatable read, read only'
+
+async function* readByCursor(
+  pool: PostgresPool,
+  query: Query,
+  options: CursorReadOptions,
+  datasource: PostgresDatasourceOptions,
+  types: TypeNames,
+): AsyncGenerator<ReadBatch> {
+  const read = new CursorRead(cursorReading(pool, query, options, datasource, types))
+  try {
+    yield* read.batches()
+  } catch (error) {
+    throw options.signal.aborted ? options.signal.reason : queryFailure(error)
+  } finally {
+    await read.release()
+  }
+}
+
+async function partition(
+  pool: PostgresPool,
+  query: Query,
+  { cursor, split, signal }: PartitionOptions,
+  datasource: PostgresDatasourceOptions,
+  types: TypeNames,
+): Promise<Partitioning> {
+  const read = new CursorRead(cursorReading(pool, query, { signal, cursor, batchSize: 1 }, datasource, types))
+  try {
+    return { ...(await read.partition(split)), release: () => read.release() }
+  } catch (error) {
+    await read.release()
+    throw signal.aborted ? signal.reason : queryFailure(error)
+  }
+}
+
+function cursorReading(
+  pool: PostgresPool,
+  query: Query,
+  options: CursorReadOptions,
+  { parsers = 'lossless', ...timeouts }: PostgresDatasourceOptions,
+  types: TypeNames,
+): CursorReading {
+  const { cursor } = options
+  let parserOf: ParserOf | undefined
+  const open = (shared: string) =>
+    openSession(pool, options.signal, timeoutsOf(timeouts), `${shared}; ${settings[parsers]}`)
+  return {
+    query,
+    options,
+    async begin(snapshot) {
+      const { client, session } = await (snapshot === undefined
+        ? open(isolationOf(cursor))
+        : openAt(snapshot, open, cursor))
+      if (parsers === 'pg') parserOf = client.getTypeParser?.bind(client)
+      return session
+    },
+    async columnsOf(session, fields) {
+      return columnsOf(fields, await types.load(session, fields), parserOf)
+    },
+  }
+}
+
+/**
+ * Opens a session at a shared snapshot. When the snapshot is gone, as after its connection was lost, the partition
+ * uses a new one.
+ */
+async function openAt<Open>(
+  snapshot: string,
+  open: (settings: string) => Promise<Open>,
+  { onSnapshotLost }: ReadCursor,
+): Promise<Open> {
+  const literal = snapshotLiteral(snapshot)
+  try {
+    return await open(`${oneSnapshot}; set transaction snapshot ${literal}`)
+  } catch (error) {
+    if (!onSnapshotLost || !isSnapshotGone(error)) throw error
+    onSnapshotLost()
+    return open(oneSnapshot)
+  }
+}
+
+/** The error for a statement that returns no rows. headgate does not run it. */
+function noRowsFailure(text: string): JobError {
+  return invalid('query', 'a statement that gives rows, such as `select`', text)
+}
+
+/** Whether Postgres reports that the transaction of a snapshot is over. */
+function isSnapshotGone(error: unknown): boolean {
+  const { code } = Object((error as Error).cause ?? error) as { code?: unknown }
+  return code === '22023' || code === '42704' || code === '55000'
+}

@@ -1,0 +1,112 @@
+import {
+  type Column,
+  type ColumnOrder,
+  type CursorReadOptions,
+  JobError,
+  type Query,
+  RecordBatch,
+} from '../../../adapter.js'
+import { type Field, formatOf, type RowFormat } from '../protocol/index.js'
+import {
+  attributesQuery,
+  changedFailure,
+  checkSameFields,
+  firstUserId,
+  type ReadSession,
+  type TextResult,
+} from '../read/index.js'
+import { type CursorType, cursorTypes } from './cursor-types.js'
+import { typeFailure } from './errors.js'
+import type { Keyset } from './keyset.js'
+import { orderOf } from './order.js'
+
+/** The inputs of a read by a cursor. */
+export interface CursorReading {
+  readonly query: Query
+  readonly options: CursorReadOptions
+  /** Begins a transaction with one snapshot for all statements: that of `snapshot`, if given. */
+  begin(snapshot?: string): Promise<ReadSession>
+  columnsOf(session: ReadSession, fields: readonly Field[]): Promise<Column[]>
+}
+
+/** The description of a query that is read by a cursor, before its first row. */
+export interface Description {
+  readonly columns: readonly Column[]
+  /** The fields of the cursor's columns. */
+  readonly fields: readonly Field[]
+  /** The types of the cursor's columns. */
+  readonly types: readonly CursorType[]
+  /** The order of the cursor's columns. */
+  readonly order: readonly ColumnOrder[]
+  /** Returns the format of rows with these fields. Throws `datasource` when the fields differ from the description. */
+  formatOf(fields: readonly Field[]): RowFormat
+  /** Throws `datasource` when a composite type in the columns was altered, which the fields do not show. */
+  checkAttributes(session: ReadSession): Promise<void>
+}
+
+/**
+ * Describes a query. Returns `undefined` when the transaction sees its tables as empty or as before a rewrite:
+ * `truncate` and some forms of `alter table` also affect transactions with an older snapshot.
+ */
+export async function describe(
+  session: ReadSession,
+  keyset: Keyset,
+  { columnsOf, options }: CursorReading,
+): Promise<Description | undefined> {
+  const { cursor } = options
+  const { fields } = await fieldsOf(session, keyset)
+  const columns = await columnsOf(session, fields)
+  const noRecords = RecordBatch.fromRows(columns, [])
+  const cursorFields = cursor.columns.map((name) => fields[noRecords.indexOf(name)] as Field)
+  const types = cursorFields.map(({ dataTypeID }, index) => {
+    const type = cursorTypes.get(dataTypeID)
+    if (type) return type
+    throw typeFailure(cursor.columns[index] as string)
+  })
+  const texts = types.map(({ isText = false }) => isText)
+  const { rows } = await session.run(keyset.identify(cursorFields, texts))
+  const [isStale, ...facts] = rows[0] as (string | null)[]
+  if (isStale === 't') return undefined
+  const order = cursorFields.map((field, index) => {
+    const [source, isExact, collation] = facts.slice(3 * index).map((text) => text ?? undefined)
+    if (isExact === 'f') throw typeFailure(cursor.columns[index] as string)
+    return orderOf(field, types[index] as CursorType, { source, collation })
+  })
+  const attributes = await attributesOf(session, fields)
+  return {
+    ...{ columns, fields: cursorFields, types, order },
+    async checkAttributes(session) {
+      if (attributes === undefined || (await attributesOf(session, fields)) === attributes) return
+      throw changedFailure('the attributes of a composite type differ')
+    },
+    formatOf(now) {
+      checkSameFields(fields, now)
+      return formatOf(now, columns, options)
+    },
+  }
+}
+
+/** A digest of the attributes of the composite types of these fields; `undefined` without such types. */
+async function attributesOf(session: ReadSession, fields: readonly Field[]): Promise<string | undefined> {
+  const ids = fields.map(({ dataTypeID }) => dataTypeID).filter((id) => id >= firstUserId)
+  if (ids.length === 0) return undefined
+  const { rows } = await session.run({ text: attributesQuery, values: [`{${ids}}`] })
+  const [attributes] = rows[0] as (string | null)[]
+  return attributes ?? undefined
+}
+
+async function fieldsOf(session: ReadSession, keyset: Keyset): Promise<TextResult> {
+  try {
+    return await session.run(keyset.describe())
+  } catch (cause) {
+    const { code } = Object(cause) as { code?: unknown }
+    if (code !== syntaxError && code !== notSupported) throw cause
+    const message =
+      'The query cannot be read by a cursor, which wraps it as `select … from (query)`. Use a query that only reads.'
+    throw new JobError('datasource', message, { cause })
+  }
+}
+
+/** The SQLSTATEs for a statement that cannot be a subquery. */
+const syntaxError = '42601'
+const notSupported = '0A000'

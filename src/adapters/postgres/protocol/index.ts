@@ -1,0 +1,5 @@
+export { PostgresRows } from './encoded-rows.js'
+export { fieldsOf, Portal, type PrepareValue, type RowFormat } from './portal.js'
+export type { Field } from './request.js'
+export { formatOf } from './row-format.js'
+export { typeOids } from './type-oids.js'

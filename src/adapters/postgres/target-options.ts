@@ -1,0 +1,137 @@
+import { checkOptions, invalid, type Rule, rule } from '../../adapter.js'
+import { aName, isName, type PostgresPool, type TableName } from './client/index.js'
+
+/** The options of {@link postgresTarget}. */
+export interface PostgresTargetOptions {
+  /** A pool of pg, instead of `connectionString`. It stays open. A running job uses `connections` of it. */
+  pool?: PostgresPool
+  /** The address of the server, such as `postgres://user@host/database`. The connections are open while a job runs. */
+  connectionString?: string
+  /**
+   * How many connections a running job uses, 1 or 2. With 2, the job copies records on one connection while it
+   * commits earlier ones on the other, so frequent checkpoints cost little. Jobs with `replace` or `failures` use 1.
+   * Default 1.
+   */
+  connections?: 1 | 2
+  /**
+   * The table: `name`, `schema.name`, or an object with both for names that contain a dot. It must exist, unless
+   * `createTable` is set.
+   */
+  table: string | TableName
+  /**
+   * Creates the table when it is missing, with the columns and types (`sqlType`) of the first batch, as the Postgres
+   * datasource gives them, and with the primary key `key`. A run that reads nothing creates no table. Default
+   * `false`.
+   */
+  createTable?: boolean
+  /**
+   * `append`, the default, adds records to the table. `replace` loads all records into a staging table, then replaces
+   * the rows of the table in one step.
+   */
+  strategy?: 'append' | 'replace'
+  /**
+   * How `replace` swaps. `rows`, the default, changes the rows of the table: views, grants, triggers and foreign keys
+   * stay, and readers never wait. `rename` puts the staging table in the place of the table.
+   */
+  swap?: 'rows' | 'rename'
+  /**
+   * The largest share of rows that `replace` may remove, from 0 to 1. With 0.5, the default, the job fails when fewer
+   * than half of the rows would be left. 1 allows any number, also none.
+   */
+  maxShrink?: number
+  /**
+   * How long one attempt of a swap waits for a lock on the table, in milliseconds. A swap makes up to ten attempts,
+   * with pauses of the same length, so that other sessions can pass. Every other lock is waited for once, ten times
+   * as long. Then the job fails with a transient error that names the sessions that hold the lock. Default 5,000.
+   */
+  lockTimeout?: number
+  /**
+   * How long the server may be silent while a job waits for it, in milliseconds. Then headgate contacts the server
+   * over a second connection. If it cannot be reached, the job fails with a transient error. A long statement is not
+   * affected. Default 60,000.
+   */
+  silenceTimeout?: number
+  /**
+   * `insert`, the default, inserts every record. `upsert` updates the row with the key of the record, or inserts it.
+   */
+  mode?: 'insert' | 'upsert'
+  /**
+   * The key columns of `upsert`: exactly those of a primary key or of another unique index. With `createTable`, also
+   * the primary key of the created table.
+   */
+  key?: string | readonly string[]
+  /**
+   * Maps columns of the records to columns of the table, such as `{ id: 'user_id' }`. Other columns are left out.
+   * Default: every column, under its own name.
+   */
+  columns?: Readonly<Record<string, string>>
+  /**
+   * The table that holds checkpoints. headgate creates it when it is missing. Default: `headgate_checkpoint` in the
+   * schema of the table.
+   */
+  checkpoints?: string | TableName
+}
+
+const tableRule: Rule = {
+  accepts: (value) => (typeof value === 'string' ? isTableText(value) : isTableName(value)),
+  expected: `\`name\`, \`schema.name\` or an object with \`name\` and perhaps \`schema\`: each ${aName}`,
+}
+
+const columnsRule: Rule = {
+  accepts: (value) => typeof value === 'object' && value !== null && areNames(Object.values(value)),
+  expected: `an object with names of the table's columns, each of them once: ${aName}`,
+}
+
+const keyRule: Rule = {
+  accepts: (value) => areNames([value].flat()),
+  expected: `the name of a column, or an array of such names: each ${aName}`,
+}
+
+function isTableText(text: string): boolean {
+  return /^[^."]+(\.[^."]+)?$/.test(text) && text.split('.').every(isName)
+}
+
+function isTableName(value: unknown): boolean {
+  const { schema, name } = Object(value) as Partial<TableName>
+  return isName(name) && (schema === undefined || isName(schema))
+}
+
+const rules = {
+  pool: rule.optional(rule.having('connect')),
+  connectionString: rule.optional(rule.text),
+  connections: rule.optional(rule.whole(1, 2)),
+  table: tableRule,
+  createTable: rule.optional(rule.flag),
+  strategy: rule.optional(rule.oneOf('append', 'replace')),
+  swap: rule.optional(rule.oneOf('rows', 'rename')),
+  maxShrink: rule.optional(rule.share),
+  lockTimeout: rule.optional(rule.whole(1, 2 ** 31 - 1)),
+  silenceTimeout: rule.optional(rule.whole(1, 2 ** 31 - 1)),
+  mode: rule.optional(rule.oneOf('insert', 'upsert')),
+  key: rule.optional(keyRule),
+  columns: rule.optional(columnsRule),
+  checkpoints: rule.optional(tableRule),
+}
+
+/** Whether these are distinct valid names. */
+function areNames(names: unknown[]): boolean {
+  return names.length > 0 && names.every(isName) && new Set(names).size === names.length
+}
+
+/** Throws `invalid_options` unless the options are valid and fit together. */
+export function checkTargetOptions(options: PostgresTargetOptions): void {
+  checkOptions('options', options, rules)
+  const { pool, connectionString, mode, key, createTable, strategy } = options
+  if ((pool === undefined) === (connectionString === undefined)) {
+    throw invalid('options', 'an object with either `pool` or `connectionString`', options)
+  }
+  if (mode === 'upsert' ? key === undefined : key !== undefined && !createTable)
+    throw invalid('key', 'there with the mode `upsert`, and only then or with `createTable`', key)
+  if (strategy === 'replace') {
+    if (mode === 'upsert') throw invalid('mode', '`insert` with the strategy `replace`, which takes every record', mode)
+    return
+  }
+  for (const name of ['swap', 'maxShrink'] as const) {
+    if (options[name] !== undefined) throw invalid(name, 'absent without the strategy `replace`', options[name])
+  }
+}

@@ -1,0 +1,103 @@
+import { JobError, type OpenContext, type OpenTarget, type Target } from '../../adapter.js'
+import { defaultMaxShrink } from '../shared/index.js'
+import { openAppendWriter } from './append/index.js'
+import {
+  connectionsOf,
+  failure,
+  handleErrors,
+  openPool,
+  type PostgresClient,
+  type PostgresPool,
+  sqlOf,
+  type TableName,
+  WriteSession,
+} from './client/index.js'
+import { Fence, type TargetTools } from './copy/index.js'
+import { openReplaceWriter } from './replace/index.js'
+import { findTable, findTableRef, Locks, parseTableName, type Table } from './table/index.js'
+import { checkTargetOptions, type PostgresTargetOptions } from './target-options.js'
+
+export type { PostgresClient, PostgresPool, PostgresTargetOptions, TableName }
+
+/**
+ * Writes records to a Postgres table with COPY: appends them, merges them on a key, or replaces the table. Exactly
+ * once: the checkpoint of the job commits in one transaction with the records, and only the last execution of a job
+ * can commit.
+ *
+ * Throws `invalid_options` here. Opening and writing throw `target`, with the driver's error as `cause`, or
+ * `lease_lost` when a later execution has taken over.
+ */
+export function postgresTarget(options: PostgresTargetOptions): Target {
+  checkTargetOptions(options)
+  const { pool, connectionString, connections = 1, strategy = 'append' } = options
+  return {
+    kind: 'postgres',
+    strategy,
+    capabilities: {
+      writesAtomically: true,
+      writesPartitions: true,
+      writesDuringFlush: connectionCountOf(options, {}) > 1,
+    },
+    // Its own pool is as large as one execution needs.
+    needs: (context) => (pool ? connectionsOf(pool).need(connectionCountOf(options, context)) : []),
+    async open(context) {
+      if (pool) return open(pool, async () => {}, options, context)
+      const own = openPool('target', connectionString as string, connections)
+      return open(own, () => own.end(), options, context)
+    },
+  }
+}
+
+/** The default table of checkpoints, in the schema of the table. */
+const defaultCheckpoints = 'headgate_checkpoint'
+
+/** How long one attempt of a swap waits for a lock, in milliseconds. */
+const defaultLockTimeout = 5_000
+
+async function open(
+  pool: PostgresPool,
+  end: () => Promise<void>,
+  options: PostgresTargetOptions,
+  context: OpenContext,
+): Promise<OpenTarget> {
+  handleErrors(pool)
+  const wanted = parseTableName(options.table)
+  const locks = new Locks(wanted, options.lockTimeout ?? defaultLockTimeout)
+  const sessions: WriteSession[] = []
+  try {
+    for (let index = 0; index < connectionCountOf(options, context); index++)
+      sessions.push(await WriteSession.open(pool, context.signal, options.silenceTimeout))
+    const session = sessions[0] as WriteSession
+    const table = await findTable(session, wanted)
+    if (!table && !options.createTable) {
+      throw new JobError('target', `Expected a table ${sqlOf(wanted)} to write to, found none.`)
+    }
+    const ref = table ?? (await findTableRef(session, wanted))
+    const fence = new Fence(ref, parseTableName(options.checkpoints ?? defaultCheckpoints), context, locks)
+    const tools = { pool, session, sessions, ref, fence, locks, context, shape: options, end }
+    return await openWriter(tools, table, options)
+  } catch (error) {
+    const [first] = sessions
+    const cause = first ? await locks.explain(error, first) : error
+    await Promise.all(sessions.map((session) => session.release()))
+    await end()
+    throw failure('target', `Could not open the table ${sqlOf(wanted)}`, cause)
+  }
+}
+
+function openWriter(
+  tools: TargetTools,
+  table: Table | undefined,
+  { strategy, swap = 'rows', maxShrink = defaultMaxShrink, mode, key = [] }: PostgresTargetOptions,
+): Promise<OpenTarget> {
+  if (strategy === 'replace') return openReplaceWriter(tools, table, { swap, maxShrink })
+  return openAppendWriter(tools, table, mode === 'upsert' ? [key].flat() : undefined)
+}
+
+/** The number of connections. Dead letters and `replace` need one transaction after the other, on one connection. */
+function connectionCountOf(
+  { connections = 1, strategy }: PostgresTargetOptions,
+  { toleratesFailures }: Pick<OpenContext, 'toleratesFailures'>,
+): number {
+  return strategy === 'replace' || toleratesFailures ? 1 : connections
+}

@@ -1,0 +1,7 @@
+export {
+  type SqliteDatabase,
+  type SqliteStatement,
+  type SqliteStorageOptions,
+  type SqliteValue,
+  sqliteStorage,
+} from './storage.js'

@@ -1,0 +1,264 @@
+import { resolve } from 'node:path'
+import {
+  type BeginRequest,
+  type BeginResult,
+  type ClaimRequest,
+  type Clock,
+  canBegin,
+  checkOptions,
+  type ExecutionPage,
+  type ExecutionRecord,
+  type FinishRequest,
+  invalid,
+  type JobStorage,
+  type LeaseToken,
+  type LiveFilter,
+  nextState,
+  type PageRequest,
+  type RenewRequest,
+  rule,
+  type SearchResult,
+  type StorageChange,
+  type StorageFilter,
+  systemClock,
+} from '../../adapter.js'
+import {
+  type Connection,
+  isReadOnly,
+  Jobs,
+  type LogLimits,
+  nextExecutionId,
+  SqliteAccess,
+  type SqliteDatabase,
+  type SqliteStatement,
+  type SqliteValue,
+  search,
+  Watcher,
+  write,
+} from './storage/index.js'
+
+export type { SqliteDatabase, SqliteStatement, SqliteValue }
+
+/** The options of {@link sqliteStorage}. */
+export interface SqliteStorageOptions {
+  /** The file, instead of `database`. It is created when it is missing; its directory must exist. */
+  path?: string
+  /** An open database of node:sqlite, better-sqlite3 or libsql, instead of `path`. It stays open. */
+  database?: SqliteDatabase
+  /** The maximum number of ended executions in the log. Default 100,000. */
+  maxCount?: number
+  /** How long the log keeps an ended execution, in milliseconds. Default: no limit. */
+  maxAge?: number
+  /**
+   * How often the storage polls for changes of other processes while a registry watches, in milliseconds. Default
+   * 100.
+   */
+  pollInterval?: number
+  /** The clock of the storage, the same for all processes that share the file. Default: that of the machine. */
+  clock?: Clock
+}
+
+const rules = {
+  path: rule.optional(rule.text),
+  database: rule.optional(rule.having('exec', 'prepare', 'close')),
+  maxCount: rule.optional(rule.whole(1)),
+  maxAge: rule.optional(rule.whole(1)),
+  pollInterval: rule.optional(rule.whole(1)),
+  clock: rule.optional(rule.aClock),
+}
+
+/**
+ * Stores executions in one SQLite file, without a server. The processes of one machine may share the file.
+ *
+ * A path is opened at the first call, with the SQLite of Node (22.13 or newer), otherwise with libsql, an optional
+ * peer dependency. A resolved call is on disk. Throws `invalid_options` here, and `storage` when the file cannot be
+ * read or written.
+ */
+export function sqliteStorage(options: SqliteStorageOptions): JobStorage {
+  checkOptions('options', options, rules)
+  const { path, database } = options
+  if ((path === undefined) === (database === undefined)) {
+    throw invalid('options', 'an object with either `path` or `database`', options)
+  }
+  if (path === ':memory:') throw invalid('path', 'a file: memoryStorage() keeps executions in memory', path)
+  return new SqliteStorage(path === undefined ? options : { ...options, path: resolve(path) })
+}
+
+class SqliteStorage implements JobStorage {
+  readonly #access: SqliteAccess
+  readonly #clock: Clock
+  readonly #limits: LogLimits
+  readonly #watcher: Watcher
+
+  constructor(options: SqliteStorageOptions) {
+    const { path, database, maxCount = 100_000, maxAge, pollInterval = 100, clock = systemClock } = options
+    this.#clock = wholeClock(clock)
+    this.#limits = { maxCount, maxAge }
+    this.#access = new SqliteAccess({ path, database, clock: this.#clock })
+    this.#watcher = new Watcher(this.#access, this.#clock, pollInterval)
+  }
+
+  begin(request: BeginRequest): Promise<BeginResult> {
+    const { type, id, partition, state, node, lease, resumedFrom, takeovers } = request
+    return this.#writeSettled((jobs, now) => {
+      const before = jobs.find(type, id, partition)
+      if (before && !canBegin(request, before)) return { started: false, execution: before }
+      const scheduledFor = request.scheduledFor ?? before?.scheduledFor
+      const execution: ExecutionRecord = {
+        type,
+        id,
+        ...(partition !== undefined && { partition }),
+        executionId: nextExecutionId(id, now, before),
+        state,
+        epoch: (before?.epoch ?? 0) + 1,
+        node,
+        startTime: now,
+        leaseUntil: lease === null ? null : now + lease,
+        count: 0,
+        ...(before?.checkpoint !== undefined && { checkpoint: before.checkpoint }),
+        ...(resumedFrom !== undefined && { resumedFrom }),
+        ...(takeovers !== undefined && { takeovers }),
+        ...(scheduledFor !== undefined && { scheduledFor }),
+      }
+      jobs.change(execution)
+      return { started: true, execution }
+    })
+  }
+
+  renew(lease: LeaseToken, { lease: duration, ...progress }: RenewRequest): Promise<ExecutionRecord | undefined> {
+    return this.#writeSettled((jobs, now) => {
+      const execution = jobs.findClaimed(lease)
+      if (!execution) return undefined
+      write(execution, progress)
+      execution.leaseUntil = now + duration
+      jobs.store(execution)
+      return execution
+    })
+  }
+
+  claim(waiting: LeaseToken, { node, lease }: ClaimRequest): Promise<ExecutionRecord | undefined> {
+    return this.#writeSettled((jobs, now) => {
+      const execution = jobs.findByLease(waiting)
+      if (!execution || execution.node !== null) return undefined
+      execution.node = node
+      execution.epoch++
+      execution.leaseUntil = now + lease
+      jobs.leaveQueue(execution, now)
+      return execution
+    })
+  }
+
+  run(lease: LeaseToken): Promise<ExecutionRecord | undefined> {
+    return this.#writeSettled((jobs, now) => {
+      const execution = jobs.findClaimed(lease)
+      if (execution) jobs.leaveQueue(execution, now)
+      return execution
+    })
+  }
+
+  finish(
+    lease: LeaseToken,
+    { state, error, isOrphaned, ...progress }: FinishRequest,
+  ): Promise<ExecutionRecord | undefined> {
+    return this.#write((jobs, now) => {
+      const execution = jobs.findByLease(lease)
+      if (!execution) return undefined
+      write(execution, progress)
+      jobs.end(execution, now, { state, ...(error && { error }), ...(isOrphaned && { isOrphaned }) })
+      return execution
+    })
+  }
+
+  requestAbort(...job: Parameters<JobStorage['requestAbort']>): Promise<ExecutionRecord | undefined> {
+    return this.#writeSettled((jobs) => {
+      const execution = jobs.find(...job)
+      const next = execution && nextState(execution.state, 'abort')
+      if (!next || next === execution.state) return execution
+      execution.state = next
+      jobs.change(execution)
+      return execution
+    })
+  }
+
+  find(...job: Parameters<JobStorage['find']>): Promise<ExecutionRecord | undefined> {
+    return this.#read((jobs) => jobs.find(...job))
+  }
+
+  live(filter: LiveFilter): Promise<ExecutionPage> {
+    return this.#read((jobs) => jobs.live(filter))
+  }
+
+  orphans(page: PageRequest = {}): Promise<ExecutionPage> {
+    return this.#read((jobs) => jobs.orphans(page))
+  }
+
+  search(filter: StorageFilter): Promise<SearchResult<ExecutionRecord>> {
+    return this.#read((_, connection, now) =>
+      connection.transaction('deferred', () => search(connection, filter, this.#limits, now)),
+    )
+  }
+
+  watch(listener: (change: StorageChange) => void): () => void {
+    return this.#watcher.add(listener)
+  }
+
+  /** A write statement that changes nothing fails on a read-only database. */
+  async isWritable(): Promise<boolean> {
+    try {
+      await this.#access.write((connection) => connection.run('delete from headgate_log where false'))
+      return true
+    } catch (error) {
+      if (isReadOnly(Object(error).cause)) return false
+      throw error
+    }
+  }
+
+  close(): Promise<void> {
+    this.#watcher.close()
+    return this.#access.close()
+  }
+
+  /** Reads without a lock, unless a lease has expired. */
+  #read<Answer>(read: (jobs: Jobs, connection: Connection, now: number) => Answer): Promise<Answer> {
+    return this.#access.read((connection) => {
+      const jobs = new Jobs(connection, this.#limits)
+      if (jobs.hasExpired(this.#clock.now())) this.#transact(connection, jobs, (now) => jobs.settleExpired(now))
+      return read(jobs, connection, this.#clock.now())
+    })
+  }
+
+  /** Every write but `finish` works through this, so that it sees no expired lease. */
+  #writeSettled<Answer>(change: (jobs: Jobs, now: number) => Answer): Promise<Answer> {
+    return this.#write((jobs, now) => {
+      jobs.settleExpired(now)
+      return change(jobs, now)
+    })
+  }
+
+  #write<Answer>(change: (jobs: Jobs, now: number) => Answer): Promise<Answer> {
+    return this.#access.write((connection) => {
+      const jobs = new Jobs(connection, this.#limits)
+      return this.#transact(connection, jobs, (now) => change(jobs, now))
+    })
+  }
+
+  /** Runs `work` in one transaction that excludes other writers. */
+  #transact<Answer>(connection: Connection, jobs: Jobs, work: (now: number) => Answer): Answer {
+    const answer = connection.transaction('immediate', () => {
+      const now = this.#clock.now()
+      const outage = this.#access.endOutage(now)
+      if (outage !== undefined) jobs.extendLeases(outage, now)
+      return work(now)
+    })
+    this.#watcher.emit(connection)
+    return answer
+  }
+}
+
+/** A clock with whole milliseconds, as the columns require. */
+function wholeClock(clock: Clock): Clock {
+  return {
+    now: () => Math.trunc(clock.now()),
+    setTimer: (delay, callback, options) => clock.setTimer(delay, callback, options),
+  }
+}

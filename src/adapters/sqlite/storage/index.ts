@@ -1,0 +1,5 @@
+export { Connection, isReadOnly, type SqliteDatabase, type SqliteStatement, type SqliteValue } from './connection.js'
+export { SqliteAccess } from './database.js'
+export { Jobs, nextExecutionId, write } from './job-table.js'
+export { type LogLimits, search } from './log-table.js'
+export { Watcher } from './watch.js'

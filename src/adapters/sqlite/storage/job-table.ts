@@ -1,0 +1,197 @@
+import {
+  type ExecutionPage,
+  type ExecutionRecord,
+  executionOrder,
+  type FinishRequest,
+  JobError,
+  type LeaseToken,
+  type LiveFilter,
+  leaseExpired,
+  newExecutionId,
+  type PageRequest,
+  type Progress,
+  pageOf,
+  pageSize,
+} from '../../../adapter.js'
+import { type Connection, isConstraint } from './connection.js'
+import { type LogLimits, trim } from './log-table.js'
+import { columns, executionOf, noPartition, positionOf, selected, valuesOf } from './rows.js'
+
+const upsertJob = `insert into headgate_job (${columns.join(', ')}) values (${columns.map(() => '?').join(', ')})
+  on conflict (type, id, partition) do update set ${columns.map((column) => `${column} = excluded.${column}`).join(', ')}`
+
+const copyToLog = `insert into headgate_log (${columns.join(', ')}, changed)
+  select ${columns.join(', ')}, changed from headgate_job where type = ? and id = ? and partition = ?`
+
+/** SQL for whether the number of a change is valid. Larger numbers cannot be incremented or read by all drivers. */
+export const isNumbered = `changed < ${Number.MAX_SAFE_INTEGER}`
+
+/** The end of an execution. */
+export type Ending = Pick<FinishRequest, 'state' | 'error' | 'isOrphaned'>
+
+/** The last execution of every job. Writes need an immediate transaction. */
+export class Jobs {
+  readonly #connection: Connection
+  readonly #limits: LogLimits
+
+  constructor(connection: Connection, limits: LogLimits) {
+    this.#connection = connection
+    this.#limits = limits
+  }
+
+  find(type: string, id: string, partition = noPartition): ExecutionRecord | undefined {
+    const statement = `select ${selected} from headgate_job where type = ? and id = ? and partition = ?`
+    const row = this.#connection.get(statement, type, id, partition)
+    return row && executionOf(row)
+  }
+
+  /** The live execution of a lease. */
+  findByLease({ executionId, epoch }: LeaseToken): ExecutionRecord | undefined {
+    const row = this.#connection.get(
+      `select ${selected} from headgate_job where execution_id = ? and epoch = ? and end_time is null`,
+      executionId,
+      epoch,
+    )
+    return row && executionOf(row)
+  }
+
+  /** The live execution of a lease that a node has claimed. */
+  findClaimed(lease: LeaseToken): ExecutionRecord | undefined {
+    const execution = this.findByLease(lease)
+    return execution?.node === null ? undefined : execution
+  }
+
+  live({ type, id, ...page }: LiveFilter): ExecutionPage {
+    if (id === undefined) return this.#page('type = ? and end_time is null', [type], page)
+    return this.#page('type = ? and id = ? and end_time is null', [type, id], page)
+  }
+
+  orphans(page: PageRequest): ExecutionPage {
+    return this.#page('is_orphaned is not null', [], page)
+  }
+
+  #page(condition: string, values: string[], page: PageRequest): ExecutionPage {
+    const { size = pageSize, searchAfter, includePartitions } = page
+    const listed = includePartitions ? condition : `${condition} and partition = ${noPartition}`
+    const rows = this.#connection.all(
+      `select ${selected} from headgate_job where ${listed} and position > ? order by position limit ?`,
+      ...values,
+      searchAfter === undefined ? '' : (executionOrder(searchAfter) ?? ''),
+      size,
+    )
+    return pageOf(rows.map(executionOf), size)
+  }
+
+  hasExpired(now: number): boolean {
+    return (
+      this.#connection.get('select 1 from headgate_job where end_time is null and lease_until <= ? limit 1', now) !==
+      undefined
+    )
+  }
+
+  /** Ends executions whose lease has expired. */
+  settleExpired(now: number): void {
+    const expired = this.#connection.all(
+      `select rowid as row_id, ${selected} from headgate_job where end_time is null and lease_until <= ?`,
+      now,
+    )
+    for (const { row_id: rowId, ...row } of expired) this.#settle(executionOf(row), Number(rowId), now)
+  }
+
+  /** Ends a row with an invalid key as it is, because it cannot be rewritten and would fail every call. */
+  #settle(execution: ExecutionRecord, rowId: number, now: number): void {
+    try {
+      this.end(execution, now, { state: 'error', error: leaseExpired(execution), isOrphaned: true })
+    } catch (error) {
+      if (!isConstraint(error)) throw error
+      this.#connection.run(`update headgate_job set state = 'error', end_time = ? where rowid = ?`, now, rowId)
+    }
+  }
+
+  /** Extends the leases that expired since `from`, while the storage could not be written, by the same time again. */
+  extendLeases(from: number, now: number): void {
+    this.#connection.run(
+      'update headgate_job set lease_until = ? where end_time is null and lease_until between ? and ?',
+      now + now - from,
+      from,
+      now,
+    )
+  }
+
+  /** Lets a queued execution begin to run. Stores it in any case. */
+  leaveQueue(execution: ExecutionRecord, now: number): void {
+    if (execution.state !== 'queued') {
+      this.store(execution)
+      return
+    }
+    execution.state = 'running'
+    execution.startTime = now
+    this.change(execution)
+  }
+
+  /** Stores an execution whose state has not changed. */
+  store(execution: ExecutionRecord): void {
+    this.#connection.run(upsertJob, ...valuesOf(execution))
+  }
+
+  /** Stores an execution with a new state. */
+  change(execution: ExecutionRecord): void {
+    this.store(execution)
+    // Writers run one after another, so each number is used once. The highest one is always in this table.
+    this.#connection.run(
+      `update headgate_job set changed = (select coalesce(max(changed), 0) + 1 from headgate_job where ${isNumbered})
+        where type = ? and id = ? and partition = ?`,
+      ...keyOf(execution),
+    )
+  }
+
+  /** Ends an execution and puts it into the log. */
+  end(execution: ExecutionRecord, now: number, { state, error, isOrphaned }: Ending): void {
+    // An execution that was asked to abort does not become an orphan.
+    if (isOrphaned && execution.state !== 'aborting') execution.isOrphaned = true
+    execution.state = state
+    // The clock of the machine may have been set back.
+    execution.endTime = Math.max(now, execution.startTime)
+    if (error) execution.error = [...error]
+    this.change(execution)
+    this.#connection.run(copyToLog, ...keyOf(execution))
+    trim(this.#connection, this.#limits, now)
+  }
+}
+
+/** The values of the key of a job or a partition. */
+function keyOf({ type, id, partition = noPartition }: ExecutionRecord): [string, string, number] {
+  return [type, id, partition]
+}
+
+/** Sets the given fields. A checkpoint of `null` removes the checkpoint. */
+export function write(execution: ExecutionRecord, { count, lastId, checkpoint, detail }: Progress): void {
+  if (count !== undefined) execution.count = count
+  if (lastId !== undefined) execution.lastId = lastId
+  if (checkpoint === null) delete execution.checkpoint
+  // A copy, so that the result matches the stored value and the value of the caller is not shared.
+  else if (checkpoint !== undefined) execution.checkpoint = copyOf(checkpoint)
+  if (detail) execution.detail = copyOf(detail)
+}
+
+function copyOf<Value>(value: Value): Value {
+  return JSON.parse(JSON.stringify(value))
+}
+
+/**
+ * Returns an execution id that follows `before` in the log, also when another process created that one just now or
+ * the clock was set back. Throws `storage` when no id can follow, because the stored id has the highest time.
+ */
+export function nextExecutionId(id: string, now: number, before: ExecutionRecord | undefined): string {
+  const last = before ? positionOf(before) : ''
+  for (const time of [now, timeOf(last) + 1]) {
+    const executionId = newExecutionId(id, time)
+    if ((executionOrder(executionId) as string) > last) return executionId
+  }
+  throw new JobError('storage', `No execution can come after [${before?.executionId}], which the storage holds.`)
+}
+
+/** The time in a UUID of version 7: its first 48 bits. */
+function timeOf(uuid: string): number {
+  return Number.parseInt(uuid.slice(0, 8) + uuid.slice(9, 13), 16) || 0
+}

@@ -1,0 +1,170 @@
+import { commonRedactor, type Redactor } from '../redaction/index.js'
+
+/** Every code of a {@link JobError}, and its meaning. */
+export const jobErrorCodes = {
+  invalid_options: 'An option or argument is not valid. The message names it, what was expected and what was given.',
+  not_defined: 'No job of that type and id is defined in this registry.',
+  already_running: 'The job has a live execution, here or in another process.',
+  closed: 'The registry is closed.',
+  aborted: 'The execution was asked to stop. The reason of every aborted `signal`.',
+  lease_lost: 'The execution no longer holds its lease. Another instance may run the job.',
+  datasource: 'The datasource could not be reached or could not answer the query.',
+  transform: 'The transform of the job threw, or returned something that is not a record.',
+  target: 'The target could not write, store or commit the records.',
+  too_many_failures: 'More records failed than `failures` of the job allows.',
+  checkpoint: 'The stored checkpoint is damaged, or is not one that the job can resume from.',
+  part: 'A partition of the job failed.',
+  storage: 'The storage could not be reached or could not complete the request.',
+  dispatcher: 'The dispatcher could not be reached or could not complete the request.',
+  server: 'The server of a client could not be reached, or could not answer.',
+  unauthorized: 'The server of a client requires authentication.',
+  forbidden: 'The server of a client does not allow the call.',
+} as const
+
+/** The code of a {@link JobError}: stable, for programs. The message is for people. */
+export type JobErrorCode = keyof typeof jobErrorCodes
+
+const brand = Symbol.for('headgate.JobError')
+
+/** Options of a {@link JobError}. */
+export interface JobErrorOptions extends ErrorOptions {
+  /** Whether the error is transient, so that a retry may succeed. Default: determined by its causes. */
+  isTransient?: boolean
+  /** For a target that rejects a batch because of one record: the index of that record in the batch. Default: not known. */
+  recordIndex?: number
+}
+
+/** The error class of headgate. The original error is its `cause`, unchanged. */
+export class JobError extends Error {
+  /** The kind of error, for programs. */
+  readonly code: JobErrorCode
+  /** Whether the error is transient. `undefined` when its causes determine that. */
+  readonly isTransient: boolean | undefined
+  /** The index in its batch of the record that the target rejected. `undefined` when it is not known. */
+  readonly recordIndex: number | undefined
+  /** Identifies the class across copies of the package. */
+  readonly [brand] = true
+
+  constructor(code: JobErrorCode, message: string, { isTransient, recordIndex, ...options }: JobErrorOptions = {}) {
+    super(message, options)
+    this.name = 'JobError'
+    this.code = code
+    this.isTransient = isTransient
+    this.recordIndex = recordIndex
+  }
+
+  /** Whether `value` is a `JobError`, including one from another copy of headgate. */
+  static isInstance(value: unknown): value is JobError {
+    return typeof value === 'object' && value !== null && read(value, brand) === true
+  }
+}
+
+/** The error of an execution that has lost its lease. */
+export function leaseLost(): JobError {
+  return new JobError('lease_lost', 'The execution has lost its lease.')
+}
+
+/** The error of a start while the job is live. */
+export function alreadyRunning({ type, id }: { type: string; id: string }): JobError {
+  return new JobError('already_running', `Job [${type}/${id}] is already running.`)
+}
+
+export function isAlreadyRunning(error: unknown): boolean {
+  return JobError.isInstance(error) && error.code === 'already_running'
+}
+
+/** Maximum number of messages that {@link errorMessages} returns. */
+const maxMessages = 20
+
+/** Maximum length of a message, in characters. */
+const maxMessageLength = 2000
+
+/** Maximum length of the details of a message, in characters. They may contain a whole row. */
+const maxDetailsLength = 500
+
+/**
+ * The messages of an error and its causes, outermost first, as a status shows them. The inner errors of an `AggregateError`
+ * follow it. Cycles end the list, consecutive duplicates are dropped, and secrets are redacted: those of your own too when
+ * `redactor` is `registry.redactor`. Returns at most 20 messages of at most 2,000 characters. Details of a Postgres error
+ * follow its message in at most 500 characters: the detail, the context, and the table, column and constraint. Never throws.
+ */
+export function errorMessages(error: unknown, redactor: Pick<Redactor, 'shorten'> = commonRedactor): string[] {
+  const messages: string[] = []
+  for (const link of chain(error)) {
+    const message = redactor.shorten(messageOf(link), maxMessageLength)
+    const details = redactor.shorten(detailsOf(link), maxDetailsLength)
+    const text = details === '' ? message : `${message}. ${details}`
+    if (text !== '' && text !== messages.at(-1)) messages.push(text)
+    if (messages.length === maxMessages) break
+  }
+  return messages.length > 0 ? messages : ['Unknown error.']
+}
+
+/** Whether `error` is `cause`, has it among its causes, or is an `AbortError` of a web API. */
+export function isCausedBy(error: unknown, cause: unknown): boolean {
+  for (const link of chain(error)) {
+    if (link === cause || read(link, 'name') === 'AbortError') return true
+  }
+  return false
+}
+
+/** Maximum number of errors of a chain that are read, and of inner errors of one `AggregateError`. */
+const maxLinks = 1000
+const maxInner = 100
+
+/**
+ * An error and its causes, outermost first. The inner errors of an `AggregateError` follow it. Stops at cycles and after 1,000
+ * errors; reads the first 100 inner errors of an `AggregateError`.
+ */
+export function* chain(error: unknown): Generator<unknown> {
+  const seen = new Set<unknown>()
+  const left = [error]
+  while (left.length > 0 && seen.size < maxLinks) {
+    const link = left.pop()
+    if (link === undefined || link === null || seen.has(link)) continue
+    seen.add(link)
+    yield link
+    left.push(read(link, 'cause'), ...innerErrors(link).reverse())
+  }
+}
+
+function innerErrors(link: unknown): unknown[] {
+  const errors = read(link, 'errors')
+  try {
+    return Array.isArray(errors) ? Array.from({ length: Math.min(errors.length, maxInner) }, (_, at) => errors[at]) : []
+  } catch {
+    return []
+  }
+}
+
+function messageOf(link: unknown): string {
+  const isPlain = typeof link !== 'object' && typeof link !== 'function'
+  const candidates = isPlain ? [String(link)] : ['message', 'code', 'name'].map((name) => read(link, name))
+  return (candidates.find((candidate) => typeof candidate === 'string' && candidate !== '') ?? '') as string
+}
+
+/** The details of a Postgres error besides its message, or an empty text. */
+function detailsOf(link: unknown): string {
+  const textOf = (name: string) => {
+    const value = read(link, name)
+    return typeof value === 'string' ? value : ''
+  }
+  if (textOf('severity') === '') return ''
+  const [table, column, constraint] = [textOf('table'), textOf('column'), textOf('constraint')]
+  const location = [textOf('schema'), table, column].filter((name) => name !== '').join('.')
+  const parts = [
+    textOf('detail'),
+    textOf('where') && `At ${textOf('where').replaceAll('\n', '; ')}.`,
+    location && `In \`${location}\`${constraint && `, constraint \`${constraint}\``}.`,
+  ]
+  return parts.filter((part) => part !== '').join(' ')
+}
+
+/** Reads a property of a thrown value, whose getter may throw. */
+export function read(thrown: unknown, name: string | symbol): unknown {
+  try {
+    return Object(thrown)[name]
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,36 @@
+export { anySignal, createAbortController, onAbort, untilAborted } from './abort.js'
+export { bounded, boundedLogger } from './bounded-logger.js'
+export { type Clock, sleep, succeedsWithin, systemClock, type Timer, withTimeout } from './clock.js'
+export { type Deferred, deferred } from './deferred.js'
+export {
+  alreadyRunning,
+  chain,
+  errorMessages,
+  isAlreadyRunning,
+  isCausedBy,
+  JobError,
+  type JobErrorCode,
+  type JobErrorOptions,
+  jobErrorCodes,
+  leaseLost,
+  read,
+} from './errors.js'
+export { EventLoopTurns, type EventLoopTurnsOptions } from './event-loop-turns.js'
+export { checkedKey, executionOrder, JobMap, jobKey, newExecutionId } from './ids.js'
+export { isRefused, isTransient } from './is-transient.js'
+export { answerOf, isolate } from './isolate.js'
+export { isJson, jsonCopyOf, maxJsonDepth, maxJsonLength } from './json.js'
+export { isolatedLogger, type Logger, silentLogger, warnOf } from './logger.js'
+export { Poller } from './poller.js'
+export { pauseAfter, retry } from './retry.js'
+export { adapterFailure, type TimedCall, timedCalls } from './timed-calls.js'
+export {
+  badAnswer,
+  checkedAnswer,
+  checkOptions,
+  checkValue,
+  invalid,
+  isWellFormed,
+  type Rule,
+  rule,
+} from './validation.js'

@@ -1,0 +1,39 @@
+/** Maximum nesting of a stored JSON value, so that recursive functions never exhaust the stack. */
+export const maxJsonDepth = 100
+
+/** Maximum length of the JSON of a checkpoint or a detail, in characters. */
+export const maxJsonLength = 1_000_000
+
+/** Whether a value is valid JSON within the nesting limit. */
+export function isJson(value: unknown, depth = 0): boolean {
+  if (value === null || typeof value === 'string' || typeof value === 'boolean') return true
+  if (typeof value === 'number') return Number.isFinite(value)
+  if (typeof value !== 'object' || depth === maxJsonDepth) return false
+  return Object.values(value).every((inner) => isJson(inner, depth + 1))
+}
+
+/**
+ * A JSON copy of a value, or `undefined` when it is not JSON, too long, or nested too deep. The time is bounded by the maximum length,
+ * even for objects that are shared a million times, or arrays with a billion holes.
+ */
+export function jsonCopyOf<Value>(value: Value): Value | undefined {
+  try {
+    const text: string | undefined = JSON.stringify(value, countingDown(maxJsonLength))
+    if (text === undefined || text.length > maxJsonLength) return undefined
+    const copy = JSON.parse(text)
+    return isJson(copy) ? copy : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** A replacer that throws as soon as the JSON certainly exceeds `limit`. */
+function countingDown(limit: number): (name: string, value: unknown) => unknown {
+  let left = limit
+  return (_, value) => {
+    left -= typeof value === 'string' ? value.length + 1 : 1
+    // Serializing its indexes would take as long as all of its bytes.
+    if (left < 0 || (ArrayBuffer.isView(value) && value.byteLength > left)) throw new RangeError('too long')
+    return value
+  }
+}

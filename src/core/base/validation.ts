@@ -1,0 +1,139 @@
+import { commonRedactor } from '../redaction/index.js'
+import type { Clock } from './clock.js'
+import { JobError, type JobErrorCode } from './errors.js'
+import { answerOf } from './isolate.js'
+
+/** The rule for an option: a test, and its description for the message. */
+export interface Rule {
+  /** Whether the value is acceptable. */
+  accepts(value: unknown): boolean
+  /** Completes "Expected `x` to be …". */
+  expected: string
+  /** Whether `undefined` is acceptable too. */
+  optional?: boolean
+}
+
+/** The error for one invalid value: names the field, what was expected and what was given. */
+export function invalid(field: string, expected: string, value: unknown, options?: ErrorOptions): JobError {
+  return new JobError('invalid_options', `Expected \`${field}\` to be ${expected}, got ${show(value)}`, options)
+}
+
+/** The error for an adapter whose method breaks its contract. */
+export function badAnswer(code: JobErrorCode, method: string, expected: string, value: unknown): JobError {
+  return new JobError(code, `Expected ${method} to return ${expected}, got ${show(value)}.`)
+}
+
+/** What code of the user answers at once. Throws when it is not what `rule` accepts, such as a promise. */
+export function checkedAnswer<Answer>(code: JobErrorCode, method: string, rule: Rule, answer: unknown): Answer {
+  if (((answer ?? undefined) === undefined && rule.optional) || rule.accepts(answer)) return answer as Answer
+  throw badAnswer(code, method, rule.expected, answer)
+}
+
+/** Throws `invalid_options` unless all values match their rules and all names are known. `prefix` goes before the names. */
+export function checkOptions(where: string, options: unknown, rules: Record<string, Rule>, prefix = ''): void {
+  if (!isObject(options)) throw invalid(where, 'an object', options)
+  for (const name of Object.keys(options)) {
+    if (!Object.hasOwn(rules, name)) throw invalid(where, `an object with ${list(Object.keys(rules))}`, name)
+  }
+  for (const name of Object.keys(rules)) checkValue(`${prefix}${name}`, options[name], rules[name] as Rule)
+}
+
+/** Throws `invalid_options` unless `value` matches `rule`. */
+export function checkValue(field: string, value: unknown, rule: Rule): void {
+  if (value === undefined && rule.optional) return
+  if (!rule.accepts(value)) throw invalid(field, rule.expected, value)
+}
+
+/** Maximum length of a job id, in UTF-16 code units. */
+const maxIdLength = 512
+
+const idRule: Rule = {
+  accepts: (value) => typeof value === 'string' && value !== '' && value.length <= maxIdLength && isStorable(value),
+  expected: `a string of 1 to ${maxIdLength} well-formed characters without NUL`,
+}
+
+/** The building blocks of rules. */
+export const rule = {
+  /** The same rule, with `undefined` allowed. */
+  optional: (rule: Rule): Rule => ({ ...rule, optional: true }),
+  /** A whole number from `min` up to `max`. */
+  whole: (min: number, max = Number.MAX_SAFE_INTEGER): Rule => ({
+    accepts: (value) => Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max,
+    expected:
+      max === Number.MAX_SAFE_INTEGER ? `a whole number from ${min} up` : `a whole number from ${min} to ${max}`,
+  }),
+  /** A number from 0 to 1. */
+  share: {
+    accepts: (value) => typeof value === 'number' && value >= 0 && value <= 1,
+    expected: 'a number from 0 to 1',
+  } satisfies Rule,
+  /** An object. */
+  anObject: { accepts: isObject, expected: 'an object' } satisfies Rule,
+  /** One of the given words. */
+  oneOf: (...words: readonly string[]): Rule => ({
+    accepts: (value) => words.includes(value as string),
+    expected: `one of ${list(words)}`,
+  }),
+  /** An object with the given methods. */
+  having: (...methods: readonly string[]): Rule => ({
+    accepts: (value) => isObject(value) && methods.every((method) => typeof value[method] === 'function'),
+    expected: `an object with the method${methods.length > 1 ? 's' : ''} ${list(methods)}`,
+  }),
+  /** A function. */
+  aFunction: { accepts: (value) => typeof value === 'function', expected: 'a function' } satisfies Rule,
+  /** A {@link Clock}. */
+  aClock: {
+    accepts: (value) => isClock(value) && Number.isFinite(answerOf(() => value.now())),
+    expected: 'an object with the methods `now`, which gives a number at once, and `setTimer`',
+  } satisfies Rule,
+  /** Nothing that is awaited. */
+  nothingLater: { accepts: (value) => !(value instanceof Promise), expected: 'nothing, and at once' } satisfies Rule,
+  /** A string that is not empty. */
+  text: {
+    accepts: (value) => typeof value === 'string' && value !== '',
+    expected: 'a string that is not empty',
+  } satisfies Rule,
+  /** `true` or `false`. */
+  flag: { accepts: (value) => typeof value === 'boolean', expected: 'true or false' } satisfies Rule,
+  /** The id of a job: valid in every storage and URL. */
+  jobId: idRule,
+  /** The type of a job: an id that does not begin like a call of the HTTP API. */
+  jobType: {
+    accepts: (value) => idRule.accepts(value) && !(value as string).startsWith('_'),
+    expected: `${idRule.expected}, not beginning with "_"`,
+  } satisfies Rule,
+} as const
+
+function isClock(value: unknown): value is Clock {
+  return isObject(value) && typeof value.now === 'function' && typeof value.setTimer === 'function'
+}
+
+function isStorable(value: string): boolean {
+  return !value.includes('\0') && isWellFormed(value)
+}
+
+/** Whether a text has no lone surrogates. */
+export function isWellFormed(value: string): boolean {
+  return !/\p{Surrogate}/u.test(value)
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
+}
+
+function list(words: readonly string[]): string {
+  return words.map((word) => `\`${word}\``).join(', ')
+}
+
+function show(value: unknown): string {
+  if (value === undefined) return 'nothing'
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'an array'
+  if (value instanceof Promise) {
+    // Nobody awaits it, and an unhandled rejection would end the host.
+    value.catch(() => undefined)
+    return 'a promise'
+  }
+  if (typeof value === 'object' || typeof value === 'function') return `a value of type ${typeof value}`
+  return `\`${commonRedactor.shorten(String(value), 100)}\` (${typeof value})`
+}

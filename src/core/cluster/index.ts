@@ -1,0 +1,2 @@
+export { OrphanRecovery } from './orphan-recovery.js'
+export { RemoteEvents } from './remote-events.js'

@@ -1,0 +1,72 @@
+import { errorMessages, jobKey, Poller, type Timer } from '../base/index.js'
+import type { JobCatalog, Runner } from '../execution/index.js'
+import type { Runtime } from '../runtime/index.js'
+import { pagesOf, type StorageChange } from '../storage/index.js'
+
+/** How many times per lease to poll for orphans. */
+const pollsPerLease = 3
+
+/** Maximum random delay before a node polls for a reported orphan, as a share of a lease. */
+const spread = 1 / 30
+
+/** Resumes the orphans of all nodes that share the storage. */
+export class OrphanRecovery {
+  readonly #runtime: Runtime
+  readonly #jobs: JobCatalog
+  readonly #runner: Runner
+  readonly #poller: Poller
+  /** Jobs whose last execution may be an orphan that no node has resumed yet. */
+  readonly #maybeOrphaned = new Set<string>()
+  #timer: Timer | undefined
+
+  constructor(runtime: Runtime, jobs: JobCatalog, runner: Runner) {
+    const { clock, lease, logger, events } = runtime
+    this.#runtime = runtime
+    this.#jobs = jobs
+    this.#runner = runner
+    this.#poller = new Poller({
+      clock,
+      interval: lease / pollsPerLease,
+      poll: () => this.#recover(),
+      onFailed: (error) => logger.warn({ error: errorMessages(error) }, 'Could not poll for orphans.'),
+    })
+    events.on('storageChange', (change) => this.#handleStorageChange(change))
+  }
+
+  start(): void {
+    this.#poller.start()
+  }
+
+  stop(): void {
+    this.#poller.stop()
+    this.#timer?.cancel()
+  }
+
+  /** An orphan can be resumed soon. */
+  #handleStorageChange(change: StorageChange): void {
+    const { state } = change
+    if (state !== 'error' && state !== 'aborted') this.#maybeOrphaned.delete(jobKey(change))
+    else if (this.#jobs.forExecution(change)?.resume === 'auto') this.#recoverSoon(jobKey(change))
+  }
+
+  /** Nodes wait random times after the same notification, so that most see that another one has resumed, and need not poll. */
+  #recoverSoon(key: string): void {
+    const { clock, lease } = this.#runtime
+    const poll = () => {
+      this.#timer = undefined
+      if (this.#maybeOrphaned.size > 0) this.#poller.nudge()
+    }
+    this.#maybeOrphaned.add(key)
+    this.#timer ??= clock.setTimer(Math.random() * lease * spread, poll, { background: true })
+  }
+
+  async #recover(): Promise<void> {
+    this.#maybeOrphaned.clear()
+    const { storage } = this.#runtime
+    for await (const orphans of pagesOf((page) => storage.orphans({ ...page, includePartitions: true }))) {
+      for (const orphan of orphans) this.#maybeOrphaned.add(jobKey(orphan))
+      // Jobs that another node has resumed in the meantime are skipped.
+      for (const orphan of orphans) if (this.#maybeOrphaned.delete(jobKey(orphan))) await this.#runner.takeOver(orphan)
+    }
+  }
+}

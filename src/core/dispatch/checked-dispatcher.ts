@@ -1,0 +1,87 @@
+import {
+  adapterFailure,
+  badAnswer,
+  type Clock,
+  checkedAnswer,
+  checkValue,
+  errorMessages,
+  isolate,
+  type Logger,
+  rule,
+  timedCalls,
+} from '../base/index.js'
+import { type ConcurrencySlot, type Dispatcher, isWaiting, type WaitingPage } from './dispatcher.js'
+
+/** The maximum time of a date, in epoch milliseconds. */
+const lastTime = 8.64e15
+
+const lastSeenRule = rule.optional(rule.whole(0, lastTime))
+const slotRule = rule.optional(rule.having('release'))
+
+/** How to call a dispatcher. */
+interface CallOptions {
+  readonly clock: Clock
+  readonly logger: Logger
+  /** How long a call may take, in milliseconds. */
+  readonly timeout: number
+}
+
+/**
+ * Limits every call of a dispatcher in time, as a queue on a network may stop answering, and validates the answers: one that breaks the
+ * contract fails its call with the code `dispatcher`. The registry bounds `close` itself, with what else it closes.
+ */
+export function checkedDispatcher(dispatcher: Dispatcher, { clock, logger, timeout }: CallOptions): Dispatcher {
+  const { isShared, schedules, tryAcquire, close } = dispatcher
+  const inTime = timedCalls('dispatcher', clock, timeout)
+  const check = <Answer>(method: string, expected: typeof slotRule, answer: unknown) =>
+    checkedAnswer<Answer>('dispatcher', `${method}() of the dispatcher`, expected, answer)
+  const atOnce = <Answer>(method: string, expected: typeof slotRule, ask: () => unknown): Answer => {
+    try {
+      return check(method, expected, ask())
+    } catch (error) {
+      throw adapterFailure('dispatcher', error, method)
+    }
+  }
+  const flag = async (method: string, ask: () => Promise<boolean>): Promise<boolean> =>
+    check(method, rule.flag, await inTime(ask, method))
+  const warning = (message: string) => (error: unknown) => logger.warn({ error: errorMessages(error) }, message)
+  const notReleased = warning('The dispatcher could not release a slot.')
+  const notHandled = warning('Could not handle a newer schedule of another registry.')
+  return {
+    isShared,
+    ...(schedules && {
+      schedules: {
+        set(job, schedule, onRival) {
+          const handle = (lastSeen?: number) => {
+            checkValue('lastSeen', lastSeen, lastSeenRule)
+            onRival(lastSeen)
+          }
+          atOnce('schedules.set', rule.nothingLater, () =>
+            schedules.set(job, schedule, (lastSeen) => isolate(() => handle(lastSeen), notHandled)),
+          )
+        },
+      },
+    }),
+    work: (worker) => atOnce('work', rule.nothingLater, () => dispatcher.work(worker)),
+    add: (waiting) => inTime(() => dispatcher.add(waiting), 'add'),
+    remove: (executionId) => flag('remove', () => dispatcher.remove(executionId)),
+    move: (executionId, priority) => flag('move', () => dispatcher.move(executionId, priority)),
+    waiting: async (page) => checkedPage(await inTime(() => dispatcher.waiting(page), 'waiting'), page.size),
+    ...(tryAcquire && {
+      tryAcquire(datasource) {
+        const acquire = () => tryAcquire.call(dispatcher, datasource)
+        const slot = atOnce<ConcurrencySlot | undefined>('tryAcquire', slotRule, acquire)
+        return slot && { release: () => isolate(() => slot.release(), notReleased) }
+      },
+    }),
+    ...(close && { close: async () => close.call(dispatcher) }),
+  }
+}
+
+function checkedPage(answer: unknown, size: number): WaitingPage {
+  const { total, hits } = Object(answer ?? {}) as Partial<WaitingPage>
+  const isPage = rule.whole(0).accepts(total) && Array.isArray(hits) && hits.length <= size
+  if (isPage && hits.every(isWaiting)) return answer as WaitingPage
+  const expected = `the number \`total\` and \`hits\`, an array of up to ${size} queued executions`
+  throw badAnswer('dispatcher', 'waiting() of the dispatcher', expected, answer)
+}

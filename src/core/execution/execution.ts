@@ -1,0 +1,239 @@
+import { deferred, isCausedBy, sleep, warnOf } from '../base/index.js'
+import {
+  type BatchDone,
+  backoff,
+  type EndedStatus,
+  type ExecutionRecord,
+  type JobState,
+  type JobStatus,
+  keyOf,
+  type ProgressUpdate,
+  retryPolicyOf,
+  toProgress,
+  toStatus,
+} from '../model/index.js'
+import type { Runtime } from '../runtime/index.js'
+import type { BeginRequest } from '../storage/index.js'
+import type { Outcome } from './ending.js'
+import type { ExecutionLease } from './execution-lease.js'
+import type { ExecutionContext, LibraryJob, Partitions } from './partitions.js'
+
+/** A started execution, as `registry.start` returns it. */
+export interface StartedExecution {
+  /** The job's type. */
+  readonly type: string
+  /** The job's id. */
+  readonly id: string
+  /** The id of this execution in the log. */
+  readonly executionId: string
+  /** The status, as last seen in storage. */
+  readonly status: JobStatus
+  /** Resolves with the final status, also when the job failed or was aborted. Never rejects. */
+  readonly finished: Promise<EndedStatus>
+}
+
+/** The orphan that an execution resumes. */
+export type Takeover = Required<Pick<BeginRequest, 'resumedFrom' | 'takeovers'>>
+
+/**
+ * How to resume an orphan. Counts one more lost node in a row, unless the job made progress, or the node closed, which no job
+ * causes.
+ */
+export function takeoverOf({ executionId, state, count, checkpoint, takeovers = 0 }: ExecutionRecord): Takeover {
+  const hasProgressed = count > 0 && checkpoint !== undefined
+  const lost = state === 'error' ? 1 : 0
+  return { resumedFrom: executionId, takeovers: hasProgressed ? 0 : takeovers + lost }
+}
+
+/**
+ * One run of a job, from the queue to its end. User code, storage and listeners are isolated: an error in one does not affect the
+ * others.
+ */
+export class Execution implements StartedExecution {
+  readonly type: string
+  readonly id: string
+  /** The number of the partition, if it is one. */
+  readonly partition?: number
+  readonly executionId: string
+  readonly #job: LibraryJob
+  readonly #lease: ExecutionLease
+  readonly #partitions: Partitions
+  readonly #runtime: Runtime
+  readonly #ended = deferred<EndedStatus>()
+  readonly #warned = new Set<string>()
+  #running: Promise<void> | undefined
+
+  constructor(job: LibraryJob, lease: ExecutionLease, partitions: Partitions, runtime: Runtime) {
+    this.type = job.type
+    this.id = job.id
+    if (job.partition !== undefined) this.partition = job.partition
+    this.executionId = lease.record.executionId
+    this.#job = job
+    this.#lease = lease
+    this.#partitions = partitions
+    this.#runtime = runtime
+    if (job.resume === 'restart') lease.report({ checkpoint: null })
+  }
+
+  /** Adopts the answer of storage. */
+  adopt(answer: ExecutionRecord): void {
+    this.#lease.adopt(answer)
+  }
+
+  /** Stops the job even if storage could not be updated. */
+  stop(): void {
+    this.#lease.stop()
+  }
+
+  /** Stops the job because its node closes, if another node may resume it. Returns whether one may. */
+  release(): boolean {
+    if (this.#job.resume !== 'auto') return false
+    this.#lease.release()
+    return true
+  }
+
+  /** Asks storage at once whether the execution may continue. */
+  checkLease(): Promise<void> {
+    return this.#lease.refresh()
+  }
+
+  /** Aborts when the job must stop. */
+  get signal(): AbortSignal {
+    return this.#lease.signal
+  }
+
+  get finished(): Promise<EndedStatus> {
+    return this.#ended.promise
+  }
+
+  /** The record, as last seen in storage. */
+  get record(): ExecutionRecord {
+    return this.#lease.record
+  }
+
+  get status(): JobStatus {
+    return toStatus(this.#lease.record)
+  }
+
+  get health(): ExecutionHealth {
+    return { state: this.#lease.record.state, leaseAge: this.#lease.leaseAge }
+  }
+
+  /** Runs the job to its end. Further calls wait for the same run. Never rejects. */
+  run(): Promise<void> {
+    this.#running ??= this.#outcome().then((outcome) => this.#finish(outcome))
+    return this.#running
+  }
+
+  /** Ends a queued job that cannot run. Never rejects. */
+  fail(error: unknown): Promise<void> {
+    this.#running ??= this.#finish({ move: 'fail', error })
+    return this.#running
+  }
+
+  async #finish(outcome: Outcome): Promise<void> {
+    const record = await this.#lease.end(outcome)
+    try {
+      this.#runtime.events.emit('changed', record, 'state', outcome.error)
+    } finally {
+      this.#ended.resolve(toStatus(record))
+    }
+  }
+
+  /** The outcome of the work. Any error on the way is a failure of the job, so that it always ends. */
+  async #outcome(): Promise<Outcome> {
+    try {
+      if (this.#lease.record.state === 'queued') await this.#lease.leaveQueue()
+      return await this.#perform()
+    } catch (error) {
+      return { move: 'fail', error }
+    }
+  }
+
+  /** Does the work, with retries. */
+  async #perform(): Promise<Outcome> {
+    const { clock } = this.#runtime
+    const { limit, delay, maxDelay, isTransient } = retryPolicyOf(this.#job)
+    let best = this.#lease.progress
+    for (let failures = 1; ; failures++) {
+      const outcome = await this.#attempt()
+      if (outcome.move !== 'fail') return outcome
+      const reached = this.#lease.progress
+      if (hasProgressed(best, reached)) failures = 1
+      best = { ...reached, count: Math.max(best.count, reached.count) }
+      if (this.#lease.signal.aborted || failures > limit || !this.#isRetryable(isTransient, outcome.error))
+        return outcome
+      const pause = backoff(failures, { delay, maxDelay })
+      warnOf(this.#runtime.logger, this, outcome.error, `failed with a transient error, retrying in ${pause} ms`)
+      await sleep(clock, pause, this.#lease.signal)
+    }
+  }
+
+  /** The result of the job's own test. A test that throws counts as `false`. */
+  #isRetryable(isTransient: (error: unknown) => boolean, error: unknown): boolean {
+    try {
+      return isTransient(error)
+    } catch (failure) {
+      warnOf(this.#runtime.logger, this, failure, 'could not tell whether its error is transient and is not retried')
+      return false
+    }
+  }
+
+  async #attempt(): Promise<Outcome> {
+    const { signal } = this.#lease
+    const isAborted = () => signal.aborted && signal.reason.code === 'aborted'
+    let isComplete = false
+    const complete = () => {
+      isComplete = true
+    }
+    try {
+      signal.throwIfAborted()
+      await this.#job.run(this.#context(complete))
+      if (!signal.aborted || isComplete) return { move: 'complete' }
+      return isAborted() ? { move: 'stop' } : { move: 'fail', error: signal.reason }
+    } catch (error) {
+      if (isAborted() && isCausedBy(error, signal.reason)) return { move: 'stop' }
+      return { move: 'fail', error }
+    }
+  }
+
+  #warnOnce(message: string): void {
+    if (this.#warned.has(message)) return
+    this.#warned.add(message)
+    const { executionId } = this
+    this.#runtime.logger.warn({ ...keyOf(this), executionId }, `Job [${this.type}/${this.id}]: ${message}`)
+  }
+
+  #context(complete: () => void): ExecutionContext {
+    const { clock, logger, redactor, progressInterval } = this.#runtime
+    const { type, id, executionId } = this
+    const { progress: reached, record, signal } = this.#lease
+    const { count, detail } = reached
+    const status = toStatus({ ...record, count, ...(detail && { detail }) })
+    const progress = (update: ProgressUpdate) => this.#lease.report(toProgress(update))
+    const partitions = this.#partitions
+    const batchDone = ({ records, duration }: BatchDone): void => {
+      const batch = { type, id, executionId: partitions.parentId ?? executionId, records, duration }
+      this.#runtime.events.emit('batch', batch)
+    }
+    const save = () => this.#lease.save()
+    const isHeld = () => this.#lease.isHeld
+    const reporting = { progress, batchDone, save, complete, progressInterval }
+    const warnOnce = (message: string) => this.#warnOnce(message)
+    const execution = { ...keyOf(this), executionId, status, signal, isHeld, partitions, warnOnce }
+    return { ...execution, ...reached, ...reporting, clock, logger, redactor }
+  }
+}
+
+/** Whether the job made progress: its count is higher than ever, or its checkpoint has changed. */
+function hasProgressed(best: ExecutionLease['progress'], { count, checkpoint }: ExecutionLease['progress']): boolean {
+  if (count > best.count) return true
+  return checkpoint !== undefined && JSON.stringify(checkpoint) !== JSON.stringify(best.checkpoint)
+}
+
+/** The state of an execution, for the health of its registry. */
+export interface ExecutionHealth {
+  readonly state: JobState
+  /** Age of its last lease renewal, in milliseconds. */
+  readonly leaseAge: number
+}

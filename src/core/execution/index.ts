@@ -1,0 +1,8 @@
+export { CompletionWaiter } from './completion-waiter.js'
+export { type ExecutionHealth, type StartedExecution, takeoverOf } from './execution.js'
+export { ExecutionQueue } from './execution-queue.js'
+export { JobCatalog } from './job-catalog.js'
+export { LocalExecutions } from './local-executions.js'
+export { PartitionEvents } from './partition-handle.js'
+export type { ExecutionContext, LibraryJob, Partitions } from './partitions.js'
+export { Runner } from './runner.js'

@@ -1,0 +1,41 @@
+import { JobError, jobKey } from '../base/index.js'
+import type { JobKey } from '../model/index.js'
+import type { LibraryJob } from './partitions.js'
+
+/** The jobs that a registry has defined. */
+export class JobCatalog {
+  readonly #jobs = new Map<string, LibraryJob>()
+
+  /** Adds a job. Throws `invalid_options` when it is defined already. */
+  add(job: LibraryJob): void {
+    const key = jobKey(job)
+    if (this.#jobs.has(key)) {
+      throw new JobError('invalid_options', `Expected \`id\` to be new, got [${job.type}/${job.id}], which is defined`)
+    }
+    this.#jobs.set(key, job)
+  }
+
+  get(key: string): LibraryJob | undefined {
+    return this.#jobs.get(key)
+  }
+
+  /** The job by its key. Throws `not_defined`. */
+  require(key: string, { type, id }: JobKey): LibraryJob {
+    const job = this.#jobs.get(key)
+    if (!job) throw new JobError('not_defined', `No job [${type}/${id}] is defined.`)
+    return job
+  }
+
+  /** The job of an execution: a job, or the job of one of its partitions. */
+  forExecution({ type, id, partition }: JobKey): LibraryJob | undefined {
+    const job = this.#jobs.get(jobKey({ type, id }))
+    if (partition === undefined) return job
+    const made = job?.makePartition?.(partition)
+    return made && { ...made, type, id, partition }
+  }
+
+  /** The types of the jobs. */
+  get types(): Set<string> {
+    return new Set([...this.#jobs.values()].map(({ type }) => type))
+  }
+}

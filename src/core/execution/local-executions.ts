@@ -1,0 +1,83 @@
+import { alreadyRunning, deferred, jobKey } from '../base/index.js'
+import { type ExecutionKey, type ExecutionRecord, isEnded, type JobKey } from '../model/index.js'
+import type { Runtime } from '../runtime/index.js'
+import type { StorageChange } from '../storage/index.js'
+import type { Execution, ExecutionHealth } from './execution.js'
+
+/** The live executions of a registry, at most one per job or partition, including those that are about to begin. */
+export class LocalExecutions {
+  readonly #executions = new Map<string, Execution>()
+  /** Jobs that ask for a lease. Each resolves with the execution, or with `undefined` when the lease is not granted. */
+  readonly #pending = new Map<string, Promise<Execution | undefined>>()
+
+  constructor({ events }: Runtime) {
+    events.on('changed', (record) => this.#handleChange(record))
+    events.on('storageChange', (change) => void this.#handleStorageChange(change))
+  }
+
+  /** All executions, those that are about to begin last. */
+  get all(): (Execution | Promise<Execution | undefined>)[] {
+    return [...this.#executions.values(), ...this.#pending.values()]
+  }
+
+  /** The health of each. */
+  get health(): ExecutionHealth[] {
+    return [...this.#executions.values()].map(({ health }) => health)
+  }
+
+  /** Whether the job has an execution, or is about to begin. */
+  hasJob(job: JobKey): boolean {
+    const key = jobKey(job)
+    return this.#executions.has(key) || this.#pending.has(key)
+  }
+
+  /** The execution with that id, if it has its lease. */
+  find(key: ExecutionKey): Execution | undefined {
+    const execution = this.#executions.get(jobKey(key))
+    return execution?.executionId === key.executionId ? execution : undefined
+  }
+
+  /** The execution with that id. Waits for the lease of a job that is about to begin. */
+  async whenGranted(key: ExecutionKey): Promise<Execution | undefined> {
+    await this.#pending.get(jobKey(key))
+    return this.find(key)
+  }
+
+  /**
+   * Adds the execution of a job that `begin` makes from a lease, if the lease is granted. Throws `already_running` when the job has an
+   * execution or is about to begin, and what `begin` throws.
+   */
+  async add<Made extends Execution | undefined>(job: JobKey, begin: () => Promise<Made>): Promise<Made> {
+    if (this.hasJob(job)) throw alreadyRunning(job)
+    const key = jobKey(job)
+    const granted = deferred<Execution | undefined>()
+    this.#pending.set(key, granted.promise)
+    let execution: Made | undefined
+    try {
+      execution = await begin()
+      if (execution) this.#executions.set(key, execution)
+      return execution
+    } finally {
+      this.#pending.delete(key)
+      granted.resolve(execution)
+    }
+  }
+
+  /** Resolves when all current executions have ended. */
+  async whenEnded(): Promise<void> {
+    await Promise.all(this.all.map(async (granted) => (await granted)?.finished))
+  }
+
+  /** Removes an execution that has ended in storage. */
+  #handleChange(record: ExecutionRecord): void {
+    if (isEnded(record.state) && this.find(record)) this.#executions.delete(jobKey(record))
+  }
+
+  /** Asks storage at once whether the execution of a job may continue, when one was asked to stop or has ended. */
+  async #handleStorageChange(change: StorageChange): Promise<void> {
+    if (change.state !== 'aborting' && !isEnded(change.state)) return
+    const key = jobKey(change)
+    const execution = await (this.#executions.get(key) ?? this.#pending.get(key))
+    await execution?.checkLease()
+  }
+}

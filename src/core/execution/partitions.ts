@@ -1,0 +1,60 @@
+import type { Clock, Logger } from '../base/index.js'
+import type { ExecutionRecord, Job, JobContext, JobDetail } from '../model/index.js'
+import type { Redactor } from '../redaction/index.js'
+
+/** What a running job can do with its partitions and, in a partition, with its siblings and its parent. */
+export interface Partitions {
+  /** Calls `listener` when a partition may have changed. Returns a function that removes it. */
+  onChange(listener: () => void): () => void
+  /** The live or last execution of a partition. */
+  find(n: number): Promise<ExecutionRecord | undefined>
+  /** The numbers of the live partitions, of any scheme. */
+  live(): Promise<number[]>
+  /** An earlier execution of a partition, when it has ended. */
+  findEnded(record: ExecutionRecord): Promise<ExecutionRecord | undefined>
+  /** Queues a partition for any registry, unless it is queued or running. */
+  start(n: number): Promise<void>
+  /** Adds a queued partition to the queue again, in case the queue was lost with its process. */
+  enqueue(record: ExecutionRecord): Promise<void>
+  /** Runs a partition here, in the parent's slot, if it is queued or orphaned. Resolves when it has ended here. */
+  run(record: ExecutionRecord): Promise<void>
+  /** Requests an abort of a partition without waiting for its end. */
+  abort(n: number): Promise<void>
+  /** The execution of the parent: of a partition, or of itself. */
+  parent(): Promise<ExecutionRecord | undefined>
+  /** The execution id of the parent, as last seen. */
+  readonly parentId: string | undefined
+}
+
+/** What the jobs that the library makes receive. */
+export interface ExecutionContext extends JobContext {
+  /** The job's type. */
+  readonly type: string
+  /** The job's id. */
+  readonly id: string
+  /** The id of this execution in the log. */
+  readonly executionId: string
+  /** The records counted so far in this execution: 0, unless an earlier attempt made progress. */
+  readonly count: number
+  /** The last detail that this execution reported: `undefined`, unless an earlier attempt reported one. */
+  readonly detail: JobDetail | undefined
+  /** Minimum time between two saves of progress, in milliseconds. */
+  readonly progressInterval: number
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly redactor: Redactor
+  /** The number of the partition, in an execution of a partition. */
+  readonly partition?: number
+  readonly partitions: Partitions
+  /** Logs a warning, once per execution. */
+  warnOnce(message: string): void
+}
+
+/** A job that the library makes. */
+export interface LibraryJob extends Job {
+  /** The number of the partition, for the job of a partition. Its type and id are those of its parent. */
+  readonly partition?: number
+  run(context: ExecutionContext): unknown
+  /** Makes the job of a partition, for a job with partitions. They run as executions of their own in any registry. */
+  makePartition?(n: number): Omit<LibraryJob, 'type' | 'id' | 'partition' | 'makePartition'>
+}

@@ -1,0 +1,277 @@
+import PQueue from 'p-queue'
+import { alreadyRunning, isAlreadyRunning, JobError, warnOf, withTimeout } from '../base/index.js'
+import { type ConcurrencySlot, StartGate, type WaitingExecution } from '../dispatch/index.js'
+import { type ExecutionKey, type ExecutionRecord, isEnded, type JobKey, keyOf, retryPolicyOf } from '../model/index.js'
+import type { Runtime } from '../runtime/index.js'
+import type { BeginRequest } from '../storage/index.js'
+import type { CompletionWaiter } from './completion-waiter.js'
+import { Execution, type StartedExecution, type Takeover, takeoverOf } from './execution.js'
+import { ExecutionLease } from './execution-lease.js'
+import type { ExecutionQueue } from './execution-queue.js'
+import type { JobCatalog } from './job-catalog.js'
+import type { LocalExecutions } from './local-executions.js'
+import { type PartitionEvents, PartitionHandle, type PartitionRunner } from './partition-handle.js'
+import type { LibraryJob } from './partitions.js'
+import { RemoteExecution } from './remote-execution.js'
+
+/** How long a start that cannot be queued waits for its end in storage, in milliseconds. */
+const failTimeout = 1000
+
+/** How long storage may take for the abort of a job when its registry closes, in milliseconds. */
+const abortTimeout = 1000
+
+/** How many executions are aborted in storage at once when the registry closes. */
+const stopsAtOnce = 8
+
+/** The parts of a registry that a {@link Runner} uses. */
+export interface RunnerParts {
+  readonly queue: ExecutionQueue
+  readonly jobs: JobCatalog
+  readonly executions: LocalExecutions
+  readonly partitionEvents: PartitionEvents
+  readonly completions: CompletionWaiter
+}
+
+/** Options of a start, besides the job. */
+export type StartRequest = Pick<BeginRequest, 'resumedFrom' | 'takeovers' | 'scheduledFor'> & { priority?: number }
+
+/** Starts, runs, resumes and stops executions. */
+export class Runner implements PartitionRunner {
+  readonly #runtime: Runtime
+  readonly #queue: ExecutionQueue
+  readonly #jobs: JobCatalog
+  readonly #executions: LocalExecutions
+  readonly #partitionEvents: PartitionEvents
+  readonly #completions: CompletionWaiter
+  readonly #gate: StartGate
+  #isClosing = false
+  #isStopping = false
+  /** How long the next abort waits for storage. 0 once an earlier one has timed out. */
+  #stopTimeout = abortTimeout
+
+  constructor(runtime: Runtime, { queue, jobs, executions, partitionEvents, completions }: RunnerParts) {
+    this.#runtime = runtime
+    this.#queue = queue
+    this.#jobs = jobs
+    this.#executions = executions
+    this.#partitionEvents = partitionEvents
+    this.#completions = completions
+    this.#gate = new StartGate(runtime.clock)
+  }
+
+  /** Starts and claims nothing more. */
+  close(): void {
+    this.#isClosing = true
+  }
+
+  /** Requests an abort of a job in any process. Returns its live or last record, how it ended if it was queued, and its local execution. */
+  async askToStop({
+    type,
+    id,
+    partition,
+  }: JobKey): Promise<{ asked?: ExecutionRecord; settled?: ExecutionRecord; execution?: Execution }> {
+    const asked = await this.#runtime.storage.requestAbort(type, id, partition)
+    if (!asked || isEnded(asked.state)) return asked ? { asked } : {}
+    const execution = await this.#executions.whenGranted(asked)
+    execution?.adopt(asked)
+    const settled = asked.node === null ? await this.#queue.settle(asked) : undefined
+    return { asked, ...(settled && { settled }), ...(execution && { execution }) }
+  }
+
+  /** Stops the executions of this registry. */
+  async stopAll(): Promise<void> {
+    this.#isStopping = true
+    const stops = new PQueue({ concurrency: stopsAtOnce })
+    const stop = async (granted: Execution | undefined | Promise<Execution | undefined>) => {
+      const execution = await granted
+      if (execution) await stops.add(() => this.#stop(execution))
+    }
+    await Promise.all(this.#executions.all.map(stop))
+  }
+
+  /**
+   * Runs a dispatched execution: one that was queued here, or one that any registry may claim. Resolves with whether it need not be
+   * dispatched again. Never rejects.
+   */
+  async run(waiting: WaitingExecution): Promise<boolean> {
+    const here = this.#executions.find(waiting)
+    if (here) {
+      // A job that has not begun need not begin.
+      if (this.#isStopping && !here.release()) here.stop()
+      await here.run()
+      return true
+    }
+    const job = this.#jobs.forExecution(waiting)
+    if (!job || !this.#mayBegin(job) || this.#executions.hasJob(waiting)) return false
+    return this.#claimAndRun(job, waiting)
+  }
+
+  /** Starts a job. Throws `already_running`. */
+  start(job: LibraryJob, request: StartRequest = {}): Promise<StartedExecution> {
+    return this.#queue.isShared ? this.#startShared(job, request) : this.#startLocal(job, request)
+  }
+
+  /** Resumes an orphan, if its job resumes automatically, is defined here, and has a slot. */
+  async takeOver(orphan: ExecutionRecord): Promise<void> {
+    const job = this.#jobs.forExecution(orphan)
+    if (job?.resume !== 'auto' || this.#isClosing) return
+    const takeover = takeoverOf(orphan)
+    if (takeover.takeovers > retryPolicyOf(job).limit) return
+    if (this.#queue.isShared) return unlessRunning(this.#resumeShared(job, takeover))
+    const slot = this.#tryAcquire(job)
+    if (slot) await unlessRunning(this.#startIn(slot, job, takeover))
+  }
+
+  async startPartition(partition: JobKey): Promise<void> {
+    const job = this.#jobs.forExecution(partition)
+    if (job) await unlessRunning(this.#resumeShared(job, {}))
+  }
+
+  requeue(records: readonly ExecutionRecord[]): Promise<void> {
+    return this.#queue.add(records)
+  }
+
+  async runPartition(record: ExecutionRecord): Promise<void> {
+    const job = this.#jobs.forExecution(record)
+    if (!job || !this.#mayBegin(job) || this.#executions.hasJob(job)) return
+    if (isEnded(record.state)) {
+      const begun = this.#begin(job, { ...takeoverOf(record), state: 'running' })
+      return unlessRunning(begun.then((part) => part.run()))
+    }
+    // Dispatching it again while it runs here would waste a slot.
+    await this.#queue.remove(record)
+    if (!this.#executions.hasJob(job)) await this.#claimAndRun(job, record)
+  }
+
+  /** Queues an execution for any registry, and waits for its end from the beginning. */
+  async #startShared(job: LibraryJob, request: StartRequest): Promise<StartedExecution> {
+    const record = await this.#beginForAny(job, request)
+    const execution = new RemoteExecution(record, this.#completions.expect(record))
+    await this.#queue.addSoon(record, request.priority)
+    return execution
+  }
+
+  /** Queues an execution for any registry. */
+  async #resumeShared(job: LibraryJob, request: StartRequest): Promise<void> {
+    await this.#queue.addSoon(await this.#beginForAny(job, request), request.priority)
+  }
+
+  async #beginForAny(job: LibraryJob, { priority: _, ...request }: StartRequest): Promise<ExecutionRecord> {
+    const { storage } = this.#runtime
+    const waiting = { ...keyOf(job), state: 'queued', node: null, lease: null, ...request } as const
+    const { started, execution: record } = await this.#passGate(job, () => storage.begin(waiting))
+    if (!started) throw alreadyRunning(record)
+    this.#runtime.events.emit('changed', record, 'state')
+    return record
+  }
+
+  async #startLocal(job: LibraryJob, request: StartRequest): Promise<StartedExecution> {
+    const slot = this.#tryAcquire(job)
+    return slot ? this.#startIn(slot, job, request) : this.#startQueued(job, request)
+  }
+
+  /** A free slot for a job. None while the job has an execution here: its start fails, and must not occupy a slot until then. */
+  #tryAcquire(job: LibraryJob): ConcurrencySlot | undefined {
+    return this.#executions.hasJob(job) ? undefined : this.#queue.tryAcquire(job)
+  }
+
+  async #startIn(
+    slot: ConcurrencySlot,
+    job: LibraryJob,
+    { priority: _, ...request }: StartRequest,
+  ): Promise<Execution> {
+    try {
+      const execution = await this.#begin(job, { ...request, state: 'running' })
+      void execution.run().finally(() => slot.release())
+      return execution
+    } catch (error) {
+      slot.release()
+      throw error
+    }
+  }
+
+  async #startQueued(job: LibraryJob, { priority, ...request }: StartRequest): Promise<Execution> {
+    const execution = await this.#begin(job, { ...request, state: 'queued' })
+    const { record, signal } = execution
+    const leave = async () => {
+      // An execution that may still be queued runs to its end here, and is then refused when it is dispatched.
+      if ((await this.#queue.remove(record)) !== false) await execution.run()
+    }
+    try {
+      await this.#queue.add([record], priority)
+    } catch (error) {
+      await withTimeout(this.#runtime.clock, failTimeout, execution.fail(error))
+      throw error
+    }
+    if (signal.aborted) void leave()
+    else signal.addEventListener('abort', () => void leave())
+    return execution
+  }
+
+  #begin(
+    job: LibraryJob,
+    request: Pick<BeginRequest, 'state' | 'scheduledFor'> & Partial<Takeover>,
+  ): Promise<Execution> {
+    return this.#executions.add(job, async () => {
+      const begin = () => ExecutionLease.begin(this.#runtime, { ...keyOf(job), ...request })
+      return this.#executionOf(job, await this.#passGate(job, begin))
+    })
+  }
+
+  #executionOf(job: LibraryJob, lease: ExecutionLease): Execution {
+    const partitions = new PartitionHandle(job, this.#runtime.storage, this.#partitionEvents, this)
+    return new Execution(job, lease, partitions, this.#runtime)
+  }
+
+  /** Whether an execution of a job may begin. A closing registry begins only partitions of jobs that it lets end. */
+  #mayBegin({ type, id, partition }: LibraryJob): boolean {
+    if (!this.#isClosing) return true
+    return partition !== undefined && !this.#isStopping && this.#executions.hasJob({ type, id })
+  }
+
+  /** Begins when the start gate is free. */
+  #passGate<Answer>(job: LibraryJob, begin: () => Promise<Answer>): Promise<Answer> {
+    return this.#gate.pass(() => {
+      if (!this.#mayBegin(job)) throw new JobError('closed', 'The registry is closed.')
+      return begin()
+    })
+  }
+
+  async #claimAndRun(job: LibraryJob, waiting: ExecutionKey & Pick<WaitingExecution, 'epoch'>): Promise<boolean> {
+    try {
+      const execution = await this.#executions.add(job, async () => {
+        const lease = await ExecutionLease.claim(this.#runtime, waiting, job)
+        return lease && this.#executionOf(job, lease)
+      })
+      await execution?.run()
+      return true
+    } catch (error) {
+      this.#warn(waiting, error, 'could not be claimed and stays queued')
+      return false
+    }
+  }
+
+  async #stop(execution: Execution): Promise<void> {
+    if (execution.release()) return
+    try {
+      const asked = this.askToStop(execution)
+      this.#stopTimeout = (await withTimeout(this.#runtime.clock, this.#stopTimeout, asked)) ? abortTimeout : 0
+    } catch (error) {
+      this.#warn(execution, error, 'could not be aborted in storage; it stops anyway')
+    }
+    execution.stop()
+  }
+
+  #warn(job: ExecutionKey, error: unknown, what: string): void {
+    warnOf(this.#runtime.logger, job, error, what)
+  }
+}
+
+/** Waits for a start. Ignores that the job is live already. */
+async function unlessRunning(start: Promise<unknown>): Promise<void> {
+  try {
+    await start
+  } catch (error) {
+    if (!isAlreadyRunning(error)) throw error
+  }
+}

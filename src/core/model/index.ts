@@ -1,0 +1,45 @@
+export {
+  type ExecutionKey,
+  type ExecutionRecord,
+  type JobDetail,
+  type JobKey,
+  keyOf,
+  type Progress,
+} from './execution-record.js'
+export { type BatchDone, checkJob, type Job, type JobContext, type ProgressUpdate, toProgress } from './job.js'
+export {
+  type EndedState,
+  isEnded,
+  isLive,
+  isState,
+  type JobMove,
+  type JobState,
+  jobStates,
+  type LiveState,
+  nextState,
+} from './lifecycle.js'
+export { maxPriority, priorityRule } from './priority.js'
+export {
+  backoff,
+  type ResumeMode,
+  type Resumption,
+  type RetryPolicy,
+  resumptionRules,
+  retryPolicyOf,
+} from './retry-policy.js'
+export { lastTick, nextTick, type Schedule, type Scheduled, scheduleRules } from './schedule.js'
+export {
+  type AbortedStatus,
+  type AbortingStatus,
+  type BegunStatus,
+  type EndedStatus,
+  type FailedStatus,
+  hasSameProgress,
+  type JobStatus,
+  type LiveStatus,
+  type QueuedStatus,
+  type RunningStatus,
+  type StatusBase,
+  type SuccessfulStatus,
+  toStatus,
+} from './status.js'

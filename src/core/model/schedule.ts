@@ -1,0 +1,112 @@
+import { Cron } from 'croner'
+import { checkOptions, invalid, type Rule, rule } from '../base/index.js'
+
+/**
+ * When a job starts automatically. Set either `cron` or `every`.
+ *
+ * Daylight saving time: `cron` treats a pattern as fixed when seconds, minutes and hours are numbers, lists or ranges
+ * (`30 2 * * *`, `30 2,14 * * *`). A pattern with `*` or a step in one of them is a wildcard pattern.
+ *
+ * - Fixed: times that the clock skips run once, at the end of the gap. A time that occurs twice runs the first time only.
+ *   So a daily job runs every day, once.
+ * - Wildcard: runs whenever the clock shows a matching time. Skipped times do not run; times that occur twice run twice.
+ *   So `0 * * * *` runs every hour that passes, and `*\/15 * * * *` every quarter of an hour.
+ *
+ * Vixie cron does the same, except that it treats a step without `*`, such as `0-23/2`, as fixed.
+ */
+export interface Schedule {
+  /**
+   * Five fields (minute, hour, day of the month, month, day of the week), or six with seconds first: `*`, numbers, names
+   * (`MON`, `JAN`), lists, ranges and steps. When day of the month and day of the week are both restricted, either match runs.
+   */
+  cron?: string
+  /** The IANA time zone of `cron`. Default `UTC`, not the machine's time zone. */
+  timeZone?: string
+  /** Interval between starts in milliseconds, at least 100. Starts are at multiples of it since 1970, equal in all processes. */
+  every?: number
+  /** Whether the schedule is active. Default `true`. */
+  enabled?: boolean
+  /**
+   * What happens when a scheduled time comes while the job is live. `skip`, the default, skips it. `runAfter` starts the job
+   * once it has ended, for the latest time that came by then.
+   */
+  ifRunning?: 'skip' | 'runAfter'
+  /**
+   * What happens to a time that no process served, or that is served more than a minute late. `skip`, the default, skips it.
+   * `catchUp` starts the job as soon as a process is available, once for all missed times.
+   */
+  ifMissed?: 'skip' | 'catchUp'
+}
+
+/** The schedule of a job. */
+export interface Scheduled {
+  /** When the job starts automatically. Default: never. */
+  schedule?: Schedule
+}
+
+const aPattern = 'a cron pattern of five fields, or of six with seconds first'
+
+const rules: Record<keyof Schedule, Rule> = {
+  // A colon would make it a date.
+  cron: rule.optional({ accepts: (value) => typeof value === 'string' && !value.includes(':'), expected: aPattern }),
+  timeZone: rule.optional({ accepts: isTimeZone, expected: 'the IANA name of a time zone, such as `Europe/Berlin`' }),
+  every: rule.optional(rule.whole(100)),
+  enabled: rule.optional(rule.flag),
+  ifRunning: rule.optional(rule.oneOf('skip', 'runAfter')),
+  ifMissed: rule.optional(rule.oneOf('skip', 'catchUp')),
+}
+
+/** The rules of {@link Scheduled}. */
+export const scheduleRules: Record<keyof Scheduled, Rule> = {
+  schedule: rule.optional(rule.anObject),
+}
+
+/** Throws `invalid_options` for a schedule that is not valid or never runs. */
+export function checkSchedule(schedule: Schedule): void {
+  checkOptions('schedule', schedule, rules, 'schedule.')
+  const { cron, timeZone, every } = schedule
+  if (cron !== undefined && every !== undefined) throw invalid('schedule.every', 'omitted with `cron`', every)
+  if (timeZone !== undefined && every !== undefined)
+    throw invalid('schedule.timeZone', 'omitted with `every`', timeZone)
+  if (every !== undefined) return
+  if (cron === undefined) throw invalid('schedule.cron', `${aPattern}, where there is no \`every\``, cron)
+  if (timeOf(patternOf(cron, timeZone).nextRun(new Date(0))) === undefined) {
+    throw invalid('schedule.cron', 'a cron pattern whose time comes', cron)
+  }
+}
+
+/** The first time of a schedule after `after`, both in epoch milliseconds. `undefined` when there is none. */
+export function nextTick({ cron, timeZone, every }: Schedule, after: number): number | undefined {
+  if (every !== undefined) return (Math.floor(after / every) + 1) * every
+  return timeOf(patternOf(cron, timeZone).nextRun(new Date(after)))
+}
+
+/** The latest time of a schedule up to and including `upTo`, both in epoch milliseconds. `undefined` when there is none. */
+export function lastTick({ cron, timeZone, every }: Schedule, upTo: number): number | undefined {
+  if (every !== undefined) return Math.floor(upTo / every) * every
+  const [before] = patternOf(cron, timeZone).previousRuns(1, new Date(upTo + 1))
+  return timeOf(before)
+}
+
+/** Parses the pattern on every call: a parsed pattern takes 80 kB, too much to keep for every job. */
+function patternOf(cron = '', timeZone = 'UTC'): Cron {
+  try {
+    return new Cron(cron, { timezone: timeZone, mode: '5-or-6-parts', fixedTimeRule: 'no-wildcard', paused: true })
+  } catch (cause) {
+    throw invalid('schedule.cron', aPattern, cron, { cause })
+  }
+}
+
+function timeOf(date: Date | null | undefined): number | undefined {
+  return date?.getTime()
+}
+
+function isTimeZone(value: unknown): boolean {
+  // Newer versions of Node accept offsets, which are not zones.
+  if (typeof value !== 'string' || /^[+-]/.test(value)) return false
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: value }).resolvedOptions().timeZone !== ''
+  } catch {
+    return false
+  }
+}

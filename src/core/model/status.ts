@@ -1,0 +1,114 @@
+import type { ExecutionRecord, JobDetail } from './execution-record.js'
+import type { EndedState, JobState, LiveState } from './lifecycle.js'
+
+/** The fields of every status. */
+export interface StatusBase {
+  /** The job's type. */
+  type: string
+  /** The job's id. */
+  id: string
+  /** The id of this execution in the log: the job's id followed by a time-ordered UUID. */
+  executionId: string
+  /** When the execution began, in epoch milliseconds of the storage's clock. */
+  startTime: number
+  /** One sentence about the state, for people. */
+  infos: string
+  /** Records processed so far. Never more than the target holds durably. */
+  count: number
+  /** The last known value of the primary key column, always as text. */
+  lastId?: string
+  /** The id of the orphan that this execution resumes: its node died or closed. */
+  resumedFrom?: string
+}
+
+/** The job is queued until a slot is free. `startTime` is when it was accepted. */
+export interface QueuedStatus extends StatusBase {
+  state: 'queued'
+  /** Always absent: a queued job has not reported anything. */
+  detail?: undefined
+}
+
+/** The fields of every status of an execution that has left the queue. */
+export interface BegunStatus extends StatusBase {
+  /** Extra data that the job reports with its progress: an `IngestionDetail` for an ingestion. Not part of the protocol. */
+  detail?: JobDetail
+}
+
+/** The job runs. */
+export interface RunningStatus extends BegunStatus {
+  state: 'running'
+}
+
+/** The job was asked to stop and still runs. */
+export interface AbortingStatus extends BegunStatus {
+  state: 'aborting'
+}
+
+/** The job was stopped. */
+export interface AbortedStatus extends BegunStatus {
+  state: 'aborted'
+  /** When it ended, in epoch milliseconds of the storage's clock. */
+  endTime: number
+}
+
+/** The job failed. */
+export interface FailedStatus extends BegunStatus {
+  state: 'error'
+  /** When it ended, in epoch milliseconds of the storage's clock. */
+  endTime: number
+  /** The messages of the error and its causes, outermost first, secrets redacted. */
+  error: string[]
+}
+
+/** The job completed its work. */
+export interface SuccessfulStatus extends BegunStatus {
+  state: 'successful'
+  /** When it ended, in epoch milliseconds of the storage's clock. */
+  endTime: number
+}
+
+/** The status of a live execution. */
+export type LiveStatus = QueuedStatus | RunningStatus | AbortingStatus
+
+/** The status of an ended execution. */
+export type EndedStatus = AbortedStatus | FailedStatus | SuccessfulStatus
+
+/** The status of an execution, discriminated by `state`. */
+export type JobStatus = LiveStatus | EndedStatus
+
+const infos: Record<JobState, string> = {
+  queued: 'The job is waiting for a free slot.',
+  running: 'The job is running.',
+  aborting: 'The job is being aborted.',
+  aborted: 'The job has been aborted.',
+  error: 'The job has failed.',
+  successful: 'The job is done.',
+}
+
+/** The status of an execution record. Frozen. */
+export function toStatus(record: ExecutionRecord & { state: LiveState }): LiveStatus
+export function toStatus(record: ExecutionRecord & { state: EndedState }): EndedStatus
+export function toStatus(record: ExecutionRecord): JobStatus
+export function toStatus(record: ExecutionRecord): JobStatus {
+  const { state, type, id, executionId, startTime, endTime, count, lastId, detail, error, resumedFrom } = record
+  return Object.freeze({
+    state,
+    type,
+    id,
+    executionId,
+    startTime,
+    ...(endTime !== undefined && { endTime }),
+    infos: infos[state],
+    ...(error !== undefined && { error }),
+    count,
+    ...(lastId !== undefined && { lastId }),
+    ...(detail !== undefined && { detail }),
+    ...(resumedFrom !== undefined && { resumedFrom }),
+  }) as JobStatus
+}
+
+/** Whether two records of one execution in one state give the same status. */
+export function hasSameProgress(one: ExecutionRecord, other: ExecutionRecord): boolean {
+  if (one.count !== other.count || one.lastId !== other.lastId) return false
+  return one.detail === other.detail || JSON.stringify(one.detail) === JSON.stringify(other.detail)
+}

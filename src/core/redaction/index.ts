@@ -1,0 +1,1 @@
+export { commonRedactor, isSecretName, maxSecretLength, Redactor, redact } from './redact.js'

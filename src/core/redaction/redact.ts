@@ -1,0 +1,131 @@
+import { namedSecrets } from './secret-names.js'
+import { knownTokens } from './secret-tokens.js'
+import { urlSecrets } from './secret-urls.js'
+import type { Span } from './spans.js'
+
+/** Replaces a secret. */
+const mask = '***'
+
+/** How far to read beyond the end of a shortened text, so that a secret at the end is seen completely. */
+const margin = 8192
+
+/** Maximum length of a secret of a registry, in characters, so that `margin` covers it. */
+export const maxSecretLength = 4096
+
+/** Redacts secrets: in the forms that the library knows, and those of the user. */
+export class Redactor {
+  readonly #secrets: readonly string[]
+  readonly #custom: ((text: string) => string) | undefined
+
+  /** `own` are literal secrets, or a function that redacts a text further. */
+  constructor(own: readonly string[] | ((text: string) => string) = []) {
+    this.#secrets = typeof own === 'function' ? [] : [...new Set(own.flatMap(spellingsOf))]
+    this.#custom = typeof own === 'function' ? own : undefined
+  }
+
+  /** Redacts a text, in linear time. Colours of terminals, which may break up a secret, are removed. */
+  redact(colored: string): string {
+    const text = withoutColors(colored)
+    return this.#customize(withoutSpans(text, this.#spansIn(text, false), text.length))
+  }
+
+  /**
+   * The redacted beginning of a text, of at most `limit` characters and `…`, for a message. Also redacts secrets that the end would
+   * split. Control characters are escaped, except tabs and line breaks: SQL and stacks have them on purpose.
+   */
+  shorten(text: string, limit: number): string {
+    const isCut = text.length > limit + margin
+    const window = withoutColors(isCut ? text.slice(0, limit + margin) : text)
+    // A secret that begins before here is seen completely.
+    const end = isCut ? window.length - maxSecretLength : window.length
+    const redacted = printable(this.#customize(withoutSpans(window, this.#spansIn(window, isCut), end)))
+    return redacted.length > limit || isCut ? `${redacted.slice(0, limit)}…` : redacted
+  }
+
+  #spansIn(text: string, isCut: boolean): Span[] {
+    const own = this.#secrets.flatMap((secret) => [...occurrences(text, secret)])
+    const spans = [...urlSecrets(text, isCut), ...namedSecrets(text), ...knownTokens(text), ...own]
+    return spans.sort((one, other) => one.start - other.start)
+  }
+
+  /** A function that fails must not reveal what it should redact. */
+  #customize(text: string): string {
+    if (!this.#custom) return text
+    try {
+      const redacted: unknown = this.#custom(text)
+      if (typeof redacted === 'string') return redacted
+      // Nobody awaits it, and an unhandled rejection would end the host.
+      if (redacted instanceof Promise) redacted.catch(() => undefined)
+      return mask
+    } catch {
+      return mask
+    }
+  }
+}
+
+/** The redactor of messages that belong to no registry. */
+export const commonRedactor: Redactor = new Redactor()
+
+/**
+ * Replaces secrets in a text by `***`: passwords of URLs, of connection strings and of SQL, values of names such as
+ * `password`, `token`, `client_secret` and `Authorization`, credentials of headers, tokens that have a known prefix, web
+ * hooks and private keys.
+ */
+export function redact(text: string): string {
+  return commonRedactor.redact(text)
+}
+
+/** A cache, as most names repeat. */
+const secretNames = new Map<string, boolean>()
+
+/** Whether a name, such as `password`, marks its value as a secret. */
+export function isSecretName(name: string): boolean {
+  const isSecret = secretNames.get(name) ?? !namedSecrets(`${name.slice(0, 200)}="x"`).next().done
+  if (secretNames.size < 1000 && name.length < 200) secretNames.set(name, isSecret)
+  return isSecret
+}
+
+/** A secret as it is, and as it is written in a URL, in a form, in JSON and in JSON within JSON. */
+function spellingsOf(secret: string): string[] {
+  const [encoded, json] = [encodeURIComponent(secret), inJson(secret)]
+  return [secret, encoded, encoded.replaceAll('%20', '+'), json, inJson(json)]
+}
+
+function inJson(text: string): string {
+  return JSON.stringify(text).slice(1, -1)
+}
+
+/** Colours and links of terminals, also as JSON and Node write them. */
+const colors =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they begin with one.
+  /(?:\u001b\[|\u009b|\\{1,4}(?:u001b|x1b|033)\[)[\d;:]{0,64}[mK]|\u001b\([A-Z0-9]|\u001b\]8;[^\u0007\u001b]{0,4096}(?:\u0007|\u001b\\)/gi
+
+function withoutColors(text: string): string {
+  return text.replace(colors, '')
+}
+
+/** What moves the cursor of a terminal, or reorders a line. */
+const controls = /(?![\t\n]|\r\n)[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu
+
+function printable(text: string): string {
+  return text.replace(controls, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+function withoutSpans(text: string, spans: readonly Span[], end: number): string {
+  const kept: string[] = []
+  let at = 0
+  for (const span of spans) {
+    if (span.start >= end) break
+    if (span.end <= at) continue
+    if (span.start >= at) kept.push(text.slice(at, span.start), mask)
+    at = span.end
+  }
+  kept.push(text.slice(at, Math.max(at, end)))
+  return kept.join('')
+}
+
+function* occurrences(text: string, secret: string): Generator<Span> {
+  for (let at = text.indexOf(secret); at >= 0; at = text.indexOf(secret, at + secret.length)) {
+    yield { start: at, end: at + secret.length }
+  }
+}

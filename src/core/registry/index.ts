@@ -1,0 +1,10 @@
+export type { HealthOptions, RegistryHealth, StorageHealth } from './health.js'
+export { Registry } from './registry.js'
+export type {
+  AbortOptions,
+  CloseOptions,
+  ListenOptions,
+  RegistryOptions,
+  StartOptions,
+  WaitingOptions,
+} from './registry-options.js'

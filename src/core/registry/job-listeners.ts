@@ -1,0 +1,37 @@
+import { errorMessages } from '../base/index.js'
+import { BatchListeners, emitChange, IsolatedEmitter, type JobEvent } from '../events/index.js'
+import { type ExecutionRecord, toStatus } from '../model/index.js'
+import type { Runtime } from '../runtime/index.js'
+
+/** The listeners of users, isolated from each other and from the jobs. */
+export class JobListeners {
+  /** Listeners to the executions of this registry. */
+  readonly own: IsolatedEmitter
+  /** Listeners with the scope `cluster`. */
+  readonly cluster: IsolatedEmitter
+  readonly batches: BatchListeners
+  readonly #runtime: Runtime
+
+  constructor(runtime: Runtime) {
+    const report = (error: unknown, { type, id }: Pick<JobEvent, 'type' | 'id'>) =>
+      runtime.logger.error({ type, id, error: errorMessages(error) }, `A listener to job [${type}/${id}] threw.`)
+    this.#runtime = runtime
+    this.own = new IsolatedEmitter(report)
+    this.cluster = new IsolatedEmitter(report)
+    this.batches = new BatchListeners(report)
+  }
+
+  /** Emits what happens in the registry from now on, after the listeners that its parts have subscribed before. */
+  subscribe(): void {
+    const { events } = this.#runtime
+    events.on('changed', (record, change, cause) => this.#emit(record, change, cause))
+    events.on('batch', (batch) => this.batches.emit(batch))
+  }
+
+  #emit(record: ExecutionRecord, change: 'state' | 'progress', cause: unknown): void {
+    const { type, id, partition, state } = record
+    if (partition !== undefined) return
+    this.#runtime.logger.debug(toStatus(record), `Job [${type}/${id}]: ${state}.`)
+    emitChange([this.own, this.cluster], record, change, cause)
+  }
+}

@@ -1,0 +1,169 @@
+import {
+  answerOf,
+  type Clock,
+  checkOptions,
+  executionOrder,
+  isWellFormed,
+  JobError,
+  type Logger,
+  type Rule,
+  rule,
+} from '../base/index.js'
+import { type ConcurrencyLimits, type Dispatcher, dispatcherRule } from '../dispatch/index.js'
+import { jobStates, priorityRule } from '../model/index.js'
+import { maxSecretLength } from '../redaction/index.js'
+import type { JobStorage } from '../storage/index.js'
+
+/** The options of a registry. */
+export interface RegistryOptions {
+  /** Stores executions and checkpoints. The registry closes it. */
+  storage: JobStorage
+  /** How many jobs run at once in this registry, or {@link ConcurrencyLimits}. Further jobs are queued. Default: no limit. */
+  concurrency?: number | ConcurrencyLimits
+  /** The queue of executions. The registry closes it. Default: `localDispatcher()`. */
+  dispatcher?: Dispatcher
+  /** How long an execution may go without a lease renewal before other nodes treat it as dead, in milliseconds. Default 30,000. */
+  lease?: number
+  /** Minimum time between two saves of progress, in milliseconds. 0 saves every report. Default 250. */
+  progressInterval?: number
+  /** The name of this registry instance, shown in errors of its orphaned jobs. Default: a random name. */
+  node?: string
+  /** Receives log entries. Default: none. */
+  logger?: Logger
+  /**
+   * Secrets of your own to redact in errors, log entries and spans, in addition to the forms that headgate knows: strings of 4 to
+   * 4,096 characters, or a function that redacts a message. Default: none.
+   */
+  redact?: readonly string[] | ((text: string) => string)
+  /** The source of time. Default: the system clock. */
+  clock?: Clock
+}
+
+/** Options of `registry.start`. */
+export interface StartOptions {
+  /** Queue priority, from -1,000,000 to 1,000,000. Higher runs first. Default: the job's priority. */
+  priority?: number
+}
+
+/** Options of `registry.queued`. */
+export interface WaitingOptions {
+  /** How many executions to skip. Default 0. */
+  from?: number
+  /** Maximum number of executions in the page, 0 to 1,000. Default 10. */
+  size?: number
+}
+
+/** Options of `registry.abort`. */
+export interface AbortOptions {
+  /** How long to wait for the job to stop, in milliseconds. 0 does not wait. Default 30,000. */
+  timeout?: number
+  /** Ends the wait when it aborts, as if `timeout` had passed. The job still stops. Default: none. */
+  signal?: AbortSignal
+  /** Called when storage has answered and only the wait for the end remains. Default: none. */
+  onAsked?: () => void
+}
+
+/** Options of `registry.on` and `registry.once`. */
+export interface ListenOptions {
+  /**
+   * Which executions emit to the listener. `own`, the default: those of this registry. `cluster`: those of all registries that
+   * share the storage. For another registry's execution, the end is always emitted, earlier states only as far as they were
+   * observed, and progress at most once a second.
+   */
+  scope?: 'own' | 'cluster'
+}
+
+/** Options of `registry.close`. */
+export interface CloseOptions {
+  /** How long running and queued jobs may continue before they are aborted, in milliseconds. `true` waits until they end. */
+  drain?: boolean | number
+  /** How long to wait for aborted jobs to stop, in milliseconds. Default 30,000. */
+  timeout?: number
+}
+
+const timeoutRule = rule.optional(rule.whole(0))
+
+const redactRule: Rule = {
+  accepts: (value) =>
+    Array.isArray(value) || (typeof value === 'function' && typeof answerOf(() => value(''), '') === 'string'),
+  expected: 'a function that gives text at once, or an array of strings',
+}
+
+/** The message never contains the secret. */
+function checkSecrets(redact: RegistryOptions['redact']): void {
+  if (!Array.isArray(redact)) return
+  for (const [at, secret] of redact.entries()) {
+    const flaw = flawOf(secret)
+    const expected = `a string of 4 to ${maxSecretLength} well-formed characters`
+    if (flaw) throw new JobError('invalid_options', `Expected \`redact[${at}]\` to be ${expected}, got ${flaw}`)
+  }
+}
+
+/** A shorter secret would redact parts of ordinary words. */
+function flawOf(secret: unknown): string | undefined {
+  if (typeof secret !== 'string') return `a value of type ${typeof secret}`
+  if (!isWellFormed(secret)) return 'half of a surrogate pair'
+  return secret.length < 4 || secret.length > maxSecretLength ? `${secret.length} characters` : undefined
+}
+
+/** The rules of {@link RegistryOptions}. */
+const registryRules = {
+  storage: rule.having(
+    ...['begin', 'renew', 'claim', 'run', 'finish', 'requestAbort', 'find', 'live', 'orphans', 'search'],
+  ),
+  concurrency: { accepts: () => true, expected: 'limits', optional: true },
+  dispatcher: rule.optional(dispatcherRule),
+  lease: rule.optional(rule.whole(100)),
+  progressInterval: rule.optional(rule.whole(0)),
+  node: rule.optional(rule.text),
+  logger: rule.optional(rule.having('debug', 'info', 'warn', 'error')),
+  redact: rule.optional(redactRule),
+  clock: rule.optional(rule.aClock),
+}
+
+/** Throws `invalid_options` when an option is not valid. */
+export function checkRegistryOptions(options: RegistryOptions): void {
+  checkOptions('options', options, registryRules)
+  checkSecrets(options.redact)
+}
+
+/** The rules of {@link ListenOptions}. */
+export const listenRules = { scope: rule.optional(rule.oneOf('own', 'cluster')) }
+
+/** The rules of {@link StartOptions}. */
+export const startRules = { priority: rule.optional(priorityRule) }
+
+/** The rules of {@link WaitingOptions}. */
+export const waitingRules = { from: rule.optional(rule.whole(0)), size: rule.optional(rule.whole(0, 1000)) }
+
+/** The rules of {@link AbortOptions}. */
+export const abortRules = {
+  timeout: timeoutRule,
+  signal: rule.optional(rule.having('addEventListener', 'removeEventListener')),
+  onAsked: rule.optional(rule.aFunction),
+}
+
+/** The rules of `SearchFilter`. */
+export const searchRules = {
+  type: rule.optional(rule.text),
+  id: rule.optional(rule.text),
+  state: rule.optional(rule.oneOf(...jobStates)),
+  startTimeFrom: rule.optional(rule.whole(0)),
+  startTimeTo: rule.optional(rule.whole(0)),
+  from: rule.optional(rule.whole(0)),
+  size: rule.optional(rule.whole(0, 1000)),
+  searchAfter: {
+    accepts: (value: unknown) => typeof value === 'string' && executionOrder(value) !== undefined,
+    expected: 'the id of an execution of the log',
+    optional: true,
+  },
+}
+
+/** The rules of {@link CloseOptions}. */
+export const closeRules = {
+  drain: rule.optional({
+    accepts: (value: unknown) => typeof value === 'boolean' || rule.whole(0).accepts(value),
+    expected: 'true, false or a whole number of milliseconds',
+  }),
+  timeout: timeoutRule,
+}

@@ -1,0 +1,310 @@
+import {
+  checkedKey,
+  checkOptions,
+  checkValue,
+  createAbortController,
+  errorMessages,
+  invalid,
+  isolate,
+  JobError,
+  rule,
+  withTimeout,
+} from '../base/index.js'
+import { OrphanRecovery, RemoteEvents } from '../cluster/index.js'
+import { type Dispatcher, limitsOf, type WaitingPage } from '../dispatch/index.js'
+import type { BatchListener, IsolatedEmitter, JobEventName, JobListener } from '../events/index.js'
+import {
+  CompletionWaiter,
+  ExecutionQueue,
+  JobCatalog,
+  type LibraryJob,
+  LocalExecutions,
+  PartitionEvents,
+  Runner,
+  type StartedExecution,
+} from '../execution/index.js'
+import { checkJob, isLive, type Job, type JobStatus, type LiveStatus, priorityRule, toStatus } from '../model/index.js'
+import type { Redactor } from '../redaction/index.js'
+import { Scheduler } from '../scheduling/index.js'
+import { allLive, type SearchFilter, type SearchResult } from '../storage/index.js'
+import { createDispatcher, createRuntime, type RegistryRuntime } from './create-runtime.js'
+import { dispatchWorker } from './dispatch-worker.js'
+import { type HealthOptions, HealthProbe, type RegistryHealth } from './health.js'
+import { JobListeners } from './job-listeners.js'
+import {
+  type AbortOptions,
+  abortRules,
+  type CloseOptions,
+  checkRegistryOptions,
+  closeRules,
+  type ListenOptions,
+  listenRules,
+  type RegistryOptions,
+  type StartOptions,
+  searchRules,
+  startRules,
+  type WaitingOptions,
+  waitingRules,
+} from './registry-options.js'
+
+/** How long to wait for a job to stop by default, in milliseconds. */
+const defaultStopTimeout = 30_000
+
+/** Total time for closing the dispatcher, the storage and other owned resources, in milliseconds. */
+const ownedTimeout = 5000
+
+/** A resource that the registry closes. */
+interface Owned {
+  close?(): Promise<void>
+}
+
+/** A registry of jobs that are functions: defines, starts, observes, aborts and searches them. */
+export class Registry {
+  /** Redacts secrets in text, including those of the option `redact`, as statuses and logs do: `redactor.redact(text)`. */
+  readonly redactor: Redactor
+  readonly #runtime: RegistryRuntime
+  readonly #jobs = new JobCatalog()
+  readonly #listeners: JobListeners
+  readonly #executions: LocalExecutions
+  readonly #completions: CompletionWaiter
+  readonly #remoteEvents: RemoteEvents
+  readonly #dispatcher: Dispatcher
+  readonly #queue: ExecutionQueue
+  readonly #runner: Runner
+  readonly #recovery: OrphanRecovery
+  readonly #scheduler: Scheduler
+  readonly #probe: HealthProbe
+  readonly #unwatch: (() => void) | undefined
+  readonly #abandon = createAbortController()
+  #closing: Promise<void> | undefined
+
+  constructor(options: RegistryOptions) {
+    checkRegistryOptions(options)
+    const limits = limitsOf(options.concurrency)
+    const runtime = createRuntime(options, this.#abandon.signal)
+    const { storage, events } = runtime
+    const dispatcher = createDispatcher(options, runtime)
+    const jobs = this.#jobs
+    const listeners = new JobListeners(runtime)
+    // Each handles an event in the order in which they are made: an ended job is gone before anyone hears of it and starts it again.
+    const executions = new LocalExecutions(runtime)
+    const partitionEvents = new PartitionEvents(runtime)
+    const completions = new CompletionWaiter(runtime, executions)
+    this.#remoteEvents = new RemoteEvents(runtime, jobs, executions, listeners.cluster)
+    const queue = new ExecutionQueue(runtime, dispatcher, jobs)
+    const runner = new Runner(runtime, { queue, jobs, executions, partitionEvents, completions })
+    this.#recovery = new OrphanRecovery(runtime, jobs, runner)
+    this.#scheduler = new Scheduler(runtime, dispatcher.schedules, { runner, completions })
+    listeners.subscribe()
+    this.redactor = runtime.redactor
+    this.#runtime = runtime
+    this.#dispatcher = dispatcher
+    this.#listeners = listeners
+    this.#executions = executions
+    this.#completions = completions
+    this.#queue = queue
+    this.#runner = runner
+    this.#probe = new HealthProbe(runtime, executions)
+    queue.open(dispatchWorker(runtime, { limits, queue, runner, completions }))
+    this.#unwatch = storage.watch?.((change) => void events.emit('storageChange', change))
+  }
+
+  /** Adds a job. Throws `invalid_options` when the job is not valid or is defined already. */
+  define(job: Job): void {
+    checkJob(job)
+    this.#add(job)
+  }
+
+  /** Adds a job that the library makes, as `define` does. */
+  protected defineLibraryJob(job: LibraryJob): void {
+    const { makePartition: _, ...common } = job
+    checkJob(common)
+    this.#add(job)
+  }
+
+  #add(job: LibraryJob): void {
+    this.#jobs.add(job)
+    if (job.resume === 'auto' || job.makePartition) this.#recovery.start()
+    this.#scheduler.add(job)
+  }
+
+  /** Whether this registry defines the job, or any job of the type when `id` is not given. */
+  has(type: string, id?: string): boolean {
+    return id === undefined ? this.#jobs.types.has(type) : this.#jobs.get(checkedKey(type, id)) !== undefined
+  }
+
+  /**
+   * Starts a job. Resolves as soon as it runs or is queued. Throws `not_defined`, `already_running` or `closed`, or what storage
+   * threw.
+   */
+  async start(type: string, id: string, options: StartOptions = {}): Promise<StartedExecution> {
+    checkOptions('options', options, startRules)
+    const key = checkedKey(type, id)
+    if (this.#closing) throw new JobError('closed', 'The registry is closed.')
+    return this.#runner.start(this.#jobs.require(key, { type, id }), options)
+  }
+
+  /** The status of the job's live execution, else of its last one. `undefined` when the job never ran. */
+  async status(type: string, id: string): Promise<JobStatus | undefined> {
+    const record = await this.#runtime.storage.find(type, id)
+    return record && toStatus(record)
+  }
+
+  /** The statuses of all live executions of a type in all processes, oldest start first. */
+  async running(type: string): Promise<LiveStatus[]> {
+    const records = await allLive(this.#runtime.storage, { type })
+    return records.sort((a, b) => a.startTime - b.startTime).map((record) => toStatus(record) as LiveStatus)
+  }
+
+  /**
+   * Requests an abort of a job in any process and waits until it has stopped. Resolves with its status: `aborting` when `timeout`
+   * has passed, the last status when the job was not live, `undefined` when it never ran.
+   */
+  async abort(type: string, id: string, options: AbortOptions = {}): Promise<JobStatus | undefined> {
+    checkOptions('options', options, abortRules)
+    const { timeout = defaultStopTimeout, signal, onAsked } = options
+    const { asked, settled, execution } = await this.#runner.askToStop({ type, id })
+    isolate(
+      () => onAsked?.(),
+      (error) => this.#runtime.logger.warn({ type, id, error: errorMessages(error) }, '`onAsked` of an abort threw.'),
+    )
+    if (!asked || !isLive(asked.state)) return asked && toStatus(asked)
+    if (timeout === 0) return toStatus(asked)
+    if (settled) return toStatus(settled)
+    if (execution) {
+      return (await withTimeout(this.#runtime.clock, timeout, execution.finished, undefined, signal)) ?? toStatus(asked)
+    }
+    return toStatus(await withTimeout(this.#runtime.clock, timeout, this.#completions.whenEnded(asked), asked, signal))
+  }
+
+  /**
+   * A page of the queued executions, in the order in which they will run: those of this registry, or of all registries that share
+   * its dispatcher. `abort` removes an execution from the queue.
+   */
+  async queued(options: WaitingOptions = {}): Promise<WaitingPage> {
+    checkOptions('options', options, waitingRules)
+    const { from = 0, size = 10 } = options
+    return this.#dispatcher.waiting({ from, size })
+  }
+
+  /** Changes the priority of a queued job, behind those that have it already. Resolves with whether the job is queued. */
+  async setPriority(type: string, id: string, priority: number): Promise<boolean> {
+    checkValue('priority', priority, priorityRule)
+    const record = await this.#runtime.storage.find(type, id)
+    return record?.state === 'queued' && this.#dispatcher.move(record.executionId, priority)
+  }
+
+  /**
+   * When the schedule of a job that is defined here starts it next, in epoch milliseconds. `undefined` when it never does. Throws
+   * `not_defined`.
+   */
+  nextRun(type: string, id: string): number | undefined {
+    return this.#scheduler.next(this.#jobs.require(checkedKey(type, id), { type, id }))
+  }
+
+  /** Searches the log, newest first. Without `state`, finds ended executions only. */
+  async search(filter: SearchFilter = {}): Promise<SearchResult<JobStatus>> {
+    checkOptions('filter', filter, searchRules)
+    const { total, hits } = await this.#runtime.storage.search(filter)
+    return { total, hits: hits.map((record) => toStatus(record)) }
+  }
+
+  /**
+   * The health of this registry: whether its storage answers, and how many executions run and are queued here. Reports an
+   * unreachable storage in the result instead of throwing.
+   */
+  async health(options: HealthOptions = {}): Promise<RegistryHealth> {
+    return this.#probe.check(options, this.#closing !== undefined)
+  }
+
+  /**
+   * Adds a listener to an event: of the executions of this registry or, with the scope `cluster`, of all registries that share
+   * the storage. Returns a function that removes the listener.
+   */
+  on<Name extends JobEventName>(name: Name, listener: JobListener<Name>, options: ListenOptions = {}): () => void {
+    return this.#emitterFor(options).on(name, listener)
+  }
+
+  /** Adds a listener to the next event of that name, as `on` does. Returns a function that removes the listener. */
+  once<Name extends JobEventName>(name: Name, listener: JobListener<Name>, options: ListenOptions = {}): () => void {
+    return this.#emitterFor(options).once(name, listener)
+  }
+
+  /** Removes a listener, regardless of its scope. */
+  off<Name extends JobEventName>(name: Name, listener: JobListener<Name>): void {
+    for (const emitter of [this.#listeners.own, this.#listeners.cluster]) emitter.off(name, listener)
+  }
+
+  /** Adds a listener to the batches that jobs of this registry have written. Returns a function that removes the listener. */
+  onBatch(listener: BatchListener): () => void {
+    checkValue('listener', listener, rule.aFunction)
+    return this.#listeners.batches.add(listener)
+  }
+
+  /**
+   * Stops starting jobs, aborts or drains live ones, waits for them, and closes the dispatcher, the storage and the datasources.
+   * Jobs that have not stopped within `timeout`, and resources that have not closed within 5 seconds, are left behind and logged.
+   * Never rejects.
+   */
+  close(options: CloseOptions = {}): Promise<void> {
+    checkOptions('options', options, closeRules)
+    this.#closing ??= this.#close(options)
+    return this.#closing
+  }
+
+  /** Same as `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  /** The resources to close besides the dispatcher, by name. */
+  protected get owned(): Record<string, Owned> {
+    return { storage: this.#runtime.storage }
+  }
+
+  async #close({ drain = false, timeout = defaultStopTimeout }: CloseOptions): Promise<void> {
+    this.#scheduler.stop()
+    this.#runner.close()
+    this.#queue.close()
+    const ended = this.#executions.whenEnded()
+    if (drain === true) await ended
+    else if (drain !== false) await withTimeout(this.#runtime.clock, drain, ended)
+    const stops = this.#runner.stopAll()
+    await withTimeout(this.#runtime.clock, timeout, Promise.all([stops, ended]))
+    this.#abandon.abort()
+    this.#unwatch?.()
+    this.#recovery.stop()
+    this.#remoteEvents.stop()
+    this.#completions.stop()
+    await this.#closeOwned()
+  }
+
+  /** Closes the dispatcher first, as it releases slots. If it hangs, half of the time remains for the other resources. */
+  async #closeOwned(): Promise<void> {
+    await this.#closeInTime({ dispatcher: this.#dispatcher }, ownedTimeout / 2)
+    await this.#closeInTime(this.owned, ownedTimeout / 2)
+  }
+
+  async #closeInTime(owned: Record<string, Owned>, timeout: number): Promise<void> {
+    const late: unknown = new Error(`Closing took longer than ${timeout} ms.`)
+    const close = async ([name, one]: [string, Owned]) => {
+      const closed = Promise.resolve().then(() => one.close?.())
+      const failed = closed.then(
+        () => undefined,
+        (error: unknown) => error ?? new Error('Closing failed.'),
+      )
+      const error = await withTimeout(this.#runtime.clock, timeout, failed, late)
+      if (error)
+        this.#runtime.logger.warn({ error: errorMessages(error) }, `The ${name} did not close and was left behind.`)
+    }
+    await Promise.all(Object.entries(owned).map(close))
+  }
+
+  #emitterFor(options: ListenOptions): IsolatedEmitter {
+    checkOptions('options', options, listenRules)
+    if (options.scope !== 'cluster') return this.#listeners.own
+    if (!this.#unwatch) throw invalid('scope', '`own`, as the storage does not emit changes', options.scope)
+    this.#remoteEvents.start()
+    return this.#listeners.cluster
+  }
+}

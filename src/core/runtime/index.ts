@@ -1,0 +1,1 @@
+export type { Runtime, RuntimeEvents } from './runtime.js'

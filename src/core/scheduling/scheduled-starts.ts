@@ -1,0 +1,100 @@
+import { isAlreadyRunning, jobKey } from '../base/index.js'
+import type { CompletionWaiter, Runner } from '../execution/index.js'
+import { type ExecutionRecord, type Job, lastTick, type Schedule } from '../model/index.js'
+import type { Runtime } from '../runtime/index.js'
+import type { CallLimiter } from './call-limiter.js'
+import type { ScheduleLog } from './schedule-log.js'
+import { nextAfter } from './scheduled-times.js'
+
+/** The parts of a registry that start jobs and see them end. */
+export interface StartParts {
+  readonly runner: Pick<Runner, 'start'>
+  readonly completions: Pick<CompletionWaiter, 'whenEnded'>
+}
+
+/** The parts of a scheduler that {@link ScheduledStarts} use. */
+interface SchedulerParts {
+  readonly limiter: CallLimiter
+  readonly log: ScheduleLog
+  /** The jobs whose schedules another registry follows. */
+  readonly yielded: ReadonlySet<string>
+  readonly stopped: AbortSignal
+}
+
+/** The result of a start. `taken`: any node has started this time or a later one. */
+type Result = 'started' | 'taken' | ExecutionRecord
+
+/** A start in progress. A job has at most one, which also handles times that come in the meantime. */
+interface Start {
+  /** The latest requested time. */
+  asked: number
+  /** The first time that was neither started nor skipped. */
+  first: number
+  done: Promise<void>
+}
+
+/** Starts jobs for scheduled times. Storage starts each time at most once, so a time may be handled late and repeatedly. */
+export class ScheduledStarts {
+  readonly #runtime: Pick<Runtime, 'clock' | 'storage'>
+  readonly #parts: StartParts & SchedulerParts
+  readonly #starts = new Map<string, Start>()
+
+  constructor(runtime: Pick<Runtime, 'clock' | 'storage'>, parts: StartParts & SchedulerParts) {
+    this.#runtime = runtime
+    this.#parts = parts
+  }
+
+  /**
+   * Starts a job for the times from `first` to `due`, or leaves them to its start in progress. Resolves when that is done or not
+   * needed: with `runAfter`, when the live execution has ended. Never rejects.
+   */
+  start(job: Job, schedule: Schedule, due: number, first = due): Promise<void> {
+    const key = jobKey(job)
+    const inProgress = this.#starts.get(key)
+    if (inProgress) {
+      inProgress.asked = Math.max(inProgress.asked, due)
+      return inProgress.done
+    }
+    const start = { asked: due, first, done: Promise.resolve() }
+    this.#starts.set(key, start)
+    start.done = this.#run(job, schedule, start)
+    return start.done
+  }
+
+  async #run(job: Job, schedule: Schedule, start: Start): Promise<void> {
+    const { limiter, completions, log, stopped } = this.#parts
+    const latest = () => Math.max(start.asked, lastTick(schedule, this.#runtime.clock.now()) ?? 0)
+    let due: number
+    do {
+      due = latest()
+      const result = await limiter.callUntilAnswered(job, () => {
+        due = latest()
+        return this.#startFor(job, due)
+      })
+      if (result === 'started') log.passed(job, start.first, due)
+      if (typeof result === 'object') {
+        if (schedule.ifRunning !== 'runAfter') log.skipped(job, due, 'the job is running')
+        else {
+          await completions.whenEnded(result)
+          due = Number.NEGATIVE_INFINITY
+        }
+      }
+      if (due >= start.first) start.first = nextAfter(schedule, due)
+    } while (!stopped.aborted && latest() > due)
+    this.#starts.delete(jobKey(job))
+  }
+
+  /** Starts a job for a scheduled time, or returns the live execution that prevents it. */
+  async #startFor(job: Job, scheduledFor: number): Promise<Result> {
+    if (this.#parts.yielded.has(jobKey(job))) return 'taken'
+    try {
+      await this.#parts.runner.start(job, { scheduledFor })
+      return 'started'
+    } catch (error) {
+      if (!isAlreadyRunning(error)) throw error
+      const live = await this.#runtime.storage.find(job.type, job.id)
+      const isTaken = !live || (live.scheduledFor ?? Number.NEGATIVE_INFINITY) >= scheduledFor
+      return isTaken ? 'taken' : live
+    }
+  }
+}

@@ -1,0 +1,141 @@
+import { createAbortController, jobKey, type Timer } from '../base/index.js'
+import type { ScheduleEngine } from '../dispatch/index.js'
+import { type Job, lastTick, nextTick, type Schedule } from '../model/index.js'
+import type { Runtime } from '../runtime/index.js'
+import { CallLimiter } from './call-limiter.js'
+import { MissedTimes } from './missed-times.js'
+import { ScheduleLog } from './schedule-log.js'
+import { ScheduledStarts, type StartParts } from './scheduled-starts.js'
+import { leeway, nextAfter, scheduleOf } from './scheduled-times.js'
+
+/** Maximum timer delay, in milliseconds. Clock changes are noticed within this time. */
+const longestWait = 30_000
+
+/** What a {@link Scheduler} uses of the registry. */
+export type SchedulerRuntime = Pick<Runtime, 'clock' | 'logger' | 'lease' | 'storage'>
+
+/** A job with an active schedule. */
+interface Waiting {
+  readonly job: Job
+  readonly schedule: Schedule
+  /** The first scheduled time that was neither handled nor skipped. */
+  next: number
+}
+
+/**
+ * Starts jobs on schedule, with timers that do not keep the process alive. Any number of processes may follow the schedule of a job,
+ * as storage starts each time once. Of registries that share an engine and define different schedules, the one with the latest
+ * definition continues, and the others yield.
+ */
+export class Scheduler {
+  readonly #runtime: SchedulerRuntime
+  readonly #engine: ScheduleEngine | undefined
+  readonly #log: ScheduleLog
+  readonly #starts: ScheduledStarts
+  readonly #missed: MissedTimes
+  readonly #waiting = new Map<string, Waiting>()
+  /** The jobs whose schedules another registry follows. */
+  readonly #yielded = new Set<string>()
+  readonly #stopped = createAbortController()
+  #timer: Timer | undefined
+  /** When the timer fires. */
+  #wakesAt = Number.POSITIVE_INFINITY
+  /** The last observed time of the clock. */
+  #seen = 0
+
+  constructor(runtime: SchedulerRuntime, engine: ScheduleEngine | undefined, parts: StartParts) {
+    this.#runtime = runtime
+    this.#engine = engine
+    this.#log = new ScheduleLog(runtime)
+    const log = this.#log
+    const stopped = this.#stopped.signal
+    const limiter = new CallLimiter(runtime, stopped)
+    this.#starts = new ScheduledStarts(runtime, { ...parts, limiter, log, yielded: this.#yielded, stopped })
+    this.#missed = new MissedTimes(runtime, { starts: this.#starts, limiter, log })
+  }
+
+  /** Follows the schedule of a job, if it has one, unless another registry has a newer one. */
+  add(job: Job): void {
+    const { type, id } = job
+    const schedule = scheduleOf(job)
+    if (schedule && !this.#stopped.signal.aborted) this.#follow(job, schedule)
+    this.#engine?.set({ type, id }, job.schedule, (lastSeen) => this.#handleRival(job, lastSeen))
+  }
+
+  /** Starts a job for a scheduled time that has come, or for the latest one since. Never rejects. */
+  async tick(job: Job, time: number): Promise<void> {
+    const schedule = scheduleOf(job)
+    if (!schedule) return
+    const now = this.#runtime.clock.now()
+    const due = lastTick(schedule, Math.min(Math.max(time, now), now + leeway))
+    if (due === undefined) return
+    if (now - due > leeway && schedule.ifMissed !== 'catchUp') return this.#log.skipped(job, due, 'it was missed')
+    await this.#starts.start(job, schedule, due, Math.min(time, due))
+  }
+
+  /** When a job starts next, in epoch milliseconds. `undefined` when it does not. */
+  next(job: Job): number | undefined {
+    const schedule = scheduleOf(job)
+    return schedule && nextTick(schedule, this.#runtime.clock.now())
+  }
+
+  /** Stops all schedules without waiting for a start in progress. */
+  stop(): void {
+    this.#stopped.abort()
+    this.#timer?.cancel()
+    this.#waiting.clear()
+  }
+
+  #follow(job: Job, schedule: Schedule): void {
+    const now = this.#runtime.clock.now()
+    const next = nextAfter(schedule, now)
+    this.#waiting.set(jobKey(job), { job, schedule, next })
+    this.#seen = Math.max(this.#seen, now)
+    if (next < this.#wakesAt) this.#wakeAt(next)
+    this.#missed.handle(job, schedule)
+  }
+
+  /** Yields a schedule to another registry or, when that has been gone since `lastSeen`, resumes it. */
+  #handleRival(job: Job, lastSeen: number | undefined): void {
+    const schedule = scheduleOf(job)
+    if (!schedule || this.#stopped.signal.aborted) return
+    const key = jobKey(job)
+    const isYielded = this.#yielded.has(key)
+    if (lastSeen === undefined && !isYielded) {
+      this.#yielded.add(key)
+      this.#logFollowed(job, 'is not followed here: another registry has defined it differently since')
+    } else if (lastSeen !== undefined && isYielded) {
+      this.#yielded.delete(key)
+      this.#logFollowed(job, 'is followed here again: the registry that defined it differently is gone')
+      const first = nextAfter(schedule, lastSeen)
+      if (first <= this.#runtime.clock.now()) void this.tick(job, first)
+    }
+  }
+
+  #logFollowed({ type, id }: Job, what: string): void {
+    this.#runtime.logger.info({ type, id }, `The schedule of job [${type}/${id}] ${what}.`)
+  }
+
+  #wakeAt(time: number): void {
+    const { clock } = this.#runtime
+    this.#timer?.cancel()
+    this.#wakesAt = time
+    const delay = Math.min(time - clock.now(), longestWait)
+    this.#timer = clock.setTimer(delay, () => this.#wake(), { background: true })
+  }
+
+  #wake(): void {
+    const now = this.#runtime.clock.now()
+    // After a clock change, storage knows which of the repeated times were started.
+    const isPutBack = now < this.#seen
+    this.#seen = now
+    let first = Number.POSITIVE_INFINITY
+    for (const waiting of this.#waiting.values()) {
+      const { job, schedule, next } = waiting
+      if (now >= next) void this.tick(job, next)
+      if (now >= next || isPutBack) waiting.next = nextAfter(schedule, now)
+      first = Math.min(first, waiting.next)
+    }
+    this.#wakeAt(first)
+  }
+}

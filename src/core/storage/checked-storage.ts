@@ -1,0 +1,199 @@
+import {
+  badAnswer,
+  type Clock,
+  EventLoopTurns,
+  errorMessages,
+  executionOrder,
+  isolate,
+  JobError,
+  type Logger,
+  rule,
+  type TimedCall,
+  timedCalls,
+} from '../base/index.js'
+import { type ExecutionKey, type ExecutionRecord, isLive } from '../model/index.js'
+import { checkRecord, isChange } from './foreign-records.js'
+import type { BeginResult, ExecutionPage, JobStorage, LeaseToken, PageRequest, SearchResult } from './job-storage.js'
+import { pageSize, searchSize } from './pages.js'
+
+type Watch = NonNullable<JobStorage['watch']>
+
+/** Asks the storage and checks its answer. */
+type Answered = <Answer>(
+  method: string,
+  ask: () => Promise<unknown>,
+  check: (answer: unknown) => Answer,
+) => Promise<Answer>
+
+/** What an answer must be about: the fields that its executions have in common. */
+type Asked = { readonly [Field in keyof ExecutionKey]?: ExecutionKey[Field] | undefined }
+
+/** How to call a storage. */
+interface CallOptions {
+  readonly clock: Clock
+  /** Bounds the rate of warnings, as every read may find many invalid records. */
+  readonly logger: Logger
+  /** How long a call may take, in milliseconds. */
+  readonly timeout: number
+}
+
+/**
+ * Limits every call of a storage in time, and validates every record and every change: another version of headgate, or anyone with
+ * access to its tables, may have written them. An answer about another job than the one that was asked for is an error. An invalid or
+ * foreign record in a list does not affect others, and is logged.
+ */
+export function checkedStorage(storage: JobStorage, { clock, logger, timeout }: CallOptions): JobStorage {
+  const inTime = timelyCalls(clock, timeout)
+  const checked = recordCheck(logger)
+  const answered: Answered = async (method, ask, check) => checkedBy(method, check, await inTime(ask, method))
+  const one = (method: string, ask: () => Promise<unknown>, asked: Asked) =>
+    answered(method, ask, (value) => {
+      if (value === undefined || value === null) return undefined
+      const record = checked(value, asked)
+      if (record) return record
+      throw badAnswer('storage', `${method}() of the storage`, 'an execution or nothing, as asked for', value)
+    })
+  const all = (values: readonly unknown[], asked: Asked) => values.flatMap((value) => checked(value, asked) ?? [])
+  const page = (method: string, ask: () => Promise<unknown>, request: PageRequest = {}, asked: Asked = {}) =>
+    answered(method, ask, (answer): ExecutionPage => {
+      const { searchAfter, size = pageSize } = request
+      const { hits, next } = Object(answer ?? {}) as Partial<ExecutionPage>
+      // A page that does not lead further would be read for ever.
+      if (areHits(hits, size) && (next === undefined || isAfter(next, searchAfter)))
+        return { hits: all(hits, asked), ...(next !== undefined && { next }) }
+      const expected = `\`hits\`, an array of up to ${size}, and a later \`next\``
+      throw badAnswer('storage', `${method}() of the storage`, expected, answer)
+    })
+  const { isWritable, watch, close } = storage
+  return {
+    begin: (request) => {
+      const check = (answer: unknown): BeginResult => {
+        const { started, execution } = Object(answer ?? {}) as Partial<BeginResult>
+        const record = checked(execution, jobOf(request))
+        if (record && typeof started === 'boolean') return { started, execution: record }
+        const expected = '`started` and a valid `execution` of the job'
+        throw badAnswer('storage', 'begin() of the storage', expected, answer)
+      }
+      return answered('begin', () => storage.begin(request), check)
+    },
+    renew: (lease, request) => one('renew', () => storage.renew(lease, request), executionOf(lease)),
+    claim: (waiting, request) => one('claim', () => storage.claim(waiting, request), executionOf(waiting)),
+    run: (lease) => one('run', () => storage.run(lease), executionOf(lease)),
+    finish: (lease, request) => one('finish', () => storage.finish(lease, request), executionOf(lease)),
+    requestAbort: (type, id, partition) =>
+      one('requestAbort', () => storage.requestAbort(type, id, partition), jobOf({ type, id, partition })),
+    find: (type, id, partition) => one('find', () => storage.find(type, id, partition), jobOf({ type, id, partition })),
+    async live(filter) {
+      const { hits, ...rest } = await page('live', () => storage.live(filter), filter, filtered(filter))
+      return { hits: hits.filter(({ state }) => isLive(state)), ...rest }
+    },
+    orphans: (request) => page('orphans', () => storage.orphans(request), request),
+    search: (filter) => {
+      const check = (answer: unknown): SearchResult<ExecutionRecord> => {
+        const { total, hits } = checkedSearch(answer, filter.size)
+        return { total, hits: all(hits, filtered(filter)) }
+      }
+      return answered('search', () => storage.search(filter), check)
+    },
+    ...(isWritable && { isWritable: () => inTime(async () => isWritable.call(storage)) }),
+    ...(watch && { watch: checkedWatch(watch.bind(storage), logger) }),
+    ...(close && { close: async () => close.call(storage) }),
+  }
+}
+
+function checkedSearch(answer: unknown, size = searchSize): SearchResult<unknown> {
+  const { total, hits } = Object(answer ?? {}) as Partial<SearchResult<unknown>>
+  if (rule.whole(0).accepts(total) && areHits(hits, size)) return { total: total as number, hits }
+  const expected = `the number \`total\` and \`hits\`, an array of up to ${size}`
+  throw badAnswer('storage', 'search() of the storage', expected, answer)
+}
+
+/** Whether hits are an array that is no longer than the page that was asked for. */
+function areHits(hits: unknown, size: number): hits is unknown[] {
+  return Array.isArray(hits) && hits.length <= size
+}
+
+/** Checks what the storage gives for an execution. `undefined` when that is none, or was not asked for. */
+function recordCheck(logger: Logger): (value: unknown, asked: Asked) => ExecutionRecord | undefined {
+  return (value, asked) => {
+    const { record, wrong } = checkRecord(value)
+    const foreign = record ? differences(record, asked) : []
+    const fields = [...wrong, ...foreign]
+    if (fields.length > 0) {
+      const message = 'The storage holds an invalid execution. Its invalid fields are not shown.'
+      logger.warn({ ...names(value), fields }, message)
+    }
+    return foreign.length === 0 ? record : undefined
+  }
+}
+
+/** Renew the lease of a job, or grant one. */
+const urgentMethods: ReadonlySet<string | undefined> = new Set(['renew', 'claim', 'run'])
+
+/**
+ * Limits calls in time. Storages that answer synchronously, as in memory and in a file, yield to the event loop between calls, the urgent
+ * ones first.
+ */
+function timelyCalls(clock: Clock, timeout: number): TimedCall {
+  const inTime = timedCalls('storage', clock, timeout)
+  const turns = new EventLoopTurns()
+  return (ask, method) => turns.pass(urgentMethods.has(method))?.then(() => inTime(ask)) ?? inTime(ask)
+}
+
+/** Checks an answer, of which a getter may throw. */
+function checkedBy<Answer>(method: string, check: (answer: unknown) => Answer, answer: unknown): Answer {
+  try {
+    return check(answer)
+  } catch (cause) {
+    if (cause instanceof JobError) throw cause
+    throw new JobError('storage', `Could not read the answer of ${method}() of the storage.`, { cause })
+  }
+}
+
+function jobOf({ type, id, partition }: Asked): Asked {
+  return { type, id, partition }
+}
+
+function executionOf({ executionId }: LeaseToken): Asked {
+  return { executionId }
+}
+
+/** The fields that a filter fixes. */
+function filtered({ type, id, partition }: Asked): Asked {
+  return {
+    ...(type !== undefined && { type }),
+    ...(id !== undefined && { id }),
+    ...(partition !== undefined && { partition }),
+  }
+}
+
+/** The fields in which a record is not what was asked for. */
+function differences(record: ExecutionRecord, asked: Asked): string[] {
+  return Object.entries(asked).flatMap(([field, value]) => (record[field as keyof Asked] === value ? [] : [field]))
+}
+
+function checkedWatch(watch: Watch, logger: Logger): Watch {
+  const failed = (error: unknown) =>
+    logger.warn({ error: errorMessages(error) }, 'Could not handle a change in storage.')
+  return (listener) => {
+    const handle = (change: unknown) => (isChange(change) ? listener(change) : undefined)
+    const stop: unknown = watch((change) => isolate(() => handle(change), failed))
+    if (typeof stop === 'function') return () => isolate(() => stop(), failed)
+    throw badAnswer('storage', 'watch() of the storage', 'the function that stops it', stop)
+  }
+}
+
+/** Whether an execution id comes after another in the log. */
+function isAfter(next: unknown, before: string | undefined): boolean {
+  const order = typeof next === 'string' ? executionOrder(next) : undefined
+  return order !== undefined && (before === undefined || order > (executionOrder(before) ?? ''))
+}
+
+/** The identifying fields of an execution that are text, for logs. */
+function names(value: unknown): Record<string, string> {
+  const { type, id, executionId } = Object(value) as Record<string, unknown>
+  const texts = Object.entries({ type, id, executionId }).filter(
+    (entry): entry is [string, string] => typeof entry[1] === 'string',
+  )
+  return Object.fromEntries(texts.map(([name, text]) => [name, text.slice(0, 600)]))
+}

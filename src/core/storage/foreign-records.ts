@@ -1,0 +1,130 @@
+import { executionOrder, isJson, type Rule, rule } from '../base/index.js'
+import {
+  type ExecutionKey,
+  type ExecutionRecord,
+  isEnded,
+  isState,
+  type JobKey,
+  type JobState,
+  keyOf,
+} from '../model/index.js'
+import type { StorageChange } from './job-storage.js'
+
+/** The maximum time of a date, in epoch milliseconds. */
+const lastTime = 8.64e15
+
+const time: Rule = {
+  accepts: (value) => typeof value === 'number' && Math.abs(value) <= lastTime,
+  expected: 'a time in epoch milliseconds',
+}
+
+/** The length of a UUID in text. */
+const uuidLength = 36
+
+/** Maximum number and length of error messages, a little more than headgate itself stores. */
+const maxMessages = 25
+const maxMessageLength = 2500
+
+const anyText: Rule = { accepts: (value) => typeof value === 'string', expected: 'a string' }
+
+function orNull({ accepts, expected }: Rule): Rule {
+  return { accepts: (value) => value === null || accepts(value), expected: `${expected} or null` }
+}
+
+/** The rules for the fields of a record, besides those that identify the execution. */
+const fields: { readonly [Field in keyof ExecutionRecord]?: Rule } = {
+  state: { accepts: isState, expected: 'a known state' },
+  epoch: rule.whole(0),
+  node: orNull(anyText),
+  startTime: time,
+  endTime: rule.optional(time),
+  leaseUntil: orNull(time),
+  count: rule.whole(0),
+  lastId: rule.optional(anyText),
+  checkpoint: { accepts: isJson, expected: 'a JSON value', optional: true },
+  detail: {
+    accepts: (value) => typeof value === 'object' && value !== null && !Array.isArray(value) && isJson(value),
+    expected: 'a JSON object',
+    optional: true,
+  },
+  error: { accepts: areMessages, expected: 'a list of messages', optional: true },
+  isOrphaned: { accepts: (value) => value === true, expected: 'true', optional: true },
+  resumedFrom: rule.optional(anyText),
+  takeovers: rule.optional(rule.whole(0)),
+  scheduledFor: rule.optional(time),
+}
+
+/** A usable record, and its invalid fields. */
+export interface CheckedRecord {
+  /** The record with its valid fields. `undefined` when it does not identify an execution. */
+  readonly record: ExecutionRecord | undefined
+  /** The invalid fields, which were replaced or left out. */
+  readonly wrong: readonly string[]
+}
+
+/**
+ * Validates a record from a storage, which another version or anyone with access to the tables may have written. Invalid fields are left
+ * out or replaced by what is certain: an execution with an unknown state has ended, in state `error`, if it has an end time, and runs
+ * otherwise.
+ */
+export function checkRecord(value: unknown): CheckedRecord {
+  const given = Object(value) as Partial<Record<keyof ExecutionRecord, unknown>>
+  const { type, id, partition, executionId } = given
+  if (!isKey(type, id, partition)) return { record: undefined, wrong: ['type', 'id', 'partition'] }
+  if (!isExecutionOf(executionId, id as string)) return { record: undefined, wrong: ['executionId'] }
+  const wrong: string[] = []
+  const record: Record<string, unknown> = { ...keyOf({ type, id, partition } as JobKey), executionId }
+  for (const [field, { accepts, optional }] of Object.entries(fields)) {
+    const its = given[field as keyof ExecutionRecord]
+    if (accepts(its)) record[field] = its
+    else if (!(optional && its === undefined)) wrong.push(field)
+    // Without a checkpoint, the job would silently start over. One that no job has made fails it instead.
+    if (field === 'checkpoint' && wrong.includes(field)) record[field] = 'left out, as it is nested too deep'
+  }
+  const hasState = record.state !== undefined
+  if (hasState && isEnded(record.state as JobState) !== (record.endTime !== undefined)) wrong.push('endTime')
+  // The common case: a valid record.
+  if (wrong.length === 0) return { record: record as unknown as ExecutionRecord, wrong }
+  return { record: repaired(record as unknown as Named), wrong }
+}
+
+type Named = Partial<ExecutionRecord> & ExecutionKey
+
+function repaired({ endTime, error, ...record }: Named): ExecutionRecord {
+  const state = record.state ?? (endTime === undefined ? 'running' : 'error')
+  const { startTime = endTime ?? 0 } = record
+  const defaults = { epoch: 0, node: null, leaseUntil: null, count: 0 }
+  return {
+    ...defaults,
+    ...record,
+    state,
+    startTime,
+    ...(isEnded(state) && { endTime: endTime ?? startTime }),
+    ...(state === 'error' && { error: error ?? ['The storage holds an invalid record of this execution.'] }),
+  }
+}
+
+/** Whether a change is valid. A later version may emit states that are unknown here. */
+export function isChange(value: unknown): value is StorageChange {
+  const { type, id, partition, executionId, state } = Object(value) as Record<string, unknown>
+  return isKey(type, id, partition) && rule.text.accepts(executionId) && isState(state)
+}
+
+function isKey(type: unknown, id: unknown, partition: unknown): boolean {
+  const isPartition = partition === undefined || rule.whole(0).accepts(partition)
+  return isPartition && rule.jobType.accepts(type) && rule.jobId.accepts(id)
+}
+
+/** Whether an execution's id is the job's id and a UUID. */
+function isExecutionOf(executionId: unknown, id: string): boolean {
+  if (typeof executionId !== 'string' || !executionId.startsWith(id)) return false
+  return executionId.length === id.length + uuidLength && executionOrder(executionId) !== undefined
+}
+
+function areMessages(value: unknown): boolean {
+  return (
+    Array.isArray(value) &&
+    value.length <= maxMessages &&
+    value.every((message) => typeof message === 'string' && message.length <= maxMessageLength)
+  )
+}

@@ -1,0 +1,23 @@
+import { type ExecutionRecord, isEnded } from '../model/index.js'
+import type { BeginRequest } from './job-storage.js'
+
+/** Whether an execution may begin after the last one of its job. For implementations of `begin`. */
+export function canBegin({ resumedFrom, scheduledFor }: BeginRequest, last: ExecutionRecord): boolean {
+  const isNext = resumedFrom === undefined || (last.isOrphaned === true && last.executionId === resumedFrom)
+  const isLater = scheduledFor === undefined || last.scheduledFor === undefined || scheduledFor > last.scheduledFor
+  // A later version may have ended it in a state that is unknown here.
+  const hasEnded = isEnded(last.state) || last.endTime !== undefined
+  return hasEnded && isNext && isLater
+}
+
+/** The error of an execution with an expired lease, for the storage that settles it. */
+export function leaseExpired(record: Pick<ExecutionRecord, 'node' | 'leaseUntil'>): string[] {
+  const until = timeOf(record.leaseUntil ?? 0)
+  return ['The node that ran the job stopped answering.', `The lease of node [${record.node}] expired at ${until}.`]
+}
+
+/** A time as text, even if it exceeds the range of a date. */
+function timeOf(time: number): string {
+  const date = new Date(time)
+  return Number.isNaN(date.getTime()) ? String(time) : date.toISOString()
+}

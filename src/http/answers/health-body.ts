@@ -1,0 +1,45 @@
+import { jobErrorCodes, type RegistryHealth } from '../../index.js'
+
+/** The health of a registry in its wire form. */
+export interface WireHealth {
+  /** `ok` with 200; `unreachable` or `readonly`, of the storage, or `closed`, of the registry, with 503. */
+  status: RegistryHealth['status']
+  /** The name of the registry instance that answers. */
+  node: string
+  storage: {
+    /** Whether the storage answered in time. */
+    reachable: boolean
+    /** How long the answer took, or how long was waited for it, in milliseconds. */
+    latency_ms: number
+    /** Why it did not answer, or takes no writes, without details. */
+    error?: string
+  }
+  /** How many executions run in this registry. */
+  running: number
+  /** How many executions wait for a free slot of this registry. */
+  queued: number
+  /** The duration of a lease, in milliseconds. */
+  lease_ms: number
+  /** The age of the oldest lease renewal, in milliseconds. */
+  oldest_renewal_ms?: number
+}
+
+/** The body about the health of a registry. */
+export function healthBody(health: RegistryHealth): WireHealth {
+  const { status, node, storage, running, queued, lease, oldestRenewal } = health
+  const { isReachable, latency } = storage
+  return {
+    status,
+    node,
+    storage: {
+      reachable: isReachable,
+      latency_ms: latency,
+      ...(!isReachable && { error: jobErrorCodes[status === 'closed' ? 'closed' : 'storage'] }),
+      ...(status === 'readonly' && { error: 'The storage answers, but takes no writes.' }),
+    },
+    running,
+    queued,
+    lease_ms: lease,
+    ...(oldestRenewal !== undefined && { oldest_renewal_ms: oldestRenewal }),
+  }
+}

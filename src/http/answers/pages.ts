@@ -1,0 +1,58 @@
+import type { JobStatus, SearchFilter, SearchResult } from '../../index.js'
+
+/** Reads a page of the log. */
+export type Search = (filter: SearchFilter) => Promise<SearchResult<JobStatus>>
+
+/** About how many characters one piece of an answer has. One piece per client is in memory. */
+export const pieceSize = 64 * 1024
+
+/** How many entries the first page reads, before their size is known, and how many a page reads at most. */
+export const firstPage = 20
+const largestPage = 500
+
+/**
+ * Yields the entries of a search, newest first, in pages of about `text` characters. Each page is read when it is
+ * requested, so that unread pages are not read from storage.
+ */
+export async function* pagesOf(
+  search: Search,
+  { size = 10, ...filter }: SearchFilter,
+  text = pieceSize,
+): AsyncGenerator<SearchResult<JobStatus>, undefined> {
+  let next: SearchFilter = filter
+  let page = Math.min(size, firstPage)
+  for (let left = size; ; ) {
+    const found = await search({ ...next, size: page })
+    yield found
+    left -= found.hits.length
+    const last = found.hits.at(-1)
+    if (left <= 0 || found.hits.length < page || !last) return
+    const { from: _, ...rest } = filter
+    next = { ...rest, searchAfter: last.executionId }
+    const largest = Math.max(...found.hits.map(lengthOf))
+    page = Math.min(left, largestPage, Math.max(1, Math.floor(text / largest)))
+  }
+}
+
+/** Groups items into pieces of about `pieceSize` characters. */
+export function* piecesOf(items: Iterable<JobStatus>): Generator<JobStatus[], undefined> {
+  let piece: JobStatus[] = []
+  let length = 0
+  for (const item of items) {
+    if (length > 0 && length + lengthOf(item) > pieceSize) {
+      yield piece
+      piece = []
+      length = 0
+    }
+    piece.push(item)
+    length += lengthOf(item)
+  }
+  if (length > 0) yield piece
+}
+
+/** Estimates the length of a status on the wire, in characters. */
+export function lengthOf(status: JobStatus): number {
+  const { type, id, lastId = '' } = status
+  const errors = 'error' in status ? status.error.reduce((sum, message) => sum + message.length, 0) : 0
+  return 300 + type.length + 3 * id.length + lastId.length + errors
+}

@@ -1,0 +1,6 @@
+export { crossSiteReason, hostReason, isHostName } from './csrf.js'
+export { type Found, findRoute, isUnder, jobOf } from './find-route.js'
+export { isPretty, readQuery } from './parameters.js'
+export type { JobsAction, NamedJob, Reply, ServedRegistry } from './route.js'
+export { routes } from './routes/index.js'
+export { StorageLimiter } from './storage-limiter.js'

@@ -1,0 +1,53 @@
+import { executionOrder, type Rule } from '../../../adapter.js'
+import type { SearchFilter } from '../../../index.js'
+import { searchBody, toEntry } from '../../../wire/index.js'
+import { firstPage, hitsText, jsonHeaders, pagesOf } from '../../answers/index.js'
+import { jobFilter, type Parameter, state, text, whole } from '../parameters.js'
+import { defineRoute } from '../route.js'
+import { schemas } from '../schemas.js'
+
+const entryRule: Rule = {
+  accepts: (value) => executionOrder(value as string) !== undefined,
+  expected: 'the `_id` of an entry of the log',
+}
+
+export const search = defineRoute({
+  name: 'search',
+  method: 'GET',
+  path: '/_search',
+  action: 'read',
+  summary: 'Finds executions in the log, newest first.',
+  parameters: {
+    ...jobFilter,
+    state: state('Only executions in this state. Default: all that have ended.'),
+    startTimeFrom: whole(
+      'start_time_from',
+      'Only executions that started at this time or later, in epoch milliseconds.',
+    ),
+    startTimeTo: whole('start_time_to', 'Only executions that started at this time or earlier, in epoch milliseconds.'),
+    from: whole('from', 'How many of the newest entries to skip. Default: `0`.'),
+    size: whole('size', 'The maximum number of entries. Default: `10`.', 1000),
+    searchAfter: text(
+      'search_after',
+      'Continues after the entry with this `_id`, which the log need not hold any more.',
+      entryRule,
+      schemas.executionId,
+    ),
+  } satisfies Record<keyof SearchFilter, Parameter>,
+  answers: { 200: { description: 'A page of the log.', body: 'Log' } },
+
+  /** Reads and serializes a long page of the log as the client takes it. */
+  async answer({ registry, options: filter, limiter, request, broadcaster, indent }) {
+    const pages = pagesOf((page) => limiter.run(() => registry.search(page), request), filter)
+    const { value: first = { total: 0, hits: [] } } = await pages.next()
+    if ((filter.size ?? 0) <= firstPage || first.hits.length < firstPage)
+      return { status: 200, body: searchBody(first) }
+    async function* pieces() {
+      yield first.hits
+      for await (const { hits } of pages) yield hits
+    }
+    const onEnd = broadcaster.onEnd.bind(broadcaster)
+    const body = hitsText({ total: first.total, pieces: pieces(), toHit: toEntry, onEnd }, indent)
+    return { status: 200, body, headers: jsonHeaders }
+  },
+})

@@ -1,0 +1,21 @@
+import { foundBody } from '../../../wire/index.js'
+import { defineRoute } from '../route.js'
+
+export const start = defineRoute({
+  name: 'start',
+  method: 'POST',
+  path: '/{type}/{id}/_start',
+  action: 'start',
+  summary: 'Starts a job.',
+  parameters: {},
+  answers: {
+    201: { description: 'The job runs, or is queued for a free slot.', body: 'Job' },
+    404: { description: 'The job is not defined in the registry that answers.', body: 'Error' },
+    409: { description: 'The job already runs, in a process that shares the storage.', body: 'Error' },
+  },
+
+  async answer({ registry, job: { type, id }, limiter, request }) {
+    const { status } = await limiter.run(() => registry.start(type, id), request)
+    return { status: 201, body: foundBody(type, id, status) }
+  },
+})

@@ -1,0 +1,1 @@
+export { EventBroadcaster } from './event-broadcaster.js'

@@ -1,0 +1,50 @@
+import type { JobsHandler } from '../index.js'
+import { coveredUrl, type NodeConnection, type NodeRequest, toJobsRequest, toReadable } from './node-request.js'
+
+/** The part of Koa's context that headgate uses. */
+export interface KoaContext extends NodeRequest {
+  res: NodeConnection
+  status: number
+  body: unknown
+  set(headers: Record<string, string>): void
+  onerror?(error: unknown): void
+}
+
+/** A Koa middleware, for apps with any state and context. */
+export type KoaMiddleware = <Context extends KoaContext>(
+  context: Context,
+  next: () => Promise<unknown>,
+) => Promise<void>
+
+/**
+ * Serves a handler of `headgate/http` in Koa, for `app.use` or under `koa-mount`. `OPTIONS` and requests outside of
+ * the base path go to the next middleware. `OPTIONS` without another answer are answered with 405. Request bodies are
+ * not read, so a parser may run before. `authorize` gets the Koa context as `native`.
+ */
+export function toKoaMiddleware(handler: JobsHandler): KoaMiddleware {
+  return async (context, next) => {
+    const url = coveredUrl(handler, context)
+    if (url === undefined) return void (await next())
+    if (context.method === 'OPTIONS') {
+      await next()
+      // Koa starts with 404, so another middleware has answered.
+      if (context.status !== 404) return
+    }
+    const { status, headers, body } = await handler.answer(toJobsRequest(context, context.res, url))
+    context.status = status
+    if (typeof body !== 'string') ignoreDisconnects(context)
+    context.body = typeof body === 'string' ? body : toReadable(body, context, context.res)
+    // After the body, which sets its own length and type.
+    context.set(headers)
+  }
+}
+
+/** Prevents Koa from reporting each disconnected client as an application error. */
+function ignoreDisconnects(context: KoaContext): void {
+  const { onerror } = context
+  context.onerror = (error) => {
+    if (!disconnectCodes.includes(String(Object(error).code))) onerror?.call(context, error)
+  }
+}
+
+const disconnectCodes = ['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET', 'EPIPE']

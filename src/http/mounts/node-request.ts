@@ -1,0 +1,180 @@
+import { Readable } from 'node:stream'
+import { createAbortController } from '../../adapter.js'
+import { flushTime } from '../answers/index.js'
+import type { JobsHandler, JobsRequest, TextStream } from '../index.js'
+
+/** The part of the request of Node, and of frameworks on it, that headgate uses. Some keep the original URL. */
+export interface NodeRequest {
+  method?: string | undefined
+  url?: string | undefined
+  originalUrl?: string | undefined
+  /** In Express, the path that mounts removed from the URL. */
+  baseUrl?: string | undefined
+  headers: Record<string, string | string[] | undefined>
+  /** The connection. */
+  socket?: NodeSocket | undefined
+}
+
+/** The part of Node's connection that headgate uses. */
+export interface NodeSocket {
+  destroyed?: boolean
+  once(event: 'close', listener: () => void): unknown
+}
+
+/**
+ * The URL that a handler covers, or `undefined`. Under a mount, it is the whole URL when the base path is under the
+ * mount path, otherwise the rest that the mount leaves. A call has only one of them, so that a guard on one cannot be
+ * bypassed with the other. A URL that a middleware has rewritten replaces the original.
+ */
+export function coveredUrl(handler: JobsHandler, request: NodeRequest): string | undefined {
+  const { url = '' } = request
+  const { mount, whole } = mountedUrl(request)
+  const covered = isWithin(mount, handler.basePath) ? whole : url
+  return handler.covers(covered) ? covered : undefined
+}
+
+/** Whether a path equals or is below that of a mount. Routers may ignore case, as Express does. */
+function isWithin(mount: string, path: string): boolean {
+  const [prefixPath, base] = [mount.toLowerCase(), path.toLowerCase()]
+  return prefixPath !== '' && (base === prefixPath || base.startsWith(`${prefixPath}/`))
+}
+
+/**
+ * The path that mounts removed, and the URL with it. Express names that path; for other frameworks, the rest is the
+ * end of the original URL.
+ */
+function mountedUrl({ url = '', originalUrl = url, baseUrl }: NodeRequest): { mount: string; whole: string } {
+  const [rest, original] = [pathOf(url), pathOf(originalUrl)]
+  // A mount leaves a slash where nothing remains.
+  const left = /^[^?]*\/(\?|$)/.test(original) ? rest : rest.replace(/^\/(?=\?|$)/, '')
+  if (baseUrl !== undefined) return { mount: baseUrl, whole: baseUrl + left }
+  if (left === '' || !original.endsWith(left)) return { mount: '', whole: url }
+  return { mount: original.slice(0, -left.length), whole: original }
+}
+
+/** The URL from its path on. */
+function pathOf(url: string): string {
+  return url.replace(/^[a-z][a-z\d+.-]*:\/\/[^/?#]*/i, '')
+}
+
+/**
+ * Returns a function that removes a prefix from URLs. Only parameters of the prefix may be percent-encoded: a path
+ * that the router had to decode is not one of the API, because guards of the host may compare raw paths.
+ */
+export function withoutPrefix(prefix: string): (url: string) => string {
+  const parts = prefix.split('/').filter((part) => part !== '')
+  const pattern = new RegExp(`^(/+[^/?#]*){${parts.length}}`)
+  const isLiteral = (received: string, index: number) => !received.includes('%') || /[:*%]/.test(parts[index] ?? '')
+  return (url) => {
+    const [prefixPath = ''] = pattern.exec(url) ?? []
+    const received = prefixPath.split('/').filter((part) => part !== '')
+    return received.every(isLiteral) ? url.slice(prefixPath.length) : ''
+  }
+}
+
+/**
+ * The part of Node's response that headgate uses to detect a disconnect, and to close a connection that does not
+ * read.
+ */
+export interface NodeConnection {
+  writableFinished?: boolean
+  destroyed?: boolean
+  /** The connection; `null` while earlier responses on it are not finished. */
+  socket?: unknown
+  /** In HTTP/1, whether the connection stays open after the answer. */
+  shouldKeepAlive?: boolean
+  once?(event: 'close', listener: () => void): unknown
+  destroy(): unknown
+}
+
+/** Converts a Node request for a handler. */
+export function toJobsRequest(
+  request: NodeRequest,
+  response: NodeConnection,
+  url: string,
+  native: unknown = request,
+): JobsRequest {
+  const { method = 'GET', headers } = request
+  let signal: AbortSignal | undefined
+  return {
+    method,
+    url,
+    headers: { get: (name) => headerOf(headers, name.toLowerCase()) },
+    native,
+    // Most calls are answered before the signal is needed.
+    get signal() {
+      signal ??= signalOf(request, response)
+      return signal
+    },
+  }
+}
+
+/** Aborts when the connection closes before the response was written. */
+function signalOf(request: NodeRequest, response: NodeConnection): AbortSignal {
+  const disconnected = createAbortController()
+  whenClosed(request, response, () => {
+    if (!response.writableFinished) disconnected.abort()
+  })
+  return disconnected.signal
+}
+
+/**
+ * Calls `listener` when a response ends or its connection closes. Node does not report a closed connection to a
+ * response that waits behind earlier responses on it.
+ */
+function whenClosed({ socket }: NodeRequest, response: NodeConnection, listener: () => void): void {
+  const isQueued = response.socket === null
+  if (response.destroyed || (isQueued && socket?.destroyed)) listener()
+  else if (isQueued && socket) {
+    const queued = listenersOf(socket)
+    const close = () => {
+      if (queued.delete(close)) listener()
+    }
+    queued.add(close)
+    response.once?.('close', close)
+  } else response.once?.('close', listener)
+}
+
+/**
+ * The listeners for the end of a connection. They share one socket listener, because there may be thousands of
+ * requests.
+ */
+function listenersOf(socket: NodeSocket): Set<() => void> {
+  const known = queuedOn.get(socket)
+  if (known) return known
+  const queued = new Set<() => void>()
+  queuedOn.set(socket, queued)
+  socket.once('close', () => {
+    for (const close of [...queued]) close()
+  })
+  return queued
+}
+
+const queuedOn = new WeakMap<NodeSocket, Set<() => void>>()
+
+/**
+ * Converts a streamed answer to a Node stream that reads one piece ahead, not sixteen. Destroys the response when the
+ * stream fails, or when it has ended and the client does not read the rest.
+ */
+export function toReadable(body: TextStream, request: NodeRequest, response: NodeConnection): Readable {
+  // A kept-alive connection would keep the server from closing until its idle timeout.
+  if (body.isEndless && response.shouldKeepAlive) response.shouldKeepAlive = false
+  const readable = Readable.from(body, { highWaterMark: 1 })
+  let timer: NodeJS.Timeout | undefined
+  const stop = body.onEnd?.(() => {
+    timer = setTimeout(() => response.destroy(), flushTime).unref()
+  })
+  readable.once('error', () => response.destroy())
+  whenClosed(request, response, () => {
+    clearTimeout(timer)
+    stop?.()
+    readable.destroy()
+  })
+  return readable
+}
+
+function headerOf(headers: NodeRequest['headers'], key: string): string | null {
+  if (Object.hasOwn(headers, key)) return String(headers[key])
+  // HTTP/2 sends `:authority` in place of `Host`.
+  return key === 'host' && headers[':authority'] !== undefined ? String(headers[':authority']) : null
+}

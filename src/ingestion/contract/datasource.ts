@@ -1,0 +1,110 @@
+import type { Consistency, ReadCursor, ReadRange } from './cursor.js'
+import type { Partitioning, PartitionOptions } from './partitioning.js'
+import type { ReadBatch } from './read-batch.js'
+import type { Column, RecordBatch } from './record-batch.js'
+import type { ResourceNeed } from './shared-resource.js'
+
+/** A query with bound values: values never appear in the text. */
+export interface Query {
+  /** The text, with a placeholder for every value. */
+  text: string
+  /** The values of the placeholders, in order. */
+  values: readonly unknown[]
+}
+
+/** Options of every read. */
+export interface BatchOptions {
+  /** Aborts when reading must stop: the read then throws its reason, and is not continued. */
+  readonly signal: AbortSignal
+  /** Maximum number of records per batch. */
+  readonly batchSize: number
+  /**
+   * Approximate maximum size of a batch in bytes, as the server sends them. A larger record is a batch of its own. Default: no
+   * limit.
+   */
+  readonly batchBytes?: number
+  /** Logs a warning that is not a failure, in a whole sentence. Default: none. */
+  warn?(message: string): void
+  /** Set when the job needs no values between datasource and target: batches may then hold encoded rows. */
+  readonly encoded?: EncodedOptions
+}
+
+/** Options of `read`. */
+export interface ReadOptions extends BatchOptions {
+  /** The last id of the checkpoint that the job resumes from. `undefined` when it starts from the beginning. */
+  readonly lastId: string | undefined
+  /** The range to read, for a partition of a job. Only for a datasource that `readsRanges`. */
+  readonly range?: ReadRange
+}
+
+/** Options of `readByCursor`. */
+export interface CursorReadOptions extends BatchOptions {
+  /** The columns to read by, and where to begin and end. */
+  readonly cursor: ReadCursor
+}
+
+/** Which encoded rows batches may hold. */
+export interface EncodedOptions {
+  /** Whether the target accepts rows of these columns in that format. Called once, when the columns are known. */
+  accepts(format: string, columns: readonly Column[]): boolean
+  /** The columns whose values the job still reads. */
+  readonly keys: readonly string[]
+}
+
+/** What a datasource can do beside reading. Each is a verb of the datasource. Default: nothing of it. */
+export interface DatasourceCapabilities {
+  /** Rejects jobs without a query. Without it, a query is optional, and its text is empty when there is none. */
+  readonly requiresQuery?: boolean
+  /** `read` continues after `lastId` on its own. Without it, a job resumes only when its query or its cursor says how. */
+  readonly resumesAfterId?: boolean
+  /**
+   * `read` without a query returns only the records of `options.range`. Without it, jobs with `partitions` need a query or a
+   * cursor.
+   */
+  readonly readsRanges?: boolean
+  /**
+   * `readByCursor` returns records of these consistencies. With `snapshot`, `partition` returns one too. Without it, jobs that ask
+   * for a consistency are rejected, and the status of other jobs reports none.
+   */
+  readonly keepsConsistency?: readonly Consistency[]
+}
+
+/** Where records come from. */
+export interface Datasource {
+  /** The kind of datasource, in one word such as `postgres`, for messages about a datasource without a name. */
+  readonly kind: string
+  /** What the datasource can do beside reading. Default: nothing of it. */
+  readonly capabilities?: DatasourceCapabilities
+  /** The consistency of the records of one read without a cursor. Default: not known. */
+  readonly consistency?: Consistency
+  /**
+   * The shared resources that a read with `parallel` readers holds at once. `partition` holds what one reader does. An execution
+   * begins when everything that its datasource and its targets need is free. Default: none.
+   *
+   * @experimental
+   */
+  needs?(parallel: number): readonly ResourceNeed[]
+  /** The placeholder of the n-th value in the text of a query, with n from 1. Default `$n`. */
+  placeholder?(n: number): string
+  /**
+   * Runs the query and yields its records in batches. Fetches a batch no earlier than the consumer has taken the one before. Batches
+   * may be shorter than `batchSize`, never longer, and never empty.
+   *
+   * When `signal` aborts, it cancels the query on the server, frees its resources, and throws the signal's reason. When the consumer
+   * stops iterating, it does the same without an error. Failures are thrown with the original error as `cause`; the job adds an
+   * outer error that names the datasource.
+   */
+  read(query: Query, options: ReadOptions): AsyncIterable<RecordBatch>
+  /**
+   * Does the same in the order of the columns of `options.cursor`, after its `position`. Every batch after which a later read may
+   * resume has a `position`. Without it, jobs with a `cursor` are rejected.
+   */
+  readByCursor?(query: Query, options: CursorReadOptions): AsyncIterable<ReadBatch>
+  /**
+   * Splits a query into ranges of the first column of a cursor, of about equal width or at given bounds, and holds a snapshot for other
+   * reads until it is released. Without it, jobs with a `cursor` and `partitions` are rejected.
+   */
+  partition?(query: Query, options: PartitionOptions): Promise<Partitioning>
+  /** Closes what the datasource itself opened, and leaves what the caller passed in open. */
+  close?(): Promise<void>
+}

@@ -1,0 +1,53 @@
+export {
+  type Consistency,
+  type Cursor,
+  type CursorOptions,
+  cursorOf,
+  cursorRule,
+  type ReadCursor,
+  type ReadRange,
+} from './cursor.js'
+export type {
+  BatchOptions,
+  CursorReadOptions,
+  Datasource,
+  DatasourceCapabilities,
+  EncodedOptions,
+  Query,
+  ReadOptions,
+} from './datasource.js'
+export { addedUp, type IngestionDetail, nothingRead } from './ingestion-detail.js'
+export {
+  maxPartitions,
+  type Partition,
+  type PartitionCounts,
+  type Partitioning,
+  type PartitionOptions,
+  type PartitionPlan,
+  partitionIn,
+  partitionsRule,
+  type SplitRequest,
+  splitRequestOf,
+} from './partitioning.js'
+export type { ParallelProgress, ReadBatch } from './read-batch.js'
+export {
+  type Column,
+  type ColumnType,
+  type EncodedRows,
+  type JobRecord,
+  RecordBatch,
+  type Row,
+} from './record-batch.js'
+export { checkedNeeds, type ResourceDemand, type ResourceNeed, type SharedResource } from './shared-resource.js'
+export type {
+  OpenContext,
+  OpenTarget,
+  Target,
+  TargetAbort,
+  TargetCapabilities,
+  TargetContext,
+  TargetFunction,
+  TargetResumption,
+  TargetWriter,
+  WriteContext,
+} from './target.js'

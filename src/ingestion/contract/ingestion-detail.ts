@@ -1,0 +1,40 @@
+import type { Consistency } from './cursor.js'
+
+/**
+ * The `status.detail` of an ingestion. It counts the records that this execution has read. Each is written, failed or skipped, so
+ * that `read` is always the sum of the others.
+ */
+export type IngestionDetail = {
+  /** Records read. Equals `count`. */
+  read: number
+  /** Records that the target holds, as they were read or as the transform changed them. */
+  written: number
+  /** Records that could not be written and were set aside. */
+  failed: number
+  /**
+   * Records that the transform dropped. As `transformBatch` does not report which record became which, this grows by the number of
+   * records that it returned fewer than it received.
+   */
+  skipped: number
+  /** Records that were skipped before reading, because their cursor has a null. Only with `nulls: 'skip'`. */
+  withoutCursor?: number
+  /** The consistency of one read. Absent when the datasource does not report it. */
+  consistency?: Consistency
+  /** Whether the execution, or one of its tries, resumed from a checkpoint: its records then come from more than one read. */
+  split?: boolean
+  /** The number of partitions, and of those that are done. Only with `partitions`. */
+  parts?: { total: number; done: number }
+}
+
+export const nothingRead: IngestionDetail = { read: 0, written: 0, failed: 0, skipped: 0 }
+
+/** The counts of `before` plus those of one more batch. */
+export function addedUp(before: IngestionDetail, { read, written, failed, skipped }: IngestionDetail): IngestionDetail {
+  return {
+    ...before,
+    read: before.read + read,
+    written: before.written + written,
+    failed: before.failed + failed,
+    skipped: before.skipped + skipped,
+  }
+}

@@ -1,0 +1,160 @@
+import type { Column, JobRecord, RecordBatch } from './record-batch.js'
+import type { ResourceNeed } from './shared-resource.js'
+
+/** What every call to a target receives. */
+export interface TargetContext {
+  /** The job's type. */
+  readonly type: string
+  /** The job's id. */
+  readonly id: string
+  /** The number of the partition, for an execution of a partition of the job. It writes at the same time as others. */
+  readonly partition?: number
+  /** The id of the execution in the log. */
+  readonly executionId: string
+  /** Aborts when writing must stop. */
+  readonly signal: AbortSignal
+}
+
+/** What `open` receives. */
+export interface OpenContext extends TargetContext {
+  /**
+   * The last result of `flush` of the previous execution, when the job resumes from its checkpoint: the target truncates to it.
+   * `undefined` when the job starts from the beginning.
+   */
+  readonly position: unknown
+  /** Whether the job resumes from a checkpoint, including one without a position. */
+  readonly isResumed: boolean
+  /** Whether a later execution may resume from a checkpoint of this one. Flushed records must then survive `abort`. */
+  readonly isResumable: boolean
+  /**
+   * Whether the job continues after a rejected write, because it has `failures`. A target that `writesAtomically` then writes each batch on
+   * its own. Default `false`.
+   */
+  readonly toleratesFailures?: boolean
+  /**
+   * What the job does when the target has lost all its records. Unless it continues, a target that notices this between two flushes
+   * fails. Absent when the records may be removed at any time, as dead letters may.
+   */
+  readonly ifReset?: 'fail' | 'restart' | 'continue'
+  /** Logs a warning that is not a failure, in a whole sentence. Default: none. */
+  warn?(message: string): void
+}
+
+/** What every `write` receives. */
+export interface WriteContext extends TargetContext {
+  /**
+   * The same when the same batch is written again after a crash, and never the same for another batch. A target that is not
+   * idempotent can detect repeats by it. A repeated batch with more records has another key, because the source has grown or
+   * `batchSize` was changed: its records may then be duplicated, and none is missing.
+   */
+  readonly idempotencyKey: string
+}
+
+/** An open target: its writer, and where the job resumes. */
+export interface OpenTarget<Item extends object = JobRecord> {
+  readonly writer: TargetWriter<Item>
+  /** Where the job resumes. Default `position`. */
+  readonly resume?: TargetResumption
+}
+
+/**
+ * Where a job resumes after its target was opened:
+ *
+ * - `position`: from the checkpoint in storage. The target stands at its `position`.
+ * - `restart`: from the beginning. The target could not resume from `position` and was opened empty, because earlier records are gone
+ *   for example.
+ * - `{ checkpoint }`: from the checkpoint of the last durable `flush` of this job, for a target that stores checkpoints atomically
+ *   with the records. The checkpoint in storage may be older or lost. `null` when the target has none of this job.
+ */
+export type TargetResumption = 'position' | 'restart' | { readonly checkpoint: unknown }
+
+/** Writes the batches of one execution. */
+export interface TargetWriter<Item extends object = JobRecord> {
+  /**
+   * Whether the records that the job has written before are gone: the target is empty, or was created again. Called once, before the
+   * first batch, when the job resumes from a checkpoint that counts on such records. Without it, the job assumes that they exist.
+   */
+  isReset?(): Promise<boolean>
+  /**
+   * Whether the writer accepts batches that hold only encoded rows of these columns in that format, whose values cannot be read.
+   * Called before the first batch, if at all. Without it, every batch has rows.
+   */
+  acceptsEncoded?(format: string, columns: readonly Column[]): boolean
+  /**
+   * Set when the writer cannot continue, because its connection is lost for example. The job then does not search for a bad
+   * record. Default `false`.
+   */
+  readonly isBroken?: boolean
+  /**
+   * Writes a batch. Without `flush`, the batch is durable when this resolves. When one record causes a rejection, the error may name
+   * it by a property `recordIndex`: its index in the batch, from 0.
+   */
+  write(batch: RecordBatch<Item>, context: WriteContext): Promise<void> | void
+  /**
+   * Makes all written batches durable, and returns the position of the target: a JSON value that comes back as `position` when the job
+   * resumes. Called before a checkpoint is saved, at most once per `progressInterval`, also while the next batch is slow to arrive or to
+   * be transformed, and before `commit`.
+   *
+   * `checkpoint` is what the job saves next: a JSON value that only the job interprets, or `null` when no execution resumes from
+   * this one. A target that stores it returns it as `resume` of a later `open`.
+   */
+  flush?(checkpoint: unknown): Promise<unknown>
+  /** Publishes the records after the last batch. Once it has begun, an abort comes too late. */
+  commit?(): Promise<void>
+  /** Called when the execution stops early. Releases resources and rolls back what no execution can resume from. */
+  abort?(abort: TargetAbort): Promise<void>
+}
+
+/** Why an execution stops early. */
+export interface TargetAbort {
+  /** What aborted the execution, or the error that it failed with. */
+  readonly reason: unknown
+  /** Whether another execution may have resumed already. The writer then only releases its resources. */
+  readonly leaseLost: boolean
+}
+
+/** What a target can do beside writing. Each is a verb of the target, `false` by default. */
+export interface TargetCapabilities {
+  /**
+   * Writes each batch completely or not at all, with a writer that was opened with `toleratesFailures`. A rejected write leaves
+   * nothing of its batch and everything before it, and the writer can continue. Without it, jobs with `failures` are rejected.
+   */
+  readonly writesAtomically?: boolean
+  /**
+   * Writes for several executions at once, each with a writer of its own. Without it, jobs with `partitions` are rejected.
+   */
+  readonly writesPartitions?: boolean
+  /**
+   * Writes while a `flush` is running, one flush at a time. A flush that fails affects none of the batches written after it began.
+   * Without it, and in jobs with `failures`, the job waits for each flush before it writes on.
+   */
+  readonly writesDuringFlush?: boolean
+}
+
+/** Where records go. */
+export interface Target<Item extends object = JobRecord> {
+  /** The kind of target, in one word such as `ndjson-file`, for messages. */
+  readonly kind: string
+  /**
+   * What a new execution does after a successful one. `append`, the default: it resumes from the checkpoint, where the query says
+   * how. `replace`: it starts from the beginning, and `commit` replaces the old records with the new ones.
+   */
+  readonly strategy?: 'append' | 'replace'
+  /** What the target can do beside writing. Default: nothing of it. */
+  readonly capabilities?: TargetCapabilities
+  /**
+   * The shared resources that a writer holds at once. An execution begins when everything that its datasource and its targets need
+   * is free. Default: none.
+   *
+   * @experimental
+   */
+  needs?(options: Pick<OpenContext, 'toleratesFailures'>): readonly ResourceNeed[]
+  /** Opens a writer for one execution. */
+  open(context: OpenContext): Promise<OpenTarget<Item>> | OpenTarget<Item>
+}
+
+/** The simplest target: receives a batch, which is durable when it resolves. Delivery is at least once. */
+export type TargetFunction<Item extends object = JobRecord> = (
+  batch: RecordBatch<Item>,
+  context: WriteContext,
+) => Promise<void> | void

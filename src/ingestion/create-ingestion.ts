@@ -1,0 +1,174 @@
+import { checkedAnswer, invalid, isTransient, rule } from '../core/base/index.js'
+import type { LibraryJob } from '../core/execution/index.js'
+import { type Job, retryPolicyOf } from '../core/model/index.js'
+import {
+  type Cursor,
+  cursorOf,
+  type Datasource,
+  splitRequestOf,
+  type Target,
+  type TargetFunction,
+} from './contract/index.js'
+import {
+  batchTransform,
+  type CompiledQuery,
+  checkIngestion,
+  checkPartitions,
+  compileQuery,
+  consistencyOf,
+  type IngestionJob,
+  type IngestionPlan,
+  limitsOf,
+  RateLimiter,
+  type Tolerance,
+} from './definition/index.js'
+import { PartitionedRun, PartitionRun } from './partitioned/index.js'
+import { IngestionRun } from './run/index.js'
+
+/**
+ * Makes the job of an ingestion. It reads a batch, writes it, and moves the checkpoint once the target holds it, while it reads the
+ * next batch. Throws `invalid_options` when the definition is not valid.
+ */
+export function ingestion(
+  definition: IngestionJob,
+  datasources: Readonly<Record<string, Datasource>>,
+  shared?: RateLimiter,
+): LibraryJob {
+  checkIngestion(definition)
+  const plan = planOf(definition, datasourceOf(definition, datasources), shared)
+  const { id, partitions, schedule } = definition
+  const common = sharedOf(definition)
+  const job = { ...common, ...(schedule && { schedule }), type: 'ingestion', id }
+  if (partitions === undefined) return { ...job, run: (context) => new IngestionRun(plan, context).run() }
+  const split = splitRequestOf(partitions)
+  const partitionOptions = { ...common, ...partitionResumption(definition) }
+  const { limit } = retryPolicyOf(partitionOptions)
+  // A partition resumes by its scheme, which is a new one when the parent starts from the beginning.
+  const partitionPlan = { ...plan, isResumable: plan.hasPositions, startsOver: false }
+  return {
+    ...job,
+    run: (context) => new PartitionedRun(plan, context, split, limit).run(),
+    makePartition: (n) => ({
+      ...partitionOptions,
+      run: (context) => new PartitionRun(partitionPlan, context, n).run(),
+    }),
+  }
+}
+
+/** The parent supervises its partitions, so they always resume automatically. Transient errors are retried if the job says so. */
+function partitionResumption({ resume, retry }: IngestionJob): Pick<Job, 'resume' | 'retry'> {
+  const isTried = resume === 'auto' || retry?.limit !== undefined
+  return { resume: 'auto', ...(isTried ? retry && { retry } : { retry: { ...retry, isTransient: () => false } }) }
+}
+
+/** The options that the parent job and its partitions share. */
+function sharedOf({ resume, retry, priority, datasource }: IngestionJob): Omit<Job, 'type' | 'id' | 'run'> {
+  return {
+    ...(resume && { resume }),
+    ...(retry && { retry }),
+    ...(priority !== undefined && { priority }),
+    ...(typeof datasource === 'string' && { datasource }),
+  }
+}
+
+function datasourceOf({ datasource }: IngestionJob, known: Readonly<Record<string, Datasource>>): Datasource {
+  if (typeof datasource !== 'string') return datasource
+  if (Object.hasOwn(known, datasource)) return known[datasource] as Datasource
+  const names = Object.keys(known).join(', ') || 'none'
+  throw invalid('datasource', `the name of one of the registry's datasources (${names})`, datasource)
+}
+
+function planOf(definition: IngestionJob, datasource: Datasource, shared: RateLimiter | undefined): IngestionPlan {
+  const { batchSize = 1000, batchBytes = 1 << 24, rateLimit, resume, ifTargetReset = 'fail' } = definition
+  const { maxRecords: limit = Number.POSITIVE_INFINITY, transform, transformBatch } = definition
+  const name = typeof definition.datasource === 'string' ? definition.datasource : datasource.kind
+  if (datasource.capabilities?.requiresQuery && definition.query === undefined) {
+    throw invalid('query', `set for a datasource of the kind ${datasource.kind}`, definition.query)
+  }
+  const { parallel = 1 } = definition
+  const cursor = definition.cursor === undefined ? undefined : cursorOf(definition.cursor, parallel)
+  if (parallel > 1 && !cursor) throw invalid('cursor', 'set with `parallel`', cursor)
+  if (cursor && !datasource.readByCursor) {
+    throw invalid('cursor', `omitted, as the datasource [${name}] does not support cursors`, definition.cursor)
+  }
+  const query = queryOf(definition, datasource, cursor)
+  const { pkField = cursor?.columns.at(-1) } = definition
+  if (parallel > 1 && !cursor?.columns.includes(pkField as string)) {
+    throw invalid('pkField', 'a column of `cursor` with `parallel`', pkField)
+  }
+  if (pkField === undefined && (query.needs.lastId || query.needs.maxPrimaryKey)) {
+    throw invalid('pkField', 'the column that `query` uses', pkField)
+  }
+  const tolerance = toleranceOf(definition)
+  const target = targetOf(definition.target)
+  checkLookback(cursor, target)
+  if (definition.partitions !== undefined) {
+    const targets = [target, tolerance?.deadLetters].filter((target) => target !== undefined)
+    checkPartitions(definition, { cursor, query, datasource, targets })
+  }
+  const hasPositions = cursor !== undefined || query.resumes || datasource.capabilities?.resumesAfterId === true
+  const limiters = [rateLimit && new RateLimiter(rateLimit), shared].filter((limiter) => limiter !== undefined)
+  return {
+    datasource,
+    query,
+    cursor,
+    consistency: consistencyOf(definition, datasource, cursor),
+    pkField,
+    batchSize: Math.min(batchSize, ...limiters.flatMap(({ limit }) => limit.rows ?? [])),
+    batchBytes: Math.min(batchBytes, ...limiters.flatMap(({ limit }) => limit.bytes ?? [])),
+    limiters,
+    limit,
+    transform: batchTransform(definition, tolerance && ((error) => !tolerance.isTransient(error))),
+    target,
+    tolerance,
+    readsValues:
+      Boolean(transform ?? transformBatch ?? tolerance) ||
+      query.needs.maxPrimaryKey !== false ||
+      query.needs.lastRecord,
+    // A target that replaces starts from the beginning after every success, so there is nothing to save for later.
+    isResumable: hasPositions && (resume !== 'restart' || target.strategy !== 'replace'),
+    startsOver: resume === 'restart',
+    ifTargetReset,
+    hasPositions,
+    isTakenOver: resume === 'auto',
+    failures: {
+      datasource: `Could not execute datasource query [${name}].`,
+      target: `Could not write to target [${target.kind}].`,
+    },
+  }
+}
+
+/** A target that replaces loads beside the old records without merging, so repeated records would be duplicates. */
+function checkLookback(cursor: Cursor | undefined, { strategy }: Target): void {
+  if (!cursor || cursor.lookback === 0 || strategy !== 'replace') return
+  throw invalid('lookback', '0 with a target that replaces, as each run of it loads everything', cursor.lookback)
+}
+
+/** The query of a job. With a cursor, it is the same in every run, and the datasource adds where to resume. */
+function queryOf({ query }: IngestionJob, datasource: Datasource, cursor: Cursor | undefined): CompiledQuery {
+  const compiled = compileQuery(query, placeholderOf(datasource))
+  if (!cursor) return compiled
+  if (typeof query === 'string' && (compiled.resumes || compiled.takesRange)) {
+    throw invalid('query', 'a template without variables, as `cursor` defines where to resume', query)
+  }
+  const needs = { maxPrimaryKey: false, lastRecord: false, lastId: false }
+  const unknown = () => undefined
+  const render = () => compiled.render({})
+  return { resumes: false, takesRange: false, needs, comparisonOf: unknown, missingIn: unknown, render }
+}
+
+function placeholderOf(datasource: Datasource): ((n: number) => string) | undefined {
+  const method = `placeholder() of the datasource [${datasource.kind}]`
+  return datasource.placeholder && ((n) => checkedAnswer('datasource', method, rule.text, datasource.placeholder?.(n)))
+}
+
+function toleranceOf({ failures, retry }: IngestionJob): Tolerance | undefined {
+  if (!failures) return undefined
+  const deadLetters = failures.deadLetters && targetOf(failures.deadLetters as Target | TargetFunction)
+  return { limits: limitsOf(failures), deadLetters, isTransient: retry?.isTransient ?? isTransient }
+}
+
+function targetOf(target: Target | TargetFunction): Target {
+  if (typeof target !== 'function') return target
+  return { kind: 'function', capabilities: { writesPartitions: true }, open: () => ({ writer: { write: target } }) }
+}

@@ -1,0 +1,83 @@
+import { checkOptions, invalid, type Rule, rule } from '../../core/base/index.js'
+import type { JobRecord, Target, TargetFunction } from '../contract/index.js'
+
+/**
+ * What happens to records that cannot be written or transformed: how many may be set aside, and where they go. A record beyond the
+ * budgets fails the job with the code `too_many_failures`. The next run begins with it.
+ */
+export interface FailurePolicy {
+  /**
+   * Where failed records go: a target that appends, or a function. Each is written as a {@link DeadLetter}, before the checkpoint
+   * passes its record. Default: nowhere. Failed records are then counted and logged.
+   */
+  deadLetters?: Target | TargetFunction<DeadLetter>
+  /**
+   * Maximum number of failed records per execution; `Infinity` for no limit. Default: 0 without `deadLetters`; with them 1,000, or
+   * no limit if `rate` is set.
+   */
+  total?: number
+  /** Maximum number of consecutive failed records. More suggest that the records are not the cause. Default 100. */
+  consecutive?: number
+  /**
+   * Maximum share of failed records in an execution, from 0 to 1. Not applied before 1,000 records were read. Default 1.
+   */
+  rate?: number
+}
+
+/** A failed record, as it is set aside. */
+export type DeadLetter = {
+  /** The type of the job that read the record. */
+  type: string
+  /** The id of that job. */
+  id: string
+  /** The id of the execution that read the record. */
+  executionId: string
+  /** Unique per failed record. The same when the record fails again after a crash and a resume. */
+  key: string
+  /** When the record failed, by the registry's clock: ISO 8601 in UTC. */
+  time: string
+  /** What failed: the `transform` of the job, or the `target`. */
+  phase: 'transform' | 'target'
+  /** The messages of the error and its causes, outermost first, secrets redacted. */
+  error: string[]
+  /** The record as it was read, with decoded values. Values that JSON lacks are text, bytes are hexadecimal digits. */
+  record: JobRecord
+}
+
+/** The budgets of a job, with defaults. */
+export type FailureLimits = Required<Omit<FailurePolicy, 'deadLetters'>>
+
+const count: Rule = {
+  accepts: (value) => value === Number.POSITIVE_INFINITY || rule.whole(0).accepts(value),
+  expected: 'a whole number from 0 up, or Infinity',
+}
+
+const rules: Record<keyof FailurePolicy, Rule> = {
+  deadLetters: {
+    accepts: (value) => rule.aFunction.accepts(value) || rule.having('open').accepts(value),
+    expected: 'a function, or an object with the method `open`',
+    optional: true,
+  },
+  total: rule.optional(count),
+  consecutive: rule.optional(count),
+  rate: rule.optional(rule.share),
+}
+
+/** Throws `invalid_options` for a policy that is not valid with that target. */
+export function checkFailures(policy: FailurePolicy, target: Target | TargetFunction): void {
+  checkOptions('failures', policy, rules)
+  const { deadLetters } = policy
+  if (typeof target !== 'function' && !target.capabilities?.writesAtomically) {
+    throw invalid('failures', `omitted with a target of the kind ${target.kind}, whose writes are not atomic`, policy)
+  }
+  if (deadLetters === undefined || typeof deadLetters === 'function') return
+  if (deadLetters === target) throw invalid('deadLetters', 'another target than `target`', deadLetters)
+  if (deadLetters.strategy === 'replace') {
+    throw invalid('deadLetters', 'a target with the strategy `append`', deadLetters.strategy)
+  }
+}
+
+export function limitsOf({ deadLetters, total, consecutive = 100, rate }: FailurePolicy): FailureLimits {
+  const most = deadLetters === undefined ? 0 : rate === undefined ? 1000 : Number.POSITIVE_INFINITY
+  return { total: total ?? most, consecutive, rate: rate ?? 1 }
+}

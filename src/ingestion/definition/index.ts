@@ -1,0 +1,17 @@
+export { checkPartitions } from './check-partitions.js'
+export { consistencyOf } from './consistency.js'
+export { type DeadLetter, type FailureLimits, type FailurePolicy, limitsOf } from './failure-policy.js'
+export {
+  checkIngestion,
+  type IngestionJob,
+  type QueryFunction,
+  type QueryVariables,
+  type TransformContext,
+  type Transformed,
+} from './ingestion-job.js'
+export { compareKeys, type KeyKind, keyKindOf } from './key-comparison.js'
+export { type IngestionPlan, needsOf, type Tolerance } from './plan.js'
+export { type CompiledQuery, compileQuery, type KeyComparison } from './query-template.js'
+export { checkRateLimit, type RateLimit, RateLimiter } from './rate-limit.js'
+export { isBlank, scan } from './sql-scanner.js'
+export { type BatchTransform, batchTransform, type TransformedBatch } from './transform.js'

@@ -1,0 +1,156 @@
+import { checkOptions, checkValue, invalid, type Rule, rule } from '../../core/base/index.js'
+import {
+  priorityRule,
+  type Resumption,
+  resumptionRules,
+  type Scheduled,
+  scheduleRules,
+} from '../../core/model/index.js'
+import {
+  type CursorOptions,
+  cursorRule,
+  type Datasource,
+  type JobRecord,
+  partitionsRule,
+  type Query,
+  type RecordBatch,
+  type Target,
+  type TargetFunction,
+} from '../contract/index.js'
+import { checkFailures, type FailurePolicy } from './failure-policy.js'
+import { checkRateLimit, type RateLimit } from './rate-limit.js'
+
+/** Values of the checkpoint that a query can resume from. All are absent in the first run. */
+export interface QueryVariables {
+  /** The last known value of the primary key column. */
+  readonly lastId?: string
+  /** The largest value of the primary key column. Numbers, uuids, dates and times are compared exactly. */
+  readonly maxPrimaryKey?: string
+  /** When the last record was processed, ISO 8601 in UTC. */
+  readonly lastRecordTimestamp?: string
+  /** The raw values of the last record, in the order of the columns. */
+  readonly lastRecord?: readonly unknown[]
+  /** The value at which a partition begins. Absent in the first partition, and without `partitions`. */
+  readonly from?: string
+  /** The value before which a partition ends. Absent in the last partition, and without `partitions`. */
+  readonly until?: string
+}
+
+/** Builds the query of a run. */
+export type QueryFunction = (variables: QueryVariables) => Query
+
+/** What a transform receives. */
+export interface TransformContext {
+  /** Aborts when the job must stop. */
+  readonly signal: AbortSignal
+}
+
+/** What a run does when the target has lost records that the checkpoint counts on. */
+export type IfTargetReset = 'fail' | 'restart' | 'continue'
+
+/** The result of a transform: one record, several, or none. */
+export type Transformed<Out extends object = JobRecord> = Out | readonly Out[] | null | undefined
+
+/** A job that streams the records of a query from a datasource to a target. `Item` is the record read, `Out` the record written. */
+export interface IngestionJob<Item extends object = JobRecord, Out extends object = Item>
+  extends Resumption,
+    Scheduled {
+  /** Always `ingestion`, which is the default. */
+  type?: 'ingestion'
+  /** Identifies the job among ingestions: 1 to 512 characters. */
+  id: string
+  /** Where records come from: the name of one of the registry's datasources, or a datasource. */
+  datasource: string | Datasource
+  /**
+   * What to read: a template with sections and values for `last_id`, `max_primary_key`, `last_record_timestamp` and
+   * `last_record`, which become bound parameters, or a function. Default: none, for a datasource that needs none.
+   */
+  query?: string | QueryFunction
+  /**
+   * The columns to read by, instead of variables in the query: a column name, an array of names, or an object. Records come in
+   * ascending order of these columns, and a run resumes after the last one.
+   */
+  cursor?: string | readonly string[] | CursorOptions
+  /**
+   * Number of concurrent readers, each on ranges of the first column of `cursor` and on a connection of its own. All read the same
+   * snapshot. Batches then have no overall order, and `last_id` is the last value before which no record is missing. Default 1.
+   */
+  parallel?: number
+  /**
+   * Splits the job into partitions that any registry with the same storage and dispatcher may run. A number makes ranges of the
+   * first column of `cursor` that read one snapshot. An array lists the values at which the partitions after the first begin, for
+   * `cursor` or for a query with {{from}} and {{until}}. Users see a single job. Default: not partitioned.
+   */
+  partitions?: number | readonly (string | number | bigint)[]
+  /** The primary key column: `last_id` is its value in the last durable record. Default: the last column of `cursor`. */
+  pkField?: string
+  /** Maximum number of records per batch. Default 1,000. */
+  batchSize?: number
+  /**
+   * Approximate maximum size of a batch in bytes, as the datasource counts them. A larger record is a batch of its own. Default
+   * 16 MiB.
+   */
+  batchBytes?: number
+  /** Maximum number of records to read in one run, for trials. Default: no limit. */
+  maxRecords?: number
+  /** Maximum write rate per second. A batch then holds at most a second's worth of records. Default: no limit. */
+  rateLimit?: RateLimit
+  /** Changes each record before it is written. Default: none. */
+  transform?: (record: Item, context: TransformContext) => Transformed<Out> | Promise<Transformed<Out>>
+  /** Changes each batch before it is written, instead of `transform`. */
+  transformBatch?: (batch: RecordBatch<Item>, context: TransformContext) => readonly Out[] | Promise<readonly Out[]>
+  /** Where records go: a target, or a function that receives each batch. */
+  target: Target<Out> | TargetFunction<Out>
+  /**
+   * What a run does when the target no longer holds records that the checkpoint counts on: it is empty, was created again, or lost
+   * its checkpoint. `fail`: the job fails. `restart`: it loads everything again. `continue`: it loads what is new, for a target
+   * that is emptied on purpose, such as an inbox. Default `fail`.
+   */
+  ifTargetReset?: IfTargetReset
+  /** What happens to records that cannot be written. Default: the first one fails the job. */
+  failures?: FailurePolicy
+  /** Queue priority, from -1,000,000 to 1,000,000. Higher runs first. Default 0. */
+  priority?: number
+}
+
+const datasourceRule = rule.having('read')
+const targetRule = rule.having('open')
+
+const jobRules: Record<keyof IngestionJob, Rule> = {
+  type: rule.optional(rule.oneOf('ingestion')),
+  id: rule.jobId,
+  datasource: either(rule.text, datasourceRule, 'the name of a datasource, or an object with the method `read`'),
+  query: rule.optional(either(rule.text, rule.aFunction, 'a string that is not empty, or a function')),
+  cursor: rule.optional(cursorRule),
+  parallel: rule.optional(rule.whole(1, 64)),
+  partitions: partitionsRule,
+  pkField: rule.optional(rule.text),
+  batchSize: rule.optional(rule.whole(1)),
+  batchBytes: rule.optional(rule.whole(1)),
+  maxRecords: rule.optional(rule.whole(1)),
+  rateLimit: rule.optional(rule.anObject),
+  transform: rule.optional(rule.aFunction),
+  transformBatch: rule.optional(rule.aFunction),
+  target: either(rule.aFunction, targetRule, 'a function, or an object with the method `open`'),
+  ifTargetReset: rule.optional(rule.oneOf('fail', 'restart', 'continue')),
+  failures: rule.optional(rule.anObject),
+  priority: rule.optional(priorityRule),
+  ...resumptionRules,
+  ...scheduleRules,
+}
+
+/** Throws `invalid_options` when the job is not valid. */
+export function checkIngestion(job: IngestionJob): void {
+  checkOptions('job', job, jobRules)
+  const { kind, strategy } = job.target as Partial<Target>
+  checkValue('target.kind', kind, rule.optional(rule.text))
+  checkValue('target.strategy', strategy, rule.optional(rule.oneOf('append', 'replace')))
+  checkValue('datasource.kind', (job.datasource as Partial<Datasource>).kind, rule.optional(rule.text))
+  if (job.rateLimit !== undefined) checkRateLimit(job.rateLimit)
+  if (job.transform && job.transformBatch) throw invalid('transform', 'omitted with `transformBatch`', job.transform)
+  if (job.failures) checkFailures(job.failures, job.target as Target | TargetFunction)
+}
+
+function either(one: Rule, other: Rule, expected: string): Rule {
+  return { accepts: (value) => one.accepts(value) || other.accepts(value), expected }
+}

@@ -1,0 +1,2 @@
+export { PartitionRun } from './partition-run.js'
+export { PartitionedRun } from './partitioned-run.js'

@@ -1,0 +1,49 @@
+import { addedUp, type IngestionDetail, type PartitionPlan } from '../contract/index.js'
+import type { IngestionPlan } from '../definition/index.js'
+import { addedTo, type ParentCheckpoint, variablesOf, writtenBy } from '../run/index.js'
+import { PartitionProgress } from './partition-progress.js'
+
+/** Where a parent starts from. */
+interface Start {
+  readonly plan: Pick<IngestionPlan, 'cursor' | 'isResumable'>
+  readonly before: ParentCheckpoint
+  readonly scheme: PartitionPlan
+  /** The counts of earlier tries, and of what earlier executions have not reported. */
+  readonly counted: IngestionDetail
+}
+
+interface ParentProgress {
+  readonly detail: IngestionDetail
+  readonly lastId: string | undefined
+  /** The checkpoint while partitions are unfinished. */
+  readonly unfinished: ParentCheckpoint
+  /** The checkpoint once all partitions are done. */
+  readonly finished: ParentCheckpoint
+}
+
+/** The combined progress of all partitions of a job. */
+export function parentProgress(partitions: readonly PartitionProgress[], start: Start): ParentProgress {
+  const { plan, scheme, counted } = start
+  const { scheme: _, position: __, deadLetters: ___, ...before } = start.before
+  const sum = PartitionProgress.sum(partitions)
+  const split = before.sequence > 0 || scheme.isResumed || sum.detail.split === true
+  const detail = {
+    ...addedUp(sum.detail, counted),
+    ...(scheme.snapshot !== undefined && { consistency: 'snapshot' as const }),
+    split,
+  }
+  const { read, failed, skipped } = addedTo(before, sum.detail)
+  // Partitions that resume from their own checkpoints have counted earlier records.
+  const written = sum.written + (scheme.isContinued ? 0 : writtenBy(before))
+  const { lastId, maxPrimaryKey, lastRecordTimestamp, lastRecord } = sum.last ?? {}
+  const finished = {
+    ...before,
+    ...variablesOf({ lastId, maxPrimaryKey, lastRecordTimestamp, lastRecord } as ParentCheckpoint),
+    ...(sum.last?.cursor !== undefined && { cursor: sum.last.cursor }),
+    ...(!plan.cursor && plan.isResumable && { bounds: scheme.bounds }),
+    ...{ sequence: before.sequence + (sum.last ? 1 : 0), read, written, failed, skipped },
+  }
+  const countedOfAll = partitions.map(({ counted }) => counted ?? null)
+  const unfinished = { ...start.before, read, failed, skipped, scheme: { ...scheme, counted: countedOfAll } }
+  return { detail, lastId: lastId ?? before.lastId, unfinished, finished }
+}

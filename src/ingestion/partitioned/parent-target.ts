@@ -1,0 +1,196 @@
+import { JobError } from '../../core/base/index.js'
+import type { ExecutionContext } from '../../core/execution/index.js'
+import type { ExecutionRecord } from '../../core/model/index.js'
+import {
+  checkedNeeds,
+  type IngestionDetail,
+  nothingRead,
+  type OpenTarget,
+  type ResourceNeed,
+  type TargetAbort,
+  type TargetWriter,
+} from '../contract/index.js'
+import type { IngestionPlan } from '../definition/index.js'
+import {
+  checkParentResumable,
+  checkpointIn,
+  checkTarget,
+  flushed,
+  holding,
+  initialCheckpoint,
+  type KeptParentCheckpoint,
+  keptCheckpoint,
+  keptParentCheckpoint,
+  openTarget,
+  type ParentCheckpoint,
+  storedParentCheckpoint,
+  storedPartitionCheckpoint,
+  writtenBy,
+} from '../run/index.js'
+
+/**
+ * The target of an ingestion with partitions, as the parent uses it. Partitions write under names of their own. The parent keeps what
+ * is stored under the job's name consistent, as the job may have `partitions` today and not tomorrow.
+ */
+export class ParentTarget {
+  readonly #plan: IngestionPlan
+  readonly #context: ExecutionContext
+  #writer: TargetWriter | undefined
+  #keepsCheckpoints = false
+  #isRestarted = false
+
+  constructor(plan: IngestionPlan, context: ExecutionContext) {
+    this.#plan = plan
+    this.#context = context
+  }
+
+  /** What the parent holds while the target is open. */
+  get needs(): readonly ResourceNeed[] {
+    return checkedNeeds('target', this.#plan.target.needs?.({}))
+  }
+
+  /** Whether it stores the checkpoints that executions resume from. Known after `takeOver`. */
+  get keepsCheckpoints(): boolean {
+    return this.#keepsCheckpoints
+  }
+
+  /** Whether the job loads everything again. Known after `takeOver`. */
+  get isRestarted(): boolean {
+    return this.#isRestarted
+  }
+
+  /**
+   * Takes over from executions without partitions, which cannot write from then on. Returns the checkpoint that the job resumes from.
+   * `written` is the number of records that unfinished partitions have written.
+   */
+  async takeOver(written: number): Promise<ParentCheckpoint> {
+    const { checkpoint, executionId } = this.#context
+    const stored: ParentCheckpoint = storedParentCheckpoint(checkpoint) ?? initialCheckpoint(executionId)
+    const opened = await this.#open(stored)
+    const { writer, resume } = opened
+    this.#writer = writer
+    const kept = checkpointIn(resume)
+    this.#keepsCheckpoints = kept !== undefined && this.#plan.isResumable
+    this.#isRestarted = resume === 'restart'
+    if (this.#isRestarted) return initialCheckpoint(executionId)
+    const own = this.#isOwn(kept) ? ownOf(keptParentCheckpoint(kept)) : undefined
+    // The target stores a scheme, and its end, before storage does: where they differ, one of the two was restored.
+    const isKept = own !== undefined && (!stored.scheme || own.scheme?.id !== stored.scheme.id)
+    const before = isKept ? own : stored
+    checkParentResumable(isKept ? 'the target' : 'storage', before, this.#plan)
+    const { ifTargetReset } = this.#plan
+    const expected = { written: writtenBy(before) + (isKept ? 0 : written), ifTargetReset }
+    const found = await this.#callTarget(() => checkTarget(opened, expected))
+    this.#isRestarted = found === 'restart'
+    if (this.#isRestarted) return initialCheckpoint(executionId)
+    const { scheme } = before
+    return scheme ? { ...before, scheme: { ...scheme, isKept: own?.scheme?.isKept === true } } : before
+  }
+
+  /** Whether the target holds less of a partition than an execution has written, because it was restored from a backup. */
+  async isBehind(n: number, { executionId, checkpoint }: ExecutionRecord): Promise<boolean> {
+    const reached = storedPartitionCheckpoint(checkpoint)
+    const { signal } = this.#context
+    const { type, id } = this.#context
+    const partition = { type, id, partition: n, executionId, signal, position: undefined }
+    const kept = await this.#callTarget(async () => {
+      const { writer, resume } = await openTarget(this.#plan.target, {
+        ...partition,
+        isResumed: true,
+        isResumable: true,
+      })
+      await writer.abort?.(stop(new JobError('aborted', 'The partition is done already.')))
+      return checkpointIn(resume)
+    })
+    if (kept === undefined || kept === null) return true
+    const { scheme, sequence } = keptCheckpoint(kept)
+    return !reached || scheme !== reached.scheme || sequence < reached.sequence
+  }
+
+  /**
+   * Whether the target lost the `written` records of the partitions, and the job loads them again. Called after partitions have stopped.
+   */
+  async mustRestart(written: number): Promise<boolean> {
+    if (this.#plan.ifTargetReset !== 'restart') return false
+    return holding(this.#context, { needs: this.needs }, async () => {
+      const { checkpoint, executionId } = this.#context
+      const opened = await this.#open(storedParentCheckpoint(checkpoint) ?? initialCheckpoint(executionId))
+      this.#writer = opened.writer
+      try {
+        const expected = { written, ifTargetReset: 'restart' } as const
+        return (await this.#callTarget(() => checkTarget({ ...opened, resume: 'position' }, expected))) === 'restart'
+      } finally {
+        await this.release()
+      }
+    })
+  }
+
+  /** Stores the scheme in the target, so that partitions can resume even if storage was lost. */
+  async begin(checkpoint: ParentCheckpoint): Promise<void> {
+    const { executionId } = this.#context
+    const kept = this.#plan.isResumable ? { ...checkpoint, executionId, detail: nothingRead } : null
+    await this.#callTarget(() => flushed(this.#writer, kept))
+  }
+
+  /** Closes the target. Partitions open it on their own. */
+  async release(): Promise<void> {
+    const writer = this.#writer
+    this.#writer = undefined
+    await this.#callTarget(async () =>
+      writer?.abort?.(stop(new JobError('aborted', 'The job continues in partitions.'))),
+    )
+  }
+
+  /** Stores the checkpoint with the records. Returns the position of the target. */
+  saveCheckpoint(checkpoint: ParentCheckpoint, detail: IngestionDetail): Promise<unknown> {
+    return holding(this.#context, { needs: this.needs }, () => this.#saveCheckpoint(checkpoint, detail))
+  }
+
+  async #saveCheckpoint(checkpoint: ParentCheckpoint, detail: IngestionDetail): Promise<unknown> {
+    const { executionId } = this.#context
+    const { writer } = await this.#open({ ...checkpoint, sequence: checkpoint.sequence + 1 })
+    return this.#callTarget(async () => {
+      try {
+        const position = await flushed(writer, this.#plan.isResumable ? { ...checkpoint, executionId, detail } : null)
+        await writer.commit?.()
+        return position
+      } catch (error) {
+        // The first error matters.
+        await Promise.allSettled([writer.abort?.(stop(error))])
+        throw error
+      }
+    })
+  }
+
+  #open({ scheme, sequence, position }: ParentCheckpoint): Promise<Required<OpenTarget>> {
+    const { type, id, executionId, signal } = this.#context
+    const { target, isResumable } = this.#plan
+    const isResumed = scheme !== undefined || sequence > 0
+    // What partitions have written is after every position.
+    const openPosition = scheme ? undefined : position
+    return this.#callTarget(async () =>
+      openTarget(target, { type, id, executionId, signal, position: openPosition, isResumed, isResumable }),
+    )
+  }
+
+  #isOwn(kept: unknown): kept is KeptParentCheckpoint {
+    if (kept === undefined || kept === null || !this.#plan.isResumable) return false
+    return !this.#plan.startsOver || (kept as KeptParentCheckpoint).origin === this.#context.executionId
+  }
+
+  async #callTarget<Answer>(call: () => Promise<Answer>): Promise<Answer> {
+    try {
+      return await call()
+    } catch (error) {
+      throw new JobError('target', this.#plan.failures.target, { cause: error })
+    }
+  }
+}
+
+function stop(reason: unknown): TargetAbort {
+  return { reason, leaseLost: false }
+}
+
+function ownOf({ executionId: _, detail: __, ...checkpoint }: KeptParentCheckpoint): ParentCheckpoint {
+  return checkpoint
+}

@@ -1,0 +1,380 @@
+import { createAbortController, JobError, newExecutionId, sleep, warnOf } from '../../core/base/index.js'
+import type { ExecutionContext } from '../../core/execution/index.js'
+import { type ExecutionRecord, isEnded } from '../../core/model/index.js'
+import {
+  addedUp,
+  checkedNeeds,
+  type IngestionDetail,
+  maxPartitions,
+  nothingRead,
+  type PartitionCounts,
+  type Partitioning,
+  type PartitionPlan,
+  partitionIn,
+  type SplitRequest,
+} from '../contract/index.js'
+import { type IngestionPlan, needsOf } from '../definition/index.js'
+import {
+  type AllocationRequest,
+  checkedPartitioning,
+  checkSplit,
+  countsBetween,
+  damagedField,
+  holding,
+  type ParentCheckpoint,
+  type Release,
+  storedDetail,
+  storedParentCheckpoint,
+  storedPartitionCheckpoint,
+  variablesOf,
+} from '../run/index.js'
+import { parentProgress } from './parent-progress.js'
+import { ParentTarget } from './parent-target.js'
+import { countsOf, isDoneBy, PartitionProgress, writtenUpTo } from './partition-progress.js'
+
+/** The field of a checkpoint that holds the bounds. */
+const boundsField = 'checkpoint.scheme.bounds'
+
+/** How often to poll the partitions, in milliseconds: at least, and per partition. */
+const intervals = { least: 250, ofPart: 10 }
+
+/**
+ * One run of an ingestion with partitions. It creates the partitions, queues them for any registry, runs those that no registry has
+ * claimed, and reports the progress of all as one job.
+ */
+export class PartitionedRun {
+  readonly #plan: IngestionPlan
+  readonly #context: ExecutionContext
+  readonly #partitions: ExecutionContext['partitions']
+  readonly #split: SplitRequest
+  /** How many nodes in a row may be lost per partition. */
+  readonly #limit: number
+  readonly #target: ParentTarget
+  /** The counts of earlier tries, and of what earlier executions have not reported. */
+  #counted: IngestionDetail
+  #before!: ParentCheckpoint
+  #scheme!: PartitionPlan
+  #progress: readonly PartitionProgress[] = []
+  #change = createAbortController()
+  #isStopped = false
+  /** Executions that completed partitions of which the target holds less. */
+  #undone: ReadonlySet<string> = new Set()
+  /** A damaged partition in storage, which cannot be resumed. */
+  #damage: unknown
+
+  constructor(plan: IngestionPlan, context: ExecutionContext, split: SplitRequest, limit: number) {
+    this.#plan = plan
+    this.#context = context
+    this.#partitions = context.partitions
+    this.#split = split
+    this.#limit = limit
+    this.#target = new ParentTarget(plan, context)
+    this.#counted = storedDetail(context.detail) ?? nothingRead
+  }
+
+  /** Runs to the end of all partitions. */
+  async run(): Promise<void> {
+    await holding(this.#context, this.#request, (release) => this.#runPartitions(release))
+    await this.#finish()
+    this.#context.complete()
+  }
+
+  /** A partition that failed because the target was emptied makes the job load everything again, if that is wanted. */
+  async #explained(error: unknown): Promise<unknown> {
+    const isPartition = JobError.isInstance(error) && error.code === 'part'
+    const { written } = PartitionProgress.sum(this.#progress)
+    if (!isPartition || this.#context.signal.aborted || !(await this.#target.mustRestart(written))) return error
+    return new JobError('target', this.#plan.failures.target, { cause: error, isTransient: true })
+  }
+
+  get #request(): AllocationRequest {
+    const { datasource, cursor } = this.#plan
+    const snapshotNeeds = cursor && datasource.partition ? checkedNeeds('datasource', datasource.needs?.(1)) : []
+    return { needs: [...this.#target.needs, ...snapshotNeeds], partitionNeeds: needsOf(this.#plan) }
+  }
+
+  async #runPartitions(release: Release): Promise<void> {
+    const { signal } = this.#context
+    const wake = () => this.#wake()
+    const partitioning = await this.#prepare()
+    // Only the snapshot stays open while the partitions run.
+    release(this.#target.needs)
+    signal.addEventListener('abort', wake)
+    const stopListening = this.#partitions.onChange(wake)
+    try {
+      await this.#untilDone()
+    } finally {
+      signal.removeEventListener('abort', wake)
+      stopListening()
+      await partitioning.release()
+    }
+  }
+
+  /** Takes over the target, and creates the partitions. */
+  async #prepare(): Promise<Partitioning> {
+    try {
+      this.#before = await this.#target.takeOver(await this.#writtenUnfinished())
+      const stored = storedParentCheckpoint(this.#context.checkpoint)
+      if (stored) this.#counted = addedUp(this.#counted, countsBetween(stored, this.#before))
+      if (stored && this.#target.isRestarted) this.#counted = nothingRead
+      const partitioning = await this.#makePartitions()
+      try {
+        await this.#target.begin({ ...this.#before, scheme: this.#scheme })
+        await this.#target.release()
+        this.#undone = await this.#findUndone()
+        return partitioning
+      } catch (error) {
+        await partitioning.release()
+        throw error
+      }
+    } finally {
+      await this.#target.release()
+    }
+  }
+
+  /** Partitions of the resumed scheme that storage lists as done, but that a restored target does not hold. */
+  async #findUndone(): Promise<ReadonlySet<string>> {
+    const undone = new Set<string>()
+    const { isResumed, isKept } = this.#scheme
+    if (!isResumed || !isKept) return undone
+    const records = await this.#findAll(this.#scheme)
+    // One after the other: before the partitions begin, the target has resources for one writer only.
+    for (const [n, record] of records.entries()) {
+      const isDone = record !== undefined && isDoneBy(record, this.#scheme.id)
+      if (isDone && (await this.#target.isBehind(n, record))) undone.add(record.executionId)
+    }
+    return undone
+  }
+
+  /** The live or last execution of each partition. */
+  #findAll({ bounds }: Pick<PartitionPlan, 'bounds'>): Promise<(ExecutionRecord | undefined)[]> {
+    return Promise.all(Array.from({ length: bounds.length + 1 }, (_, n) => this.#partitions.find(n)))
+  }
+
+  /** How many records unfinished partitions have written. Asked before the target, which then holds them. */
+  async #writtenUnfinished(): Promise<number> {
+    const { scheme } = storedParentCheckpoint(this.#context.checkpoint) ?? {}
+    if (!scheme) return 0
+    const records = await this.#findAll(scheme)
+    const checkpoints = records.map((record) => storedPartitionCheckpoint(record?.checkpoint))
+    return writtenUpTo(checkpoints.filter((checkpoint) => checkpoint?.scheme === scheme.id))
+  }
+
+  /** Creates the partitions, or resumes those of an earlier execution. */
+  async #makePartitions(): Promise<Partitioning> {
+    const { scheme: unfinished, cursor, sequence } = this.#before
+    checkSplit(this.#before, this.#plan, this.#split)
+    const isContinued = !this.#plan.cursor && this.#plan.isResumable && sequence > 0
+    const counted = await this.#countedBefore(isContinued)
+    const position = unfinished ? (unfinished.position ?? unfinished.start) : cursor
+    const partitioning = await this.#partition(unfinished?.bounds ?? this.#split, position)
+    const { bounds, snapshot, start } = partitioning
+    if (unfinished && String(bounds) !== String(unfinished.bounds)) {
+      await partitioning.release()
+      throw damagedField('storage', boundsField, 'values in the order of the cursor, behind its position')
+    }
+    const isKept = this.#target.keepsCheckpoints
+    const { id: jobId, clock } = this.#context
+    const id = newExecutionId(jobId, clock.now())
+    const made = { id, bounds, position, start, isContinued, isResumed: false, isKept }
+    this.#scheme = { ...(unfinished ? { ...unfinished, isResumed: true } : made), snapshot, counted }
+    return partitioning
+  }
+
+  /** What earlier executions have counted of the partitions. Everything so far, where the checkpoint does not say. */
+  async #countedBefore(isContinued: boolean): Promise<(PartitionCounts | null)[]> {
+    const { scheme, bounds = [] } = this.#before
+    if (scheme?.counted) return [...scheme.counted]
+    if (!scheme && !isContinued) return []
+    const records = await this.#findAll(scheme ?? { bounds })
+    return records.map((record) => countsOf(record) ?? null)
+  }
+
+  async #partition(split: SplitRequest, position: unknown): Promise<Partitioning> {
+    const { datasource, cursor, query, failures } = this.#plan
+    if (!cursor || !datasource.partition) return { bounds: split as readonly string[], release: async () => undefined }
+    const { scheme: unfinished, sequence } = this.#before
+    const isStart = sequence === 0
+    const reading = { ...cursor, position, isStart, limit: Number.POSITIVE_INFINITY, onNullsSkipped: () => undefined }
+    try {
+      const statement = query.render(variablesOf(this.#before))
+      const options = { cursor: reading, split, signal: this.#context.signal }
+      return await checkedPartitioning(await datasource.partition(statement, options), split)
+    } catch (error) {
+      const isDamaged = unfinished && JobError.isInstance(error) && error.code === 'invalid_options'
+      const cause = isDamaged ? damagedField('storage', boundsField, 'values of the column', { cause: error }) : error
+      throw new JobError('datasource', failures.datasource, { cause })
+    }
+  }
+
+  async #untilDone(): Promise<void> {
+    let working: Promise<void> | undefined
+    try {
+      await this.#begin()
+      working = this.#work()
+      await this.#monitor()
+    } catch (error) {
+      await this.#stop()
+      throw await this.#explained(error)
+    } finally {
+      this.#isStopped = true
+      this.#wake()
+      await working
+    }
+  }
+
+  /** Stores the scheme before any partition begins. Live partitions of another scheme have to end first. */
+  async #begin(): Promise<void> {
+    const { executionId } = this.#context
+    const { id, bounds, isResumed, counted } = this.#scheme
+    const numbers = Array.from({ length: bounds.length + 1 }, (_, n) => n)
+    this.#progress = numbers.map(
+      (n) => new PartitionProgress(n, partitionIn(this.#scheme, n, executionId), counted?.[n], this.#limit),
+    )
+    const counts = this.#counted.read > 0 && { count: this.#counted.read, detail: this.#counted }
+    this.#context.progress({ checkpoint: { ...this.#before, scheme: this.#scheme }, ...counts })
+    await this.#context.save()
+    this.#context.signal.throwIfAborted()
+    if (isResumed) await this.#checkNoMore(id, bounds.length + 1)
+    else await this.#endAll()
+    await Promise.all(this.#progress.map((partition) => this.#beginPartition(partition)))
+    this.#report()
+  }
+
+  /** Throws `checkpoint` when a scheme has more partitions than bounds: what the extra one wrote would come again. */
+  async #checkNoMore(scheme: string, count: number): Promise<void> {
+    const beyond = count < maxPartitions ? await this.#partitions.find(count) : undefined
+    if (storedPartitionCheckpoint(beyond?.checkpoint)?.scheme !== scheme) return
+    throw damagedField('storage', boundsField, 'complete, as there are more partitions than it has bounds for')
+  }
+
+  async #beginPartition(partition: PartitionProgress): Promise<void> {
+    const record = await this.#findStopped(partition)
+    partition.catchUp(record)
+    const canContinue = record && this.#scheme.isResumed && partition.canContinue(record)
+    if (!canContinue || this.#undone.has(record.executionId)) return this.#start(partition, record)
+    partition.adopt(record)
+    if (partition.isFree) await this.#partitions.enqueue(record)
+  }
+
+  /** The execution of a partition, after an aborting one has stopped. */
+  async #findStopped({ n }: PartitionProgress): Promise<ExecutionRecord | undefined> {
+    let record = await this.#partitions.find(n)
+    while (record?.state === 'aborting') {
+      await this.#pause()
+      this.#context.signal.throwIfAborted()
+      record = await this.#partitions.find(n)
+    }
+    return record
+  }
+
+  async #start(partition: PartitionProgress, before: ExecutionRecord | undefined): Promise<void> {
+    await this.#partitions.start(partition.n)
+    partition.ignore(before)
+  }
+
+  /** Reports the progress of the partitions until all are done, or one has failed. */
+  async #monitor(): Promise<void> {
+    while (!this.#isDone) {
+      await this.#pause()
+      await this.#refresh(this.#progress.filter(({ isDone }) => !isDone))
+      this.#context.signal.throwIfAborted()
+      if (this.#damage !== undefined) throw this.#damage
+      const failed = this.#progress.filter(({ hasFailed }) => hasFailed)
+      for (const partition of failed) {
+        if (!partition.isAdopted) throw partition.failureOf(this.#progress.length)
+        await this.#try(() => this.#start(partition, partition.record))
+      }
+      this.#report()
+    }
+  }
+
+  /** Runs partitions in this process, one after the other, that no node has claimed or whose node was lost. */
+  async #work(): Promise<void> {
+    while (!this.#isDone && !this.#isStopped) {
+      const free = this.#progress.find(({ isFree }) => isFree)
+      if (free?.record) await this.#try(() => this.#partitions.run(free.record as ExecutionRecord))
+      if (free) await this.#refresh([free])
+      if (free?.isFree ?? true) await this.#pause()
+      else this.#wake()
+    }
+  }
+
+  /** Aborts all partitions and waits until they have stopped, unless another node resumes the parent. */
+  async #stop(): Promise<void> {
+    this.#isStopped = true
+    let isOver = false
+    while (!isOver && this.#context.isHeld()) {
+      await this.#try(async () => {
+        if (!(await this.#isReleased())) await this.#endAll()
+        isOver = true
+      })
+      if (!isOver) await this.#pause()
+    }
+    await this.#refresh(this.#progress)
+    if (this.#context.isHeld()) this.#report()
+  }
+
+  /** Whether the node closes, rather than the job being aborted. */
+  async #isReleased(): Promise<boolean> {
+    if (!this.#context.signal.aborted) return false
+    const parent = await this.#partitions.parent()
+    return parent !== undefined && parent.state !== 'aborting' && !isEnded(parent.state)
+  }
+
+  async #endAll(): Promise<void> {
+    for (let live = await this.#partitions.live(); live.length > 0; live = await this.#partitions.live()) {
+      await Promise.all(live.map((n) => this.#partitions.abort(n)))
+      await this.#pause()
+      if (!this.#context.isHeld()) return
+    }
+  }
+
+  async #refresh(partitions: readonly PartitionProgress[]): Promise<void> {
+    await Promise.all(partitions.map((partition) => this.#try(() => partition.refresh(this.#partitions))))
+  }
+
+  get #isDone(): boolean {
+    return this.#progress.every(({ isDone }) => isDone)
+  }
+
+  /** Retries later what storage does not answer now. */
+  async #try(step: () => Promise<void>): Promise<void> {
+    try {
+      await step()
+    } catch (error) {
+      if (JobError.isInstance(error) && error.code === 'checkpoint') this.#damage ??= error
+      else warnOf(this.#context.logger, this.#context, error, 'could not reach a partition and tries again')
+    }
+  }
+
+  /** Waits for the next poll, or for a change. */
+  #pause(): Promise<void> {
+    const { least, ofPart } = intervals
+    return sleep(this.#context.clock, Math.max(least, ofPart * this.#progress.length), this.#change.signal)
+  }
+
+  #wake(): void {
+    this.#change.abort()
+    this.#change = createAbortController()
+  }
+
+  #report(): void {
+    const { detail, lastId, unfinished: checkpoint } = this.#reached
+    this.#context.progress({ count: detail.read, detail, checkpoint, ...(lastId !== undefined && { lastId }) })
+  }
+
+  get #reached() {
+    const [plan, before, scheme, counted] = [this.#plan, this.#before, this.#scheme, this.#counted]
+    return parentProgress(this.#progress, { plan, before, scheme, counted })
+  }
+
+  /** Stores the final checkpoint: with the records first, so that the job can continue without partitions. */
+  async #finish(): Promise<void> {
+    const { finished, detail } = this.#reached
+    this.#report()
+    const position = await this.#target.saveCheckpoint(finished, detail)
+    const kept = { ...finished, ...(position !== undefined && { position }) }
+    this.#context.progress({ checkpoint: this.#plan.isResumable ? kept : null })
+  }
+}

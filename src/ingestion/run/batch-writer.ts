@@ -1,0 +1,253 @@
+import { type Clock, chain, errorMessages, JobError, read, sleep } from '../../core/base/index.js'
+import { backoff } from '../../core/model/index.js'
+import type { Redactor } from '../../core/redaction/index.js'
+import { addedUp, type IngestionDetail, nothingRead, type RecordBatch, type TargetContext } from '../contract/index.js'
+import type { BatchTransform, DeadLetter, Tolerance, TransformedBatch } from '../definition/index.js'
+import { type DeadLetters, recordOf } from './dead-letters.js'
+import { FailureBudget } from './failure-budget.js'
+
+/** What a batch writer needs. */
+export interface BatchWriterOptions {
+  readonly context: TargetContext
+  readonly transform: BatchTransform
+  /** Writes to the target, under an idempotency key. */
+  write(batch: RecordBatch, key: string): Promise<void>
+}
+
+/** Identifies a batch. */
+export interface BatchName {
+  /** The position of the batch among those read: the same when it is read again after a crash. */
+  readonly position: string
+  /** Position and extent: the idempotency key. */
+  readonly key: string
+}
+
+/** What became of a batch. */
+export interface BatchOutcome {
+  /** The counts of its records or, with an `error`, of the first ones of them. */
+  readonly settled: IngestionDetail
+  /** Why the others were not written. */
+  readonly error?: unknown
+}
+
+/** Transforms batches and writes them to the target. */
+export interface BatchWriter {
+  /** Transforms and writes a batch. `before` has the counts before it. Never rejects. */
+  write(batch: RecordBatch, name: BatchName, before: IngestionDetail): Promise<BatchOutcome>
+}
+
+/** Writes each batch completely, or fails. */
+export class DirectBatchWriter implements BatchWriter {
+  readonly #options: BatchWriterOptions
+
+  constructor(options: BatchWriterOptions) {
+    this.#options = options
+  }
+
+  async write(batch: RecordBatch, { key }: BatchName): Promise<BatchOutcome> {
+    const { transform, write, context } = this.#options
+    try {
+      const { batch: transformed, skipped } = await transform(batch, context)
+      if (transformed.length > 0) await write(transformed, key)
+      return { settled: { read: batch.length, written: batch.length - skipped, failed: 0, skipped } }
+    } catch (error) {
+      return { settled: nothingRead, error }
+    }
+  }
+}
+
+/** What a batch writer that tolerates failures needs. */
+export interface TolerantBatchWriterOptions extends BatchWriterOptions {
+  readonly tolerance: Tolerance
+  readonly deadLetters: DeadLetters | undefined
+  readonly clock: Clock
+  readonly redactor: Redactor
+  /** The job and execution that dead letters name. */
+  readonly shown: Pick<DeadLetter, 'type' | 'id' | 'executionId'>
+  /** Whether the target can continue after a rejected write. */
+  isSound(): boolean
+  /** Called for a failed record without a dead-letter target. */
+  dropped(error: unknown): void
+}
+
+/** A slice of a batch: from `start` up to, not including, `end`. */
+interface Range {
+  readonly start: number
+  readonly end: number
+}
+
+/** How often in a row a write may fail with a transient error before the try fails. */
+const maxTries = 5
+
+/** The delays between them, in milliseconds. */
+const waits = { delay: 200, maxDelay: 5000 }
+
+/** Errors that no record causes. */
+const fatal: ReadonlySet<unknown> = new Set(['aborted', 'lease_lost', 'too_many_failures'])
+
+/**
+ * Isolates bad records. A failed batch is split around the record that the error names, or in half, until the failing record stands
+ * alone and becomes a dead letter. A transient failure is retried in halves after a delay. Slices are written in order, so that there
+ * always is a position up to which everything is settled.
+ */
+export class TolerantBatchWriter implements BatchWriter {
+  readonly #options: TolerantBatchWriterOptions
+  readonly #budget: FailureBudget
+  #batch!: RecordBatch
+  #name!: BatchName
+  /** The counts before the batch. */
+  #before = nothingRead
+  /** The counts of its first records, which are settled. */
+  #settled = nothingRead
+  /** How many consecutive writes failed with a transient error. */
+  #tries = 0
+
+  constructor(options: TolerantBatchWriterOptions) {
+    this.#options = options
+    this.#budget = new FailureBudget(options.tolerance.limits)
+  }
+
+  async write(batch: RecordBatch, name: BatchName, before: IngestionDetail): Promise<BatchOutcome> {
+    this.#batch = batch
+    this.#name = name
+    this.#before = before
+    this.#settled = nothingRead
+    try {
+      await this.#settleAll()
+      return { settled: this.#settled }
+    } catch (error) {
+      return { settled: this.#settled, error }
+    }
+  }
+
+  async #settleAll(): Promise<void> {
+    const rest: Range[] = [{ start: 0, end: this.#batch.length }]
+    for (let range = rest.pop(); range; range = rest.pop()) rest.push(...(await this.#settle(range)).reverse())
+    await this.#options.deadLetters?.write()
+    this.#budget.judge(this.#counts)
+  }
+
+  get #counts(): IngestionDetail {
+    return addedUp(this.#before, this.#settled)
+  }
+
+  /** Settles a slice of the batch. Returns the slices to continue with when it cannot be settled at once. */
+  async #settle(range: Range): Promise<Range[]> {
+    const { transform, write, context } = this.#options
+    // A new slice decodes its own records: a transform may have changed those of another try.
+    const part = this.#batch.slice(range.start, range.end)
+    let transformed: TransformedBatch | undefined
+    try {
+      transformed = await transform(part, context)
+      const { failures = [] } = transformed
+      const [first] = failures
+      // Records after the one that fails the job must not be written.
+      if (first && part.length > 1 && !this.#budget.allows(failures.length, this.#counts)) {
+        return around(range, range.start + first.index)
+      }
+      if (transformed.batch.length > 0) await write(transformed.batch, this.#keyOf(range))
+    } catch (error) {
+      return this.#recover(range, error, transformed)
+    }
+    this.#tries = 0
+    this.#count(range, transformed)
+    return []
+  }
+
+  async #recover(range: Range, error: unknown, transformed: TransformedBatch | undefined): Promise<Range[]> {
+    const { context, tolerance, isSound } = this.#options
+    const { start, end } = range
+    if (context.signal.aborted || isFatal(error) || !isSound()) throw error
+    if (tolerance.isTransient(error)) {
+      await this.#pause(error)
+      return halves(range)
+    }
+    this.#tries = 0
+    if (end - start === 1) {
+      this.#setAside(start, error)
+      return []
+    }
+    const position = transformed && originOf(error, transformed)
+    return position === undefined || start + position >= end ? halves(range) : around(range, start + position)
+  }
+
+  async #pause(error: unknown): Promise<void> {
+    const { clock, context } = this.#options
+    this.#tries++
+    if (this.#tries > maxTries) throw error
+    await sleep(clock, backoff(this.#tries, waits), context.signal)
+    context.signal.throwIfAborted()
+  }
+
+  /** Counts the records of a settled slice, in order. */
+  #count({ start, end }: Range, { failures = [], skipped }: TransformedBatch): void {
+    let next = start
+    for (const { index, error } of failures) {
+      this.#pass(start + index - next)
+      this.#setAside(start + index, error)
+      next = start + index + 1
+    }
+    this.#pass(end - next)
+    this.#settled = addedUp(this.#settled, { read: 0, written: -skipped, failed: 0, skipped })
+  }
+
+  #pass(written: number): void {
+    if (written === 0) return
+    this.#budget.pass()
+    this.#settled = addedUp(this.#settled, { read: written, written, failed: 0, skipped: 0 })
+  }
+
+  #setAside(index: number, error: unknown): void {
+    const { deadLetters, shown, clock, redactor, dropped } = this.#options
+    this.#budget.take(error, this.#counts)
+    const letter: DeadLetter = {
+      ...shown,
+      key: `${this.#name.position}:${index}`,
+      time: new Date(clock.now()).toISOString(),
+      phase: JobError.isInstance(error) && error.code === 'transform' ? 'transform' : 'target',
+      error: errorMessages(error, redactor),
+      record: recordOf(this.#batch.slice(index, index + 1)),
+    }
+    if (deadLetters) deadLetters.put(letter)
+    else dropped(error)
+    this.#settled = addedUp(this.#settled, { read: 1, written: 0, failed: 1, skipped: 0 })
+  }
+
+  #keyOf({ start, end }: Range): string {
+    const isWhole = end - start === this.#batch.length
+    return isWhole ? this.#name.key : `${this.#name.key}:${start}-${end}`
+  }
+}
+
+function halves({ start, end }: Range): Range[] {
+  if (end - start === 1) return [{ start, end }]
+  const middle = (start + end + 1) >>> 1
+  return [
+    { start, end: middle },
+    { start: middle, end },
+  ]
+}
+
+/** The slices before an index, of the index, and after it. */
+function around({ start, end }: Range, position: number): Range[] {
+  const parts = [
+    { start, end: position },
+    { start: position, end: position + 1 },
+    { start: position + 1, end },
+  ]
+  return parts.filter((part) => part.end > part.start)
+}
+
+function isFatal(error: unknown): boolean {
+  return [...chain(error)].some((link) => JobError.isInstance(link) && fatal.has(link.code))
+}
+
+/** The index of the record that an error names, if it is in the written batch: a target may name anything. */
+function originOf(error: unknown, { batch, originOf }: TransformedBatch): number | undefined {
+  for (const link of chain(error)) {
+    const position = read(link, 'recordIndex')
+    if (Number.isSafeInteger(position))
+      return (position as number) >= 0 && (position as number) < batch.length ? originOf(position as number) : undefined
+  }
+  return undefined
+}

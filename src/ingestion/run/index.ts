@@ -1,0 +1,25 @@
+export { checkedPartitioning, checkpointIn, flushed, openTarget } from './adapter-answers.js'
+export {
+  addedTo,
+  type Checkpoint,
+  checkSplit,
+  countsBetween,
+  countsSince,
+  initialCheckpoint,
+  type KeptParentCheckpoint,
+  type ParentCheckpoint,
+  variablesOf,
+  writtenBy,
+} from './checkpoint.js'
+export { IngestionRun } from './ingestion-run.js'
+export { type AllocationRequest, holding, type Release } from './resource-allocator.js'
+export { checkParentResumable, checkRange } from './resumable.js'
+export {
+  damagedField,
+  keptCheckpoint,
+  keptParentCheckpoint,
+  storedDetail,
+  storedParentCheckpoint,
+  storedPartitionCheckpoint,
+} from './stored-checkpoint.js'
+export { checkTarget } from './target-check.js'

@@ -1,0 +1,199 @@
+import type { ExecutionContext } from '../../core/execution/index.js'
+import { addedUp, type IngestionDetail, nothingRead, type ReadBatch, type RecordBatch } from '../contract/index.js'
+import type { IngestionPlan } from '../definition/index.js'
+import type { BatchName } from './batch-writer.js'
+import {
+  addedTo,
+  advance,
+  type Checkpoint,
+  checkUnpartitioned,
+  countsBetween,
+  initialCheckpoint,
+  type KeptCheckpoint,
+  repeat,
+} from './checkpoint.js'
+import { checkResumable, isSameRange } from './resumable.js'
+import { keptCheckpoint, storedCheckpoint, storedDetail, storedPartitionCheckpoint } from './stored-checkpoint.js'
+
+/** A position that an execution may resume from. */
+export interface ResumePoint {
+  readonly checkpoint: Checkpoint
+  /** The counts at that position. */
+  readonly detail: IngestionDetail
+}
+
+/** What a run adds to its checkpoint besides its position: the positions of its targets, and whether ids are out of order. */
+type Marks = Pick<Checkpoint, 'position' | 'deadLetters' | 'isUnordered'>
+
+/** A batch that was read, with its position. */
+export interface PlacedBatch {
+  readonly batch: RecordBatch
+  readonly name: BatchName
+  /** The checkpoint after it, without its counts. */
+  readonly after: Checkpoint
+  /** Whether an execution may resume from there. */
+  readonly isResumePoint: boolean
+}
+
+/** The progress of a run: the last position that an execution may resume from, and what was written beyond it. */
+export class RunProgress {
+  readonly #plan: IngestionPlan
+  readonly #executionId: string
+  /** Makes keys unique to this run. */
+  readonly #nonce = crypto.randomUUID()
+  /** Whether storage holds a checkpoint of this partition and its scheme. */
+  readonly isOfScheme: boolean
+  #isResumed: boolean
+  #resumePoint: ResumePoint
+  #beyond: ResumePoint | undefined
+  /** Added to every checkpoint, as they may change while a batch is written. */
+  #marks: Marks = {}
+  /** Added to the counts, likewise. */
+  #notes: Partial<IngestionDetail> = {}
+
+  constructor(plan: IngestionPlan, { executionId, checkpoint, detail }: ExecutionContext) {
+    this.#plan = plan
+    this.#executionId = executionId
+    const stored = plan.partition
+      ? storedPartitionCheckpoint(checkpoint)
+      : (storedCheckpoint(checkpoint) as Checkpoint | undefined)
+    if (stored !== undefined && !plan.partition) checkUnpartitioned(stored)
+    this.isOfScheme = plan.partition !== undefined && stored?.scheme === plan.partition.scheme
+    this.#isResumed = plan.isResumable && this.isOwn(stored)
+    if (this.#isResumed) checkResumable('storage', stored as Checkpoint, plan)
+    this.#resumePoint = {
+      checkpoint: this.#isResumed ? this.#owned(stored as Checkpoint) : initialCheckpoint(executionId, plan.partition),
+      detail: (this.#isResumed && storedDetail(detail)) || nothingRead,
+    }
+  }
+
+  /**
+   * Whether this run may resume from a checkpoint. A partition resumes from one of the same scheme, or of the same range if partitions
+   * resume from their own checkpoints.
+   */
+  isOwn(checkpoint: unknown): checkpoint is Checkpoint {
+    if (checkpoint === undefined || checkpoint === null) return false
+    const { partition, startsOver } = this.#plan
+    const { scheme, range, origin } = checkpoint as Checkpoint
+    if (startsOver && origin !== this.#executionId) return false
+    if (!partition || scheme === partition.scheme) return true
+    return partition.isContinued === true && isSameRange(range, partition.range)
+  }
+
+  #owned(checkpoint: Checkpoint): Checkpoint {
+    const { partition } = this.#plan
+    return partition ? { ...checkpoint, scheme: partition.scheme } : checkpoint
+  }
+
+  /** Whether the run resumes from the checkpoint of another one. */
+  get isResumed(): boolean {
+    return this.#isResumed
+  }
+
+  get checkpoint(): Checkpoint {
+    return this.resumePoint.checkpoint
+  }
+
+  get detail(): IngestionDetail {
+    return this.resumePoint.detail
+  }
+
+  /** The last position that an execution may resume from. */
+  get resumePoint(): ResumePoint {
+    const { checkpoint, detail } = this.#resumePoint
+    return { checkpoint: { ...checkpoint, ...this.#marks }, detail: { ...detail, ...this.#notes } }
+  }
+
+  /** The counts of everything written, also beyond that position. */
+  get written(): IngestionDetail {
+    return { ...this.#reached.detail, ...this.#notes }
+  }
+
+  /** Whether more was written than an execution may resume from. */
+  get isBeyond(): boolean {
+    return this.#beyond !== undefined
+  }
+
+  /** The checkpoint for a target that stores it. `null` when no execution resumes from here. */
+  get kept(): KeptCheckpoint | null {
+    const { checkpoint, detail } = this.resumePoint
+    return this.#plan.isResumable ? { ...checkpoint, executionId: this.#executionId, detail } : null
+  }
+
+  /** Starts from the beginning. */
+  restart(): void {
+    this.#isResumed = false
+    this.#resumePoint = { checkpoint: initialCheckpoint(this.#executionId, this.#plan.partition), detail: nothingRead }
+    this.#marks = {}
+    this.#notes = {}
+  }
+
+  /**
+   * Resumes from the checkpoint that a target stores with the records: storage may be older, never newer. Records that an earlier
+   * execution or try has committed and not reported count here, as storage has no count of them.
+   */
+  resumeFrom(kept: unknown): void {
+    const { executionId: _, detail: __, ...checkpoint } = keptCheckpoint(kept)
+    if (!this.#plan.partition) checkUnpartitioned(checkpoint)
+    checkResumable('the target', checkpoint, this.#plan)
+    const unreported = this.#isResumed ? countsBetween(this.checkpoint, checkpoint) : nothingRead
+    this.#isResumed = true
+    this.#resumePoint = { checkpoint: this.#owned(checkpoint), detail: addedUp(this.detail, unreported) }
+  }
+
+  /** Adds to the checkpoint. */
+  mark(marks: Marks): void {
+    this.#marks = { ...this.#marks, ...marks }
+  }
+
+  /** Adds to the detail. */
+  report(detail: Partial<IngestionDetail>): void {
+    this.#notes = { ...this.#notes, ...detail }
+  }
+
+  /** Whether an execution may resume after a batch. */
+  isResumePoint({ position, isReplay }: ReadBatch): boolean {
+    return this.#plan.cursor === undefined || position !== undefined || isReplay === true
+  }
+
+  /** Determines the position of a batch that was read. */
+  place(read: ReadBatch, now: number): PlacedBatch {
+    const { batch, parallel, isReplay = false } = read
+    const isResumePoint = this.isResumePoint(read)
+    const before = this.#reached.checkpoint
+    const after = isReplay ? repeat(before, now) : this.#after(read, now)
+    const { origin, sequence } = before
+    // Ties and repeated records may be batched differently the next time.
+    const isCertain = isResumePoint && !isReplay && !this.#beyond
+    const own = parallel?.name ?? sequence
+    const position = isCertain ? `${origin}:${own}` : `${origin}:${own}:${this.#nonce}`
+    // Position and extent: a batch that is read again with more records is another batch.
+    const end = parallel ? '' : (after.lastId ?? '')
+    const name = { position, key: `${position}:${batch.length}:${end}` }
+    return { batch, name, after, isResumePoint }
+  }
+
+  /** Moves the position after a batch or, when only its first records are settled, after those. */
+  moveAfter({ batch, after, isResumePoint }: PlacedBatch, settled: IngestionDetail, now: number): void {
+    if (settled.read === 0) return
+    const before = this.#reached
+    const isWhole = settled.read === batch.length
+    const checkpoint = isWhole ? after : this.#after({ batch: batch.slice(0, settled.read) }, now)
+    const reached = {
+      checkpoint: { ...checkpoint, ...addedTo(before.checkpoint, settled) },
+      detail: addedUp(before.detail, settled),
+    }
+    const isKnown = isWhole ? isResumePoint : this.#plan.cursor === undefined
+    this.#beyond = isKnown ? undefined : reached
+    if (isKnown) this.#resumePoint = reached
+  }
+
+  get #reached(): ResumePoint {
+    return this.#beyond ?? this.#resumePoint
+  }
+
+  #after(read: ReadBatch, now: number): Checkpoint {
+    const { pkField, query } = this.#plan
+    return advance(this.#reached.checkpoint, read, now, pkField, query.needs)
+  }
+}

@@ -1,0 +1,93 @@
+import { checkedAnswer, rule } from '../../core/base/index.js'
+import type { ExecutionContext } from '../../core/execution/index.js'
+import type {
+  BatchOptions,
+  Cursor,
+  EncodedOptions,
+  Query,
+  ReadBatch,
+  ReadCursor,
+  TargetWriter,
+} from '../contract/index.js'
+import type { IngestionPlan } from '../definition/index.js'
+import { checkedBatches } from './adapter-answers.js'
+import { cursorPosition, variablesOf } from './checkpoint.js'
+import type { RunProgress } from './progress.js'
+
+/** Builds the read of a run from its current position. */
+export class Reading {
+  readonly #plan: IngestionPlan
+  readonly #progress: RunProgress
+  readonly #context: ExecutionContext
+
+  constructor(plan: IngestionPlan, progress: RunProgress, context: ExecutionContext) {
+    this.#plan = plan
+    this.#progress = progress
+    this.#context = context
+  }
+
+  /** Reads the batches, of at most `left` records. */
+  batches(writer: TargetWriter, left: number, signal: AbortSignal): AsyncGenerator<ReadBatch> {
+    const { datasource, cursor, partition } = this.#plan
+    const options = this.#optionsFor(writer, left, signal)
+    if (cursor && datasource.readByCursor) {
+      const byCursor = { ...options, cursor: this.#cursorOf(cursor, left) }
+      return checkedBatches('readByCursor', datasource.readByCursor(this.#query, byCursor), this.#context)
+    }
+    const lastId = this.#progress.isResumed ? this.#progress.checkpoint.lastId : undefined
+    const byQuery = { ...options, lastId, ...(partition && { range: partition.range }) }
+    return checkedBatches('read', datasource.read(this.#query, byQuery), this.#context)
+  }
+
+  /** The query that resumes from the current position. */
+  get #query(): Query {
+    const { query } = this.#plan
+    return query.render({
+      ...(this.#progress.isResumed && variablesOf(this.#progress.checkpoint)),
+      ...this.#plan.partition?.range,
+    })
+  }
+
+  #optionsFor(writer: TargetWriter, left: number, signal: AbortSignal): BatchOptions {
+    const { batchSize, batchBytes } = this.#plan
+    return {
+      signal,
+      batchSize: Math.min(batchSize, left),
+      batchBytes,
+      warn: (message) => this.#context.warnOnce(message),
+      ...this.#encoded(writer),
+    }
+  }
+
+  #encoded(writer: TargetWriter): Pick<BatchOptions, 'encoded'> {
+    const { pkField, cursor, readsValues } = this.#plan
+    if (readsValues || !writer.acceptsEncoded) return {}
+    const keys = [...(pkField === undefined ? [] : [pkField]), ...(cursor?.columns ?? [])]
+    const accepts = (...format: Parameters<EncodedOptions['accepts']>) =>
+      checkedAnswer<boolean>('target', 'acceptsEncoded() of the target', rule.flag, writer.acceptsEncoded?.(...format))
+    return { encoded: { accepts, keys } }
+  }
+
+  #cursorOf(cursor: Cursor, limit: number): ReadCursor {
+    const position = cursorPosition(this.#progress.checkpoint)
+    return {
+      ...cursor,
+      position,
+      isStart: this.#progress.checkpoint.sequence === 0,
+      limit,
+      onNullsSkipped: (withoutCursor) => this.#progress.report({ withoutCursor }),
+      ...this.#partition(),
+    }
+  }
+
+  #partition(): Pick<ReadCursor, 'range' | 'snapshot' | 'onSnapshotLost'> {
+    const { partition } = this.#plan
+    if (!partition) return {}
+    const { range, snapshot } = partition
+    return {
+      range,
+      ...(snapshot !== undefined && { snapshot }),
+      onSnapshotLost: () => this.#progress.report({ split: true }),
+    }
+  }
+}

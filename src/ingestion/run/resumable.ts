@@ -1,0 +1,68 @@
+import { isRefused, JobError } from '../../core/base/index.js'
+import type { Partition, ReadRange } from '../contract/index.js'
+import type { IngestionPlan } from '../definition/index.js'
+import { type Checkpoint, type ParentCheckpoint, remedy } from './checkpoint.js'
+import { damagedField, type Holder } from './stored-checkpoint.js'
+
+/**
+ * Throws `checkpoint` unless a checkpoint has everything that a run resumes from. Otherwise records would be read twice or never.
+ * Each field is valid on its own at this point.
+ */
+export function checkResumable(holder: Holder, checkpoint: Checkpoint, plan: IngestionPlan): void {
+  const { partition, query, datasource, pkField } = plan
+  if (partition) checkRange(holder, checkpoint, partition)
+  if (checkpoint.sequence === 0) {
+    if (!partition) checkNotBegun(holder, checkpoint)
+    return
+  }
+  // A run that finds this fails on its own, with a message.
+  if (checkpoint.isUnordered) return
+  const isKeyAsked = datasource.capabilities?.resumesAfterId === true && pkField !== undefined
+  const missing = isKeyAsked && checkpoint.lastId === undefined ? 'last_id' : query.missingIn(checkpoint)
+  if (missing !== undefined) throw missingFailure(holder, missing)
+}
+
+/** The same check for the checkpoint of a job with partitions. */
+export function checkParentResumable(
+  holder: Holder,
+  checkpoint: ParentCheckpoint,
+  { cursor: isByCursor }: Pick<IngestionPlan, 'cursor'>,
+): void {
+  const { sequence, scheme, cursor } = checkpoint
+  if (sequence === 0) checkNotBegun(holder, checkpoint)
+  if (!isByCursor || !scheme) return
+  const isSame = (scheme.position === undefined) === (cursor === undefined)
+  if (!isSame) throw damagedField(holder, 'checkpoint.scheme.position', 'there exactly where `checkpoint.cursor` is')
+}
+
+/** Throws `checkpoint` when a partition has another range than its scheme. Earlier versions did not store the range. */
+export function checkRange(
+  holder: Holder,
+  { scheme, range }: Checkpoint,
+  partition: Pick<Partition, 'scheme' | 'range'>,
+): void {
+  if (scheme !== partition.scheme || range === undefined || isSameRange(range, partition.range)) return
+  throw damagedField(holder, 'checkpoint.range', 'the range that `scheme.bounds` of the job give to the part')
+}
+
+export function isSameRange(one: ReadRange | undefined, other: ReadRange): boolean {
+  return one?.from === other.from && one?.until === other.until
+}
+
+/** The error when the datasource rejects the values that a run resumes from. Returns other errors unchanged. */
+export function unfitFailure(error: unknown): unknown {
+  if (!JobError.isInstance(error) || error.code !== 'invalid_options' || !isRefused(error)) return error
+  const message = `The checkpoint was damaged, or does not fit the query: ${remedy}`
+  return new JobError('checkpoint', message, { cause: error })
+}
+
+function checkNotBegun(holder: Holder, { cursor }: Pick<Checkpoint, 'cursor'>): void {
+  if (cursor !== undefined) throw damagedField(holder, 'checkpoint.cursor', 'absent where `sequence` is 0')
+}
+
+function missingFailure(holder: Holder, variable: string): JobError {
+  return new JobError(
+    'checkpoint',
+    `The checkpoint in ${holder} has no \`${variable}\`, which the job resumes from. It was damaged or made with another query, or the column was null in all records: ${remedy}`,
+  )
+}

@@ -1,0 +1,14 @@
+export { type RangeReader, readInParallel } from './merge-readers.js'
+export {
+  boundAfter,
+  type ColumnOrder,
+  type CursorPosition,
+  quotedNames,
+  type RangePosition,
+  type RecordPosition,
+  recordPositionOf,
+} from './position.js'
+export { Prefetch } from './prefetch.js'
+export type { Bound, CursorRange, Lookback } from './range.js'
+export { Ranges } from './range-queue.js'
+export { type CursorColumns, drainTies, type PositionOf, refuseTies, tieFailure } from './ties.js'

@@ -1,0 +1,127 @@
+import { setTimeout } from 'node:timers/promises'
+import { runGroups, type SuiteTest, type Unsupported } from '../suite.js'
+import { cursorCases } from './cursor.js'
+import {
+  lookbackCases,
+  noLookbackCases,
+  noNullsFirstCases,
+  nullCases,
+  nullsFirstCases,
+  parallelCases,
+} from './cursor-options.js'
+import {
+  cursorBytesCases,
+  cursorHeldCases,
+  cursorIntegerCases,
+  cursorReadCases,
+  cursorValueCases,
+} from './cursor-read.js'
+import type { DatasourceFixture } from './fixture.js'
+import { partitionCases, partitionNullCases, snapshotCases } from './partition.js'
+import {
+  abortCases,
+  blockCases,
+  bytesCases,
+  cancelCases,
+  failCases,
+  fetchCases,
+  heldBetweenCases,
+  heldCases,
+  integerCases,
+  rangeCases,
+  readCases,
+  resumeCases,
+  stallCases,
+  textCases,
+  valueCases,
+} from './read.js'
+
+/**
+ * What a datasource may leave out:
+ *
+ * - `resumesAfterId`, `readsRanges`: the capability. `readByCursor`, `partition`: the method.
+ * - `lookback`, `nulls` (those other than `first`), `nullsFirst`, `parallel`: of a read by a cursor. `snapshot`: of `partition`.
+ * - `batchBytes`: batches of a limited size. `values`: queries with values. `textValues`: values that are texts. `bigIntegers`: 64-bit
+ *   integers.
+ * - `blocked`, `stalling`, `failing`, `held`, `fetched`: what the fixture has for them.
+ * - `heldBetween`: a read holds something between two batches. A source with one request per page does not.
+ */
+export type DatasourceAbility =
+  | 'resumesAfterId'
+  | 'readsRanges'
+  | 'readByCursor'
+  | 'lookback'
+  | 'nulls'
+  | 'nullsFirst'
+  | 'parallel'
+  | 'partition'
+  | 'snapshot'
+  | 'batchBytes'
+  | 'values'
+  | 'textValues'
+  | 'bigIntegers'
+  | 'blocked'
+  | 'stalling'
+  | 'failing'
+  | 'held'
+  | 'heldBetween'
+  | 'fetched'
+
+/** Options of {@link datasourceSuite}. */
+export interface DatasourceSuiteOptions {
+  /** The function of the test runner. */
+  test: SuiteTest
+  /** Creates a fresh datasource. Called once per case. */
+  create(): DatasourceFixture | Promise<DatasourceFixture>
+  /** What the datasource does not support, with reasons. */
+  unsupported?: Unsupported<DatasourceAbility>
+}
+
+/** Tests that a datasource keeps the contract of `Datasource`. */
+export function datasourceSuite({ test, create, unsupported }: DatasourceSuiteOptions): void {
+  const over = async (run: (fixture: DatasourceFixture) => Promise<void>) => {
+    const fixture = await create()
+    try {
+      await run(fixture)
+    } catch (failure) {
+      // A read that does not end may keep `close` from ending: the failure of the case counts.
+      await Promise.race([fixture.close?.(), setTimeout(1000)]).catch(() => undefined)
+      throw failure
+    }
+    await fixture.close?.()
+  }
+  runGroups({ test, over, unsupported }, [
+    { cases: readCases },
+    { cases: abortCases },
+    { cases: blockCases, needs: 'blocked' },
+    { cases: cancelCases, needs: ['blocked', 'held'] },
+    { cases: stallCases, needs: 'stalling' },
+    { cases: failCases, needs: 'failing' },
+    { cases: heldCases, needs: 'held' },
+    { cases: heldBetweenCases, needs: ['held', 'heldBetween'] },
+    { cases: fetchCases, needs: 'fetched' },
+    { cases: bytesCases, needs: 'batchBytes' },
+    { cases: integerCases, needs: 'bigIntegers' },
+    { cases: valueCases, needs: 'values' },
+    { cases: textCases, needs: ['values', 'textValues'] },
+    { cases: resumeCases, needs: 'resumesAfterId' },
+    { cases: rangeCases, needs: 'readsRanges' },
+    { cases: cursorCases, needs: 'readByCursor' },
+    { cases: cursorReadCases, needs: 'readByCursor' },
+    { cases: cursorHeldCases, needs: ['readByCursor', 'held'] },
+    { cases: cursorBytesCases, needs: ['readByCursor', 'batchBytes'] },
+    { cases: cursorIntegerCases, needs: ['readByCursor', 'bigIntegers'] },
+    { cases: cursorValueCases, needs: ['readByCursor', 'values'] },
+    { cases: lookbackCases, needs: ['readByCursor', 'lookback'] },
+    { cases: noLookbackCases, needs: 'readByCursor', without: 'lookback' },
+    { cases: nullCases, needs: ['readByCursor', 'nulls'] },
+    { cases: nullsFirstCases, needs: ['readByCursor', 'nulls', 'nullsFirst'] },
+    { cases: noNullsFirstCases, needs: ['readByCursor', 'nulls'], without: 'nullsFirst' },
+    { cases: parallelCases, needs: ['readByCursor', 'parallel'] },
+    { cases: partitionCases, needs: ['readByCursor', 'partition'] },
+    { cases: partitionNullCases, needs: ['readByCursor', 'partition', 'nulls'] },
+    { cases: snapshotCases, needs: ['readByCursor', 'partition', 'snapshot'] },
+  ])
+}
+export { type CursorRead, orderBy } from './cursor-cases.js'
+export type { DatasourceFixture } from './fixture.js'

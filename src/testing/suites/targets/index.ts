@@ -1,0 +1,92 @@
+import { type Group, runGroups, type SuiteTest, type Unsupported } from '../suite.js'
+import { atomicCases, recordIndexCases } from './atomic.js'
+import { brokenCases, checkpointCases, encodedCases, flushCases, resetCases } from './capabilities.js'
+import { partitionCases } from './partitions.js'
+import { repeatCases, resumeCases } from './resume.js'
+import { type TargetFixture, TargetRun } from './run.js'
+import { appendCases, replaceCases, writeCases } from './write.js'
+
+/**
+ * What a target may leave out:
+ *
+ * - `append`, `replace`: the strategy.
+ * - `writesAtomically`, `writesPartitions`, `writesDuringFlush`: the capability.
+ * - `acceptsEncoded`, `isReset`, `isBroken`: the member of the writer. `checkpoint`: `open` that returns it.
+ * - `deduplicate`: a batch that is written again after a crash is there once. `recordIndex`: errors that name the record.
+ */
+export type TargetAbility =
+  | 'append'
+  | 'replace'
+  | 'writesAtomically'
+  | 'writesPartitions'
+  | 'writesDuringFlush'
+  | 'acceptsEncoded'
+  | 'isReset'
+  | 'isBroken'
+  | 'checkpoint'
+  | 'deduplicate'
+  | 'recordIndex'
+
+/** The options of `create`. */
+export interface TargetCreateOptions {
+  /** The `strategy` of the target. */
+  strategy: 'append' | 'replace'
+}
+
+/** Options of {@link targetSuite}. */
+export interface TargetSuiteOptions {
+  /** The function of the test runner. */
+  test: SuiteTest
+  /** Creates a fresh target. Called once per case. The target must allow a replace of many records by few. */
+  create(options: TargetCreateOptions): TargetFixture | Promise<TargetFixture>
+  /** What the target does not support, with reasons. */
+  unsupported?: Unsupported<TargetAbility>
+}
+
+/** Tests that a target keeps the contract of `Target`. */
+export function targetSuite({ test, create, unsupported }: TargetSuiteOptions): void {
+  for (const strategy of ['append', 'replace'] as const) {
+    const over = async (run: (fixture: TargetFixture) => Promise<void>) => {
+      const fixture = await create({ strategy })
+      try {
+        await run(fixture)
+      } finally {
+        await TargetRun.leaveAll()
+        await fixture.close?.()
+      }
+    }
+    const groups = [...commonGroups, ...(strategy === 'append' ? appendGroups : replaceGroups)]
+    runGroups(
+      { test, over, unsupported },
+      groups.map((group) => groupOf(strategy, group)),
+    )
+  }
+}
+
+type TargetGroup = Group<TargetFixture, TargetAbility>
+
+const commonGroups: readonly TargetGroup[] = [
+  { cases: writeCases },
+  { cases: resumeCases },
+  { cases: repeatCases, needs: 'deduplicate' },
+  { cases: atomicCases, needs: 'writesAtomically' },
+  { cases: recordIndexCases, needs: ['writesAtomically', 'recordIndex'] },
+  { cases: brokenCases, needs: ['writesAtomically', 'isBroken'] },
+  { cases: encodedCases, needs: 'acceptsEncoded' },
+  { cases: checkpointCases, needs: 'checkpoint' },
+]
+const appendGroups: readonly TargetGroup[] = [
+  { cases: appendCases },
+  { cases: partitionCases, needs: 'writesPartitions' },
+  { cases: flushCases, needs: 'writesDuringFlush' },
+  { cases: resetCases, needs: 'isReset' },
+]
+const replaceGroups: readonly TargetGroup[] = [{ cases: replaceCases }]
+
+/** The cases of a group for a target with that strategy. */
+function groupOf(strategy: 'append' | 'replace', { cases, needs = [] }: TargetGroup): TargetGroup {
+  const named = Object.entries(cases).map(([name, run]) => [`${strategy}: ${name}`, run])
+  return { cases: Object.fromEntries(named), needs: [strategy, ...([needs].flat() as TargetAbility[])] }
+}
+
+export type { TargetFixture, TargetRecord } from './run.js'

@@ -1,0 +1,323 @@
+import { getEventListeners, once } from 'node:events'
+import { errorMessages, type JobRecord, JobRegistry, memoryStorage } from 'headgate'
+import { iterableDatasource, type Records, type RecordsContext } from 'headgate/iterable'
+import { datasourceSuite } from 'headgate/testing'
+import { describe, expect, test } from 'vitest'
+import { allBatches, allRecords, batchesOf, rejectionOf } from '../postgres/datasource-read.js'
+
+function* countTo(count: number, from = 1): Generator<JobRecord> {
+  for (let id = from; id <= count; id++) yield { id }
+}
+
+/** An iterator that hangs after some records, and tells when it does and how often it was closed. */
+function hanging(count: number) {
+  const { promise: hangs, resolve } = withResolvers()
+  const records = countTo(count)
+  const source = {
+    closed: 0,
+    hangs,
+    [Symbol.asyncIterator]: () => source,
+    async next() {
+      const step = records.next()
+      if (!step.done) return step
+      resolve()
+      return new Promise<never>(() => {})
+    },
+    return() {
+      source.closed++
+      return new Promise<never>(() => {})
+    },
+  }
+  return source
+}
+
+function withResolvers() {
+  let resolve = () => {}
+  const promise = new Promise<void>((settle) => {
+    resolve = settle
+  })
+  return { promise, resolve }
+}
+
+describe('iterableDatasource keeps the contract of a datasource', () => {
+  datasourceSuite({
+    test,
+    create() {
+      let held = 0
+      let fetched = 0
+      async function* records({ query, lastId, range, signal }: RecordsContext) {
+        held++
+        try {
+          if (query.text === 'blocked') await once(signal, 'abort')
+          const from = Number(range?.from ?? Number(lastId ?? 0) + 1)
+          const until = Math.min(Number(range?.until ?? Number.POSITIVE_INFINITY), Number(query.values[0]) + 1)
+          for (let id = from; id < until; id++) {
+            fetched++
+            yield { id, ...(query.text === 'wide' && { text: 'x'.repeat(10_000) }) }
+          }
+          if (query.text === 'failing') throw new RangeError('broken')
+          if (query.text === 'stalling') await once(signal, 'abort')
+        } finally {
+          held--
+        }
+      }
+      return {
+        datasource: iterableDatasource(records, { resumes: true }),
+        query: (count) => ({ text: 'count', values: [count] }),
+        blocked: { text: 'blocked', values: [] },
+        stalling: { text: 'stalling', values: [5] },
+        failing: { text: 'failing', values: [5] },
+        wide: (count) => ({ text: 'wide', values: [count] }),
+        held: () => held,
+        fetched: () => fetched,
+      }
+    },
+    unsupported: {
+      readByCursor: 'its records come in the order in which they are there',
+      values: 'its queries are up to the source',
+      bigIntegers: 'its records are passed on as they are',
+    },
+  })
+})
+
+describe('what can be read', () => {
+  const asyncRecords = {
+    async *[Symbol.asyncIterator]() {
+      yield* countTo(25)
+    },
+  }
+  const sources: [string, Records | (() => Records)][] = [
+    ['an array', [...countTo(25)]],
+    ['an iterable', new Set(countTo(25))],
+    ['a generator', countTo(25)],
+    ['an async iterable', asyncRecords],
+    ['a function that gives an iterable', () => countTo(25)],
+    ['a function that gives an async iterable', () => asyncRecords],
+  ]
+
+  test.each(sources)('%s', async (_, source) => {
+    const batches = await allBatches(iterableDatasource(source), '')
+    expect(batches.map(({ length }) => length)).toEqual([10, 10, 5])
+    expect(batches.flatMap((batch) => batch.records())).toEqual([...countTo(25)])
+  })
+
+  test('an iterable is gone through once per run, a generator only once at all', async () => {
+    const again = iterableDatasource(new Set(countTo(3)))
+    expect(await allRecords(again, '')).toEqual(await allRecords(again, ''))
+    const once = iterableDatasource(countTo(3))
+    expect(await allRecords(once, '')).toHaveLength(3)
+    expect(await allRecords(once, '')).toEqual([])
+  })
+
+  test('a function is told query, lastId and signal', async () => {
+    const told: RecordsContext[] = []
+    const datasource = iterableDatasource((context) => [{ id: told.push(context) }], { resumes: true })
+    const query = { text: 'some', values: [1] }
+    const { signal } = new AbortController()
+    await allBatches(datasource, query, { signal, lastId: '7' })
+    expect(told).toEqual([{ query, lastId: '7', signal }])
+    expect(told[0]?.signal).toBe(signal)
+  })
+
+  test('no more than a batch is asked for before it is taken', async () => {
+    let given = 0
+    const source = function* () {
+      for (;;) yield { id: ++given }
+    }
+    const batches = batchesOf(iterableDatasource(source), '', { batchSize: 3 })
+    expect(given).toBe(0)
+    await batches.next()
+    expect(given).toBe(3)
+    await batches.return?.()
+  })
+})
+
+describe('what cannot be read', () => {
+  test.each([[undefined], [null], [5], ['text'], [{}]])('%s is not a source', (source) => {
+    expect(() => iterableDatasource(source as unknown as [])).toThrow(
+      /^Expected `source` to be an array, an iterable, an async iterable or a function that gives one, got /,
+    )
+  })
+
+  test('options are checked', () => {
+    expect(() => iterableDatasource([], { resumes: true })).toThrow(
+      'Expected `source` to be a function, as `resumes` is set',
+    )
+    expect(() => iterableDatasource([], { resume: true } as never)).toThrow('`resume`')
+  })
+
+  test('a function that gives something else', async () => {
+    const error = await rejectionOf(allBatches(iterableDatasource((() => 5) as never), ''))
+    expect(errorMessages(error)).toEqual(['Expected the source to return an iterable or async iterable.'])
+  })
+
+  test.each([
+    [null, 'null'],
+    [5, 'a number'],
+    ['text', 'a string'],
+    [[1], 'an array'],
+  ])('a record that is %j, after the records before it', async (record, shown) => {
+    let isClosed = false
+    const source = function* () {
+      try {
+        yield { id: 1 }
+        yield record as never
+      } finally {
+        isClosed = true
+      }
+    }
+    const batches = batchesOf(iterableDatasource(source), '')
+    expect((await batches.next()).value.records()).toEqual([{ id: 1 }])
+    await expect(batches.next()).rejects.toThrow(`Expected every record to be an object, got ${shown}.`)
+    expect(isClosed).toBe(true)
+  })
+
+  test('a source that fails: its own error, after the records before it', async () => {
+    const broken = new RangeError('broken')
+    const source = async function* () {
+      yield { id: 1 }
+      throw broken
+    }
+    const batches = batchesOf(iterableDatasource(source), '')
+    expect((await batches.next()).value.length).toBe(1)
+    expect(await rejectionOf(batches.next())).toBe(broken)
+  })
+})
+
+describe('a source that hangs', () => {
+  test('is closed by an abort, which does not wait for it', async () => {
+    const source = hanging(12)
+    const stop = new AbortController()
+    const batches = batchesOf(iterableDatasource(source), '', { signal: stop.signal })
+    await batches.next()
+    const next = rejectionOf(batches.next())
+    await source.hangs
+    const reason = new RangeError('enough')
+    stop.abort(reason)
+    expect(await next).toBe(reason)
+    expect(source.closed).toBe(1)
+    expect(getEventListeners(stop.signal, 'abort')).toEqual([])
+  })
+
+  test('is closed by an abort of its job', async () => {
+    const source = hanging(0)
+    await using registry = new JobRegistry({ storage: memoryStorage() })
+    registry.define({ id: 'hangs', datasource: iterableDatasource(source), target: () => {} })
+    await registry.start('ingestion', 'hangs')
+    await source.hangs
+    expect(await registry.abort('ingestion', 'hangs')).toMatchObject({ state: 'aborted' })
+    expect(source.closed).toBe(1)
+  })
+})
+
+test('a reader that leaves early closes the source, and waits for it', async () => {
+  let isClosed = false
+  const source = async function* () {
+    try {
+      yield* countTo(100)
+    } finally {
+      await new Promise((resolve) => setImmediate(resolve))
+      isClosed = true
+    }
+  }
+  const { signal } = new AbortController()
+  const batches = batchesOf(iterableDatasource(source), '', { signal })
+  await batches.next()
+  await batches.return?.()
+  expect(isClosed).toBe(true)
+  expect(getEventListeners(signal, 'abort')).toEqual([])
+})
+
+describe('batches bounded by bytes', () => {
+  const lengthsOf = async (records: readonly object[], batchBytes: number, batchSize = 100) => {
+    const reading = iterableDatasource(async function* () {
+      yield* records as JobRecord[]
+    }).read(
+      { text: '', values: [] },
+      { signal: new AbortController().signal, batchSize, batchBytes, lastId: undefined },
+    )
+    const lengths: number[] = []
+    const read: JobRecord[] = []
+    for await (const batch of reading) {
+      lengths.push(batch.length)
+      read.push(...batch.records())
+    }
+    expect(read).toEqual(records)
+    return lengths
+  }
+  const small = { a: 'x'.repeat(10) }
+
+  test.each([
+    ['text', { a: 'x'.repeat(5000) }],
+    ['bytes', { a: new Uint8Array(5000) }],
+    ['a nested object', { a: { b: [{ c: 'x'.repeat(5000) }] } }],
+    ['many values', { a: Array.from({ length: 5000 }, (_, n) => n) }],
+  ])('give a larger record by itself: %s', async (_, large) => {
+    expect(await lengthsOf([small, small, large, small, large, large, small], 1000)).toEqual([2, 1, 1, 1, 1, 1])
+  })
+
+  test('measures records that hold themselves many times, or cannot be read, in no time', async () => {
+    const held: Record<string, unknown> = { text: 'x'.repeat(60) }
+    for (let n = 0; n < 100; n++) held[`self${n}`] = held
+    const { proxy, revoke } = Proxy.revocable({}, {})
+    revoke()
+    const unreadable = {
+      text: 'x'.repeat(60),
+      proxy,
+      inner: Object.defineProperty({}, 'a', { get: () => expect.unreachable(), enumerable: true }),
+    }
+    const measured = performance.now()
+    expect(await lengthsOf([held, unreadable, { id: 1 }], 70)).toEqual([1, 1, 1])
+    expect(performance.now() - measured).toBeLessThan(1000)
+  })
+
+  test('hold no more', async () => {
+    expect(await lengthsOf(Array(250).fill(small), 1000)).toEqual([100, 100, 50])
+    expect(await lengthsOf(Array(25).fill(small), 100)).toEqual([10, 10, 5])
+    expect(await lengthsOf(Array(3).fill(small), 1)).toEqual([1, 1, 1])
+  })
+
+  test('come of records that hold themselves', async () => {
+    const record: Record<string, unknown> = { id: 1, nothing: null, nowhere: undefined, at: new Date(0), big: 1n }
+    record.self = record
+    expect(await lengthsOf([record, record], 100_000)).toEqual([2])
+  })
+
+  test('come whole before an error', async () => {
+    const batches = iterableDatasource(function* () {
+      yield { a: 'x' }
+      yield { a: 'x'.repeat(5000) }
+      throw new RangeError('no more')
+    }).read(
+      { text: '', values: [] },
+      { signal: new AbortController().signal, batchSize: 10, batchBytes: 100, lastId: undefined },
+    )
+    const lengths: number[] = []
+    const reading = (async () => {
+      for await (const batch of batches) lengths.push(batch.length)
+    })()
+    await expect(reading).rejects.toThrow('no more')
+    expect(lengths).toEqual([1, 1])
+  })
+})
+
+describe('a source that gives a promise', () => {
+  test('is awaited', async () => {
+    const datasource = iterableDatasource(async () => [{ id: 1 }, { id: 2 }])
+    const batches = []
+    for await (const batch of datasource.read(
+      { text: '', values: [] },
+      { signal: new AbortController().signal, batchSize: 10, lastId: undefined },
+    )) {
+      batches.push(...batch.records())
+    }
+    expect(batches).toEqual([{ id: 1 }, { id: 2 }])
+  })
+
+  test('is left by an abort, though it never settles', async () => {
+    const datasource = iterableDatasource(() => new Promise(() => {}))
+    const signal = AbortSignal.timeout(10)
+    const read = datasource.read({ text: '', values: [] }, { signal, batchSize: 10, lastId: undefined })
+    await expect(read[Symbol.asyncIterator]().next()).rejects.toMatchObject({ name: 'TimeoutError' })
+  })
+})

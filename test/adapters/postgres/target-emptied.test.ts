@@ -1,0 +1,229 @@
+import { setTimeout } from 'node:timers/promises'
+import { type IngestionJob, type JobRecord, JobRegistry, memoryStorage } from 'headgate'
+import { iterableDatasource } from 'headgate/iterable'
+import { type PostgresTargetOptions, postgresDatasource } from 'headgate/postgres'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { describePostgres } from '../../support/describe-postgres.js'
+import { targetTests } from './target-support.js'
+
+/** How often the jobs commit, in milliseconds. */
+const progressInterval = 300
+
+describePostgres('a table that loses all its rows while a job writes to it', (database) => {
+  const tests = targetTests(database)
+  const { target, rows } = tests
+  beforeEach(() =>
+    tests.pool.query(`drop table if exists t, headgate_checkpoint; create table t (id int primary key, seen bool)`),
+  )
+
+  const committed = async () => {
+    while ((await rows('select from t where id = 1')).length === 0) await setTimeout(5)
+  }
+
+  /** When the rows are lost. The first of three batches is committed by then. */
+  type Moment = 'between two commits' | 'while a transaction is open'
+
+  async function* source(moment: Moment, change: () => Promise<unknown>): AsyncGenerator<JobRecord> {
+    yield { id: 1 }
+    yield { id: 2 }
+    await committed()
+    expect(await tests.openTransactions()).toBe(0)
+    if (moment === 'between two commits') await change()
+    yield { id: 3 }
+    yield { id: 4 }
+    if (moment === 'while a transaction is open') {
+      while ((await tests.openTransactions()) === 0) await setTimeout(2)
+      await change()
+    }
+    yield { id: 5 }
+    yield { id: 6 }
+  }
+
+  async function run(
+    moment: Moment,
+    change: string,
+    options: Partial<PostgresTargetOptions> = {},
+    job: Partial<IngestionJob> = {},
+  ) {
+    await using registry = new JobRegistry({ storage: memoryStorage(), progressInterval })
+    let isFirst = true
+    const once = async () => {
+      if (isFirst) await tests.pool.query(change)
+      isFirst = false
+    }
+    registry.define({
+      id: 'job',
+      datasource: iterableDatasource(() => source(moment, once)),
+      batchSize: 2,
+      target: target(options),
+      ...job,
+    })
+    return await (await registry.start('ingestion', 'job')).finished
+  }
+
+  const isRefused = {
+    state: 'error',
+    error: expect.arrayContaining([
+      expect.stringMatching(/`public.t` was emptied while .* `ifTargetReset: 'restart'`/),
+    ]),
+  }
+
+  const ways: Record<string, [Partial<PostgresTargetOptions>, Partial<IngestionJob>]> = {
+    append: [{}, {}],
+    'two connections': [{ connections: 2 }, {}],
+    upsert: [{ mode: 'upsert', key: 'id' }, {}],
+    'records that may fail': [{}, { failures: { total: 5 } }],
+  }
+
+  describe.each(Object.entries(ways))('by %s', (name, way) => {
+    test.each(['truncate t', 'delete from t'])('between two commits: `%s` fails the job', async (change) => {
+      expect(await run('between two commits', change, ...way)).toMatchObject({ ...isRefused, count: 2 })
+    })
+
+    test.skipIf(name === 'records that may fail')('while a transaction is open: `delete` fails the job', async () => {
+      expect(await run('while a transaction is open', 'delete from t', ...way)).toMatchObject({
+        ...isRefused,
+        count: 2,
+      })
+    })
+
+    test('between two commits: a truncate fails the job, though another session writes rows', async () => {
+      const change = 'truncate t; insert into t values (8), (9)'
+      expect(await run('between two commits', change, ...way)).toMatchObject({ ...isRefused, count: 2 })
+    })
+
+    test.each([
+      'vacuum full t',
+      'cluster t using t_pkey',
+      'update t set seen = true',
+      'delete from t where id = 1',
+      `delete from t; insert into t values (9)`,
+    ])('between two commits: `%s` does not', async (change) => {
+      expect(await run('between two commits', change, ...way)).toMatchObject({ state: 'successful', count: 6 })
+    })
+
+    test('while a transaction is open: an update of all rows does not', async () => {
+      const status = await run('while a transaction is open', 'update t set seen = true', ...way)
+      expect(status).toMatchObject({ state: 'successful', count: 6 })
+    })
+
+    test('a job whose table is emptied on purpose goes on', async () => {
+      const [options, job] = way
+      const status = await run('between two commits', 'delete from t', options, { ...job, ifTargetReset: 'continue' })
+      expect(status).toMatchObject({ state: 'successful', count: 6 })
+      expect(await rows('select id from t order by id')).toEqual([[3], [4], [5], [6]])
+    })
+  })
+
+  test('an upsert that changes every row is no loss', async () => {
+    await tests.pool.query('insert into t values (3), (4)')
+    const status = await run('between two commits', 'delete from t where id < 3', { mode: 'upsert', key: 'id' })
+    expect(status).toMatchObject({ state: 'successful', count: 6 })
+  })
+
+  test('is noticed by its partitions too', async () => {
+    await tests.pool.query(`drop table t; create table t (id int, seen bool) partition by range (id);
+      create table t1 partition of t for values from (0) to (4); create table t2 partition of t for values from (4) to (10)`)
+    expect(await run('between two commits', 'truncate t')).toMatchObject(isRefused)
+    await tests.pool.query('drop table t')
+  })
+
+  test('need not have rows where a trigger drops them, nor where the role may not see them', async () => {
+    await tests.pool.query(`create or replace function nothing() returns trigger language plpgsql as 'begin return null; end';
+      create trigger nothing before insert on t for each row execute function nothing()`)
+    await using registry = new JobRegistry({ storage: memoryStorage(), progressInterval: 0 })
+    registry.define({
+      id: 'job',
+      datasource: iterableDatasource([{ id: 1 }, { id: 2 }, { id: 3 }]),
+      batchSize: 1,
+      target: target(),
+    })
+    expect(await (await registry.start('ingestion', 'job')).finished).toMatchObject({ state: 'successful', count: 3 })
+  })
+
+  describe.each(Object.entries(ways))(
+    'whose triggers leave only rows of the open transaction, by %s',
+    (_, [options, job]) => {
+      const changes = {
+        'keeps the newest row': 'delete from t where id < (select max(id) from t)',
+        'changes every row': 'update t set seen = true where seen is null or id < (select max(id) from t)',
+      }
+
+      test.each(Object.entries(changes))('has lost nothing where it %s', async (_, change) => {
+        await tests.pool.query(`create or replace function change() returns trigger language plpgsql as $$ begin ${change}; return null; end $$;
+        create trigger change after insert on t for each statement execute function change()`)
+        const records = [1, 2, 3, 4, 5, 6].map((id) => ({ id }))
+        await using registry = new JobRegistry({ storage: memoryStorage(), progressInterval: 0 })
+        registry.define({
+          id: 'job',
+          datasource: iterableDatasource(records),
+          batchSize: 2,
+          target: target(options),
+          ...job,
+        })
+        expect(await (await registry.start('ingestion', 'job')).finished).toMatchObject({
+          state: 'successful',
+          count: 6,
+        })
+      })
+
+      test.each(['truncate t', 'delete from t'])('is noticed all the same: `%s`', async (change) => {
+        await tests.pool.query(`create or replace function change() returns trigger language plpgsql as 'begin return new; end';
+        create trigger change before insert on t for each row execute function change()`)
+        expect(await run('between two commits', change, options, job)).toMatchObject({ ...isRefused, count: 2 })
+      })
+    },
+  )
+
+  test('has lost nothing where a trigger of its partition leaves only rows of the open transaction', async () => {
+    await tests.pool.query(`drop table t; create table t (id int, seen bool) partition by range (id);
+      create table t1 partition of t for values from (0) to (9);
+      create or replace function change() returns trigger language plpgsql as 'begin delete from t where id < new.id; return null; end';
+      create trigger change after insert on t1 for each row execute function change()`)
+    await using registry = new JobRegistry({ storage: memoryStorage(), progressInterval: 0 })
+    const datasource = iterableDatasource([{ id: 1 }, { id: 2 }, { id: 3 }])
+    registry.define({ id: 'job', datasource, batchSize: 1, target: target() })
+    expect(await (await registry.start('ingestion', 'job')).finished).toMatchObject({ state: 'successful', count: 3 })
+    expect(await rows()).toEqual([[3, null]])
+    await tests.pool.query('drop table t')
+  })
+
+  test.each([1, 3])('loads everything again in %i partitions where the job says so', async (partitions) => {
+    await tests.pool.query('drop table if exists s; create table s (id int primary key)')
+    await tests.pool.query('insert into s select generate_series(1, 60)')
+    // One partition after the other: what another one wrote since would come twice, and the job would fail.
+    await using registry = new JobRegistry({ storage: memoryStorage(), progressInterval: 0, concurrency: 1 })
+    let isFirst = true
+    registry.define({
+      id: 'job',
+      datasource: postgresDatasource({ pool: tests.pool as never }),
+      query: 'select id from s',
+      cursor: 'id',
+      partitions,
+      batchSize: 5,
+      transform: async (record) => {
+        if (isFirst && record.id === 15) {
+          isFirst = false
+          while ((await rows('select from t')).length < 5) await setTimeout(5)
+          await tests.pool.query('truncate t')
+        }
+        return record
+      },
+      target: target(),
+      ifTargetReset: 'restart',
+      resume: 'auto',
+      retry: { delay: 1 },
+    })
+    const { finished } = await registry.start('ingestion', 'job')
+    expect(await finished).toMatchObject({ state: 'successful', count: 60 })
+    expect((await rows('select id from t')).length).toBe(60)
+    await tests.pool.query('drop table s')
+  })
+
+  test('loads everything again where the job says so', async () => {
+    const job = { ifTargetReset: 'restart', resume: 'auto', retry: { delay: 1 } } as const
+    const status = await run('between two commits', 'truncate t', {}, job)
+    expect(status).toMatchObject({ state: 'successful' })
+    expect(await rows('select id from t order by id')).toEqual([[1], [2], [3], [4], [5], [6]])
+  })
+})

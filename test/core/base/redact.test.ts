@@ -1,0 +1,508 @@
+import { errorMessages, JobRegistry, memoryStorage } from 'headgate'
+import { Redactor, redact } from 'headgate/adapter'
+import { describe, expect, it } from 'vitest'
+import type { ExecutionContext } from '../../../src/core/execution/index.js'
+import { growthOf } from '../../support/linear.js'
+
+const secret = 'S3cr3t'
+
+/** A text of each form that is known, and what is shown of it. */
+const forms: [form: string, text: string, shown: string][] = [
+  ['a URL', 'postgres://user:S3cr3t@host/db is wrong', 'postgres://user:***@host/db is wrong'],
+  ['a URL without a user', 'redis://:S3cr3t@host', 'redis://:***@host'],
+  ['a URL with delimiters in its password', 'postgres://user:s3/c@r:?#S3cr3t@host/db', 'postgres://user:***@host/db'],
+  ['a URL with a space in its password', 'postgres://user:a S3cr3t@host/db', 'postgres://user:***@host/db'],
+  ['a URL in a URL', 'https://host/?to=postgres://user:S3cr3t@host', 'https://host/?to=postgres://user:***@host'],
+  ['two URLs', 'redis://a:S3cr3t@h to POSTGRES://b:S3cr3t@h', 'redis://a:***@h to POSTGRES://b:***@h'],
+  ['a key in the place of a user', 'redis://S3cr3t@host', 'redis://***@host'],
+  ['a token in the place of a user', 'https://S3cr3t@host/repo', 'https://***@host/repo'],
+  ['a connect string of Oracle', 'jdbc:oracle:thin:user/S3cr3t@host', 'jdbc:oracle:thin:user/***@host'],
+  ['a URL in JSON', '"postgres:\\/\\/user:S3cr3t@h\\/db"', '"postgres:\\/\\/user:***@h\\/db"'],
+  ['a URL in JSON with codes', 'postgres:\\u002f\\u002fuser:S3cr3t@h', 'postgres:\\u002f\\u002fuser:***@h'],
+  ['a URL with an encoded colon', 'postgres://user%3AS3cr3t@h', 'postgres://user%3A***@h'],
+  ['an encoded URL', 'to=postgres%3A%2F%2Fuser%3AS3cr3t%40h%2Fdb&x', 'to=postgres%3A%2F%2Fuser%3A***%40h%2Fdb&x'],
+  ['an address without a scheme', 'at user:S3cr3t@host:5432 x', 'at user:***@host:5432 x'],
+  ['an address without a scheme, with a path', 'at //user:S3cr3t@host/db', 'at //user:***@host/db'],
+  ['an address of Go', 'user:S3cr3t@tcp(h:3306)/db', 'user:***@tcp(h:3306)/db'],
+  ['a web hook of Slack', 'https://hooks.slack.com/services/T0/B0/S3cr3t x', 'https://hooks.slack.com/services/*** x'],
+  ['a web hook of Discord', 'https://discord.com/api/webhooks/1/S3cr3t x', 'https://discord.com/api/webhooks/*** x'],
+  ['a web hook of Teams', 'https://a.webhook.office.com/webhookb2/S3cr3t', 'https://a.webhook.office.com/***'],
+  ['a parameter', 'jdbc:postgresql://host/db?user=u&password=S3cr3t', 'jdbc:postgresql://host/db?user=u&password=***'],
+  ['a parameter with a prefix', 'postgres:///db?sslpassword=S3cr3t', 'postgres:///db?sslpassword=***'],
+  ['a pair', 'host=h password=S3cr3t dbname=d', 'host=h password=*** dbname=d'],
+  ...[',', ';', '&', '}', ')'].map((sign): [string, string, string] => [
+    `a pair with ${sign} in its value`,
+    `password=a${sign}S3cr3t dbname=d`,
+    'password=*** dbname=d',
+  ]),
+  ['a pair in quotes', "host=x password='S3cr3t x' user=y", 'host=x password=*** user=y'],
+  ['a pair with a quote in quotes', "password='a\\' S3cr3t' user=y", 'password=*** user=y'],
+  ['a pair with a doubled quote', "password='a'' S3cr3t' user=y", 'password=*** user=y'],
+  ['a quote that is not closed', "password='a S3cr3t", 'password=***'],
+  ['a value on the next line', 'password=\nS3cr3t', 'password=\n***'],
+  ['a block of YAML', 'password: |\n  a\n\n  S3cr3t\nuser: y', 'password: ***\nuser: y'],
+  ['a folded block of YAML', 'password: >-\n  a\n  S3cr3t', 'password: ***'],
+  ['a list of YAML', 'passwords:\n  - a\n  - S3cr3t\nuser: y', 'passwords:\n  ***\nuser: y'],
+  ['a list', 'credentials: ["u", ["S3cr3t"]] x', 'credentials: *** x'],
+  ['a nested object', "password: { value: 'S3cr3t' }, x", 'password: ***, x'],
+  ['a value in braces', 'PWD={a S3cr3t};Uid=x', 'PWD=***;Uid=x'],
+  ['a value with an escaped space', 'DB_PASSWORD=a\\ S3cr3t x', 'DB_PASSWORD=*** x'],
+  ['a line of an ini file', '[db]\npassword = S3cr3t\nuser = y', '[db]\npassword = ***\nuser = y'],
+  ['a line of an env file', 'export DB_PASSWORD="S3cr3t x"\nA=b', 'export DB_PASSWORD=***\nA=b'],
+  ['a text of Python', "password=b'a S3cr3t' x", 'password=*** x'],
+  ['a call', "password=SecretStr('a S3cr3t') x", 'password=***) x'],
+  ['a typed variable', "const password: string = 'S3cr3t'", 'const password: ***'],
+  ['a comparison', "password === 'S3cr3t'", 'password === ***'],
+  ['a default', "env.PASSWORD || 'S3cr3t'", 'env.PASSWORD || ***'],
+  ['a dump of PHP', '["password"]=> string(6) "S3cr3t"', '["password"]=> ***'],
+  ['a dump of Go', 'Password:(string) (len=6) "S3cr3t" x', 'Password:*** x'],
+  ['a serialized text of PHP', 's:8:"password";s:6:"S3cr3t";', 's:8:"password";s:6:***;'],
+  ['a name and a value', '{"name":"password","value":"S3cr3t"}', '{"name":"password","value":***}'],
+  ['attributes with a name and a value', '<add key="password" value="S3cr3t"/>', '<add key="password" value=***/>'],
+  ['a field of a form', 'name="password"\r\n\r\nS3cr3t\r\n--x', 'name="password"\r\n\r\n***\r\n--x'],
+  ['an encoded text', '%22password%22%3A%22S3cr3t%22', '%22password%22%3A***'],
+  ['a text encoded twice', '%2522password%2522%253A%2522S3cr3t%2522 x', '%2522password%2522%253A*** x'],
+  ['JSON with escaped quotes', '{\\u0022password\\u0022:\\u0022S3cr3t x\\u0022}', '{\\u0022password\\u0022:***}'],
+  ['JSON in JSON in JSON', '{\\\\\\"password\\\\\\":\\\\\\"S3cr3t x\\\\\\"}', '{\\\\\\"password\\\\\\":***}'],
+  ['quotes of HTML', '&quot;password&quot;:&quot;S3cr3t x&quot;}', '&quot;password&quot;:***}'],
+  ['JSON', '{"password":"S3cr3t","user":"y"}', '{"password":***,"user":"y"}'],
+  ['JSON with a quote in its value', '{"password":"a\\"S3cr3t","user":"y"}', '{"password":***,"user":"y"}'],
+  ['JSON in JSON', '{\\"password\\":\\"S3cr3t x\\",\\"user\\":1}', '{\\"password\\":***,\\"user\\":1}'],
+  ['an object', "{ dbPassword: 'S3cr3t' }", '{ dbPassword: *** }'],
+  ['a hash', "password => 'S3cr3t'", 'password => ***'],
+  ['an element', '<password>S3cr3t</password>', '<password>***</password>'],
+  ['an element with words', '<password>a S3cr3t</password>', '<password>***</password>'],
+  ['an element with attributes', '<x:Password t="y">S3cr3t x</x:Password>', '<x:Password t="y">***</x:Password>'],
+  ['an element with CDATA', '<password><![CDATA[S3cr3t x]]></password>', '<password>***</password>'],
+  ['an attribute', '<db user="y" password="S3cr3t x"/>', '<db user="y" password=***/>'],
+  ['SQL', "alter role a password 'S3cr3t'", 'alter role a password ***'],
+  ['SQL of MySQL', "identified by 'S3cr3t'", 'identified by ***'],
+  ['SQL in dollars', 'alter role a password $$S3cr3t x$$ login', 'alter role a password *** login'],
+  ['SQL in dollars with a tag', 'alter role a password $q$S3cr3t $$ x$q$;', 'alter role a password ***;'],
+  ...["E'a\\' S3cr3t'", "U&'S3cr3t x'", "'it''S3cr3t x'"].map((value): [string, string, string] => [
+    `SQL with ${value}`,
+    `alter role a password ${value} login`,
+    'alter role a password *** login',
+  ]),
+  ['SQL of MySQL with a plugin', "identified with p by 'S3cr3t' x", 'identified with p by *** x'],
+  ['SQL of MySQL with a hash', "identified with p as 'S3cr3t'", 'identified with p as ***'],
+  ['SQL of MySQL for a user', "set password for 'a'@'h' = 'S3cr3t x'", "set password for 'a'@'h' = ***"],
+  ['an option of a user mapping', "options (user 'b', password 'S3cr3t x')", "options (user 'b', password ***)"],
+  [
+    'a subscription',
+    "connection 'host=h password=S3cr3t' publication p",
+    "connection 'host=h password=*** publication p",
+  ],
+  ['a key of Postgres', 'Key (id, token)=(1, S3cr3t) already exists.', 'Key (id, token)=*** already exists.'],
+  [
+    'a key of Postgres with a bracket',
+    'Key (password)=(a)S3cr3t) already exists.',
+    'Key (password)=*** already exists.',
+  ],
+  [
+    'a key of Postgres by an expression',
+    'Key (lower(token::text))=(S3cr3t) already exists.',
+    'Key (lower(token::text))=*** already exists.',
+  ],
+  [
+    'a literal within a literal of SQL',
+    `dblink('host=h password=''S3cr3t'' dbname=d')`,
+    `dblink('host=h password=*** dbname=d')`,
+  ],
+  ['a short flag', 'run --pass S3cr3t --pw S3cr3t2 now', 'run --pass *** --pw *** now'],
+  ['arguments of a process', `spawnargs: [ '--password', 'S3cr3t' ]`, `spawnargs: [ '--password', *** ]`],
+  ['a field of an encoded form', 'user%5Bpassword%5D=S3cr3t&a=1', 'user%5Bpassword%5D=***'],
+  ['a tagged value of YAML', 'password: !!str S3cr3t', 'password: ***'],
+  ['a flag', 'psql --password S3cr3t -h x', 'psql --password *** -h x'],
+  ['a flag of another name', 'x --api-key S3cr3t -h x', 'x --api-key *** -h x'],
+  ['a flag of a user', 'curl -u user:S3cr3t https://h', 'curl -u user:*** https://h'],
+  ['a line of netrc', 'machine h login u password S3cr3t x', 'machine h login u password *** x'],
+  ['a line of netrc without a login', '\nmachine h password S3cr3t login u', '\nmachine h password *** login u'],
+  ['lines of netrc', 'machine h\n  login u\n  password S3cr3t\n', 'machine h\n  login u\n  password ***\n'],
+  [
+    'netrc for all machines',
+    '\ndefault login u account a password S3cr3t x',
+    '\ndefault login u account a password *** x',
+  ],
+  ['a line of pgpass', '\ndb.host:5432:shop:app:a S3cr3t\nx', '\ndb.host:5432:shop:app:***\nx'],
+  ['a line of pgpass for all', '\n*:*:*:app:S3cr3t', '\n*:*:*:app:***'],
+  ['a line of pgpass in quotes', 'line "h:5432:db:u:a S3cr3t" is', 'line "h:5432:db:u:***" is'],
+  ['a line of pgpass in a sentence', 'line db.host:5432:shop:app:S3cr3t is', 'line db.host:5432:shop:app:*** is'],
+  ['an argument of a user', "['curl', '--user', 'u:S3cr3t']", "['curl', '--user', 'u:***']"],
+  ['an argument of a user in JSON', '["-u","u:S3cr3t","x"]', '["-u","u:***","x"]'],
+  ['a flag of a user in quotes', 'curl --user "D\\u:a S3cr3t" x', 'curl --user "D\\u:***" x'],
+  ['a flag of a user of a proxy', 'curl -U u:S3cr3t x', 'curl -U u:*** x'],
+  ['a flag of a user, first', '\n--user=u:S3cr3t x', '\n--user=u:*** x'],
+  ...[
+    'sqlplus user/@host x',
+    'sqlplus -s -L user/@//host:1521/x now',
+    "sqlplus 'user/@host' x",
+    "['sqlplus', 'user/@host']",
+    'expdp userid=user/@host full=y',
+    'rman target sys/@host',
+    'SQL> connect user/@host',
+    ';conn proxy[user]/@host',
+  ].map((text): [string, string, string] => [
+    `a command of Oracle: ${text}`,
+    text.replace('/@', '/S3cr3t@'),
+    text.replace('/@', '/***@'),
+  ]),
+  ['a command of Oracle without a host', 'sqlplus user/S3cr3t', 'sqlplus user/***'],
+  ['a quoted password of Oracle', 'sqlplus user/"a S3cr3t"@host', 'sqlplus user/***@host'],
+  ['base64 of LDIF', 'userPassword:: UzNjcjN0S3cr3t\ncn: x', 'userPassword:: ***\ncn: x'],
+  ['folded base64 of LDIF', 'userPassword:: UzNj\n S3cr3t==\ncn: x', 'userPassword:: ***\ncn: x'],
+  ['a here-document of Terraform', 'password = <<-EOF\n  a S3cr3t\n  EOF\nuser = y', 'password = ***\nuser = y'],
+  ['a here-document of a command', "login --password-stdin <<'E'\na S3cr3t\nE\nls", 'login --password-stdin ***\nls'],
+  ['a here-document in one line', 'chpasswd <<EOF\\nroot:a S3cr3t\\nEOF\\nls', 'chpasswd ***\\nls'],
+  ['a here-document of SQL', "psql <<E\nalter role a password 'S3cr3t'\nE", 'psql <<E\nalter role a password ***\nE'],
+  ['a here-document that is not closed', 'password=<<EOF\na S3cr3t', 'password=***'],
+  ['a here-text', 'passwd <<< "a S3cr3t" x', 'passwd *** x'],
+  ['what a shell makes', 'PASSWORD=$(cat <<EOF\na S3cr3t\nEOF\n) x', 'PASSWORD=*** x'],
+  ['a default of a shell', `PASSWORD=\${PW:-a S3cr3t} x`, 'PASSWORD=*** x'],
+  ['an answer by expect', 'expect "password:"\nsend "a S3cr3t\\r"\nx', 'expect "password:"\nsend ***\nx'],
+  ['a text in colours', 'pass\u001b[1mword\u001b[0m=\u001b[33mS3c\u001b[31mr3t\u001b[0m x', 'password=*** x'],
+  ['an object in colours', "{ password: \u001b[32m'a S3cr3t'\u001b[39m, x }", '{ password: ***, x }'],
+  ['a text in colours, as JSON', 'password: \\u001b[32m"a S3cr3t"\\u001b[39m x', 'password: *** x'],
+  ['a text in colours, as Node shows it', '\\x1B[1mtoken\\x1B[22m: S3cr3t x', 'token: *** x'],
+  [
+    'a password of Oracle without quotes',
+    'alter user app identified by S3cr3t account',
+    'alter user app identified by *** account',
+  ],
+  ['a text in colours of another standard', 'pass\u001b[38:2::1:2:3mword\u001b(B\u001b[m=S3cr3t x', 'password=*** x'],
+  ['a text in a link', 'pass\u001b]8;;http://h\u0007word=S3c\u001b]8;;\u001b\\r3t x', 'password=*** x'],
+  ['a value of YAML with an anchor', 'password: &p S3cr3t\nx', 'password: ***\nx'],
+  ['a value of YAML with a tag of its own', 'password: !vault |\n  1;AES\n  S3cr3t\nuser: y', 'password: ***\nuser: y'],
+  ['a value of YAML with both', 'password: !!str &p "a S3cr3t" x', 'password: *** x'],
+  ['an escaped separator', 'password\\u003dS3cr3t x', 'password\\u003d*** x'],
+  ['a separator as HTML has it', 'password&#61;S3cr3t x', 'password&#61;*** x'],
+  ['a secret of DuckDB', "(type s3, key_id 'a', SECRET 'a S3cr3t', x)", "(type s3, key_id 'a', SECRET ***, x)"],
+  ['a key of Redshift', "SECRET_ACCESS_KEY 'S3cr3t' x", 'SECRET_ACCESS_KEY *** x'],
+  ['a token of Redshift', "session_token 'S3cr3t' x", 'session_token *** x'],
+  ['credentials of Redshift', "CREDENTIALS 'a S3cr3t' x", 'CREDENTIALS *** x'],
+  ['an API key in a sentence', "the API key 'S3cr3t' is unknown", 'the API key *** is unknown'],
+  ['pieces that a shell joins', "PASSWORD='a'\\''S3cr3t' x", 'PASSWORD=*** x'],
+  ['pieces that a shell joins by quotes', `PASSWORD='a'"'"'S3cr3t' x`, 'PASSWORD=*** x'],
+  ['double quotes that a shell joins', `PASSWORD="a"'"'"S3cr3t" x`, 'PASSWORD=*** x'],
+  ['a connect string of Oracle', 'to user/S3cr3t@//host:1521/x now', 'to user/***@//host:1521/x now'],
+  ['a header of a proxy', 'Proxy-Authorization: Basic S3cr3t\nHost: h', 'Proxy-Authorization: ***\nHost: h'],
+  ['a header with parameters', 'Authorization: Digest username="u", response="S3cr3t"\nx', 'Authorization: ***\nx'],
+  ['a header in a list', "['Authorization', 'Basic S3cr3t', 'Host']", "['Authorization', ***, 'Host']"],
+  ['a header of a command', "curl -H 'Authorization: token S3cr3t' x", "curl -H 'Authorization: ***' x"],
+  ['a cookie that is set', 'Set-Cookie: sid=S3cr3t; Path=/\nx', 'Set-Cookie: ***\nx'],
+  ['basic credentials', 'sent Basic dTpTM2NyM3Q=S3cr3t to', 'sent Basic *** to'],
+  ['a header', 'Authorization: Basic S3cr3t=\nHost: h', 'Authorization: ***\nHost: h'],
+  ['cookies', 'Cookie: a=S3cr3t; b=S3cr3t', 'Cookie: ***'],
+  ['a bearer token', 'sent Bearer S3cr3t to', 'sent Bearer *** to'],
+  ['a pair with a bearer token', 'token: Bearer S3cr3t', 'token: ***'],
+  ['a private key', '-----BEGIN RSA PRIVATE KEY-----\nS3cr3t', '-----BEGIN RSA PRIVATE KEY-----***'],
+  ['a JSON Web Token', 'got eyJhbGciOiJIUzI1NiJ9.S3cr3t.x-_x now', 'got *** now'],
+  ['a private key of PGP', '-----BEGIN PGP PRIVATE KEY BLOCK-----\nS3cr3t', '-----BEGIN PGP PRIVATE KEY BLOCK-----***'],
+  [
+    'a private key in JSON',
+    '-----BEGIN PRIVATE KEY-----\\nS3cr3t\\n-----END',
+    '-----BEGIN PRIVATE KEY-----***-----END',
+  ],
+  ['a key of AWS', 'got AKIAIOSFODNN7S3CR3TX now', 'got *** now'],
+  ['a key of AWS and its secret', `AKIAIOSFODNN7EXAMPLE ${'S3cr3t/x+x'.repeat(4)} now`, '*** now'],
+  ['a key of SendGrid', `got SG.${'S3cr3t'.repeat(3)}xxxx.${'S3cr3t'.repeat(7)}x now`, 'got *** now'],
+  ['a secret of Azure', `got abc8Q~${'S3cr3t'.repeat(6)} now`, 'got *** now'],
+  ['a token of Telegram', `got 123456789:AA${'S3cr3t'.repeat(6)} now`, 'got *** now'],
+  ...[
+    ...[
+      'ghp_',
+      'gho_',
+      'ghu_',
+      'ghs_',
+      'ghr_',
+      'github_pat_',
+      'glpat-',
+      'glrt-',
+      'xoxb-1-',
+      'xoxp-',
+      'xoxa-',
+      'xapp-1-A-',
+    ],
+    ...['sk-', 'sk-ant-api03-', 'sk-proj-', 'sk_live_', 'sk_test_', 'rk_live_', 'whsec_', 'AIza', 'ya29.', 'GOCSPX-'],
+    ...['npm_', 'pypi-AgE', 'rubygems_', 'dckr_pat_', 'dop_v1_', 'fm2_', 'nfp_', 'hvs.', 'tskey-auth-', 'dp.pt.'],
+    ...[
+      'shpat_',
+      'sq0csp-',
+      'ATATT3',
+      'lin_api_',
+      'ntn_',
+      'figd_',
+      'glsa_',
+      'sntrys_',
+      'hf_',
+      'gsk_',
+      'r8_',
+      'xkeysib-',
+    ],
+  ].map((prefix): [string, string, string] => [
+    `a token that begins with ${prefix}`,
+    `got ${prefix}${'S3cr3t'.repeat(6)} now`,
+    'got *** now',
+  ]),
+  ...[
+    'PASSWORD',
+    'PGPASSWORD',
+    'DB_PASSWORD',
+    'passwd',
+    'pwd',
+    'pass',
+    'passphrase',
+    'secret',
+    'client_secret',
+    'clientSecret',
+    'token',
+    'access_token',
+    'refresh_token',
+    'api_key',
+    'apikey',
+    'X-Api-Key',
+    'aws_secret_access_key',
+    'AccountKey',
+    'SharedAccessKey',
+    'private_key',
+    'credentials',
+    '?sig',
+    '&signature',
+    'X-Amz-Signature',
+    'X-Amz-Security-Token',
+    'SharedAccessSignature',
+    'dbPass',
+    'DB_PASS',
+    'pw',
+    'userPw',
+    '_auth',
+    'auth_key',
+    'masterKey',
+    'ssh_key',
+    'jwt',
+    'session_id',
+    'JSESSIONID',
+  ].map((name): [string, string, string] => [`the name ${name}`, `${name}=S3cr3t x`, `${name}=*** x`]),
+]
+
+/** Texts that have no secret, and are shown as they are. */
+const harmless = [
+  'password authentication failed for user "y"',
+  'column "password" of relation "users" does not exist',
+  'http://host:8080/path is away, write to bob@example.com',
+  'postgres://user@host/db',
+  'connect ECONNREFUSED 127.0.0.1:5432',
+  'DETAIL: Token "}" is invalid.',
+  'compass=1 passengers: 2',
+  'The password is wrong.',
+  'password must have 8 characters, and no name',
+  'columns "password", "token" do not exist',
+  'basic authentication failed, Basic JavaScript too',
+  'auth: failed; signature: expected 2 arguments; session id: 5',
+  'author=me design=new bypass: yes',
+  'task-123456789-sk-ip, sk-learn-something-long',
+  'primary key (id), foreign key (token_id) references tokens (id)',
+  'write to mailto:bob@example.com/ at 12:30@home',
+  'The option `password` is missing.',
+  'https://hooks.example.com/services/a',
+  'uses actions/checkout@v4, and/or@home, @scope/pkg@1.0 or path/to/file@2',
+  'could not connect to client/server@host',
+  'sqlplus / as sysdba, sqlplus /nolog',
+  'at src/a.ts:12:5:error:message, main.c:12:5: error: b: c',
+  '2001:0:3238:DFE1:63:a at 2024-01-01T00:00:00:000:a',
+  'cout << "password" << endl; x << token << y',
+  'Password::new(a), token::text, std::password x',
+  'ls -update: x, -u name: y',
+  'records identified by id and by the name of the user',
+  'at token.ts:10:5 and src/password.mjs:7',
+  "Unexpected token 'a' in JSON, unexpected token '<', invalid cookie 'x'",
+  'on machine db1 password authentication failed',
+  `a $(b) \${c} x[1m`,
+]
+
+describe('redact', () => {
+  it.each(forms)('hides the secret of %s', (_, text, shown) => {
+    expect(redact(text)).toBe(shown)
+  })
+
+  it.each(harmless)('leaves as it is: %s', (text) => {
+    expect(redact(text)).toBe(text)
+  })
+
+  it('takes time in proportion to the text', () => {
+    const units = [
+      ...forms.filter((_, at) => at % 8 === 0).map(([, text]) => text),
+      'password: |\n  a\n',
+      'password: [',
+      'password=({',
+      'password $$',
+      'Authorization: a="',
+      'Authorization: a="b" ',
+      '<password a="',
+      'password\\',
+      'password value=',
+      'a:b@c',
+      'a:!',
+      '%3a%2f%2fa%3a',
+      'AKIAIOSFODNN7EXAMPLE ',
+      'sk-a',
+      '-u a:',
+      'Basic aaaa',
+      'password for ',
+      'login a password ',
+      '-----BEGIN ',
+      'a://:',
+      'a://b:c ',
+      'password',
+      'password="',
+      '\\"',
+      '(token',
+      'token,',
+      ':thin:a/',
+      'eyJ-',
+      '\u001b[1',
+      '\\\\u001b[',
+      'password <<E\nE',
+      'password <<E\n',
+      'E\n',
+      'password <<<',
+      'password:: a\n a',
+      'sqlplus ',
+      'sqlplus a/',
+      'connect a/',
+      'a:55:b:',
+      'a.b-',
+      '*:*:*:*:x ',
+      'machine a ',
+      '$(',
+      'password=$(',
+      "password='a'",
+      'password: &a ',
+      'token ',
+      'token',
+      'api_key_',
+      'password ',
+      "secret '",
+      'a/b@/',
+      '\u001b]8;',
+      'password" send ',
+      '"-u","',
+      ' ',
+      '\n',
+    ]
+    for (const unit of units)
+      expect(
+        growthOf(
+          (length) => {
+            const text = unit.repeat(length / unit.length)
+            return () => redact(text)
+          },
+          { length: 400_000 },
+        ),
+        unit,
+      ).toBeLessThan(8)
+  }, 180_000)
+})
+
+it('takes little longer for a text of names than for other texts', () => {
+  const timeOf = (unit: string) => {
+    const text = unit.repeat(20_000 / unit.length)
+    const times = Array.from({ length: 7 }, () => {
+      const begun = process.cpuUsage()
+      redact(text)
+      return process.cpuUsage(begun).user
+    })
+    return Math.min(...times)
+  }
+  const plain = Math.max(timeOf('plain text '), 500)
+  for (const unit of ['token', '_token', 'api_key_', 'secret@', 'password', 'token ', 'authorization', "secret '"])
+    expect(timeOf(unit) / plain, unit).toBeLessThan(40)
+})
+
+describe('a message that is cut', () => {
+  it.each(forms)('does not show the secret of %s at the cut', (_, text) => {
+    // Every fifth place, and others for each form.
+    for (let before = 2000 - text.length + (text.length % 5); before <= 2000; before += 5) {
+      for (const rest of ['', ' x'.repeat(10_000)]) {
+        const [message = ''] = errorMessages(new Error(`${'x'.repeat(before - 1)} ${text}${rest}`))
+        expect(message).not.toMatch(/S3c/)
+        expect(message.startsWith('x'.repeat(1800))).toBe(true)
+        expect(message.length).toBeLessThanOrEqual(2001)
+      }
+    }
+  })
+
+  it.each(['postgres://user:', 'password="', 'Bearer ', ''])('does not show a long secret after %s', (before) => {
+    const long = 'S3cr3t'.repeat(600)
+    const redactor = new Redactor([long])
+    for (const at of [0, 1500, 1999, 6000, 9000, 10_000, 10_150]) {
+      const text = `${'x '.repeat(at / 2)}${before}${long}" @host${' y'.repeat(5000)}`
+      expect(redactor.shorten(text, 2000)).not.toContain('S3c')
+    }
+  })
+})
+
+describe('secrets of a user', () => {
+  it('are hidden, as they are, in URLs and in JSON', () => {
+    const redactor = new Redactor(['my "key" ä'])
+    const text = `my "key" ä, ${encodeURIComponent('my "key" ä')}, ${JSON.stringify('my "key" ä')}, password=x`
+    expect(redactor.redact(text)).toBe('***, ***, "***", password=***')
+  })
+
+  it('are hidden by a function, which hides all when it fails', () => {
+    expect(new Redactor((text) => text.replace(/\d{4}/g, '#')).redact('a 1234 password=x')).toBe('a # password=***')
+    expect(
+      new Redactor(() => {
+        throw new Error('no')
+      }).redact('1234'),
+    ).toBe('***')
+    expect(new Redactor((() => 42) as never).redact('1234')).toBe('***')
+  })
+
+  it.each([[[secret]], [(text: string) => text.replaceAll(secret, '***')]])(
+    'are hidden in statuses and logs',
+    async (own) => {
+      const told: string[] = []
+      const tell = (details: object, message: string) => told.push(JSON.stringify([details, message]))
+      const registry = new JobRegistry({
+        storage: memoryStorage(),
+        redact: own,
+        logger: { debug: tell, info: tell, warn: tell, error: tell },
+      })
+      registry.define({
+        type: 'test',
+        id: 'a',
+        run: (context) => {
+          const { logger, redactor } = context as ExecutionContext
+          logger.warn({ error: ['a S3cr3t'], text: 'a S3cr3t' }, 'said S3cr3t')
+          throw new Error(`a S3cr3t ${redactor.redact('S3cr3t')}`)
+        },
+      })
+      registry.on('error', () => Promise.reject(new Error('a S3cr3t')))
+      const { finished } = await registry.start('test', 'a')
+      expect(await finished).toMatchObject({ error: ['a *** ***'] })
+      await registry.close()
+      expect(told.join()).toContain('said ***')
+      expect(told.join()).not.toContain(secret)
+    },
+  )
+
+  it.each([
+    [['secret', 'abc'], '3 characters'],
+    [['secret', 'x'.repeat(4097)], '4097 characters'],
+    [['secret', '\ud800secret'], 'half of a surrogate pair'],
+    [['secret', 1234], 'a value of type number'],
+    [new Array(2).fill('secret', 0, 1), 'a value of type undefined'],
+  ])('are refused by their place: %o', (own, came) => {
+    const options = { storage: memoryStorage(), redact: own as never }
+    const message = `Expected \`redact[1]\` to be a string of 4 to 4096 well-formed characters, got ${came}`
+    expect(() => new JobRegistry(options)).toThrow(message)
+  })
+
+  it.each([['secret'], [null]])('are refused when they are %o', (own) => {
+    const options = { storage: memoryStorage(), redact: own as never }
+    expect(() => new JobRegistry(options)).toThrow(
+      /^Expected `redact` to be a function that gives text at once, or an array of strings/,
+    )
+  })
+})

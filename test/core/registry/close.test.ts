@@ -1,0 +1,68 @@
+import { type Datasource, type Dispatcher, JobRegistry, localDispatcher, memoryStorage } from 'headgate'
+import { fakeClock } from 'headgate/testing'
+import { describe, expect, it } from 'vitest'
+
+const never = () => new Promise<void>(() => {})
+const fails = () => Promise.reject(new Error('broken'))
+const throws = () => {
+  throw new Error('broken')
+}
+
+/** A registry of which each part closes in its own way, and what was closed. */
+function registryOf(closes: Partial<Record<'dispatcher' | 'storage' | 'one' | 'other', () => Promise<void>>>) {
+  const clock = fakeClock()
+  const closed: string[] = []
+  const close = (name: keyof typeof closes) => () => {
+    closed.push(name)
+    return closes[name]?.() ?? Promise.resolve()
+  }
+  const messages: string[] = []
+  const warn = (_: object, message: string) => void messages.push(message)
+  const datasource = (name: 'one' | 'other'): Datasource =>
+    ({ read: async function* () {}, close: close(name) }) as never
+  const dispatcher: Dispatcher = Object.assign(localDispatcher(), { close: close('dispatcher') })
+  const registry = new JobRegistry({
+    clock,
+    dispatcher,
+    logger: { debug: () => {}, info: () => {}, warn, error: warn },
+    storage: Object.assign(memoryStorage({ clock }), { close: close('storage') }),
+    datasources: { one: datasource('one'), other: datasource('other') },
+  })
+  return { registry, clock, closed, messages }
+}
+
+describe('close', () => {
+  const all = ['dispatcher', 'one', 'other', 'storage']
+
+  it.each(['dispatcher', 'storage', 'one'] as const)(
+    'ends within 5 s, and closes all others, though the %s hangs',
+    async (name) => {
+      const { registry, clock, closed, messages } = registryOf({ [name]: never })
+      const closing = registry.close()
+      await clock.advance(5000)
+      await closing
+      expect(closed.toSorted()).toEqual(all)
+      expect(messages).toEqual([`The ${name === 'one' ? 'datasource [one]' : name} did not close and was left behind.`])
+    },
+  )
+
+  it.each([
+    ['rejects', fails],
+    ['throws', throws],
+  ])('closes all others and tells operators, though one %s', async (_, close) => {
+    for (const name of ['dispatcher', 'storage', 'one'] as const) {
+      const { registry, closed, messages } = registryOf({ [name]: close })
+      await registry.close()
+      expect(closed.toSorted()).toEqual(all)
+      expect(messages).toHaveLength(1)
+    }
+  })
+
+  it('has one deadline for all that hangs', async () => {
+    const { registry, clock, closed } = registryOf({ dispatcher: never, storage: never, one: never, other: never })
+    const closing = registry.close()
+    await clock.advance(5000)
+    await closing
+    expect(closed.toSorted()).toEqual(all)
+  })
+})

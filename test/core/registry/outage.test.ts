@@ -1,0 +1,157 @@
+import { JobRegistry, type JobStorage, memoryStorage } from 'headgate'
+import { fakeClock, heldJob } from 'headgate/testing'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
+
+/** A registry with one job that runs until it is ended, over a storage that can be away. */
+async function start(how: 'fails' | 'hangs') {
+  const clock = fakeClock()
+  const memory = memoryStorage({ clock })
+  let isAway = false
+  const calls: { name: string; time: number }[] = []
+  const storage = new Proxy(memory, {
+    get(target, name: keyof JobStorage) {
+      const method = target[name] as (...args: unknown[]) => unknown
+      if (name === 'watch' || name === 'close') return method?.bind(target)
+      return (...args: unknown[]) => {
+        calls.push({ name, time: clock.now() })
+        if (!isAway) return method.apply(target, args)
+        return how === 'fails' ? Promise.reject(new Error('away')) : new Promise(() => {})
+      }
+    },
+  })
+  const logger = { debug: vi.fn(), info: vi.fn(), warn: vi.fn(), error: vi.fn() }
+  const registry = new JobRegistry({ storage, clock, logger, node: 'node-1' })
+  onTestFinished(async () => {
+    const closed = registry.close({ timeout: 0 })
+    await clock.advance(5000)
+    await closed
+  })
+  const held = heldJob({ type: 'test', id: 'a' })
+  registry.define(held.job)
+  const execution = await registry.start('test', 'a')
+  const context = await held.running
+  const leave = () => {
+    isAway = true
+    calls.length = 0
+  }
+  const comeBack = () => {
+    isAway = false
+  }
+  return { clock, memory, registry, execution, context, calls, leave, comeBack, finish: () => held.finish() }
+}
+
+describe('while storage is away', () => {
+  test.each(['fails', 'hangs'] as const)(
+    'and %s, a job goes on until its lease could be lost, and then stops',
+    async (how) => {
+      const { clock, context, leave, execution, comeBack } = await start(how)
+      await clock.advance(5000)
+      leave()
+      await clock.advance(24_000)
+      expect(context.signal.aborted).toBe(false)
+      await clock.advance(6001)
+      expect(context.signal.reason).toMatchObject({ code: 'lease_lost' })
+      if (how === 'hangs') return
+      comeBack()
+      await clock.advance(5000)
+      expect(await execution.finished).toMatchObject({
+        state: 'error',
+        error: ['The node that ran the job stopped answering.', expect.stringContaining('[node-1]')],
+      })
+    },
+  )
+
+  test('saves are tried again, less and less often', async () => {
+    const { clock, calls, context, leave } = await start('fails')
+    leave()
+    context.progress({ count: 1 })
+    await clock.advance(20_000)
+    const times = calls.filter(({ name }) => name === 'renew').map(({ time }) => time)
+    const gaps = times.slice(1).map((time, index) => time - (times[index] ?? 0))
+    expect(times.length).toBeGreaterThan(4)
+    expect(times.length).toBeLessThan(12)
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(5250)
+    expect(gaps.at(-1)).toBeGreaterThan(gaps[0] ?? 0)
+  })
+
+  test('what was said is saved soon after it is back', async () => {
+    const { clock, memory, context, leave, comeBack } = await start('fails')
+    leave()
+    context.progress({ count: 1, checkpoint: { at: 1 } })
+    await clock.advance(2000)
+    comeBack()
+    await clock.advance(2500)
+    expect(await memory.find('test', 'a')).toMatchObject({ state: 'running', count: 1, checkpoint: { at: 1 } })
+    expect(context.signal.aborted).toBe(false)
+  })
+
+  test('a job that ends is told as it ended, also after its lease', async () => {
+    const { clock, context, execution, leave, comeBack, finish } = await start('fails')
+    leave()
+    context.progress({ count: 9 })
+    await clock.advance(20_000)
+    finish()
+    await clock.advance(40_000)
+    comeBack()
+    await clock.advance(5001)
+    expect(await execution.finished).toMatchObject({ state: 'successful', count: 9 })
+  })
+
+  test('a job that goes on by itself is gone on with when it is back', async () => {
+    const { clock, memory, registry, leave, comeBack } = await start('fails')
+    const { job, contexts } = heldJob({ type: 'test', id: 'auto', resume: 'auto' })
+    registry.define(job)
+    const { executionId } = await registry.start('test', 'auto')
+    contexts[0]?.progress({ checkpoint: { at: 3 } })
+    await clock.advance(1000)
+    leave()
+    await clock.advance(35_000)
+    comeBack()
+    await clock.advance(20_000)
+    expect(contexts[1]).toMatchObject({ checkpoint: { at: 3 } })
+    expect(await memory.find('test', 'auto')).toMatchObject({ state: 'running', resumedFrom: executionId })
+  })
+})
+
+test.each([
+  ['SQLite', Object.assign(new Error('database or disk is full'), { code: 'SQLITE_FULL' })],
+  ['node:sqlite', Object.assign(new Error('database or disk is full'), { code: 'ERR_SQLITE_ERROR', errcode: 13 })],
+  ['Postgres', Object.assign(new Error('could not extend file'), { code: '53100' })],
+  ['a storage that refuses the data', Object.assign(new Error('invalid byte sequence'), { code: '22021' })],
+])('a job whose end %s does not keep has failed after its lease, and makes room for others', async (_, refusal) => {
+  const clock = fakeClock()
+  const memory = memoryStorage({ clock })
+  const storage: JobStorage = Object.assign(memory, { finish: vi.fn(memory.finish.bind(memory)) })
+  const registry = new JobRegistry({ storage, clock, concurrency: 1 })
+  onTestFinished(() => registry.close())
+  registry.define({ type: 'test', id: 'a', run: () => {} })
+  registry.define({ type: 'test', id: 'b', run: () => {} })
+  vi.mocked(storage.finish).mockRejectedValue(refusal)
+  const { finished } = await registry.start('test', 'a')
+  const next = await registry.start('test', 'b')
+  await clock.advance(29_000)
+  expect(await registry.status('test', 'a')).toMatchObject({ state: 'running' })
+  await clock.advance(10_000)
+  expect(await finished).toMatchObject({
+    state: 'error',
+    error: ['The storage rejected the end of the job.', 'The storage could not answer.', refusal.message],
+  })
+  expect(await registry.status('test', 'a')).toMatchObject({ state: 'error' })
+  vi.mocked(storage.finish).mockRestore()
+  await clock.advance(10_000)
+  expect(await next.finished).toMatchObject({ state: 'successful' })
+})
+
+test('a question to a storage that hangs fails in time; one that is answered out of memory takes no timer', async () => {
+  const { clock, registry, leave } = await start('hangs')
+  const setTimer = vi.spyOn(clock, 'setTimer')
+  expect(await registry.status('test', 'a')).toMatchObject({ state: 'running' })
+  expect(setTimer).not.toHaveBeenCalled()
+  leave()
+  const status = expect(registry.status('test', 'a')).rejects.toMatchObject({
+    code: 'storage',
+    message: 'The storage gave no answer within 10000 ms.',
+  })
+  await clock.advance(10_000)
+  await status
+})

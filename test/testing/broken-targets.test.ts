@@ -1,0 +1,73 @@
+import { type TargetFixture, targetSuite } from 'headgate/testing'
+import { expect, test } from 'vitest'
+import { outcomeOf } from './cases.js'
+import { soundTarget, type TargetBug } from './sound-target.js'
+
+const outcomeWith = (bug?: TargetBug, unsupported = {}) =>
+  outcomeOf((test) => targetSuite({ test, create: ({ strategy }) => soundTarget(strategy, bug), unsupported }))
+
+test('a sound target passes every case', async () => {
+  const { failed, skipped } = await outcomeWith()
+  expect([Object.fromEntries(failed), skipped]).toEqual([{}, []])
+})
+
+const both = (...names: string[]) =>
+  ['append', 'replace'].flatMap((strategy) => names.map((name) => `${strategy}: ${name}`))
+
+test.each<[TargetBug, string[]]>([
+  [
+    'keeps half a batch',
+    both(
+      'a write that is rejected leaves nothing of its batch, wherever the bad record is',
+      'a checkpoint after a rejected write covers what was written',
+      'a run of thousands of records continues after a rejected write',
+    ),
+  ],
+  ['blames the first record', both('the error of a rejected write names the record')],
+  ['loses what comes during a flush', ['append: flush: records written during a flush are there once']],
+  ['accepts all formats', both('encoded: an unknown format is not accepted')],
+  ['says nothing when broken', both('broken: is reported by a writer that cannot continue')],
+  ['says nothing of a reset', ['append: reset: is reported when the records are gone, and only then']],
+  ['touches what it has lost', both('a run that has lost its lease does not change what its successor writes')],
+  [
+    'shares checkpoints',
+    [
+      'append: checkpoint: each job has its own',
+      'append: partitions: concurrent writers store the records and the checkpoint of each',
+    ],
+  ],
+  [
+    'publishes at once',
+    [
+      'replace: no new record is visible before the commit',
+      'replace: an abort keeps the old records',
+      'replace: the old records are visible until a run that resumed after a crash commits',
+      'replace: the next commit has no records that a crash or an abort left',
+    ],
+  ],
+])('a target that %s fails for it alone', async (bug, cases) => {
+  const { failed } = await outcomeWith(bug)
+  expect([...failed.keys()]).toEqual(cases)
+})
+
+test.each<[TargetBug, string]>([
+  ['has one buffer', 'append: partitions: concurrent writers store the records and the checkpoint of each'],
+  ['forgets its checkpoint', 'append: checkpoint: the last durable one is returned, regardless of storage'],
+  ['keeps what was not flushed', 'append: batches written after the checkpoint, before a crash, are there once'],
+])('a target that %s fails, for it among others', async (bug, name) => {
+  const { failed } = await outcomeWith(bug)
+  expect([...failed.keys()]).toContain(name)
+})
+
+test('a target without a capability fails, unless it says so: then the cases show as skipped', async () => {
+  const plain = ({ strategy }: { strategy: 'append' | 'replace' }): TargetFixture => {
+    const { target, ...fixture } = soundTarget(strategy)
+    return { ...fixture, target: { ...target, capabilities: {} } }
+  }
+  const capabilities = ['writesAtomically', 'writesPartitions', 'writesDuringFlush'] as const
+  const { failed } = await outcomeOf((test) => targetSuite({ test, create: plain }))
+  expect(failed.size).toBe(5)
+  const unsupported = Object.fromEntries(capabilities.map((name) => [name, 'it is small']))
+  const said = await outcomeOf((test) => targetSuite({ test, create: plain, unsupported }))
+  expect([said.failed.size, said.skipped.length]).toEqual([0, 16])
+})

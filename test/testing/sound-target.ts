@@ -1,0 +1,137 @@
+import { setTimeout } from 'node:timers/promises'
+import type { Target } from 'headgate'
+import {
+  type EncodedRows,
+  JobError,
+  type OpenContext,
+  RecordBatch,
+  type Row,
+  type TargetWriter,
+} from 'headgate/adapter'
+import type { TargetFixture, TargetRecord } from 'headgate/testing'
+
+/** One way to break the contract each. */
+export type TargetBug =
+  | 'accepts all formats'
+  | 'blames the first record'
+  | 'forgets its checkpoint'
+  | 'has one buffer'
+  | 'keeps half a batch'
+  | 'keeps what was not flushed'
+  | 'loses what comes during a flush'
+  | 'publishes at once'
+  | 'says nothing of a reset'
+  | 'says nothing when broken'
+  | 'shares checkpoints'
+  | 'touches what it has lost'
+
+/** What is stored of a job. */
+interface Stored {
+  records: TargetRecord[]
+  checkpoint: unknown
+  owner: string
+}
+
+/** A target that supports everything that the suite knows, in memory; `bug` breaks it. */
+export function soundTarget(strategy: 'append' | 'replace', bug?: TargetBug): TargetFixture {
+  const jobs = new Map<string, Stored>()
+  let published: TargetRecord[] = []
+  let connections = 0
+  let common: TargetRecord[] = []
+
+  function storedFor({ id, partition, executionId, isResumed }: OpenContext): Stored {
+    const key = bug === 'shares checkpoints' ? 'all' : JSON.stringify([id, partition])
+    const stored = jobs.get(key) ?? { records: [], checkpoint: null, owner: executionId }
+    if (strategy === 'replace' && !isResumed) Object.assign(stored, { records: [], checkpoint: null })
+    jobs.set(key, Object.assign(stored, { owner: executionId }))
+    return stored
+  }
+
+  function open(context: OpenContext): ReturnType<Target['open']> {
+    const stored = storedFor(context)
+    const { executionId, toleratesFailures = false } = context
+    const connection = connections
+    const wasEmptied = stored.checkpoint !== null && stored.records.length === 0
+    let buffer: TargetRecord[] = []
+    const bufferOf = () => (bug === 'has one buffer' ? common : buffer)
+    const checkConnected = () => {
+      if (connection !== connections) throw new JobError('target', 'The connection is lost.')
+    }
+    const writer: TargetWriter = {
+      get isBroken() {
+        return connection !== connections && bug !== 'says nothing when broken'
+      },
+      acceptsEncoded: (format) => format === 'memory' || bug === 'accepts all formats',
+      isReset: async () => wasEmptied && bug !== 'says nothing of a reset',
+      async write(batch) {
+        checkConnected()
+        const records = batch.records() as unknown as TargetRecord[]
+        const refused = records.findIndex(({ text }) => text === 'refused')
+        if (refused >= 0) {
+          if (bug === 'keeps half a batch') bufferOf().push(...records.slice(0, refused))
+          const recordIndex = bug === 'blames the first record' ? 0 : refused
+          throw new JobError('target', 'It is refused.', toleratesFailures ? { recordIndex } : {})
+        }
+        bufferOf().push(...records)
+        if (bug === 'keeps what was not flushed') stored.records.push(...bufferOf().splice(0))
+      },
+      async flush(checkpoint) {
+        checkConnected()
+        if (stored.owner !== executionId) throw new JobError('lease_lost', 'Another execution writes.')
+        const taken = bufferOf().splice(0)
+        await setTimeout(1)
+        if (bug === 'loses what comes during a flush') bufferOf().splice(0)
+        stored.records.push(...taken)
+        if (bug !== 'forgets its checkpoint') stored.checkpoint = checkpoint
+        if (bug === 'publishes at once') published = [...stored.records]
+      },
+      async commit() {
+        if (strategy === 'replace') published = [...stored.records]
+        if (strategy === 'replace') Object.assign(stored, { records: [], checkpoint: null })
+      },
+      async abort({ leaseLost }) {
+        if (leaseLost && bug === 'touches what it has lost') stored.records.length = 0
+        if (bug === 'has one buffer') common = []
+        buffer = []
+      },
+    }
+    const isGone = strategy === 'replace' && stored.checkpoint === null && context.isResumed
+    return { writer, resume: isGone ? 'restart' : { checkpoint: stored.checkpoint } }
+  }
+
+  const all = () => [...jobs.values()].flatMap(({ records }) => records).sort((a, b) => a.id - b.id)
+  return {
+    target: {
+      kind: 'sound',
+      strategy,
+      capabilities: { writesAtomically: true, writesPartitions: true, writesDuringFlush: true },
+      open,
+    },
+    read: () => (strategy === 'replace' ? published : all()),
+    refused: (id) => ({ id, text: 'refused', nested: null }),
+    encoded: (records) =>
+      RecordBatch.fromEncoded(
+        ['id', 'text', 'nested'].map((name) => ({ name, type: 'value' })),
+        encodedRows(records.map(({ id, text, nested }) => [id, text, nested])),
+      ),
+    empty() {
+      for (const stored of jobs.values()) stored.records.length = 0
+    },
+    disconnect() {
+      connections++
+    },
+  }
+}
+
+function encodedRows(rows: readonly Row[]): EncodedRows {
+  const values = (column: number) => rows.map((row) => row[column])
+  return {
+    format: 'memory',
+    length: rows.length,
+    chunks: [],
+    rows: () => [...rows],
+    values,
+    lastValue: (column) => values(column).at(-1),
+    slice: (start, end) => encodedRows(rows.slice(start, end)),
+  }
+}
