@@ -22,6 +22,7 @@ export {
   untilAborted,
 } from './core/base/index.js'
 export type {
+  AddOptions,
   ConcurrencySlot,
   Dispatcher,
   DispatchWorker,

@@ -10,6 +10,7 @@ export {
   type Logger,
 } from './core/base/index.js'
 export {
+  type AddOptions,
   type ConcurrencyLimits,
   type Dispatcher,
   localDispatcher,

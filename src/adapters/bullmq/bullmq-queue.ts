@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Job, Queue, Worker } from 'bullmq'
-import { maxPriority, type WaitingExecution } from '../../adapter.js'
+import { type AddOptions, maxPriority, type WaitingExecution } from '../../adapter.js'
 import { type Connect, disconnect, readJobs, sharedOptions, waitBriefly } from './connect.js'
 import { Fairness } from './fairness.js'
 import { Generation, type HeldSlot } from './generation.js'
@@ -110,8 +110,8 @@ export class BullmqQueue {
     void this.#begin()
   }
 
-  /** Adds executions. Resolves with those that a process holds already. */
-  async add(waiting: readonly WaitingExecution[]): Promise<WaitingExecution[]> {
+  /** Adds executions. Resolves with the requeued ones that a process holds already. */
+  async add(waiting: readonly WaitingExecution[], { requeued = false }: AddOptions = {}): Promise<WaitingExecution[]> {
     const since = Date.now()
     const entries = waiting.map((one) => ({
       name: 'execution',
@@ -123,7 +123,7 @@ export class BullmqQueue {
       },
     }))
     const ids = entries.map(({ opts }) => opts.jobId)
-    const locked = this.#generation ? await removeLostJobs(this.#queue.getBackend(), ids) : []
+    const locked = this.#generation && requeued ? await removeLostJobs(this.#queue.getBackend(), ids) : []
     const [one] = entries
     // A bulk costs a client more than a single command.
     if (one && entries.length === 1) await this.#queue.add(one.name, one.data, one.opts)

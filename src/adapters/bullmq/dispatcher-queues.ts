@@ -1,4 +1,5 @@
 import type {
+  AddOptions,
   DispatchWorker,
   Schedule,
   ScheduledJob,
@@ -34,16 +35,16 @@ export class DispatcherQueues {
       this.#ofDatasource.set(datasource, this.#openGate(datasource, limit))
   }
 
-  async add(waiting: readonly WaitingExecution[]): Promise<void> {
+  async add(waiting: readonly WaitingExecution[], options?: AddOptions): Promise<void> {
     const queues = new Map<BullmqQueue, WaitingExecution[]>()
     for (const one of waiting) {
       const queue = this.#ofDatasource.get(one.datasource ?? '') ?? this.#main
       queues.set(queue, [...(queues.get(queue) ?? []), one])
     }
-    const held = await Promise.all([...queues].map(([queue, entries]) => queue.add(entries)))
+    const held = await Promise.all([...queues].map(([queue, entries]) => queue.add(entries, options)))
     // What holds a slot of its datasource waits in the main queue, which may have lost it.
     const passed = held.flat().filter(({ datasource }) => this.#ofDatasource.has(datasource ?? ''))
-    if (passed.length > 0) await this.#main.add(passed)
+    if (passed.length > 0) await this.#main.add(passed, options)
   }
 
   async remove(executionId: string): Promise<boolean> {
@@ -101,11 +102,11 @@ export class DispatcherQueues {
       limit,
       isGate: true,
       dispatch: async (waiting, closing) => {
-        await this.#main.add([waiting])
+        await this.#main.add([waiting], { requeued: true })
         return this.#worker.whenEnded(waiting, closing)
       },
       // An execution that passed the gate waits in the main queue, which may have lost it too.
-      restore: async (waiting) => void (await this.#main.add(waiting)),
+      restore: async (waiting) => void (await this.#main.add(waiting, { requeued: true })),
     })
   }
 

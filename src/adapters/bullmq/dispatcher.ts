@@ -1,4 +1,5 @@
 import {
+  type AddOptions,
   checkOptions,
   createAbortController,
   type Dispatcher,
@@ -111,8 +112,8 @@ class BullmqDispatcher implements Dispatcher {
     this.#queues.catch((error) => worker.warn(error, `The queue [${this.#name}] could not be opened.`))
   }
 
-  async add(waiting: readonly WaitingExecution[]): Promise<void> {
-    await (await this.#queues).add(waiting)
+  async add(waiting: readonly WaitingExecution[], options?: AddOptions): Promise<void> {
+    await (await this.#queues).add(waiting, options)
   }
 
   async remove(executionId: string): Promise<boolean> {

@@ -32,12 +32,17 @@ export interface Script {
   readonly lua: string
 }
 
+/** The scripts that each client knows. Defining one again would send its whole text again. */
+const defined = new WeakMap<Client, Set<Script>>()
+
 /** Returns a function that runs a script on the connection of a backend without delay. */
 export async function runnerOf(
   backend: RedisBackend,
   script: Script,
 ): Promise<(args: (string | number)[]) => Promise<unknown>> {
   const client = await backend.client
-  client.defineCommand(script.name, script)
+  const scripts = defined.get(client) ?? new Set()
+  if (!scripts.has(script)) client.defineCommand(script.name, script)
+  defined.set(client, scripts.add(script))
   return (args) => client.runCommand(script.name, args)
 }

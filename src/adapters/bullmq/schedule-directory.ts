@@ -199,8 +199,12 @@ export class ScheduleDirectory {
 
   async #put(id: string, data: object, ids: ReadonlySet<string>): Promise<void> {
     const job = ids.has(id) ? await this.#job(id) : undefined
-    if (job) await job.updateData(data)
-    else await this.#add('registry', data, id)
+    // The engine may lose the job after it was read.
+    const isUpdated = await job?.updateData(data).then(
+      () => true,
+      () => false,
+    )
+    if (!isUpdated) await this.#add('registry', data, id)
   }
 
   async #add(name: string, data: object, jobId: string): Promise<void> {

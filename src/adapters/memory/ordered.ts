@@ -17,7 +17,10 @@ export class Ordered {
 
   delete({ executionId }: ExecutionRecord): void {
     const index = this.#indexOf(executionOrder(executionId) ?? '')
-    if (this.#entries[index]?.execution.executionId === executionId) this.#entries.splice(index, 1)
+    if (this.#entries[index]?.execution.executionId !== executionId) return
+    // The oldest go first, and `splice` would move all others.
+    if (index === 0) this.#entries.shift()
+    else this.#entries.splice(index, 1)
   }
 
   count(matches: (execution: ExecutionRecord) => boolean): number {
@@ -46,11 +49,18 @@ export class Ordered {
   /** The index of the first execution that began then or later. */
   #indexOf(order: string): number {
     let [low, high] = [0, this.#entries.length]
+    // The common cases: before the first, and after the last.
+    if (order <= this.#orderAt(0)) return low
+    if (order > this.#orderAt(high - 1)) return high
     while (low < high) {
       const middle = (low + high) >> 1
-      if ((this.#entries[middle]?.order ?? '') < order) low = middle + 1
+      if (this.#orderAt(middle) < order) low = middle + 1
       else high = middle
     }
     return low
+  }
+
+  #orderAt(index: number): string {
+    return this.#entries[index]?.order ?? ''
   }
 }

@@ -30,7 +30,6 @@ export {
   checkOptions,
   checkValue,
   invalid,
-  isWellFormed,
   type Rule,
   rule,
 } from './validation.js'

@@ -109,12 +109,7 @@ function isClock(value: unknown): value is Clock {
 }
 
 function isStorable(value: string): boolean {
-  return !value.includes('\0') && isWellFormed(value)
-}
-
-/** Whether a text has no lone surrogates. */
-export function isWellFormed(value: string): boolean {
-  return !/\p{Surrogate}/u.test(value)
+  return !value.includes('\0') && value.isWellFormed()
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -63,7 +63,7 @@ export function checkedDispatcher(dispatcher: Dispatcher, { clock, logger, timeo
       },
     }),
     work: (worker) => atOnce('work', rule.nothingLater, () => dispatcher.work(worker)),
-    add: (waiting) => inTime(() => dispatcher.add(waiting), 'add'),
+    add: (waiting, options) => inTime(() => dispatcher.add(waiting, options), 'add'),
     remove: (executionId) => flag('remove', () => dispatcher.remove(executionId)),
     move: (executionId, priority) => flag('move', () => dispatcher.move(executionId, priority)),
     waiting: async (page) => checkedPage(await inTime(() => dispatcher.waiting(page), 'waiting'), page.size),

@@ -71,6 +71,12 @@ export interface ConcurrencySlot {
   release(): void
 }
 
+/** Options of `add` of a {@link Dispatcher}. */
+export interface AddOptions {
+  /** Whether the executions were added before, and the queue may hold them, or may have lost them in part. Default false. */
+  readonly requeued?: boolean
+}
+
 /**
  * The queue of executions that wait for a free slot. Storage stays the source of truth. A dispatcher may offer an execution
  * twice, late, or after it has ended: the registry then refuses it. Executions that a dispatcher loses are added again.
@@ -86,7 +92,7 @@ export interface Dispatcher {
   /** Starts dispatching. The registry calls it once. Throws `invalid_options` for limits that the dispatcher does not support. */
   work(worker: DispatchWorker): void
   /** Adds executions to the queue. Has no effect on those that are queued already. */
-  add(waiting: readonly WaitingExecution[]): Promise<void>
+  add(waiting: readonly WaitingExecution[], options?: AddOptions): Promise<void>
   /** Removes an execution from the queue. Resolves with whether it was queued. */
   remove(executionId: string): Promise<boolean>
   /** Changes the priority of a queued execution, behind those that have it already. Resolves with whether it is queued. */

@@ -1,5 +1,6 @@
 export { checkedDispatcher } from './checked-dispatcher.js'
 export {
+  type AddOptions,
   type ConcurrencyLimits,
   type ConcurrencySlot,
   type Dispatcher,

@@ -6,8 +6,8 @@ import type { Dispatcher } from './dispatcher.js'
 
 /** What is done with the executions that a {@link Requeuer} finds. */
 export interface UnclaimedQueue {
-  /** Adds executions, unless they are queued. */
-  add(records: readonly ExecutionRecord[]): Promise<void>
+  /** Adds executions again, unless they are queued. */
+  requeue(records: readonly ExecutionRecord[]): Promise<void>
   /** Ends an execution that was aborted while it was queued. */
   settle(record: ExecutionRecord): Promise<unknown>
 }
@@ -70,11 +70,11 @@ export class Requeuer {
   async #requeueSample(count: number): Promise<void> {
     const from = Math.floor(Math.random() * Math.max(1, count - sampleSize + 1))
     const { hits } = await this.#search({ state: 'queued', from, size: sampleSize })
-    await this.#queue.add(hits.filter(({ node }) => node === null))
+    await this.#queue.requeue(hits.filter(({ node }) => node === null))
   }
 
   async #requeueAll(): Promise<void> {
-    for await (const page of this.#unclaimed('queued')) await this.#queue.add(page)
+    for await (const page of this.#unclaimed('queued')) await this.#queue.requeue(page)
   }
 
   /** Settles executions whose abort request came from a process that died before it could end them. */

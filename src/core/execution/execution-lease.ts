@@ -111,8 +111,7 @@ export class ExecutionLease {
   /** The last reported progress, or that of the execution before this one. */
   get progress(): Pick<ExecutionContext, 'count' | 'checkpoint' | 'detail'> {
     const { count = 0, checkpoint = this.#record.checkpoint, detail } = this.#progress.reported
-    // The caller may change it.
-    return structuredClone({ count, checkpoint: checkpoint === null ? undefined : checkpoint, detail })
+    return { count, checkpoint: copyOf(checkpoint ?? undefined), detail: copyOf(detail) }
   }
 
   /** Accepts reported progress, and saves it when it is due. */
@@ -318,4 +317,9 @@ export class ExecutionLease {
   #warn(error: unknown, message: string): void {
     warnOf(this.#runtime.logger, this.#record, error, message)
   }
+}
+
+/** A copy, because a job may change what it is given. */
+function copyOf<Value>(value: Value): Value {
+  return value === undefined ? value : structuredClone(value)
 }

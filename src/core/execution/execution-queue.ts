@@ -6,6 +6,7 @@ import {
   Requeuer,
   toWaitingExecution,
   type UnclaimedQueue,
+  type WaitingExecution,
 } from '../dispatch/index.js'
 import type { ExecutionKey, ExecutionRecord } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
@@ -55,19 +56,20 @@ export class ExecutionQueue implements UnclaimedQueue {
     return this.#dispatcher.tryAcquire?.(datasource)
   }
 
-  /** Adds the executions of jobs that are defined here. */
-  async add(records: readonly ExecutionRecord[], priority?: number): Promise<void> {
-    const waiting = records.flatMap((record) => {
-      const job = this.#jobs.forExecution(record)
-      return job ? [toWaitingExecution(record, job, priority)] : []
-    })
-    await this.#dispatcher.add(waiting)
+  /** Adds an execution, if its job is defined here. */
+  async add(record: ExecutionRecord, priority?: number): Promise<void> {
+    await this.#dispatcher.add(this.#entriesOf([record], priority))
+  }
+
+  /** Adds executions again, if their jobs are defined here and the queue does not hold them. */
+  async requeue(records: readonly ExecutionRecord[]): Promise<void> {
+    await this.#dispatcher.add(this.#entriesOf(records), { requeued: true })
   }
 
   /** Adds an execution without waiting for an unreachable queue: storage has accepted it already. */
   async addSoon(record: ExecutionRecord, priority: number | undefined): Promise<void> {
     const failed = (error: unknown) => this.#warn(record, error, 'could not be queued yet')
-    await this.#inTime(this.add([record], priority).catch(failed))
+    await this.#inTime(this.add(record, priority).catch(failed))
   }
 
   /** Removes an execution. Resolves with whether it was queued, or `undefined` when the queue does not say. */
@@ -90,6 +92,13 @@ export class ExecutionQueue implements UnclaimedQueue {
     const record = await this.#runtime.storage.finish(waiting, end)
     if (record) this.#runtime.events.emit('changed', record, 'state')
     return record
+  }
+
+  #entriesOf(records: readonly ExecutionRecord[], priority?: number): WaitingExecution[] {
+    return records.flatMap((record) => {
+      const job = this.#jobs.forExecution(record)
+      return job ? [toWaitingExecution(record, job, priority)] : []
+    })
   }
 
   #inTime<Answer>(answer: Promise<Answer>): Promise<Answer | undefined> {

@@ -208,20 +208,34 @@ export class Execution implements StartedExecution {
     const { clock, logger, redactor, progressInterval } = this.#runtime
     const { type, id, executionId } = this
     const { progress: reached, record, signal } = this.#lease
-    const { count, detail } = reached
-    const status = toStatus({ ...record, count, ...(detail && { detail }) })
-    const progress = (update: ProgressUpdate) => this.#lease.report(toProgress(update))
+    const { count, checkpoint, detail } = reached
     const partitions = this.#partitions
     const batchDone = ({ records, duration }: BatchDone): void => {
       const batch = { type, id, executionId: partitions.parentId ?? executionId, records, duration }
       this.#runtime.events.emit('batch', batch)
     }
-    const save = () => this.#lease.save()
-    const isHeld = () => this.#lease.isHeld
-    const reporting = { progress, batchDone, save, complete, progressInterval }
-    const warnOnce = (message: string) => this.#warnOnce(message)
-    const execution = { ...keyOf(this), executionId, status, signal, isHeld, partitions, warnOnce }
-    return { ...execution, ...reached, ...reporting, clock, logger, redactor }
+    return {
+      type,
+      id,
+      executionId,
+      status: toStatus({ ...record, count, ...(detail && { detail }) }),
+      signal,
+      count,
+      checkpoint,
+      detail,
+      progressInterval,
+      clock,
+      logger,
+      redactor,
+      partitions,
+      progress: (update: ProgressUpdate) => this.#lease.report(toProgress(update)),
+      batchDone,
+      save: () => this.#lease.save(),
+      complete,
+      isHeld: () => this.#lease.isHeld,
+      warnOnce: (message) => this.#warnOnce(message),
+      ...(this.partition !== undefined && { partition: this.partition }),
+    }
   }
 }
 

@@ -128,7 +128,7 @@ export class Runner implements PartitionRunner {
   }
 
   requeue(records: readonly ExecutionRecord[]): Promise<void> {
-    return this.#queue.add(records)
+    return this.#queue.requeue(records)
   }
 
   async runPartition(record: ExecutionRecord): Promise<void> {
@@ -198,7 +198,7 @@ export class Runner implements PartitionRunner {
       if ((await this.#queue.remove(record)) !== false) await execution.run()
     }
     try {
-      await this.#queue.add([record], priority)
+      await this.#queue.add(record, priority)
     } catch (error) {
       await withTimeout(this.#runtime.clock, failTimeout, execution.fail(error))
       throw error

@@ -3,7 +3,6 @@ import {
   type Clock,
   checkOptions,
   executionOrder,
-  isWellFormed,
   JobError,
   type Logger,
   type Rule,
@@ -102,7 +101,7 @@ function checkSecrets(redact: RegistryOptions['redact']): void {
 /** A shorter secret would redact parts of ordinary words. */
 function flawOf(secret: unknown): string | undefined {
   if (typeof secret !== 'string') return `a value of type ${typeof secret}`
-  if (!isWellFormed(secret)) return 'half of a surrogate pair'
+  if (!secret.isWellFormed()) return 'half of a surrogate pair'
   return secret.length < 4 || secret.length > maxSecretLength ? `${secret.length} characters` : undefined
 }
 

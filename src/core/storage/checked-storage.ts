@@ -169,7 +169,8 @@ function filtered({ type, id, partition }: Asked): Asked {
 
 /** The fields in which a record is not what was asked for. */
 function differences(record: ExecutionRecord, asked: Asked): string[] {
-  return Object.entries(asked).flatMap(([field, value]) => (record[field as keyof Asked] === value ? [] : [field]))
+  const fields = Object.keys(asked) as (keyof Asked)[]
+  return fields.filter((field) => record[field] !== asked[field])
 }
 
 function checkedWatch(watch: Watch, logger: Logger): Watch {

@@ -1,13 +1,5 @@
 import { executionOrder, isJson, type Rule, rule } from '../base/index.js'
-import {
-  type ExecutionKey,
-  type ExecutionRecord,
-  isEnded,
-  isState,
-  type JobKey,
-  type JobState,
-  keyOf,
-} from '../model/index.js'
+import { type ExecutionKey, type ExecutionRecord, isEnded, isState, type JobState } from '../model/index.js'
 import type { StorageChange } from './job-storage.js'
 
 /** The maximum time of a date, in epoch milliseconds. */
@@ -54,6 +46,10 @@ const fields: { readonly [Field in keyof ExecutionRecord]?: Rule } = {
   scheduledFor: rule.optional(time),
 }
 
+const fieldRules = Object.entries(fields) as [keyof ExecutionRecord, Rule][]
+
+const partitionRule = rule.whole(0)
+
 /** A usable record, and its invalid fields. */
 export interface CheckedRecord {
   /** The record with its valid fields. `undefined` when it does not identify an execution. */
@@ -73,9 +69,11 @@ export function checkRecord(value: unknown): CheckedRecord {
   if (!isKey(type, id, partition)) return { record: undefined, wrong: ['type', 'id', 'partition'] }
   if (!isExecutionOf(executionId, id as string)) return { record: undefined, wrong: ['executionId'] }
   const wrong: string[] = []
-  const record: Record<string, unknown> = { ...keyOf({ type, id, partition } as JobKey), executionId }
-  for (const [field, { accepts, optional }] of Object.entries(fields)) {
-    const its = given[field as keyof ExecutionRecord]
+  // Every answer of storage passes here: a spread would make an object that is slow to extend.
+  const record: Record<string, unknown> = { type, id, executionId }
+  if (partition !== undefined) record.partition = partition
+  for (const [field, { accepts, optional }] of fieldRules) {
+    const its = given[field]
     if (accepts(its)) record[field] = its
     else if (!(optional && its === undefined)) wrong.push(field)
     // Without a checkpoint, the job would silently start over. One that no job has made fails it instead.
@@ -111,7 +109,7 @@ export function isChange(value: unknown): value is StorageChange {
 }
 
 function isKey(type: unknown, id: unknown, partition: unknown): boolean {
-  const isPartition = partition === undefined || rule.whole(0).accepts(partition)
+  const isPartition = partition === undefined || partitionRule.accepts(partition)
   return isPartition && rule.jobType.accepts(type) && rule.jobId.accepts(id)
 }
 
