@@ -10,7 +10,7 @@ import {
   rule,
   timedCalls,
 } from '../base/index.js'
-import { type ConcurrencySlot, type Dispatcher, isWaiting, type WaitingPage } from './dispatcher.js'
+import { type ConcurrencySlot, type Dispatcher, queuedIn, type WaitingPage } from './dispatcher.js'
 
 /** The maximum time of a date, in epoch milliseconds. */
 const lastTime = 8.64e15
@@ -80,8 +80,10 @@ export function checkedDispatcher(dispatcher: Dispatcher, { clock, logger, timeo
 
 function checkedPage(answer: unknown, size: number): WaitingPage {
   const { total, hits } = Object(answer ?? {}) as Partial<WaitingPage>
-  const isPage = rule.whole(0).accepts(total) && Array.isArray(hits) && hits.length <= size
-  if (isPage && hits.every(isWaiting)) return answer as WaitingPage
+  if (typeof total === 'number' && rule.whole(0).accepts(total) && Array.isArray(hits) && hits.length <= size) {
+    const queued = Array.from(hits, queuedIn).filter((hit) => hit !== undefined)
+    if (queued.length === hits.length) return { total, hits: queued }
+  }
   const expected = `the number \`total\` and \`hits\`, an array of up to ${size} queued executions`
   throw badAnswer('dispatcher', 'waiting() of the dispatcher', expected, answer)
 }

@@ -169,3 +169,12 @@ export function toWaitingExecution(record: ExecutionRecord, job: Job, priority =
     ...(job.datasource !== undefined && { datasource: job.datasource }),
   }
 }
+
+/** The fields of a hit of `waiting`, or nothing when it breaks the contract. A dispatcher may keep other fields with them. */
+export function queuedIn(hit: unknown): WaitingExecution | undefined {
+  if (!isWaiting(hit)) return undefined
+  const { executionId, epoch, priority, datasource } = hit
+  const isNamed = datasource === undefined || typeof datasource === 'string'
+  if (!isNamed || !rule.whole(0).accepts(epoch) || !Number.isFinite(priority)) return undefined
+  return { ...keyOf(hit), executionId, epoch, priority, ...(datasource !== undefined && { datasource }) }
+}

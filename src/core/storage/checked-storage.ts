@@ -12,7 +12,7 @@ import {
   timedCalls,
 } from '../base/index.js'
 import { type ExecutionKey, type ExecutionRecord, isLive } from '../model/index.js'
-import { checkRecord, isChange } from './foreign-records.js'
+import { changeIn, checkRecord } from './foreign-records.js'
 import type { BeginResult, ExecutionPage, JobStorage, LeaseToken, PageRequest, SearchResult } from './job-storage.js'
 import { pageSize, searchSize } from './pages.js'
 
@@ -177,7 +177,10 @@ function checkedWatch(watch: Watch, logger: Logger): Watch {
   const failed = (error: unknown) =>
     logger.warn({ error: errorMessages(error) }, 'Could not handle a change in storage.')
   return (listener) => {
-    const handle = (change: unknown) => (isChange(change) ? listener(change) : undefined)
+    const handle = (given: unknown) => {
+      const change = changeIn(given)
+      if (change) listener(change)
+    }
     const stop: unknown = watch((change) => isolate(() => handle(change), failed))
     if (typeof stop === 'function') return () => isolate(() => stop(), failed)
     throw badAnswer('storage', 'watch() of the storage', 'the function that stops it', stop)

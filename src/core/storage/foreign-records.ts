@@ -1,5 +1,5 @@
 import { executionOrder, isJson, type Rule, rule } from '../base/index.js'
-import { type ExecutionKey, type ExecutionRecord, isEnded, isState, type JobState } from '../model/index.js'
+import { type ExecutionKey, type ExecutionRecord, isEnded, isState, type JobState, keyOf } from '../model/index.js'
 import type { StorageChange } from './job-storage.js'
 
 /** The maximum time of a date, in epoch milliseconds. */
@@ -102,10 +102,12 @@ function repaired({ endTime, error, ...record }: Named): ExecutionRecord {
   }
 }
 
-/** Whether a change is valid. A later version may emit states that are unknown here. */
-export function isChange(value: unknown): value is StorageChange {
-  const { type, id, partition, executionId, state } = Object(value) as Record<string, unknown>
-  return isKey(type, id, partition) && rule.text.accepts(executionId) && isState(state)
+/** The fields of a valid change. A later version may emit states that are unknown here. */
+export function changeIn(value: unknown): StorageChange | undefined {
+  const change = Object(value) as StorageChange
+  const { type, id, partition, executionId, state } = change
+  if (!isKey(type, id, partition) || !rule.text.accepts(executionId) || !isState(state)) return undefined
+  return { ...keyOf(change), executionId, state }
 }
 
 function isKey(type: unknown, id: unknown, partition: unknown): boolean {

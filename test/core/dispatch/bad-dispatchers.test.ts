@@ -151,6 +151,23 @@ describe('a dispatcher that answers what its contract does not allow', () => {
     await expect(call(registry)).rejects.toMatchObject(error)
   })
 
+  const executionId = 'a01900000-0000-7000-8000-000000000000'
+  const hit = { type: 'test', id: 'a', partition: 1, executionId, epoch: 0, priority: 5, datasource: 'db' }
+
+  it('from `waiting`, as other fields, is left out', async () => {
+    const page = { total: 1, hits: [{ ...hit, redisUrl: 'redis://:secret@host' }], internal: 'x' }
+    const { registry } = open({ waiting: async () => page })
+    expect(await registry.queued()).toEqual({ total: 1, hits: [hit] })
+  })
+
+  it.each([{ epoch: -1 }, { epoch: undefined }, { priority: '5' }, { priority: Number.NaN }, { datasource: {} }])(
+    'from `waiting`, as a hit with %o, is named',
+    async (field) => {
+      const { registry } = open({ waiting: async () => ({ total: 1, hits: [{ ...hit, ...field }] }) })
+      await expect(registry.queued()).rejects.toMatchObject({ code: 'dispatcher' })
+    },
+  )
+
   it('from `remove`, is logged, and the job is aborted', async () => {
     const { registry, log } = open({ ...noSlot, add: async () => {}, remove: async () => 'yes' })
     await registry.start('test', '0')

@@ -24,6 +24,19 @@ describe('a storage', () => {
     expect(() => open({ watch: stop })).toThrow(expected)
   })
 
+  it('whose `watch` gives other fields with a change passes on those of the contract', () => {
+    const change = { type: 'test', id: 'a', partition: 1, executionId: `a${uuid}`, state: 'running' }
+    const watch = (listener: (change: object) => void) => {
+      listener({ ...change, connection: 'x' })
+      listener({ ...change, state: 'unknown' })
+      return () => {}
+    }
+    const options = { clock: systemClock, logger: { warn: () => {} } as never, timeout: 1000 }
+    const seen: unknown[] = []
+    checkedStorage({ ...plainStorage(memoryStorage()), watch } as never, options).watch?.((it) => void seen.push(it))
+    expect(seen).toEqual([change])
+  })
+
   it('whose `watch` gives a function that throws can be closed', async () => {
     const registry = open({
       watch: () => () => {
