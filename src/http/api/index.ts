@@ -1,6 +1,11 @@
-export { crossSiteReason, hostReason, isHostName } from './csrf.js'
-export { type Found, findRoute, isUnder, jobOf } from './find-route.js'
-export { isPretty, readQuery } from './parameters.js'
-export type { JobsAction, NamedJob, Reply, ServedRegistry } from './route.js'
-export { routes } from './routes/index.js'
-export { StorageLimiter } from './storage-limiter.js'
+export {
+  type Authorize,
+  checkHandlerOptions,
+  defaultBasePath,
+  type JobsAnswer,
+  type JobsHandlerOptions,
+  type JobsRequest,
+  type Refusal,
+} from './handler-options.js'
+export { JobsApi } from './jobs-api.js'
+export type { JobsAction, NamedJob, ServedRegistry } from './route.js'

@@ -1,0 +1,199 @@
+import { commonRedactor, isolatedLogger, systemClock } from '../../adapter.js'
+import { type Clock, errorMessages, JobError, type Logger, type SearchFilter } from '../../index.js'
+import { errorBody, internalError, thrownBody, type WireError, wireErrors } from '../../wire/index.js'
+import { isStream, jsonHeaders } from '../answers/index.js'
+import { EventBroadcaster } from '../events/index.js'
+import { crossSiteReason, hostReason } from './csrf.js'
+import { type Found, findRoute, isUnder, jobOf } from './find-route.js'
+import {
+  type Authorize,
+  defaultBasePath,
+  type JobsAnswer,
+  type JobsHandlerOptions,
+  type JobsRequest,
+  type Refusal,
+} from './handler-options.js'
+import { isPretty, readQuery } from './parameters.js'
+import type { Reply, ServedRegistry } from './route.js'
+import { routes } from './routes/index.js'
+import { StorageLimiter } from './storage-limiter.js'
+
+/** The longest URL, in characters: what `_search` needs for the longest type and ids. */
+const maxUrlLength = 16_384
+
+/** The jobs API of a registry, on any server. */
+export class JobsApi {
+  readonly #registry: ServedRegistry
+  readonly #base: string
+  readonly #clock: Clock
+  readonly #authorize: Authorize | undefined
+  readonly #authorizeTimeout: number
+  readonly #allowedHosts: readonly string[] | undefined
+  readonly #allowedOrigins: readonly string[]
+  readonly #logger: Logger
+  readonly #limiter: StorageLimiter
+  readonly #broadcaster: EventBroadcaster
+
+  constructor(registry: ServedRegistry, options: JobsHandlerOptions) {
+    const { basePath = defaultBasePath, allowedOrigins = [], logger = {} } = options
+    const { authorizeTimeout = 10_000, keepAlive = 15_000, clock = systemClock } = options
+    this.#registry = registry
+    this.#base = basePath === '/' ? '' : basePath
+    this.#clock = clock
+    this.#authorize = options.authorize
+    this.#authorizeTimeout = authorizeTimeout
+    this.#allowedHosts = options.allowedHosts
+    this.#allowedOrigins = allowedOrigins
+    this.#logger = isolatedLogger(logger, registry.redactor ?? commonRedactor)
+    this.#limiter = new StorageLimiter(clock)
+    const search = (filter: SearchFilter) => this.#limiter.run(() => registry.search(filter))
+    this.#broadcaster = new EventBroadcaster({ registry, search, clock, keepAlive, logger: this.#logger })
+  }
+
+  covers(url: string): boolean {
+    return isUnder(this.#base, splitUrl(url).path)
+  }
+
+  endStreams(): void {
+    this.#broadcaster.endAll()
+  }
+
+  async answer(request: JobsRequest): Promise<JobsAnswer> {
+    if (request.url.length > maxUrlLength) return toAnswer(request, noQuery, urlTooLong)
+    const { path, search } = splitUrl(request.url)
+    const query = search === undefined ? noQuery : new URLSearchParams(search)
+    try {
+      const reply = await this.#reply(request, path, query)
+      if (reply.failure) this.#log(request, reply.failure)
+      return toAnswer(request, query, reply)
+    } catch (error) {
+      return toAnswer(request, query, this.#failure(request, error, thrownBody(error)))
+    }
+  }
+
+  #reply(request: JobsRequest, path: string, query: URLSearchParams): Reply | Promise<Reply> {
+    const found = findRoute(request.method, path, this.#base)
+    if (isUnder(this.#base, path)) {
+      const reason = this.#foreignReason(request)
+      if (reason !== undefined) return toReply({ status: 403, reason })
+      if (this.#authorize) return this.#answerIfAllowed(this.#authorize, request, found, query)
+    }
+    return this.#answer(request, found, query)
+  }
+
+  /** Returns why a call that may come from a page of another site is refused. */
+  #foreignReason(request: JobsRequest): string | undefined {
+    const reason = this.#allowedHosts && hostReason(request, this.#allowedHosts)
+    return reason ?? crossSiteReason(request, this.#allowedOrigins)
+  }
+
+  async #answerIfAllowed(
+    authorize: Authorize,
+    request: JobsRequest,
+    found: Found | (() => Reply),
+    query: URLSearchParams,
+  ): Promise<Reply> {
+    return (await this.#refusal(authorize, request, found, query)) ?? this.#answer(request, found, query)
+  }
+
+  #answer(request: JobsRequest, found: Found | (() => Reply), query: URLSearchParams): Reply | Promise<Reply> {
+    if (typeof found === 'function') return found()
+    const { route, job } = found
+    return route.answer({
+      registry: this.#registry,
+      job,
+      options: readQuery(query, route.parameters),
+      request,
+      limiter: this.#limiter,
+      broadcaster: this.#broadcaster,
+      indent: isPretty(query) ? 2 : 0,
+      base: this.#base,
+      routes,
+    })
+  }
+
+  async #refusal(
+    authorize: Authorize,
+    request: JobsRequest,
+    found: Found | (() => Reply),
+    query: URLSearchParams,
+  ): Promise<Reply | undefined> {
+    const [action, job] =
+      typeof found === 'function' ? (['read', {}] as const) : ([found.route.action, jobOf(found, query)] as const)
+    try {
+      const verdict = await this.#inTime(authorize(request, action, job))
+      return verdict === true ? undefined : toReply(verdict || { status: 403 })
+    } catch (error) {
+      return this.#failure(request, error, internalError)
+    }
+  }
+
+  /** The result of `authorize`, with a time limit: it is foreign code and may hang. */
+  #inTime(verdict: ReturnType<Authorize>): ReturnType<Authorize> {
+    if (typeof verdict === 'boolean') return verdict
+    const limit = this.#authorizeTimeout
+    return new Promise((resolve, reject) => {
+      const onTimeout = () => reject(new JobError('server', `\`authorize\` did not answer within ${limit} ms.`))
+      const timer = this.#clock.setTimer(limit, onTimeout, { background: true })
+      Promise.resolve(verdict)
+        .then(resolve, reject)
+        .finally(() => timer.cancel())
+    })
+  }
+
+  #failure(request: JobsRequest, error: unknown, body: WireError): Reply {
+    // A client that has disconnected needs no answer and no log entry.
+    if (body.status >= 500 && !request.signal?.aborted)
+      this.#log(request, errorMessages(error, this.#registry.redactor))
+    return { status: body.status, body }
+  }
+
+  #log({ method, url }: JobsRequest, error: readonly string[]): void {
+    this.#logger.error({ method, url, error }, 'Could not answer a call of the jobs API.')
+  }
+}
+
+/** Most calls have no query. */
+const noQuery = new URLSearchParams()
+
+const utf8 = new TextEncoder()
+
+/** The length of a text in UTF-8, without encoding it where `Buffer` exists. */
+const byteLengthOf: (text: string) => number = globalThis.Buffer?.byteLength ?? ((text) => utf8.encode(text).byteLength)
+
+/** Serializes a reply, unless it is a stream. */
+function toAnswer({ method }: JobsRequest, query: URLSearchParams, { status, headers, body }: Reply): JobsAnswer {
+  const isHead = method === 'HEAD'
+  if (isStream(body)) return { status, headers: { 'cache-control': 'no-store', ...headers }, body: isHead ? '' : body }
+  const text = JSON.stringify(body, undefined, isPretty(query) ? 2 : undefined)
+  return {
+    status,
+    headers: { ...headers, ...jsonHeaders, 'content-length': String(byteLengthOf(text)) },
+    body: isHead ? '' : text,
+  }
+}
+
+const urlTooLong: Reply = {
+  status: wireErrors.uri_too_long,
+  body: errorBody('uri_too_long', `Expected the address to have up to ${maxUrlLength} characters`),
+}
+
+/**
+ * Splits a URL, which may be absolute, into its raw path and its query. A URL with a `#` in its path, which no client
+ * sends, has no path, because guards of the host may read the `#` as a part of the path.
+ */
+function splitUrl(url: string): { path: string; search: string | undefined } {
+  if (/^\/[^?#]*$/.test(url)) return { path: url, search: undefined }
+  const [, path = '', search] = /^(?:[a-z][a-z\d+.-]*:\/\/[^/?#]*)?([^?#]*)(?:\?([^#]*)(?:#.*)?)?$/is.exec(url) ?? []
+  return { path, search }
+}
+
+/** Converts a refusal to a reply. Its input is foreign and may have any form. */
+function toReply({ status, reason, headers }: Refusal): Reply {
+  const text = typeof reason === 'string' ? reason : undefined
+  const body =
+    status === 401
+      ? errorBody('unauthorized', text ?? 'The call requires authentication.')
+      : errorBody('forbidden', text ?? 'The call is not allowed.')
+  return { status: body.status, body, headers: Object.fromEntries(new Headers(headers)) }
+}
