@@ -17,16 +17,26 @@ export interface Logger {
   error(details: object, message: string): void
 }
 
+/** What an entry names of an execution. */
+interface LoggedExecution {
+  readonly type: string
+  readonly id: string
+  readonly partition?: number
+  readonly executionId: string
+}
+
 /** Logs an error that does not end the job. */
-export function warnOf(
-  logger: Logger,
-  job: { readonly type: string; readonly id: string; readonly partition?: number; readonly executionId: string },
-  error: unknown,
-  message: string,
-): void {
-  const { type, id, partition, executionId } = job
-  const details = { type, id, ...(partition !== undefined && { partition }), executionId, error: errorMessages(error) }
-  logger.warn(details, `Job [${type}/${id}] ${message}.`)
+export function warnOf(logger: Logger, job: LoggedExecution, error: unknown, message: string): void {
+  logger.warn(detailsOf(job, error), `Job [${job.type}/${job.id}] ${message}.`)
+}
+
+/** Logs an error from which the execution does not recover. */
+export function errorOf(logger: Logger, job: LoggedExecution, error: unknown, message: string): void {
+  logger.error(detailsOf(job, error), `Job [${job.type}/${job.id}] ${message}.`)
+}
+
+function detailsOf({ type, id, partition, executionId }: LoggedExecution, error: unknown): object {
+  return { type, id, ...(partition !== undefined && { partition }), executionId, error: errorMessages(error) }
 }
 
 /**

@@ -10,7 +10,9 @@ export type TimedCall = <Answer>(ask: () => Promise<Answer>, method?: string) =>
  */
 export function timedCalls(adapter: 'storage' | 'dispatcher', clock: Clock, timeout: number): TimedCall {
   const late = (method?: string) =>
-    new JobError(adapter, `The ${adapter} gave no answer${nameOf(method, ' to')} within ${timeout} ms.`)
+    new JobError(adapter, `The ${adapter} gave no answer${nameOf(method, ' to')} within ${timeout} ms.`, {
+      isTransient: true,
+    })
   return (ask, method) =>
     new Promise((resolve, reject) => {
       let timer: Timer | undefined

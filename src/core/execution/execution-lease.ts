@@ -2,6 +2,7 @@ import {
   alreadyRunning,
   createAbortController,
   errorMessages,
+  errorOf,
   isRefused,
   JobError,
   jobKey,
@@ -27,6 +28,9 @@ import { canMove, type LeaseState } from './lease-state.js'
 import { LeaseTiming } from './lease-timing.js'
 import type { ExecutionContext } from './partitions.js'
 import { ProgressBuffer } from './progress-buffer.js'
+
+/** For how many leases a storage may reject the end of an execution with an error that is neither transient nor a refusal. */
+const endPatience = 3
 
 /** An ended execution, as storage holds it. */
 export type EndedRecord = ExecutionRecord & { state: EndedStatus['state'] }
@@ -186,38 +190,44 @@ export class ExecutionLease {
   /** Leaves the queue: the execution begins to run, unless it was aborted. */
   async leaveQueue(): Promise<void> {
     await this.#saving
-    this.adopt(await this.#untilStored(() => this.#runtime.storage.run(this.#token)))
+    const lasts = this.#timing.lastsFor(1)
+    const isHopeless = (error: unknown) => !this.isHeld || this.signal.aborted || lasts(error)
+    try {
+      this.adopt(await this.#untilStored(() => this.#runtime.storage.run(this.#token), isHopeless))
+    } catch (error) {
+      if (!this.signal.aborted) throw error
+    }
   }
 
   /**
    * Ends the execution in storage, with retries. Returns it as storage holds it. When storage still rejects the end after the lease, because
-   * it is full for example, the execution has failed: storage later shows that its lease expired.
+   * it is full or broken for example, the execution has failed: storage later shows that its lease expired.
    */
   async end(outcome: Outcome): Promise<EndedRecord> {
     this.#enter('ending')
     await this.#saving
     const { storage, clock, abandoned } = this.#runtime
     const request = { ...this.#progress.unsaved, ...this.#endingOf(outcome) }
-    let refusal: unknown
-    const isHopeless = (error: unknown) => {
-      const isGivenUp = this.#timing.isExpired && isRefused(error)
-      if (isGivenUp) refusal = error
-      return isGivenUp
+    const lasts = this.#timing.lastsFor(endPatience)
+    const isHopeless = (error: unknown) => this.#timing.isExpired && (isRefused(error) || lasts(error))
+    try {
+      const finished = await this.#untilStored(() => storage.finish(this.#token, request), isHopeless)
+      // Already settled: the answer of storage was lost, or another node treated this execution as dead.
+      const settled = finished ?? (await this.#untilStored(() => findEnded(storage, this.#record), isHopeless))
+      const unsettled = { ...this.#record, ...(abandoned.aborted ? request : this.#lostEnding), endTime: clock.now() }
+      return this.#settle((settled ?? unsettled) as EndedRecord)
+    } catch (error) {
+      return this.#endUnstored(error)
     }
-    const finished = await this.#untilStored(() => storage.finish(this.#token, request), isHopeless)
-    if (refusal !== undefined) return this.#endUnstored(refusal)
-    // Already settled: the answer of storage was lost, or another node treated this execution as dead.
-    const settled = finished ?? (await this.#untilStored(() => findEnded(storage, this.#record)))
-    const unsettled = { ...this.#record, ...(abandoned.aborted ? request : this.#lostEnding), endTime: clock.now() }
-    const record = (settled ?? unsettled) as EndedRecord
-    this.#record = record
-    return record
   }
 
   #endUnstored(refusal: unknown): EndedRecord {
-    this.#warn(refusal, 'could not store how the job ended')
+    errorOf(this.#runtime.logger, this.#record, refusal, 'could not store how the job ended')
     const error = ['The storage rejected the end of the job.', ...errorMessages(refusal, this.#runtime.redactor)]
-    const record = { ...this.#record, ...this.#lostEnding, error, endTime: this.#runtime.clock.now() }
+    return this.#settle({ ...this.#record, ...this.#lostEnding, error, endTime: this.#runtime.clock.now() })
+  }
+
+  #settle(record: EndedRecord): EndedRecord {
     this.#record = record
     return record
   }
@@ -305,13 +315,22 @@ export class ExecutionLease {
     }
   }
 
-  #untilStored<Answer>(
+  /** Calls storage until it answers. Throws the error that is hopeless. `undefined` when the registry gave up. */
+  async #untilStored<Answer>(
     ask: () => Promise<Answer>,
-    isHopeless: (error: unknown) => boolean = () => false,
+    isHopeless: (error: unknown) => boolean,
   ): Promise<Answer | undefined> {
     const { clock, lease, abandoned } = this.#runtime
-    const failed = (error: unknown, delay: number) => this.#warn(error, `cannot reach storage, retrying in ${delay} ms`)
-    return retry(ask, { clock, lease, abandoned, isHopeless, onFailed: failed })
+    const onFailed = (error: unknown, delay: number) =>
+      this.#warn(error, `cannot reach storage, retrying in ${delay} ms`)
+    let hopeless: unknown
+    const givesUp = (error: unknown) => {
+      if (isHopeless(error)) hopeless = error
+      return hopeless !== undefined
+    }
+    const answer = await retry(ask, { clock, lease, abandoned, isHopeless: givesUp, onFailed })
+    if (hopeless !== undefined) throw hopeless
+    return answer
   }
 
   #warn(error: unknown, message: string): void {

@@ -1,4 +1,4 @@
-import { type Clock, pauseAfter } from '../base/index.js'
+import { type Clock, isTransient, pauseAfter } from '../base/index.js'
 import type { Runtime } from '../runtime/index.js'
 
 /** How many times a lease is renewed before it would expire. */
@@ -55,6 +55,12 @@ export class LeaseTiming {
     const now = this.#clock.now()
     const times = [now + (this.#saveInterval || this.#renewalInterval), this.#triedAt + this.#renewalInterval]
     return Math.max(1, Math.min(this.#renewedAt + this.#lease, ...times.filter((time) => time > now)) - now)
+  }
+
+  /** Tells whether an error that is not transient still occurs after so many leases from now. */
+  lastsFor(leases: number): (error: unknown) => boolean {
+    const from = this.#clock.now()
+    return (error) => this.#clock.now() - from >= leases * this.#lease && !isTransient(error)
   }
 
   /** Starts a try to save. Returns its time. */

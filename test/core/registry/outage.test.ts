@@ -142,6 +142,124 @@ test.each([
   expect(await next.finished).toMatchObject({ state: 'successful' })
 })
 
+/** A registry with one slot and two jobs, over a storage of which some methods can be replaced. */
+function withOneSlot() {
+  const clock = fakeClock()
+  const storage = memoryStorage({ clock })
+  const logger = { debug: vi.fn(), info: vi.fn(), warn: vi.fn(), error: vi.fn() }
+  const registry = new JobRegistry({ storage: plain(storage), clock, concurrency: 1, logger })
+  onTestFinished(async () => {
+    const closed = registry.close({ timeout: 0 })
+    await clock.advance(5000)
+    await closed
+  })
+  for (const id of ['a', 'b']) registry.define({ type: 'test', id, run: () => {} })
+  return { clock, storage, logger, registry }
+}
+
+/** The registry copies the methods of its storage, so that a later replacement needs an indirection. */
+function plain(storage: JobStorage): JobStorage {
+  return new Proxy(storage, {
+    get(target, name: keyof JobStorage) {
+      if (name === 'watch' || name === 'close' || name === 'isWritable') return target[name]?.bind(target)
+      return (...args: unknown[]) => (target[name] as (...args: unknown[]) => unknown)(...args)
+    },
+  })
+}
+
+test.each([
+  ['without a code', new Error('broken')],
+  ['of its code', new TypeError('x is not a function')],
+  ['of the server', Object.assign(new Error('internal error'), { code: 'XX000' })],
+  ['of a database that is gone', Object.assign(new Error('database does not exist'), { code: '3D000' })],
+])(
+  'an error %s that every end meets fails the job in the end, is logged, and makes room for others',
+  async (_, lasting) => {
+    const { clock, storage, logger, registry } = withOneSlot()
+    const finish = storage.finish.bind(storage)
+    storage.finish = async () => {
+      throw lasting
+    }
+    const { finished } = await registry.start('test', 'a')
+    const next = await registry.start('test', 'b')
+    let isOver = false
+    void finished.then(() => {
+      isOver = true
+    })
+    await clock.advance(60_000)
+    expect(isOver).toBe(false)
+    await clock.advance(60_000)
+    expect(await finished).toMatchObject({
+      state: 'error',
+      error: ['The storage rejected the end of the job.', 'The storage could not answer.', lasting.message],
+    })
+    const details = expect.objectContaining({ type: 'test', id: 'a', error: expect.arrayContaining([lasting.message]) })
+    expect(logger.error).toHaveBeenCalledWith(details, 'Job [test/a] could not store how the job ended.')
+    storage.finish = finish
+    await clock.advance(10_000)
+    expect(await next.finished).toMatchObject({ state: 'successful' })
+  },
+)
+
+test.each([
+  ['is refused', async () => Promise.reject(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }))],
+  ['gives no answer', () => new Promise<never>(() => {})],
+])('a connection that %s for ten minutes loses no end', async (_, finish) => {
+  const { clock, storage, registry } = withOneSlot()
+  const original = storage.finish.bind(storage)
+  storage.finish = finish
+  const { finished } = await registry.start('test', 'a')
+  await clock.advance(600_000)
+  storage.finish = original
+  await clock.advance(20_000)
+  expect(await finished).toMatchObject({ state: 'successful' })
+})
+
+test('a storage that neither ends a job nor finds it again fails the job in the end', async () => {
+  const { clock, storage, registry } = withOneSlot()
+  storage.finish = async () => undefined
+  storage.find = async () => {
+    throw new Error('broken')
+  }
+  const { finished } = await registry.start('test', 'a')
+  await clock.advance(120_000)
+  expect(await finished).toMatchObject({ state: 'error', error: expect.arrayContaining(['broken']) })
+})
+
+describe('a queued job that storage never lets run', () => {
+  async function start(error: Error) {
+    const { clock, storage, registry } = withOneSlot()
+    const held = heldJob({ type: 'test', id: 'held' })
+    registry.define(held.job)
+    storage.run = async () => {
+      throw error
+    }
+    await registry.start('test', 'held')
+    await held.running
+    const { finished } = await registry.start('test', 'a')
+    const next = await registry.start('test', 'b')
+    held.finish()
+    await clock.advance(10_000)
+    return { clock, registry, finished, next }
+  }
+
+  test('fails after a lease, although its lease is renewed, and makes room for others', async () => {
+    const { clock, finished, next } = await start(new Error('broken'))
+    await clock.advance(30_000)
+    expect(await finished).toMatchObject({ state: 'error', error: ['The storage could not answer.', 'broken'] })
+    await clock.advance(60_000)
+    expect(await next.finished).toMatchObject({ state: 'error' })
+  })
+
+  test('can be aborted', async () => {
+    const { clock, registry, finished } = await start(Object.assign(new Error('away'), { code: 'ECONNREFUSED' }))
+    const aborted = registry.abort('test', 'a')
+    await clock.advance(10_000)
+    await aborted
+    expect(await finished).toMatchObject({ state: 'aborted' })
+  })
+})
+
 test('a question to a storage that hangs fails in time; one that is answered out of memory takes no timer', async () => {
   const { clock, registry, leave } = await start('hangs')
   const setTimer = vi.spyOn(clock, 'setTimer')

@@ -1,9 +1,11 @@
 import { JobError } from '../../../adapter.js'
 import {
   cancelUntilIdle,
+  failure,
   isConnectionLost,
   type PostgresClient,
   type PostgresPool,
+  passing,
   take,
   terminateStatement,
 } from '../client/index.js'
@@ -20,7 +22,7 @@ const cancelTimeout = 1000
  */
 export function runOn(pool: PostgresPool, timeout: number): Run {
   return async ({ isLong, ...statement }) => {
-    const client = await take(pool)
+    const client = await take(pool).catch(throwMarked)
     const answer = isLong ? runLong(client, statement.text) : runOnce(client, statement)
     try {
       const result = await (isLong ? answer : withinTime(answer, timeout))
@@ -29,9 +31,14 @@ export function runOn(pool: PostgresPool, timeout: number): Run {
     } catch (error) {
       if (error instanceof LateError) void stop(pool, client, answer, statement.text)
       else client.release(isConnectionLost(error))
-      throw error
+      return throwMarked(error)
     }
   }
+}
+
+/** Throws an error of pg that only its message shows to be transient as one that says so. */
+function throwMarked(error: unknown): never {
+  throw passing(error).isTransient ? failure('storage', 'Could not reach Postgres', error) : error
 }
 
 async function runOnce(client: PostgresClient, statement: object): Promise<Result> {
