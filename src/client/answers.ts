@@ -10,6 +10,11 @@ export interface Asked {
   readonly state?: JobState | undefined
 }
 
+/** What a call for a page asks about. */
+export interface AskedPage extends Asked {
+  readonly size?: number | undefined
+}
+
 /** Whether a body is about a job. */
 export function isJob(body: unknown): body is WireJob {
   const { _id, type, found, status } = fieldsOf(body)
@@ -39,9 +44,13 @@ export function isJobsOf({ type }: Asked): (body: unknown) => body is WireHits<W
   return (body): body is WireHits<WireJob> => isList(body, isHit)
 }
 
-/** Returns a check that a body is a page of the log, with matching entries only. */
-export function isLogOf(asked: Asked): (body: unknown) => body is WireHits<WireHit> {
-  return (body): body is WireHits<WireHit> => isList(body, (hit) => isEntry(hit) && isAbout(asked, hit))
+/** How many entries a page of the log has at most, unless the call asks for a size. */
+const defaultSize = 10
+
+/** Returns a check that a body is a page of the log, with matching entries only, and no more than were asked for. */
+export function isLogOf({ size = defaultSize, ...asked }: AskedPage): (body: unknown) => body is WireHits<WireHit> {
+  const isHit = (hit: unknown) => isEntry(hit) && isAbout(asked, hit)
+  return (body): body is WireHits<WireHit> => isList(body, isHit, size)
 }
 
 /** Whether an entry of the log matches the call. */
@@ -57,9 +66,9 @@ export function isEntry(value: unknown): value is WireHit {
   return isText(_id) && more.length === 0 && isStatus(status) && _id.startsWith(status.id)
 }
 
-function isList(body: unknown, isHit: (hit: unknown) => boolean): boolean {
+function isList(body: unknown, isHit: (hit: unknown) => boolean, size = Number.POSITIVE_INFINITY): boolean {
   const { total, hits } = fieldsOf(fieldsOf(body).hits)
-  return isWhole(total) && Array.isArray(hits) && hits.every(isHit)
+  return isWhole(total) && Array.isArray(hits) && hits.length <= size && hits.every(isHit)
 }
 
 /** Whether a value is a status whose fields do not contradict each other. */

@@ -1,6 +1,7 @@
 import { invalid, JobError, untilAborted } from '../core/base/index.js'
 import { toError, toWireName } from '../wire/index.js'
 import { isJob } from './answers.js'
+import { parseJson } from './parse-json.js'
 
 /** The options of a {@link Connection}. */
 export interface ConnectionOptions {
@@ -74,11 +75,11 @@ export class Connection {
     throw new JobError('server', 'The server redirects the call. The client follows no redirect: check `url`.')
   }
 
-  /** The body as JSON, or `undefined` if it is not JSON. Throws when the body is cut off or too long. */
+  /** The body as JSON, or `undefined` if it is not JSON of an answer. Throws when the body is cut off or too long. */
   async #bodyOf(response: Response, signal: AbortSignal | undefined): Promise<unknown> {
     const text = await reached(untilAborted(textOf(response, this.#options.maxAnswer), signal), signal)
     try {
-      return JSON.parse(text)
+      return parseJson(text)
     } catch {
       return undefined
     }

@@ -3,6 +3,7 @@ import { backoff } from '../core/model/index.js'
 import { fromEntry, hasEnded, type LoggedStatus } from '../wire/index.js'
 import { type Asked, isAbout, isEntry } from './answers.js'
 import type { Connection } from './connection.js'
+import { parseJson } from './parse-json.js'
 import { type Message, messagesOf } from './sse-parser.js'
 
 /** How long a stream may be silent before the client reconnects, in milliseconds. The server sends heartbeats. */
@@ -110,7 +111,7 @@ function lost(message: string, cause?: unknown): JobError {
 function toStatus(data: string, asked: Asked): LoggedStatus {
   let cause: unknown
   try {
-    const entry: unknown = JSON.parse(data)
+    const entry: unknown = parseJson(data)
     if (isEntry(entry) && isAbout(asked, entry)) return fromEntry(entry)
   } catch (error) {
     cause = error

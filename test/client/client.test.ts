@@ -10,6 +10,7 @@ import type { JobsHandlerOptions } from 'headgate/http'
 import { toNodeHandler } from 'headgate/http/node'
 import { fakeClock } from 'headgate/testing'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { parseJson } from '../../src/client/parse-json.js'
 import { messagesOf } from '../../src/client/sse-parser.js'
 import { search } from '../../src/http/api/routes/search.js'
 import { toWireName } from '../../src/wire/bodies.js'
@@ -602,6 +603,51 @@ describe('calls', () => {
     await expect(client.events({ id: 'a' }).next()).rejects.toMatchObject({ code: 'server' })
     await expect(client.events({ state: 'error' }).next()).rejects.toMatchObject({ code: 'server' })
     expect((await client.events({ id: 'b' }).next()).value).toMatchObject({ type: 'other', id: 'b' })
+  })
+
+  test('that are longer pages than were asked for are refused', async () => {
+    const entry = { _id: 'ax', _source: { copy: statusBody(successful) } }
+    const { port } = await listen((_: IncomingMessage, response: ServerResponse) => {
+      response.end(JSON.stringify({ hits: { total: 50, hits: Array(11).fill(entry) } }))
+    })
+    const client = new JobsClient({ url: `http://127.0.0.1:${port}` })
+    expect((await client.search({ size: 11 })).hits).toHaveLength(11)
+    for (const filter of [{}, { size: 10 }, { size: 0 }])
+      await expect(client.search(filter)).rejects.toMatchObject({ code: 'server' })
+  })
+
+  const million = 1_000_000
+  test.each<[string, string]>([
+    ['nested arrays', '['.repeat(million) + ']'.repeat(million)],
+    ['arrays that do not end', '['.repeat(2 * million)],
+    ['nested objects', `${'{"a":'.repeat(million / 3)}1${'}'.repeat(million / 3)}`],
+    ['arrays side by side', `[${'[],'.repeat(million / 1.5)}1]`],
+    ['arrays in an entry', `{"hits":{"total":1,"hits":[${'['.repeat(million)}${']'.repeat(million)}]}}`],
+    ['arrays behind escaped quotes', `["\\"[","\\\\",${'['.repeat(million)}${']'.repeat(million)}]`],
+  ])('that have 2 MB of %s are refused within milliseconds', async (_, text) => {
+    const spent: number[] = []
+    const parse = vi.spyOn(JSON, 'parse')
+    onTestFinished(() => parse.mockRestore())
+    for (let run = 0; run < 3; run++) {
+      const begun = process.cpuUsage()
+      expect(() => parseJson(text)).toThrow('The JSON has too many arrays or objects.')
+      spent.push(process.cpuUsage(begun).user / 1000)
+    }
+    expect(parse).not.toHaveBeenCalled()
+    expect(Math.min(...spent)).toBeLessThan(20)
+    const { port } = await listen(({ url = '' }: IncomingMessage, response: ServerResponse) => {
+      const isStream = url.includes('_events')
+      if (isStream) response.writeHead(200, { 'content-type': 'text/event-stream' })
+      response.end(isStream ? `id: 00000000-0000\n\ndata: ${text}\n\n` : text)
+    })
+    const client = new JobsClient({ url: `http://127.0.0.1:${port}` })
+    for (const call of [() => client.search(), () => client.status('copy', 'a'), () => client.events().next()])
+      await expect(call()).rejects.toMatchObject({ code: 'server' })
+  })
+
+  test('that have brackets in texts are read', () => {
+    for (const text of ['['.repeat(1000), `\\${'{'.repeat(1000)}`, `"${'['.repeat(1000)}\\`, '\\"[{'])
+      expect(parseJson(JSON.stringify({ [text]: [text] }))).toEqual({ [text]: [text] })
   })
 
   test('that list what has ended as running, or an entry whose id is not of its job, are refused', async () => {
