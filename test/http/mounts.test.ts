@@ -31,6 +31,17 @@ describe.each(Object.entries(mounts))('mounted by %s', (mount, open) => {
     expect((await send(`${base}/_search?type=copy`)).text).toContain('"total":1')
   })
 
+  test.skipIf(mount.includes('2') || mount === 'Next.js')('an absolute URL is answered as its path is', async () => {
+    const { send } = await served()
+    for (const [path, status] of [
+      ['/copy/a', 200],
+      ['/copy/a?pretty', 200],
+      ['/copy', 200],
+      ['/copy/b', 404],
+    ] as const)
+      expect((await send(base + path, { isAbsolute: true })).status).toBe(status)
+  })
+
   test('HEAD is GET without its body', async () => {
     const { send } = await served()
     const get = await send(`${base}/copy/a`)

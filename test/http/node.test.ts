@@ -41,6 +41,25 @@ describe('where it is mounted', () => {
     expect((await sendTo(port)(path)).status).toBe(status)
   })
 
+  test.each([
+    ['/jobs', '/:tenant', '/x/jobs/copy/a', 200],
+    ['/jobs', '/:tenant', '/jobs/jobs/copy/a', 200],
+    ['/api/jobs', '/:tenant', '/x/api/jobs/copy/a', 200],
+    ['/jobs', '/*path', '/x/jobs/copy/a', 418],
+    // These would be second URLs of the same calls.
+    ['/jobs', '/:tenant', '/jobs/copy/a', 418],
+    ['/api/jobs', '/:tenant', '/api/jobs/copy/a', 418],
+    ['/api/jobs', '/:a/:b', '/api/jobs/copy/a', 418],
+    ['/api/jobs', '{/:lang}/api', '/api/jobs/copy/a', 200],
+    ['/api/jobs', /^\/(\w+)/, '/api/jobs/copy/a', 418],
+  ])('base path %s on Express at %s, which has parameters: %s answers %i', async (basePath, mount, path, status) => {
+    const app = express()
+      .use(mount, toNodeHandler(handlerOf(basePath).handler))
+      .use((_, response) => void response.status(418).end())
+    const { port } = await listen(app)
+    expect((await sendTo(port)(path)).status).toBe(status)
+  })
+
   test('on a router of Express', async () => {
     const { handler } = handlerOf('/jobs')
     const app = express().use('/api', express.Router().use('/v1', toNodeHandler(handler)))

@@ -8,6 +8,8 @@ export interface Sent {
   method?: string
   headers?: Record<string, string>
   body?: string
+  /** Whether an HTTP/1.1 request names the whole URL, as to a proxy. */
+  isAbsolute?: boolean
 }
 
 export interface Answered {
@@ -39,8 +41,9 @@ export interface Send {
 
 /** Sends over HTTP/1.1. */
 export function sendTo(port: number, prefix = ''): Send {
-  return sendBy((path, { method = 'GET', headers = {}, body }) => {
-    const request = requestHttp({ port, host: '127.0.0.1', path: prefix + path, method, headers })
+  return sendBy((path, { method = 'GET', headers = {}, body, isAbsolute }) => {
+    const origin = isAbsolute ? `http://127.0.0.1:${port}` : ''
+    const request = requestHttp({ port, host: '127.0.0.1', path: origin + prefix + path, method, headers })
     request.end(body)
     const opened = once(request, 'response').then(([response]) => ({
       status: response.statusCode,

@@ -10,6 +10,8 @@ export interface NodeRequest {
   originalUrl?: string | undefined
   /** In Express, the path that mounts removed from the URL. */
   baseUrl?: string | undefined
+  /** In Express, the values of the parameters of the mount path. */
+  params?: unknown
   headers: Record<string, string | string[] | undefined>
   /** The connection. */
   socket?: NodeSocket | undefined
@@ -24,13 +26,19 @@ export interface NodeSocket {
 /**
  * The URL that a handler covers, or `undefined`. Under a mount, it is the whole URL when the base path is under the
  * mount path, otherwise the rest that the mount leaves. A call has only one of them, so that a guard on one cannot be
- * bypassed with the other. A URL that a middleware has rewritten replaces the original.
+ * bypassed with the other. So a mount path with parameters, which may have any value, never counts as a part of the
+ * base path. A URL that a middleware has rewritten replaces the original.
  */
 export function coveredUrl(handler: JobsHandler, request: NodeRequest): string | undefined {
   const { url = '' } = request
   const { mount, whole } = mountedUrl(request)
-  const covered = isWithin(mount, handler.basePath) ? whole : url
+  const covered = !hasParameters(request) && isWithin(mount, handler.basePath) ? whole : url
   return handler.covers(covered) ? covered : undefined
+}
+
+/** Whether the mount path of Express has parameters. Koa's parameters are of routes, which remove nothing. */
+function hasParameters({ baseUrl, params }: NodeRequest): boolean {
+  return baseUrl !== undefined && Object.keys(Object(params)).length > 0
 }
 
 /** Whether a path equals or is below that of a mount. Routers may ignore case, as Express does. */
@@ -52,13 +60,13 @@ function mountedUrl({ url = '', originalUrl = url, baseUrl }: NodeRequest): { mo
   return { mount: original.slice(0, -left.length), whole: original }
 }
 
-/** The URL from its path on. */
+/** The URL from its path on. HTTP/1 allows absolute URLs in requests. */
 function pathOf(url: string): string {
   return url.replace(/^[a-z][a-z\d+.-]*:\/\/[^/?#]*/i, '')
 }
 
 /**
- * Returns a function that removes a prefix from URLs. Only parameters of the prefix may be percent-encoded: a path
+ * Returns a function that removes a prefix, and what precedes it, from URLs. Only parameters of the prefix may be percent-encoded: a path
  * that the router had to decode is not one of the API, because guards of the host may compare raw paths.
  */
 export function withoutPrefix(prefix: string): (url: string) => string {
@@ -66,9 +74,10 @@ export function withoutPrefix(prefix: string): (url: string) => string {
   const pattern = new RegExp(`^(/+[^/?#]*){${parts.length}}`)
   const isLiteral = (received: string, index: number) => !received.includes('%') || /[:*%]/.test(parts[index] ?? '')
   return (url) => {
-    const [prefixPath = ''] = pattern.exec(url) ?? []
+    const path = pathOf(url)
+    const [prefixPath = ''] = pattern.exec(path) ?? []
     const received = prefixPath.split('/').filter((part) => part !== '')
-    return received.every(isLiteral) ? url.slice(prefixPath.length) : ''
+    return received.every(isLiteral) ? path.slice(prefixPath.length) : ''
   }
 }
 
