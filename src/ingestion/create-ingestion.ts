@@ -38,7 +38,7 @@ export function ingestion(
   const plan = planOf(definition, datasourceOf(definition, datasources), shared)
   const { id, partitions, schedule } = definition
   const common = sharedOf(definition)
-  const job = { ...common, ...(schedule && { schedule }), type: 'ingestion', id }
+  const job = { ...common, distanceOf, ...(schedule && { schedule }), type: 'ingestion', id }
   if (partitions === undefined) return { ...job, run: (context) => new IngestionRun(plan, context).run() }
   const split = splitRequestOf(partitions)
   const partitionOptions = { ...common, ...partitionResumption(definition) }
@@ -50,9 +50,16 @@ export function ingestion(
     run: (context) => new PartitionedRun(plan, context, split, limit).run(),
     makePartition: (n) => ({
       ...partitionOptions,
+      distanceOf,
       run: (context) => new PartitionRun(partitionPlan, context, n).run(),
     }),
   }
+}
+
+/** How many batches a checkpoint is from the beginning. A new plan of partitions, or a restart, is no progress. */
+function distanceOf(checkpoint: unknown): number {
+  const { sequence } = Object(checkpoint ?? {}) as { sequence?: unknown }
+  return typeof sequence === 'number' ? sequence : 0
 }
 
 /** The parent supervises its partitions, so they always resume automatically. Transient errors are retried if the job says so. */

@@ -154,19 +154,25 @@ export class Execution implements StartedExecution {
   async #perform(): Promise<Outcome> {
     const { clock } = this.#runtime
     const { limit, delay, maxDelay, isTransient } = retryPolicyOf(this.#job)
-    let best = this.#lease.progress
+    let best = this.#reached
     for (let failures = 1; ; failures++) {
       const outcome = await this.#attempt()
       if (outcome.move !== 'fail') return outcome
-      const reached = this.#lease.progress
+      const reached = this.#reached
       if (hasProgressed(best, reached)) failures = 1
-      best = { ...reached, count: Math.max(best.count, reached.count) }
+      best = bestOf(best, reached)
       if (this.#lease.signal.aborted || failures > limit || !this.#isRetryable(isTransient, outcome.error))
         return outcome
       const pause = backoff(failures, { delay, maxDelay })
       warnOf(this.#runtime.logger, this, outcome.error, `failed with a transient error, retrying in ${pause} ms`)
       await sleep(clock, pause, this.#lease.signal)
     }
+  }
+
+  get #reached(): Reached {
+    const { count, checkpoint } = this.#lease.progress
+    const distance = this.#job.distanceOf?.(checkpoint)
+    return { count, ...(distance === undefined ? { checkpoint: JSON.stringify(checkpoint) } : { distance }) }
   }
 
   /** The result of the job's own test. A test that throws counts as `false`. */
@@ -239,10 +245,26 @@ export class Execution implements StartedExecution {
   }
 }
 
-/** Whether the job made progress: its count is higher than ever, or its checkpoint has changed. */
-function hasProgressed(best: ExecutionLease['progress'], { count, checkpoint }: ExecutionLease['progress']): boolean {
-  if (count > best.count) return true
-  return checkpoint !== undefined && JSON.stringify(checkpoint) !== JSON.stringify(best.checkpoint)
+/** How far an execution is: its count, and its checkpoint as JSON or as the distance that its job tells. */
+interface Reached {
+  readonly count: number
+  readonly checkpoint?: string | undefined
+  readonly distance?: number
+}
+
+/** Whether the job made progress: its count is higher than ever, or its checkpoint is further than ever or another one. */
+function hasProgressed(best: Reached, { count, checkpoint, distance = 0 }: Reached): boolean {
+  if (count > best.count || distance > (best.distance ?? 0)) return true
+  return checkpoint !== undefined && checkpoint !== best.checkpoint
+}
+
+function bestOf(best: Reached, reached: Reached): Reached {
+  const { distance = 0 } = reached
+  return {
+    ...reached,
+    count: Math.max(best.count, reached.count),
+    distance: Math.max(best.distance ?? 0, distance),
+  }
 }
 
 /** The state of an execution, for the health of its registry. */

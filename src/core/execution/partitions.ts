@@ -55,6 +55,8 @@ export interface LibraryJob extends Job {
   /** The number of the partition, for the job of a partition. Its type and id are those of its parent. */
   readonly partition?: number
   run(context: ExecutionContext): unknown
+  /** How far a checkpoint is from the beginning. Without it, every change of the checkpoint counts as progress. */
+  distanceOf?(checkpoint: unknown): number
   /** Makes the job of a partition, for a job with partitions. They run as executions of their own in any registry. */
   makePartition?(n: number): Omit<LibraryJob, 'type' | 'id' | 'partition' | 'makePartition'>
 }

@@ -117,7 +117,7 @@ export class Registry {
 
   /** Adds a job that the library makes, as `define` does. */
   protected defineLibraryJob(job: LibraryJob): void {
-    const { makePartition: _, ...common } = job
+    const { makePartition: _, distanceOf: __, ...common } = job
     checkJob(common)
     this.#add(job)
   }

@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
-import { JobError, type JobRecord, type JobRegistry, type Target } from 'headgate'
-import { postgresTarget } from 'headgate/postgres'
+import { type Datasource, JobError, type JobRecord, type JobRegistry, type Target } from 'headgate'
+import { postgresDatasource, postgresTarget } from 'headgate/postgres'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { describePostgres } from '../../support/describe-postgres.js'
 import { Gate, PartWorld, whole } from './partitions-support.js'
@@ -237,6 +237,28 @@ describePostgres('an ingestion in parts that is cut short', (database) => {
     auto.define(world.job({ ...bounds, transform: flaky(), resume: 'auto', retry: { delay: 1 } }))
     expect(await run(auto)).toMatchObject({ state: 'successful', detail: { split: true } })
     expect(await world.difference()).toEqual(whole)
+  })
+
+  it('counts a new plan of the parts as no progress: its tries come to an end', async () => {
+    let plans = 0
+    const datasource = postgresDatasource({ connectionString: database.url })
+    const counting: Datasource = {
+      ...datasource,
+      read: (...given) => datasource.read(...given),
+      readByCursor: (...given) => datasource.readByCursor?.(...given) as never,
+      partition: async (...given) => {
+        plans++
+        return datasource.partition?.(...given) as never
+      },
+    }
+    const registry = world.registry({ isAlone: true })
+    const transform = () => {
+      throw new Error('never')
+    }
+    const retry = { limit: 3, delay: 1, maxDelay: 1, isTransient: () => true }
+    registry.define(world.job({ ...bounds, datasource: counting, transform, resume: 'auto', retry }))
+    expect(await run(registry)).toMatchObject({ state: 'error' })
+    expect(plans).toBe(4)
   })
 
   it('does a part again whose node was lost', async () => {
