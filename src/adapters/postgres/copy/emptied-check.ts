@@ -10,13 +10,18 @@ function hasTriggers(table: string): string {
     and (tgrelid = ${oid} or tgrelid in (select relid from pg_partition_tree(${oid}))))`
 }
 
-/** A row that a table had: its place, the transaction that wrote it, and the file of the table. */
-const placePattern = /^(?<ctid>\(\d+,\d+\)) (?<xmin>\d+) (?<file>\d+)?$/
+/**
+ * A row that a table had: its place, the transaction that wrote it, the transaction that saw it, and its table, or the partition of the
+ * table, with the file of that.
+ */
+const placePattern = /^(?<ctid>\(\d+,\d+\)) (?<xmin>\d+) (?<seenBy>\d+) (?<relation>\d+) (?<file>\d+)?$/
 
 interface Place {
   readonly ctid: string
   readonly xmin: string
-  /** Absent for a partitioned table. */
+  readonly seenBy: string
+  readonly relation: string
+  /** Absent for a foreign table. */
   readonly file?: string
 }
 
@@ -43,10 +48,12 @@ export class EmptiedCheck {
     if (this.#place === undefined) return undefined
     const rows = `select from ${this.#table}`
     const isEmpty = `not exists (${rows} where ${this.#isThere}) and not exists (${rows})`
-    const { xmin, file } = this.#place
+    const { xmin, seenBy, relation, file } = this.#place
     if (file === undefined) return isEmpty
-    // After a truncate, the table has another file, and others may have written rows. Those that vacuum full moves are old.
-    return `${isEmpty} or (${this.#file} <> ${file} and not exists (${rows} where age(xmin) >= age('${xmin}'::xid)))`
+    // After a truncate, the table of the row has another file, and others may have written rows. Those that vacuum full moves are old,
+    // and those of other partitions may be as old as the last commit.
+    const isOld = `age(xmin) >= least(age('${xmin}'::xid), age('${seenBy}'::xid))`
+    return `${isEmpty} or (${fileOf(`${relation}::oid`)} is distinct from ${file} and not exists (${rows} where ${isOld}))`
   }
 
   /**
@@ -55,7 +62,8 @@ export class EmptiedCheck {
    */
   placeOf({ withoutOwn }: { readonly withoutOwn: boolean }): string {
     if (this.#table === undefined) return 'null'
-    const rows = `select concat_ws(' ', ctid, xmin, coalesce(${this.#file}::text, '')) from ${this.#table}`
+    const seenBy = 'txid_current() & 4294967295'
+    const rows = `select concat_ws(' ', ctid, xmin, ${seenBy}, tableoid, coalesce(${fileOf('tableoid')}::text, '')) from ${this.#table}`
     if (this.#place === undefined) return `(${rows} limit 1)`
     const others = withoutOwn ? isOther : 'true'
     return `coalesce((${rows} where ${this.#isThere} and ${others} limit 1), (${rows} where ${others} limit 1),
@@ -69,11 +77,11 @@ export class EmptiedCheck {
   }
 
   get #isThere(): string {
-    return `ctid = '${this.#place?.ctid}'`
+    return `ctid = '${this.#place?.ctid}' and tableoid = ${this.#place?.relation}`
   }
+}
 
-  /** SQL for the file of the table, which a truncate replaces. Null for a partitioned table. */
-  get #file(): string {
-    return `pg_relation_filenode(${dollarQuoted(this.#table ?? '')})::bigint`
-  }
+/** SQL for the file of a table, which a truncate replaces. Null for a table that is gone, or that has no file. */
+function fileOf(table: string): string {
+  return `pg_relation_filenode(${table})::bigint`
 }
