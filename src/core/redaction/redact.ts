@@ -1,3 +1,4 @@
+import { decoded } from './decode.js'
 import { namedSecrets } from './secret-names.js'
 import { knownTokens } from './secret-tokens.js'
 import { urlSecrets } from './secret-urls.js'
@@ -8,6 +9,9 @@ const mask = '***'
 
 /** How far to read beyond the end of a shortened text, so that a secret at the end is seen completely. */
 const margin = 8192
+
+/** How many times a text may be escaped, as HTML in HTML. */
+const maxEscapes = 3
 
 /** Maximum length of a secret of a registry, in characters, so that `margin` covers it. */
 export const maxSecretLength = 4096
@@ -23,10 +27,10 @@ export class Redactor {
     this.#custom = typeof own === 'function' ? own : undefined
   }
 
-  /** Redacts a text, in linear time. Colours of terminals, which may break up a secret, are removed. */
+  /** Redacts a text, in linear time. Colours of terminals are removed, and other control characters escaped. */
   redact(colored: string): string {
     const text = withoutColors(colored)
-    return this.#customize(withoutSpans(text, this.#spansIn(text, false), text.length))
+    return printable(this.#customize(withoutSpans(text, this.#spansIn(text, false), text.length)))
   }
 
   /**
@@ -42,9 +46,12 @@ export class Redactor {
     return redacted.length > limit || isCut ? `${redacted.slice(0, limit)}…` : redacted
   }
 
-  #spansIn(text: string, isCut: boolean): Span[] {
+  /** The secrets of a text, as it is and as it reads without its escapes. */
+  #spansIn(text: string, isCut: boolean, level = 0): Span[] {
+    const plain = level < maxEscapes ? decoded(text) : undefined
+    const hidden = plain ? this.#spansIn(plain.text, isCut, level + 1).map(plain.written) : []
     const own = this.#secrets.flatMap((secret) => [...occurrences(text, secret)])
-    const spans = [...urlSecrets(text, isCut), ...namedSecrets(text), ...knownTokens(text), ...own]
+    const spans = [...urlSecrets(text, isCut), ...namedSecrets(text), ...knownTokens(text), ...own, ...hidden]
     return spans.sort((one, other) => one.start - other.start)
   }
 
@@ -80,9 +87,15 @@ const secretNames = new Map<string, boolean>()
 
 /** Whether a name, such as `password`, marks its value as a secret. */
 export function isSecretName(name: string): boolean {
-  const isSecret = secretNames.get(name) ?? !namedSecrets(`${name.slice(0, 200)}="x"`).next().done
+  const isSecret = secretNames.get(name) ?? hidesValue(`${name.slice(0, 200)}="x"`)
   if (secretNames.size < 1000 && name.length < 200) secretNames.set(name, isSecret)
   return isSecret
+}
+
+function hidesValue(text: string, level = 0): boolean {
+  if (!namedSecrets(text).next().done) return true
+  const plain = level < maxEscapes ? decoded(text) : undefined
+  return plain !== undefined && hidesValue(plain.text, level + 1)
 }
 
 /** A secret as it is, and as it is written in a URL, in a form, in JSON and in JSON within JSON. */

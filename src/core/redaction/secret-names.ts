@@ -1,4 +1,6 @@
+import { sentenceAt, stackLine } from './sentences.js'
 import { after, endOf, matches, type Span } from './spans.js'
+import { yamlEnd } from './yaml.js'
 
 /** Names that mark a secret anywhere within a name. */
 const strong =
@@ -12,7 +14,7 @@ const weak = 'auth|sig|signature|jwt|otp|sid|hmac|j?sess(?:ion)?[-_]?id|phpsessi
 const quote = '(?:\\\\{0,7}["\'`]|\\\\{1,4}u002[27]|&quot;|&apos;|&#3[49];|%(?:25)?2[27])'
 
 const name = new RegExp(
-  `(?<strong>${strong})|(?<short>(?:${short})(?=${quote}?\\s{0,8}[=:])|(?<=--)(?:${short})(?=\\s))|(?<weak>${weak})(?=${quote}?\\s{0,8}(?:=|${quote}\\s{0,8}:))`,
+  `(?<strong>${strong})|(?<short>(?:${short})(?=${quote}?\\s{0,8}[=:])|(?<=--)(?:${short})(?=\\s)|(?<=<)(?:${short})(?=>))|(?<weak>${weak})(?=${quote}?\\s{0,8}(?:=|${quote}\\s{0,8}:))`,
   'gi',
 )
 
@@ -47,20 +49,25 @@ const assigns = new RegExp(
 const attributes = /\s[^<>]{0,256}>/y
 /** `password '…'` and `identified with … by '…'` of SQL, also with a prefix or in dollars. */
 const sqlWords = /(?:\s{1,16}(?:with\s{1,16}[\w"'`]{1,64}|by|as|password|values)){0,4}/iy
-const assignsQuoted = /\s+(?=(?:[EN]|U&)?\\?["']|\$\w{0,64}\$)/iy
+const assignsQuoted = /\s+(?=(?:[EN]|U&)?\\?["'`]|\$\w{0,64}\$)/iy
 const spaceOrQuote = new RegExp(`\\s|${quote}`, 'iy')
 const assignsSpace = /\s+(?=[^\s-])/y
 const isPassword = /^(?:pass(?:word|wd|phrase|code)|pwd|identified)$/i
 /** Options of SQL, as in `create secret (secret '…', session_token '…')`. */
 const isSqlOption = /^(?:secret|credentials)$|[-_ ](?:key|token)$/i
+/** The name of an option in a list, as in `options (user 'u', set "token" 't')`. */
+const optionBefore = /[(,]\s{0,8}(?:(?:add|set)\s{1,8})?["`[]?[\w-]{0,40}$/i
+const assignsOption = /["`\]]?\s{1,16}(?=(?:[EN]|U&)?')/iy
 const assignsLiteral = /\s+(?=')/y
 /** A place in a file: `token.ts:10:5`. */
-const filePlace = /(?<=\.[a-z]{1,4}):\d{1,7}(?::\d{1,7})?(?![\w.])/y
+const filePlace =
+  /(?:(?<=\.[a-z]{1,8}):\d{1,7}:\d{1,7}|(?<=\.(?:[cm]?[jt]sx?|py|rb|go|rs|java|kt|php|cs|cpp|[ch]|vue|sql|sh|css|html|json|ya?ml|toml|md)):\d{1,7})(?![\w.:])/y
 const isHeader = /^(?:authorization|cookie)$/i
 /** A flag of a command, and a line of netrc. */
 const commandBefore =
   /(?:--[-\w]{0,32}|\b(?:login|account)\s{1,16}\S{1,64}\s{1,16}|(?:^|\n)\s{0,8}(?:machine\s{1,16}\S{1,64}|default)\s{1,16})$/
 const listed = new RegExp(`${quote}\\s*,\\s*(?=${quote})`, 'y')
+const closingBefore = /<\/[\w.:-]{0,40}$/
 const elementBefore = /<(?:[\w.-]{1,32}:)?[\w.-]{0,32}$/
 
 /** The values of names that mark a secret, and users of commands with their passwords. */
@@ -70,7 +77,7 @@ export function* namedSecrets(text: string): Generator<Span> {
     if (!isWhole(text, match)) continue
     const start = valueStart(text, match)
     if (start === undefined) continue
-    const end = valueEnd(text, start, match[0])
+    const end = yamlValueEnd(text, match) ?? valueEnd(text, start, match[0])
     if (end > start) yield { start, end }
     name.lastIndex = Math.max(end, name.lastIndex)
   }
@@ -88,6 +95,15 @@ function* userFlags(text: string): Generator<Span> {
   }
 }
 
+/** How far before a name to look for what it belongs to. */
+const context = 120
+
+/** The end of a value on the lines below its name. */
+function yamlValueEnd(text: string, { 0: word, index }: RegExpExecArray): number | undefined {
+  const nameEnd = after(text, after(text, index + word.length, rest), /["']/y)
+  return yamlEnd(text, text.slice(Math.max(0, index - context), index), nameEnd)
+}
+
 /** Whether a short name is a whole word, or a part of one as in `dbPass`. */
 function isWhole(text: string, { index, groups }: RegExpExecArray): boolean {
   if (groups?.strong !== undefined) return true
@@ -97,12 +113,14 @@ function isWhole(text: string, { index, groups }: RegExpExecArray): boolean {
 
 function valueStart(text: string, { 0: word, index }: RegExpExecArray): number | undefined {
   const nameEnd = after(text, index + word.length, rest)
-  const before = text.slice(Math.max(0, index - 120), index)
-  if (after(text, nameEnd, filePlace) > nameEnd) return undefined
+  const before = text.slice(Math.max(0, index - context), index)
+  if (after(text, nameEnd, filePlace) > nameEnd || closingBefore.test(before)) return undefined
   const assigned = after(text, nameEnd, assigns)
-  if (assigned > nameEnd) return assigned
+  if (assigned > nameEnd) return unlessSentence(text, nameEnd, assigned)
   const element = elementBefore.test(before) ? after(text, nameEnd, attributes) : nameEnd
   if (element > nameEnd) return element
+  const option = optionBefore.test(before) ? after(text, nameEnd, assignsOption) : nameEnd
+  if (option > nameEnd) return option
   // What is not followed by a space or a quote has no value. A word that repeats is read once per repeat.
   if (after(text, nameEnd, spaceOrQuote) === nameEnd) return undefined
   if (isHeader.test(word)) {
@@ -114,9 +132,18 @@ function valueStart(text: string, { 0: word, index }: RegExpExecArray): number |
   if (argument > nameEnd) return argument
   if (!isCommand && !isPassword.test(word)) return optionStart(text, index, nameEnd)
   const words = isPassword.test(word) ? after(text, nameEnd, sqlWords) : nameEnd
-  if (/^identified$/i.test(word) && /\buser\s{1,16}\S{1,64}\s{1,16}$/i.test(before)) return unquotedStart(text, words)
+  if (/^identified$/i.test(word) && /\b(?:user|role|to)\s{1,16}\S{1,64}\s{1,16}$/i.test(before))
+    return unquotedStart(text, words)
   const spaced = after(text, words, isCommand ? assignsSpace : assignsQuoted)
   return spaced > words ? spaced : undefined
+}
+
+/** The start of a value, unless a validator has written a sentence there. That may quote the value. */
+function unlessSentence(text: string, nameEnd: number, start: number): number | undefined {
+  if (text[nameEnd] === ':' && after(text, start, stackLine) > start) return undefined
+  if (!/^["']?:[ \t]{1,4}$/.test(text.slice(nameEnd, Math.min(start, nameEnd + 8)))) return start
+  const sentence = sentenceAt(text, start)
+  return sentence ? sentence.quoted : start
 }
 
 /** The start of the password of \`identified by …\`, whose quotes Oracle leaves out. */
@@ -140,7 +167,7 @@ const beforeQuote = new RegExp(
 )
 const opening = new RegExp(quote, 'iy')
 const dollars = /\$\w{0,64}\$/y
-const block = /[|>][-+\d]{0,2}[^\S\n]*\n|-[^\S\n]/y
+const block = /[|>][-+\d]{0,2}[^\S\n]{0,64}(?:#[^\n]{0,1000})?\n|-[^\S\n]/y
 const scheme = /(?:bearer|basic|digest|negotiate|apikey|token)\s+/iy
 /** Anchors and tags of YAML. */
 const properties = /(?:(?:&[\w.-]{1,64}|![\w.:/!-]{0,64})\s+){1,2}/y
@@ -169,7 +196,7 @@ function valueEnd(text: string, start: number, word: string): number {
   const dollared = after(text, start, dollars)
   if (dollared > start) return closingEnd(text, dollared, text.slice(start, dollared))
   if (text.startsWith('<![CDATA[', start)) return closingEnd(text, start, ']]>')
-  if (text[start - 1] === '>' && text[start - 2] !== '=') return elementEnd(text, start)
+  if (/(?<!=)>\s{0,64}$/.test(text.slice(Math.max(0, start - 66), start))) return elementEnd(text, start)
   if (after(text, start, block) > start) return blockEnd(text, start)
   if (text.startsWith(')=(', start - 2)) {
     const key = text.slice(start, start + 2000).search(keyEnd)
@@ -178,7 +205,8 @@ function valueEnd(text: string, start: number, word: string): number {
   // `$(…)` and `${…}` of a shell.
   const open = text[start] === '$' ? start + 1 : start
   const closing = brackets[text[open] as string]
-  if (closing !== undefined) return bracketEnd(text, open, text[open] as string, closing)
+  if (closing !== undefined)
+    return Math.max(bracketEnd(text, open, text[open] as string, closing), bracesEnd(text, start))
   if (isHeader.test(word)) return headerEnd(text, start)
   return endOf(text, after(text, start, scheme), /(?<!\\)\s/g)
 }
@@ -224,10 +252,12 @@ function quotedEnd(text: string, from: number, opened: string): number {
   return text.length
 }
 
-/** The end of an element: its closing tag on the same line, or else the end of the word. */
+/** The end of an element: its closing tag, if that is on the same line or near, or else the end of the word. */
 function elementEnd(text: string, start: number): number {
   const end = endOf(text, start, /[<\n]/g)
-  return text[end] === '<' ? end : endOf(text, start, /[<\s]/g)
+  if (text[end] === '<') return end
+  const near = text.slice(start, start + 1000).indexOf('</')
+  return near >= 0 ? start + near : endOf(text, start, /[<\s]/g)
 }
 
 /** The end of a block or list of YAML: the last line that is indented as the first one is. */
@@ -254,6 +284,15 @@ function bracketEnd(text: string, start: number, open: string, close: string): n
     if (depth === 0) return at + 1
   }
   return text.length
+}
+
+/** The end of a value of ODBC in braces, of which `}}` is one of the value. `start` for other values. */
+function bracesEnd(text: string, start: number): number {
+  if (text[start] !== '{' || text[start - 1] !== '=') return start
+  for (let at = endOf(text, start, /[}\n]/g); text[at] === '}'; at = endOf(text, at + 2, /[}\n]/g)) {
+    if (text[at + 1] !== '}') return at + 1
+  }
+  return endOf(text, start, /\n/g)
 }
 
 /** The end of a header: of its line, or of the quoted text that contains it. A quoted parameter is part of it. */

@@ -6,6 +6,12 @@ const separator = /:(?:\\{0,4}\/|\\{1,4}u002f){2}/gi
 /** Schemes for which a user alone is a secret. */
 const keySchemes = /(?:rediss?|valkeys?|https?)$/i
 
+const isWeb = /https?$/i
+
+/** A port, and the path of a package with its scope or its version: `:443/@scope/name`, `:443/name@1.0.0`. */
+const portAndPath =
+  /:\d{1,5}\/(?:[^@\s]{0,256}\/)?(?:@[\w.-]{1,128}(?:\/|%2f)|[\w.-]{1,128}@\d{1,6}(?:\.\d{1,6}){0,2}(?![\w.:-]))/iy
+
 /** How far after the end of a word to search for a password with spaces. */
 const spacedPassword = 256
 
@@ -30,6 +36,7 @@ function* plainUrls(text: string, isCut: boolean): Generator<Span> {
       yield { start: user, end: userEnd }
     }
     if (text[userEnd] !== ':' && text[userEnd] !== '%') continue
+    if (isWeb.test(text.slice(Math.max(0, colon - 8), colon)) && after(text, userEnd, portAndPath) > userEnd) continue
     const start = userEnd + (text[userEnd] === ':' ? 1 : 3)
     const end =
       word.at > userEnd ? word.at : isCut && word.end === text.length ? text.length : spacedEnd(text, start, word.end)

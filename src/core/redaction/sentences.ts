@@ -1,0 +1,48 @@
+import { after } from './spans.js'
+
+/**
+ * What validators write after the name of a field and a colon: zod, ajv, joi, yup, class-validator, Rails, Django, Pydantic and
+ * jsonwebtoken. Each form has two words or more, or is the whole value: a password is not likely to be one of them.
+ */
+const sentence = new RegExp(
+  `(?:${[
+    "(?:must|should|shall|can|may|could|does|do|did|is|was|has|are)(?:n?'t| not|not) (?:be|match|contain|have|exist|allowed|set|found|valid|provided|been|a|an|include|equal|start|end|meet|exceed|confirmed|strong|long|null)\\b",
+    '(?:must|should|shall) (?:be|match|contain|have|include|equal|start|end|meet|only)\\b',
+    '(?:is|was|are) (?:required|invalid|missing|empty|blank|too|incorrect|wrong|undefined|null|expired|reserved|the wrong)\\b',
+    'has (?:expired|been|already|no|an invalid|the wrong)\\b',
+    'needs to (?:be|have|contain|match)\\b',
+    'too (?:small|big|short|long|weak|common|simple|few|many|similar)[:.,;)]?(?=\\s|$)',
+    '(?:non-string|invalid|unexpected|unrecognized|wrong|expected|malformed) (?:a |an )?(?:input|type|string|value|format|number|boolean|object|array|date|token|characters?|length|end of|key|uuid|null|undefined|required|signature|algorithm)\\b',
+    "(?:string|input|value|field|text|this (?:field|value|password|token)|the (?:field|value|string)|(?:the |your )?password) (?:must|should|is|has|may|cannot|can't|does|length|required|error)\\b",
+    '(?:min|max)(?:imum)? length\\b',
+    'at least \\d{1,4} characters?\\b',
+    'jwt (?:malformed|expired|must|not|signature|audience|issuer|subject|id)\\b',
+    'null value in column\\b',
+    'not (?:set|found|provided|allowed|valid|a|an|null|defined|specified|given)\\b',
+    '(?:required|undefined|null|nil|none|missing|expired|invalid|string|(?:field )?required|mandatory)\\.?(?=[ \\t]{0,8}(?:$|[\\n,;)}\\]]))',
+  ].join('|')})`,
+  'iy',
+)
+
+/** A line of a stack, below a message that ends with a colon. */
+export const stackLine = /at [^\n]{1,500}(?:\)|:\d+)\r?(?=\n|$)/y
+
+/** How many quotes to look at behind a sentence. */
+const maxQuotes = 4
+const nextQuote = /[^\n"'`]{0,160}(?=["'`])/y
+/** What precedes the value that a validator was given. */
+const given = /\b(?:got|received|was|given|value|found|is)[:=]?\s{1,4}["'`([]{0,2}$/i
+
+/** Whether a value is the sentence of a validator, and where that quotes what it was given. */
+export function sentenceAt(text: string, start: number): { readonly quoted: number | undefined } | undefined {
+  let at = after(text, start, sentence)
+  if (at === start) return undefined
+  for (let quotes = 0; quotes < maxQuotes; quotes++) {
+    nextQuote.lastIndex = at
+    if (!nextQuote.test(text)) break
+    const quote = nextQuote.lastIndex
+    if (given.test(text.slice(quote - 24, quote))) return { quoted: quote }
+    at = quote + 1
+  }
+  return { quoted: undefined }
+}
