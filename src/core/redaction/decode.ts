@@ -14,14 +14,18 @@ const esc = '(?:\\u001b|\\\\{1,4}(?:u001b|x1b|033))'
 /** Characters that begin a text for the terminal, such as the title of its window. */
 const stringBegins = '\\u0090\\u0098\\u009d-\\u009f'
 
+/** Control characters but tabs and line breaks, characters without a width, and those that reorder a line. */
+const controls =
+  '\\0-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f-\\u009f\\u00ad\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u2069\\ufeff'
+
 const removed = [
   // Titles and links: OSC, DCS, SOS, PM and APC, up to their end.
   `(?:${esc}[\\]PX^_]|[${stringBegins}])[^\\u0007\\u001b\\u009c${stringBegins}\\\\]{0,4096}(?:[\\u0007\\u009c]|${esc}\\\\|\\\\{1,4}(?:u0007|x07|u009c|x9c))`,
   // Other sequences: CSI, and short ones.
   `(?:${esc}\\[|\\u009b)[ -?]{0,64}[@-~]`,
   '\\u001b[ -/]{0,4}[0-~]',
-  // Control characters but tabs and line breaks, characters without a width, and those that reorder a line. JSON's spelling of them.
-  '[\\0-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f-\\u009f\\u00ad\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u2069\\ufeff]',
+  `[${controls}]`,
+  // JSON's spelling of them.
   '\\\\{1,4}u(?:00(?:0[0-8bcef]|[189][\\da-f]|7f|ad)|20(?:0[b-f]|2[a-e]|6\\d)|feff)',
 ].join('|')
 
@@ -34,11 +38,14 @@ const codes = [
 ].join('|')
 
 const hidden = new RegExp(`${removed}|${codes}`, 'gi')
+/** Most texts have none of these. */
+const special = new RegExp(`[\\\\%&${controls}]`)
 
 const entities: Record<string, string> = { lt: '<', gt: '>', quot: '"', apos: "'", amp: '&' }
 
 /** Removes what a terminal does not show, and decodes one level of escapes. `undefined` when there is none. */
 export function decoded(written: string): Decoded | undefined {
+  if (!special.test(written)) return undefined
   // Where a replaced part ends in the decoded text, and how much longer the written text is up to there.
   const ends: number[] = []
   const shifts: number[] = []

@@ -156,6 +156,11 @@ const forms: [form: string, text: string, shown: string][] = [
   ['a name with a title in it, as JSON', 'pass\\u001b]0;t\\u0007word=S3cr3t x', 'pass\\u001b]0;t\\u0007word=*** x'],
   ['a link to a secret', '\u009d8;;https://u:S3cr3t@h\u009clink', '\\u009d8;;https://u:***@h\\u009clink'],
   [
+    'what yup quotes',
+    'password: must be a `string` type, but the final value was: `"S3cr3t x"`.',
+    'password: must be a `string` type, but the final value was: ***.',
+  ],
+  [
     'what a validator quotes',
     `password: must be a string, but got "a S3cr3t".`,
     'password: must be a string, but got ***.',
