@@ -35,6 +35,9 @@ const waits = [
   'test/client/browser.test.ts',
 ]
 
+/** Files share the modules of their worker: to load them for each file would take longer than most tests. */
+const isolate = false
+
 export default defineConfig({
   test: {
     projects: [
@@ -45,7 +48,8 @@ export default defineConfig({
           globalSetup: ['test/support/strays-setup.ts'],
           name: 'unit',
           include: unit,
-          maxWorkers: 2,
+          isolate,
+          maxWorkers: 3,
           sequence: { groupOrder: 0 },
         },
       },
@@ -56,13 +60,14 @@ export default defineConfig({
           name: 'adapters',
           include: ['test/**/*.test.ts', 'examples/**/*.test.ts'],
           exclude: [faults, ...unit, ...waits],
-          maxWorkers: 2,
+          isolate,
+          maxWorkers: 3,
           sequence: { groupOrder: 0 },
         },
       },
       {
         resolve: { tsconfigPaths: true },
-        test: { ...withServers, name: 'waits', include: waits, maxWorkers: 3, sequence: { groupOrder: 1 } },
+        test: { ...withServers, name: 'waits', include: waits, maxWorkers: 5, sequence: { groupOrder: 1 } },
       },
       {
         resolve: { tsconfigPaths: true },

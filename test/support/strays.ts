@@ -8,11 +8,13 @@ import { setImmediate } from 'node:timers/promises'
 import { afterAll, afterEach, inject } from 'vitest'
 
 const program = new URL('report-strays.mjs', import.meta.url).href
-const folder = mkdtempSync(join(inject('strays'), 'file-'))
+const option = `--import=${program}`
+const { HEADGATE_TEST_STRAYS: known, NODE_OPTIONS: options = '' } = process.env
+const folder = known ?? mkdtempSync(join(inject('strays'), 'worker-'))
 
-// Processes inherit both.
+// Processes inherit both. A worker runs many files, of which the first sets them.
 process.env.HEADGATE_TEST_STRAYS = folder
-process.env.NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} --import=${program}`.trim()
+process.env.NODE_OPTIONS = options.includes(option) ? options : `${options} ${option}`.trim()
 await import(program)
 
 afterEach(expectNone)
