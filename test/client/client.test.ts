@@ -624,17 +624,11 @@ describe('calls', () => {
     ['arrays side by side', `[${'[],'.repeat(million / 1.5)}1]`],
     ['arrays in an entry', `{"hits":{"total":1,"hits":[${'['.repeat(million)}${']'.repeat(million)}]}}`],
     ['arrays behind escaped quotes', `["\\"[","\\\\",${'['.repeat(million)}${']'.repeat(million)}]`],
-  ])('that have 2 MB of %s are refused within milliseconds', async (_, text) => {
-    const spent: number[] = []
+  ])('that have 2 MB of %s are refused before they are parsed', async (_, text) => {
     const parse = vi.spyOn(JSON, 'parse')
     onTestFinished(() => parse.mockRestore())
-    for (let run = 0; run < 3; run++) {
-      const begun = process.cpuUsage()
-      expect(() => parseJson(text)).toThrow('The JSON has too many arrays or objects.')
-      spent.push(process.cpuUsage(begun).user / 1000)
-    }
+    expect(() => parseJson(text)).toThrow('The JSON has too many arrays or objects.')
     expect(parse).not.toHaveBeenCalled()
-    expect(Math.min(...spent)).toBeLessThan(20)
     const { port } = await listen(({ url = '' }: IncomingMessage, response: ServerResponse) => {
       const isStream = url.includes('_events')
       if (isStream) response.writeHead(200, { 'content-type': 'text/event-stream' })
