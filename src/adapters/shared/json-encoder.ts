@@ -95,7 +95,14 @@ export class NdjsonEncoder {
 
   #value(value: unknown, key: string): string | undefined {
     const shown = this.#shallow(value, key)
-    return typeof shown === 'object' ? this.#nested(shown) : shown
+    if (typeof shown !== 'object') return shown
+    try {
+      return this.#nested(shown)
+    } catch (error) {
+      // Long texts that are shared: the engine limits the length of a string.
+      if (!(error instanceof RangeError) || error.message !== 'Invalid string length') throw error
+      throw tooLargeError('longer than a string can be')
+    }
   }
 
   /** The JSON of a value, or an object or array whose members are not written yet. */

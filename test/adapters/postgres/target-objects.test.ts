@@ -63,6 +63,20 @@ describePostgres('an object', (database) => {
     await expect(write(await opened(target()), [{ value }])).rejects.toThrow('larger than 20000000 members')
   })
 
+  test('an array whose dimensions are small and whose product is not is refused at once', async () => {
+    await tests.pool.query('drop table if exists t; create table t (value int[])')
+    const row = Array.from({ length: 5000 }, () => 1)
+    const product = Array.from({ length: 5000 }, () => row)
+    let halves: unknown = 1
+    for (let level = 0; level < 41; level++) halves = [halves, halves]
+    const begun = performance.now()
+    await expect(write(await opened(target()), [{ value: product }])).rejects.toThrow('larger than 20000000 members')
+    await expect(write(await opened(target()), [{ value: halves }])).rejects.toThrow(
+      'Expected an array of up to 6 dimensions',
+    )
+    expect(performance.now() - begun).toBeLessThan(5000)
+  })
+
   test('that is an array is written by its elements, not by its iterator', async () => {
     await make('int[]')
     const value = Object.assign([1, 2], {

@@ -1,3 +1,4 @@
+import { constants } from 'node:buffer'
 import { JobError } from '../../../adapter.js'
 import { isOpaque, isWrapper, maxMembers, NdjsonEncoder, nameOf, tooLargeError } from '../../shared/index.js'
 import type { ColumnKind } from './table.js'
@@ -60,11 +61,20 @@ function jsonOf(value: object): string {
 
 function stringify(value: object): string | undefined {
   try {
-    return JSON.stringify(value, shownInJson)
+    return JSON.stringify(value, jsonReplacer())
   } catch (error) {
     // Another error may hide that the stack is full: the encoder needs none, and throws what remains.
     if (JobError.isInstance(error)) throw error
     return undefined
+  }
+}
+
+/** Counts the members: an object that is shared a few times on each of many levels has more than can ever be written. */
+function jsonReplacer(): typeof shownInJson {
+  let members = 0
+  return function (key, shown) {
+    if (++members > maxMembers) throw tooLargeError(`larger than ${maxMembers} members`)
+    return shownInJson.call(this, key, shown)
   }
 }
 
@@ -93,15 +103,38 @@ function textOfDate(date: Date, { isDate }: ColumnKind): string {
   return `${String(1 - Number(year)).padStart(4, '0')}${rest} BC`
 }
 
+/** The number of dimensions that an array has at most in Postgres. */
+const maxDimensions = 6
+
+/** What an array has at most, all of its dimensions together. */
+interface ArrayBudget {
+  members: number
+  length: number
+}
+
 /** An element of JSON, or of a domain over an array, may be an array itself and is no dimension. */
-function textOfArray(items: readonly unknown[], element: ColumnKind): string {
-  // A sparse array may have four billion elements.
-  if (items.length > maxMembers) throw tooLargeError(`larger than ${maxMembers} members`)
+function textOfArray(
+  items: readonly unknown[],
+  element: ColumnKind,
+  left: ArrayBudget = { members: maxMembers, length: constants.MAX_STRING_LENGTH },
+  dimension = 1,
+): string {
+  if (dimension > maxDimensions)
+    throw new JobError('target', `Expected an array of up to ${maxDimensions} dimensions, got one of more.`)
+  // A sparse array may have four billion elements, and one array may be shared by all elements of another.
+  left.members -= items.length
+  const inner =
+    left.members < 0 ? 0 : items.reduce<number>((sum, item) => sum + (Array.isArray(item) ? item.length : 0), 0)
+  if (left.members < inner) throw tooLargeError(`larger than ${maxMembers} members`)
   const texts = Array.from({ length: items.length }, (_, index) => {
     const item = items[index]
-    if (Array.isArray(item) && !element.isJson && !element.element) return textOfArray(item, element)
+    if (Array.isArray(item) && !element.isJson && !element.element)
+      return textOfArray(item, element, left, dimension + 1)
     const text = textOf(item, element)
-    return text === null ? 'NULL' : `"${text.replace(/["\\]/g, '\\$&')}"`
+    const escaped = text === null ? 'NULL' : `"${text.replace(/["\\]/g, '\\$&')}"`
+    left.length -= escaped.length + 1
+    if (left.length < 0) throw tooLargeError(`longer than ${constants.MAX_STRING_LENGTH} characters`)
+    return escaped
   })
   return `{${texts.join(element.delimiter)}}`
 }
