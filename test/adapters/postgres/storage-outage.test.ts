@@ -21,3 +21,16 @@ test.each([
     await storage.close?.()
   }
 })
+
+test('a storage whose role is read-only by default names the setting', async () => {
+  const refused = Object.assign(new Error('cannot execute UPDATE in a read-only transaction'), {
+    code: '25006',
+    severity: 'ERROR',
+  })
+  const pool = { connect: async () => ({ query: async () => Promise.reject(refused), release() {}, on() {} }) }
+  const storage = postgresStorage({ pool: { ...pool, query() {}, on() {}, options: {} } as never })
+  const error = await storage.find('test', 'a').catch((error: unknown) => error)
+  expect((error as Error).message).toMatch(/pg_is_in_recovery.*show default_transaction_read_only/)
+  expect(isTransient(error)).toBe(true)
+  await storage.close?.()
+})

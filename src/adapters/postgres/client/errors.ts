@@ -1,11 +1,21 @@
 import { JobError, type JobErrorCode, type JobErrorOptions } from '../../../adapter.js'
 
+/** The SQLSTATE of a write in a transaction that is read-only. */
+const readOnlyState = '25006'
+
+const readOnlyHint =
+  ' The session is read-only: the server is a standby (`select pg_is_in_recovery()`), or the role or the database has `default_transaction_read_only` on (`show default_transaction_read_only`).'
+
 /** Wraps the error of the driver. An error of headgate stays as it is. */
 export function failure(code: JobErrorCode, what: string, cause: unknown, options?: JobErrorOptions): JobError {
   if (JobError.isInstance(cause)) return cause
   const { severity, code: state } = Object(cause) as { severity?: unknown; code?: unknown }
-  const message = severity ? `${what} (SQLSTATE ${state}).` : `${what}.`
+  const message = severity ? `${what} (SQLSTATE ${state}).${state === readOnlyState ? readOnlyHint : ''}` : `${what}.`
   return new JobError(code, message, { cause, ...passing(cause), ...options })
+}
+
+export function isReadOnly(error: unknown): boolean {
+  return Object(error).code === readOnlyState
 }
 
 /** The messages by which pg reports a lost or late connection: these errors have no code. */

@@ -3,6 +3,7 @@ import {
   cancelUntilIdle,
   failure,
   isConnectionLost,
+  isReadOnly,
   type PostgresClient,
   type PostgresPool,
   passing,
@@ -36,8 +37,9 @@ export function runOn(pool: PostgresPool, timeout: number): Run {
   }
 }
 
-/** Throws an error of pg that only its message shows to be transient as one that says so. */
+/** Throws an error of pg that only its message shows to be transient as one that says so, and that of a read-only session with a hint. */
 function throwMarked(error: unknown): never {
+  if (isReadOnly(error)) throw failure('storage', 'Could not write', error)
   throw passing(error).isTransient ? failure('storage', 'Could not reach Postgres', error) : error
 }
 
