@@ -16,6 +16,7 @@ export async function checkTarget(
 ): Promise<'continue' | 'restart'> {
   if (written === 0) return 'continue'
   const isForgotten = checkpointIn(resume) === null
+  if (!isForgotten && ifTargetReset === 'continue') return 'continue'
   const isGone: unknown = (await writer.isReset?.()) ?? false
   if (typeof isGone !== 'boolean') throw badAnswer('target', 'isReset() of the target', 'true or false', isGone)
   if (!isForgotten && !isGone) return 'continue'

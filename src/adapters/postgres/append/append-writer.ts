@@ -70,6 +70,6 @@ class AppendWriter implements TargetWriter {
   }
 
   async abort(): Promise<void> {
-    await this.#copy.close()
+    await this.#copy.close(() => this.#table.recordLoss())
   }
 }

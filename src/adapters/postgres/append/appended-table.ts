@@ -1,5 +1,5 @@
-import type { TargetResumption } from '../../../adapter.js'
-import { dollarQuoted, type ResultRow } from '../client/index.js'
+import { JobError, type TargetResumption } from '../../../adapter.js'
+import { dollarQuoted, type ResultRow, WriteSession } from '../client/index.js'
 import type { EmptiedCheck, TargetTools } from '../copy/index.js'
 import type { Table } from '../table/index.js'
 
@@ -7,6 +7,8 @@ import type { Table } from '../table/index.js'
 interface Kept {
   /** Identifies the table, to detect that it was recreated under its name. */
   readonly relation?: Relation | null
+  /** Whether a run has failed because the table lost all rows. Others may have written since. */
+  readonly hasLostRows?: true
 }
 
 /** The oids of the table and of the checkpoint table. A restored backup has different ones for both. */
@@ -14,6 +16,9 @@ interface Relation {
   readonly table: string
   readonly beside: string
 }
+
+/** How long recording a loss may take, in milliseconds. */
+const recordTimeout = 5000
 
 /** Views are left out, because recreating one loses nothing. Rows that the role cannot see cannot be checked. */
 const relationQuery = (table: string, checkpoints: string) => `
@@ -53,7 +58,7 @@ export class AppendedTable {
   /** Starts from the checkpoint. Without a table, its rows are gone, and the job must restart. */
   begin(table: Table | undefined, kept: unknown): TargetResumption {
     this.#before = Object(kept) as Kept
-    const { relation: _, ...fields } = this.#before
+    const { relation: _, hasLostRows: __, ...fields } = this.#before
     // Any other value is a damaged checkpoint, which its reader reports.
     const checkpoint = typeof kept === 'object' && !Array.isArray(kept) ? kept && fields : (kept ?? null)
     if (table) return { checkpoint }
@@ -71,7 +76,10 @@ export class AppendedTable {
     this.#relation = typeof oid === 'string' && typeof beside === 'string' ? { table: oid, beside } : null
   }
 
-  /** Whether the rows of the job are gone: the table is empty, or is not the one of the checkpoint. */
+  /**
+   * Whether the rows of the job are gone: the table is empty, or is not the one of the checkpoint. Throws `target` when they are gone
+   * and the table has others, which would come twice if the job loaded everything again.
+   */
   async isReset(): Promise<boolean> {
     const { relation } = this.#before
     const now = this.#relation
@@ -82,7 +90,28 @@ export class AppendedTable {
     const hasRows = `select exists (select from ${this.#table.sql}) as has_rows, ${place} as place`
     const [found] = await locks.transaction(session, () => session.query(hasRows))
     this.#emptiedCheck.see(found?.place)
+    if (found?.has_rows !== false && this.#before.hasLostRows) throw this.#refilled()
     return found?.has_rows === false
+  }
+
+  /** After a run that failed because the table lost all rows, lets later runs know, as the table may have other rows by then. */
+  async recordLoss(): Promise<void> {
+    const { fence, pool } = this.#tools
+    if (!fence.hasLostRows) return
+    const session = await WriteSession.open(pool, AbortSignal.timeout(recordTimeout))
+    try {
+      await fence.amend(session, (kept) => ({ ...(kept as object), hasLostRows: true }) satisfies Kept)
+    } finally {
+      await session.release()
+    }
+  }
+
+  #refilled(): JobError {
+    return new JobError(
+      'target',
+      `\`${this.#tools.ref.title}\` was emptied while the job wrote to it, and has records since, so loading everything again would ` +
+        `write these twice. Empty it and set \`ifTargetReset: 'restart'\`, or set 'continue' to load only what is new.`,
+    )
   }
 
   /** What the fence stores as the checkpoint. */

@@ -19,6 +19,8 @@ const emptiedState = 'HG003'
 
 const emptied = 'the table was emptied'
 
+type Writer = Pick<OpenContext, 'type' | 'id' | 'partition'>
+
 /**
  * Stores the checkpoint of a job next to the table, in a row that also names the execution that may write. A
  * transaction commits records and checkpoint together or not at all. A transaction of an execution that a later one
@@ -38,6 +40,7 @@ export class Fence {
   readonly #executionHash: string
   /** The advisory lock of the transactions of the job, which `pg_locks` shows. */
   readonly #lock: string
+  #hasLostRows = false
 
   constructor(table: TableRef, checkpoints: TableName, context: OpenContext, locks: Locks) {
     this.#table = table
@@ -45,7 +48,7 @@ export class Fence {
     this.#context = context
     this.#locks = locks
     locks.watch(this.checkpoints)
-    this.#key = digestOf(JSON.stringify([...writerOf(context), ...namesOf(table)]))
+    this.#key = keyOf(context, table)
     this.#executionHash = digestOf(context.executionId).toString('hex')
     this.#lock = String(this.#key.readBigInt64BE())
   }
@@ -53,6 +56,11 @@ export class Fence {
   /** Marks the tables of the job with eight letters and digits. */
   get mark(): string {
     return markOf(this.#key)
+  }
+
+  /** Whether a transaction has failed because the table lost all rows. */
+  get hasLostRows(): boolean {
+    return this.#hasLostRows
   }
 
   /** Takes over from earlier executions. Returns the checkpoint that they left, if any. */
@@ -147,6 +155,27 @@ export class Fence {
   }
 
   /**
+   * Changes the stored checkpoint, and that of the job if the writer is one of its partitions. Has no effect once a later execution
+   * has taken over.
+   */
+  async amend(session: WriteSession, change: (checkpoint: unknown) => unknown): Promise<void> {
+    const { type, id } = this.#context
+    const keys = [this.#key, keyOf({ type, id }, this.#table)]
+    await this.#locks.transaction(session, async () => {
+      const kept = await session.query(
+        `select key, checkpoint::text from ${this.checkpoints} where key in ($1, $2) and not ${this.#hasTakenOver}
+          order by key for update`,
+        keys,
+      )
+      for (const { key, checkpoint } of kept) {
+        if (typeof checkpoint !== 'string') continue
+        const changed = JSON.stringify(change(JSON.parse(checkpoint)))
+        await session.query(`update ${this.checkpoints} set checkpoint = $2 where key = $1`, [key, changed])
+      }
+    })
+  }
+
+  /**
    * Ends the open transactions of earlier executions, whose process may be frozen or cut off. Otherwise their locks
    * would block this execution.
    */
@@ -193,7 +222,10 @@ export class Fence {
   explain(error: unknown): unknown {
     const { code } = Object(error) as { code?: unknown }
     if (code === lostState) return this.#lost()
-    if (code === emptiedState) return this.#emptied(error)
+    if (code === emptiedState) {
+      this.#hasLostRows = true
+      return this.#emptied(error)
+    }
     return code === alteredState ? this.#altered(error) : error
   }
 
@@ -218,8 +250,13 @@ export class Fence {
   }
 }
 
+/** Identifies the row of a writer for a table. */
+function keyOf(writer: Writer, table: TableRef): Buffer {
+  return digestOf(JSON.stringify([...writerOf(writer), ...namesOf(table)]))
+}
+
 /** Identifies the writer: a job, or a partition under the name that earlier versions gave it, so that its row is found. */
-function writerOf({ type, id, partition }: OpenContext): string[] {
+function writerOf({ type, id, partition }: Writer): string[] {
   return partition === undefined ? [type, id] : [`_${type}`, `${id}#${partition}`]
 }
 

@@ -168,7 +168,7 @@ export class TableCopy {
     await Promise.all(sessions.map((session) => session.release(cleanup)))
     if (sessions.some(({ isStuck }) => isStuck)) await this.#terminate()
     try {
-      await this.attempt('remove the staged rows of', async () => last?.())
+      await this.attempt('clean up', async () => last?.())
     } finally {
       await this.#tools.end()
     }
