@@ -46,6 +46,25 @@ export function newSchema(): string {
   return `case_${schemas}`
 }
 
+/** Schemas of storages whose cases have ended. To empty one is faster than to make it. */
+export function emptySchemas(query: (text: string) => Promise<unknown>) {
+  const free: string[] = []
+  return {
+    take: () => free.pop() ?? newSchema(),
+    async giveBack(schema: string, ...storages: readonly JobStorage[]): Promise<void> {
+      await Promise.all(storages.map((storage) => storage.close?.()))
+      await query(`do $$ begin
+        execute (
+          select 'truncate ' || string_agg(format('%I.%I', schemaname, tablename), ', ')
+          from pg_tables
+          where schemaname = '${schema}' and tablename not like '%migration'
+        );
+      end $$`)
+      free.push(schema)
+    },
+  }
+}
+
 /** A request to begin job `[test/a]`, unless said. */
 export function request(overrides: Partial<BeginRequest> = {}): BeginRequest {
   return { type: 'test', id: 'a', state: 'running', node: 'n', lease: 60_000, ...overrides }

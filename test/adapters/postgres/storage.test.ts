@@ -4,16 +4,18 @@ import { type StorageCreateOptions, storageSuite } from 'headgate/testing'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { describePostgres } from '../../support/describe-postgres.js'
-import { begin, interceptedPool, newSchema, request, run, storagesOn } from './storage-support.js'
+import { begin, emptySchemas, interceptedPool, newSchema, request, run, storagesOn } from './storage-support.js'
 
 describePostgres('postgresStorage keeps the contract of a storage', (database) => {
   const storages = storagesOn(database)
 
+  const schemas = emptySchemas((text) => storages.pool.query(text))
+
   function create(options: StorageCreateOptions) {
-    const schema = newSchema()
+    const schema = schemas.take()
     const storage = postgresStorage({ pool: storages.pool, schema, ...options })
     const peer = postgresStorage({ connectionString: database.url, schema, ...options })
-    return { storage, peer, close: async () => void (await Promise.all([storage.close?.(), peer.close?.()])) }
+    return { storage, peer, close: () => schemas.giveBack(schema, storage, peer) }
   }
 
   storageSuite({ test, create })
@@ -26,11 +28,13 @@ describe('postgresStorage over PGlite keeps the contract of a storage', () => {
   })
   afterAll(() => client.close())
 
+  const schemas = emptySchemas((text) => client.query(text))
+
   function create(options: StorageCreateOptions) {
-    const schema = newSchema()
+    const schema = schemas.take()
     const storage = postgresStorage({ client, schema, ...options })
     const peer = postgresStorage({ client, schema, ...options })
-    return { storage, peer, close: async () => void (await Promise.all([storage.close?.(), peer.close?.()])) }
+    return { storage, peer, close: () => schemas.giveBack(schema, storage, peer) }
   }
 
   storageSuite({ test, create })
