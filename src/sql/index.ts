@@ -1,4 +1,3 @@
-export { type RangeReader, readInParallel } from './merge-readers.js'
 export {
   boundAfter,
   type ColumnOrder,
@@ -7,7 +6,8 @@ export {
   type RangePosition,
   type RecordPosition,
   recordPositionOf,
-} from './position.js'
+} from './cursor-position.js'
+export { type RangeReader, readInParallel } from './merge-readers.js'
 export { Prefetch } from './prefetch.js'
 export type { Bound, CursorRange, Lookback } from './range.js'
 export { Ranges } from './range-queue.js'

@@ -1,5 +1,5 @@
 import type { ReadBatch } from '../ingestion/index.js'
-import type { RecordPosition } from './position.js'
+import type { RecordPosition } from './cursor-position.js'
 import { Prefetch } from './prefetch.js'
 import type { CursorRange } from './range.js'
 import type { Ranges } from './range-queue.js'

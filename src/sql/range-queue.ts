@@ -1,5 +1,5 @@
 import type { ReadCursor } from '../ingestion/index.js'
-import { boundAfter, type CursorPosition, type RangePosition, type RecordPosition } from './position.js'
+import { boundAfter, type CursorPosition, type RangePosition, type RecordPosition } from './cursor-position.js'
 import type { Bound, CursorRange } from './range.js'
 
 /** A range of a read and its progress. */

@@ -1,6 +1,6 @@
 import { JobError } from '../core/base/index.js'
 import type { EncodedRows, ReadBatch, RecordBatch } from '../ingestion/index.js'
-import { quotedNames } from './position.js'
+import { quotedNames } from './cursor-position.js'
 
 /**
  * The cursor columns of the records.

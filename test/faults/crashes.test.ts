@@ -45,17 +45,17 @@ describePostgres('when a process is killed', (database) => {
 
   // At once: most of the time, they wait for leases to run out.
   test.concurrent.for(['postgres', 'sqlite'])(
-    'at 20 random moments, over %s, another one ends its file with the bytes of a run that nothing interrupted',
+    'at 12 random moments, over %s, another one ends its file with the bytes of a run that nothing interrupted',
     { timeout: 150_000 },
     async (kind, { onTestFinished }) => {
       const storage = plans[kind]?.() as StoragePlan
       const cluster = await Cluster.open({ storage, source: database.url, kinds: ['replace', 'append'], lease }, 4)
       onTestFinished(() => cluster.close())
       const lanes = ['replace', 'replace', 'append', 'append'].map((strategy, lane) =>
-        killInMidRun(cluster, strategy, lane, 5),
+        killInMidRun(cluster, strategy, lane, 3),
       )
       const kills = await Promise.all(lanes)
-      expect(kills.reduce((sum, count) => sum + count, 0)).toBeGreaterThanOrEqual(20)
+      expect(kills.reduce((sum, count) => sum + count, 0)).toBeGreaterThanOrEqual(12)
     },
   )
 })

@@ -11,7 +11,7 @@ import { Sharers } from './sharers.js'
 const lease = 1000
 
 /** How many processes are killed in a run. */
-const kills = 10
+const kills = 6
 
 /** So many jobs, by their ids. */
 const jobsOf = (count: number) => Array.from({ length: count }, (_, index) => `job-${index}`)

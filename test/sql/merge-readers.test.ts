@@ -1,8 +1,8 @@
 import { type ReadBatch, RecordBatch } from 'headgate/adapter'
 import { describe, expect, test } from 'vitest'
 import type { ReadSession } from '../../src/adapters/postgres/read/read-session.js'
+import { recordPositionOf } from '../../src/sql/cursor-position.js'
 import { type RangeReader, readInParallel } from '../../src/sql/merge-readers.js'
-import { recordPositionOf } from '../../src/sql/position.js'
 import { Ranges } from '../../src/sql/range-queue.js'
 import { cursorBy } from '../adapters/postgres/datasource-read.js'
 

@@ -1,3 +1,4 @@
+export { lastTick, nextTick } from './cron-times.js'
 export {
   type ExecutionKey,
   type ExecutionRecord,
@@ -27,7 +28,7 @@ export {
   resumptionRules,
   retryPolicyOf,
 } from './retry-policy.js'
-export { lastTick, nextTick, type Schedule, type Scheduled, scheduleRules } from './schedule.js'
+export { type Schedule, type Scheduled, scheduleRules } from './schedule.js'
 export {
   type AbortedStatus,
   type AbortingStatus,

@@ -1,5 +1,5 @@
-import { Cron } from 'croner'
 import { checkOptions, invalid, type Rule, rule } from '../base/index.js'
+import { cronExpectation, nextTick } from './cron-times.js'
 
 /**
  * When a job starts automatically. Set either `cron` or `every`.
@@ -44,11 +44,12 @@ export interface Scheduled {
   schedule?: Schedule
 }
 
-const aPattern = 'a cron pattern of five fields, or of six with seconds first'
-
 const rules: Record<keyof Schedule, Rule> = {
   // A colon would make it a date.
-  cron: rule.optional({ accepts: (value) => typeof value === 'string' && !value.includes(':'), expected: aPattern }),
+  cron: rule.optional({
+    accepts: (value) => typeof value === 'string' && !value.includes(':'),
+    expected: cronExpectation,
+  }),
   timeZone: rule.optional({ accepts: isTimeZone, expected: 'the IANA name of a time zone, such as `Europe/Berlin`' }),
   every: rule.optional(rule.whole(100)),
   enabled: rule.optional(rule.flag),
@@ -69,36 +70,10 @@ export function checkSchedule(schedule: Schedule): void {
   if (timeZone !== undefined && every !== undefined)
     throw invalid('schedule.timeZone', 'omitted with `every`', timeZone)
   if (every !== undefined) return
-  if (cron === undefined) throw invalid('schedule.cron', `${aPattern}, where there is no \`every\``, cron)
-  if (timeOf(patternOf(cron, timeZone).nextRun(new Date(0))) === undefined) {
+  if (cron === undefined) throw invalid('schedule.cron', `${cronExpectation}, where there is no \`every\``, cron)
+  if (nextTick(schedule, 0) === undefined) {
     throw invalid('schedule.cron', 'a cron pattern whose time comes', cron)
   }
-}
-
-/** The first time of a schedule after `after`, both in epoch milliseconds. `undefined` when there is none. */
-export function nextTick({ cron, timeZone, every }: Schedule, after: number): number | undefined {
-  if (every !== undefined) return (Math.floor(after / every) + 1) * every
-  return timeOf(patternOf(cron, timeZone).nextRun(new Date(after)))
-}
-
-/** The latest time of a schedule up to and including `upTo`, both in epoch milliseconds. `undefined` when there is none. */
-export function lastTick({ cron, timeZone, every }: Schedule, upTo: number): number | undefined {
-  if (every !== undefined) return Math.floor(upTo / every) * every
-  const [before] = patternOf(cron, timeZone).previousRuns(1, new Date(upTo + 1))
-  return timeOf(before)
-}
-
-/** Parses the pattern on every call: a parsed pattern takes 80 kB, too much to keep for every job. */
-function patternOf(cron = '', timeZone = 'UTC'): Cron {
-  try {
-    return new Cron(cron, { timezone: timeZone, mode: '5-or-6-parts', fixedTimeRule: 'no-wildcard', paused: true })
-  } catch (cause) {
-    throw invalid('schedule.cron', aPattern, cron, { cause })
-  }
-}
-
-function timeOf(date: Date | null | undefined): number | undefined {
-  return date?.getTime()
 }
 
 function isTimeZone(value: unknown): boolean {

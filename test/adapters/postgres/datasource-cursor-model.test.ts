@@ -14,7 +14,7 @@ import { describePostgres } from '../../support/describe-postgres.js'
  * `HEADGATE_CURSOR_PATH` take to run it again.
  */
 const {
-  HEADGATE_CURSOR_CASES: cases = '80',
+  HEADGATE_CURSOR_CASES: cases = '50',
   HEADGATE_CURSOR_SEED: seed = String(Date.now() | 0),
   HEADGATE_CURSOR_PATH: path = '',
 } = process.env

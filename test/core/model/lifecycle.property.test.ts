@@ -37,7 +37,7 @@ const slowPlan: fc.Arbitrary<WorldPlan> = fc.record({
   progressInterval: fc.constantFrom(0, 1000),
 })
 
-test('one step after the other, every job is in the state that the table says, over 2,000 random lives', async () => {
+test('one step after the other, every job is in the state that the table says, over 1,000 random lives', async () => {
   const property = fc.asyncProperty(
     promptPlan,
     fc.array(step, { minLength: 1, maxLength: 12 }),
@@ -54,7 +54,7 @@ test('one step after the other, every job is in the state that the table says, o
       await world.check()
     },
   )
-  await fc.assert(property, { numRuns: 2000 })
+  await fc.assert(property, { numRuns: 1000 })
 }, 60_000)
 
 function statesOf(jobs: readonly SeenJob[]): JobState[][] {
@@ -66,7 +66,7 @@ function finalCountsOf(jobs: readonly SeenJob[]): (number | undefined)[] {
   return jobs.map(({ states, count }) => (isEnded(states.at(-1) ?? 'queued') ? count : undefined))
 }
 
-test('all steps at once over a slow storage, nothing breaks, over 1,000 random lives', async () => {
+test('all steps at once over a slow storage, nothing breaks, over 500 random lives', async () => {
   const bursts = fc.array(fc.array(step, { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 4 })
   const property = fc.asyncProperty(slowPlan, bursts, async (plan, bursts) => {
     const world = new LifecycleWorld(plan)
@@ -74,5 +74,5 @@ test('all steps at once over a slow storage, nothing breaks, over 1,000 random l
     await world.endAll()
     await world.check()
   })
-  await fc.assert(property, { numRuns: 1000 })
+  await fc.assert(property, { numRuns: 500 })
 }, 60_000)

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import type { Schedule } from 'headgate'
 import { expect, test } from 'vitest'
-import { lastTick, nextTick } from '../../../src/core/model/schedule.js'
+import { lastTick, nextTick } from '../../../src/core/model/cron-times.js'
 
 const minute = 60_000
 const day = 24 * 60 * minute

@@ -1,6 +1,7 @@
 import { JobError, type Schedule } from 'headgate'
 import { describe, expect, test } from 'vitest'
-import { checkSchedule, lastTick, nextTick } from '../../../src/core/model/schedule.js'
+import { lastTick, nextTick } from '../../../src/core/model/cron-times.js'
+import { checkSchedule } from '../../../src/core/model/schedule.js'
 
 const iso = (time: number | undefined) => time && new Date(time).toISOString().replace(':00.000Z', 'Z')
 

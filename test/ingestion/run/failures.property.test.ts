@@ -189,11 +189,11 @@ describePostgres(
     const graves = () => table(columns, {})
 
     test.each([
-      ['a function, dead letters in another', memory, memory, noCrashes, 100],
-      ['a file, dead letters in another', file, file, someCrashes, 40],
-      ['a file, dead letters in a table', file, graves, someCrashes, 25],
-      ['a table, dead letters in another', insert, graves, someCrashes, 40],
-      ['a table that is merged into, dead letters in a file', upsert, file, someCrashes, 25],
+      ['a function, dead letters in another', memory, memory, noCrashes, 60],
+      ['a file, dead letters in another', file, file, someCrashes, 25],
+      ['a file, dead letters in a table', file, graves, someCrashes, 15],
+      ['a table, dead letters in another', insert, graves, someCrashes, 25],
+      ['a table that is merged into, dead letters in a file', upsert, file, someCrashes, 15],
     ] as const)(
       '%s',
       async (_, main, dead, plans, numRuns) => {
