@@ -3,8 +3,8 @@ import { defineConfig } from 'vitest/config'
 const shared = {
   setupFiles: ['test/support/strays.ts', 'test/support/patience.ts'],
   expect: { poll: { timeout: 15_000 } },
-  testTimeout: 30_000,
-  hookTimeout: 30_000,
+  testTimeout: 60_000,
+  hookTimeout: 60_000,
 }
 
 /** Tests that share a Postgres and a Redis, which start before them. */
