@@ -35,11 +35,13 @@ const codes = [
   `\\\\{1,4}u\\{0{0,4}(?<point>${letter}|3[ce])\\}`,
   `%(?<percent>${letter}|3[ce])`,
   '&(?<entity>lt|gt|quot|apos|amp|#\\d{1,7}|#x[\\da-f]{1,6});',
+  // The full width of East Asian fonts.
+  '(?<wide>[\\uff01-\\uff5e])',
 ].join('|')
 
 const hidden = new RegExp(`${removed}|${codes}`, 'gi')
 /** Most texts have none of these. */
-const special = new RegExp(`[\\\\%&${controls}]`)
+const special = new RegExp(`[\\\\%&\\uff01-\\uff5e${controls}]`)
 
 const entities: Record<string, string> = { lt: '<', gt: '>', quot: '"', apos: "'", amp: '&' }
 
@@ -70,9 +72,10 @@ export function decoded(written: string): Decoded | undefined {
   }
 }
 
-function characterOf({ json, point, percent, entity }: Record<string, string | undefined>): string {
+function characterOf({ json, point, percent, entity, wide }: Record<string, string | undefined>): string {
   const code = json ?? point ?? percent
   if (code !== undefined) return String.fromCharCode(Number.parseInt(code, 16))
+  if (wide !== undefined) return String.fromCharCode(wide.charCodeAt(0) - 0xfee0)
   if (entity === undefined) return ''
   const named = entities[entity.toLowerCase()]
   if (named !== undefined) return named

@@ -96,6 +96,8 @@ const forms: [form: string, text: string, shown: string][] = [
   ['an attribute in HTML', 'password=&quot;a S3cr3t&quot; user=y', 'password=*** user=y'],
   ['an attribute in HTML by numbers', 'password=&#x22;a S3cr3t&#034; user=y', 'password=*** user=y'],
   ['an attribute in HTML in HTML', 'password=&amp;quot;a S3cr3t&amp;quot; user=y', 'password=*** user=y'],
+  ['a name in full width', '\uff50assword=S3cr3t x', '\uff50assword=*** x'],
+  ['a colon in full width', 'password\uff1aS3cr3t x', 'password\uff1a*** x'],
   ['a name with an escape of JSON', '{"pass\\u0077ord":"a S3cr3t"}', '{"pass\\u0077ord":***}'],
   [
     'a name of escapes of JSON',
