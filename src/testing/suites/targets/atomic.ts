@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { RecordBatch } from '../../../adapter.js'
 import type { JobRecord } from '../../../index.js'
 import type { Cases } from '../suite.js'
-import { batches, recordsOf, type TargetFixture, TargetRun } from './run.js'
+import { batches, recordsOf, type TargetFixture, TargetRun } from './fixture.js'
 
 /** A batch of the ids from `first` to `last`, of which those are records that the target refuses. */
 function spoiltBatch({ refused }: TargetFixture, first: number, last: number, ids: readonly number[]): RecordBatch {

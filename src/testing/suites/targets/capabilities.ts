@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Column, RecordBatch } from '../../../adapter.js'
 import type { Cases } from '../suite.js'
-import { batches, type RunCheckpoint, rawBatch, recordsOf, type TargetFixture, TargetRun } from './run.js'
+import { batches, type RunCheckpoint, rawBatch, recordsOf, type TargetFixture, TargetRun } from './fixture.js'
 
 const [first, second, third] = batches as [RecordBatch, RecordBatch, RecordBatch]
 

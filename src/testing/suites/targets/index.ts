@@ -1,9 +1,9 @@
 import { type Group, runGroups, type SuiteTest, type Unsupported } from '../suite.js'
 import { atomicCases, recordIndexCases } from './atomic.js'
 import { brokenCases, checkpointCases, encodedCases, flushCases, resetCases } from './capabilities.js'
+import { type TargetFixture, TargetRun } from './fixture.js'
 import { partitionCases } from './partitions.js'
 import { repeatCases, resumeCases } from './resume.js'
-import { type TargetFixture, TargetRun } from './run.js'
 import { appendCases, replaceCases, writeCases } from './write.js'
 
 /**
@@ -89,4 +89,4 @@ function groupOf(strategy: 'append' | 'replace', { cases, needs = [] }: TargetGr
   return { cases: Object.fromEntries(named), needs: [strategy, ...([needs].flat() as TargetAbility[])] }
 }
 
-export type { TargetFixture, TargetRecord } from './run.js'
+export type { TargetFixture, TargetRecord } from './fixture.js'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { RecordBatch } from '../../../adapter.js'
 import type { Cases } from '../suite.js'
-import { batches, recordsOf, type TargetFixture, TargetRun } from './run.js'
+import { batches, recordsOf, type TargetFixture, TargetRun } from './fixture.js'
 
 export const resumeCases: Cases<TargetFixture> = {
   async 'a run that resumes after an abort writes what an uninterrupted one writes'({ target, read }) {

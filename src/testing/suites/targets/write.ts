@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict'
 import type { Cases } from '../suite.js'
-import { batches, objectBatch, rawBatch, recordsOf, type TargetFixture, type TargetRecord, TargetRun } from './run.js'
+import {
+  batches,
+  objectBatch,
+  rawBatch,
+  recordsOf,
+  type TargetFixture,
+  type TargetRecord,
+  TargetRun,
+} from './fixture.js'
 
 /** What targets have been seen to change or choke on. */
 const values: TargetRecord[] = [
