@@ -148,9 +148,15 @@ export class ParentTarget {
 
   async #saveCheckpoint(checkpoint: ParentCheckpoint, detail: IngestionDetail): Promise<unknown> {
     const { executionId } = this.#context
-    const { writer } = await this.#open({ ...checkpoint, sequence: checkpoint.sequence + 1 })
+    const { ifTargetReset } = this.#plan
+    const opened = await this.#open({ ...checkpoint, sequence: checkpoint.sequence + 1 })
+    const { writer } = opened
     return this.#callTarget(async () => {
       try {
+        // A partition knows what the table lost while it ran, and not what it lost after that.
+        const expected = { written: writtenBy(checkpoint), ifTargetReset }
+        if ((await checkTarget({ ...opened, resume: 'position' }, expected)) === 'restart')
+          throw new JobError('target', 'The target was emptied after a partition was done.', { isTransient: true })
         const position = await flushed(writer, this.#plan.isResumable ? { ...checkpoint, executionId, detail } : null)
         await writer.commit?.()
         return position

@@ -271,6 +271,35 @@ describePostgres('a table that loses all its rows while a job writes to it', (da
     await tests.pool.query('drop table s')
   })
 
+  test.each([
+    ['truncate t', /after the job wrote to it, and has records since/],
+    ['begin; drop table t; create table t (id int primary key, seen bool); commit', /created again|recreated/],
+  ])('after a partition was done: `%s` fails the job', async (change, message) => {
+    await tests.pool.query('drop table if exists s; create table s (id int primary key)')
+    await tests.pool.query('insert into s select generate_series(1, 60)')
+    await using registry = new JobRegistry({ storage: memoryStorage(), progressInterval: 0, concurrency: 1 })
+    let count = 0
+    registry.define({
+      id: 'job',
+      datasource: postgresDatasource({ pool: tests.pool as never }),
+      query: 'select id from s',
+      cursor: 'id',
+      partitions: 2,
+      batchSize: 5,
+      transform: async (record) => {
+        // The first record of the second partition.
+        if (++count === 31) await tests.pool.query(change)
+        return record
+      },
+      target: target(),
+    })
+    const error = expect.arrayContaining([expect.stringMatching(message)])
+    for (let run = 0; run < 2; run++) {
+      expect(await (await registry.start('ingestion', 'job')).finished).toMatchObject({ state: 'error', error })
+    }
+    await tests.pool.query('drop table s')
+  })
+
   test.each([1, 3])('that other rows hide in %i partitions fails all runs until it is empty', async (partitions) => {
     await tests.pool.query('drop table if exists s; create table s (id int primary key)')
     await tests.pool.query('insert into s select generate_series(1, 60)')
@@ -300,7 +329,9 @@ describePostgres('a table that loses all its rows while a job writes to it', (da
     }
 
     expect(await runWith('fail')).toMatchObject({ state: 'error' })
-    const hasRows = expect.arrayContaining([expect.stringContaining('was emptied while the job wrote to it, and has')])
+    const hasRows = expect.arrayContaining([
+      expect.stringContaining('after the job wrote to it, and has records since'),
+    ])
     expect(await runWith('fail')).toMatchObject({ state: 'error', error: hasRows })
     expect(await runWith('restart')).toMatchObject({ state: 'error', error: hasRows })
     await tests.pool.query('truncate t')

@@ -66,6 +66,7 @@ class AppendWriter implements TargetWriter {
 
   async commit(): Promise<void> {
     await this.#copy.raiseSequences(this.#written)
+    await this.#copy.attempt('write to', () => this.#table.recordPlace())
     await this.#copy.close()
   }
 

@@ -1,6 +1,6 @@
 import { JobError, type TargetResumption } from '../../../adapter.js'
 import { dollarQuoted, type ResultRow, WriteSession } from '../client/index.js'
-import type { EmptiedCheck, TargetTools } from '../copy/index.js'
+import { EmptiedCheck, type TargetTools } from '../copy/index.js'
 import type { Table } from '../table/index.js'
 
 /** What the checkpoint row keeps for an appended table: the fields of the checkpoint and the identity of the table. */
@@ -9,6 +9,8 @@ interface Kept {
   readonly relation?: Relation | null
   /** Whether a run has failed because the table lost all rows. Others may have written since. */
   readonly hasLostRows?: true
+  /** The place of a row when the first partition of an execution was done. */
+  readonly place?: { readonly text: string; readonly execution: string }
 }
 
 /** The oids of the table and of the checkpoint table. A restored backup has different ones for both. */
@@ -49,6 +51,7 @@ export class AppendedTable {
   #table: Table | undefined
   #relation: Relation | null = null
   #before: Kept = {}
+  #hasLostRows = false
 
   constructor(tools: TargetTools, emptiedCheck: EmptiedCheck) {
     this.#tools = tools
@@ -58,7 +61,7 @@ export class AppendedTable {
   /** Starts from the checkpoint. Without a table, its rows are gone, and the job must restart. */
   begin(table: Table | undefined, kept: unknown): TargetResumption {
     this.#before = Object(kept) as Kept
-    const { relation: _, hasLostRows: __, ...fields } = this.#before
+    const { relation: _, hasLostRows: __, place: ___, ...fields } = this.#before
     // Any other value is a damaged checkpoint, which its reader reports.
     const checkpoint = typeof kept === 'object' && !Array.isArray(kept) ? kept && fields : (kept ?? null)
     if (table) return { checkpoint }
@@ -81,26 +84,50 @@ export class AppendedTable {
    * and the table has others, which would come twice if the job loaded everything again.
    */
   async isReset(): Promise<boolean> {
+    if (!this.#table) return this.#isRecreated
+    const { session, locks, context } = this.#tools
+    const before = new EmptiedCheck()
+    before.watch(this.#table.sql)
+    // That of an earlier execution says nothing about a table that was restored from a backup since.
+    if (this.#before.place?.execution === context.executionId) before.see(this.#before.place.text)
+    const place = this.#emptiedCheck.placeOf({ withoutOwn: false })
+    const query = `
+      select
+        exists (select from ${this.#table.sql}) as has_rows,
+        ${place} as place,
+        ${before.isEmptied ?? false} as is_emptied`
+    const [found] = await locks.transaction(session, () => session.query(query))
+    const { has_rows: hasRows, is_emptied: isEmptied } = Object(found) as ResultRow
+    this.#emptiedCheck.see(found?.place)
+    if (!hasRows) return true
+    this.#hasLostRows = isEmptied === true || this.#isRecreated
+    if (this.#hasLostRows || this.#before.hasLostRows) throw this.#refilled()
+    return false
+  }
+
+  get #isRecreated(): boolean {
     const { relation } = this.#before
     const now = this.#relation
-    if (relation && now && relation.beside === now.beside && relation.table !== now.table) return true
-    if (!this.#table) return false
-    const { session, locks } = this.#tools
-    const place = this.#emptiedCheck.placeOf({ withoutOwn: false })
-    const hasRows = `select exists (select from ${this.#table.sql}) as has_rows, ${place} as place`
-    const [found] = await locks.transaction(session, () => session.query(hasRows))
-    this.#emptiedCheck.see(found?.place)
-    if (found?.has_rows !== false && this.#before.hasLostRows) throw this.#refilled()
-    return found?.has_rows === false
+    return Boolean(relation && now && relation.beside === now.beside && relation.table !== now.table)
+  }
+
+  /** Before a partition ends, lets its job know the place of a row, which shows later whether the table still has the rows. */
+  async recordPlace(): Promise<void> {
+    const { place } = this.#emptiedCheck
+    const { fence, session, context } = this.#tools
+    if (context.partition === undefined || place === undefined) return
+    await fence.amend(session, (kept: Kept, execution) =>
+      kept.place?.execution === execution ? kept : { ...kept, place: { text: place, execution } },
+    )
   }
 
   /** After a run that failed because the table lost all rows, lets later runs know, as the table may have other rows by then. */
   async recordLoss(): Promise<void> {
     const { fence, pool } = this.#tools
-    if (!fence.hasLostRows) return
+    if (!this.#hasLostRows && !fence.hasLostRows) return
     const session = await WriteSession.open(pool, AbortSignal.timeout(recordTimeout))
     try {
-      await fence.amend(session, (kept) => ({ ...(kept as object), hasLostRows: true }) satisfies Kept)
+      await fence.amend(session, (kept) => ({ ...kept, hasLostRows: true }) satisfies Kept)
     } finally {
       await session.release()
     }
@@ -109,8 +136,8 @@ export class AppendedTable {
   #refilled(): JobError {
     return new JobError(
       'target',
-      `\`${this.#tools.ref.title}\` was emptied while the job wrote to it, and has records since, so loading everything again would ` +
-        `write these twice. Empty it and set \`ifTargetReset: 'restart'\`, or set 'continue' to load only what is new.`,
+      `\`${this.#tools.ref.title}\` was emptied or created again after the job wrote to it, and has records since, so loading everything again ` +
+        `would write these twice. Empty it and set \`ifTargetReset: 'restart'\`, or set 'continue' to load only what is new.`,
     )
   }
 

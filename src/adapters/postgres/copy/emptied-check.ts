@@ -17,6 +17,8 @@ function hasTriggers(table: string): string {
 const placePattern = /^(?<ctid>\(\d+,\d+\)) (?<xmin>\d+) (?<seenBy>\d+) (?<relation>\d+) (?<file>\d+)?$/
 
 interface Place {
+  /** The place as text, as the SQL of `placeOf` returns it. */
+  readonly text: string
   readonly ctid: string
   readonly xmin: string
   readonly seenBy: string
@@ -70,10 +72,15 @@ export class EmptiedCheck {
       (${rows} where ${hasTriggers(this.#table)} limit 1))`
   }
 
+  /** The remembered place, as text. */
+  get place(): string | undefined {
+    return this.#place?.text
+  }
+
   /** Remembers the place of a row. */
   see(place: unknown): void {
-    const found = typeof place === 'string' ? placePattern.exec(place)?.groups : undefined
-    if (found) this.#place = found as unknown as Place
+    const found = typeof place === 'string' ? placePattern.exec(place) : undefined
+    if (found) this.#place = { ...found.groups, text: found[0] } as unknown as Place
   }
 
   get #isThere(): string {

@@ -155,23 +155,21 @@ export class Fence {
   }
 
   /**
-   * Changes the stored checkpoint, and that of the job if the writer is one of its partitions. Has no effect once a later execution
-   * has taken over.
+   * Changes the stored checkpoint of the job, also in one of its partitions. `execution` is that of the job. Has no effect once a later
+   * execution has taken over.
    */
-  async amend(session: WriteSession, change: (checkpoint: unknown) => unknown): Promise<void> {
+  async amend(session: WriteSession, change: (checkpoint: object, execution: string) => object): Promise<void> {
     const { type, id } = this.#context
-    const keys = [this.#key, keyOf({ type, id }, this.#table)]
+    const key = keyOf({ type, id }, this.#table)
     await this.#locks.transaction(session, async () => {
-      const kept = await session.query(
-        `select key, checkpoint::text from ${this.checkpoints} where key in ($1, $2) and not ${this.#hasTakenOver}
-          order by key for update`,
-        keys,
+      const [kept] = await session.query(
+        `select checkpoint::text, execution from ${this.checkpoints}
+          where key = $1 and not (${this.#hasTakenOver}) for update`,
+        [key],
       )
-      for (const { key, checkpoint } of kept) {
-        if (typeof checkpoint !== 'string') continue
-        const changed = JSON.stringify(change(JSON.parse(checkpoint)))
-        await session.query(`update ${this.checkpoints} set checkpoint = $2 where key = $1`, [key, changed])
-      }
+      if (typeof kept?.checkpoint !== 'string') return
+      const changed = JSON.stringify(change(JSON.parse(kept.checkpoint), String(kept.execution)))
+      await session.query(`update ${this.checkpoints} set checkpoint = $2 where key = $1`, [key, changed])
     })
   }
 
