@@ -409,6 +409,24 @@ describe('whatever comes', () => {
     expect([...seen]).toEqual(expect.arrayContaining([200, 400, 403, 404, 405]))
   })
 
+  test.each([
+    'http://h;y',
+    'http://h%2Fy',
+    'http://h:x',
+    'http://h:99999',
+    'http://',
+    'http://a@h',
+    'ftp://h',
+    'x:',
+    '*',
+  ])('a URL that begins with %s has no call, as guards may read it differently', async (before) => {
+    const handler = createJobsHandler(newRegistry(), { basePath: '/' })
+    const request = { method: 'GET', headers: new Headers(), native: undefined }
+    expect(handler.covers(`${before}/_health`)).toBe(false)
+    expect((await handler.answer({ ...request, url: `${before}/_health` })).status).toBe(404)
+    expect((await handler.answer({ ...request, url: 'http://h:80/_health' })).status).toBe(200)
+  })
+
   test('every id that a job may have comes through the path and the query as it is', async () => {
     const registry = newRegistry()
     const handler = describedHandler(registry)

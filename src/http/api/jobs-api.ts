@@ -178,14 +178,21 @@ const urlTooLong: Reply = {
   body: errorBody('uri_too_long', `Expected the address to have up to ${maxUrlLength} characters`),
 }
 
+/** The scheme and the host of an absolute URL. */
+const origin = /^https?:\/\/(?:\[[\da-f:.]+\]|[\w.~-]+)(?::\d{1,5})?(?=[/?]|$)/i
+
+/** A path that no call has. */
+const noPath = { path: '*', search: undefined }
+
 /**
- * Splits a URL, which may be absolute, into its raw path and its query. A URL with a `#` in its path, which no client
- * sends, has no path, because guards of the host may read the `#` as a part of the path.
+ * Splits a URL, which may be absolute, into its raw path and its query. A URL with a `#` in its path, or with an odd or invalid
+ * host, which no client sends, has no path, because guards of the host may read it differently.
  */
 function splitUrl(url: string): { path: string; search: string | undefined } {
-  if (/^\/[^?#]*$/.test(url)) return { path: url, search: undefined }
-  const [, path = '', search] = /^(?:[a-z][a-z\d+.-]*:\/\/[^/?#]*)?([^?#]*)(?:\?([^#]*)(?:#.*)?)?$/is.exec(url) ?? []
-  return { path, search }
+  const host = url.startsWith('/') ? '' : URL.canParse(url) && origin.exec(url)?.[0]
+  if (typeof host !== 'string') return noPath
+  const [, path, search] = /^([^?#]*)(?:\?([^#]*)(?:#.*)?)?$/s.exec(url.slice(host.length)) ?? []
+  return path === undefined ? noPath : { path, search }
 }
 
 /** Converts a refusal to a reply. Its input is foreign and may have any form. */
