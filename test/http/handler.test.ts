@@ -1,6 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, expectTypeOf, test, vi } from 'vitest'
-import type { Authorize, JobsAnswer, JobsHandler, JobsRequest, ServedRegistry } from '../../src/http/index.js'
+import {
+  type Authorize,
+  createJobsHandler,
+  type JobsAnswer,
+  type JobsHandler,
+  type JobsRequest,
+  type ServedRegistry,
+} from '../../src/http/index.js'
 import { JobError, type JobRegistry } from '../../src/index.js'
 import { fakeClock, recordEvents } from '../../src/testing/index.js'
 import { describedHandler } from './described-handler.js'

@@ -254,10 +254,13 @@ function quotedEnd(text: string, from: number, opened: string): number {
 
 /** The end of an element: its closing tag, if that is on the same line or near, or else the end of the word. */
 function elementEnd(text: string, start: number): number {
-  const end = endOf(text, start, /[<\n]/g)
-  if (text[end] === '<') return end
-  const near = text.slice(start, start + 1000).indexOf('</')
-  return near >= 0 ? start + near : endOf(text, start, /[<\s]/g)
+  const near = text.slice(start, start + 1000)
+  const end = near.search(/[<\n]/)
+  // Searched far only where the value goes as far, or each name would be followed by a search to the end.
+  if (end < 0) return endOf(text, start, /[<\n]/g)
+  if (near[end] === '<') return start + end
+  const closing = near.indexOf('</')
+  return closing >= 0 ? start + closing : endOf(text, start, /[<\s]/g)
 }
 
 /** The end of a block or list of YAML: the last line that is indented as the first one is. */

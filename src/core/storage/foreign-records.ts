@@ -81,6 +81,7 @@ export function checkRecord(value: unknown): CheckedRecord {
   }
   const hasState = record.state !== undefined
   if (hasState && isEnded(record.state as JobState) !== (record.endTime !== undefined)) wrong.push('endTime')
+  if (record.state === 'error' && record.error === undefined && !wrong.includes('error')) wrong.push('error')
   // The common case: a valid record.
   if (wrong.length === 0) return { record: record as unknown as ExecutionRecord, wrong }
   return { record: repaired(record as unknown as Named), wrong }

@@ -300,6 +300,34 @@ describePostgres('a table that loses all its rows while a job writes to it', (da
     await tests.pool.query('drop table s')
   })
 
+  test.each([1, 5])(
+    'while no partition has committed yet: a truncate fails the job, %i at once',
+    async (concurrency) => {
+      await tests.pool.query('drop table if exists s; create table s (id int primary key)')
+      await tests.pool.query('insert into s select generate_series(1, 60)')
+      await using registry = new JobRegistry({ storage: memoryStorage(), progressInterval: 0, concurrency })
+      registry.define({
+        id: 'job',
+        datasource: postgresDatasource({ pool: tests.pool as never }),
+        query: 'select id from s',
+        cursor: 'id',
+        partitions: 2,
+        batchSize: 5,
+        transform: async (record) => {
+          if (record.id === 61) await tests.pool.query('truncate t')
+          return record
+        },
+        target: target(),
+      })
+      const run = async () => (await registry.start('ingestion', 'job')).finished
+      expect(await run()).toMatchObject({ state: 'successful', count: 60 })
+      await tests.pool.query('insert into s select generate_series(61, 120)')
+      expect(await run()).toMatchObject({ state: 'error' })
+      expect(await run()).toMatchObject({ state: 'error' })
+      await tests.pool.query('drop table s')
+    },
+  )
+
   test.each([1, 3])('that other rows hide in %i partitions fails all runs until it is empty', async (partitions) => {
     await tests.pool.query('drop table if exists s; create table s (id int primary key)')
     await tests.pool.query('insert into s select generate_series(1, 60)')

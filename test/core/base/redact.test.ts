@@ -576,6 +576,8 @@ describe('redact', () => {
       'identified by `',
       'password" send ',
       '"-u","',
+      'password >',
+      '&amp;password>[\\"Key (',
       ' ',
       '\n',
     ]

@@ -9,7 +9,7 @@ interface Kept {
   readonly relation?: Relation | null
   /** Whether a run has failed because the table lost all rows. Others may have written since. */
   readonly hasLostRows?: true
-  /** The place of a row when the first partition of an execution was done. */
+  /** The place of a row that the job knew, or that the first partition of an execution left when it was done. */
   readonly place?: { readonly text: string; readonly execution: string }
 }
 
@@ -143,6 +143,10 @@ export class AppendedTable {
 
   /** What the fence stores as the checkpoint. */
   keptOf(checkpoint: unknown): Kept | null {
-    return checkpoint === null ? null : { ...(checkpoint as object), relation: this.#relation }
+    if (checkpoint === null) return null
+    const { place: text } = this.#emptiedCheck
+    const { partition, executionId: execution } = this.#tools.context
+    const place = text !== undefined && partition === undefined ? { place: { text, execution } } : {}
+    return { ...(checkpoint as object), relation: this.#relation, ...place }
   }
 }
