@@ -12,7 +12,7 @@ export async function openAppendWriter(
 ): Promise<OpenTarget> {
   const { session, fence } = tools
   const emptiedCheck = new EmptiedCheck()
-  const appended = new AppendedTable(tools, emptiedCheck)
+  const appended = new AppendedTable(tools, emptiedCheck, mergeKey !== undefined)
   const load = (table: Table) => (mergeKey ? new Upsert(table, mergeKey) : new Insert(table))
   const copy = new TableCopy(tools, { load, ...(mergeKey && { key: mergeKey }) }, emptiedCheck)
   if (table) await copy.prepare(table)

@@ -48,14 +48,17 @@ const relationQuery = (table: string, checkpoints: string) => `
 export class AppendedTable {
   readonly #tools: TargetTools
   readonly #emptiedCheck: EmptiedCheck
+  /** Whether records are merged on a key. */
+  readonly #merges: boolean
   #table: Table | undefined
   #relation: Relation | null = null
   #before: Kept = {}
   #hasLostRows = false
 
-  constructor(tools: TargetTools, emptiedCheck: EmptiedCheck) {
+  constructor(tools: TargetTools, emptiedCheck: EmptiedCheck, merges: boolean) {
     this.#tools = tools
     this.#emptiedCheck = emptiedCheck
+    this.#merges = merges
   }
 
   /** Starts from the checkpoint. Without a table, its rows are gone, and the job must restart. */
@@ -80,16 +83,17 @@ export class AppendedTable {
   }
 
   /**
-   * Whether the rows of the job are gone: the table is empty, or is not the one of the checkpoint. Throws `target` when they are gone
-   * and the table has others, which would come twice if the job loaded everything again.
+   * Whether the rows of the job are gone: the table is empty, or is not the one of the checkpoint. Throws `target` when they went while
+   * the job wrote, and the table has others, which would come twice if the job loaded everything again. A merge writes none twice.
    */
   async isReset(): Promise<boolean> {
     if (!this.#table) return this.#isRecreated
     const { session, locks, context } = this.#tools
     const before = new EmptiedCheck()
     before.watch(this.#table.sql)
-    // That of an earlier execution says nothing about a table that was restored from a backup since.
-    if (this.#before.place?.execution === context.executionId) before.see(this.#before.place.text)
+    // What an earlier execution knew says nothing about a table that was restored from a backup since.
+    const isSame = this.#before.place?.execution === context.executionId
+    if (isSame) before.see(this.#before.place?.text)
     const place = this.#emptiedCheck.placeOf({ withoutOwn: false })
     const query = `
       select
@@ -100,9 +104,10 @@ export class AppendedTable {
     const { has_rows: hasRows, is_emptied: isEmptied } = Object(found) as ResultRow
     this.#emptiedCheck.see(found?.place)
     if (!hasRows) return true
-    this.#hasLostRows = isEmptied === true || this.#isRecreated
-    if (this.#hasLostRows || this.#before.hasLostRows) throw this.#refilled()
-    return false
+    this.#hasLostRows = isEmptied === true || (isSame && this.#isRecreated)
+    if (!this.#hasLostRows && !this.#before.hasLostRows) return this.#isRecreated
+    if (this.#merges) return true
+    throw this.#refilled()
   }
 
   get #isRecreated(): boolean {
