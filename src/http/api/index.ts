@@ -9,3 +9,4 @@ export {
 } from './handler-options.js'
 export { JobsApi } from './jobs-api.js'
 export type { JobsAction, NamedJob, ServedRegistry } from './route.js'
+export { fromPath } from './url-path.js'

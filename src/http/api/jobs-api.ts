@@ -17,6 +17,7 @@ import { isPretty, readQuery } from './parameters.js'
 import type { Reply, ServedRegistry } from './route.js'
 import { routes } from './routes/index.js'
 import { StorageLimiter } from './storage-limiter.js'
+import { fromPath, noPath } from './url-path.js'
 
 /** The longest URL, in characters: what `_search` needs for the longest type and ids. */
 const maxUrlLength = 16_384
@@ -178,21 +179,13 @@ const urlTooLong: Reply = {
   body: errorBody('uri_too_long', `Expected the address to have up to ${maxUrlLength} characters`),
 }
 
-/** The scheme and the host of an absolute URL. */
-const origin = /^https?:\/\/(?:\[[\da-f:.]+\]|[\w.~-]+)(?::\d{1,5})?(?=[/?]|$)/i
-
-/** A path that no call has. */
-const noPath = { path: '*', search: undefined }
-
 /**
- * Splits a URL, which may be absolute, into its raw path and its query. A URL with a `#` in its path, or with an odd or invalid
- * host, which no client sends, has no path, because guards of the host may read it differently.
+ * Splits a URL, which may be absolute, into its raw path and its query. A URL with a `#` in its path, which no client sends, has no
+ * path, because guards of the host may read the `#` as a part of the path.
  */
 function splitUrl(url: string): { path: string; search: string | undefined } {
-  const host = url.startsWith('/') ? '' : URL.canParse(url) && origin.exec(url)?.[0]
-  if (typeof host !== 'string') return noPath
-  const [, path, search] = /^([^?#]*)(?:\?([^#]*)(?:#.*)?)?$/s.exec(url.slice(host.length)) ?? []
-  return path === undefined ? noPath : { path, search }
+  const [, path = noPath, search] = /^([^?#]*)(?:\?([^#]*)(?:#.*)?)?$/s.exec(fromPath(url)) ?? []
+  return { path, search }
 }
 
 /** Converts a refusal to a reply. Its input is foreign and may have any form. */

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import { createAbortController } from '../../adapter.js'
 import { flushTime } from '../answers/index.js'
+import { fromPath } from '../api/index.js'
 import type { JobsHandler, JobsRequest, TextStream } from '../index.js'
 
 /** The part of the request of Node, and of frameworks on it, that headgate uses. Some keep the original URL. */
@@ -52,17 +53,12 @@ function isWithin(mount: string, path: string): boolean {
  * end of the original URL.
  */
 function mountedUrl({ url = '', originalUrl = url, baseUrl }: NodeRequest): { mount: string; whole: string } {
-  const [rest, original] = [pathOf(url), pathOf(originalUrl)]
+  const [rest, original] = [fromPath(url), fromPath(originalUrl)]
   // A mount leaves a slash where nothing remains.
   const left = /^[^?]*\/(\?|$)/.test(original) ? rest : rest.replace(/^\/(?=\?|$)/, '')
   if (baseUrl !== undefined) return { mount: baseUrl, whole: baseUrl + left }
   if (left === '' || !original.endsWith(left)) return { mount: '', whole: url }
   return { mount: original.slice(0, -left.length), whole: original }
-}
-
-/** The URL from its path on. HTTP/1 allows absolute URLs in requests. */
-function pathOf(url: string): string {
-  return url.replace(/^[a-z][a-z\d+.-]*:\/\/[^/?#]*/i, '')
 }
 
 /**
@@ -74,7 +70,7 @@ export function withoutPrefix(prefix: string): (url: string) => string {
   const pattern = new RegExp(`^(/+[^/?#]*){${parts.length}}`)
   const isLiteral = (received: string, index: number) => !received.includes('%') || /[:*%]/.test(parts[index] ?? '')
   return (url) => {
-    const path = pathOf(url)
+    const path = fromPath(url)
     const [prefixPath = ''] = pattern.exec(path) ?? []
     const received = prefixPath.split('/').filter((part) => part !== '')
     return received.every(isLiteral) ? path.slice(prefixPath.length) : ''
