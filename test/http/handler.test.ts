@@ -8,6 +8,7 @@ import {
   type JobsRequest,
   type ServedRegistry,
 } from '../../src/http/index.js'
+import { withoutPrefix } from '../../src/http/mounts/node-request.js'
 import { JobError, type JobRegistry } from '../../src/index.js'
 import { fakeClock, recordEvents } from '../../src/testing/index.js'
 import { describedHandler } from './described-handler.js'
@@ -432,6 +433,9 @@ describe('whatever comes', () => {
     expect(handler.covers(`${before}/_health`)).toBe(false)
     expect((await handler.answer({ ...request, url: `${before}/_health` })).status).toBe(404)
     expect((await handler.answer({ ...request, url: 'http://h:80/_health' })).status).toBe(200)
+    const strip = withoutPrefix('/api')
+    expect(handler.covers(strip(`${before}/api/_health`))).toBe(false)
+    expect(strip('http://h:80/api/_health')).toBe('/_health')
   })
 
   test('every id that a job may have comes through the path and the query as it is', async () => {
