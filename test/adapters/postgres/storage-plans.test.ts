@@ -166,6 +166,7 @@ describePostgres('the statements of postgresStorage', (database) => {
     }
     const counters = `from pg_stat_all_tables where schemaname = '${own}' and relname = 'job'`
     await storages.until(`select n_tup_upd >= 200 ${counters}`)
-    expect(Number(await storages.value(`select n_tup_upd - n_tup_hot_upd ${counters}`))).toBeLessThanOrEqual(2)
+    // A few: a page is full when a snapshot of another session kept old rows in it.
+    expect(Number(await storages.value(`select n_tup_upd - n_tup_hot_upd ${counters}`))).toBeLessThan(20)
   })
 })

@@ -74,10 +74,11 @@ export const dispatchCases: Cases<DispatcherSubject> = {
 }
 
 export const limitCases: Cases<DispatcherSubject> = {
-  async 'limits: the limit of a process holds'({ open, work }) {
-    work.lasts = 5
+  async 'limits: the limit of a process holds'({ open, work, time }) {
     const ones = executions(30)
     await open({ process: 3 }).add(ones)
+    await time.until(() => work.most === 3)
+    work.endAll(5)
     await work.whenDispatched(...ones.map(({ id }) => id))
     assert.equal(work.most, 3)
   },
