@@ -284,7 +284,8 @@ class MemoryStorage implements JobStorage {
   }
 
   #emit({ type, id, partition, executionId, state }: ExecutionRecord): void {
-    const change = { type, id, ...(partition !== undefined && { partition }), executionId, state }
+    const change =
+      partition === undefined ? { type, id, executionId, state } : { type, id, partition, executionId, state }
     for (const listener of this.#listeners) listener(change)
   }
 }

@@ -45,8 +45,9 @@ export class OrphanRecovery {
   /** An orphan can be resumed soon. */
   #handleStorageChange(change: StorageChange): void {
     const { state } = change
-    if (state !== 'error' && state !== 'aborted') this.#maybeOrphaned.delete(jobKey(change))
-    else if (this.#jobs.forExecution(change)?.resume === 'auto') this.#recoverSoon(jobKey(change))
+    if (state !== 'error' && state !== 'aborted') {
+      if (this.#maybeOrphaned.size > 0) this.#maybeOrphaned.delete(jobKey(change))
+    } else if (this.#jobs.forExecution(change)?.resume === 'auto') this.#recoverSoon(jobKey(change))
   }
 
   /** Nodes wait random times after the same notification, so that most see that another one has resumed, and need not poll. */

@@ -1,7 +1,6 @@
 import { alreadyRunning, deferred, jobKey } from '../base/index.js'
 import { type ExecutionKey, type ExecutionRecord, isEnded, type JobKey } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
-import type { StorageChange } from '../storage/index.js'
 import type { Execution, ExecutionHealth } from './execution.js'
 
 /** The live executions of a registry, at most one per job or partition, including those that are about to begin. */
@@ -12,7 +11,9 @@ export class LocalExecutions {
 
   constructor({ events }: Runtime) {
     events.on('changed', (record) => this.#handleChange(record))
-    events.on('storageChange', (change) => void this.#handleStorageChange(change))
+    events.on('storageChange', (change) => {
+      if (change.state === 'aborting' || isEnded(change.state)) void this.#checkLease(change)
+    })
   }
 
   /** All executions, those that are about to begin last. */
@@ -74,9 +75,8 @@ export class LocalExecutions {
   }
 
   /** Asks storage at once whether the execution of a job may continue, when one was asked to stop or has ended. */
-  async #handleStorageChange(change: StorageChange): Promise<void> {
-    if (change.state !== 'aborting' && !isEnded(change.state)) return
-    const key = jobKey(change)
+  async #checkLease(job: JobKey): Promise<void> {
+    const key = jobKey(job)
     const execution = await (this.#executions.get(key) ?? this.#pending.get(key))
     await execution?.checkLease()
   }

@@ -12,7 +12,7 @@ export interface JobKey {
 
 /** The key of a job or a partition, without other fields. */
 export function keyOf({ type, id, partition }: Readonly<JobKey>): JobKey {
-  return { type, id, ...(partition !== undefined && { partition }) }
+  return partition === undefined ? { type, id } : { type, id, partition }
 }
 
 /** The fields that identify an execution. */
