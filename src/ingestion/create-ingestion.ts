@@ -22,7 +22,7 @@ import {
   RateLimiter,
   type Tolerance,
 } from './definition/index.js'
-import { PartitionedRun, PartitionRun } from './partitioned/index.js'
+import { ParentRun, PartitionRun } from './partitioned/index.js'
 import { IngestionRun } from './run/index.js'
 
 /**
@@ -47,7 +47,7 @@ export function ingestion(
   const partitionPlan = { ...plan, isResumable: plan.hasPositions, startsOver: false }
   return {
     ...job,
-    run: (context) => new PartitionedRun(plan, context, split, limit).run(),
+    run: (context) => new ParentRun(plan, context, split, limit).run(),
     makePartition: (n) => ({
       ...partitionOptions,
       distanceOf,

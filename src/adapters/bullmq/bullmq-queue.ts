@@ -3,8 +3,8 @@ import type { Job, Queue, Worker } from 'bullmq'
 import { type AddOptions, maxPriority, type WaitingExecution } from '../../adapter.js'
 import { type Connect, disconnect, readJobs, sharedOptions, waitBriefly } from './connect.js'
 import { Fairness } from './fairness.js'
-import { Generation, type HeldSlot } from './generation.js'
 import { removeLostJobs } from './lost-jobs.js'
+import { type HeldSlot, LostSlots } from './lost-slots.js'
 import { claimAnyJob, keyOf, type QueueEntry, toQueueEntry, toWaitingExecution } from './queue-entry.js'
 import { throttleIdlePolling } from './throttled-backend.js'
 import { removeUnreadable } from './unreadable-jobs.js'
@@ -71,7 +71,7 @@ export class BullmqQueue {
   /** The slots that this process holds. */
   readonly #slots = new Map<string, HeldSlot>()
   /** Only on Redis: Postgres does not lose data on its own. */
-  readonly #generation: Generation | undefined
+  readonly #lostSlots: LostSlots | undefined
 
   constructor(options: BullmqQueueOptions) {
     this.#options = options
@@ -95,15 +95,15 @@ export class BullmqQueue {
       },
       backend as never,
     )
-    claimAnyJob(this.#worker, (job) => this.#generation?.noteTaken(job))
+    claimAnyJob(this.#worker, (job) => this.#lostSlots?.noteTaken(job))
     if (backend === undefined) removeUnreadable(this.#worker.getBackend(), warn)
     this.#fairness = new Fairness(closing)
-    this.#generation = backend === undefined ? this.#watchRedis() : undefined
+    this.#lostSlots = backend === undefined ? this.#watchRedis() : undefined
     throttleIdlePolling(this.#worker.getBackend(), {
       fairness: this.#fairness,
       closing,
       wakesInVain: backend !== undefined,
-      isOpen: () => this.#generation?.isOpen ?? true,
+      isOpen: () => this.#lostSlots?.isOpen ?? true,
     })
     this.#queue.on('error', warn)
     this.#worker.on('error', warn)
@@ -123,7 +123,7 @@ export class BullmqQueue {
       },
     }))
     const ids = entries.map(({ opts }) => opts.jobId)
-    const locked = this.#generation && requeued ? await removeLostJobs(this.#queue.getBackend(), ids) : []
+    const locked = this.#lostSlots && requeued ? await removeLostJobs(this.#queue.getBackend(), ids) : []
     const [one] = entries
     // A bulk costs a client more than a single command.
     if (one && entries.length === 1) await this.#queue.add(one.name, one.data, one.opts)
@@ -157,7 +157,7 @@ export class BullmqQueue {
 
   /** Sets the limit of the engine, if it differs. */
   async keepLimit(limit: number | undefined): Promise<void> {
-    this.#generation?.setLimit(limit)
+    this.#lostSlots?.setLimit(limit)
     if ((await this.limit()) === limit) return
     if (limit === undefined) await this.#queue.removeGlobalConcurrency()
     else await this.#queue.setGlobalConcurrency(limit)
@@ -181,9 +181,9 @@ export class BullmqQueue {
     return job && (this.#states as string[]).includes(await job.getState()) ? job : undefined
   }
 
-  #watchRedis(): Generation {
+  #watchRedis(): LostSlots {
     const { lockDuration, closing, warn, hasLiveBefore, restore } = this.#options
-    const generation = new Generation({
+    const lostSlots = new LostSlots({
       engine: this.#worker.getBackend(),
       lockDuration,
       closing,
@@ -196,10 +196,10 @@ export class BullmqQueue {
     })
     this.#worker.on('lockRenewalFailed', (ids: readonly string[]) => {
       const lost = ids.flatMap((id) => this.#slots.get(id) ?? [])
-      void generation.restore(lost).catch(warn)
+      void lostSlots.restore(lost).catch(warn)
     })
-    void generation.watch()
-    return generation
+    void lostSlots.watch()
+    return lostSlots
   }
 
   /** Starts the worker once the engine has the limit. */
@@ -230,7 +230,7 @@ export class BullmqQueue {
     if (closing.aborted) return requeue()
     try {
       // A slot that was taken while the engine had lost the limit does not count and is taken again.
-      if (!((await this.#generation?.counts(job)) ?? true)) return this.#postpone(job, token, Date.now() + failurePause)
+      if (!((await this.#lostSlots?.counts(job)) ?? true)) return this.#postpone(job, token, Date.now() + failurePause)
       if (isGate) await job.changePriority({ priority: firstPriority })
       if (await this.#holdSlot(job, token, () => this.#options.dispatch(waiting, closing))) return
     } catch (error) {

@@ -28,7 +28,7 @@ export {
   resumptionRules,
   retryPolicyOf,
 } from './retry-policy.js'
-export { type Schedule, type Scheduled, scheduleRules } from './schedule.js'
+export { nextAfter, type Schedule, type Scheduled, scheduleRules } from './schedule.js'
 export {
   type AbortedStatus,
   type AbortingStatus,

@@ -76,6 +76,11 @@ export function checkSchedule(schedule: Schedule): void {
   }
 }
 
+/** The first scheduled time after `time`, both in epoch milliseconds. Infinity when there is none. */
+export function nextAfter(schedule: Schedule, time: number): number {
+  return nextTick(schedule, time) ?? Number.POSITIVE_INFINITY
+}
+
 function isTimeZone(value: unknown): boolean {
   // Newer versions of Node accept offsets, which are not zones.
   if (typeof value !== 'string' || /^[+-]/.test(value)) return false

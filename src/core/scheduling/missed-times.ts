@@ -4,7 +4,9 @@ import type { Runtime } from '../runtime/index.js'
 import type { CallLimiter } from './call-limiter.js'
 import type { ScheduleLog } from './schedule-log.js'
 import type { ScheduledStarts } from './scheduled-starts.js'
-import { leeway } from './scheduled-times.js'
+
+/** The maximum delay of a scheduled start, and the maximum lead of a clock, in milliseconds. */
+export const leeway = 60_000
 
 type UsedRuntime = Pick<Runtime, 'clock' | 'logger' | 'storage'>
 

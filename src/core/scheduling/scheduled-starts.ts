@@ -1,10 +1,9 @@
 import { isAlreadyRunning, jobKey } from '../base/index.js'
 import type { CompletionWaiter, Runner } from '../execution/index.js'
-import { type ExecutionRecord, type Job, lastTick, type Schedule } from '../model/index.js'
+import { type ExecutionRecord, type Job, lastTick, nextAfter, type Schedule } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
 import type { CallLimiter } from './call-limiter.js'
 import type { ScheduleLog } from './schedule-log.js'
-import { nextAfter } from './scheduled-times.js'
 
 /** The parts of a registry that start jobs and see them end. */
 export interface StartParts {

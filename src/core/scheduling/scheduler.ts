@@ -1,12 +1,11 @@
 import { createAbortController, jobKey, type Timer } from '../base/index.js'
 import type { ScheduleEngine } from '../dispatch/index.js'
-import { type Job, lastTick, nextTick, type Schedule } from '../model/index.js'
+import { type Job, lastTick, nextAfter, nextTick, type Schedule } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
 import { CallLimiter } from './call-limiter.js'
-import { MissedTimes } from './missed-times.js'
+import { leeway, MissedTimes } from './missed-times.js'
 import { ScheduleLog } from './schedule-log.js'
 import { ScheduledStarts, type StartParts } from './scheduled-starts.js'
-import { leeway, nextAfter, scheduleOf } from './scheduled-times.js'
 
 /** Maximum timer delay, in milliseconds. Clock changes are noticed within this time. */
 const longestWait = 30_000
@@ -138,4 +137,9 @@ export class Scheduler {
     }
     this.#wakeAt(first)
   }
+}
+
+/** The schedule of a job, if it is enabled. */
+function scheduleOf({ schedule }: Job): Schedule | undefined {
+  return schedule?.enabled === false ? undefined : schedule
 }

@@ -1,2 +1,2 @@
+export { ParentRun } from './parent-run.js'
 export { PartitionRun } from './partition-run.js'
-export { PartitionedRun } from './partitioned-run.js'

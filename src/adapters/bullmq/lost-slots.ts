@@ -13,8 +13,8 @@ export interface HeldSlot {
   readonly token: string
 }
 
-/** The options of a {@link Generation}. */
-export interface GenerationOptions {
+/** The options of a {@link LostSlots}. */
+export interface LostSlotsOptions {
   /** The backend of the worker, because slots end on the same connection. */
   readonly engine: object
   readonly lockDuration: number
@@ -79,8 +79,8 @@ const restoreSlot = {
  * slot counts only if the mark has not changed since. When the mark is missing, no slots are taken for three seconds.
  * In that time, each process restores the slots that it holds, so that they count again.
  */
-export class Generation {
-  readonly #options: GenerationOptions
+export class LostSlots {
+  readonly #options: LostSlotsOptions
   readonly #engine: RedisBackend
   readonly #openedAt = Date.now()
   /** The limit of the queue. Without one, nothing needs to be detected. */
@@ -91,7 +91,7 @@ export class Generation {
   /** The mark at the time when each job was taken. */
   readonly #marks = new WeakMap<object, string | undefined>()
 
-  constructor(options: GenerationOptions) {
+  constructor(options: LostSlotsOptions) {
     this.#options = options
     this.#engine = options.engine as RedisBackend
   }

@@ -42,7 +42,7 @@ const intervals = { least: 250, ofPart: 10 }
  * One run of an ingestion with partitions. It creates the partitions, queues them for any registry, runs those that no registry has
  * claimed, and reports the progress of all as one job.
  */
-export class PartitionedRun {
+export class ParentRun {
   readonly #plan: IngestionPlan
   readonly #context: ExecutionContext
   readonly #partitions: ExecutionContext['partitions']
