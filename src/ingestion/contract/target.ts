@@ -36,6 +36,11 @@ export interface OpenContext extends TargetContext {
    * fails. Absent when the records may be removed at any time, as dead letters may.
    */
   readonly ifReset?: 'fail' | 'restart' | 'continue'
+  /**
+   * For a partition: identifies the partitions that the job was split into at once. The checkpoints of these partitions have it as their
+   * `scheme`. A target that finds none of this `scheme`, although it has stored one, must not open: the records would be written twice.
+   */
+  readonly scheme?: string
   /** Logs a warning that is not a failure, in a whole sentence. Default: none. */
   warn?(message: string): void
 }

@@ -57,7 +57,7 @@ export class ParentRun {
   #progress: readonly PartitionProgress[] = []
   #change = createAbortController()
   #isStopped = false
-  /** Executions that completed partitions of which the target holds less. */
+  /** Executions that completed partitions of which the target holds something else. */
   #undone: ReadonlySet<string> = new Set()
   /** A damaged partition in storage, which cannot be resumed. */
   #damage: unknown
@@ -132,7 +132,7 @@ export class ParentRun {
     }
   }
 
-  /** Partitions of the resumed scheme that storage lists as done, but that a restored target does not hold. */
+  /** Partitions of the resumed scheme that storage lists as done, and of which the target holds something else. */
   async #findUndone(): Promise<ReadonlySet<string>> {
     const undone = new Set<string>()
     const { isResumed, isKept } = this.#scheme
@@ -141,7 +141,7 @@ export class ParentRun {
     // One after the other: before the partitions begin, the target has resources for one writer only.
     for (const [n, record] of records.entries()) {
       const isDone = record !== undefined && isDoneBy(record, this.#scheme.id)
-      if (isDone && (await this.#target.isBehind(n, record))) undone.add(record.executionId)
+      if (isDone && (await this.#target.differsFrom(n, record))) undone.add(record.executionId)
     }
     return undone
   }
@@ -250,8 +250,10 @@ export class ParentRun {
 
   async #beginPartition(partition: PartitionProgress): Promise<void> {
     const record = await this.#findStopped(partition)
+    const { isResumed, isKept, isContinued } = this.#scheme
+    if (isResumed && !isKept && !isContinued) partition.checkStored(record)
     partition.catchUp(record)
-    const canContinue = record && this.#scheme.isResumed && partition.canContinue(record)
+    const canContinue = record && isResumed && partition.canContinue(record)
     if (!canContinue || this.#undone.has(record.executionId)) return this.#start(partition, record)
     partition.adopt(record)
     if (partition.isFree) await this.#partitions.enqueue(record)

@@ -18,6 +18,7 @@ import {
   flushed,
   holding,
   initialCheckpoint,
+  isSamePosition,
   type KeptParentCheckpoint,
   keptCheckpoint,
   keptParentCheckpoint,
@@ -87,9 +88,13 @@ export class ParentTarget {
     return scheme ? { ...before, scheme: { ...scheme, isKept: own?.scheme?.isKept === true } } : before
   }
 
-  /** Whether the target holds less of a partition than an execution has written, because it was restored from a backup. */
-  async isBehind(n: number, { executionId, checkpoint }: ExecutionRecord): Promise<boolean> {
+  /**
+   * Whether the target does not hold a partition as the execution that is said to have completed it left it: the target was restored from a
+   * backup, or storage was changed. The partition then resumes from what the target holds.
+   */
+  async differsFrom(n: number, { executionId, checkpoint }: ExecutionRecord): Promise<boolean> {
     const reached = storedPartitionCheckpoint(checkpoint)
+    const { scheme } = reached ?? {}
     const { signal } = this.#context
     const { type, id } = this.#context
     const partition = { type, id, partition: n, executionId, signal, position: undefined }
@@ -98,13 +103,13 @@ export class ParentTarget {
         ...partition,
         isResumed: true,
         isResumable: true,
+        ...(scheme !== undefined && { scheme }),
       })
       await writer.abort?.(stop(new JobError('aborted', 'The partition is done already.')))
       return checkpointIn(resume)
     })
     if (kept === undefined || kept === null) return true
-    const { scheme, sequence } = keptCheckpoint(kept)
-    return !reached || scheme !== reached.scheme || sequence < reached.sequence
+    return !reached || !isSamePosition(keptCheckpoint(kept), reached)
   }
 
   /**

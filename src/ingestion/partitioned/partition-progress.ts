@@ -2,7 +2,14 @@ import { JobError } from '../../core/base/index.js'
 import { type Partitions, takeoverOf } from '../../core/execution/index.js'
 import { type ExecutionRecord, isEnded } from '../../core/model/index.js'
 import { addedUp, type IngestionDetail, nothingRead, type Partition, type PartitionCounts } from '../contract/index.js'
-import { type Checkpoint, checkRange, countsSince, storedDetail, storedPartitionCheckpoint } from '../run/index.js'
+import {
+  type Checkpoint,
+  checkRange,
+  countsSince,
+  damagedField,
+  storedDetail,
+  storedPartitionCheckpoint,
+} from '../run/index.js'
 
 /** The combined progress of partitions. */
 interface Sum {
@@ -101,7 +108,29 @@ export class PartitionProgress {
 
   /** Whether the parent can continue with an execution that existed before it. */
   canContinue(record: ExecutionRecord): boolean {
-    return !isEnded(record.state) || isDoneBy(record, this.#partition.scheme)
+    if (!isEnded(record.state)) return true
+    // The state alone may have been changed in storage. A partition that was done resumes at its end.
+    const { isDone } = storedPartitionCheckpoint(record.checkpoint) ?? {}
+    return isDone === true && isDoneBy(record, this.#partition.scheme)
+  }
+
+  /**
+   * Throws `checkpoint` when storage holds less of the partition than the parent has counted of it, so that it would be written again. Only
+   * for a target that keeps no checkpoints: any other is compared with storage.
+   */
+  checkStored(record: ExecutionRecord | undefined): void {
+    const known = this.#counted
+    // An execution that restarts removes the checkpoint first.
+    if (known === undefined || (record && record.checkpoint === undefined)) return
+    const counts = this.#countsOf(record)
+    const isLess = counts === undefined || (counts.origin === known.origin && counts.read < known.read)
+    const partition = `partition ${this.n + 1}`
+    if (isLess)
+      throw damagedField(
+        'storage',
+        `checkpoint of ${partition}`,
+        `that of ${known.read} or more records that the job has counted`,
+      )
   }
 
   /** Counts what its executions have saved and no parent has, because the process of the parent was lost. */

@@ -45,12 +45,14 @@ export interface Checkpoint extends QueryVariables {
   readonly scheme?: string
   /** The range of a partition. */
   readonly range?: ReadRange
+  /** Whether the partition was read to its end. Earlier versions did not store it. */
+  readonly isDone?: boolean
   /** The values at which partitions without a cursor begin. Each of them resumes from its own checkpoint. */
   readonly bounds?: readonly string[]
 }
 
 /** The checkpoint of an ingestion with partitions. */
-export interface ParentCheckpoint extends Omit<Checkpoint, 'scheme' | 'range'> {
+export interface ParentCheckpoint extends Omit<Checkpoint, 'scheme' | 'range' | 'isDone'> {
   /** The partitions, until all are done. */
   readonly scheme?: PartitionPlan
 }

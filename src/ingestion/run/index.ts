@@ -13,7 +13,7 @@ export {
 } from './checkpoint.js'
 export { IngestionRun } from './ingestion-run.js'
 export { type AllocationRequest, holding, type Release } from './resource-allocator.js'
-export { checkParentResumable, checkRange } from './resumable.js'
+export { checkParentResumable, checkRange, isSamePosition } from './resumable.js'
 export {
   damagedField,
   keptCheckpoint,

@@ -70,6 +70,8 @@ export class IngestionRun {
       await this.#reportBeginning()
       await this.#copy()
       this.#isOver = true
+      // The job continues with a partition that is not marked, whatever state storage gives it.
+      if (this.#plan.partition) this.#progress.mark({ isDone: true })
       await this.#flusher.flush()
       checkHeld(this.#context)
       await this.#deadLetters?.commit()
@@ -125,9 +127,10 @@ export class IngestionRun {
 
   get #openContext(): OpenContext {
     const { isResumed, checkpoint } = this.#progress
-    const { isResumable } = this.#plan
+    const { isResumable, partition } = this.#plan
+    const scheme = partition && { scheme: partition.scheme }
     const warn = (message: string) => this.#context.warnOnce(message)
-    return { ...this.#targetContext, position: checkpoint.position, isResumed, isResumable, warn }
+    return { ...this.#targetContext, position: checkpoint.position, isResumed, isResumable, ...scheme, warn }
   }
 
   #makeBatchWriter(): BatchWriter {
@@ -273,7 +276,11 @@ export class IngestionRun {
     const kept = isResumable
       ? checkpoint
       : partition
-        ? { ...initialCheckpoint(checkpoint.origin), scheme: partition.scheme }
+        ? {
+            ...initialCheckpoint(checkpoint.origin),
+            scheme: partition.scheme,
+            ...(checkpoint.isDone && { isDone: true }),
+          }
         : null
     this.#context.progress({ ...counts, checkpoint: kept, ...(lastId !== undefined && { lastId }) })
   }

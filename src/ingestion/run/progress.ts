@@ -22,8 +22,8 @@ export interface ResumePoint {
   readonly detail: IngestionDetail
 }
 
-/** What a run adds to its checkpoint besides its position: the positions of its targets, and whether ids are out of order. */
-type Marks = Pick<Checkpoint, 'position' | 'deadLetters' | 'isUnordered'>
+/** What a run adds to its checkpoint besides its position: the positions of its targets, whether ids are out of order, and its end. */
+type Marks = Pick<Checkpoint, 'position' | 'deadLetters' | 'isUnordered' | 'isDone'>
 
 /** A batch that was read, with its position. */
 export interface PlacedBatch {
@@ -80,7 +80,8 @@ export class RunProgress {
     return partition.isContinued === true && isSameRange(range, partition.range)
   }
 
-  #owned(checkpoint: Checkpoint): Checkpoint {
+  /** The checkpoint of this run: it is not done yet. */
+  #owned({ isDone: _, ...checkpoint }: Checkpoint): Checkpoint {
     const { partition } = this.#plan
     return partition ? { ...checkpoint, scheme: partition.scheme } : checkpoint
   }

@@ -1,7 +1,7 @@
 import { isRefused, JobError } from '../../core/base/index.js'
 import type { Partition, ReadRange } from '../contract/index.js'
 import type { IngestionPlan } from '../definition/index.js'
-import { type Checkpoint, type ParentCheckpoint, remedy } from './checkpoint.js'
+import { type Checkpoint, type ParentCheckpoint, remedy, variablesOf } from './checkpoint.js'
 import { damagedField, type Holder } from './stored-checkpoint.js'
 
 /**
@@ -47,6 +47,13 @@ export function checkRange(
 
 export function isSameRange(one: ReadRange | undefined, other: ReadRange): boolean {
   return one?.from === other.from && one?.until === other.until
+}
+
+/** Whether two checkpoints of a partition are the same, which storage and the target keep. The counts are not compared. */
+export function isSamePosition(one: Checkpoint, other: Checkpoint): boolean {
+  const positionOf = ({ scheme, sequence, isDone, cursor, ...checkpoint }: Checkpoint) =>
+    JSON.stringify({ ...variablesOf(checkpoint), scheme, sequence, isDone, cursor })
+  return positionOf(one) === positionOf(other)
 }
 
 /** The error when the datasource rejects the values that a run resumes from. Returns other errors unchanged. */

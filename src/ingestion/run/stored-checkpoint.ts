@@ -81,6 +81,7 @@ const own: Rules = {
   skipped: rule.optional(count),
   ...variables,
   isUnordered: rule.optional(rule.flag),
+  isDone: rule.optional(rule.flag),
   bounds: rule.optional(bounds),
 }
 

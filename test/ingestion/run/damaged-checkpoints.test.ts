@@ -53,6 +53,9 @@ const schemes: Damage[] = [
   ...[1, 'x', {}, []].map((value): Damage => ['scheme.counted', [null, value], 'checkpoint.scheme.counted[1]']),
 ]
 
+/** The position of a record in the order of `id`. */
+const recordAt = (id: string) => ({ columns: ['id'], values: [id], ties: 'refuse' })
+
 const after = 'cursor.after'
 const positions: Damage[] = [
   ...[null, 1, 'x', [], true].map((value): Damage => ['cursor', value, '`cursor` to be an object']),
@@ -79,6 +82,14 @@ const positions: Damage[] = [
   ['cursor.ranges', [{}, {}], 'cursor.ranges[0].until'],
   ['cursor.ranges', [{ until: '5' }, { until: '7' }], 'cursor.ranges[1].until'],
   ['cursor.ranges', [{ until: '7' }, { until: '5' }, {}], 'in the order of the cursor'],
+  ['cursor.ranges', [{ until: '5' }, {}], '`cursor.after` to be in the range'],
+  ['cursor', { after: recordAt('2'), ranges: [{ until: '5', at: recordAt('5') }, {}] }, 'cursor.ranges[0].at'],
+  ['cursor', { after: recordAt('2'), ranges: [{ until: '5' }, { at: recordAt('4') }] }, 'cursor.ranges[1].at'],
+  [
+    'cursor',
+    { after: recordAt('2'), ranges: [{ until: '5' }, { until: '7', at: recordAt('8') }, {}] },
+    'cursor.ranges[1].at',
+  ],
   ['cursor.ranges', [{ until: '9'.repeat(30) }, {}], 'values of the cursor columns'],
   ['cursor.ranges', [{ until: '5', at: 1 }, {}], 'cursor.ranges[0].at'],
   ['cursor.ranges', [{ until: '5', isRead: 'x' }, {}], 'cursor.ranges[0].isRead'],

@@ -17,6 +17,7 @@ export async function openAppendWriter(
   const copy = new TableCopy(tools, { load, ...(mergeKey && { key: mergeKey }) }, emptiedCheck)
   if (table) await copy.prepare(table)
   const kept = await fence.takeOver(session)
+  await appended.checkKept(kept)
   if (table) await appended.identify(table)
   // The job may have replaced the table before.
   const resume = StagingTable.hasKept(kept)

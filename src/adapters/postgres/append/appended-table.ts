@@ -11,6 +11,8 @@ interface Kept {
   readonly hasLostRows?: true
   /** The place of a row that the job knew, or that the first partition of an execution left when it was done. */
   readonly place?: { readonly text: string; readonly execution: string }
+  /** The partitions that have stored a checkpoint, which the fence keeps. */
+  readonly begun?: unknown
 }
 
 /** The oids of the table and of the checkpoint table. A restored backup has different ones for both. */
@@ -64,11 +66,24 @@ export class AppendedTable {
   /** Starts from the checkpoint. Without a table, its rows are gone, and the job must restart. */
   begin(table: Table | undefined, kept: unknown): TargetResumption {
     this.#before = Object(kept) as Kept
-    const { relation: _, hasLostRows: __, place: ___, ...fields } = this.#before
+    const { relation: _, hasLostRows: __, place: ___, begun: ____, ...fields } = this.#before
     // Any other value is a damaged checkpoint, which its reader reports.
     const checkpoint = typeof kept === 'object' && !Array.isArray(kept) ? kept && fields : (kept ?? null)
     if (table) return { checkpoint }
     return this.#tools.context.isResumed || checkpoint !== null ? 'restart' : 'position'
+  }
+
+  /** Throws `checkpoint` when the row of a partition was deleted or changed: what the partition has committed would come twice. */
+  async checkKept(kept: unknown): Promise<void> {
+    const { session, fence, context, ref } = this.#tools
+    if (!(await fence.isForgotten(session, kept))) return
+    const { type, id, partition = 0 } = context
+    throw new JobError(
+      'checkpoint',
+      `${fence.checkpoints} has no checkpoint of partition ${partition + 1} of job [${type}/${id}], which has stored one: its row was ` +
+        `deleted or changed, and what the partition has written would be written twice. Empty \`${ref.title}\` and run the job once ` +
+        `with \`resume: 'restart'\`.`,
+    )
   }
 
   /** Records the identity of the table that was found or created. */

@@ -2,6 +2,7 @@ import { JobError, type OpenContext } from '../../../adapter.js'
 import { digestOf, markOf } from '../../shared/index.js'
 import { dollarQuoted, quoted, sqlOf, type TableName, type WriteSession } from '../client/index.js'
 import { advisory, type Guard, type Locks, type TableRef } from '../table/index.js'
+import { isBegun, withBegun } from './begun-partitions.js'
 import type { EmptiedCheck } from './emptied-check.js'
 
 /** Overrides settings of the role or the database that would change what values mean. */
@@ -41,6 +42,8 @@ export class Fence {
   /** The advisory lock of the transactions of the job, which `pg_locks` shows. */
   readonly #lock: string
   #hasLostRows = false
+  /** Whether the row of the job lists this partition. */
+  #isBegun = false
 
   constructor(table: TableRef, checkpoints: TableName, context: OpenContext, locks: Locks) {
     this.#table = table
@@ -143,12 +146,16 @@ export class Fence {
     emptiedCheck?: EmptiedCheck,
     rows = { withoutOwn: false },
   ): Promise<unknown> {
+    const { partition, executionId } = this.#context
+    // Partitions that begin at the same time add themselves to the row of the job.
+    const text = partition === undefined ? withBegunOf('checkpoint', '$3') : '$3'
     const [kept] = await session.query(
-      `update ${this.checkpoints} set checkpoint = $3, changed_at = now() where key = $1 and execution = $2
+      `update ${this.checkpoints} set checkpoint = ${text}, changed_at = now() where key = $1 and execution = $2
         returning ${emptiedCheck?.placeOf(rows) ?? 'null'} as place`,
-      [this.#key, this.#context.executionId, checkpoint === null ? null : JSON.stringify(checkpoint)],
+      [this.#key, executionId, checkpoint === null ? null : JSON.stringify(checkpoint)],
     )
     if (!kept) throw this.#lost()
+    await this.#recordBegun(session)
     if (emptiedCheck?.expectsRows && kept.place === null)
       throw Object.assign(new Error(emptied), { code: emptiedState })
     return kept.place
@@ -159,18 +166,44 @@ export class Fence {
    * execution has taken over.
    */
   async amend(session: WriteSession, change: (checkpoint: object, execution: string) => object): Promise<void> {
+    await this.#locks.transaction(session, () => this.#amend(session, change))
+  }
+
+  async #amend(session: WriteSession, change: (checkpoint: object, execution: string) => object): Promise<void> {
+    const key = this.#jobKey
+    const [kept] = await session.query(
+      `select checkpoint::text, execution from ${this.checkpoints}
+        where key = $1 and not (${this.#hasTakenOver}) for update`,
+      [key],
+    )
+    if (typeof kept?.checkpoint !== 'string') return
+    const before: object = JSON.parse(kept.checkpoint)
+    const changed = change(before, String(kept.execution))
+    if (changed === before) return
+    await session.query(`update ${this.checkpoints} set checkpoint = $2 where key = $1`, [key, JSON.stringify(changed)])
+  }
+
+  /** The first commit of a partition says so in the row of the job, which shows later whether the row of the partition was deleted. */
+  async #recordBegun(session: WriteSession): Promise<void> {
+    const { partition, scheme } = this.#context
+    if (partition === undefined || scheme === undefined || this.#isBegun) return
+    this.#isBegun = true
+    await this.#amend(session, (kept) => withBegun(kept, { partition, scheme }))
+  }
+
+  /** Whether the row of this partition was deleted or changed, which has stored a checkpoint according to the row of its job. */
+  async isForgotten(session: WriteSession, kept: unknown): Promise<boolean> {
+    const { partition, scheme } = this.#context
+    if (partition === undefined || scheme === undefined || Object(kept).scheme === scheme) return false
+    const query = `select checkpoint::text from ${this.checkpoints} where key = $1`
+    const [job] = await this.#locks.transaction(session, () => session.query(query, [this.#jobKey]))
+    return typeof job?.checkpoint === 'string' && isBegun(JSON.parse(job.checkpoint), { partition, scheme })
+  }
+
+  /** The key of the row of the job, also in one of its partitions. */
+  get #jobKey(): Buffer {
     const { type, id } = this.#context
-    const key = keyOf({ type, id }, this.#table)
-    await this.#locks.transaction(session, async () => {
-      const [kept] = await session.query(
-        `select checkpoint::text, execution from ${this.checkpoints}
-          where key = $1 and not (${this.#hasTakenOver}) for update`,
-        [key],
-      )
-      if (typeof kept?.checkpoint !== 'string') return
-      const changed = JSON.stringify(change(JSON.parse(kept.checkpoint), String(kept.execution)))
-      await session.query(`update ${this.checkpoints} set checkpoint = $2 where key = $1`, [key, changed])
-    })
+    return keyOf({ type, id }, this.#table)
   }
 
   /**
@@ -256,6 +289,12 @@ function keyOf(writer: Writer, table: TableRef): Buffer {
 /** Identifies the writer: a job, or a partition under the name that earlier versions gave it, so that its row is found. */
 function writerOf({ type, id, partition }: Writer): string[] {
   return partition === undefined ? [type, id] : [`_${type}`, `${id}#${partition}`]
+}
+
+/** SQL for a checkpoint with the partitions that the stored one lists. */
+function withBegunOf(stored: string, checkpoint: string): string {
+  const joined = `left(${checkpoint}::text, -1) || ',"begun":' || (${stored}->'begun')::text || '}'`
+  return `case when ${stored}->'begun' is null then ${checkpoint}::json else (${joined})::json end`
 }
 
 /** The statement that raises an error under a condition. */

@@ -27,6 +27,7 @@ import { orderWarning } from './index-advice.js'
 import { Keyset } from './keyset.js'
 import { checkOrder } from './order.js'
 import { SplitRead } from './parallel-read.js'
+import { checkRanges } from './position-range.js'
 import { checkDivisible, splitPointsAfter, splitPointsOf } from './split-points.js'
 import { checkValues, orderIn, positionOf } from './stored-position.js'
 
@@ -114,6 +115,8 @@ export class CursorRead {
         checkOrder(this.#cursor.columns, orderIn(this.#cursor), description.order)
         this.#position = positionOf(this.#cursor, description.types)
         await checkValues(session, this.#cursor, description.types)
+        const [type] = description.types as [CursorType]
+        await checkRanges(session, this.#keyset, this.#cursor, this.#position, type)
         this.#description = description
         return session
       }

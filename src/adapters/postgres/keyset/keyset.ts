@@ -7,6 +7,14 @@ import { bareStatement } from './single-statement.js'
 
 type Bind = (value: unknown) => string
 
+/** Two values of the first column, as text, of which the second comes after the first. */
+export interface OrderedPair {
+  readonly low: string
+  readonly high: string
+  /** Whether they may be equal. Default `false`. */
+  readonly mayEqual?: boolean
+}
+
 /**
  * Builds the statements that read a query in the order of its cursor columns. Each statement wraps the query
  * unchanged, with its values first. A value that is compared with a column gets its type, as the server infers it,
@@ -54,6 +62,26 @@ export class Keyset {
     const condition = value === undefined ? '' : `where candidates.value > $${values.push(value)}::${type}`
     return {
       text: `select distinct on (candidates.value) candidates.value::text from (${candidates}) as candidates (value) ${condition} order by candidates.value`,
+      values,
+    }
+  }
+
+  /** The index, from 1, of the first pair whose second value does not come after the first one, or is not equal where it may be. */
+  selectUnordered(pairs: readonly OrderedPair[], type: string): Query {
+    const lows = pairs.map(({ low }) => low)
+    const highs = pairs.map(({ high }) => high)
+    const mayEqual = pairs.map(({ mayEqual = false }) => mayEqual)
+    const values = [...this.#values, lows, highs, mayEqual]
+    const [low, high, equal] = [2, 1, 0].map((before) => `$${values.length - before}`)
+    const [column] = this.#columns
+    // The union with no rows of the column gives the values its collation.
+    return {
+      text: `select min(pair.index) from (
+        select ${column}, ${column}, false, 0::bigint from ${this.#text} where false
+        union all select low::${type}, high::${type}, may_equal, index
+        from unnest(${low}::text[], ${high}::text[], ${equal}::boolean[]) with ordinality given (low, high, may_equal, index)
+      ) pair (low, high, may_equal, index)
+      where pair.low > pair.high or (pair.low = pair.high and not pair.may_equal)`,
       values,
     }
   }

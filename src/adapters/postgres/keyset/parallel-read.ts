@@ -11,8 +11,7 @@ import type { ReadSession } from '../read/index.js'
 import type { CursorType } from './cursor-types.js'
 import type { Description } from './description.js'
 import type { Keyset } from './keyset.js'
-import { checkDivisible, splitPointsAfter, splitPointsOf } from './split-points.js'
-import { damaged } from './stored-position.js'
+import { checkDivisible, splitPointsOf } from './split-points.js'
 
 /** Ranges per reader. A reader that finishes a small range takes the next one, which evens out the work. */
 const rangesPerReader = 4
@@ -76,12 +75,7 @@ export class SplitRead {
     const { keyset, options, position, description } = this.#reading
     const { cursor } = options
     const type = description.types[0] as CursorType
-    if (position?.ranges) {
-      const ends = position.ranges.flatMap(({ until }) => until ?? [])
-      const inOrder = await splitPointsAfter(session, keyset, undefined, ends, type)
-      if (String(inOrder) !== String(ends)) throw damaged('Expected `cursor.ranges` to be in the order of the cursor')
-      return Ranges.of(cursor, position, [])
-    }
+    if (position?.ranges) return Ranges.of(cursor, position, [])
     checkDivisible(type, cursor.columns[0] as string, 'parallel')
     return Ranges.of(
       cursor,
