@@ -56,10 +56,15 @@ export class Sharers {
 
   /** Starts jobs, in any of the processes, again where one was killed before it could, until all are accepted. */
   async start(jobs: readonly string[]): Promise<void> {
+    const sentTo = new Map<string, ChildProcess>()
     for (let left = jobs; left.length > 0; left = await this.#unknown(jobs)) {
       const processes = this.#processes.filter(({ connected }) => connected)
+      // One that is alive may only be slow, and would start the job a second time.
+      const unsent = left.filter((job) => !sentTo.get(job)?.connected)
       for (const [index, process] of processes.entries()) {
-        process.send(left.filter((_, at) => at % processes.length === index))
+        const its = unsent.filter((_, at) => at % processes.length === index)
+        for (const job of its) sentTo.set(job, process)
+        process.send(its)
       }
       for (let wait = 0; wait < 100 && left.some((job) => !this.accepted.has(job)); wait++) await setTimeout(20)
     }
