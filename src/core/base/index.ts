@@ -20,7 +20,7 @@ export { checkedKey, executionOrder, JobMap, jobKey, newExecutionId } from './id
 export { isRefused, isTransient } from './is-transient.js'
 export { answerOf, isolate } from './isolate.js'
 export { isJson, jsonCopyOf, maxJsonDepth, maxJsonLength } from './json.js'
-export { errorOf, isolatedLogger, type Logger, silentLogger, warnOf } from './logger.js'
+export { errorOf, isolatedLogger, type Logger, loggerRule, type NestLogger, silentLogger, warnOf } from './logger.js'
 export { Poller } from './poller.js'
 export { pauseAfter, retry } from './retry.js'
 export { adapterFailure, type TimedCall, timedCalls } from './timed-calls.js'

@@ -1,4 +1,4 @@
-import { errorMessages } from '../base/index.js'
+import { errorMessages, read } from '../base/index.js'
 import { BatchListeners, emitChange, IsolatedEmitter, type JobEvent } from '../events/index.js'
 import { type ExecutionRecord, toStatus } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
@@ -29,9 +29,35 @@ export class JobListeners {
   }
 
   #emit(record: ExecutionRecord, change: 'state' | 'progress', cause: unknown): void {
-    const { type, id, partition, state } = record
-    if (partition !== undefined) return
-    this.#runtime.logger.debug(toStatus(record), `Job [${type}/${id}]: ${state}.`)
+    if (record.partition !== undefined) return
+    this.#log(record, change, cause)
     emitChange([this.own, this.cluster], record, change, cause)
   }
+
+  #log(record: ExecutionRecord, change: 'state' | 'progress', cause: unknown): void {
+    const { logger } = this.#runtime
+    const status = toStatus(record)
+    const message = `Job [${record.type}/${record.id}] ${whatHappened(record, change)}`
+    if (change === 'progress') logger.debug(status, message)
+    else if (record.state !== 'error') logger.info(status, message)
+    else logger.error({ ...status, ...stackOf(cause) }, message)
+  }
+}
+
+/** The stack of what a job threw, if it has one. */
+function stackOf(cause: unknown): { stack?: string } {
+  const stack = read(cause, 'stack')
+  return typeof stack === 'string' ? { stack } : {}
+}
+
+function whatHappened({ state, count, error = [] }: ExecutionRecord, change: 'state' | 'progress'): string {
+  if (change === 'progress') return `reports progress. Records so far: ${count}.`
+  if (state === 'error') return `failed: ${error[0]}`
+  return {
+    queued: 'is queued.',
+    running: 'runs.',
+    aborting: 'is aborting.',
+    aborted: 'was aborted.',
+    successful: 'was successful.',
+  }[state]
 }

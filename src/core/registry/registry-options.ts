@@ -5,6 +5,8 @@ import {
   executionOrder,
   JobError,
   type Logger,
+  loggerRule,
+  type NestLogger,
   type Rule,
   rule,
 } from '../base/index.js'
@@ -27,8 +29,8 @@ export interface RegistryOptions {
   progressInterval?: number
   /** The name of this registry instance, shown in errors of its orphaned jobs. Default: a random name. */
   node?: string
-  /** Receives log entries. Default: none. */
-  logger?: Logger
+  /** Receives log entries: a logger of pino, winston, Nest or bunyan, `console`, or any {@link Logger}. Default: none. */
+  logger?: Logger | NestLogger
   /**
    * Secrets of your own to redact in errors, log entries and spans, in addition to the forms that headgate knows: strings of 4 to
    * 4,096 characters, or a function that redacts a message. Default: none.
@@ -115,7 +117,7 @@ const registryRules = {
   lease: rule.optional(rule.whole(100)),
   progressInterval: rule.optional(rule.whole(0)),
   node: rule.optional(rule.text),
-  logger: rule.optional(rule.having('debug', 'info', 'warn', 'error')),
+  logger: rule.optional(loggerRule),
   redact: rule.optional(redactRule),
   clock: rule.optional(rule.aClock),
 }

@@ -19,7 +19,7 @@ function open(over: object, { isShared = false } = {}): World {
   const log: string[] = []
   const write = (details: { error?: string[] }, message: string) =>
     void log.push([message, ...(details.error ?? [])].join(' '))
-  const logger: Logger = { debug: () => {}, info: write, warn: write, error: write }
+  const logger: Logger = { debug: () => {}, info: () => {}, warn: write, error: write }
   const local = localDispatcher()
   const own = Object.fromEntries(methods.map((name) => [name, local[name]?.bind(local as never)]))
   const dispatcher = { isShared, ...own, ...over } as unknown as Dispatcher

@@ -14,8 +14,10 @@ afterEach(async () => {
 function worldOf(schedule: Schedule, lasts = 0) {
   const clock = fakeClock(Date.UTC(2026, 0, 1, 0, 0, 30))
   const log: string[] = []
-  const say = (details: { from?: string; to?: string }, message: string) =>
-    void log.push([message, details.from, details.to].filter(Boolean).join(' '))
+  const say = (details: { from?: string; to?: string }, message: string) => {
+    const isOfExecution = /\] (runs|was successful|was aborted)\.$/.test(message)
+    if (!isOfExecution) log.push([message, details.from, details.to].filter(Boolean).join(' '))
+  }
   const logger: Logger = { debug: () => {}, info: say, warn: say, error: say }
   let yieldTo: (lastSeen?: number) => void = () => {}
   const schedules: ScheduleEngine = {
