@@ -34,6 +34,9 @@ class Copy {
 
   #copy(value: unknown, depth: number): unknown {
     if (typeof value === 'string') return this.#redactor.shorten(value, bounds.text)
+    // Loggers show the description of a symbol, and the name of a function.
+    if (typeof value === 'symbol' || typeof value === 'function')
+      return this.#redactor.shorten(named(value), bounds.text)
     if (typeof value !== 'object' || value === null || value instanceof Date) return value
     if (depth === bounds.depth) return beyond
     if (value instanceof Error) return this.#error(value, depth)
@@ -61,7 +64,8 @@ class Copy {
     const shown: unknown[] = []
     for (const [name, value] of values) {
       if (this.#left-- <= 0) return [...shown, beyond]
-      const isSecret = typeof name === 'string' && isSecretName(name)
+      const label = typeof name === 'symbol' ? name.description : name
+      const isSecret = typeof label === 'string' && isSecretName(label)
       shown.push([this.of(name, depth + 2), isSecret ? hidden(name, value) : this.of(value, depth + 2)])
     }
     return shown
@@ -104,6 +108,10 @@ class Copy {
     const text = read(error, name)
     return typeof text === 'string' ? this.#redactor.shorten(text, bounds.text) : ''
   }
+}
+
+function named(value: symbol | object): string {
+  return typeof value === 'symbol' ? String(value) : `[function ${read(value, 'name')}]`
 }
 
 /** An argument or a header that names the secret that follows it in a list. */

@@ -47,13 +47,21 @@ const entities: Record<string, string> = { lt: '<', gt: '>', quot: '"', apos: "'
 
 /** Removes what a terminal does not show, and decodes one level of escapes. `undefined` when there is none. */
 export function decoded(written: string): Decoded | undefined {
-  if (!special.test(written)) return undefined
+  return special.test(written) ? replaced(written, hidden, characterOf) : undefined
+}
+
+/** Replaces each match of a pattern with named groups. `undefined` when there is none. */
+export function replaced(
+  written: string,
+  pattern: RegExp,
+  replacementOf: (groups: Record<string, string | undefined>) => string,
+): Decoded | undefined {
   // Where a replaced part ends in the decoded text, and how much longer the written text is up to there.
   const ends: number[] = []
   const shifts: number[] = []
   let shift = 0
-  const text = written.replace(hidden, (part: string, ...rest) => {
-    const shown = characterOf(rest.at(-1))
+  const text = written.replace(pattern, (part: string, ...rest) => {
+    const shown = replacementOf(rest.at(-1))
     const at = rest.at(-3) - shift
     shift += part.length - shown.length
     // A span that ends with a character has all of its code. One that ends before a removed part has nothing of it.

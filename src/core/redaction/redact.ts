@@ -1,4 +1,6 @@
 import { decoded } from './decode.js'
+import { OwnSecrets } from './own-secrets.js'
+import { argumentSecrets } from './secret-arguments.js'
 import { namedSecrets } from './secret-names.js'
 import { knownTokens } from './secret-tokens.js'
 import { urlSecrets } from './secret-urls.js'
@@ -18,12 +20,12 @@ export const maxSecretLength = 4096
 
 /** Redacts secrets: in the forms that the library knows, and those of the user. */
 export class Redactor {
-  readonly #secrets: readonly string[]
+  readonly #secrets: OwnSecrets
   readonly #custom: ((text: string) => string) | undefined
 
   /** `own` are literal secrets, or a function that redacts a text further. */
   constructor(own: readonly string[] | ((text: string) => string) = []) {
-    this.#secrets = typeof own === 'function' ? [] : [...new Set(own.flatMap(spellingsOf))]
+    this.#secrets = new OwnSecrets(typeof own === 'function' ? [] : own)
     this.#custom = typeof own === 'function' ? own : undefined
   }
 
@@ -50,8 +52,15 @@ export class Redactor {
   #spansIn(text: string, isCut: boolean, level = 0): Span[] {
     const plain = level < maxEscapes ? decoded(text) : undefined
     const hidden = plain ? this.#spansIn(plain.text, isCut, level + 1).map(plain.written) : []
-    const own = this.#secrets.flatMap((secret) => [...occurrences(text, secret)])
-    const spans = [...urlSecrets(text, isCut), ...namedSecrets(text), ...knownTokens(text), ...own, ...hidden]
+    const own = this.#secrets.spansIn(text, level === 0)
+    const spans = [
+      ...urlSecrets(text, isCut),
+      ...namedSecrets(text),
+      ...argumentSecrets(text),
+      ...knownTokens(text),
+      ...own,
+      ...hidden,
+    ]
     return spans.sort((one, other) => one.start - other.start)
   }
 
@@ -98,16 +107,6 @@ function hidesValue(text: string, level = 0): boolean {
   return plain !== undefined && hidesValue(plain.text, level + 1)
 }
 
-/** A secret as it is, and as it is written in a URL, in a form, in JSON and in JSON within JSON. */
-function spellingsOf(secret: string): string[] {
-  const [encoded, json] = [encodeURIComponent(secret), inJson(secret)]
-  return [secret, encoded, encoded.replaceAll('%20', '+'), json, inJson(json)]
-}
-
-function inJson(text: string): string {
-  return JSON.stringify(text).slice(1, -1)
-}
-
 /** Colours and links of terminals, also as JSON and Node write them. */
 const colors =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they begin with one.
@@ -135,10 +134,4 @@ function withoutSpans(text: string, spans: readonly Span[], end: number): string
   }
   kept.push(text.slice(at, Math.max(at, end)))
   return kept.join('')
-}
-
-function* occurrences(text: string, secret: string): Generator<Span> {
-  for (let at = text.indexOf(secret); at >= 0; at = text.indexOf(secret, at + secret.length)) {
-    yield { start: at, end: at + secret.length }
-  }
 }

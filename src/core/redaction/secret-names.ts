@@ -1,38 +1,35 @@
 import { sentenceAt, stackLine } from './sentences.js'
-import { after, endOf, matches, type Span } from './spans.js'
+import { after, matches, type Span } from './spans.js'
+import { hereBegin, isHeader, quote, quotedEnd, valueEnd } from './value-end.js'
 import { yamlEnd } from './yaml.js'
 
 /** Names that mark a secret anywhere within a name. */
 const strong =
-  'pass(?:word|wd|phrase|code)|pwd|secret|token|credential|(?:api|access|account|private|encrypt(?:ion)?|sign(?:ing)?|master|shared|auth|ssh|license|subscription|storage|service|consumer|client|deploy|hmac|webhook)[-_ ]?key|authorization|cookie|\\bidentified(?=\\s{1,16}(?:with\\s{1,16}[\\w"\'`]{1,64}\\s{1,16})?(?:by|as)\\s)'
+  '(?:store|key)pass\\b|pass(?:word|wd|phrase|code)|pwd|secret|token|credential|(?:api|access|account|private|encrypt(?:ion)?|sign(?:ing)?|master|shared|auth|ssh|license|subscription|storage|service|consumer|client|deploy|hmac|webhook)[-_ ]?key|authorization|cookie|\\bidentified(?=\\s{1,16}(?:with\\s{1,16}[\\w"\'`]{1,64}\\s{1,16})?(?:by|as)\\s)'
 /** Names that mark a secret as a whole word, or as the last part of one: `dbPass`, `user_pw`. */
-const short = 'pass|pw'
+const short = '(?:pass|pw)'
 /** Ordinary words that mark a secret only before `=` or a quote. */
 const weak = 'auth|sig|signature|jwt|otp|sid|hmac|j?sess(?:ion)?[-_]?id|phpsessid'
 
-/** A quote, as it is, escaped, or encoded. */
-const quote = '(?:\\\\{0,7}["\'`]|\\\\{1,4}u002[27]|&quot;|&apos;|&#3[49];|%(?:25)?2[27])'
-
 const name = new RegExp(
-  `(?<strong>${strong})|(?<short>(?:${short})(?=${quote}?\\s{0,8}[=:])|(?<=--)(?:${short})(?=\\s)|(?<=<)(?:${short})(?=>))|(?<weak>${weak})(?=${quote}?\\s{0,8}(?:=|${quote}\\s{0,8}:))`,
+  `(?<strong>${strong})|(?<short>${short})(?=\\d?(?![\\w-]))|(?<weak>${weak})(?=${quote}?\\s{0,8}(?:=|${quote}\\s{0,8}:))`,
   'gi',
 )
 
 /** The rest of the name. */
 const rest = /s?(?:[-_.\dA-Z][-\w.]{0,63})?/y
 
-/** The first line of a here-document, whose line breaks may be escaped. */
-const hereBegin = '<<[-~]?[ \\t]{0,4}\\\\?["\']?(?<word>\\w{1,64})["\']?[^\\n\\\\]{0,256}(?:\\n|\\\\{1,4}n)'
-
 /** What may follow a name, up to its value: a quote that closes it, and what assigns. */
 const assigns = new RegExp(
   [
     // The answer to a prompt, by expect.
     '[ :?]{0,3}["\']\\s{0,8}[;{]?\\s{0,8}(?:exp_)?send(?:line)?\\s{1,8}(?:--\\s{1,8})?(?=["\'])',
-    // `name: …`, `"name":"…"`, `[name] => …`, `name == …`, `name ?? …`, and Postgres's `(name, other)=(…)`.
-    `(?:${quote}?(?:[\\])]|%5D)?\\s*(?:=>|:=|={1,3}|:(?!:)|>|%(?:25)?3[AD]|\\\\{1,4}u003[ad]|&#(?:58|61|x3[ad]);|\\?\\?=?|\\|\\|=?)|(?:,[^()]{0,256}|::[\\w ]{1,64})?\\){1,4}=(?=\\())`,
     // `"name":"password","value":"…"`, also as attributes and pairs.
-    `${quote}?\\s{0,8}[,;]?\\s{0,8}${quote}?value${quote}?\\s{0,8}[:=]`,
+    `${quote}?\\s{0,8}[,;]?\\s{0,8}(?:[\\w-]{1,32}=${quote}[^"'<>]{0,64}${quote}\\s{1,8}){0,4}${quote}?value${quote}?\\s{0,8}[:=]`,
+    // The element that follows: `<key>password</key><string>…`, `<property name="password"><value>…`.
+    `${quote}?\\s{0,8}(?:</(?:[\\w-]{1,32}:)?(?:key|name)>|/?>)\\s{0,64}<(?:[\\w-]{1,32}:)?(?:value|string|data)(?:\\s[^<>]{0,256})?>`,
+    // `name: …`, `"name":"…"`, `[name] => …`, `name == …`, `name ?? …`.
+    `${quote}?(?:[\\])]|%5D)?\\s*(?:=>|:=|={1,3}|:(?!:)|>|%(?:25)?3[AD]|\\\\{1,4}u003[ad]|&#(?:58|61|x3[ad]);|\\?\\?=?|\\|\\|=?)`,
     // A field of a form in parts, PHP's serialized texts, MySQL's `set password for user = …`.
     '"[^\\r\\n]{0,64}\\r?\\n\\r?\\n',
     '";s:\\d{1,9}:',
@@ -62,36 +59,23 @@ const assignsLiteral = /\s+(?=')/y
 /** A place in a file: `token.ts:10:5`. */
 const filePlace =
   /(?:(?<=\.[a-z]{1,8}):\d{1,7}:\d{1,7}|(?<=\.(?:[cm]?[jt]sx?|py|rb|go|rs|java|kt|php|cs|cpp|[ch]|vue|sql|sh|css|html|json|ya?ml|toml|md)):\d{1,7})(?![\w.:])/y
-const isHeader = /^(?:authorization|cookie)$/i
 /** A flag of a command, and a line of netrc. */
 const commandBefore =
-  /(?:--[-\w]{0,32}|\b(?:login|account)\s{1,16}\S{1,64}\s{1,16}|(?:^|\n)\s{0,8}(?:machine\s{1,16}\S{1,64}|default)\s{1,16})$/
+  /(?:(?:--|(?:^|[\s"'])-)[-\w]{0,32}|\b(?:ENV|setx)\s{1,16}\w{0,64}|\b(?:login|account)\s{1,16}\S{1,64}\s{1,16}|(?:^|\n)\s{0,8}(?:machine\s{1,16}\S{1,64}|default)\s{1,16})$/
 const listed = new RegExp(`${quote}\\s*,\\s*(?=${quote})`, 'y')
 const closingBefore = /<\/[\w.:-]{0,40}$/
 const elementBefore = /<(?:[\w.-]{1,32}:)?[\w.-]{0,32}$/
 
-/** The values of names that mark a secret, and users of commands with their passwords. */
+/** The values of names that mark a secret. */
 export function* namedSecrets(text: string): Generator<Span> {
-  yield* userFlags(text)
   for (const match of matches(text, name)) {
     if (!isWhole(text, match)) continue
-    const start = valueStart(text, match)
-    if (start === undefined) continue
-    const end = yamlValueEnd(text, match) ?? valueEnd(text, start, match[0])
-    if (end > start) yield { start, end }
-    name.lastIndex = Math.max(end, name.lastIndex)
-  }
-}
-
-const userFlag =
-  /(?<![^\s"'`[(,])(?:-[uU]|--(?:proxy-)?user)[\s=]{0,4}(?:["']?\s{0,4},\s{0,4})?["']?[\w.%@+\\-]{1,64}:(?!\s)/g
-
-/** `--user name:password` of curl. */
-function* userFlags(text: string): Generator<Span> {
-  for (const { 0: flag, index } of matches(text, userFlag)) {
-    const start = index + flag.length
-    const [, quote = ''] = /(["'])[^"']*$/.exec(flag) ?? []
-    yield { start, end: endOf(text, start, quote === '"' ? /"/g : quote === "'" ? /'/g : /[\s"']/g) }
+    for (const start of valueStarts(text, match)) {
+      const end = yamlValueEnd(text, match) ?? valueEnd(text, start, match[0])
+      if (end > start) yield { start, end }
+      name.lastIndex = Math.max(end, name.lastIndex)
+    }
+    yield* givenNear(text, match)
   }
 }
 
@@ -108,15 +92,69 @@ function yamlValueEnd(text: string, { 0: word, index }: RegExpExecArray): number
 function isWhole(text: string, { index, groups }: RegExpExecArray): boolean {
   if (groups?.strong !== undefined) return true
   const before = text[index - 1] ?? ' '
-  return !/[a-z\d]/i.test(before) || (/[a-z\d]/.test(before) && /[A-Z]/.test(text[index] as string))
+  return (
+    !/[a-z\d]/i.test(before) ||
+    /%[\dA-F]{2}$/i.test(text.slice(Math.max(0, index - 3), index)) ||
+    (/[a-z\d]/.test(before) && /[A-Z]/.test(text[index] as string))
+  )
 }
 
-function valueStart(text: string, { 0: word, index }: RegExpExecArray): number | undefined {
+/** Where the values of a name begin. A validator may quote more than one. */
+function valueStarts(text: string, match: RegExpExecArray): readonly number[] {
+  const { 0: word, index } = match
   const nameEnd = after(text, index + word.length, rest)
   const before = text.slice(Math.max(0, index - context), index)
-  if (after(text, nameEnd, filePlace) > nameEnd || closingBefore.test(before)) return undefined
+  if (after(text, nameEnd, filePlace) > nameEnd || closingBefore.test(before)) return []
+  if (aboutSecret.test(text.slice(index, nameEnd))) return []
   const assigned = after(text, nameEnd, assigns)
-  if (assigned > nameEnd) return unlessSentence(text, nameEnd, assigned)
+  if (assigned > nameEnd)
+    return isHarmless(text, before, match, nameEnd, assigned) ? [] : unlessSentence(text, nameEnd, assigned)
+  const keyValue = before.includes('(') && keyBefore.test(before) ? after(text, nameEnd, keyAssigns) : nameEnd
+  if (keyValue > nameEnd) return [keyValue]
+  const spaced = after(text, nameEnd, sentenceSpace)
+  const { quoted = [] } = (spaced > nameEnd && sentenceAt(text, spaced)) || {}
+  if (quoted.length > 0) return quoted
+  const start = unassignedStart(text, match, nameEnd, before)
+  return start === undefined ? [] : [start]
+}
+
+/** What a name says about a secret and does not hold: `token_type`, `password_policy`. */
+const aboutSecret = /[^-_][-_]?(?:type|length|count|policy|ttl|expir(?:y|es|ed|ation)(?:[-_]?(?:in|at))?)$/i
+/** Numbers of tokens that language models count. */
+const tokenCount = /^tokens$/i
+const count = /["'`]?\d{1,9}["'`]?(?=[\s,;)}\]]|$)/y
+/** Codes of errors, such as `invalid_token: the token is expired`. */
+const codeBefore =
+  /(?:^|[^a-z])(?:E?BAD[A-Z]{0,12}|[iI]nvalid|[eE]xpired|[mM]issing|[uU]nknown|[bB]ad|[rR]evoked|[uU]nsupported|INVALID|EXPIRED|MISSING)[-_]?$/
+const codeAfter = /(?:Error|Exception|[-_]error)$/
+const words = /[A-Z]?[a-z']{1,20},? [a-z(`"]{1,20}(?=[\s.,:;)`"]|$)/iy
+/** The names of a key or of a partition, up to the one that is read. */
+const keyBefore = /(?:key|contains) \([^\n]*$/i
+const keyAssigns = /[^\n]{0,256}?\) ?= ?(?=\()/y
+const sentenceSpace = /["'`]? (?=[a-z])/y
+
+/** Whether a value is a count, or the message of an error whose code is the name, or prose behind a placeholder such as `<password>`. */
+function isHarmless(
+  text: string,
+  before: string,
+  { 0: word, index }: RegExpExecArray,
+  nameEnd: number,
+  start: number,
+): boolean {
+  const full = text.slice(index, nameEnd)
+  if (elementBefore.test(before) && text.startsWith('> ', nameEnd))
+    return !text.slice(start, start + 1000).includes('</')
+  if (tokenCount.test(full) && after(text, start, count) > start) return true
+  const isCode = codeBefore.test(before) || codeAfter.test(full.slice(word.length))
+  return isCode && text.startsWith(': ', nameEnd) && after(text, start, words) > start
+}
+
+function unassignedStart(
+  text: string,
+  { 0: word, index }: RegExpExecArray,
+  nameEnd: number,
+  before: string,
+): number | undefined {
   const element = elementBefore.test(before) ? after(text, nameEnd, attributes) : nameEnd
   if (element > nameEnd) return element
   const option = optionBefore.test(before) ? after(text, nameEnd, assignsOption) : nameEnd
@@ -139,11 +177,28 @@ function valueStart(text: string, { 0: word, index }: RegExpExecArray): number |
 }
 
 /** The start of a value, unless a validator has written a sentence there. That may quote the value. */
-function unlessSentence(text: string, nameEnd: number, start: number): number | undefined {
-  if (text[nameEnd] === ':' && after(text, start, stackLine) > start) return undefined
-  if (!/^["']?:[ \t]{1,4}$/.test(text.slice(nameEnd, Math.min(start, nameEnd + 8)))) return start
+function unlessSentence(text: string, nameEnd: number, start: number): readonly number[] {
+  if (text[nameEnd] === ':' && after(text, start, stackLine) > start) return []
+  if (!/^["']?:[ \t]{1,4}$/.test(text.slice(nameEnd, Math.min(start, nameEnd + 8)))) return [start]
   const sentence = sentenceAt(text, start)
-  return sentence ? sentence.quoted : start
+  return sentence ? sentence.quoted : [start]
+}
+
+/** How far around the path of a field to look for what a validator was given there. */
+const nearby = 400
+/** `received "…" at "password"`, `→ at password`, and the `path` of an issue of zod. */
+const pathBefore = /(?:\bat ["'`]?[\w.[\]]{0,40}|["']?path["']?\s{0,4}:\s{0,4}\[[^\]{}]{0,80})$/
+const givenValue = /\b(?:received|got|given)["']?(?:\s{1,4}|[:=]\s{0,4})(?=["'`])/g
+
+/** What a validator was given, in a message that names the field behind it. */
+function* givenNear(text: string, { index }: RegExpExecArray): Generator<Span> {
+  if (!pathBefore.test(text.slice(Math.max(0, index - context), index))) return
+  const from = Math.max(0, index - nearby)
+  const window = text.slice(from, index + nearby)
+  for (const { 0: found, index: at } of matches(window, givenValue)) {
+    const start = at + found.length
+    yield { start: from + start, end: from + quotedEnd(window, start + 1, window[start] as string) }
+  }
 }
 
 /** The start of the password of \`identified by …\`, whose quotes Oracle leaves out. */
@@ -158,154 +213,4 @@ function optionStart(text: string, index: number, nameEnd: number): number | und
   if (literal === nameEnd) return undefined
   const [fullName = ''] = /[-\w]{0,64}(?: key)?$/i.exec(text.slice(Math.max(0, index - 64), nameEnd)) ?? []
   return isSqlOption.test(fullName) ? literal : undefined
-}
-
-/** What may precede a quote and belongs to the value: a prefix of SQL and Python, a type, a call. */
-const beforeQuote = new RegExp(
-  `(?:[bBrReEnN]|[uU]&?|[\\w.]{1,32}\\(|[A-Za-z]{1,16}\\s{0,4}=\\s{0,4}|\\(?[a-z]{1,12}\\)?\\s?\\((?:len=)?\\d{1,9}\\)\\s{0,4})(?=${quote})`,
-  'y',
-)
-const opening = new RegExp(quote, 'iy')
-const dollars = /\$\w{0,64}\$/y
-const block = /[|>][-+\d]{0,2}[^\S\n]{0,64}(?:#[^\n]{0,1000})?\n|-[^\S\n]/y
-const scheme = /(?:bearer|basic|digest|negotiate|apikey|token)\s+/iy
-/** Anchors and tags of YAML. */
-const properties = /(?:(?:&[\w.-]{1,64}|![\w.:/!-]{0,64})\s+){1,2}/y
-/** How Postgres goes on behind the value of a key, which may hold brackets itself. */
-const keyEnd = /\)(?= (?:already exists|is not present|is still referenced|is duplicated|conflicts with))/
-const brackets: Record<string, string> = { '(': ')', '[': ']', '{': '}' }
-
-const hereDocument = new RegExp(hereBegin, 'y')
-const hereText = /<<<\s{0,8}/y
-const base64Lines = /[\w+/=]+(?:\r?\n [\w+/=]+)*/y
-
-function valueEnd(text: string, start: number, word: string): number {
-  if (/::[ \t]+$/.test(text.slice(start - 6, start))) return after(text, start, base64Lines)
-  const prefixed = Math.max(after(text, start, hereText), after(text, start, properties))
-  if (prefixed > start) return valueEnd(text, prefixed, word)
-  if (after(text, start, hereDocument) > start) return hereDocumentEnd(text, start)
-  const from = after(text, start, beforeQuote)
-  const quoted = after(text, from, opening)
-  if (quoted > from) {
-    const opened = text.slice(from, quoted)
-    // A literal within a literal of SQL.
-    if (opened === "'" && /^'[^\s'",;)}\]]/.test(text.slice(quoted, quoted + 2)))
-      return closingEnd(text, quoted + 1, "''")
-    return quotedEnd(text, quoted, opened)
-  }
-  const dollared = after(text, start, dollars)
-  if (dollared > start) return closingEnd(text, dollared, text.slice(start, dollared))
-  if (text.startsWith('<![CDATA[', start)) return closingEnd(text, start, ']]>')
-  if (/(?<!=)>\s{0,64}$/.test(text.slice(Math.max(0, start - 66), start))) return elementEnd(text, start)
-  if (after(text, start, block) > start) return blockEnd(text, start)
-  if (text.startsWith(')=(', start - 2)) {
-    const key = text.slice(start, start + 2000).search(keyEnd)
-    if (key > 0) return start + key + 1
-  }
-  // `$(…)` and `${…}` of a shell.
-  const open = text[start] === '$' ? start + 1 : start
-  const closing = brackets[text[open] as string]
-  if (closing !== undefined)
-    return Math.max(bracketEnd(text, open, text[open] as string, closing), bracesEnd(text, start))
-  if (isHeader.test(word)) return headerEnd(text, start)
-  return endOf(text, after(text, start, scheme), /(?<!\\)\s/g)
-}
-
-/** The end of a here-document: the line with its word, or the end of the input. */
-function hereDocumentEnd(text: string, start: number): number {
-  hereDocument.lastIndex = start
-  const [begin = '', word = ''] = hereDocument.exec(text) ?? []
-  for (let at = text.indexOf(word, start + begin.length); at >= 0; at = text.indexOf(word, at + word.length)) {
-    let line = at
-    while (line > start && /[ \t]/.test(text[line - 1] as string)) line--
-    const isLine = text[line - 1] === '\n' || (text[line - 1] === 'n' && text[line - 2] === '\\')
-    if (isLine && !/\w/.test(text[at + word.length] ?? ' ')) return at + word.length
-  }
-  return text.length
-}
-
-/** After the end of a quoted text, or the end of the input. */
-function closingEnd(text: string, from: number, closing: string): number {
-  const at = text.indexOf(closing, from)
-  return at < 0 ? text.length : at + closing.length
-}
-
-/** What joins two quoted texts, up to the second one. */
-const joins: Record<string, RegExp> = { "'": /(?:\\'|"'")?'/y, '"': /(?:\\"|'"')?"/y, '`': /`/y }
-
-/** The end of a quoted text, with its closing quote, or the end of the input when there is none. */
-function quotedEnd(text: string, from: number, opened: string): number {
-  const quote = opened.at(-1) as string
-  if (!/["'`]/.test(quote)) return closingEnd(text, from, opened)
-  const depth = opened.length - 1
-  for (let at = text.indexOf(quote, from); at >= 0; at = text.indexOf(quote, at + 1)) {
-    let slashes = 0
-    while (at - slashes > from && text[at - 1 - slashes] === '\\') slashes++
-    // Closes at the same depth. A quote with more escapes, or an odd number more, is part of the value.
-    const isClosing = depth === 0 ? slashes % 2 === 0 : slashes <= depth
-    if (!isClosing) continue
-    // SQL doubles a quote that is part of the value, and a shell joins pieces: `'a'\\''b'`.
-    const joined = depth === 0 ? after(text, at + 1, joins[quote] as RegExp) : at + 1
-    if (joined === at + 1) return joined
-    at = joined - 1
-  }
-  return text.length
-}
-
-/** The end of an element: its closing tag, if that is on the same line or near, or else the end of the word. */
-function elementEnd(text: string, start: number): number {
-  const near = text.slice(start, start + 1000)
-  const end = near.search(/[<\n]/)
-  // Searched far only where the value goes as far, or each name would be followed by a search to the end.
-  if (end < 0) return endOf(text, start, /[<\n]/g)
-  if (near[end] === '<') return start + end
-  const closing = near.indexOf('</')
-  return closing >= 0 ? start + closing : endOf(text, start, /[<\s]/g)
-}
-
-/** The end of a block or list of YAML: the last line that is indented as the first one is. */
-function blockEnd(text: string, start: number): number {
-  const isList = text[start] === '-'
-  const first = isList ? start : text.indexOf('\n', start) + 1
-  const indent = isList ? start - (text.lastIndexOf('\n', start) + 1) : after(text, first, /[ \t]*/y) - first
-  let end = endOf(text, first, /\n/g)
-  while (end < text.length) {
-    const lineIndent = after(text, end + 1, /[ \t]*/y) - (end + 1)
-    const isBlank = /[\r\n]/.test(text[end + 1 + lineIndent] ?? '')
-    if (!isBlank && (lineIndent < indent || indent === 0)) break
-    end = endOf(text, end + 1, /\n/g)
-  }
-  return end
-}
-
-/** The end of a bracketed text, or the end of the input when nothing closes it. */
-function bracketEnd(text: string, start: number, open: string, close: string): number {
-  let depth = 0
-  const either = new RegExp(`[\\${open}\\${close}]`, 'g')
-  for (let at = endOf(text, start, either); at < text.length; at = endOf(text, at + 1, either)) {
-    depth += text[at] === open ? 1 : -1
-    if (depth === 0) return at + 1
-  }
-  return text.length
-}
-
-/** The end of a value of ODBC in braces, of which `}}` is one of the value. `start` for other values. */
-function bracesEnd(text: string, start: number): number {
-  if (text[start] !== '{' || text[start - 1] !== '=') return start
-  for (let at = endOf(text, start, /[}\n]/g); text[at] === '}'; at = endOf(text, at + 2, /[}\n]/g)) {
-    if (text[at + 1] !== '}') return at + 1
-  }
-  return endOf(text, start, /\n/g)
-}
-
-/** The end of a header: of its line, or of the quoted text that contains it. A quoted parameter is part of it. */
-function headerEnd(text: string, start: number): number {
-  const stop = /[\r\n"']/g
-  let at = endOf(text, start, stop)
-  while (text[at - 1] === '=' && /["']/.test(text[at] ?? '')) {
-    const close = endOf(text, at + 1, text[at] === '"' ? /["\r\n]/g : /['\r\n]/g)
-    if (text[close] !== text[at]) return close
-    at = endOf(text, close + 1, stop)
-  }
-  return at
 }

@@ -64,9 +64,9 @@ const hooks =
   'hooks\\.slack(?:-gov)?\\.com\\\\?/(?:services|workflows|triggers)\\\\?/|discord(?:app)?\\.com\\\\?/api\\\\?/(?:v\\d{1,2}\\\\?/)?webhooks\\\\?/|webhook\\.office\\.com\\\\?/'
 
 /** The schemes of credentials. Basic ones look like base64: `basic authentication` and `Basic JavaScript` are words. */
-const bearer = '[Bb](?:earer|EARER)\\s{1,16}(?!(?:realm|error|scope)=)'
-const basic =
-  '[Bb](?:asic|ASIC)\\s{1,16}(?=[\\w+/-]{8})(?=[\\w+/-]{0,128}[\\d=]|(?:[\\w+/-]{4}){2,64}(?![\\w+/-])(?<=[a-z][A-Z][\\w+/-]{0,256}))'
+const credentials = '(?:\\s{1,16}|%20|\\+)(?:\\\\{0,7}["\'`]|%2[27])?'
+const bearer = `[Bb](?:earer|EARER)${credentials}(?!(?:realm|error|scope)=|(?:token|authentication|authorization|auth|scheme|header|credential)s?(?![\\w.=-]))(?=[\\w<])`
+const basic = `[Bb](?:asic|ASIC)${credentials}(?=[\\w+/-]{8})(?=[\\w+/-]{0,128}[\\d=]|(?:[\\w+/-]{4}){2,64}(?![\\w+/-])(?<=[a-z][A-Z][\\w+/-]{0,256}))`
 
 const pem = '-----BEGIN [A-Z ]{0,32}PRIVATE KEY(?: BLOCK)?-----'
 
@@ -104,7 +104,7 @@ export function* knownTokens(text: string): Generator<Span> {
 function tokenSpan(text: string, { 0: found, index: start, groups }: RegExpExecArray): Span {
   const end = start + found.length
   if (groups?.aws !== undefined) return { start, end }
-  if (groups?.scheme !== undefined) return { start: end, end: endOf(text, end, /[\s"']/g) }
+  if (groups?.scheme !== undefined) return { start: end, end: endOf(text, end, /[\s"'`\\]/g) }
   if (groups?.hook !== undefined) return { start: end, end: endOf(text, end, /[\s"'<>)]/g) }
   if (groups?.pem !== undefined) {
     const closing = text.indexOf('-----END', end)

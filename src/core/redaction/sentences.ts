@@ -12,12 +12,14 @@ const sentence = new RegExp(
     'has (?:expired|been|already|no|an invalid|the wrong)\\b',
     'needs to (?:be|have|contain|match)\\b',
     'too (?:small|big|short|long|weak|common|simple|few|many|similar)[:.,;)]?(?=\\s|$)',
-    '(?:non-string|invalid|unexpected|unrecognized|wrong|expected|malformed) (?:a |an )?(?:input|type|string|value|format|number|boolean|object|array|date|token|characters?|length|end of|key|uuid|null|undefined|required|signature|algorithm)\\b',
-    "(?:string|input|value|field|text|this (?:field|value|password|token)|the (?:field|value|string)|(?:the |your )?password) (?:must|should|is|has|may|cannot|can't|does|length|required|error)\\b",
+    '(?:non-string|invalid|unexpected|unrecognized|wrong|expected|malformed) (?:a |an )?(?:input|enum|literal|option|discriminator|type|string|value|format|number|boolean|object|array|date|token|characters?|length|end of|key|uuid|null|undefined|required|signature|algorithm)\\b',
+    "(?:string|input|value|field|text|this (?:field|value|password|token)|the (?:field|value|string)|(?:the |your )?(?:password|token)) (?:must|should|is|has|may|cannot|can't|does|length|required|error|audience|issuer|signature|expired|invalid)\\b",
     '(?:min|max)(?:imum)? length\\b',
     'at least \\d{1,4} characters?\\b',
     'jwt (?:malformed|expired|must|not|signature|audience|issuer|subject|id)\\b',
     'null value in column\\b',
+    'with value\\b',
+    '(?:yes|no)\\)',
     'not (?:set|found|provided|allowed|valid|a|an|null|defined|specified|given)\\b',
     '(?:required|undefined|null|nil|none|missing|expired|invalid|string|(?:field )?required|mandatory)\\.?(?=[ \\t]{0,8}(?:$|[\\n,;)}\\]]))',
   ].join('|')})`,
@@ -28,21 +30,22 @@ const sentence = new RegExp(
 export const stackLine = /at [^\n]{1,500}(?:\)|:\d+)\r?(?=\n|$)/y
 
 /** How many quotes to look at behind a sentence. */
-const maxQuotes = 4
+const maxQuotes = 12
 const nextQuote = /[^\n"'`]{0,160}(?=["'`])/y
 /** What precedes the value that a validator was given. */
 const given = /\b(?:got|received|was|given|value|found|is)[:=]?\s{1,4}["'`([]{0,2}$/i
 
-/** Whether a value is the sentence of a validator, and where that quotes what it was given. */
-export function sentenceAt(text: string, start: number): { readonly quoted: number | undefined } | undefined {
+/** Whether a value is the sentence of a validator, and the places where that quotes what it was given. */
+export function sentenceAt(text: string, start: number): { readonly quoted: readonly number[] } | undefined {
   let at = after(text, start, sentence)
   if (at === start) return undefined
+  const quoted: number[] = []
   for (let quotes = 0; quotes < maxQuotes; quotes++) {
     nextQuote.lastIndex = at
     if (!nextQuote.test(text)) break
     const quote = nextQuote.lastIndex
-    if (given.test(text.slice(quote - 24, quote))) return { quoted: quote }
+    if (given.test(text.slice(Math.max(0, quote - 24), quote))) quoted.push(quote)
     at = quote + 1
   }
-  return { quoted: undefined }
+  return { quoted }
 }

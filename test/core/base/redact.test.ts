@@ -578,6 +578,20 @@ describe('redact', () => {
       '"-u","',
       'password >',
       '&amp;password>[\\"Key (',
+      'mysql -u a ',
+      'mysql "-p',
+      'redis-cli "',
+      'Key (token',
+      'contains (token ',
+      '"token" with value ',
+      'token was `',
+      'received "a at token ',
+      'path:["token ',
+      'token</key>',
+      'name="db_pass" a="b" ',
+      'invalid_token: a ',
+      'Bearer "',
+      'Bearer+',
       ' ',
       '\n',
     ]
@@ -638,6 +652,49 @@ describe('secrets of a user', () => {
     const redactor = new Redactor(['my "key" ä'])
     const text = `my "key" ä, ${encodeURIComponent('my "key" ä')}, ${JSON.stringify('my "key" ä')}, password=x`
     expect(redactor.redact(text)).toBe('***, ***, "***", password=***')
+  })
+
+  const own = `my "k'y" \\ä/€😀 & <x>\n+%z`
+  const json = (text: string) => JSON.stringify(text).slice(1, -1)
+  const ascii = (text: string) =>
+    text.replace(/[\u0080-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  const html = own.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`)
+  it.each([
+    ['PHP', `s:9:"${own}";`],
+    ['PHP in JSON', json(`s:9:"${own}";`)],
+    ['JSON of PHP', ascii(json(own)).replaceAll('/', '\\/')],
+    ['JSON in JSON', json(json(own))],
+    ['JSON in JSON in JSON', json(json(json(own)))],
+    ['ASCII JSON in JSON', json(ascii(json(own)))],
+    ['a URL in a URL', encodeURIComponent(encodeURIComponent(own))],
+    ['JSON in a URL', encodeURIComponent(json(own))],
+    ['a URL in JSON', json(encodeURIComponent(own))],
+    ['a form in a URL', encodeURIComponent(new URLSearchParams({ a: own }).toString())],
+    ['a text of Python', `'my "k\\'y" \\\\ä/€😀 & <x>\\n+%z'`],
+    ['bytes of Python', `b'my "k\\'y" \\\\\\xc3\\xa4/\\xe2\\x82\\xac\\xf0\\x9f\\x98\\x80 & <x>\\n+%z'`],
+    ['ASCII of Python', `'my "k\\'y" \\\\\\xe4/\\u20ac\\U0001f600 & <x>\\n+%z'`],
+    ['HTML', html],
+    ['HTML in HTML', html.replaceAll('&', '&amp;')],
+  ])('are hidden in %s', (_, text) => {
+    const shown = new Redactor([own]).redact(`a ${text} b`)
+    expect(shown).toMatch(/^a .*\*\*\*.* b$/)
+    expect(shown).not.toMatch(/my|z/)
+  })
+
+  it('are not searched for without their escapes when few characters are left', () => {
+    expect(new Redactor(['%41%42']).redact('AB\\n %41%42')).toBe('AB\\n ***')
+  })
+
+  it('are searched for in time that is in proportion to the text', () => {
+    const redactor = new Redactor([own])
+    for (const unit of ['\\', '%25', '&amp;', 'my+', '\\x', '%c3'])
+      expect(
+        growthOf((length) => {
+          const text = unit.repeat(length / unit.length)
+          return () => redactor.redact(text)
+        }),
+        unit,
+      ).toBeLessThan(8)
   })
 
   it('are hidden by a function, which hides all when it fails', () => {

@@ -105,6 +105,16 @@ describe('what a job logs', () => {
     expect(error.message).toBe(url)
   })
 
+  it('has no secrets in the descriptions of symbols and the names of functions', async () => {
+    const named = Object.defineProperty(() => {}, 'name', { value: `a ${url}` })
+    const map = new Map([[Symbol('password'), 'S3cr3t']])
+    expect((await logged({ symbol: Symbol(url), named, map }))[0]).toEqual({
+      symbol: `Symbol(${hiddenUrl})`,
+      named: `[function a ${hiddenUrl}]`,
+      map: [['Symbol(password)', '***']],
+    })
+  })
+
   it('keeps what has no text', async () => {
     const time = new Date(0)
     expect((await logged({ time, n: 1n, nothing: undefined, no: null, yes: true }))[0]).toEqual({

@@ -1,0 +1,96 @@
+import { type Decoded, replaced } from './decode.js'
+import { matches, type Span } from './spans.js'
+
+const hex = '[\\da-fA-F]'
+
+/** A character in UTF-8, each byte as two digits after a sign. */
+function utf8(sign: string): string {
+  const next = `${sign}[89abAB]${hex}`
+  return `${sign}[0-7]${hex}|${sign}[cdCD]${hex}${next}|${sign}[eE]${hex}(?:${next}){2}|${sign}[fF][0-7](?:${next}){3}`
+}
+
+/** One character as JSON, JavaScript, Python, PHP, HTML, URLs and forms escape it. A run of backslashes may escape several times. */
+const escaped = new RegExp(
+  [
+    `\\\\{1,64}(?:u\\{(?<point>${hex}{1,6})\\}|u(?<unit>${hex}{4})|U00(?<long>${hex}{6})|(?<control>[bfnrtv])|(?=[^xuU\\\\])|$)`,
+    `(?<bytes>${utf8('(?:%|\\\\{1,64}x)')})`,
+    `\\\\{1,64}(?:x(?<latin>${hex}{2}))?`,
+    `&(?:#0{0,4}(?<decimal>\\d{1,7})|#x0{0,4}(?<entity>${hex}{1,6})|(?<named>lt|gt|quot|apos|amp));`,
+    '(?<space>\\+)',
+  ].join('|'),
+  'g',
+)
+
+/** Most texts have none of these. */
+const special = /[\\%&+]/
+
+/** How many times a text may be escaped, beside runs of backslashes. */
+const maxLevels = 5
+
+/** What is too short to be searched for without its escapes, as it could be a part of any word. */
+const minLength = 4
+
+/** A byte of UTF-8. */
+const byte = /[%x](..)/g
+
+const controls: Record<string, string> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' }
+const names: Record<string, string> = { lt: '<', gt: '>', quot: '"', apos: "'", amp: '&' }
+
+/** Literal secrets of a user. */
+export class OwnSecrets {
+  readonly #written: readonly string[]
+  readonly #bare: readonly string[]
+
+  constructor(secrets: readonly string[]) {
+    this.#written = secrets
+    this.#bare = secrets.map((secret) => bare(secret)?.text ?? secret).filter(({ length }) => length >= minLength)
+  }
+
+  /** Where a text has a secret as it is and, with `isEscaped`, as it is escaped in any way, several times too. */
+  spansIn(text: string, isEscaped: boolean): Span[] {
+    const spans = this.#written.flatMap((secret) => [...occurrences(text, secret)])
+    const plain = isEscaped && this.#bare.length > 0 ? bare(text) : undefined
+    if (!plain) return spans
+    return [...spans, ...this.#bare.flatMap((secret) => [...occurrences(plain.text, secret)].map(plain.written))]
+  }
+}
+
+/** A text without any escapes. `undefined` when there are none. */
+function bare(text: string, level = 0): Decoded | undefined {
+  if (level === maxLevels || !special.test(text)) return undefined
+  const outer = replaced(text, escaped, characterOf)
+  const inner = outer && bare(outer.text, level + 1)
+  return inner ? { text: inner.text, written: (span) => outer.written(inner.written(span)) } : outer
+}
+
+function characterOf({
+  point,
+  unit,
+  long,
+  control,
+  bytes,
+  latin,
+  decimal,
+  entity,
+  named,
+  space,
+}: Record<string, string | undefined>): string {
+  if (bytes !== undefined) {
+    const found = [...matches(bytes, byte)].map(([, digits = '']) => Number.parseInt(digits, 16))
+    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(Uint8Array.from(found))
+  }
+  if (unit !== undefined) return String.fromCharCode(Number.parseInt(unit, 16))
+  if (control !== undefined) return controls[control] as string
+  if (named !== undefined) return names[named] as string
+  if (space !== undefined) return ' '
+  const digits = point ?? long ?? latin ?? entity
+  if (digits === undefined && decimal === undefined) return ''
+  const code = decimal === undefined ? Number.parseInt(digits as string, 16) : Number(decimal)
+  return code > 0x10ffff ? '\ufffd' : String.fromCodePoint(code)
+}
+
+function* occurrences(text: string, secret: string): Generator<Span> {
+  for (let at = text.indexOf(secret); at >= 0; at = text.indexOf(secret, at + secret.length)) {
+    yield { start: at, end: at + secret.length }
+  }
+}
