@@ -1,5 +1,5 @@
 import { type Column, JobError, type RecordBatch, type Row } from '../../adapter.js'
-import { isOpaque, isWrapper, nameOf } from './opaque-values.js'
+import { invalidDate, isOpaque, isWrapper, notJson, refused } from './opaque-values.js'
 
 /** How `bigint` and `decimal` are written: as JSON strings, or as JSON numbers, whatever their size. */
 export type BigNumbers = 'string' | 'number'
@@ -15,6 +15,7 @@ export const maxMembers = 20_000_000
 
 /** A column, prepared for writing. */
 interface Field {
+  readonly name: string
   /** The text before the value: the name, and a comma if needed. */
   readonly prefix: string
   /** The index of the value in a row. */
@@ -70,6 +71,7 @@ export class NdjsonEncoder {
   #fieldsOf(columns: readonly Column[]): Field[] {
     const indexes = Object.fromEntries(columns.map(({ name }, index) => [name, index]))
     return Object.entries(indexes).map(([name, index], position) => ({
+      name,
       prefix: `${position > 0 ? ',' : ''}${encodeText(name)}:`,
       index,
       encode: this.#encoderOf(columns[index] as Column),
@@ -100,7 +102,7 @@ export class NdjsonEncoder {
       return this.#nested(shown)
     } catch (error) {
       // Long texts that are shared: the engine limits the length of a string.
-      if (!(error instanceof RangeError) || error.message !== 'Invalid string length') throw error
+      if (!isTooLong(error)) throw error
       throw tooLargeError('longer than a string can be')
     }
   }
@@ -118,19 +120,29 @@ export class NdjsonEncoder {
         return this.#bigNumbers === 'number' ? String(value) : `"${value}"`
       case 'object':
         return value === null ? 'null' : this.#object(value, key)
-      default:
+      case 'undefined':
         return undefined
+      default:
+        throw notJson(value)
     }
   }
 
   #object(value: object, key: string): string | object | undefined {
     if (value instanceof Uint8Array) return `"\\\\x${hexOf(value)}"`
-    if (value instanceof Date && Number.isNaN(value.getTime())) return `"${value}"`
+    if (value instanceof Date && Number.isNaN(value.getTime())) throw invalidDate()
     const shown = 'toJSON' in value && typeof value.toJSON === 'function' ? value.toJSON(key) : value
     if (typeof shown !== 'object' || shown === null) return this.#shallow(shown, key)
     if (isWrapper(shown)) return this.#shallow(shown.valueOf(), key)
-    if (isOpaque(shown)) throw new JobError('target', `Expected a value that JSON can hold, got ${nameOf(shown)}.`)
+    if (isOpaque(shown)) throw notJson(shown)
     return shown
+  }
+
+  #member(level: Level, name: string | number): string | object | undefined {
+    try {
+      return this.#shallow((level.value as Record<string | number, unknown>)[name], String(name))
+    } catch (error) {
+      throw isTooLong(error) ? error : refused('property', pathOf(level), error)
+    }
   }
 
   /**
@@ -155,7 +167,7 @@ export class NdjsonEncoder {
       }
       const name: string | number = names?.[level.next] ?? level.next
       level.next++
-      const member = this.#shallow((value as Record<string | number, unknown>)[name], String(name))
+      const member = this.#member(level, name)
       if (member === undefined && !isArray) continue
       text += level.isFilled ? ',' : ''
       level.isFilled = true
@@ -173,6 +185,18 @@ export class NdjsonEncoder {
     }
     return text
   }
+}
+
+/** The place of the member that is being written, such as `a.b[0]`. */
+function pathOf(level: Level | undefined): string {
+  const names: string[] = []
+  // The names of the innermost members would be cut anyway.
+  for (let outer = level; outer; outer = outer.parent) names.push(nameIn(outer))
+  return names.reverse().slice(0, 20).join('').replace(/^\./, '')
+}
+
+function nameIn({ names, next }: Level): string {
+  return names ? `.${names[next - 1]}` : `[${next - 1}]`
 }
 
 /** An object or array whose members are being written. */
@@ -197,6 +221,10 @@ function levelOf(value: object, parent: Level | undefined): Level {
   return { value, parent, isArray, names, length, next: 0, isFilled: false }
 }
 
+function isTooLong(error: unknown): boolean {
+  return error instanceof RangeError && error.message === 'Invalid string length'
+}
+
 function circularError(name: string): JobError {
   return new JobError('target', `Expected a value that JSON can hold, got a circular reference in \`${name}\`.`)
 }
@@ -214,9 +242,13 @@ function arrayOfJson(value: unknown): string {
 function lineOf(fields: readonly Field[], row: Row): string {
   let line = '{'
   for (let position = 0; position < fields.length; position++) {
-    const { prefix, index, encode } = fields[position] as Field
+    const { name, prefix, index, encode } = fields[position] as Field
     const raw = row[index]
-    line += prefix + (raw === null || raw === undefined ? 'null' : encode(raw))
+    try {
+      line += prefix + (raw === null || raw === undefined ? 'null' : encode(raw))
+    } catch (error) {
+      throw refused('property', name, error)
+    }
   }
   return `${line}}\n`
 }

@@ -52,17 +52,37 @@ describe('a record becomes the JSON that JSON.stringify makes of it', () => {
   })
 
   test.each([
-    ['Map', new Map([[1, 2]])],
-    ['Set', new Set([1])],
-    ['Promise', Promise.resolve(1)],
-    ['ArrayBuffer', new ArrayBuffer(1)],
-    ['Float64Array', new Float64Array(1)],
-  ])('but what JSON shows nothing of is refused: a %s', async (name, value) => {
-    for (const record of [{ value }, { deep: [{ value }] }]) {
-      const { status } = await linesOf(iterableDatasource([record]))
-      const message = `Expected a value that JSON can hold, got an object of the class ${name}.`
+    ['an object of the class Map', new Map([[1, 2]])],
+    ['an object of the class Set', new Set([1])],
+    ['an object of the class Promise', Promise.resolve(1)],
+    ['an object of the class ArrayBuffer', new ArrayBuffer(1)],
+    ['an object of the class Float64Array', new Float64Array(1)],
+    ['a function', () => 1],
+    ['a symbol', Symbol('a')],
+  ])('but what JSON shows nothing of is refused, with its property: %s', async (got, value) => {
+    for (const [path, record] of [
+      ['value', { value }],
+      ['deep[1].value', { a: { b: 1 }, deep: [1, { value }] }],
+      ['list[0]', { list: [value] }],
+    ] as const) {
+      const { status } = await linesOf(iterableDatasource<JobRecord>([record]))
+      const message = `The property \`${path}\` cannot be written. Expected a value that JSON can hold, got ${got}.`
       expect(status).toMatchObject({ error: expect.arrayContaining([message]) })
     }
+  })
+
+  test('but an invalid date is refused, with its property', async () => {
+    const { status } = await linesOf(iterableDatasource([{ a: { at: new Date(Number.NaN) } }]))
+    const message = 'The property `a.at` cannot be written. Expected a date, got one that is invalid.'
+    expect(status).toMatchObject({ error: expect.arrayContaining([message]) })
+  })
+
+  test('but what throws is refused, with its property', async () => {
+    const fail = () => {
+      throw new Error('away')
+    }
+    const { status } = await linesOf(iterableDatasource([{ a: [{ toJSON: fail }] }]))
+    expect(status).toMatchObject({ error: expect.arrayContaining(['The property `a[0]` cannot be written.', 'away']) })
   })
 
   test('also when one value is in several places', async () => {

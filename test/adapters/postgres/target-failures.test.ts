@@ -108,7 +108,7 @@ describePostgres('a table of Postgres that refuses records', (database) => {
       ['is no number', { n: 'x' }, /invalid input syntax for type integer: "x"/],
       ['is null where nothing may be', { name: null }, /null value in column "name"/],
       ['refers to nothing', { parent: 3 }, /violates foreign key constraint/],
-      ['holds what no text can', { name: 'a\0' }, /invalid byte sequence/],
+      ['holds what no text can', { name: 'a\0' }, /The column `name` cannot be written.*NUL/],
       ['cannot be encoded', { name: Symbol('no') }, /got a symbol/],
       ['has a column that is not there', { more: 1 }, /to have a column `more`/],
     ])('a record that %s', (_, change, message) => {

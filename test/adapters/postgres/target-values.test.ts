@@ -247,7 +247,7 @@ describePostgres('values on their way to Postgres', (database) => {
       { n: undefined, doc: 'null', word: ['x'], tags: [] },
       { word: new Date(8.64e15) },
       { word: new Date(Date.UTC(-43, 2, 15)), tags: [new Date(0)] },
-      { doc: [Number.NaN, { down: Number.NEGATIVE_INFINITY }, new Date(Number.NaN)] },
+      { doc: [Number.NaN, { down: Number.NEGATIVE_INFINITY }] },
       { word: nested(20_000) },
     ]
     const create = `(n float8, b bool, big int8, at timestamptz, bytes bytea, tags text[], grid int[], doc jsonb, docs json[], own document[], sets numbers[], word text)`
@@ -262,7 +262,7 @@ describePostgres('values on their way to Postgres', (database) => {
       `(doc, word, tags) values ('null', '["x"]', '{}')`,
       `(word) values ('+275760-09-13T00:00:00.000Z')`,
       `(word, tags) values ('-000043-03-15T00:00:00.000Z', array['1970-01-01T00:00:00.000Z'])`,
-      `(doc) values ('["NaN", {"down": "-Infinity"}, "Invalid Date"]')`,
+      `(doc) values ('["NaN", {"down": "-Infinity"}]')`,
       `(word) values (repeat('{"a":', 20000) || 'null' || repeat('}', 20000))`,
     ]
     for (const row of rows) await pool.query(`insert into source ${row}`)

@@ -1,4 +1,5 @@
 import { type Column, JobError, type JobRecord, RecordBatch, type Row } from '../../../adapter.js'
+import { refused } from '../../shared/index.js'
 import type { Table } from './table.js'
 import { textOf } from './value-text.js'
 
@@ -208,10 +209,14 @@ function join(chunks: readonly Uint8Array[]): Uint8Array {
 function lineOf(fields: readonly Field[], row: Row): string {
   let line = ''
   for (let position = 0; position < fields.length; position++) {
-    const { index, encode } = fields[position] as Field
+    const { index, name, encode } = fields[position] as Field
     const raw = row[index]
     if (position > 0) line += '\t'
-    line += raw === null || raw === undefined ? '\\N' : encode(raw)
+    try {
+      line += raw === null || raw === undefined ? '\\N' : encode(raw)
+    } catch (error) {
+      throw refused('column', name, error)
+    }
   }
   return `${line}\n`
 }
@@ -220,8 +225,8 @@ const backslash = 92
 
 const needsEscape = /[\\\t\n\r]/
 
-/** Also matches a surrogate, which may be unpaired. */
-const needsLook = /[\\\t\n\r\ud800-\udfff]/
+/** Also matches NUL, and a surrogate, which may be unpaired. */
+const needsLook = /[\0\\\t\n\r\ud800-\udfff]/
 
 const escapes: Readonly<Record<string, string>> = { '\\': '\\\\', '\t': '\\t', '\n': '\\n', '\r': '\\r' }
 
@@ -230,6 +235,7 @@ function escaped(text: string): string {
   // An unpaired surrogate has no UTF-8 form and would become another character.
   if (/\p{Surrogate}/u.test(text))
     throw new JobError('target', 'Expected text, got text with half of a surrogate pair.')
+  if (text.includes('\0')) throw new JobError('target', 'Expected text without NUL characters, got one that has some.')
   if (!needsEscape.test(text)) return text
   if (text.length > pieceLength) return escapedByBytes(text)
   return text.replace(/[\\\t\n\r]/g, (unit) => escapes[unit] as string)

@@ -1,6 +1,15 @@
 import { constants } from 'node:buffer'
 import { JobError } from '../../../adapter.js'
-import { isOpaque, isWrapper, maxMembers, NdjsonEncoder, nameOf, tooLargeError } from '../../shared/index.js'
+import {
+  invalidDate,
+  isOpaque,
+  isWrapper,
+  maxMembers,
+  NdjsonEncoder,
+  nameOf,
+  notJson,
+  tooLargeError,
+} from '../../shared/index.js'
 import type { ColumnKind } from './table.js'
 
 /** Converts a JavaScript value to the text that Postgres reads for a column of that kind. `null` stays null. */
@@ -18,7 +27,7 @@ export function textOf(value: unknown, kind: ColumnKind): string | null {
     case 'undefined':
       return null
     default:
-      throw new JobError('target', `Expected a value that Postgres can hold, got a ${typeof value}.`)
+      throw new JobError('target', `Expected a value that Postgres can hold, got ${nameOf(value)}.`)
   }
 }
 
@@ -78,14 +87,14 @@ function jsonReplacer(): typeof shownInJson {
   }
 }
 
-/** Writes what JSON lacks as text: bytes as hexadecimal digits, big integers, `NaN`, infinities and invalid dates. */
+/** Writes what JSON lacks as text: bytes as hexadecimal digits, big integers, `NaN`, and infinities. */
 function shownInJson(this: Record<string, unknown>, key: string, shown: unknown): unknown {
   const own = this[key]
   if (own instanceof Uint8Array) return hexOf(own)
-  if (own instanceof Date && shown === null) return String(own)
+  if (own instanceof Date && shown === null) throw invalidDate()
+  if (typeof shown === 'function' || typeof shown === 'symbol') throw notJson(shown)
   if (typeof shown === 'number') return Number.isFinite(shown) ? shown : String(shown)
-  if (typeof shown === 'object' && shown !== null && isOpaque(shown))
-    throw new JobError('target', `Expected a value that JSON can hold, got ${nameOf(shown)}.`)
+  if (typeof shown === 'object' && shown !== null && isOpaque(shown)) throw notJson(shown)
   return typeof shown === 'bigint' ? String(shown) : shown
 }
 
@@ -95,7 +104,7 @@ function hexOf({ buffer, byteOffset, byteLength }: Uint8Array): string {
 
 /** ISO 8601. For a date column, years before 1 and after 9999 are written in the format of Postgres. */
 function textOfDate(date: Date, { isDate }: ColumnKind): string {
-  if (Number.isNaN(date.getTime())) throw new JobError('target', 'Expected a date, got one that is invalid.')
+  if (Number.isNaN(date.getTime())) throw invalidDate()
   const iso = date.toISOString()
   if (!isDate) return iso
   const [, year = '', rest = ''] = /^([+-]?\d+)(.*)$/.exec(iso) ?? []
@@ -110,13 +119,15 @@ const maxDimensions = 6
 interface ArrayBudget {
   members: number
   length: number
+  /** The length of each inner dimension that was met. */
+  readonly shape: number[]
 }
 
 /** An element of JSON, or of a domain over an array, may be an array itself and is no dimension. */
 function textOfArray(
   items: readonly unknown[],
   element: ColumnKind,
-  left: ArrayBudget = { members: maxMembers, length: constants.MAX_STRING_LENGTH },
+  left: ArrayBudget = { members: maxMembers, length: constants.MAX_STRING_LENGTH, shape: [] },
   dimension = 1,
 ): string {
   if (dimension > maxDimensions)
@@ -126,10 +137,11 @@ function textOfArray(
   const inner =
     left.members < 0 ? 0 : items.reduce<number>((sum, item) => sum + (Array.isArray(item) ? item.length : 0), 0)
   if (left.members < inner) throw tooLargeError(`larger than ${maxMembers} members`)
+  const isNested = (item: unknown): item is unknown[] => Array.isArray(item) && !element.isJson && !element.element
+  if (items.some(isNested)) checkShape(items, isNested, left.shape, dimension)
   const texts = Array.from({ length: items.length }, (_, index) => {
     const item = items[index]
-    if (Array.isArray(item) && !element.isJson && !element.element)
-      return textOfArray(item, element, left, dimension + 1)
+    if (isNested(item)) return textOfArray(item, element, left, dimension + 1)
     const text = textOf(item, element)
     const escaped = text === null ? 'NULL' : `"${text.replace(/["\\]/g, '\\$&')}"`
     left.length -= escaped.length + 1
@@ -137,4 +149,26 @@ function textOfArray(
     return escaped
   })
   return `{${texts.join(element.delimiter)}}`
+}
+
+/** Postgres refuses an array whose inner arrays differ in length, and does not say where. */
+function checkShape(
+  items: readonly unknown[],
+  isNested: (item: unknown) => item is unknown[],
+  shape: number[],
+  dimension: number,
+): void {
+  for (const item of items) {
+    if (!isNested(item)) {
+      const message = `Expected an array whose elements in dimension ${dimension} are all arrays, got an array and a value.`
+      throw new JobError('target', message)
+    }
+    shape[dimension] ??= item.length
+    if (item.length === shape[dimension]) continue
+    const lengths = `${shape[dimension]} and ${item.length}`
+    throw new JobError(
+      'target',
+      `Expected an array whose inner arrays have the same length, got the lengths ${lengths}.`,
+    )
+  }
 }
