@@ -42,6 +42,21 @@ describePostgres('grants', (database) => {
         expect(await finished).toMatchObject({ state: 'successful' })
       }
       expect((await client.query('select count(*)::int from events_copy')).rows).toEqual([{ count: 100 }])
+
+      // What the role lacks is named.
+      const name = `"${roles[1]}_${suffix}"`
+      const failure = async (statement: string) => {
+        await client.query(statement)
+        const { finished } = await registry.start('ingestion', 'append')
+        const status = await finished
+        return status.state === 'error' ? status.error.join(' ') : status.state
+      }
+      expect(await failure(`revoke update on headgate_checkpoint from ${name}`)).toContain(
+        'The role may not read and write "public"."headgate_checkpoint", which holds the checkpoints of jobs: grant it `select, insert, update, delete` on the table.',
+      )
+      expect(await failure('drop table headgate_checkpoint; revoke create on schema public from public')).toContain(
+        'The role may not create "public"."headgate_checkpoint", which holds the checkpoints of jobs: grant it `create` on the schema "public", or create the table beforehand.',
+      )
     } finally {
       await registry.close()
       for (const role of roles) await client.query(`drop owned by "${role}_${suffix}"; drop role "${role}_${suffix}"`)

@@ -166,6 +166,25 @@ describePostgres('a table of Postgres that others have locked', (database) => {
     expect(await count()).toEqual(all)
   })
 
+  test('a session that only reads the table is named when the swap `rename` waits for it, and only then', async () => {
+    await tests.pool.query('create table other (id int)')
+    onTestFinished(async () => void (await tests.pool.query('drop table other')))
+    const { pid } = await held('select from t, other')
+    const renaming = { strategy: 'replace', swap: 'rename', maxShrink: 1 } as const
+    define(impatient({ ...renaming, lockTimeout: 2 }))
+    expect(await failed()).toMatch(
+      new RegExp(
+        `pid ${pid} \\(holder, idle in transaction, since 20[^)]+Z, \`select\\b[^)]*\\) with AccessShareLock on t\\b`,
+      ),
+    )
+    const { pid: writer } = await held('lock table t in share row exclusive mode')
+    registry.define({ id: 'append', datasource: postgresDatasource({ pool: tests.pool }), query: 'select 1 as id', target: impatient({}) }) // biome-ignore format: one line
+    const status = await (await registry.start('ingestion', 'append')).finished
+    const error = status.state === 'error' ? status.error.join() : ''
+    expect(error).toContain(`pid ${writer}`)
+    expect(error).not.toContain('AccessShareLock')
+  })
+
   test('what a foreign key waits for is named', async () => {
     await tests.pool.query('insert into parent values (1)')
     const { pid } = await held('delete from parent')

@@ -15,6 +15,9 @@ const lostState = 'HG001'
 /** The SQLSTATE for a table that has changed since the target was opened. */
 export const alteredState = 'HG002'
 
+/** The SQLSTATE for a role that lacks a privilege. */
+const denied = '42501'
+
 /** The SQLSTATE for a table that has lost all rows since the job committed some. */
 const emptiedState = 'HG003'
 
@@ -33,6 +36,8 @@ export class Fence {
   readonly #table: TableRef
   /** The checkpoint table, as SQL. */
   readonly checkpoints: string
+  /** The schema of the checkpoint table, as SQL. */
+  readonly #schema: string
   readonly #context: OpenContext
   readonly #locks: Locks
   /** The key of the row of the job. Ids are too long for an index. */
@@ -47,6 +52,7 @@ export class Fence {
 
   constructor(table: TableRef, checkpoints: TableName, context: OpenContext, locks: Locks) {
     this.#table = table
+    this.#schema = quoted(checkpoints.schema ?? table.schema)
     this.checkpoints = sqlOf({ schema: table.schema, ...checkpoints })
     this.#context = context
     this.#locks = locks
@@ -68,7 +74,11 @@ export class Fence {
 
   /** Takes over from earlier executions. Returns the checkpoint that they left, if any. */
   async takeOver(session: WriteSession): Promise<unknown> {
-    const kept = await this.#locks.transaction(session, () => this.#claim(session))
+    const kept = await this.#locks
+      .transaction(session, () => this.#claim(session))
+      .catch(async (error) => {
+        throw Object(error).code === denied ? await this.#denied(error, session) : error
+      })
     // Also evicts an execution that began its transaction just before the takeover.
     await this.#evict(session)
     return typeof kept === 'string' ? JSON.parse(kept) : undefined
@@ -263,6 +273,21 @@ export class Fence {
   #altered(cause: unknown): JobError {
     const message = `\`${this.#table.title}\` was altered, renamed or recreated while the job wrote to it: run the job again.`
     return new JobError('target', message, { cause, isTransient: true })
+  }
+
+  /** Says which grant the role lacks: the error of the server names the schema only. */
+  async #denied(cause: unknown, session: WriteSession): Promise<JobError> {
+    const exists = `select to_regclass(${dollarQuoted(this.checkpoints)}) is not null as exists`
+    // A role that may not use the schema cannot look for the table either.
+    const [found] = await session.inquire(exists).catch(() => [])
+    const [action, grants] =
+      found?.exists === true
+        ? ['read and write', '`select, insert, update, delete` on the table']
+        : found
+          ? ['create', `\`create\` on the schema ${this.#schema}, or create the table beforehand`]
+          : ['find', `\`usage\` on the schema ${this.#schema}`]
+    const message = `The role may not ${action} ${this.checkpoints}, which holds the checkpoints of jobs: grant it ${grants}.`
+    return new JobError('target', message, { cause })
   }
 
   #emptied(cause: unknown): JobError {

@@ -169,6 +169,7 @@ class ReplaceWriter implements TargetWriter {
     for (const statement of statements) {
       await this.#withRetries(() => session.query(statement))
     }
+    if (this.#options.swap === 'rename') this.#tools.locks.watchReaders()
     await this.#withRetries(async () => {
       context.signal.throwIfAborted()
       await swap.swap(session)

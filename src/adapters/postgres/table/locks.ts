@@ -18,13 +18,13 @@ export const advisory = {
 
 /** The lock modes, strongest first. */
 const modes = `array['AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock', 'ShareUpdateExclusiveLock',
-  'RowExclusiveLock', 'RowShareLock']`
+  'RowExclusiveLock', 'RowShareLock', 'AccessShareLock']`
 
 /**
  * Other sessions that hold locks on these tables, their partitions or tables that they refer to, or the advisory
  * locks of headgate. A role sees only what its privileges allow.
  */
-const holdersQuery = (tables: readonly string[]) => `
+const holdersQuery = (tables: readonly string[], read: string | null) => `
   with named (oid) as (select to_regclass(name)::oid from unnest(array[${tables.map(dollarQuoted).join(', ')}]) name),
     tables (oid) as (
       select oid from named
@@ -33,6 +33,7 @@ const holdersQuery = (tables: readonly string[]) => `
     held as (
       select distinct on (pid) pid, mode, relation::regclass::text as relation, array_position(${modes}, mode) as rank
       from pg_locks where granted and pid is distinct from pg_backend_pid() and mode = any(${modes})
+        and (mode <> 'AccessShareLock' or relation = to_regclass(${read === null ? 'null' : dollarQuoted(read)}))
         and database = (select oid from pg_database where datname = current_database())
         and (relation in (select oid from tables)
           or locktype = 'advisory' and objsubid = 1 and (classid::int8 << 32 | objid::int8) in (${Object.values(advisory).join(', ')}))
@@ -47,6 +48,7 @@ export class Locks {
   readonly attemptTimeout: number
   readonly #title: string
   readonly #tables: string[]
+  #read: string | null = null
 
   constructor(table: TableName, lockTimeout: number) {
     this.attemptTimeout = lockTimeout
@@ -57,6 +59,11 @@ export class Locks {
   /** Also reports sessions that hold locks on this table, given as SQL. */
   watch(table: string): void {
     this.#tables.push(table)
+  }
+
+  /** Also reports sessions that read the table, from now on: what waits next shares it with no reader. */
+  watchReaders(): void {
+    this.#read = this.#tables[0] as string
   }
 
   /** How long everything except a swap waits, in milliseconds. */
@@ -80,7 +87,7 @@ export class Locks {
   /** Explains a lock timeout. Other errors stay as they are. */
   async explain(error: unknown, session: WriteSession): Promise<unknown> {
     if (!isLockTimeout(error)) return error
-    const holders = await session.inquire(holdersQuery(this.#tables)).catch(() => [])
+    const holders = await session.inquire(holdersQuery(this.#tables, this.#read)).catch(() => [])
     const timedOut = `Could not get a lock on \`${this.#title}\`, or on what it needs, within ${this.#totalTimeout} ms.`
     const found = holders.map(described).join('; ') || 'no session that still holds one'
     return new JobError('target', `${timedOut} Found ${found}.`, { cause: error, isTransient: true })
