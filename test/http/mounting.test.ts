@@ -1,4 +1,5 @@
 import express from 'express'
+import { Hono } from 'hono'
 import { expect, test } from 'vitest'
 import type { JobsRequest } from '../../src/http/index.js'
 import { toExpressMiddleware } from '../../src/http/mounts/express.js'
@@ -13,6 +14,19 @@ function withReport() {
   registry.define({ type: 'report', id: 'daily', run: () => {} })
   return registry
 }
+
+test('Hono decodes the path of what it mounts, unless the request is not replaced', async () => {
+  const registry = withReport()
+  const rewritten = new Hono().mount(base, createJobsHandler(registry, { basePath: '/' }))
+  const literal = new Hono().mount(base, createJobsHandler(registry, { basePath: base }), {
+    replaceRequest: false,
+  })
+  const statusOf = async (app: Hono) =>
+    (await app.fetch(new Request(`http://localhost${base}/report/daily/_%73tart`, { method: 'POST' }))).status
+  expect(await statusOf(literal)).toBe(404)
+  // When this fails, Hono keeps the path, and the pages about Hono and security have a warning too many.
+  expect(await statusOf(rewritten)).not.toBe(404)
+})
 
 test('a web request', async () => {
   const registry = withReport()
