@@ -32,9 +32,11 @@ export {
   type AbortingStatus,
   type BatchDone,
   type BegunStatus,
+  type CronSchedule,
   type EndedState,
   type EndedStatus,
   type FailedStatus,
+  type IntervalSchedule,
   isEnded,
   isLive,
   type Job,
@@ -53,6 +55,7 @@ export {
   type RunningStatus,
   type Schedule,
   type Scheduled,
+  type ScheduleOptions,
   type StatusBase,
   type SuccessfulStatus,
 } from './core/model/index.js'
@@ -88,4 +91,4 @@ export type {
   TransformContext,
   Transformed,
 } from './ingestion/index.js'
-export { JobRegistry, type JobRegistryOptions } from './job-registry.js'
+export { JobRegistry, type JobRegistryOptions, type NamedDatasources } from './job-registry.js'

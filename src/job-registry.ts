@@ -1,6 +1,6 @@
 import { checkValue, invalid, rule } from './core/base/index.js'
 import { limitsOf } from './core/dispatch/index.js'
-import type { Job } from './core/model/index.js'
+import type { Job, JobDetail } from './core/model/index.js'
 import { Registry, type RegistryOptions } from './core/registry/index.js'
 import {
   checkRateLimit,
@@ -12,25 +12,36 @@ import {
   RateLimiter,
 } from './ingestion/index.js'
 
+/** Datasources by the names that jobs refer to. */
+export type NamedDatasources = Readonly<Record<string, Datasource>>
+
 /** The options of a {@link JobRegistry}. */
-export interface JobRegistryOptions extends RegistryOptions {
+export interface JobRegistryOptions<Datasources extends NamedDatasources = NamedDatasources> extends RegistryOptions {
   /** Datasources that ingestions refer to by name. The registry closes them, and those that are given to jobs directly. Default: none. */
-  datasources?: Record<string, Datasource>
+  datasources?: Datasources
   /** Maximum write rate of all ingestions together, per second. Default: no limit. */
   rateLimit?: RateLimit
 }
 
+/** The datasource of a job: one of the known names, unless the compiler knows only that it is text. */
+interface Naming<Name extends string, Known extends string> {
+  datasource: (string extends Name ? string : Known) | Datasource
+}
+
 const datasourceRule = rule.having('read')
 
-/** The jobs of an application: defines, starts, observes, aborts and searches them. */
-export class JobRegistry extends Registry {
-  readonly #datasources: Readonly<Record<string, Datasource>>
+/**
+ * The jobs of an application: defines, starts, observes, aborts and searches them. The compiler checks that jobs name one of the
+ * given datasources.
+ */
+export class JobRegistry<Datasources extends NamedDatasources = NamedDatasources> extends Registry {
+  readonly #datasources: NamedDatasources
   readonly #rateLimiter: RateLimiter | undefined
   /** Datasources that were given to jobs directly, without a name. */
   readonly #inline = new Set<Datasource>()
 
   /** Throws `invalid_options` when an option is not valid. */
-  constructor(options: JobRegistryOptions) {
+  constructor(options: JobRegistryOptions<Datasources>) {
     const { datasources = {}, rateLimit, ...rest } = Object(options) as JobRegistryOptions
     super(rest)
     for (const [name, datasource] of Object.entries(datasources)) {
@@ -49,9 +60,13 @@ export class JobRegistry extends Registry {
    * Adds a job: an ingestion, or a job with a function `run` and a type of your own. Throws `invalid_options` when the job
    * is not valid or is defined already.
    */
-  override define<Item extends object = JobRecord, Out extends object = Item>(
-    job: Job | IngestionJob<Item, Out>,
-  ): void {
+  override define<
+    Item extends object = JobRecord,
+    Out extends object = Item,
+    Checkpoint = unknown,
+    Detail extends object = JobDetail,
+    Name extends string = keyof Datasources & string,
+  >(job: Job<Checkpoint, Detail> | (IngestionJob<Item, Out, Name> & Naming<Name, keyof Datasources & string>)): void {
     const { run, type = 'ingestion' } = Object(job) as Partial<Job>
     if (type !== 'ingestion') super.define(job as Job)
     else if (run === undefined) this.#defineIngestion(job as unknown as IngestionJob)

@@ -8,6 +8,7 @@ import {
   splitRequestOf,
   type Target,
   type TargetFunction,
+  type TargetWriter,
 } from './contract/index.js'
 import {
   batchTransform,
@@ -177,5 +178,9 @@ function toleranceOf({ failures, retry }: IngestionJob): Tolerance | undefined {
 
 function targetOf(target: Target | TargetFunction): Target {
   if (typeof target !== 'function') return target
-  return { kind: 'function', capabilities: { writesPartitions: true }, open: () => ({ writer: { write: target } }) }
+  return {
+    kind: 'function',
+    capabilities: { writesPartitions: true },
+    open: () => ({ writer: { write: target as TargetWriter['write'] } }),
+  }
 }

@@ -18,11 +18,21 @@ export const names = {
   errorType: 'error.type',
 } as const
 
-/** The kind of an error, with few values: a code of headgate, the name of its class, or `_OTHER`. */
+/** The kind of an error, with few values: the code of a `JobError`, else the name of its class, else `_OTHER`. */
 export function errorTypeOf(cause: unknown): string {
   if (JobError.isInstance(cause)) return cause.code
-  const name = propertyOf(cause, 'name')
+  const className = classNameOf(cause)
+  const name = className === undefined || unspecific.has(className) ? propertyOf(cause, 'name') : className
   return isText(name) ? name.slice(0, maxErrorType) : '_OTHER'
+}
+
+/** Classes whose errors are told apart by their `name`. */
+const unspecific: ReadonlySet<string> = new Set(['Error', 'DOMException'])
+
+/** The name of an error's class. Its `name` is often that of a class that it extends. */
+function classNameOf(cause: unknown): string | undefined {
+  const { name } = Object(propertyOf(cause, 'constructor')) as { name?: unknown }
+  return isText(name) ? name : undefined
 }
 
 /** Maximum length of the name of an error, in characters. */
@@ -38,7 +48,7 @@ export function stackOf(cause: unknown, redactor: Pick<Redactor, 'shorten'> = co
 }
 
 /** A property of a thrown error. Reading it may throw. */
-function propertyOf(cause: unknown, name: 'name' | 'stack'): unknown {
+function propertyOf(cause: unknown, name: 'constructor' | 'name' | 'stack'): unknown {
   try {
     return cause instanceof Error ? cause[name] : undefined
   } catch {

@@ -238,7 +238,10 @@ describe('metrics', () => {
     [() => Promise.reject('text'), '_OTHER'],
     [() => Promise.reject(Object.assign(new Error('no'), { name: '' })), '_OTHER'],
     [() => Promise.reject(null), '_OTHER'],
-  ])('a failure that is no error has the type that the conventions foresee', async (run, type) => {
+    [() => Promise.reject(new (class Refused extends TypeError {})()), 'Refused'],
+    [() => Promise.reject(Object.assign(new Error('no'), { name: 'Refused' })), 'Refused'],
+    [() => Promise.reject(new DOMException('no', 'TimeoutError')), 'TimeoutError'],
+  ])('a failure has the name of its class as its type, or what the conventions foresee', async (run, type) => {
     const { start, measured } = open()
     await (await start('a', run)).finished
     expect(await measured('headgate.job.failures')).toEqual([[1, { ...copy, 'error.type': type }]])

@@ -19,7 +19,7 @@ export { EventLoopTurns, type EventLoopTurnsOptions } from './event-loop-turns.j
 export { checkedKey, executionOrder, JobMap, jobKey, newExecutionId } from './ids.js'
 export { isRefused, isTransient } from './is-transient.js'
 export { answerOf, isolate } from './isolate.js'
-export { isJson, jsonCopyOf, maxJsonDepth, maxJsonLength } from './json.js'
+export { isJson, jsonCopyOf, lostInJson, maxJsonDepth, maxJsonLength } from './json.js'
 export { errorOf, isolatedLogger, type Logger, loggerRule, type NestLogger, silentLogger, warnOf } from './logger.js'
 export { Poller } from './poller.js'
 export { pauseAfter, retry } from './retry.js'

@@ -1,3 +1,5 @@
+import { read } from './errors.js'
+
 /** Maximum nesting of a stored JSON value, so that recursive functions never exhaust the stack. */
 export const maxJsonDepth = 100
 
@@ -36,4 +38,47 @@ function countingDown(limit: number): (name: string, value: unknown) => unknown 
     if (left < 0 || (ArrayBuffer.isView(value) && value.byteLength > left)) throw new RangeError('too long')
     return value
   }
+}
+
+/** A value that JSON does not keep, and where it is: `.seen[3]`, or an empty path for the value itself. */
+export interface LostInJson {
+  readonly path: string
+  readonly value: unknown
+}
+
+/**
+ * The first value that JSON would change or drop without a word: a `Map`, a date, a bigint, a function, a number that is not finite.
+ * A property that is `undefined` is left out, which is no loss. Ends at the limits of {@link jsonCopyOf}, which then refuses the value.
+ */
+export function lostInJson(value: unknown): LostInJson | undefined {
+  try {
+    return isLost(value) ? { path: '', value } : lostWithin(value, { left: maxJsonLength, depth: 0 })
+  } catch {
+    // What cannot be read is no JSON either.
+    return undefined
+  }
+}
+
+function lostWithin(holder: unknown, budget: { left: number; depth: number }): LostInJson | undefined {
+  if (typeof holder !== 'object' || holder === null || budget.depth === maxJsonDepth) return undefined
+  budget.depth++
+  for (const name of Object.keys(holder)) {
+    if (--budget.left < 0) return undefined
+    const value = read(holder, name)
+    if (value === undefined && !Array.isArray(holder)) continue
+    const place = Array.isArray(holder) ? `[${name}]` : `.${name}`
+    if (isLost(value)) return { path: place, value }
+    const inner = lostWithin(value, budget)
+    if (inner) return { path: `${place}${inner.path}`, value: inner.value }
+  }
+  budget.depth--
+  return undefined
+}
+
+function isLost(value: unknown): boolean {
+  if (value === null || typeof value === 'string' || typeof value === 'boolean') return false
+  if (typeof value === 'number') return !Number.isFinite(value)
+  if (typeof value !== 'object') return true
+  if (Array.isArray(value)) return false
+  return Object.prototype.toString.call(value) !== '[object Object]' || typeof read(value, 'toJSON') === 'function'
 }

@@ -120,6 +120,16 @@ function list(words: readonly string[]): string {
   return words.map((word) => `\`${word}\``).join(', ')
 }
 
+/** The class of an object of the language, such as a date. Reading it may throw. */
+function classOf(value: object): string | undefined {
+  try {
+    const [, name] = /^\[object (\w+)\]$/.exec(Object.prototype.toString.call(value)) ?? []
+    return name && name !== 'Object' ? `an object of the class ${name}` : undefined
+  } catch {
+    return undefined
+  }
+}
+
 function show(value: unknown): string {
   if (value === undefined) return 'nothing'
   if (value === null) return 'null'
@@ -129,6 +139,7 @@ function show(value: unknown): string {
     value.catch(() => undefined)
     return 'a promise'
   }
-  if (typeof value === 'object' || typeof value === 'function') return `a value of type ${typeof value}`
+  if (typeof value === 'function') return 'a function'
+  if (typeof value === 'object') return classOf(value) ?? `a value of type ${typeof value}`
   return `\`${commonRedactor.shorten(String(value), 100)}\` (${typeof value})`
 }

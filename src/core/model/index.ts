@@ -28,7 +28,15 @@ export {
   resumptionRules,
   retryPolicyOf,
 } from './retry-policy.js'
-export { nextAfter, type Schedule, type Scheduled, scheduleRules } from './schedule.js'
+export {
+  type CronSchedule,
+  type IntervalSchedule,
+  nextAfter,
+  type Schedule,
+  type Scheduled,
+  type ScheduleOptions,
+  scheduleRules,
+} from './schedule.js'
 export {
   type AbortedStatus,
   type AbortingStatus,

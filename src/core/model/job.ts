@@ -34,7 +34,16 @@
  * maintenance    retention and clean-up
  */
 
-import { checkOptions, invalid, jsonCopyOf, maxJsonDepth, maxJsonLength, type Rule, rule } from '../base/index.js'
+import {
+  checkOptions,
+  invalid,
+  jsonCopyOf,
+  lostInJson,
+  maxJsonDepth,
+  maxJsonLength,
+  type Rule,
+  rule,
+} from '../base/index.js'
 import type { JobDetail, Progress } from './execution-record.js'
 import { priorityRule } from './priority.js'
 import { type Resumption, resumptionRules, retryPolicyOf } from './retry-policy.js'
@@ -42,7 +51,12 @@ import { checkSchedule, type Scheduled, scheduleRules } from './schedule.js'
 import type { JobStatus } from './status.js'
 
 /** Progress that a running job reports. Fields that are not given keep their values. */
-export interface ProgressUpdate extends Omit<Progress, 'lastId'> {
+export interface ProgressUpdate<Checkpoint = unknown, Detail extends object = JobDetail>
+  extends Omit<Progress, 'lastId' | 'checkpoint' | 'detail'> {
+  /** Where the next execution resumes: a JSON value that only the job interprets. `null` removes it. */
+  checkpoint?: Checkpoint | null
+  /** Extra data about the progress: a JSON object. */
+  detail?: Detail
   /** The last known value of the primary key column. Stored as text. */
   lastId?: string | number | bigint
 }
@@ -75,6 +89,7 @@ export function toProgress(update: ProgressUpdate): Progress {
 
 /** Copies the value, so that later changes by the job are not saved. */
 function checkpointOf(value: unknown): unknown {
+  checkKept('checkpoint', value)
   const copy = jsonCopyOf(value)
   if (copy === undefined) throw invalid('checkpoint', kept('a JSON value'), value)
   return copy
@@ -82,11 +97,18 @@ function checkpointOf(value: unknown): unknown {
 
 function detailOf(value: JobDetail): JobDetail {
   const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+  if (isObject) checkKept('detail', value)
   const copy = isObject ? jsonCopyOf(value) : undefined
   if (typeof copy !== 'object' || copy === null || Array.isArray(copy)) {
     throw invalid('detail', kept('a JSON object'), value)
   }
   return copy
+}
+
+/** Refuses what JSON would change in silence, such as a `Map`, which becomes an empty object. */
+function checkKept(field: string, value: unknown): void {
+  const lost = lostInJson(value)
+  if (lost) throw invalid(`${field}${lost.path}`, 'a value that JSON keeps', lost.value)
 }
 
 /** The limits of a stored JSON value, for messages. */
@@ -95,9 +117,9 @@ function kept(what: string): string {
 }
 
 /** What a job's `run` receives. */
-export interface JobContext {
+export interface JobContext<Checkpoint = unknown, Detail extends object = JobDetail> {
   /** The status of this execution when this attempt began: its ids, and the `count` and `detail` that an earlier attempt reported. */
-  readonly status: JobStatus
+  readonly status: JobStatus<Detail>
   /**
    * Aborts when the job must stop. Its reason is a `JobError` with the code `aborted` or `lease_lost`. After an abort, a job that
    * returns or throws this reason (`signal.throwIfAborted()`) ends as `aborted`. A job that lost its lease ends in `error`.
@@ -109,12 +131,12 @@ export interface JobContext {
    */
   isHeld(): boolean
   /** The checkpoint to resume from: the last one that the previous execution, or an earlier attempt of this one, saved. */
-  readonly checkpoint: unknown
+  readonly checkpoint: Checkpoint | undefined
   /**
    * Reports progress. The latest report is saved at most once per `progressInterval`, and always before the end is announced.
    * Report only what is durable.
    */
-  progress(update: ProgressUpdate): void
+  progress(update: ProgressUpdate<Checkpoint, Detail>): void
   /** Emits a written batch to the listeners of `registry.onBatch`. Saves nothing and never throws. */
   batchDone(batch: BatchDone): void
   /**
@@ -130,8 +152,11 @@ export interface JobContext {
   complete(): void
 }
 
-/** A job: defined once, run many times. */
-export interface Job extends Resumption, Scheduled {
+/**
+ * A job: defined once, run many times. `Checkpoint` is the type of what it saves to resume from, `Detail` the type of the extra data
+ * that it reports. Both must be what JSON keeps.
+ */
+export interface Job<Checkpoint = unknown, Detail extends object = JobDetail> extends Resumption, Scheduled {
   /** The kind of work: any word that does not begin with `_`. */
   type: string
   /** Identifies the job within its type: 1 to 512 characters. */
@@ -144,7 +169,7 @@ export interface Job extends Resumption, Scheduled {
    * The work, sync or async. The job is `successful` when it returns, and in `error` when it throws. After an abort request, a
    * return ends the job as `aborted`, unless it has called `complete()`.
    */
-  run(context: JobContext): unknown
+  run(context: JobContext<Checkpoint, Detail>): unknown
 }
 
 /** The rules of {@link Job}. */

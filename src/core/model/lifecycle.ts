@@ -45,14 +45,22 @@ export function nextState(state: JobState, move: JobMove): JobState | undefined 
   return moves[state]?.[move]
 }
 
-/** Whether an execution in `state` is live, so that its job cannot be started again. */
-export function isLive(state: JobState): state is LiveState {
-  return !isEnded(state)
+/** Whether a status, or an execution in a state, is live, so that its job cannot be started again. Narrows the type. */
+export function isLive(state: JobState): state is LiveState
+export function isLive<Status extends { state: JobState }>(status: Status): status is Status & { state: LiveState }
+export function isLive(given: JobState | { state: JobState }): boolean {
+  return !hasEnded(given)
 }
 
-/** Whether an execution in `state` has ended. */
-export function isEnded(state: JobState): state is EndedState {
-  return endedStates.has(state)
+/** Whether a status, or an execution in a state, has ended. Narrows the type. */
+export function isEnded(state: JobState): state is EndedState
+export function isEnded<Status extends { state: JobState }>(status: Status): status is Status & { state: EndedState }
+export function isEnded(given: JobState | { state: JobState }): boolean {
+  return hasEnded(given)
+}
+
+function hasEnded(given: JobState | { state: JobState }): boolean {
+  return endedStates.has(typeof given === 'string' ? given : given.state)
 }
 
 /** Whether a value is a state. */

@@ -14,16 +14,33 @@ import { cronExpectation, nextTick } from './cron-times.js'
  *
  * Vixie cron does the same, except that it treats a step without `*`, such as `0-23/2`, as fixed.
  */
-export interface Schedule {
+export type Schedule = ScheduleOptions & (CronSchedule | IntervalSchedule)
+
+/** A schedule at times of the calendar. */
+export interface CronSchedule {
   /**
    * Five fields (minute, hour, day of the month, month, day of the week), or six with seconds first: `*`, numbers, names
    * (`MON`, `JAN`), lists, ranges and steps. When day of the month and day of the week are both restricted, either match runs.
    */
-  cron?: string
+  cron: string
   /** The IANA time zone of `cron`. Default `UTC`, not the machine's time zone. */
   timeZone?: string
+  /** Only without `cron`. */
+  every?: never
+}
+
+/** A schedule at an interval. */
+export interface IntervalSchedule {
   /** Interval between starts in milliseconds, at least 100. Starts are at multiples of it since 1970, equal in all processes. */
-  every?: number
+  every: number
+  /** Only without `every`. */
+  cron?: never
+  /** Only with `cron`. */
+  timeZone?: never
+}
+
+/** What every schedule may set. */
+export interface ScheduleOptions {
   /** Whether the schedule is active. Default `true`. */
   enabled?: boolean
   /**

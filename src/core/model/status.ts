@@ -29,30 +29,30 @@ export interface QueuedStatus extends StatusBase {
 }
 
 /** The fields of every status of an execution that has left the queue. */
-export interface BegunStatus extends StatusBase {
+export interface BegunStatus<Detail extends object = JobDetail> extends StatusBase {
   /** Extra data that the job reports with its progress: an `IngestionDetail` for an ingestion. Not part of the protocol. */
-  detail?: JobDetail
+  detail?: Detail
 }
 
 /** The job runs. */
-export interface RunningStatus extends BegunStatus {
+export interface RunningStatus<Detail extends object = JobDetail> extends BegunStatus<Detail> {
   state: 'running'
 }
 
 /** The job was asked to stop and still runs. */
-export interface AbortingStatus extends BegunStatus {
+export interface AbortingStatus<Detail extends object = JobDetail> extends BegunStatus<Detail> {
   state: 'aborting'
 }
 
 /** The job was stopped. */
-export interface AbortedStatus extends BegunStatus {
+export interface AbortedStatus<Detail extends object = JobDetail> extends BegunStatus<Detail> {
   state: 'aborted'
   /** When it ended, in epoch milliseconds of the storage's clock. */
   endTime: number
 }
 
 /** The job failed. */
-export interface FailedStatus extends BegunStatus {
+export interface FailedStatus<Detail extends object = JobDetail> extends BegunStatus<Detail> {
   state: 'error'
   /** When it ended, in epoch milliseconds of the storage's clock. */
   endTime: number
@@ -61,20 +61,26 @@ export interface FailedStatus extends BegunStatus {
 }
 
 /** The job completed its work. */
-export interface SuccessfulStatus extends BegunStatus {
+export interface SuccessfulStatus<Detail extends object = JobDetail> extends BegunStatus<Detail> {
   state: 'successful'
   /** When it ended, in epoch milliseconds of the storage's clock. */
   endTime: number
 }
 
 /** The status of a live execution. */
-export type LiveStatus = QueuedStatus | RunningStatus | AbortingStatus
+export type LiveStatus<Detail extends object = JobDetail> =
+  | QueuedStatus
+  | RunningStatus<Detail>
+  | AbortingStatus<Detail>
 
 /** The status of an ended execution. */
-export type EndedStatus = AbortedStatus | FailedStatus | SuccessfulStatus
+export type EndedStatus<Detail extends object = JobDetail> =
+  | AbortedStatus<Detail>
+  | FailedStatus<Detail>
+  | SuccessfulStatus<Detail>
 
 /** The status of an execution, discriminated by `state`. */
-export type JobStatus = LiveStatus | EndedStatus
+export type JobStatus<Detail extends object = JobDetail> = LiveStatus<Detail> | EndedStatus<Detail>
 
 const infos: Record<JobState, string> = {
   queued: 'The job is waiting for a free slot.',

@@ -23,7 +23,16 @@ import {
   Runner,
   type StartedExecution,
 } from '../execution/index.js'
-import { checkJob, isLive, type Job, type JobStatus, type LiveStatus, priorityRule, toStatus } from '../model/index.js'
+import {
+  checkJob,
+  isLive,
+  type Job,
+  type JobDetail,
+  type JobStatus,
+  type LiveStatus,
+  priorityRule,
+  toStatus,
+} from '../model/index.js'
 import type { Redactor } from '../redaction/index.js'
 import { Scheduler } from '../scheduling/index.js'
 import { allLive, type SearchFilter, type SearchResult } from '../storage/index.js'
@@ -110,9 +119,9 @@ export class Registry {
   }
 
   /** Adds a job. Throws `invalid_options` when the job is not valid or is defined already. */
-  define(job: Job): void {
-    checkJob(job)
-    this.#add(job)
+  define<Checkpoint = unknown, Detail extends object = JobDetail>(job: Job<Checkpoint, Detail>): void {
+    checkJob(job as Job)
+    this.#add(job as Job)
   }
 
   /** Adds a job that the library makes, as `define` does. */

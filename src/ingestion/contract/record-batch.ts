@@ -94,6 +94,9 @@ const recordsRule: Rule = {
 }
 const encodedRule = rule.having('rows', 'values', 'lastValue', 'slice')
 
+/** The same properties. Unlike an interface, it is a {@link JobRecord} to the compiler, so that every target takes it. */
+export type RecordOf<Item extends object> = { [Name in keyof Item]: Item[Name] }
+
 /**
  * Records on their way from a datasource to a target. Rows stay as the driver returned them until `records()` is called, so a
  * target that needs no objects avoids their cost.
@@ -105,12 +108,12 @@ export class RecordBatch<Item extends object = JobRecord> {
   readonly encoded: EncodedRows | undefined
   #columns: readonly Column[] | undefined
   #rows: readonly Row[] | undefined
-  #records: Item[] | undefined
+  #records: object[] | undefined
 
   /** Identifies the class across copies of the package. */
   readonly [brand] = true
 
-  private constructor(columns?: readonly Column[], rows?: readonly Row[], records?: Item[], encoded?: EncodedRows) {
+  private constructor(columns?: readonly Column[], rows?: readonly Row[], records?: object[], encoded?: EncodedRows) {
     this.encoded = encoded
     this.#columns = columns
     this.#rows = rows
@@ -173,9 +176,9 @@ export class RecordBatch<Item extends object = JobRecord> {
   }
 
   /** The records as objects, decoded on the first call. */
-  records(): Item[] {
-    this.#records ??= decode(this.columns, this.rows) as Item[]
-    return this.#records
+  records(): RecordOf<Item>[] {
+    this.#records ??= decode(this.columns, this.rows)
+    return this.#records as RecordOf<Item>[]
   }
 
   /** The raw values of the last record. */
@@ -219,14 +222,14 @@ export class RecordBatch<Item extends object = JobRecord> {
   }
 
   /** The records, if the batch was made of objects. */
-  get #objects(): readonly Item[] | undefined {
+  get #objects(): readonly object[] | undefined {
     return this.#rows || this.encoded ? undefined : this.#records
   }
 
   /** The records from `start` up to, not including, `end`. */
   slice(start: number, end: number): RecordBatch<Item> {
     // A slice has only the columns of its own objects.
-    if (this.#records && !this.isRaw) return RecordBatch.fromRecords(this.#records.slice(start, end))
+    if (this.#records && !this.isRaw) return RecordBatch.fromRecords(this.#records.slice(start, end) as Item[])
     const [rows, records] = [this.#rows?.slice(start, end), this.#records?.slice(start, end)]
     return new RecordBatch(this.#columns, rows, records, this.encoded?.slice(start, end))
   }

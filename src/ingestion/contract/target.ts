@@ -158,8 +158,11 @@ export interface Target<Item extends object = JobRecord> {
   open(context: OpenContext): Promise<OpenTarget<Item>> | OpenTarget<Item>
 }
 
-/** The simplest target: receives a batch, which is durable when it resolves. Delivery is at least once. */
+/**
+ * The simplest target: receives a batch, which is durable when it returns or, if it returns a promise or another thenable, when that
+ * resolves. What it resolves to is ignored. Delivery is at least once.
+ */
 export type TargetFunction<Item extends object = JobRecord> = (
   batch: RecordBatch<Item>,
   context: WriteContext,
-) => Promise<void> | void
+) => unknown

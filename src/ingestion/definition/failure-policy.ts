@@ -10,7 +10,7 @@ export interface FailurePolicy {
    * Where failed records go: a target that appends, or a function. Each is written as a {@link DeadLetter}, before the checkpoint
    * passes its record. Default: nowhere. Failed records are then counted and logged.
    */
-  deadLetters?: Target | TargetFunction<DeadLetter>
+  deadLetters?: Target | Target<DeadLetter> | TargetFunction<DeadLetter>
   /**
    * Maximum number of failed records per execution; `Infinity` for no limit. Default: 0 without `deadLetters`; with them 1,000, or
    * no limit if `rate` is set.

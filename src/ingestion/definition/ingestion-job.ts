@@ -51,8 +51,11 @@ export type IfTargetReset = 'fail' | 'restart' | 'continue'
 /** The result of a transform: one record, several, or none. */
 export type Transformed<Out extends object = JobRecord> = Out | readonly Out[] | null | undefined
 
+/** The same type, of which the compiler asks the transform first. */
+type Written<Out extends object> = Out & NonNullable<unknown>
+
 /** A job that streams the records of a query from a datasource to a target. `Item` is the record read, `Out` the record written. */
-export interface IngestionJob<Item extends object = JobRecord, Out extends object = Item>
+export interface IngestionJob<Item extends object = JobRecord, Out extends object = Item, Name extends string = string>
   extends Resumption,
     Scheduled {
   /** Always `ingestion`, which is the default. */
@@ -60,7 +63,7 @@ export interface IngestionJob<Item extends object = JobRecord, Out extends objec
   /** Identifies the job among ingestions: 1 to 512 characters. */
   id: string
   /** Where records come from: the name of one of the registry's datasources, or a datasource. */
-  datasource: string | Datasource
+  datasource: Name | Datasource
   /**
    * What to read: a template with sections and values for `last_id`, `max_primary_key`, `last_record_timestamp` and
    * `last_record`, which become bound parameters, or a function. Default: none, for a datasource that needs none.
@@ -100,7 +103,7 @@ export interface IngestionJob<Item extends object = JobRecord, Out extends objec
   /** Changes each batch before it is written, instead of `transform`. */
   transformBatch?: (batch: RecordBatch<Item>, context: TransformContext) => readonly Out[] | Promise<readonly Out[]>
   /** Where records go: a target, or a function that receives each batch. */
-  target: Target<Out> | TargetFunction<Out>
+  target: Target<Written<Out>> | TargetFunction<Written<Out>>
   /**
    * What a run does when the target no longer holds records that the checkpoint counts on: it is empty, was created again, or lost
    * its checkpoint. `fail`: the job fails. `restart`: it loads everything again. `continue`: it loads what is new, for a target

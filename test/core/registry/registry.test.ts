@@ -372,13 +372,28 @@ describe('JobRegistry', () => {
       [{ count: -1 }, 'Expected `count` to be a whole number from 0 up, got `-1` (number)'],
       [{ count: 1.5 }, 'Expected `count`'],
       [{ lastId: {} }, 'Expected `lastId` to be a string, a number or a bigint'],
-      [{ checkpoint: { at: 5n } }, 'Expected `checkpoint` to be a JSON value'],
-      [{ checkpoint: () => 1 }, 'Expected `checkpoint` to be a JSON value'],
+      [{ checkpoint: { at: 5n } }, 'Expected `checkpoint.at` to be a value that JSON keeps, got `5` (bigint)'],
+      [{ checkpoint: () => 1 }, 'Expected `checkpoint` to be a value that JSON keeps, got a function'],
+      [
+        { checkpoint: new Map() },
+        'Expected `checkpoint` to be a value that JSON keeps, got an object of the class Map',
+      ],
+      [
+        { checkpoint: { seen: [1, { ids: new Set() }] } },
+        'Expected `checkpoint.seen[1].ids` to be a value that JSON keeps',
+      ],
+      [{ checkpoint: [undefined] }, 'Expected `checkpoint[0]` to be a value that JSON keeps, got nothing'],
+      [
+        { detail: { since: new Date(0) } },
+        'Expected `detail.since` to be a value that JSON keeps, got an object of the class Date',
+      ],
+      [{ detail: { rate: Number.NaN } }, 'Expected `detail.rate` to be a value that JSON keeps, got `NaN` (number)'],
+      [{ detail: { by: { toJSON: () => 1 } } }, 'Expected `detail.by` to be a value that JSON keeps'],
       [
         { detail: [1] },
         'Expected `detail` to be a JSON object of up to 1000000 characters and 100 levels, got an array',
       ],
-      [{ detail: { at: 5n } }, 'Expected `detail` to be a JSON object'],
+      [{ detail: { at: 5n } }, 'Expected `detail.at` to be a value that JSON keeps'],
       [{ detail: { at: nested(100) } }, 'Expected `detail` to be a JSON object'],
       [{ checkpoint: nested(101) }, 'Expected `checkpoint` to be a JSON value'],
       [{ checkpoint: 'x'.repeat(1_000_000) }, 'Expected `checkpoint` to be a JSON value'],
@@ -390,6 +405,18 @@ describe('JobRegistry', () => {
       await registry.start('test', 'a')
       expect(() => held.context.progress(update as never)).toThrow(message)
     })
+  })
+
+  it('keeps what JSON keeps, and leaves out what is undefined', async () => {
+    class Page {
+      readonly at = 5
+    }
+    const held = hold('a')
+    const { finished } = await registry.start('test', 'a')
+    held.context.progress({ checkpoint: [new Page(), Object.create(null), null], detail: { a: undefined, b: 'x' } })
+    held.finish()
+    expect(await finished).toHaveProperty('detail', { b: 'x' })
+    expect(await storage.find('test', 'a')).toMatchObject({ checkpoint: [{ at: 5 }, {}, null] })
   })
 
   it('refuses a checkpoint that is nested too deep to be walked through', async () => {

@@ -1,6 +1,9 @@
-import { type IngestionJob, JobRegistry, memoryStorage, type Target } from 'headgate'
+import { type DeadLetter, type IngestionJob, JobRegistry, memoryStorage, type Target } from 'headgate'
 import { iterableDatasource } from 'headgate/iterable'
-import { expectTypeOf, it } from 'vitest'
+import { ndjsonFile } from 'headgate/ndjson'
+import { postgresTarget } from 'headgate/postgres'
+import { collectingTarget } from 'headgate/testing'
+import { expect, expectTypeOf, it } from 'vitest'
 
 interface Person {
   name: string
@@ -44,4 +47,86 @@ it('a target takes what the transform gives', () => {
     target: rows,
   }
   registry.define(job)
+})
+
+it('records declared by an interface go to every target', () => {
+  const registry = new JobRegistry({ storage: memoryStorage() })
+  const targets = {
+    file: ndjsonFile({ path: 'people.ndjson' }),
+    table: postgresTarget({ connectionString: 'postgres://localhost/none', table: 'people' }),
+    collected: collectingTarget(),
+  }
+  for (const [id, target] of Object.entries(targets)) {
+    registry.define<Person>({ id: `${id}-read`, datasource, target })
+    registry.define<Person, Row>({ id, datasource, transform: ({ name }) => ({ upper: name }), target })
+  }
+  const transform = ({ name }: Person): Row => ({ upper: name })
+  registry.define({ id: 'a', datasource, transform, target: targets.file })
+  registry.define({ id: 'b', datasource, transform, target: targets.table })
+  registry.define({ id: 'c', datasource, transform, target: targets.collected })
+  registry.define({ id: 'd', datasource, transform, target: ndjsonFile({ path: 'people.ndjson' }) })
+  registry.define({ id: 'e', datasource, transform, target: collectingTarget() })
+  registry.define({ id: 'f', datasource, transform, target: collectingTarget<Row>() })
+  registry.define({ id: 'g', datasource, target: targets.file, failures: { deadLetters: targets.table } })
+  registry.define({
+    id: 'h',
+    datasource,
+    target: targets.table,
+    failures: { deadLetters: collectingTarget<DeadLetter>() },
+  })
+  registry.define({ id: 'i', datasource: iterableDatasource<Person>([]), target: targets.collected })
+})
+
+it('a function target is typed by what the transform gives', () => {
+  const registry = new JobRegistry({ storage: memoryStorage() })
+  registry.define({
+    id: 'a',
+    datasource,
+    transform: ({ name }: Person) => ({ upper: name }),
+    target: (batch) => {
+      expectTypeOf(batch.records()).toEqualTypeOf<{ upper: string }[]>()
+    },
+  })
+  registry.define({
+    id: 'b',
+    datasource,
+    transform: async ({ name }: Person) => (name === '' ? null : [{ upper: name }]),
+    target: (batch) => {
+      expectTypeOf(batch.records()).toEqualTypeOf<{ upper: string }[]>()
+    },
+  })
+  registry.define({
+    id: 'c',
+    datasource,
+    transformBatch: () => [{ lower: 'a' }],
+    target: (batch) => {
+      expectTypeOf(batch.records()).toEqualTypeOf<{ lower: string }[]>()
+    },
+  })
+})
+
+it('a function target gives anything that can be awaited', () => {
+  const registry = new JobRegistry({ storage: memoryStorage() })
+  const query: PromiseLike<{ rowCount: number }> = Promise.resolve({ rowCount: 1 })
+  registry.define({ id: 'a', datasource, target: () => query })
+  registry.define({ id: 'b', datasource, target: async () => [1, 2] })
+  registry.define({ id: 'c', datasource, target: (batch) => batch.length })
+  const written: unknown[] = []
+  registry.define({ id: 'd', datasource, target: (batch) => written.push(...batch.records()) })
+})
+
+it('a job names a datasource of its registry', () => {
+  const registry = new JobRegistry({ storage: memoryStorage(), datasources: { pg: datasource, shop: datasource } })
+  const target = () => undefined
+  registry.define({ id: 'a', datasource: 'pg', target })
+  registry.define({ id: 'b', datasource, target })
+  registry.define<Person>({ id: 'c', datasource: 'shop', target })
+  // @ts-expect-error There is none of that name.
+  expect(() => registry.define({ id: 'd', datasource: 'pgg', target })).toThrow('`datasource`')
+  // @ts-expect-error There is none of that name.
+  expect(() => registry.define<Person>({ id: 'e', datasource: 'pgg', target })).toThrow('`datasource`')
+  const job: IngestionJob = { id: 'f', datasource: 'pg', target }
+  registry.define(job)
+  const any: JobRegistry = registry
+  any.define({ id: 'g', datasource: 'pg', target })
 })
