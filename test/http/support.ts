@@ -74,7 +74,7 @@ export function fixedStorage(...records: readonly ExecutionRecord[]): JobStorage
     claim: refuse,
     run: refuse,
     finish: refuse,
-    requestAbort: async (type, id) => found(type, id),
+    requestAbort: async ({ type, id }) => found(type, id),
     find: async (type, id) => found(type, id),
     live: async ({ type }) => ({
       hits: records.filter((record) => record.type === type && record.endTime === undefined),

@@ -17,5 +17,14 @@ export const storageMethods = [
 
 /** A storage as a plain object, so that a test can put its own methods in. */
 export function plainStorage(storage: JobStorage): JobStorage {
-  return Object.fromEntries(storageMethods.map((name) => [name, storage[name]?.bind(storage)])) as unknown as JobStorage
+  const { latest, reset, pauses, ends } = storage
+  return {
+    ...(Object.fromEntries(
+      storageMethods.map((name) => [name, storage[name]?.bind(storage)]),
+    ) as unknown as JobStorage),
+    ...(latest && { latest: latest.bind(storage) }),
+    ...(reset && { reset: reset.bind(storage) }),
+    ...(pauses && { pauses }),
+    ...(ends && { ends }),
+  }
 }

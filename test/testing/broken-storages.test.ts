@@ -24,7 +24,11 @@ const noticed: Record<StorageBug, string[]> = {
     'begin: takes over the checkpoint, and nothing else',
     'begin: takes over the checkpoint from before executions that wrote none',
     'begin: takes over the checkpoint of an execution with an expired lease',
+    'fresh: starts without the checkpoint, and everything else as before',
     'partitions: each inherits its own checkpoint',
+    'reset: sets or clears where the next execution begins',
+    'reset: changes nothing of a live job',
+    'reset: of a job that never ran: it is still not found, and begins there',
     'retention: the last execution of every job stays',
   ],
   'inherits the count': [
@@ -96,6 +100,7 @@ const noticed: Record<StorageBug, string[]> = {
   ],
   'aborts what has ended': [
     'abort: returns an ended execution unchanged',
+    'abort: the first request decides on the reason',
     'lease: one that ran out is settled by requestAbort',
   ],
   'ends what has ended': [
@@ -113,6 +118,7 @@ const noticed: Record<StorageBug, string[]> = {
     'orphans: an execution with an abort request does not become one',
     'partitions: an expired lease is settled, and makes an orphan that can be resumed',
     'watch: reports an expired lease when a read has settled it',
+    'ends: an expired lease counts, when a read has settled it',
   ],
   'lists expired leases': [
     'lease: one that ran out is settled by live',
@@ -139,6 +145,7 @@ const noticed: Record<StorageBug, string[]> = {
   'makes no orphan at a close': [
     'claim: keeps everything else',
     'schedule: a start with a time and an orphan must satisfy both conditions',
+    'params: an execution that resumes an orphan has those of the orphan, unless others are given',
     'orphans: an execution that its node released is one',
     'orphans: an orphan is listed until a node resumes it',
     'orphans: an execution that resumes an orphan may become one',
@@ -217,10 +224,14 @@ const noticed: Record<StorageBug, string[]> = {
     'lease: a late writer does not change the next execution',
     'orphans: an orphan is listed until a node resumes it',
     'find: the live execution, else the last one',
+    'latest: the live or the last execution of each job',
+    'reset: changes nothing of a live job',
+    'ends: settling does not depend on the claim, or on the last execution',
   ],
   'folds the case of ids': [
     'values: ids with any characters are different ids',
     'values: an id of any characters pages the log',
+    'latest: of 1,000 jobs, with any characters',
   ],
   'trims types': ['values: types with any characters are different types'],
   'drops checkpoints that are falsy': ['values: a checkpoint comes back as it was'],
@@ -252,6 +263,66 @@ const noticed: Record<StorageBug, string[]> = {
   'emits nothing of expired leases': ['watch: reports an expired lease when a read has settled it'],
   'emits progress': ['watch: does not report progress'],
   'emits after the stop': ['watch: reports nothing after it was stopped'],
+  'forgets params': [
+    'params: are stored, also in the log, and the next start has none',
+    'params: an execution that resumes an orphan has those of the orphan, unless others are given',
+    'params: later changes of the caller are not stored',
+  ],
+  'keeps params for the next start': ['params: are stored, also in the log, and the next start has none'],
+  'resumes without params': [
+    'params: an execution that resumes an orphan has those of the orphan, unless others are given',
+  ],
+  'keeps the params of its caller': ['params: later changes of the caller are not stored'],
+  'starts fresh with a checkpoint': ['fresh: starts without the checkpoint, and everything else as before'],
+  'gives the last reason': ['abort: the first request decides on the reason'],
+  'appends log tails': ['log tail: is replaced by each save, kept without one, and gone at the next start'],
+  'drops the log tail at the end': [
+    'log tail: is replaced by each save, kept without one, and gone at the next start',
+    'log tail: may be given with the end',
+  ],
+  'gives the latest that have ended': ['latest: the live or the last execution of each job'],
+  'gives the latest of few': ['latest: of 1,000 jobs, with any characters'],
+  'gives expired leases as the latest': ['latest: settles an expired lease'],
+  'lists no pauses': [
+    'pause: is listed with its reason and time, also by another process',
+    'pause: what is paused stays as it is',
+    'pause: that of all jobs and those of single jobs are independent',
+  ],
+  'forgets who paused': ['pause: is listed with its reason and time, also by another process'],
+  'gives no time of pauses': [
+    'pause: is listed with its reason and time, also by another process',
+    'pause: of a job that never ran, without a reason',
+    'pause: what is paused stays as it is',
+  ],
+  'pauses anew': ['pause: what is paused stays as it is'],
+  'unpauses jobs with all': ['pause: that of all jobs and those of single jobs are independent'],
+  'resets nothing': [
+    'reset: sets or clears where the next execution begins',
+    'reset: changes nothing of a live job',
+    'reset: clears the checkpoints of partitions, of that job only',
+    'reset: a live partition prevents it',
+    'reset: of a job that never ran: it is still not found, and begins there',
+    'reset: with a concurrent start, one of them comes first',
+  ],
+  'resets live jobs': ['reset: changes nothing of a live job'],
+  'resets expired leases as live': ['reset: settles an expired lease'],
+  'resets no partitions': ['reset: clears the checkpoints of partitions, of that job only'],
+  'resets under live partitions': ['reset: a live partition prevents it'],
+  'resets no job that never ran': ['reset: of a job that never ran: it is still not found, and begins there'],
+  'claims more ends than asked': ['ends: of many concurrent claims one gets each, and up to `size`'],
+  'claims ends again at once': [
+    'ends: a claimed one is not claimed again until the claim expires',
+    'ends: of many concurrent claims one gets each, and up to `size`',
+  ],
+  'claims ends for ever': ['ends: a claimed one is not claimed again until the claim expires'],
+  'claims ends by their starts': ['ends: those whose notification is open, the first that ended first'],
+  'notifies of the next end too': ['ends: the next start asks for itself'],
+  'settles no ends': [
+    'ends: a settled one is done, and says so, also in the log',
+    'ends: settling does not depend on the claim, or on the last execution',
+  ],
+  'settles the last ends only': ['ends: settling does not depend on the claim, or on the last execution'],
+  'notifies of no lost nodes': ['ends: an expired lease counts, when a read has settled it'],
 }
 
 test.each(Object.entries(noticed))('a storage that %s fails for it alone', async (bug, cases) => {
@@ -273,4 +344,18 @@ test('a storage without `watch`, that keeps its whole log, fails, unless it says
   expect([said.failed.size, said.skipped.length]).toEqual([0, 12])
   expect(said.skipped.at(-1)).toMatch(/^retention: .* \(unsupported retain: it has room\)$/)
   expect(said.passed.filter((name) => /^(watch|retention): /.test(name))).toEqual([])
+})
+
+test('a storage without the optional members that manage jobs fails, unless it says so', async () => {
+  const create = () => {
+    const { storage, ...fixture } = brokenStorage({})
+    const { latest: _, pauses: __, reset: ___, ends: ____, ...plain } = storage
+    return { ...fixture, storage: plain }
+  }
+  const managed = /^(latest|pause|reset|ends): /
+  const { failed } = await outcomeOf((test) => storageSuite({ test, create }))
+  expect([...failed.keys()].every((name) => managed.test(name))).toBe(true)
+  const unsupported = { latest: 'it is small', pauses: 'it is small', reset: 'it is small', ends: 'it is small' }
+  const said = await outcomeOf((test) => storageSuite({ test, create, unsupported }))
+  expect([said.failed.size, said.skipped.length]).toEqual([0, failed.size])
 })

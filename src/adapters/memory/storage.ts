@@ -1,4 +1,5 @@
 import {
+  type AbortRequest,
   type BeginRequest,
   type BeginResult,
   type ClaimRequest,
@@ -11,6 +12,7 @@ import {
   type FinishRequest,
   isLive,
   JobMap,
+  type JobName,
   type JobStorage,
   type LeaseToken,
   type LiveFilter,
@@ -18,17 +20,22 @@ import {
   newExecutionId,
   nextState,
   type PageRequest,
-  type Progress,
+  type Pauses,
   pageOf,
   pageSize,
   type RenewRequest,
+  type ResetRequest,
+  type ResetResult,
   rule,
   type SearchResult,
   type StorageChange,
   type StorageFilter,
   systemClock,
 } from '../../adapter.js'
+import { MemoryEnds } from './open-ends.js'
 import { Ordered } from './ordered.js'
+import { pausesOf } from './pauses.js'
+import { copy, jsonOf, write } from './records.js'
 import { Totals } from './totals.js'
 
 /** The options of {@link memoryStorage}. */
@@ -75,11 +82,17 @@ class MemoryStorage implements JobStorage {
   /** No lease expires before this time. */
   #nextExpiry = Number.POSITIVE_INFINITY
   readonly #listeners = new Set<(change: StorageChange) => void>()
+  /** The checkpoints of jobs that never ran. */
+  readonly #presets = new JobMap<unknown>()
+  readonly pauses: Pauses
+  readonly ends: MemoryEnds
 
   constructor({ clock = systemClock, maxCount = 10_000, maxAge = Number.POSITIVE_INFINITY }: MemoryStorageOptions) {
     this.#clock = clock
     this.#maxCount = maxCount
     this.#maxAge = maxAge
+    this.pauses = pausesOf(clock)
+    this.ends = new MemoryEnds(clock, copy)
   }
 
   begin(request: BeginRequest): Promise<BeginResult> {
@@ -130,10 +143,12 @@ class MemoryStorage implements JobStorage {
     return execution && copy(execution)
   }
 
-  requestAbort(...job: Parameters<JobStorage['requestAbort']>): Promise<ExecutionRecord | undefined> {
+  requestAbort({ type, id, partition, reason }: AbortRequest): Promise<ExecutionRecord | undefined> {
     return this.#settled(() => {
-      const execution = this.#find(...job)
+      const execution = this.#find(type, id, partition)
       if (!execution) return undefined
+      if (reason !== undefined && isLive(execution.state) && execution.state !== 'aborting')
+        execution.abortReason = reason
       execution.state = nextState(execution.state, 'abort') ?? execution.state
       if (isLive(execution.state)) this.#emit(execution)
       return copy(execution)
@@ -160,16 +175,42 @@ class MemoryStorage implements JobStorage {
     return this.#settled(() => this.#search(filter))
   }
 
+  latest(jobs: readonly JobName[]): Promise<ExecutionRecord[]> {
+    return this.#settled(() =>
+      jobs.flatMap(({ type, id }) => {
+        const execution = this.#find(type, id)
+        return execution ? copy(execution) : []
+      }),
+    )
+  }
+
+  reset(type: string, id: string, { checkpoint }: ResetRequest): Promise<ResetResult> {
+    return this.#settled(() => {
+      const isOfJob = (execution: ExecutionRecord) => execution.type === type && execution.id === id
+      const live = [...this.#live.values()].find(isOfJob)
+      if (live) return { reset: false, execution: copy(live) }
+      for (const partition of this.#newest.partitions) if (isOfJob(partition)) write(partition, { checkpoint: null })
+      const execution = this.#find(type, id)
+      if (!execution) {
+        this.#presets.set({ type, id }, jsonOf(checkpoint))
+        return { reset: true }
+      }
+      write(execution, { checkpoint })
+      return { reset: true, execution: copy(execution) }
+    })
+  }
+
   watch(listener: (change: StorageChange) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
 
   #begin(request: BeginRequest, now: number): BeginResult {
-    const { type, id, partition, state, node, lease, resumedFrom, takeovers } = request
+    const { type, id, partition, state, node, lease, resumedFrom, takeovers, notifiesEnd, fresh } = request
     const before = this.#find(type, id, partition)
     if (before && !canBegin(request, before)) return { started: false, execution: copy(before) }
     const scheduledFor = request.scheduledFor ?? before?.scheduledFor
+    const params = request.params ?? (resumedFrom === undefined ? undefined : before?.params)
     const execution: ExecutionRecord = {
       type,
       id,
@@ -184,8 +225,10 @@ class MemoryStorage implements JobStorage {
       ...(resumedFrom !== undefined && { resumedFrom }),
       ...(takeovers !== undefined && { takeovers }),
       ...(scheduledFor !== undefined && { scheduledFor }),
+      ...(params && { params: jsonOf(params) }),
+      ...(notifiesEnd && { notifiesEnd }),
     }
-    write(execution, { checkpoint: before?.checkpoint })
+    if (!fresh) write(execution, { checkpoint: before ? before.checkpoint : this.#presets.get(execution) })
     this.#newest.set(execution, execution)
     this.#live.set(execution.executionId, execution)
     this.#ordered.live.add(execution)
@@ -251,6 +294,7 @@ class MemoryStorage implements JobStorage {
       if (this.#log.size <= this.#maxCount && now - (execution.endTime ?? now) <= this.#maxAge) break
       this.#log.delete(execution.executionId)
       this.#totals.add(execution, -1)
+      this.ends.delete(execution)
       this.#ordered.log.delete(execution)
     }
     return now
@@ -279,6 +323,7 @@ class MemoryStorage implements JobStorage {
     this.#ordered.live.delete(execution)
     this.#log.set(execution.executionId, execution)
     this.#totals.add(execution, 1)
+    this.ends.add(execution)
     this.#ordered.log.add(execution)
     this.#emit(execution)
   }
@@ -309,32 +354,6 @@ function pageIn(
 /** When the lease of a live execution ends: never, while it is unclaimed. */
 function leaseEnd({ leaseUntil }: ExecutionRecord): number {
   return leaseUntil ?? Number.POSITIVE_INFINITY
-}
-
-/** A copy that shares nothing with the original. */
-function copy(execution: ExecutionRecord): ExecutionRecord {
-  const { checkpoint, detail, error } = execution
-  return {
-    ...execution,
-    ...(checkpoint !== undefined && { checkpoint: jsonOf(checkpoint) }),
-    ...(detail && { detail: jsonOf(detail) }),
-    ...(error && { error: [...error] }),
-  }
-}
-
-/** The value that a storage of JSON would return. */
-function jsonOf<Value>(value: Value): Value {
-  return JSON.parse(JSON.stringify(value))
-}
-
-/** Sets the given fields. A checkpoint of `null` removes the checkpoint. */
-function write(execution: ExecutionRecord, progress: Progress): void {
-  const { count, lastId, checkpoint, detail } = progress
-  if (count !== undefined) execution.count = count
-  if (lastId !== undefined) execution.lastId = lastId
-  if (checkpoint === null) delete execution.checkpoint
-  else if (checkpoint !== undefined) execution.checkpoint = jsonOf(checkpoint)
-  if (detail) execution.detail = jsonOf(detail)
 }
 
 function matches(execution: ExecutionRecord, filter: StorageFilter): boolean {

@@ -1,4 +1,5 @@
 import {
+  type AbortRequest,
   type BeginRequest,
   type BeginResult,
   type ClaimRequest,
@@ -10,16 +11,21 @@ import {
   invalid,
   isLive,
   JobError,
+  type JobName,
   type JobStorage,
   keyOf,
   type LeaseToken,
   type LiveFilter,
   leaseExpired,
+  type OpenEnds,
   type PageRequest,
+  type Pauses,
   type Progress,
   pageOf,
   pageSize,
   type RenewRequest,
+  type ResetRequest,
+  type ResetResult,
   rule,
   type SearchResult,
   type StorageChange,
@@ -31,6 +37,7 @@ import { connectionsOf, handleErrors, openPool, type PostgresClient, type Postgr
 import {
   ChangeListeners,
   Database,
+  endsBy,
   isStorable,
   jsonOf,
   type Listen,
@@ -41,6 +48,7 @@ import {
   Notifier,
   namesIn,
   type PostgresQueryable,
+  pausesBy,
   ReadLimiter,
   type Run,
   runOn,
@@ -153,6 +161,8 @@ class PostgresStorage implements JobStorage {
   readonly #watch: ChangeListeners
   readonly #maintenance: Maintenance
   readonly #reads: ReadLimiter
+  readonly pauses: Pauses = pausesBy((...asked) => this.#ask(...asked))
+  readonly ends: OpenEnds = endsBy((...asked) => this.#ask(...asked))
   #closing: Promise<void> | undefined
 
   constructor(access: Access, options: PostgresStorageOptions) {
@@ -182,7 +192,9 @@ class PostgresStorage implements JobStorage {
 
   async begin(request: BeginRequest): Promise<BeginResult> {
     const { type, id, partition, state, node, lease, resumedFrom, takeovers, scheduledFor } = request
-    const values = [type, id, partition, state, node, lease, resumedFrom, takeovers, scheduledFor]
+    const start = [type, id, partition, state, node, lease, resumedFrom, takeovers, scheduledFor]
+    const { params, notifiesEnd, fresh } = request
+    const values = [...start, jsonOf(params), notifiesEnd && 'true', fresh ? 'true' : undefined]
     return retried(async () => {
       const [row] = await this.#reads.run(() => this.#ask('begin', values), { isStart: true })
       if (row) return { started: true, execution: this.#changed(row) }
@@ -213,10 +225,10 @@ class PostgresStorage implements JobStorage {
     return this.#changed(row)
   }
 
-  async requestAbort(type: string, id: string, partition?: number): Promise<ExecutionRecord | undefined> {
+  async requestAbort({ type, id, partition, reason }: AbortRequest): Promise<ExecutionRecord | undefined> {
     if (!isStorable(type + id)) return undefined
     return retried(async () => {
-      const [row] = await this.#ask('requestAbort', [type, id, partition])
+      const [row] = await this.#ask('requestAbort', [type, id, partition, jsonOf(reason)])
       if (row) return this.#changed(row)
       const execution = await this.find(type, id, partition)
       return !execution || execution.state === 'aborting' || !isLive(execution.state) ? execution : retry
@@ -243,6 +255,26 @@ class PostgresStorage implements JobStorage {
     const { text, values } = searchIn(this.#names, filter)
     const rows = await this.#readSettled(() => this.#database.query(text, values))
     return { total: Number(rows[0]?.total), hits: rows.filter(isHit).map(toRecord) }
+  }
+
+  async latest(jobs: readonly JobName[]): Promise<ExecutionRecord[]> {
+    const names = jobs.filter(({ type, id }) => isStorable(type + id)).map(({ type, id }) => [type, id])
+    const rows = await this.#readSettled(() => this.#ask('latest', [jsonOf(names)]))
+    return rows.map(toRecord)
+  }
+
+  async reset(type: string, id: string, { checkpoint }: ResetRequest): Promise<ResetResult> {
+    return retried(async () => {
+      const [row] = await this.#ask('reset', [type, id, jsonOf(checkpoint)])
+      // A row with the epoch 0 is no execution.
+      if (row) return row.epoch === '0' ? { reset: true } : { reset: true, execution: toRecord(row) }
+      const {
+        hits: [live],
+      } = await this.live({ type, id, includePartitions: true, size: 1 })
+      if (live) return { reset: false, execution: live }
+      const last = await this.find(type, id)
+      return !last && checkpoint === null ? { reset: true } : retry
+    })
   }
 
   watch(listener: (change: StorageChange) => void): () => void {
@@ -348,8 +380,8 @@ async function retried<Answer>(attempt: () => Promise<Answer | typeof retry>): P
 }
 
 /** The values of a statement that saves progress. */
-function progressOf({ count, lastId, checkpoint, detail }: Progress): Value[] {
-  return [count, jsonOf(lastId), jsonOf(checkpoint), jsonOf(detail)]
+function progressOf({ count, lastId, checkpoint, detail, logTail }: Progress): Value[] {
+  return [count, jsonOf(lastId), jsonOf(checkpoint), jsonOf(detail), jsonOf(logTail)]
 }
 
 /** The values of a statement that ends an execution, after those that identify it. */

@@ -1,21 +1,28 @@
 import { resolve } from 'node:path'
 import {
+  type AbortRequest,
   type BeginRequest,
   type BeginResult,
   type ClaimRequest,
   type Clock,
   canBegin,
   checkOptions,
+  type EndClaim,
   type ExecutionPage,
   type ExecutionRecord,
   type FinishRequest,
   invalid,
+  type JobName,
   type JobStorage,
   type LeaseToken,
   type LiveFilter,
   nextState,
+  type OpenEnds,
   type PageRequest,
+  type Pauses,
   type RenewRequest,
+  type ResetRequest,
+  type ResetResult,
   rule,
   type SearchResult,
   type StorageChange,
@@ -24,15 +31,23 @@ import {
 } from '../../adapter.js'
 import {
   type Connection,
+  claimEnds,
+  copyOf,
+  hasOpenEnd,
+  hasRun,
   isReadOnly,
   Jobs,
   type LogLimits,
   nextExecutionId,
+  pause,
+  pauses,
   SqliteAccess,
   type SqliteDatabase,
   type SqliteStatement,
   type SqliteValue,
   search,
+  settleEnd,
+  unpause,
   Watcher,
   write,
 } from './storage/index.js'
@@ -89,6 +104,15 @@ class SqliteStorage implements JobStorage {
   readonly #clock: Clock
   readonly #limits: LogLimits
   readonly #watcher: Watcher
+  readonly pauses: Pauses = {
+    pause: (scope, request) => this.#write((_, now, connection) => pause(connection, scope, request, now)),
+    unpause: (scope) => this.#write((_, __, connection) => unpause(connection, scope)),
+    list: () => this.#access.read(pauses),
+  }
+  readonly ends: OpenEnds = {
+    claim: (request) => this.#claimEnds(request),
+    settle: (executionId) => this.#write((_, __, connection) => settleEnd(connection, executionId)),
+  }
 
   constructor(options: SqliteStorageOptions) {
     const { path, database, maxCount = 100_000, maxAge, pollInterval = 100, clock = systemClock } = options
@@ -99,11 +123,12 @@ class SqliteStorage implements JobStorage {
   }
 
   begin(request: BeginRequest): Promise<BeginResult> {
-    const { type, id, partition, state, node, lease, resumedFrom, takeovers } = request
+    const { type, id, partition, state, node, lease, resumedFrom, takeovers, notifiesEnd, fresh } = request
     return this.#writeSettled((jobs, now) => {
-      const before = jobs.find(type, id, partition)
-      if (before && !canBegin(request, before)) return { started: false, execution: before }
+      const before = jobs.findRow(type, id, partition)
+      if (before && hasRun(before) && !canBegin(request, before)) return { started: false, execution: before }
       const scheduledFor = request.scheduledFor ?? before?.scheduledFor
+      const params = request.params ?? (resumedFrom === undefined ? undefined : before?.params)
       const execution: ExecutionRecord = {
         type,
         id,
@@ -115,10 +140,12 @@ class SqliteStorage implements JobStorage {
         startTime: now,
         leaseUntil: lease === null ? null : now + lease,
         count: 0,
-        ...(before?.checkpoint !== undefined && { checkpoint: before.checkpoint }),
+        ...(before?.checkpoint !== undefined && !fresh && { checkpoint: before.checkpoint }),
         ...(resumedFrom !== undefined && { resumedFrom }),
         ...(takeovers !== undefined && { takeovers }),
         ...(scheduledFor !== undefined && { scheduledFor }),
+        ...(params && { params: copyOf(params) }),
+        ...(notifiesEnd && { notifiesEnd }),
       }
       jobs.change(execution)
       return { started: true, execution }
@@ -169,12 +196,13 @@ class SqliteStorage implements JobStorage {
     })
   }
 
-  requestAbort(...job: Parameters<JobStorage['requestAbort']>): Promise<ExecutionRecord | undefined> {
+  requestAbort({ type, id, partition, reason }: AbortRequest): Promise<ExecutionRecord | undefined> {
     return this.#writeSettled((jobs) => {
-      const execution = jobs.find(...job)
+      const execution = jobs.find(type, id, partition)
       const next = execution && nextState(execution.state, 'abort')
       if (!next || next === execution.state) return execution
       execution.state = next
+      if (reason !== undefined) execution.abortReason = reason
       jobs.change(execution)
       return execution
     })
@@ -198,6 +226,19 @@ class SqliteStorage implements JobStorage {
     )
   }
 
+  latest(names: readonly JobName[]): Promise<ExecutionRecord[]> {
+    return this.#read((jobs) => jobs.latest(names))
+  }
+
+  reset(type: string, id: string, { checkpoint }: ResetRequest): Promise<ResetResult> {
+    return this.#writeSettled((jobs) => {
+      const { hits } = jobs.live({ type, id, includePartitions: true, size: 1 })
+      if (hits[0]) return { reset: false, execution: hits[0] }
+      const execution = jobs.reset(type, id, checkpoint)
+      return { reset: true, ...(execution && { execution }) }
+    })
+  }
+
   watch(listener: (change: StorageChange) => void): () => void {
     return this.#watcher.add(listener)
   }
@@ -218,6 +259,12 @@ class SqliteStorage implements JobStorage {
     return this.#access.close()
   }
 
+  /** Takes the lock only when there is something to claim: most looks are empty. */
+  async #claimEnds(request: EndClaim): Promise<ExecutionRecord[]> {
+    if (!(await this.#access.read((connection) => hasOpenEnd(connection, this.#clock.now())))) return []
+    return this.#write((_, now, connection) => claimEnds(connection, request, now))
+  }
+
   /** Reads without a lock, unless a lease has expired. */
   #read<Answer>(read: (jobs: Jobs, connection: Connection, now: number) => Answer): Promise<Answer> {
     return this.#access.read((connection) => {
@@ -235,10 +282,10 @@ class SqliteStorage implements JobStorage {
     })
   }
 
-  #write<Answer>(change: (jobs: Jobs, now: number) => Answer): Promise<Answer> {
+  #write<Answer>(change: (jobs: Jobs, now: number, connection: Connection) => Answer): Promise<Answer> {
     return this.#access.write((connection) => {
       const jobs = new Jobs(connection, this.#limits)
-      return this.#transact(connection, jobs, (now) => change(jobs, now))
+      return this.#transact(connection, jobs, (now) => change(jobs, now, connection))
     })
   }
 

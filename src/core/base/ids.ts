@@ -24,6 +24,11 @@ export class JobMap<Value> {
     return this.#types.get(job.type)?.get(job.id)
   }
 
+  /** The values of all partitions. */
+  get partitions(): Iterable<Value> {
+    return this.#partitions.values()
+  }
+
   set(job: JobName, value: Value): void {
     if (job.partition !== undefined) {
       this.#partitions.set(jobKey(job), value)

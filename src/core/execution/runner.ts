@@ -65,12 +65,8 @@ export class Runner implements PartitionRunner {
   }
 
   /** Requests an abort of a job in any process. Returns its live or last record, how it ended if it was queued, and its local execution. */
-  async askToStop({
-    type,
-    id,
-    partition,
-  }: JobKey): Promise<{ asked?: ExecutionRecord; settled?: ExecutionRecord; execution?: Execution }> {
-    const asked = await this.#runtime.storage.requestAbort(type, id, partition)
+  async askToStop(job: JobKey): Promise<{ asked?: ExecutionRecord; settled?: ExecutionRecord; execution?: Execution }> {
+    const asked = await this.#runtime.storage.requestAbort(keyOf(job))
     if (!asked || isEnded(asked.state)) return asked ? { asked } : {}
     const execution = await this.#executions.whenGranted(asked)
     execution?.adopt(asked)

@@ -58,7 +58,23 @@ export interface ExecutionRecord extends JobKey {
   takeovers?: number
   /** The latest scheduled time that an execution of the job was started for, in epoch milliseconds. */
   scheduledFor?: number
+  /** The parameters of the start: a JSON object. An execution that resumes an orphan has those of the orphan. */
+  params?: Record<string, unknown>
+  /** Why the execution was asked to abort: up to 1,000 characters. */
+  abortReason?: string
+  /** The last lines that the job logged, newest last: up to 100 lines of up to 1,000 characters. */
+  logTail?: string[]
+  /** Set when somebody wants to be notified of the end: the storage lists it in `ends` until that is done. */
+  notifiesEnd?: true
+  /** Set when the notification of the end is done. */
+  isEndNotified?: true
 }
+
+/** Maximum number of lines of `logTail`. */
+export const maxLogLines = 100
+
+/** Maximum length of a line of `logTail`, of a reason, and of the name of a person, in characters. */
+export const maxTextLength = 1000
 
 /** The progress of an execution. */
 export interface Progress {
@@ -70,4 +86,6 @@ export interface Progress {
   checkpoint?: unknown
   /** Extra data of the execution: a JSON object. Replaces the previous one. */
   detail?: JobDetail
+  /** The last lines that the job logged, newest last: up to 100 lines of up to 1,000 characters. Replaces the previous ones. */
+  logTail?: string[]
 }

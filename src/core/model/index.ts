@@ -5,6 +5,8 @@ export {
   type JobDetail,
   type JobKey,
   keyOf,
+  maxLogLines,
+  maxTextLength,
   type Progress,
 } from './execution-record.js'
 export { type BatchDone, checkJob, type Job, type JobContext, type ProgressUpdate, toProgress } from './job.js'

@@ -52,7 +52,7 @@ import type { JobStatus } from './status.js'
 
 /** Progress that a running job reports. Fields that are not given keep their values. */
 export interface ProgressUpdate<Checkpoint = unknown, Detail extends object = JobDetail>
-  extends Omit<Progress, 'lastId' | 'checkpoint' | 'detail'> {
+  extends Omit<Progress, 'lastId' | 'checkpoint' | 'detail' | 'logTail'> {
   /** Where the next execution resumes: a JSON value that only the job interprets. `null` removes it. */
   checkpoint?: Checkpoint | null
   /** Extra data about the progress: a JSON object. */

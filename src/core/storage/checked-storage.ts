@@ -11,22 +11,13 @@ import {
   type TimedCall,
   timedCalls,
 } from '../base/index.js'
-import { type ExecutionKey, type ExecutionRecord, isLive } from '../model/index.js'
+import { type ExecutionRecord, isLive } from '../model/index.js'
+import { type Answered, type Asked, checkedManagement, type RecordCheck } from './checked-management.js'
 import { changeIn, checkRecord } from './foreign-records.js'
 import type { BeginResult, ExecutionPage, JobStorage, LeaseToken, PageRequest, SearchResult } from './job-storage.js'
 import { pageSize, searchSize } from './pages.js'
 
 type Watch = NonNullable<JobStorage['watch']>
-
-/** Asks the storage and checks its answer. */
-type Answered = <Answer>(
-  method: string,
-  ask: () => Promise<unknown>,
-  check: (answer: unknown) => Answer,
-) => Promise<Answer>
-
-/** What an answer must be about: the fields that its executions have in common. */
-type Asked = { readonly [Field in keyof ExecutionKey]?: ExecutionKey[Field] | undefined }
 
 /** How to call a storage. */
 interface CallOptions {
@@ -80,8 +71,7 @@ export function checkedStorage(storage: JobStorage, { clock, logger, timeout }: 
     claim: (waiting, request) => one('claim', () => storage.claim(waiting, request), executionOf(waiting)),
     run: (lease) => one('run', () => storage.run(lease), executionOf(lease)),
     finish: (lease, request) => one('finish', () => storage.finish(lease, request), executionOf(lease)),
-    requestAbort: (type, id, partition) =>
-      one('requestAbort', () => storage.requestAbort(type, id, partition), jobOf({ type, id, partition })),
+    requestAbort: (request) => one('requestAbort', () => storage.requestAbort(request), jobOf(request)),
     find: (type, id, partition) => one('find', () => storage.find(type, id, partition), jobOf({ type, id, partition })),
     async live(filter) {
       const { hits, ...rest } = await page('live', () => storage.live(filter), filter, filtered(filter))
@@ -95,6 +85,7 @@ export function checkedStorage(storage: JobStorage, { clock, logger, timeout }: 
       }
       return answered('search', () => storage.search(filter), check)
     },
+    ...checkedManagement(storage, answered, checked),
     ...(isWritable && { isWritable: () => inTime(async () => isWritable.call(storage)) }),
     ...(watch && { watch: checkedWatch(watch.bind(storage), logger) }),
     ...(close && { close: async () => close.call(storage) }),
@@ -114,7 +105,7 @@ function areHits(hits: unknown, size: number): hits is unknown[] {
 }
 
 /** Checks what the storage gives for an execution. `undefined` when that is none, or was not asked for. */
-function recordCheck(logger: Logger): (value: unknown, asked: Asked) => ExecutionRecord | undefined {
+function recordCheck(logger: Logger): RecordCheck {
   return (value, asked) => {
     const { record, wrong } = checkRecord(value)
     const foreign = record ? differences(record, asked) : []

@@ -1,6 +1,15 @@
 import { executionOrder, isJson, type Rule, rule } from '../base/index.js'
-import { type ExecutionKey, type ExecutionRecord, isEnded, isState, type JobState } from '../model/index.js'
+import {
+  type ExecutionKey,
+  type ExecutionRecord,
+  isEnded,
+  isState,
+  type JobState,
+  maxLogLines,
+  maxTextLength,
+} from '../model/index.js'
 import type { StorageChange } from './job-storage.js'
+import type { Pause } from './management.js'
 
 /** The maximum time of a date, in epoch milliseconds. */
 const lastTime = 8.64e15
@@ -19,6 +28,19 @@ const maxMessageLength = 2500
 
 const anyText: Rule = { accepts: (value) => typeof value === 'string', expected: 'a string' }
 
+const shortText: Rule = {
+  accepts: (value) => typeof value === 'string' && value !== '' && value.length <= maxTextLength,
+  expected: `a string of 1 to ${maxTextLength} characters`,
+}
+
+const yes: Rule = { accepts: (value) => value === true, expected: 'true', optional: true }
+
+const jsonObject: Rule = {
+  accepts: (value) => typeof value === 'object' && value !== null && !Array.isArray(value) && isJson(value),
+  expected: 'a JSON object',
+  optional: true,
+}
+
 function orNull({ accepts, expected }: Rule): Rule {
   return { accepts: (value) => value === null || accepts(value), expected: `${expected} or null` }
 }
@@ -34,16 +56,25 @@ const fields: { readonly [Field in keyof ExecutionRecord]?: Rule } = {
   count: rule.whole(0),
   lastId: rule.optional(anyText),
   checkpoint: { accepts: isJson, expected: 'a JSON value', optional: true },
-  detail: {
-    accepts: (value) => typeof value === 'object' && value !== null && !Array.isArray(value) && isJson(value),
-    expected: 'a JSON object',
+  detail: jsonObject,
+  error: {
+    accepts: (value) => areLines(value, maxMessages, maxMessageLength),
+    expected: 'a list of messages',
     optional: true,
   },
-  error: { accepts: areMessages, expected: 'a list of messages', optional: true },
-  isOrphaned: { accepts: (value) => value === true, expected: 'true', optional: true },
+  isOrphaned: yes,
   resumedFrom: rule.optional(anyText),
   takeovers: rule.optional(rule.whole(0)),
   scheduledFor: rule.optional(time),
+  params: jsonObject,
+  abortReason: rule.optional(shortText),
+  logTail: {
+    accepts: (value) => areLines(value, maxLogLines, maxTextLength),
+    expected: 'a list of lines',
+    optional: true,
+  },
+  notifiesEnd: yes,
+  isEndNotified: yes,
 }
 
 const fieldRules = Object.entries(fields) as [keyof ExecutionRecord, Rule][]
@@ -103,6 +134,19 @@ function repaired({ endTime, error, ...record }: Named): ExecutionRecord {
   }
 }
 
+/** The fields of a valid pause, or `undefined`. An invalid reason or name does not end a pause. */
+export function pauseIn(value: unknown): Pause | undefined {
+  const { type, id, since, reason, by } = Object(value) as Partial<Record<keyof Pause, unknown>>
+  const isOfAll = type === undefined && id === undefined
+  if (!(isOfAll || isKey(type, id, undefined)) || !time.accepts(since)) return undefined
+  return {
+    ...(isOfAll ? {} : { type: type as string, id: id as string }),
+    since: since as number,
+    ...(shortText.accepts(reason) && { reason: reason as string }),
+    ...(shortText.accepts(by) && { by: by as string }),
+  }
+}
+
 /** The fields of a valid change. A later version may emit states that are unknown here. */
 export function changeIn(value: unknown): StorageChange | undefined {
   const { type, id, partition, executionId, state } = Object(value) as StorageChange
@@ -122,10 +166,10 @@ function isExecutionOf(executionId: unknown, id: string): boolean {
   return executionId.length === id.length + uuidLength && executionOrder(executionId) !== undefined
 }
 
-function areMessages(value: unknown): boolean {
+function areLines(value: unknown, maxLines: number, maxLength: number): boolean {
   return (
     Array.isArray(value) &&
-    value.length <= maxMessages &&
-    value.every((message) => typeof message === 'string' && message.length <= maxMessageLength)
+    value.length <= maxLines &&
+    value.every((line) => typeof line === 'string' && line.length <= maxLength)
   )
 }

@@ -1,4 +1,5 @@
 import type { EndedState, ExecutionRecord, JobKey, JobState, Progress } from '../model/index.js'
+import type { JobName, OpenEnds, Pauses, ResetRequest, ResetResult } from './management.js'
 
 /** The right to write to an execution. It fences off a writer whose lease was lost. */
 export interface LeaseToken {
@@ -22,6 +23,12 @@ export interface BeginRequest extends JobKey {
   takeovers?: number
   /** The scheduled time, in epoch milliseconds. The execution starts only if none was started for that time or a later one. */
   scheduledFor?: number
+  /** Stored as the execution's `params`: a JSON object. Default: those of the orphan, with `resumedFrom`, otherwise none. */
+  params?: Record<string, unknown>
+  /** Stored as the execution's `notifiesEnd`. */
+  notifiesEnd?: true
+  /** Whether the execution starts without the checkpoint of the one before. Default `false`. */
+  fresh?: boolean
 }
 
 /** The answer of `begin`. */
@@ -44,6 +51,12 @@ export interface ClaimRequest {
   node: string
   /** The duration of its lease, in milliseconds. */
   lease: number
+}
+
+/** The job to abort, or the partition. */
+export interface AbortRequest extends JobKey {
+  /** Stored as the execution's `abortReason`: 1 to 1,000 characters. */
+  reason?: string
 }
 
 /** How an execution ended, and its final progress. */
@@ -143,8 +156,8 @@ export interface StorageChange extends JobKey {
 export interface JobStorage {
   /**
    * Starts an execution unless one of the same type, id and partition is live, atomically, also between processes. The new execution has the
-   * next epoch, and the checkpoint and `scheduledFor` of the one before it. With `resumedFrom`, it starts only if that orphan is the
-   * job's last execution; with `scheduledFor`, only if that is later than any before.
+   * next epoch, and the checkpoint, unless `fresh`, and `scheduledFor` of the one before it. With `resumedFrom`, it starts only if that
+   * orphan is the job's last execution, and has its `params`; with `scheduledFor`, only if that is later than any before.
    */
   begin(request: BeginRequest): Promise<BeginResult>
   /**
@@ -171,9 +184,9 @@ export interface JobStorage {
   finish(lease: LeaseToken, request: FinishRequest): Promise<ExecutionRecord | undefined>
   /**
    * Moves the live execution of a job to `aborting`, atomically. Returns it, or the last execution when none is live, or
-   * `undefined` when the job never ran.
+   * `undefined` when the job never ran. The first request decides on the reason.
    */
-  requestAbort(type: string, id: string, partition?: number): Promise<ExecutionRecord | undefined>
+  requestAbort(request: AbortRequest): Promise<ExecutionRecord | undefined>
   /** The live execution of a job, else its last one, else `undefined`. Retention keeps the last one of every job. */
   find(type: string, id: string, partition?: number): Promise<ExecutionRecord | undefined>
   /** A page of the live executions of a type. */
@@ -192,6 +205,21 @@ export interface JobStorage {
    * answer. Without this method, a search tests whether the storage answers.
    */
   isWritable?(): Promise<boolean>
+  /**
+   * The live execution, else the last one, of each of up to 1,000 jobs, at once and in any order. Jobs that never ran are left out.
+   * Without this method, `registry.jobs()` is not supported.
+   */
+  latest?(jobs: readonly JobName[]): Promise<ExecutionRecord[]>
+  /**
+   * Sets or clears the checkpoint that the next execution of a job begins with, and clears those of its partitions, atomically. Changes
+   * nothing while the job or one of its partitions is live. A job that never ran may get a checkpoint too: it is still not found. Without
+   * this method, `registry.reset` is not supported.
+   */
+  reset?(type: string, id: string, request: ResetRequest): Promise<ResetResult>
+  /** Which jobs are paused. Without it, pauses are not supported. */
+  readonly pauses?: Pauses
+  /** The ended executions with an open notification. Without it, `onEnd` is not supported. */
+  readonly ends?: OpenEnds
   /** Closes what the storage itself opened. */
   close?(): Promise<void>
 }

@@ -27,7 +27,7 @@ export function watchedStorage(storage: JobStorage, clock: Clock): WatchedStorag
     claim: (waiting, request) => watched(storage.claim(waiting, request)),
     run: (lease) => watched(storage.run(lease)),
     finish: (lease, request) => watched(storage.finish(lease, request)),
-    requestAbort: (...job) => watched(storage.requestAbort(...job)),
+    requestAbort: (request) => watched(storage.requestAbort(request)),
     failedWrite: (maxAge) => (failed && clock.now() - failed.at < maxAge ? failed.error : undefined),
   }
 }

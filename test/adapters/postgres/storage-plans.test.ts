@@ -122,22 +122,31 @@ describePostgres('the statements of postgresStorage', (database) => {
   })
 
   test.each([
-    ['begin', ['type-1', 'job-1', null, 'running', 'n', 1000, null, null, 1000], ['job_pkey']],
-    ['renew', [uuid, 'a', 1, 1000, 1, null, null, null], ['job_uuid_key']],
+    ['begin', ['type-1', 'job-1', null, 'running', 'n', 1000, null, null, 1000, null, null, null], ['job_pkey']],
+    ['renew', [uuid, 'a', 1, 1000, 1, null, null, null, null], ['job_uuid_key']],
     ['claim', [uuid, 'a', 1, 1000, 'n'], ['job_uuid_key']],
     ['run', [uuid, 'a', 1], ['job_uuid_key']],
-    ['finish', [uuid, 'a', 1, null, null, null, null, 'successful', null, null], ['job_uuid_key']],
-    ['settle', [uuid, 'a', 1, null, null, null, null, 'error', '[]', 'true', 1], ['job_uuid_key']],
-    ['requestAbort', ['type-1', 'job-1', null], ['job_pkey']],
+    ['finish', [uuid, 'a', 1, null, null, null, null, null, 'successful', null, null], ['job_uuid_key']],
+    ['settle', [uuid, 'a', 1, null, null, null, null, null, 'error', '[]', 'true', 1], ['job_uuid_key']],
+    ['requestAbort', ['type-1', 'job-1', null, 'null'], ['job_pkey']],
     ['find', ['type-1', 'job-1', 3], ['job_pkey']],
     ['live', [false, null, 1000, 'type-1', null], ['job_live']],
     ['live', [true, uuid, 10, 'type-1', 'job-1'], ['job_live']],
     ['expired', [], ['job_may_expire']],
     ['orphans', [true, null, 1000], ['job_may_expire', 'job_orphaned']],
+    ['latest', ['[["type-1","job-1"],["type-2","job-2"]]'], ['job_pkey']],
+    ['claimEnds', ['n', 1000, 10], ['log_open_end', 'log_pkey']],
+    ['settleEnd', [uuid, 'a'], ['job_uuid_key', 'log_pkey']],
   ] as const)('%s goes by an index', async (name, values, indexes) => {
     const plan = await planOf(statements[name].text, values)
     expect(scansOf(plan, 'job')).toEqual([])
     expect(indexesOf(plan)).toEqual(indexes)
+  })
+
+  test('looking for open ends reads none of those that nobody wants to be notified of', async () => {
+    const plan = await planOf(statements.claimEnds.text, ['n', 1000, 10])
+    expect(scansOf(plan, 'log')).toEqual([])
+    expect(mostOf(plan)).toBe(0)
   })
 
   test('looking for changes reads no more than what has changed', async () => {

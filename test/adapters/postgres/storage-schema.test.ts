@@ -192,6 +192,34 @@ describePostgres('the schema of postgresStorage', (database) => {
     expect(await storage.find('_ingestion', 'co#py#04')).toMatchObject({ state: 'successful' })
   })
 
+  test('is upgraded from version 6, with what lives and has ended in it, and manages jobs from then on', async () => {
+    const schema = await oldSchema(6)
+    const names = namesIn(schema)
+    await storages.pool.query(`insert into ${names.job} (key, uuid, type, id, state, epoch, claimed_by, tick, start_time, end_time,
+      lease, lease_until, changed_at, count, checkpoint) select sha256(convert_to('4:test' || id, 'UTF8')),
+      ${names.schema}.uuid_of_tick(tick), 'test', id, state, 7, 'n', tick, 1, ended, 60000, 9e15::int8, 1, 3, '{"at":3}'
+      from (values ('live', 'running', null::int8, 4096), ('old', 'successful', 9, 8192)) jobs (id, state, ended, tick)`)
+    const storage = storages.open({ schema })
+    const live = (await storage.find('test', 'live')) as ExecutionRecord
+    const old = (await storage.find('test', 'old')) as ExecutionRecord
+    for (const record of [live, old, ...(await storage.search({ size: 100 })).hits]) {
+      for (const field of ['params', 'abortReason', 'logTail', 'notifiesEnd', 'isEndNotified']) {
+        expect(record).not.toHaveProperty(field)
+      }
+    }
+    expect(await storage.latest?.([live, old])).toHaveLength(2)
+    expect(await storage.ends?.claim({ node: 'n', lease: 1000, size: 10 })).toEqual([])
+    expect(await storage.pauses?.list()).toEqual([])
+    expect(await storage.renew(live, { lease: 1000, logTail: ['a'] })).toMatchObject({ count: 3, logTail: ['a'] })
+    expect(await storage.reset?.('test', 'live', { checkpoint: 1 })).toMatchObject({ reset: false })
+    expect(await storage.reset?.('test', 'old', { checkpoint: 1 })).toMatchObject({ reset: true })
+    const { execution } = await storage.begin(request({ id: 'old', params: { of: 1 }, notifiesEnd: true }))
+    expect(execution).toMatchObject({ epoch: 8, checkpoint: 1, params: { of: 1 } })
+    const ended = await storage.finish(execution, { state: 'successful' })
+    expect(await storage.ends?.claim({ node: 'n', lease: 1000, size: 10 })).toEqual([ended])
+    expect(await versionIn(schema)).toBe(`${migrations.length}`)
+  })
+
   test('is not touched when it is newer than this headgate', async () => {
     const schema = newSchema()
     await run(storages.open({ schema }))

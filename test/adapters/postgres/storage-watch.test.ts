@@ -47,7 +47,7 @@ describePostgres('watching postgresStorage', (database) => {
     const times: number[] = []
     for (let n = 0; n < 20; n++) {
       const began = performance.now()
-      await peer.requestAbort('test', `${'x'.repeat(400)}${n}`)
+      await peer.requestAbort({ type: 'test', id: `${'x'.repeat(400)}${n}` })
       await told(`${'x'.repeat(400)}${n}`, 'aborting')
       times.push(performance.now() - began)
     }
@@ -146,7 +146,7 @@ describePostgres('watching postgresStorage', (database) => {
     // The job has moved on: only the log tells.
     await begin(peer)
     await begin(peer, { id: 'b' })
-    await peer.requestAbort('test', 'b')
+    await peer.requestAbort({ type: 'test', id: 'b' })
     await told('a', 'successful')
     await told('b', 'aborting')
   })

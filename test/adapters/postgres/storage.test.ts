@@ -79,7 +79,7 @@ describePostgres('postgresStorage', (database) => {
     await run(storage, { id: '\ufffd' })
     for (const id of ['a\0b', '\ud800']) {
       expect(await storage.find('test', id)).toBeUndefined()
-      expect(await storage.requestAbort(id, 'a')).toBeUndefined()
+      expect(await storage.requestAbort({ type: id, id: 'a' })).toBeUndefined()
       expect((await storage.live({ type: id })).hits).toEqual([])
       expect(await storage.search({ id })).toEqual({ total: 0, hits: [] })
     }

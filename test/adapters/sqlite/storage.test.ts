@@ -204,6 +204,42 @@ describe('opening', () => {
     },
   )
 
+  test('brings a file of version 6 up to date, with its rows, and manages jobs from then on', async () => {
+    const old = database()
+    old.exec(migrations.slice(0, 6).join('\n'))
+    old.exec('create table headgate_schema (version integer); insert into headgate_schema values (6)')
+    for (const [n, [id, state, end]] of [
+      ['live', 'running', null] as const,
+      ['old', 'successful', 9] as const,
+    ].entries()) {
+      const uuid = `0197a1b2-000${n}-7000-8000-000000000000`
+      for (const table of end === null ? ['headgate_job'] : ['headgate_job', 'headgate_log']) {
+        old.exec(`insert into ${table} (type, id, execution_id, position, state, epoch, claimed_by, start_time, end_time,
+          lease_until, count, checkpoint) values ('test', '${id}', '${id}${uuid}', '${uuid}', '${state}', 7, '"n"', 1, ${end},
+          ${9e15}, 3, '{"at":3}')`)
+      }
+    }
+    const storage = open()
+    const live = (await storage.find('test', 'live')) as ExecutionRecord
+    const ended = (await storage.find('test', 'old')) as ExecutionRecord
+    for (const record of [live, ended, ...(await storage.search({})).hits]) {
+      for (const field of ['params', 'abortReason', 'logTail', 'notifiesEnd', 'isEndNotified']) {
+        expect(record).not.toHaveProperty(field)
+      }
+    }
+    expect(await storage.latest?.([live, ended])).toHaveLength(2)
+    expect(await storage.ends?.claim({ node: 'n', lease: 1000, size: 10 })).toEqual([])
+    expect(await storage.pauses?.list()).toEqual([])
+    expect(await storage.renew(live, { lease: 1000, logTail: ['a'] })).toMatchObject({ count: 3, logTail: ['a'] })
+    expect(await storage.reset?.('test', 'live', { checkpoint: 1 })).toMatchObject({ reset: false })
+    expect(await storage.reset?.('test', 'old', { checkpoint: 1 })).toMatchObject({ reset: true })
+    const { execution } = await storage.begin(request({ id: 'old', params: { of: 1 }, notifiesEnd: true }))
+    expect(execution).toMatchObject({ epoch: 8, checkpoint: 1, params: { of: 1 } })
+    const last = await storage.finish(execution, { state: 'successful' })
+    expect(await storage.ends?.claim({ node: 'n', lease: 1000, size: 10 })).toEqual([last])
+    expect(firstValue(old, 'select version from headgate_schema')).toBe(migrations.length)
+  })
+
   test('of ten storages at once makes the tables once', async () => {
     const storages = Array.from({ length: 10 }, () => open())
     await Promise.all(storages.map((storage, n) => run(storage, `job-${n}`)))
@@ -272,9 +308,11 @@ describe('a lock that another connection holds', () => {
     await run(storage)
     own.exec('pragma busy_timeout = 0')
     database().exec('begin immediate')
-    const failing = [storage.begin(request()), storage.begin(request()), storage.requestAbort('test', 'a')].map(
-      failureOf,
-    )
+    const failing = [
+      storage.begin(request()),
+      storage.begin(request()),
+      storage.requestAbort({ type: 'test', id: 'a' }),
+    ].map(failureOf)
     await clock.advance(15_000)
     const [error, ...others] = await Promise.all(failing)
     for (const other of others) expect(other).toEqual(error)
@@ -474,7 +512,7 @@ test('every statement finds its rows by an index', async () => {
   await run(storage)
   await storage.orphans()
   await storage.live({ type: 'test' })
-  await storage.requestAbort('test', 'a')
+  await storage.requestAbort({ type: 'test', id: 'a' })
   const filter = { type: 'test', id: 'a', state: 'error', startTimeFrom: 1, startTimeTo: 2, searchAfter: 'x' } as const
   for (let bits = 0; bits < 64; bits++) {
     const chosen = Object.fromEntries(Object.entries(filter).filter((_, index) => bits & (1 << index)))

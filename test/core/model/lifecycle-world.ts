@@ -193,7 +193,7 @@ function slow(storage: JobStorage, clock: Clock, { delays, isWatched }: WorldPla
     claim: late((waiting, request) => storage.claim(waiting, request)),
     run: late((lease) => storage.run(lease)),
     finish: late((lease, request) => storage.finish(lease, request)),
-    requestAbort: late((type, id) => storage.requestAbort(type, id)),
+    requestAbort: late((request) => storage.requestAbort(request)),
     find: late((type, id) => storage.find(type, id)),
     live: (filter) => storage.live(filter),
     orphans: (page) => storage.orphans(page),

@@ -1,7 +1,7 @@
 import { JobRegistry, type JobStorage, memoryStorage } from 'headgate'
 import { type ExecutionRecord, systemClock } from 'headgate/adapter'
 import { describe, expect, it } from 'vitest'
-import { checkedStorage } from '../../../src/core/storage/index.js'
+import { checkedStorage, featureOf } from '../../../src/core/storage/index.js'
 import { plainStorage } from '../../support/plain-storage.js'
 
 const uuid = '01900000-0000-7000-8000-000000000000'
@@ -193,5 +193,99 @@ describe('a storage that answers about', () => {
     const message = 'Could not read the answer of live() of the storage.'
     await expect(registry.running('test')).rejects.toMatchObject({ code: 'storage', message })
     await registry.close()
+  })
+})
+
+describe('the optional members of a storage', () => {
+  const options = { clock: systemClock, logger: { warn: () => {} } as never, timeout: 1000 }
+  const checked = (over: object) => checkedStorage({ ...plainStorage(memoryStorage()), ...over }, options)
+  const a = { type: 'test', id: 'a' }
+  const other = { ...ended, id: 'victim', executionId: `victim${uuid}` }
+
+  it.each<[string, object, (storage: JobStorage) => Promise<unknown> | undefined, string]>([
+    [
+      'latest',
+      { latest: async () => ({}) },
+      (storage) => storage.latest?.([a]),
+      'latest() of the storage to return an',
+    ],
+    ['latest', { latest: async () => Array(1e9) }, (storage) => storage.latest?.([a]), 'an array of up to 1,'],
+    [
+      'reset',
+      { reset: async () => true },
+      (storage) => storage.reset?.('test', 'a', { checkpoint: 1 }),
+      '`reset`, and',
+    ],
+    [
+      'reset',
+      { reset: async () => ({ reset: true, execution: live }) },
+      (storage) => storage.reset?.('test', 'a', { checkpoint: 1 }),
+      'a valid `execution` of the job',
+    ],
+    [
+      'reset',
+      { reset: async () => ({ reset: false, execution: { ...live, id: 'victim' } }) },
+      (storage) => storage.reset?.('test', 'a', { checkpoint: 1 }),
+      'a valid `execution` of the job',
+    ],
+    [
+      'pauses.pause',
+      { pauses: { pause: async () => ({ since: 1 }) } },
+      (storage) => storage.pauses?.pause(a, {}),
+      'pauses.pause() of the storage to return the pause',
+    ],
+    [
+      'pauses.unpause',
+      { pauses: { unpause: async () => undefined } },
+      (storage) => storage.pauses?.unpause(a),
+      'pauses.unpause() of the storage to return true or false',
+    ],
+    [
+      'pauses.list',
+      { pauses: { list: async () => undefined } },
+      (storage) => storage.pauses?.list(),
+      'pauses.list() of the storage to return an array',
+    ],
+    [
+      'ends.claim',
+      { ends: { claim: async () => [ended, ended] } },
+      (storage) => storage.ends?.claim({ node: 'n', lease: 1, size: 1 }),
+      'ends.claim() of the storage to return an array of up to 1,',
+    ],
+  ])('whose `%s` gives a wrong answer are named', async (_, over, call, message) => {
+    await expect(call(checked(over))).rejects.toMatchObject({
+      code: 'storage',
+      message: expect.stringContaining(message),
+    })
+  })
+
+  it('give no execution that was not asked for, and no invalid pause', async () => {
+    const pauses = [
+      { ...a, since: 1, reason: 'why', by: 5, more: true },
+      { since: 2 },
+      { type: 'test', since: 3 },
+      { ...a, since: Number.NaN },
+      null,
+    ]
+    const storage = checked({
+      latest: async () => [ended, other, { ...ended, partition: 0 }, {}],
+      ends: { claim: async () => [ended, live, {}], settle: async () => {} },
+      pauses: { list: async () => pauses },
+    })
+    expect(await storage.latest?.([a, { type: 'test', id: 'b' }, a, a])).toEqual([ended])
+    expect(await storage.ends?.claim({ node: 'n', lease: 1, size: 10 })).toEqual([ended])
+    expect(await storage.pauses?.list()).toEqual([{ ...a, since: 1, reason: 'why' }, { since: 2 }])
+  })
+
+  it('are named when the storage does not have them', () => {
+    const { pauses: _, ...plain } = plainStorage(memoryStorage())
+    const storage = checkedStorage(plain, options)
+    expect(featureOf(storage, 'latest', 'registry.jobs()')).toBe(storage.latest)
+    expect(() => featureOf(storage, 'pauses', 'registry.pause()')).toThrow(
+      expect.objectContaining({
+        code: 'not_supported',
+        message: 'The storage does not have `pauses`, which `registry.pause()` needs.',
+      }),
+    )
   })
 })

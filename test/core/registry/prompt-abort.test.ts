@@ -30,7 +30,7 @@ test('an abort that another process asks for takes hold at once, also while a sa
   }))
   await registry.start('test', 'a')
   await clock.advance(5)
-  await storage.requestAbort('test', 'a')
+  await storage.requestAbort({ type: 'test', id: 'a' })
   await clock.advance(20)
   expect(await registry.status('test', 'a')).toMatchObject({ state: 'aborted', count: 1 })
 })

@@ -111,7 +111,7 @@ export class SimulatedNode {
           (asked) => asked.then(heldOf),
         ),
       finish: (lease, request) => this.#ask('finish', () => storage.finish(lease, request)),
-      requestAbort: (type, id) => this.#ask('requestAbort', () => storage.requestAbort(type, id)),
+      requestAbort: (request) => this.#ask('requestAbort', () => storage.requestAbort(request)),
       find: (type, id) => this.#ask('find', () => storage.find(type, id)),
       live: (filter) => this.#ask('live', () => storage.live(filter)),
       orphans: (page) => this.#ask('orphans', () => storage.orphans(page)),

@@ -2,11 +2,12 @@ import { memoryStorage } from 'headgate'
 import type { LeaseToken } from 'headgate/adapter'
 import { fakeClock, type StorageCreateOptions, type StorageFixture } from 'headgate/testing'
 import { plainStorage } from '../../support/plain-storage.js'
+import { managementBugs } from './management-bugs.js'
 import { readBugs } from './read-bugs.js'
 import { writeBugs } from './write-bugs.js'
 
 /** One way to break the contract each. */
-export const bugs = { ...writeBugs, ...readBugs }
+export const bugs = { ...writeBugs, ...readBugs, ...managementBugs }
 
 export type StorageBug = keyof typeof bugs
 

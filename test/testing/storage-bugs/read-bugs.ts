@@ -49,9 +49,10 @@ export const readBugs = {
     orphans: (page) => storage.orphans({ ...page, includePartitions: false }),
   }),
   'aborts the job of a partition': ({ storage }) => ({
-    async requestAbort(type, id, partition) {
-      if (partition !== undefined) await storage.requestAbort(type, id)
-      return storage.requestAbort(type, id, partition)
+    async requestAbort(request) {
+      const { type, id, partition } = request
+      if (partition !== undefined) await storage.requestAbort({ type, id })
+      return storage.requestAbort(request)
     },
   }),
   'finds the job in place of a partition': ({ storage }) => ({

@@ -98,8 +98,8 @@ export const writeBugs = {
     renew: async (lease, request) => (await storage.renew(lease, request)) ?? endedRecord(storage, lease),
   }),
   'aborts what has ended': ({ storage }) => ({
-    async requestAbort(...job) {
-      const record = await storage.requestAbort(...job)
+    async requestAbort(request) {
+      const record = await storage.requestAbort(request)
       return record && { ...record, state: 'aborting' }
     },
   }),
@@ -110,7 +110,7 @@ export const writeBugs = {
   'lists expired leases': ({ storage, early }) => ({ live: (filter) => early(() => storage.live(filter)) }),
   'searches no expired leases': ({ storage, early }) => ({ search: (filter) => early(() => storage.search(filter)) }),
   'aborts expired leases': ({ storage, early }) => ({
-    requestAbort: (...job) => early(() => storage.requestAbort(...job)),
+    requestAbort: (request) => early(() => storage.requestAbort(request)),
   }),
   'lists no expired leases as orphans': ({ storage, early }) => ({
     orphans: (page) => early(() => storage.orphans(page)),

@@ -1,6 +1,7 @@
 export { Database, type PostgresQueryable, type Run, type TextRow, type Value } from './database.js'
 export { type Listen, listenOf, listenWith } from './listen.js'
 export { Maintenance } from './maintenance.js'
+export { endsBy, pausesBy } from './management.js'
 export { type Names, namesIn } from './migrations.js'
 export { Notifier } from './notifier.js'
 export { ReadLimiter } from './read-limiter.js'

@@ -18,6 +18,7 @@ export interface Names {
   readonly job: string
   readonly log: string
   readonly tally: string
+  readonly pause: string
   readonly migration: string
   readonly schema: string
   /** The name of the schema as a SQL literal. */
@@ -31,6 +32,7 @@ export function namesIn(schema: string): Names {
     job: `${quoted}.job`,
     log: `${quoted}.log`,
     tally: `${quoted}.tally`,
+    pause: `${quoted}.pause`,
     migration: `${quoted}.migration`,
     schema: quoted,
     literal: `'${schema}'`,
@@ -38,7 +40,15 @@ export function namesIn(schema: string): Names {
 }
 
 /** The migrations to each version of the schema, oldest first. A released migration never changes. */
-export const migrations: readonly ((names: Names) => string)[] = [tables, tallies, details, waits, owners, partitions]
+export const migrations: readonly ((names: Names) => string)[] = [
+  tables,
+  tallies,
+  details,
+  waits,
+  owners,
+  partitions,
+  management,
+]
 
 /**
  * `job` has one row per type and id, and later per partition: its live or last execution. `log` has every execution that has ended. Ids
@@ -198,6 +208,27 @@ function partitions({ schema, job, log, tally }: Names): string {
         group by 1, 2, 3, 4;
       return null;
     end $body$;`
+}
+
+/**
+ * `pause` has one row per paused job; that with an empty type and id pauses all jobs. In `job`, a row with the epoch 0 holds
+ * the checkpoint of a job that never ran. Only the log knows who notifies of an end, until when.
+ */
+function management({ job, log, pause }: Names): string {
+  return `
+    ${[job, log]
+      .map(
+        (table) => `alter table ${table} add column params json, add column abort_reason json, add column log_tail json,
+          add column notifies_end boolean, add column is_end_notified boolean;`,
+      )
+      .join(' ')}
+    alter table ${log} add column end_claimed_by text, add column end_claimed_until int8;
+    create index log_open_end on ${log} (end_time, uuid) where notifies_end and is_end_notified is null;
+
+    create table ${pause} (
+      key bytea primary key, type text collate "C" not null, id text collate "C" not null, since int8 not null,
+      reason json, paused_by json
+    );`
 }
 
 /** The query for whether a schema has versions. */

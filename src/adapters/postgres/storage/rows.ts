@@ -3,6 +3,7 @@ import {
   executionOrder,
   type JobDetail,
   type JobState,
+  type Pause,
   type StorageChange,
 } from '../../../adapter.js'
 import type { TextRow } from './database.js'
@@ -28,6 +29,11 @@ const columns = [
   'takeovers',
   'detail',
   'scheduled_for',
+  'params',
+  'abort_reason',
+  'log_tail',
+  'notifies_end',
+  'is_end_notified',
 ]
 
 /** The columns that the log stores of an execution, as SQL. */
@@ -48,6 +54,11 @@ export function recordOf(table: string): string {
 export function changeOf(table: string): string {
   return ['type', 'id', 'partition', 'uuid', 'state'].map((column) => columnOf(table, column)).join(', ')
 }
+
+/** SQL for the columns of a pause as text. */
+export const pauseColumns = ['type', 'id', 'since', 'reason', 'paused_by']
+  .map((column) => columnOf('pause', column))
+  .join(', ')
 
 function columnOf(table: string, column: string): string {
   const value = `${table}.${column}`
@@ -74,6 +85,11 @@ export function toRecord(row: TextRow): ExecutionRecord {
     ...(isSet(takeovers) && { takeovers: Number(takeovers) }),
     ...(isSet(detail) && { detail: JSON.parse(detail) as JobDetail }),
     ...(isSet(scheduledFor) && { scheduledFor: Number(scheduledFor) }),
+    ...(isSet(row.params) && { params: JSON.parse(row.params) as Record<string, unknown> }),
+    ...(isSet(row.abort_reason) && { abortReason: JSON.parse(row.abort_reason) as string }),
+    ...(isSet(row.log_tail) && { logTail: JSON.parse(row.log_tail) as string[] }),
+    ...(row.notifies_end === 'true' && { notifiesEnd: true as const }),
+    ...(row.is_end_notified === 'true' && { isEndNotified: true as const }),
   }
 }
 
@@ -86,6 +102,16 @@ export function toChange({ type, id, partition, uuid, state }: TextRow): Storage
     ...(isSet(partition) && { partition: Number(partition) }),
     executionId: `${jobId}${uuid}`,
     state: state as JobState,
+  }
+}
+
+/** Converts a row of {@link pauseColumns}. */
+export function toPause({ type, id, since, reason, paused_by: by }: TextRow): Pause {
+  return {
+    ...(textOf(type) === '' ? {} : { type: textOf(type), id: textOf(id) }),
+    since: Number(since),
+    ...(isSet(reason) && { reason: JSON.parse(reason) as string }),
+    ...(isSet(by) && { by: JSON.parse(by) as string }),
   }
 }
 

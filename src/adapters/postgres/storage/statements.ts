@@ -1,13 +1,7 @@
-import { createHash } from 'node:crypto'
+import { managementIn } from './management-statements.js'
 import { hasLease, hour, isOfJob, type Names, now, nowInTicks } from './migrations.js'
 import { logged, recordOf } from './rows.js'
-
-/**
- * SQL for whether the lease of a live execution has expired. After a restart of the server, a lease expires only once
- * it could have been renewed, because nobody can renew it while the server is down.
- */
-const isExpired = `(job.end_time is null and job.${hasLease} and greatest(job.lease_until,
-  floor(extract(epoch from pg_postmaster_start_time()) * 1000)::int8 + job.lease) <= ${now})`
+import { hasRun, isExpired, keyOf, named } from './statement-parts.js'
 
 /** The same for a check of all executions. It reads the time once and compares one number for most rows. */
 const isAnyExpired = `job.${hasLease} and job.lease_until <= (select ${now}) and ${isExpired}`
@@ -31,27 +25,28 @@ export function statementsIn(names: Names) {
   const { job } = names
   const record = recordOf('job')
   return {
-    /** type, id, partition, state, node, lease, resumed from, takeovers, scheduled for. */
+    /** type, id, partition, state, node, lease, resumed from, takeovers, scheduled for, params, notifies end, is fresh. */
     begin: named(begin(names)),
-    /** uuid, id, epoch, lease, count, last id, checkpoint, detail. */
-    renew: named(update(names, `${leasedFor('$4')}, ${progress('$5', '$6', '$7', '$8')}`, isHeld)),
+    /** uuid, id, epoch, lease, count, last id, checkpoint, detail, log tail. */
+    renew: named(update(names, `${leasedFor('$4')}, ${progress(5)}`, isHeld)),
     /** uuid, id, epoch, lease, node. */
     claim: named(
       update(names, `${leasedFor('$4')}, claimed_by = $5::text, epoch = epoch + 1, ${leaveQueue}`, isUnclaimed),
     ),
     /** uuid, id, epoch. */
     run: named(update(names, leaveQueue, isHeld)),
-    /** uuid, id, epoch, count, last id, checkpoint, detail, state, error, is orphaned. */
+    /** uuid, id, epoch, count, last id, checkpoint, detail, log tail, state, error, is orphaned. */
     finish: named(finish(names, isLive)),
     /** The same, with the expiry of the lease that was read. Ends the execution only if that lease has expired. */
-    settle: named(finish(names, `${isUnended} and job.lease_until = $11::text::int8 and ${isExpired}`)),
-    /** type, id, partition. */
-    requestAbort: named(`update ${job} set state = 'aborting', changed_at = ${now}
+    settle: named(finish(names, `${isUnended} and job.lease_until = $12::text::int8 and ${isExpired}`)),
+    /** type, id, partition, reason. */
+    requestAbort: named(`update ${job} set state = 'aborting', abort_reason = $4::text::json, changed_at = ${now}
       where key = ${keyOf('$1', '$2', '$3')} and state not in ('aborting', ${ended}) and not ${isExpired}
       returning ${record}`),
     /** type, id, partition. */
     find: named(
-      `select ${record}, ${isExpired}::text as has_expired from ${job} where key = ${keyOf('$1', '$2', '$3')}`,
+      `select ${record}, ${isExpired}::text as has_expired from ${job}
+        where key = ${keyOf('$1', '$2', '$3')} and ${hasRun}`,
     ),
     /** Whether partitions are included, the last UUID of the page before, size, type, id. */
     live: named(`select ${record}, ${isExpired}::text as has_expired from ${job}
@@ -63,6 +58,7 @@ export function statementsIn(names: Names) {
     /** Whether partitions are included, the last UUID of the page before, size. */
     orphans: named(`select looked.*, ${recordOf('orphan')} from (select ${hasExpired(names)} as has_expired) looked
       left join (select * from ${job} where is_orphaned and ${isOnPage} ${page}) orphan on true order by orphan.uuid`),
+    ...managementIn(names),
   }
 }
 
@@ -78,26 +74,12 @@ export function hasExpired({ job }: Names): string {
 }
 
 /**
- * A statement with a name for preparing it. The name depends on the text, because proxies share connections among
- * clients.
- */
-function named(text: string): { text: string; name: string } {
-  return { text, name: `headgate_${createHash('sha256').update(text).digest('hex').slice(0, 32)}` }
-}
-
-/** SQL for the key of a job or a partition. */
-function keyOf(type: string, id: string, partition: string): string {
-  const number = `coalesce(${partition}::text || '/', '')`
-  return `sha256(convert_to(${number} || length(${type}::text)::text || ':' || ${type}::text || ${id}::text, 'UTF8'))`
-}
-
-/**
  * A job that ran before reuses its row. The tick always increases, whatever the clock does, so that its ids increase
  * too.
  */
 function begin({ schema, job }: Names): string {
   const isFree = `(job.end_time is not null or job.state in (${ended}))
-    and ($7::text is null or (job.is_orphaned and job.id || job.uuid::text = $7::text))
+    and ($7::text is null or not ${hasRun} or (job.is_orphaned and job.id || job.uuid::text = $7::text))
     and ($9::text is null or job.scheduled_for is null or job.scheduled_for < $9::text::int8)`
   const times = (tick: string) => `select ${schema}.uuid_of_tick(next.tick), next.tick, next.tick >> 12,
     (next.tick >> 12) + $6::text::int8, next.tick >> 12 from (select ${tick} as tick offset 0) next`
@@ -106,14 +88,17 @@ function begin({ schema, job }: Names): string {
         (uuid, tick, start_time, lease_until, changed_at) = (${times(`greatest(${nowInTicks}, job.tick + 1)`)}),
         state = $4::text, epoch = case when epoch < ${Number.MAX_SAFE_INTEGER} then epoch + 1 else 1 end, claimed_by = $5::text, lease = $6::text::int8, end_time = null,
         count = 0, last_id = null, detail = null, error = null, is_orphaned = null, resumed_from = $7::text, takeovers = $8::text::int8,
-        scheduled_for = coalesce($9::text::int8, job.scheduled_for)
+        scheduled_for = coalesce($9::text::int8, job.scheduled_for), checkpoint = case when $12::text is null then job.checkpoint end,
+        params = coalesce($10::text::json, case when $7::text is not null then job.params end), notifies_end = $11::text::boolean,
+        abort_reason = null, log_tail = null, is_end_notified = null
       where key = ${keyOf('$1', '$2', '$3')} and ${isFree}
       returning *
     ), inserted as (
       insert into ${job} (uuid, tick, start_time, lease_until, changed_at,
-        key, type, id, partition, state, epoch, claimed_by, lease, count, resumed_from, takeovers, scheduled_for)
+        key, type, id, partition, state, epoch, claimed_by, lease, count, resumed_from, takeovers, scheduled_for, params,
+        notifies_end)
       select times.*, ${keyOf('$1', '$2', '$3')}, $1::text, $2::text, $3::text::int4, $4::text, 1, $5::text, $6::text::int8, 0, $7::text,
-        $8::text::int8, $9::text::int8 from (${times(nowInTicks)}) times
+        $8::text::int8, $9::text::int8, $10::text::json, $11::text::boolean from (${times(nowInTicks)}) times
       where not exists (select from reused)
       on conflict (key) do nothing
       returning *
@@ -121,12 +106,13 @@ function begin({ schema, job }: Names): string {
     select ${recordOf('begun')} from (select * from reused union all select * from inserted) begun`
 }
 
-/** The columns that save progress. */
-function progress(count: string, lastId: string, checkpoint: string, detail: string): string {
+/** The columns that save progress. `first` is the number of the first value. */
+function progress(first: number): string {
+  const [count, lastId, checkpoint, detail, logTail] = [0, 1, 2, 3, 4].map((n) => `$${first + n}`)
   return `count = coalesce(${count}::text::int8, job.count), last_id = coalesce(${lastId}::text::json, job.last_id),
     checkpoint = case when ${checkpoint}::text is null then job.checkpoint
       when ${checkpoint}::text <> 'null' then ${checkpoint}::text::json end,
-    detail = coalesce(${detail}::text::json, job.detail)`
+    detail = coalesce(${detail}::text::json, job.detail), log_tail = coalesce(${logTail}::text::json, job.log_tail)`
 }
 
 /** Changes no indexed column, so that the new row stays on the same page. */
@@ -152,9 +138,9 @@ function update({ job }: Names, changes: string, condition: string): string {
 /** Does not log an execution twice, which happens when its row was made live reused by hand. */
 function finish({ job, log, tally }: Names, condition: string): string {
   return `with ended as (
-      update ${job} set state = $8::text, error = $9::text::json,
-        is_orphaned = case when state <> 'aborting' then $10::text::boolean end,
-        end_time = greatest(${now}, start_time), changed_at = ${now}, ${progress('$4', '$5', '$6', '$7')}
+      update ${job} set state = $9::text, error = $10::text::json,
+        is_orphaned = case when state <> 'aborting' then $11::text::boolean end,
+        end_time = greatest(${now}, start_time), changed_at = ${now}, ${progress(4)}
       where uuid = $1::text::uuid and id = $2::text and epoch = $3::text::int8 and ${condition}
       returning *
     ), logged as (

@@ -1,5 +1,6 @@
 export { Connection, isReadOnly, type SqliteDatabase, type SqliteStatement, type SqliteValue } from './connection.js'
 export { SqliteAccess } from './database.js'
-export { Jobs, nextExecutionId, write } from './job-table.js'
+export { copyOf, hasRun, Jobs, nextExecutionId, write } from './job-table.js'
 export { type LogLimits, search } from './log-table.js'
+export { claimEnds, hasOpenEnd, pause, pauses, settleEnd, unpause } from './management-tables.js'
 export { Watcher } from './watch.js'

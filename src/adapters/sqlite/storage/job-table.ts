@@ -4,6 +4,7 @@ import {
   executionOrder,
   type FinishRequest,
   JobError,
+  type JobName,
   type LeaseToken,
   type LiveFilter,
   leaseExpired,
@@ -39,7 +40,13 @@ export class Jobs {
     this.#limits = limits
   }
 
-  find(type: string, id: string, partition = noPartition): ExecutionRecord | undefined {
+  find(type: string, id: string, partition?: number): ExecutionRecord | undefined {
+    const found = this.findRow(type, id, partition)
+    return found && hasRun(found) ? found : undefined
+  }
+
+  /** The same, also for a job that never ran, whose row holds only a checkpoint. */
+  findRow(type: string, id: string, partition = noPartition): ExecutionRecord | undefined {
     const statement = `select ${selected} from headgate_job where type = ? and id = ? and partition = ?`
     const row = this.#connection.get(statement, type, id, partition)
     return row && executionOf(row)
@@ -59,6 +66,30 @@ export class Jobs {
   findClaimed(lease: LeaseToken): ExecutionRecord | undefined {
     const execution = this.findByLease(lease)
     return execution?.node === null ? undefined : execution
+  }
+
+  /** The last executions of jobs, without those that never ran. */
+  latest(jobs: readonly JobName[]): ExecutionRecord[] {
+    const names = JSON.stringify(jobs.map(({ type, id }) => [type, id]))
+    const rows = this.#connection.all(
+      `select ${selected} from headgate_job where (type, id, partition) in
+        (select value ->> 0, value ->> 1, ${noPartition} from json_each(?))`,
+      names,
+    )
+    return rows.map(executionOf).filter(hasRun)
+  }
+
+  /** Sets where the next execution of a job begins, which is not live. */
+  reset(type: string, id: string, checkpoint: unknown): ExecutionRecord | undefined {
+    this.#connection.run(
+      `update headgate_job set checkpoint = null where type = ? and id = ? and partition <> ${noPartition}`,
+      type,
+      id,
+    )
+    const execution = this.findRow(type, id) ?? neverRun(type, id)
+    write(execution, { checkpoint })
+    this.store(execution)
+    return hasRun(execution) ? execution : undefined
   }
 
   live({ type, id, ...page }: LiveFilter): ExecutionPage {
@@ -165,16 +196,29 @@ function keyOf({ type, id, partition = noPartition }: ExecutionRecord): [string,
 }
 
 /** Sets the given fields. A checkpoint of `null` removes the checkpoint. */
-export function write(execution: ExecutionRecord, { count, lastId, checkpoint, detail }: Progress): void {
+export function write(execution: ExecutionRecord, { count, lastId, checkpoint, detail, logTail }: Progress): void {
   if (count !== undefined) execution.count = count
   if (lastId !== undefined) execution.lastId = lastId
   if (checkpoint === null) delete execution.checkpoint
   // A copy, so that the result matches the stored value and the value of the caller is not shared.
   else if (checkpoint !== undefined) execution.checkpoint = copyOf(checkpoint)
   if (detail) execution.detail = copyOf(detail)
+  if (logTail) execution.logTail = [...logTail]
 }
 
-function copyOf<Value>(value: Value): Value {
+/** Whether a row is an execution. One with the epoch 0 holds the checkpoint of a job that never ran. */
+export function hasRun({ epoch }: ExecutionRecord): boolean {
+  return epoch !== 0
+}
+
+/** The row of a job that never ran. Its times are so early that it is no change. */
+function neverRun(type: string, id: string): ExecutionRecord {
+  const executionId = newExecutionId(id, 0)
+  const times = { startTime: 0, endTime: 0, leaseUntil: null }
+  return { type, id, executionId, state: 'aborted', epoch: 0, node: null, count: 0, ...times }
+}
+
+export function copyOf<Value>(value: Value): Value {
   return JSON.parse(JSON.stringify(value))
 }
 

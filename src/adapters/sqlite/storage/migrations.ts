@@ -93,7 +93,33 @@ export const migrations: readonly string[] = [
   create index headgate_job_changed on headgate_job (changed);
   create index headgate_log_position on headgate_log (partition, position, type, id, state, start_time);
   create index headgate_log_id on headgate_log (id, partition, position, type, state, start_time);`,
+
+  // In `headgate_job`, a row with the epoch 0 holds the checkpoint of a job that never ran. An empty type and id pause all jobs.
+  `${['headgate_job', 'headgate_log'].map(withManagement).join('')}
+  alter table headgate_log add column end_claimed_by text;
+  alter table headgate_log add column end_claimed_until integer;
+  create index headgate_log_open_end on headgate_log (seq) where notifies_end is not null and is_end_notified is null;
+  create index headgate_log_open_end_id on headgate_log (execution_id) where notifies_end is not null and is_end_notified is null;
+  create table headgate_pause (
+    type text not null,
+    id text not null,
+    since integer not null,
+    reason text,
+    paused_by text,
+    primary key (type, id)
+  ) strict;`,
 ]
+
+function withManagement(table: string): string {
+  const columns = [
+    'params text',
+    'abort_reason text',
+    'log_tail text',
+    'notifies_end integer',
+    'is_end_notified integer',
+  ]
+  return columns.map((column) => `alter table ${table} add column ${column};`).join('')
+}
 
 /** The digits at the end of the id of a partition, with the `#` before them. */
 function withPartitions(table: string): string {

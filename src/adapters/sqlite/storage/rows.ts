@@ -3,6 +3,7 @@ import {
   executionOrder,
   type JobDetail,
   type JobState,
+  type Pause,
   type StorageChange,
 } from '../../../adapter.js'
 import type { SqliteRow, SqliteValue } from './connection.js'
@@ -29,6 +30,11 @@ export const columns = [
   'takeovers',
   'detail',
   'scheduled_for',
+  'params',
+  'abort_reason',
+  'log_tail',
+  'notifies_end',
+  'is_end_notified',
 ] as const
 
 /** The value of `partition` for a job itself: in a key, nulls would all differ. */
@@ -45,6 +51,8 @@ const numbers = new Set<string>([
   'takeovers',
   'is_orphaned',
   'scheduled_for',
+  'notifies_end',
+  'is_end_notified',
 ])
 
 /** The columns of an execution as {@link executionOf} reads them. */
@@ -87,6 +95,11 @@ export function valuesOf(execution: ExecutionRecord): SqliteValue[] {
     execution.takeovers ?? null,
     jsonOf(execution.detail),
     execution.scheduledFor ?? null,
+    jsonOf(execution.params),
+    jsonOf(execution.abortReason),
+    jsonOf(execution.logTail),
+    execution.notifiesEnd ? 1 : null,
+    execution.isEndNotified ? 1 : null,
   ]
 }
 
@@ -108,6 +121,11 @@ export function executionOf(row: SqliteRow): ExecutionRecord {
     ...(isThere(row.takeovers) && { takeovers: integerOf(row.takeovers) }),
     ...(isThere(row.detail) && { detail: parse<JobDetail>(row.detail) }),
     ...(isThere(row.scheduled_for) && { scheduledFor: integerOf(row.scheduled_for) }),
+    ...(isThere(row.params) && { params: parse<Record<string, unknown>>(row.params) }),
+    ...(isThere(row.abort_reason) && { abortReason: parse<string>(row.abort_reason) }),
+    ...(isThere(row.log_tail) && { logTail: parse<string[]>(row.log_tail) }),
+    ...(isThere(row.notifies_end) && { notifiesEnd: true }),
+    ...(isThere(row.is_end_notified) && { isEndNotified: true }),
   }
 }
 
@@ -123,13 +141,26 @@ export function changeOf({ type, id, partition, execution_id, state }: SqliteRow
   }
 }
 
+/** The columns of a pause as {@link pauseOf} reads them. */
+export const selectedOfPause = `${['type', 'id', 'reason', 'paused_by'].map(readable).join(', ')}, cast(since as text) as since`
+
+/** Converts a row of {@link selectedOfPause}. */
+export function pauseOf({ type, id, since, reason, paused_by }: SqliteRow): Pause {
+  return {
+    ...(isThere(type) && { type: textOf(type), id: textOf(id) }),
+    since: integerOf(since),
+    ...(isThere(reason) && { reason: parse<string>(reason) }),
+    ...(isThere(paused_by) && { by: parse<string>(paused_by) }),
+  }
+}
+
 /** The position of an execution in the log. */
 export function positionOf({ executionId }: { executionId: string }): string {
   return executionOrder(executionId) ?? ''
 }
 
 /** JSON, because drivers truncate text at a NUL and lose lone surrogates. */
-function jsonOf(value: unknown): string | null {
+export function jsonOf(value: unknown): string | null {
   return value instanceof Unreadable ? value.text : (JSON.stringify(value) ?? null)
 }
 

@@ -31,7 +31,7 @@ export const beginCases: Cases<StorageSubject> = {
   async 'begin: a queued or aborting execution prevents a start too'({ storage }) {
     await begin(storage, { id: 'queued', state: 'queued' })
     await begin(storage, { id: 'aborting' })
-    await storage.requestAbort('test', 'aborting')
+    await storage.requestAbort({ type: 'test', id: 'aborting' })
     for (const id of ['queued', 'aborting']) {
       const { started, execution } = await storage.begin(request({ id }))
       assert.deepEqual([started, execution.state], [false, id])

@@ -63,7 +63,7 @@ const grantedCases: Cases<StorageSubject> = {
 
   async 'claim: an execution that was aborted while it was queued stays aborting'({ storage, peer }) {
     const execution = await beginUnclaimed(storage)
-    await peer.requestAbort('test', 'a')
+    await peer.requestAbort({ type: 'test', id: 'a' })
     const claimed = present(await storage.claim(leaseOf(execution), claimBy('node-2')))
     assert.deepEqual([claimed.state, claimed.node, claimed.epoch], ['aborting', 'node-2', 2])
     assert.equal(claimed.startTime, execution.startTime)
@@ -90,7 +90,7 @@ const refusedCases: Cases<StorageSubject> = {
     const execution = await beginUnclaimed(subject.storage)
     const [claims] = await Promise.all([
       claimAtOnce(subject, leaseOf(execution)),
-      subject.peer.requestAbort('test', 'a'),
+      subject.peer.requestAbort({ type: 'test', id: 'a' }),
     ])
     assert.equal(claims.filter((record) => record !== undefined).length, 1)
     const { state, epoch } = present(await subject.storage.find('test', 'a'))
@@ -158,7 +158,7 @@ const leaseCases: Cases<StorageSubject> = {
   async 'claim: an unclaimed execution can be finished by any node'({ storage, peer }) {
     for (const isAborted of [false, true]) {
       const execution = await beginUnclaimed(storage)
-      if (isAborted) await storage.requestAbort('test', 'a')
+      if (isAborted) await storage.requestAbort({ type: 'test', id: 'a' })
       const ended = present(await peer.finish(leaseOf(execution), { state: 'aborted', count: 3 }))
       assert.deepEqual([ended.state, ended.node, ended.leaseUntil, ended.count], ['aborted', null, null, 3])
       assert.deepEqual(await storage.find('test', 'a'), ended)
@@ -181,7 +181,7 @@ const leaseCases: Cases<StorageSubject> = {
   async 'claim: an unclaimed execution does not expire'({ storage, peer, pass, movesTime }) {
     const waiting = await beginUnclaimed(storage)
     const aborting = { ...(await beginUnclaimed(storage, { id: 'b' })), state: 'aborting' as const }
-    await peer.requestAbort('test', 'b')
+    await peer.requestAbort({ type: 'test', id: 'b' })
     await pass(movesTime ? manyYears : shortLease + 50)
     assert.deepEqual(await storage.find('test', 'a'), waiting)
     assert.deepEqual(await liveOf(peer), [waiting, aborting])

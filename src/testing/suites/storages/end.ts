@@ -51,7 +51,7 @@ export const endCases: Cases<StorageSubject> = {
   async 'finish: decides how an execution ended after an abort request'({ storage }) {
     for (const state of ['aborted', 'successful', 'error'] as const) {
       const lease = leaseOf(await begin(storage))
-      await storage.requestAbort('test', 'a')
+      await storage.requestAbort({ type: 'test', id: 'a' })
       assert.equal(present(await storage.finish(lease, { state })).state, state)
     }
   },
@@ -83,7 +83,7 @@ export const endCases: Cases<StorageSubject> = {
     for (let round = 0; round < 10; round++) {
       const id = `job-${round}`
       const lease = leaseOf(await begin(storage, { id }))
-      const abort = () => peer.requestAbort('test', id)
+      const abort = () => peer.requestAbort({ type: 'test', id })
       const finish = () => storage.finish(lease, { state: 'successful' })
       const answers = await Promise.all(round % 2 ? [abort(), finish()] : [finish(), abort()])
       const [asked, finished] = round % 2 ? answers : answers.toReversed()
@@ -93,7 +93,7 @@ export const endCases: Cases<StorageSubject> = {
   },
 
   async 'abort: returns undefined for a job that never ran'({ storage }) {
-    assert.equal(await storage.requestAbort('test', 'a'), undefined)
+    assert.equal(await storage.requestAbort({ type: 'test', id: 'a' }), undefined)
     assert.equal(await storage.find('test', 'a'), undefined)
   },
 
@@ -101,21 +101,21 @@ export const endCases: Cases<StorageSubject> = {
     for (const state of ['queued', 'running'] as const) {
       const execution = await begin(storage, { id: state, state })
       const aborting = { ...execution, state: 'aborting' as const }
-      assert.deepEqual(await storage.requestAbort('test', state), aborting)
-      assert.deepEqual(await peer.requestAbort('test', state), aborting)
+      assert.deepEqual(await storage.requestAbort({ type: 'test', id: state }), aborting)
+      assert.deepEqual(await peer.requestAbort({ type: 'test', id: state }), aborting)
       assert.deepEqual(await storage.find('test', state), aborting)
     }
   },
 
   async 'abort: returns an ended execution unchanged'({ storage }) {
     const ended = await runThrough(storage)
-    assert.deepEqual(await storage.requestAbort('test', 'a'), ended)
+    assert.deepEqual(await storage.requestAbort({ type: 'test', id: 'a' }), ended)
     assert.deepEqual(await storage.find('test', 'a'), ended)
   },
 
   async 'abort: is not carried over to the next execution'({ storage }) {
     const lease = leaseOf(await begin(storage))
-    await storage.requestAbort('test', 'a')
+    await storage.requestAbort({ type: 'test', id: 'a' })
     await storage.finish(lease, { state: 'aborted' })
     assert.equal((await begin(storage)).state, 'running')
   },
@@ -127,7 +127,7 @@ export const endCases: Cases<StorageSubject> = {
       assert.equal(await storage.renew(leaseOf(ended), { lease: longLease, count: 9 }), undefined)
       assert.equal(await storage.run(leaseOf(ended)), undefined)
       assert.equal(await storage.finish(leaseOf(ended), { state: 'error', error: ['late'] }), undefined)
-      await storage.requestAbort('test', state)
+      await storage.requestAbort({ type: 'test', id: state })
       assert.deepEqual(await storage.find('test', state), ended)
     }
   },

@@ -4,7 +4,9 @@ import { runGroups, type SuiteTest, type Unsupported } from '../suite.js'
 import { beginCases } from './begin.js'
 import { claimCases } from './claim.js'
 import { endCases } from './end.js'
+import { fieldCases } from './fields.js'
 import { leaseCases } from './lease.js'
+import { latestCases, openEndCases, pauseCases, resetCases } from './management.js'
 import { orphanCases } from './orphans.js'
 import { partitionCases } from './partitions.js'
 import { renewCases } from './renew.js'
@@ -45,8 +47,11 @@ export interface StorageSuiteOptions {
   test: SuiteTest
   /** Creates a fresh storage. Called once per case. */
   create(options: StorageCreateOptions): StorageFixture | Promise<StorageFixture>
-  /** What the storage does not support, with reasons: deleting old executions (`retain`), emitting changes (`watch`). */
-  unsupported?: Unsupported<'retain' | 'watch'>
+  /**
+   * What the storage does not support, with reasons: deleting old executions (`retain`), emitting changes (`watch`), and its optional
+   * members `latest`, `pauses`, `reset` and `ends`.
+   */
+  unsupported?: Unsupported<'retain' | 'watch' | 'latest' | 'pauses' | 'reset' | 'ends'>
 }
 
 /** Tests that a storage keeps the contract of `JobStorage`. */
@@ -66,12 +71,17 @@ export function storageSuite({ test, create, unsupported }: StorageSuiteOptions)
     { cases: runCases },
     { cases: scheduleCases },
     { cases: endCases },
+    { cases: fieldCases },
     { cases: leaseCases },
     { cases: orphanCases },
     { cases: partitionCases },
     { cases: searchCases },
     { cases: valueCases },
     { cases: watchCases, needs: 'watch' },
+    { cases: latestCases, needs: 'latest' },
+    { cases: pauseCases, needs: 'pauses' },
+    { cases: resetCases, needs: 'reset' },
+    { cases: openEndCases, needs: 'ends' },
   ])
   runGroups({ test, over: overA({ maxCount: 2 }), unsupported }, [{ cases: retentionCases, needs: 'retain' }])
 }

@@ -27,7 +27,7 @@ const looks: Cases<StorageSubject> = {
     assert.equal((await storage.search({ state: 'error' })).total, 1)
   },
   requestAbort: async ({ storage }) => {
-    assert.equal(present(await storage.requestAbort('test', 'a')).state, 'error')
+    assert.equal(present(await storage.requestAbort({ type: 'test', id: 'a' })).state, 'error')
   },
   orphans: async ({ storage }) => {
     assert.equal((await orphansOf(storage)).length, 1)
@@ -129,7 +129,7 @@ export const leaseCases: Cases<StorageSubject> = {
     const { storage, pass } = subject
     const queued = await begin(storage, { id: 'queued', state: 'queued', lease: shortLease })
     const aborting = await begin(storage, { id: 'aborting', lease: shortLease })
-    await storage.requestAbort('test', 'aborting')
+    await storage.requestAbort({ type: 'test', id: 'aborting' })
     await pass(shortLease + 50)
     assertExpired(await storage.find('test', 'queued'), queued)
     assertExpired(await storage.find('test', 'aborting'), aborting)

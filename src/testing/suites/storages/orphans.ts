@@ -42,11 +42,11 @@ export const orphanCases: Cases<StorageSubject> = {
   async 'orphans: an execution with an abort request does not become one'(subject) {
     const { storage, peer, pass } = subject
     const lease = leaseOf(await begin(storage))
-    await peer.requestAbort('test', 'a')
+    await peer.requestAbort({ type: 'test', id: 'a' })
     const ended = present(await storage.finish(lease, handedBack))
     assert.deepEqual([ended.state, ended.isOrphaned], ['aborted', undefined])
     await begin(storage, { id: 'b', lease: shortLease })
-    await peer.requestAbort('test', 'b')
+    await peer.requestAbort({ type: 'test', id: 'b' })
     await pass(shortLease + 50)
     const expired = present(await storage.find('test', 'b'))
     assert.deepEqual([expired.state, expired.isOrphaned], ['error', undefined])

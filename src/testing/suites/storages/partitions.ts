@@ -21,7 +21,7 @@ export const partitionCases: Cases<StorageSubject> = {
       assert.deepEqual(again, { started: false, execution })
     }
     assert.equal(await storage.find('test', 'a', 2), undefined)
-    assert.equal(await storage.requestAbort('test', 'a', 2), undefined)
+    assert.equal(await storage.requestAbort({ type: 'test', id: 'a', partition: 2 }), undefined)
   },
 
   async 'partitions: belong to their job, not to one with a similar name'({ storage }) {
@@ -48,7 +48,7 @@ export const partitionCases: Cases<StorageSubject> = {
       await beginUnclaimed(storage, { partition: 0 }),
       await beginUnclaimed(storage, { partition: 1 }),
     ]
-    assert.equal(present(await peer.requestAbort('test', 'a', 0)).state, 'aborting')
+    assert.equal(present(await peer.requestAbort({ type: 'test', id: 'a', partition: 0 })).state, 'aborting')
     const claimed = present(await peer.claim(leaseOf(second), { node: 'node-2', lease: 60_000 }))
     assert.deepEqual([claimed.partition, claimed.state, claimed.node], [1, 'running', 'node-2'])
     const ended = present(await storage.finish(leaseOf(claimed), { state: 'successful', checkpoint: { at: 1 } }))

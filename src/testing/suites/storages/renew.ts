@@ -48,7 +48,7 @@ export const renewCases: Cases<StorageSubject> = {
   async 'renew: shows that an abort was requested, and does not undo it'({ storage, peer }) {
     for (const state of ['queued', 'running'] as const) {
       const execution = await begin(storage, { id: state, state })
-      await peer.requestAbort('test', state)
+      await peer.requestAbort({ type: 'test', id: state })
       assert.equal(present(await storage.renew(leaseOf(execution), { lease: longLease })).state, 'aborting')
     }
   },
@@ -76,7 +76,7 @@ export const renewCases: Cases<StorageSubject> = {
       storage.renew(lease, { lease: longLease, count: 3 }),
       peer.renew(lease, { lease: longLease, lastId: 'c' }),
       storage.renew(lease, { lease: longLease, checkpoint: [3] }),
-      peer.requestAbort('test', 'a'),
+      peer.requestAbort({ type: 'test', id: 'a' }),
     ])
     const { state, count, lastId, checkpoint } = present(await storage.find('test', 'a'))
     assert.deepEqual(

@@ -21,7 +21,7 @@ export const runCases: Cases<StorageSubject> = {
 
   async 'run: an execution with an abort request stays aborting'({ storage, peer }) {
     const execution = await begin(storage, { state: 'queued' })
-    await peer.requestAbort('test', 'a')
+    await peer.requestAbort({ type: 'test', id: 'a' })
     assert.deepEqual(await storage.run(leaseOf(execution)), { ...execution, state: 'aborting' })
   },
 

@@ -22,7 +22,7 @@ async function live({ storage }: StorageSubject): Promise<Record<'queued' | 'run
   const queued = await begin(storage, { id: 'queued', state: 'queued' })
   const running = await begin(storage, { id: 'running' })
   const { executionId } = await begin(storage, { id: 'aborting' })
-  const aborting = await storage.requestAbort('test', 'aborting')
+  const aborting = await storage.requestAbort({ type: 'test', id: 'aborting' })
   assert.equal(aborting?.executionId, executionId)
   return { queued, running, aborting: aborting as ExecutionRecord }
 }

@@ -68,7 +68,7 @@ export const valueCases: Cases<StorageSubject> = {
         (await liveOf(storage, type)).map((each) => [each.type, each.node]),
         [[type, type]],
       )
-      assert.equal(present(await storage.requestAbort(type, 'a')).type, type)
+      assert.equal(present(await storage.requestAbort({ type, id: 'a' })).type, type)
       assert.equal((await storage.search({ type, state: 'aborting' })).total, 1)
     }
   },
@@ -132,7 +132,7 @@ export const valueCases: Cases<StorageSubject> = {
     detail.list.push(98)
     spoil((await storage.begin(request())).execution)
     for (const record of await liveOf(storage)) spoil(record)
-    spoil(await storage.requestAbort('test', 'a'))
+    spoil(await storage.requestAbort({ type: 'test', id: 'a' }))
     spoil(await storage.finish(lease, { state: 'error', error }))
     error.push('spoilt')
     spoil(await storage.find('test', 'a'))
