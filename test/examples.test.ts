@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest'
 import { describePostgres } from './support/describe-postgres.js'
+import { exampleProgram } from './support/program.js'
 
 /** Programs start slowly on a busy machine. */
 vi.setConfig({ testTimeout: 60_000 })
@@ -14,10 +15,11 @@ vi.setConfig({ testTimeout: 60_000 })
 const root = join(import.meta.dirname, '..')
 const source = (name: string) => readFile(join(root, 'examples', name), 'utf8')
 
-/** Runs an example as a program of its own, and gives the lines that it prints. */
+/** Runs an example as a program of its own, and gives the lines that it prints. One that starts a Postgres gets this run's. */
 async function run(name: string, ...args: string[]): Promise<string[]> {
-  const command = ['--import', 'tsx', join('examples', name), ...args]
-  const { stdout, stderr } = await promisify(execFile)(process.execPath, command, { cwd: root, timeout: 55_000 })
+  const command = [await exampleProgram(name), ...args]
+  const env = { ...process.env, HEADGATE_TEST_POSTGRES_URL: inject('postgresUrl') }
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, command, { cwd: root, env, timeout: 55_000 })
   expect(stderr).toBe('')
   return stdout.trim().split('\n')
 }
@@ -81,16 +83,6 @@ describe('the example', () => {
   )
 })
 
-it('the failover example shows how another process finishes the job of one that was killed', async () => {
-  const lines = await run('failover/index.ts')
-  expect(lines).toEqual(failover.map((line) => expect.stringMatching(line)))
-})
-
-it('the cluster example shows how three processes share a queue of jobs', async () => {
-  const lines = await run('cluster/index.ts')
-  expect(lines).toEqual(cluster.map((line) => expect.stringMatching(line)))
-})
-
 describePostgres('the example on Postgres', (database) => {
   let folder: string
 
@@ -102,6 +94,16 @@ describePostgres('the example on Postgres', (database) => {
     await client.end()
   })
   afterAll(() => rm(folder, { recursive: true }))
+
+  it('the failover example shows how another process finishes the job of one that was killed', async () => {
+    const lines = await run('failover/index.ts')
+    expect(lines).toEqual(failover.map((line) => expect.stringMatching(line)))
+  })
+
+  it('the cluster example shows how three processes share a queue of jobs', async () => {
+    const lines = await run('cluster/index.ts')
+    expect(lines).toEqual(cluster.map((line) => expect.stringMatching(line)))
+  })
 
   it.each(['ingestion.ts', 'resume.ts', 'cursor.ts', 'failures.ts', 'reload.ts', 'partitions.ts'])(
     '%s prints what it says',
@@ -135,7 +137,7 @@ describePostgres('the example on Postgres', (database) => {
 
     /** Starts the service, and gives it with the URL of its job. */
     async function serve() {
-      const command = ['--import', 'tsx', join('examples', 'service.ts'), database.url, '0']
+      const command = [await exampleProgram('service.ts'), database.url, '0']
       const service = spawn(process.execPath, command, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] })
       services.push(service)
       const [line] = await once(service.stdout, 'data')

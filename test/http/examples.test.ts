@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { NextRequest } from 'next/server.js'
 import { expect, onTestFinished, test } from 'vitest'
+import { exampleProgram } from '../support/program.js'
 import { describedFetch } from './described-handler.js'
 import { sendTo } from './send.js'
 import { base } from './support.js'
@@ -20,7 +21,7 @@ const servers = [
 const fileOf = (name: string) => new URL(`../../examples/${name}`, import.meta.url)
 
 test.each(servers)('%s serves the API', async (name, base) => {
-  const server = spawn(process.execPath, ['--import', 'tsx', fileOf(name).pathname], {
+  const server = spawn(process.execPath, [await exampleProgram(name)], {
     env: { ...process.env, PORT: '0' },
     stdio: ['ignore', 'pipe', 'inherit'],
   })

@@ -1,7 +1,7 @@
-import { mkdtemp } from 'node:fs/promises'
-import { basename, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
+import { mkdtemp, readFile } from 'node:fs/promises'
+import { dirname, join, relative, resolve } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { build, type Plugin } from 'esbuild'
 import { inject } from 'vitest'
 
 const programs = new Map<string, Promise<string>>()
@@ -11,15 +11,46 @@ const programs = new Map<string, Promise<string>>()
  * longer than most of what such a process is told to do. It is there until the end of the run.
  */
 export function programOf(url: URL): Promise<string> {
-  const made = programs.get(url.href) ?? make(fileURLToPath(url))
-  programs.set(url.href, made)
+  const path = fileURLToPath(url)
+  const made = programs.get(path) ?? make([path]).then((fileOf) => fileOf(path))
+  programs.set(path, made)
   return made
 }
 
-async function make(source: string): Promise<string> {
+let examples: Promise<(source: string) => string> | undefined
+
+/** The program of an example, by its path in the folder of examples: they are made together, as some start others. */
+export async function exampleProgram(name: string): Promise<string> {
+  const folder = fileURLToPath(new URL('../../examples/', import.meta.url))
+  examples ??= make(exampleNames.map((example) => join(folder, example)))
+  return (await examples)(join(folder, name))
+}
+
+const exampleNames = [
+  ...[
+    'api.ts',
+    'cursor.ts',
+    'custom-job.ts',
+    'errors.ts',
+    'failures.ts',
+    'ingestion.ts',
+    'minimal.ts',
+    'partitions.ts',
+  ],
+  ...['prometheus.ts', 'reload.ts', 'resume.ts', 'schedule.ts', 'service.ts', 'watch.ts'],
+  ...['express.ts', 'fastify.ts', 'hono.ts', 'koa.ts', 'node-http.ts'],
+  ...['cluster/index.ts', 'cluster/worker.ts', 'failover/index.ts', 'failover/worker.ts'],
+]
+
+/** Makes programs in one folder. Gives the function that says where the program of a file is. */
+async function make(sources: string[]): Promise<(source: string) => string> {
   const folder = await mkdtemp(join(inject('programs'), 'program-'))
+  const base = sources
+    .map((source) => dirname(source))
+    .reduce((one, other) => (one.length < other.length ? one : other))
   await build({
-    entryPoints: [source],
+    entryPoints: sources,
+    outbase: base,
     outdir: folder,
     outExtension: { '.js': '.mjs' },
     bundle: true,
@@ -30,8 +61,31 @@ async function make(source: string): Promise<string> {
     // One is native, and the other is never there.
     external: ['libsql', 'pg-native'],
     // What is in CommonJS asks for Node's own modules by `require`.
-    banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
+    banner: {
+      js: "import { createRequire as requireAt } from 'node:module'; const require = requireAt(import.meta.url);",
+    },
+    plugins: [filesByPath(fileOf)],
     logLevel: 'error',
   })
-  return join(folder, basename(source).replace(/ts$/, 'mjs'))
+  return fileOf
+
+  function fileOf(source: string): string {
+    return sources.includes(source) ? join(folder, relative(base, source).replace(/ts$/, 'mjs')) : source
+  }
+}
+
+/** A program is elsewhere than its source, and finds by their path the files that lie beside that. */
+function filesByPath(fileOf: (source: string) => string): Plugin {
+  return {
+    name: 'files by path',
+    setup({ onLoad }) {
+      onLoad({ filter: /[\\/](?:examples|test)[\\/].*\.ts$/ }, async ({ path }) => {
+        const text = await readFile(path, 'utf8')
+        const contents = text.replace(/new URL\('([^']+)', import\.meta\.url\)/g, (_, file: string) => {
+          return `new URL('${pathToFileURL(fileOf(resolve(dirname(path), file)))}')`
+        })
+        return { contents, loader: 'ts' }
+      })
+    },
+  }
 }
