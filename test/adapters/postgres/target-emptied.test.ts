@@ -2,11 +2,11 @@ import { setTimeout } from 'node:timers/promises'
 import { type IngestionJob, type JobRecord, JobRegistry, memoryStorage } from 'headgate'
 import { iterableDatasource } from 'headgate/iterable'
 import { type PostgresTargetOptions, postgresDatasource } from 'headgate/postgres'
-import { beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { describePostgres } from '../../support/describe-postgres.js'
 import { targetTests } from './target-support.js'
 
-/** How often the jobs commit, in milliseconds. */
+/** How often a job commits, in milliseconds, that loses rows while a transaction is open: seldom enough for it to be open. */
 const progressInterval = 300
 
 describePostgres('a table that loses all its rows while a job writes to it', (database) => {
@@ -45,7 +45,10 @@ describePostgres('a table that loses all its rows while a job writes to it', (da
     options: Partial<PostgresTargetOptions> = {},
     job: Partial<IngestionJob> = {},
   ) {
-    await using registry = new JobRegistry({ storage: memoryStorage(), progressInterval })
+    await using registry = new JobRegistry({
+      storage: memoryStorage(),
+      progressInterval: moment === 'between two commits' ? 0 : progressInterval,
+    })
     let isFirst = true
     const once = async () => {
       if (isFirst) for (const statement of change.split('\n')) await tests.pool.query(statement)
@@ -239,134 +242,98 @@ describePostgres('a table that loses all its rows while a job writes to it', (da
     await tests.pool.query('drop table t')
   })
 
-  test.each([1, 3])('loads everything again in %i partitions where the job says so', async (partitions) => {
-    await tests.pool.query('drop table if exists s; create table s (id int primary key)')
-    await tests.pool.query('insert into s select generate_series(1, 60)')
-    // One partition after the other: what another one wrote since would come twice, and the job would fail.
-    await using registry = new JobRegistry({ storage: memoryStorage(), progressInterval: 0, concurrency: 1 })
-    let isFirst = true
-    registry.define({
-      id: 'job',
-      datasource: postgresDatasource({ pool: tests.pool as never }),
-      query: 'select id from s',
-      cursor: 'id',
-      partitions,
-      batchSize: 5,
-      transform: async (record) => {
-        if (isFirst && record.id === 15) {
-          isFirst = false
-          while ((await rows('select from t')).length < 5) await setTimeout(5)
-          await tests.pool.query('truncate t')
-        }
-        return record
-      },
-      target: target(),
-      ifTargetReset: 'restart',
-      resume: 'auto',
-      retry: { delay: 1 },
-    })
-    const { finished } = await registry.start('ingestion', 'job')
-    expect(await finished).toMatchObject({ state: 'successful', count: 60 })
-    expect((await rows('select id from t')).length).toBe(60)
-    await tests.pool.query('drop table s')
-  })
+  describe('that is the copy of another table', () => {
+    beforeEach(() =>
+      tests.pool.query(`drop table if exists s; create table s (id int primary key);
+        insert into s select generate_series(1, 60)`),
+    )
+    afterAll(() => tests.pool.query('drop table if exists s'))
 
-  test.each([
-    ['truncate t', /after the job wrote to it, and has records since/],
-    ['begin; drop table t; create table t (id int primary key, seen bool); commit', /created again|recreated/],
-  ])('after a partition was done: `%s` fails the job', async (change, message) => {
-    await tests.pool.query('drop table if exists s; create table s (id int primary key)')
-    await tests.pool.query('insert into s select generate_series(1, 60)')
-    await using registry = new JobRegistry({ storage: memoryStorage(), progressInterval: 0, concurrency: 1 })
-    let count = 0
-    registry.define({
-      id: 'job',
-      datasource: postgresDatasource({ pool: tests.pool as never }),
-      query: 'select id from s',
-      cursor: 'id',
-      partitions: 2,
-      batchSize: 5,
-      transform: async (record) => {
-        // The first record of the second partition.
-        if (++count === 31) await tests.pool.query(change)
-        return record
-      },
-      target: target(),
-    })
-    const error = expect.arrayContaining([expect.stringMatching(message)])
-    for (let run = 0; run < 2; run++) {
-      expect(await (await registry.start('ingestion', 'job')).finished).toMatchObject({ state: 'error', error })
-    }
-    await tests.pool.query('drop table s')
-  })
-
-  test.each([1, 5])(
-    'while no partition has committed yet: a truncate fails the job, %i at once',
-    async (concurrency) => {
-      await tests.pool.query('drop table if exists s; create table s (id int primary key)')
-      await tests.pool.query('insert into s select generate_series(1, 60)')
-      await using registry = new JobRegistry({ storage: memoryStorage(), progressInterval: 0, concurrency })
+    /** Runs a job, which calls `act` before it takes a record. It copies its partitions one after the other unless told. */
+    async function copy(
+      act: (record: JobRecord) => unknown,
+      job: Partial<IngestionJob>,
+      { storage = memoryStorage(), concurrency = 1 } = {},
+    ) {
+      await using registry = new JobRegistry({ storage, progressInterval: 0, concurrency })
       registry.define({
         id: 'job',
-        datasource: postgresDatasource({ pool: tests.pool as never }),
+        datasource: postgresDatasource({ pool: tests.pool }),
         query: 'select id from s',
         cursor: 'id',
-        partitions: 2,
         batchSize: 5,
         transform: async (record) => {
-          if (record.id === 61) await tests.pool.query('truncate t')
+          await act(record)
           return record
         },
         target: target(),
-      })
-      const run = async () => (await registry.start('ingestion', 'job')).finished
-      expect(await run()).toMatchObject({ state: 'successful', count: 60 })
-      await tests.pool.query('insert into s select generate_series(61, 120)')
-      expect(await run()).toMatchObject({ state: 'error' })
-      expect(await run()).toMatchObject({ state: 'error' })
-      await tests.pool.query('drop table s')
-    },
-  )
-
-  test.each([1, 3])('that other rows hide in %i partitions fails all runs until it is empty', async (partitions) => {
-    await tests.pool.query('drop table if exists s; create table s (id int primary key)')
-    await tests.pool.query('insert into s select generate_series(1, 60)')
-    const storage = memoryStorage()
-    let isFirst = true
-    const runWith = async (ifTargetReset: 'fail' | 'restart') => {
-      await using registry = new JobRegistry({ storage, progressInterval: 0, concurrency: 1 })
-      registry.define({
-        id: 'job',
-        datasource: postgresDatasource({ pool: tests.pool as never }),
-        query: 'select id from s',
-        cursor: 'id',
-        partitions,
-        batchSize: 5,
-        transform: async (record) => {
-          if (isFirst && record.id === 15) {
-            isFirst = false
-            while ((await rows('select from t')).length < 5) await setTimeout(5)
-            await tests.pool.query('truncate t; insert into t values (1000)')
-          }
-          return record
-        },
-        target: target(),
-        ifTargetReset,
+        ...job,
       })
       return await (await registry.start('ingestion', 'job')).finished
     }
 
-    expect(await runWith('fail')).toMatchObject({ state: 'error' })
-    const hasRows = expect.arrayContaining([
-      expect.stringContaining('after the job wrote to it, and has records since'),
-    ])
-    expect(await runWith('fail')).toMatchObject({ state: 'error', error: hasRows })
-    expect(await runWith('restart')).toMatchObject({ state: 'error', error: hasRows })
-    await tests.pool.query('truncate t')
-    expect(await runWith('restart')).toMatchObject({ state: 'successful' })
-    expect((await rows('select id from t')).length).toBe(60)
-    expect(await runWith('restart')).toMatchObject({ state: 'successful', count: 0 })
-    await tests.pool.query('drop table s')
+    /** Changes the table once, when the job has written some rows and takes the 15th. */
+    function changedOnce(change: string) {
+      let isFirst = true
+      return async (record: JobRecord) => {
+        if (!isFirst || record.id !== 15) return
+        isFirst = false
+        while ((await rows('select from t')).length < 5) await setTimeout(5)
+        await tests.pool.query(change)
+      }
+    }
+
+    const isLate = expect.arrayContaining([expect.stringContaining('after the job wrote to it, and has records since')])
+
+    test.each([1, 3])('loads everything again in %i partitions where the job says so', async (partitions) => {
+      // One partition after the other: what another one wrote since would come twice, and the job would fail.
+      const job = { partitions, ifTargetReset: 'restart', resume: 'auto', retry: { delay: 1 } } as const
+      expect(await copy(changedOnce('truncate t'), job)).toMatchObject({ state: 'successful', count: 60 })
+      expect((await rows('select id from t')).length).toBe(60)
+    })
+
+    test.each([
+      ['truncate t', isLate],
+      [
+        'begin; drop table t; create table t (id int primary key, seen bool); commit',
+        expect.arrayContaining([expect.stringMatching(/created again|recreated/)]),
+      ],
+    ])('after a partition was done: `%s` fails the job', async (change, error) => {
+      const storage = memoryStorage()
+      let count = 0
+      // The first record of the second partition.
+      const act = async () => ++count === 31 && (await tests.pool.query(change))
+      for (let run = 0; run < 2; run++) {
+        expect(await copy(act, { partitions: 2 }, { storage })).toMatchObject({ state: 'error', error })
+      }
+    })
+
+    test.each([1, 5])(
+      'while no partition has committed yet: a truncate fails the job, %i at once',
+      async (concurrency) => {
+        const storage = memoryStorage()
+        const act = async ({ id }: JobRecord) => id === 61 && (await tests.pool.query('truncate t'))
+        const run = () => copy(act, { partitions: 2 }, { storage, concurrency })
+        expect(await run()).toMatchObject({ state: 'successful', count: 60 })
+        await tests.pool.query('insert into s select generate_series(61, 120)')
+        expect(await run()).toMatchObject({ state: 'error' })
+        expect(await run()).toMatchObject({ state: 'error' })
+      },
+    )
+
+    test.each([1, 3])('that other rows hide in %i partitions fails all runs until it is empty', async (partitions) => {
+      const storage = memoryStorage()
+      const act = changedOnce('truncate t; insert into t values (1000)')
+      const runWith = (ifTargetReset: 'fail' | 'restart') => copy(act, { partitions, ifTargetReset }, { storage })
+
+      expect(await runWith('fail')).toMatchObject({ state: 'error' })
+      expect(await runWith('fail')).toMatchObject({ state: 'error', error: isLate })
+      expect(await runWith('restart')).toMatchObject({ state: 'error', error: isLate })
+      await tests.pool.query('truncate t')
+      expect(await runWith('restart')).toMatchObject({ state: 'successful' })
+      expect((await rows('select id from t')).length).toBe(60)
+      expect(await runWith('restart')).toMatchObject({ state: 'successful', count: 0 })
+    })
   })
 
   test('loads everything again where the job says so', async () => {
