@@ -14,7 +14,7 @@ const withServers = { ...shared, globalSetup: ['test/support/global-setup.ts', '
 const unit = [
   'test/core/{base,cluster,dispatch,execution,scheduling}/**/*.test.ts',
   'test/core/model/schedule.test.ts',
-  'test/core/registry/{adversity,bad-storages,batches,close,health,host-safety,late-answers,log-fields,loggers,outage,prompt-abort,registry,retry,turns}.test.ts',
+  'test/core/registry/{adversity,bad-storages,batches,close,health,host-safety,late-answers,log-fields,loggers,misconfigured,outage,prompt-abort,ready,registry,retry,turns}.test.ts',
   'test/ingestion/contract/**/*.test.ts',
   'test/ingestion/definition/{adapters,rate-limit}.test.ts',
   'test/ingestion/run/{bad-adapters,failures,flush-meanwhile,flush-while-idle,ingestion,types,unreported-counts}.test.ts',

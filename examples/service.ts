@@ -36,6 +36,10 @@ registry.on('status', ({ id, status }) => {
 })
 // #endregion
 
+// #region ready
+await registry.ready({ datasources: true, targets: true })
+// #endregion
+
 // #region serve
 const handler = createJobsHandler(registry)
 const server = createServer(toNodeHandler(handler))

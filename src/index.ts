@@ -91,4 +91,4 @@ export type {
   TransformContext,
   Transformed,
 } from './ingestion/index.js'
-export { JobRegistry, type JobRegistryOptions, type NamedDatasources } from './job-registry.js'
+export { type JobReadyOptions, JobRegistry, type JobRegistryOptions, type NamedDatasources } from './job-registry.js'

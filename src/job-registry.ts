@@ -1,7 +1,7 @@
-import { checkValue, invalid, rule } from './core/base/index.js'
+import { checkOptions, checkValue, invalid, rule } from './core/base/index.js'
 import { limitsOf } from './core/dispatch/index.js'
 import type { Job, JobDetail } from './core/model/index.js'
-import { Registry, type RegistryOptions } from './core/registry/index.js'
+import { type ReadinessCheck, type ReadyOptions, Registry, type RegistryOptions } from './core/registry/index.js'
 import {
   checkRateLimit,
   type Datasource,
@@ -10,6 +10,7 @@ import {
   type JobRecord,
   type RateLimit,
   RateLimiter,
+  type Target,
 } from './ingestion/index.js'
 
 /** Datasources by the names that jobs refer to. */
@@ -28,6 +29,20 @@ interface Naming<Name extends string, Known extends string> {
   datasource: (string extends Name ? string : Known) | Datasource
 }
 
+/** Options of `registry.ready`. */
+export interface JobReadyOptions extends ReadyOptions {
+  /** Whether to connect to all datasources too. Default `false`. */
+  datasources?: boolean
+  /** Whether to connect to the targets of all defined jobs too. Default `false`. */
+  targets?: boolean
+}
+
+const readyRules = {
+  timeout: rule.optional(rule.whole(1)),
+  datasources: rule.optional(rule.flag),
+  targets: rule.optional(rule.flag),
+}
+
 const datasourceRule = rule.having('read')
 
 /**
@@ -39,6 +54,8 @@ export class JobRegistry<Datasources extends NamedDatasources = NamedDatasources
   readonly #rateLimiter: RateLimiter | undefined
   /** Datasources that were given to jobs directly, without a name. */
   readonly #inline = new Set<Datasource>()
+  /** The targets of jobs, with the ids of the jobs. */
+  readonly #targets = new Map<Target, string>()
 
   /** Throws `invalid_options` when an option is not valid. */
   constructor(options: JobRegistryOptions<Datasources>) {
@@ -78,11 +95,39 @@ export class JobRegistry<Datasources extends NamedDatasources = NamedDatasources
     const { datasource } = job
     const isNamed = typeof datasource === 'string' || Object.values(this.#datasources).includes(datasource)
     if (!isNamed) this.#inline.add(datasource)
+    for (const target of [job.target, job.failures?.deadLetters]) {
+      if (typeof target === 'object') this.#targets.set(target as Target, job.id)
+    }
+  }
+
+  /**
+   * Resolves when storage and dispatcher can be used, and datasources and targets if asked for: call it when the process starts. Rejects
+   * with the reason, such as a missing driver or a wrong password. Transient errors, as of a server that starts, are tried again until
+   * `timeout`.
+   */
+  override async ready(options: JobReadyOptions = {}): Promise<void> {
+    checkOptions('options', options, readyRules)
+    const { datasources = false, targets = false, ...rest } = options
+    const checks: ReadinessCheck[] = []
+    const add = (name: string, code: 'datasource' | 'target', adapter: Datasource | Target) => {
+      if (adapter.check) checks.push({ name, code, check: (signal) => adapter.check?.(signal) })
+    }
+    if (datasources) for (const [name, datasource] of this.#allDatasources) add(name, 'datasource', datasource)
+    if (targets) for (const [target, id] of this.#targets) add(`target of job [ingestion/${id}]`, 'target', target)
+    await this.readyWith(checks, rest)
   }
 
   protected override get owned(): Record<string, { close?(): Promise<void> }> {
-    const named = Object.entries(this.#datasources).map(([name, one]) => [`datasource [${name}]`, one] as const)
-    const inline = [...this.#inline].map((one, n) => [`datasource of a job [${one.kind} ${n + 1}]`, one] as const)
-    return { ...super.owned, ...Object.fromEntries([...named, ...inline]) }
+    return { ...super.owned, ...Object.fromEntries(this.#allDatasources) }
+  }
+
+  /** All datasources with their names for messages. */
+  get #allDatasources(): [name: string, datasource: Datasource][] {
+    const named = Object.entries(this.#datasources)
+    const inline = [...this.#inline]
+    return [
+      ...named.map(([name, one]): [string, Datasource] => [`datasource [${name}]`, one]),
+      ...inline.map((one, n): [string, Datasource] => [`datasource of a job [${one.kind} ${n + 1}]`, one]),
+    ]
   }
 }

@@ -1,5 +1,5 @@
-import { rename, rm, stat } from 'node:fs/promises'
-import { resolve } from 'node:path'
+import { access, constants, rename, rm, stat } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 import {
   checkOptions,
   invalid,
@@ -64,6 +64,10 @@ export function ndjsonFile(options: NdjsonFileOptions): Target {
       const file = await openFile(path, context)
       const writer = new NdjsonWriter(file, encoder, context, maxShrink)
       return { writer, resume: file.mustRestart ? 'restart' : 'position' }
+    },
+    async check() {
+      const directory = dirname(path)
+      await attempt(`write to \`${directory}\``, () => access(directory, constants.W_OK))
     },
   }
 }

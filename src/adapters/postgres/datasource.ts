@@ -111,6 +111,10 @@ function datasourceOf(pool: PostgresPool, options: PostgresDatasourceOptions): D
     read: (query, readOptions) => read(pool, query, readOptions, options, types),
     readByCursor: (query, readOptions) => readByCursor(pool, query, readOptions, options, types),
     partition: (query, partitionOptions) => partition(pool, query, partitionOptions, options, types),
+    async check(signal) {
+      const { session } = await openSession(pool, signal, timeoutsOf(options), oneStatement)
+      await session.release()
+    },
   }
 }
 

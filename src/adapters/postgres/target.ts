@@ -45,6 +45,11 @@ export function postgresTarget(options: PostgresTargetOptions): Target {
       const own = openPool('target', connectionString as string, connections)
       return open(own, () => own.end(), options, context)
     },
+    async check(signal) {
+      if (pool) return check(pool, async () => {}, options, signal)
+      const own = openPool('target', connectionString as string, 1)
+      return check(own, () => own.end(), options, signal)
+    },
   }
 }
 
@@ -68,10 +73,7 @@ async function open(
     for (let index = 0; index < connectionCountOf(options, context); index++)
       sessions.push(await WriteSession.open(pool, context.signal, options.silenceTimeout))
     const session = sessions[0] as WriteSession
-    const table = await findTable(session, wanted)
-    if (!table && !options.createTable) {
-      throw new JobError('target', `Expected a table ${sqlOf(wanted)} to write to, found none.`)
-    }
+    const table = await requireTable(session, options)
     const ref = table ?? (await findTableRef(session, wanted))
     const fence = new Fence(ref, parseTableName(options.checkpoints ?? defaultCheckpoints), context, locks)
     const tools = { pool, session, sessions, ref, fence, locks, context, shape: options, end }
@@ -82,6 +84,31 @@ async function open(
     await Promise.all(sessions.map((session) => session.release()))
     await end()
     throw failure('target', `Could not open the table ${sqlOf(wanted)}`, cause)
+  }
+}
+
+/** The table to write to. `undefined` when it does not exist yet and will be created. */
+async function requireTable(session: WriteSession, options: PostgresTargetOptions): Promise<Table | undefined> {
+  const wanted = parseTableName(options.table)
+  const table = await findTable(session, wanted)
+  if (table || options.createTable) return table
+  throw new JobError('target', `Expected a table ${sqlOf(wanted)} to write to, found none.`)
+}
+
+async function check(
+  pool: PostgresPool,
+  end: () => Promise<void>,
+  options: PostgresTargetOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  handleErrors(pool)
+  try {
+    const session = await WriteSession.open(pool, signal, options.silenceTimeout)
+    await requireTable(session, options).finally(() => session.release())
+  } catch (error) {
+    throw failure('target', `Could not open the table ${sqlOf(parseTableName(options.table))}`, error)
+  } finally {
+    await end()
   }
 }
 

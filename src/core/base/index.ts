@@ -17,7 +17,7 @@ export {
 } from './errors.js'
 export { EventLoopTurns, type EventLoopTurnsOptions } from './event-loop-turns.js'
 export { checkedKey, executionOrder, JobMap, jobKey, newExecutionId } from './ids.js'
-export { isRefused, isTransient } from './is-transient.js'
+export { isMisconfigured, isRefused, isTransient } from './is-transient.js'
 export { answerOf, isolate } from './isolate.js'
 export { isJson, jsonCopyOf, lostInJson, maxJsonDepth, maxJsonLength } from './json.js'
 export { errorOf, isolatedLogger, type Logger, loggerRule, type NestLogger, silentLogger, warnOf } from './logger.js'

@@ -97,6 +97,26 @@ export function isRefused(error: unknown): boolean {
   })
 }
 
+/**
+ * Codes of Node and Postgres for a package that is not installed, for credentials, and for a database, a schema or a privilege that is
+ * missing.
+ */
+const misconfigurations: ReadonlySet<unknown> = new Set([
+  'ERR_MODULE_NOT_FOUND',
+  'MODULE_NOT_FOUND',
+  'EACCES',
+  '28000',
+  '28P01',
+  '3D000',
+  '3F000',
+  '42501',
+])
+
+/** Whether an adapter fails until a person changes its configuration or the rights of its role. */
+export function isMisconfigured(error: unknown): boolean {
+  return [...chain(error)].some((link) => misconfigurations.has(read(link, 'code')))
+}
+
 function isTransientCode(code: unknown): boolean {
   return codes.has(code) || sqlStates.has(code) || (typeof code === 'string' && connectionState.test(code))
 }

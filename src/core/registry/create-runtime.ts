@@ -23,7 +23,7 @@ export function createRuntime(options: RegistryOptions, abandoned: AbortSignal):
   const redactor = new Redactor(options.redact)
   const logger = options.logger ? boundedLogger(isolatedLogger(options.logger, redactor), clock) : silentLogger
   const answering = checkedStorage(options.storage, { clock, logger, timeout: answerTimeOf(lease) })
-  const storage = watchedStorage(answering, clock)
+  const storage = watchedStorage(answering, { clock, logger })
   return { storage, clock, logger, redactor, node, lease, progressInterval, abandoned, events: new EventEmitter() }
 }
 

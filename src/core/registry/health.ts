@@ -8,6 +8,8 @@ export interface HealthOptions {
   timeout?: number
 }
 
+const readOnly = 'The storage is read-only.'
+
 const healthRules = { timeout: rule.optional(rule.whole(0)) }
 
 /** Whether the storage of a registry answers. */
@@ -96,10 +98,18 @@ export class HealthProbe {
     return this.#asking
   }
 
+  /** Rejects with the reason when the storage cannot be used. */
+  async assertUsable(): Promise<void> {
+    const { storage } = this.#runtime
+    // Creates or upgrades the tables, if the storage has some.
+    await storage.search({ state: 'running', size: 0 })
+    if (storage.isWritable && !(await storage.isWritable())) throw new JobError('storage', readOnly)
+  }
+
   async #ask(): Promise<Pick<StorageHealth, 'error'>> {
     const { storage, redactor, lease } = this.#runtime
     if (!storage.isWritable) await storage.search({ state: 'running', size: 0 })
-    else if (!(await storage.isWritable())) return { error: ['The storage is read-only.'] }
+    else if (!(await storage.isWritable())) return { error: [readOnly] }
     // While a job runs or is queued, its lease is renewed more often than this.
     const failed = storage.failedWrite(lease)
     return failed ? { error: ['The last write to the storage failed.', ...errorMessages(failed, redactor)] } : {}

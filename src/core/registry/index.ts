@@ -1,4 +1,5 @@
 export type { HealthOptions, RegistryHealth, StorageHealth } from './health.js'
+export type { ReadinessCheck, ReadyOptions } from './readiness.js'
 export { Registry } from './registry.js'
 export type {
   AbortOptions,

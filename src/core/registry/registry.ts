@@ -40,6 +40,7 @@ import { createDispatcher, createRuntime, type RegistryRuntime } from './create-
 import { dispatchWorker } from './dispatch-worker.js'
 import { type HealthOptions, HealthProbe, type RegistryHealth } from './health.js'
 import { JobListeners } from './job-listeners.js'
+import { type ReadinessCheck, type ReadyOptions, readyRules, untilReady } from './readiness.js'
 import {
   type AbortOptions,
   abortRules,
@@ -224,6 +225,24 @@ export class Registry {
    */
   async health(options: HealthOptions = {}): Promise<RegistryHealth> {
     return this.#probe.check(options, this.#closing !== undefined)
+  }
+
+  /**
+   * Resolves when storage and dispatcher can be used: call it when the process starts. Rejects with the reason, such as a missing driver
+   * or a wrong password. Transient errors, as of a server that starts, are tried again until `timeout`.
+   */
+  ready(options: ReadyOptions = {}): Promise<void> {
+    checkOptions('options', options, readyRules)
+    return this.readyWith([], options)
+  }
+
+  /** Resolves when storage, dispatcher and other adapters can be used. */
+  protected async readyWith(checks: readonly ReadinessCheck[], options: ReadyOptions): Promise<void> {
+    if (this.#closing) throw new JobError('closed', 'The registry is closed.')
+    const storage = { name: 'storage', code: 'storage', check: () => this.#probe.assertUsable() } as const
+    const queue = () => this.#dispatcher.waiting({ from: 0, size: 0 })
+    const dispatcher = { name: 'dispatcher', code: 'dispatcher', check: queue } as const
+    await untilReady(this.#runtime, [storage, dispatcher, ...checks], options)
   }
 
   /**

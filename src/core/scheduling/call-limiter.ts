@@ -1,5 +1,5 @@
 import PQueue from 'p-queue'
-import { errorMessages, retry } from '../base/index.js'
+import { errorMessages, isMisconfigured, retry } from '../base/index.js'
 import { startsAtOnce } from '../dispatch/index.js'
 import type { Job } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
@@ -20,14 +20,14 @@ export class CallLimiter {
     return this.#queue.add(async () => (this.#stopped.aborted ? undefined : call()))
   }
 
-  /** Calls storage until it answers. `undefined` when the scheduler was stopped first. */
+  /** Calls storage until it answers. `undefined` when the scheduler was stopped first, or a person has to mend the storage. */
   callUntilAnswered<Answer>({ type, id }: Job, call: () => Promise<Answer>): Promise<Answer | undefined> {
     const { clock, lease, logger } = this.#runtime
     return retry(() => this.call(call), {
       clock,
       lease,
       abandoned: this.#stopped,
-      isHopeless: () => this.#stopped.aborted,
+      isHopeless: (error) => this.#stopped.aborted || isMisconfigured(error),
       background: true,
       onFailed: (error, delay) =>
         logger.warn(

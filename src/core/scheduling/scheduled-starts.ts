@@ -70,6 +70,7 @@ export class ScheduledStarts {
         due = latest()
         return this.#startFor(job, due)
       })
+      if (result === undefined && !stopped.aborted) log.skipped(job, due, 'the storage cannot be used')
       if (result === 'started') log.passed(job, start.first, due)
       if (typeof result === 'object') {
         if (schedule.ifRunning !== 'runAfter') log.skipped(job, due, 'the job is running')

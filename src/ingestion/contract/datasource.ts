@@ -105,6 +105,8 @@ export interface Datasource {
    * reads until it is released. Without it, jobs with a `cursor` and `partitions` are rejected.
    */
   partition?(query: Query, options: PartitionOptions): Promise<Partitioning>
+  /** Resolves when the datasource can be read: for `registry.ready`. Throws as `read` does, and the signal's reason when it aborts. */
+  check?(signal: AbortSignal): Promise<void>
   /** Closes what the datasource itself opened, and leaves what the caller passed in open. */
   close?(): Promise<void>
 }

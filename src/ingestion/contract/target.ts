@@ -156,6 +156,8 @@ export interface Target<Item extends object = JobRecord> {
   needs?(options: Pick<OpenContext, 'toleratesFailures'>): readonly ResourceNeed[]
   /** Opens a writer for one execution. */
   open(context: OpenContext): Promise<OpenTarget<Item>> | OpenTarget<Item>
+  /** Resolves when the target can be written to: for `registry.ready`. Throws as `open` does, and the signal's reason when it aborts. */
+  check?(signal: AbortSignal): Promise<void>
 }
 
 /**
