@@ -8,7 +8,7 @@ const others = '(?:["\'][\\s,]{0,4})?[^\\n;|&]{0,200}?[\\s"\'(,]'
 
 /** Commands, and their flags for a password that have a short name. */
 const flagsOfCommands = [
-  `(?:(?:mysql|mariadb)[\\w-]{0,16}|7z[ar]?)${others}-p${attached}`,
+  `(?:(?:mysql|mariadb)[\\w-]{0,16}|7z[ar]?)${others}-p(?!(?:ort|ath|rotocol)\\b)${attached}`,
   `(?:sshpass|mongo[a-z]{0,10}|cqlsh|docker\\s{1,4}login)${others}-p(?:${spaced}|(?=[^\\s"',-]))`,
   `(?:sqlcmd|bcp|zip|unzip)${others}-P(?:${spaced}|(?=[^\\s"',-]))`,
   `redis-cli${others}-a${spaced}`,

@@ -65,7 +65,7 @@ const hooks =
 
 /** The schemes of credentials. Basic ones look like base64: `basic authentication` and `Basic JavaScript` are words. */
 const credentials = '(?:\\s{1,16}|%20|\\+)(?:\\\\{0,7}["\'`]|%2[27])?'
-const bearer = `[Bb](?:earer|EARER)${credentials}(?!(?:realm|error|scope)=|(?:token|authentication|authorization|auth|scheme|header|credential)s?(?![\\w.=-]))(?=[\\w<])`
+const bearer = `[Bb](?:earer|EARER)${credentials}(?!(?:realm|error|scope)=|(?:token|authentication|authorization|auth|scheme|header|credential|is|was|must|or|and)s?(?![\\w.=-]))(?=[\\w<])`
 const basic = `[Bb](?:asic|ASIC)${credentials}(?=[\\w+/-]{8})(?=[\\w+/-]{0,128}[\\d=]|(?:[\\w+/-]{4}){2,64}(?![\\w+/-])(?<=[a-z][A-Z][\\w+/-]{0,256}))`
 
 const pem = '-----BEGIN [A-Z ]{0,32}PRIVATE KEY(?: BLOCK)?-----'

@@ -19,6 +19,7 @@ const sentence = new RegExp(
     'jwt (?:malformed|expired|must|not|signature|audience|issuer|subject|id)\\b',
     'null value in column\\b',
     'with value\\b',
+    '(?:got|received) (?=["\'`])',
     '(?:yes|no)\\)',
     'not (?:set|found|provided|allowed|valid|a|an|null|defined|specified|given)\\b',
     '(?:required|undefined|null|nil|none|missing|expired|invalid|string|(?:field )?required|mandatory)\\.?(?=[ \\t]{0,8}(?:$|[\\n,;)}\\]]))',
@@ -33,7 +34,7 @@ export const stackLine = /at [^\n]{1,500}(?:\)|:\d+)\r?(?=\n|$)/y
 const maxQuotes = 12
 const nextQuote = /[^\n"'`]{0,160}(?=["'`])/y
 /** What precedes the value that a validator was given. */
-const given = /\b(?:got|received|was|given|value|found|is)[:=]?\s{1,4}["'`([]{0,2}$/i
+const given = /\b(?:got|received|was|given|value|(?<!not )found|is)[:=]?\s{1,4}["'`([]{0,2}$/i
 
 /** Whether a value is the sentence of a validator, and the places where that quotes what it was given. */
 export function sentenceAt(text: string, start: number): { readonly quoted: readonly number[] } | undefined {

@@ -160,8 +160,10 @@ const readable: Record<string, string[]> = {
     'process.env.API_TOKEN is undefined',
     'mkdir -p /var/lib, cp -pr a b, mysql -p, mysqldump -P 3306 -p shop',
     'mysql --port 3306 -h db-prod, ssh -p 22 host',
-    'Bearer token is missing, Bearer authentication failed',
+    'Bearer token is missing, Bearer authentication failed, Bearer is required',
+    'connect to mysql at db, use -port 3306',
     'bypass: yes, compass=1',
+    'Error: secret not found: "db"',
   ],
 }
 
@@ -259,6 +261,7 @@ const leaking: Record<string, [message: string, shown: string][]> = {
       '{"received":***,"path":["user","password"],"message":"Expected \'a\', received ***"}',
     ],
     ['password is invalid: got "S3cr3t x"', 'password is invalid: got ***'],
+    ['password: got "S3cr3t x"', 'password: got ***'],
   ],
   headers: [
     ['sent Bearer "S3cr3t" to', 'sent Bearer "***" to'],
