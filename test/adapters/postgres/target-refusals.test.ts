@@ -48,12 +48,13 @@ describePostgres('a value that is refused', (database) => {
   const support = targetTests(database)
   beforeEach(() => support.pool.query('drop table if exists t, headgate_checkpoint'))
 
-  describe.each(ways)('by %s', (_, options) => {
+  describe.each(ways)('by %s', (way, options) => {
     test('is named with its column, what was expected and what came', async () => {
       const types = [...new Set(refused.map(([type]) => type))]
       const columns = types.map((type, index) => `c${index} ${type}`)
       await support.pool.query(`create table t (id int primary key, ${columns.join(', ')})`)
-      for (const [type, value, message] of refused) {
+      // All ways write with the same encoder, so that each of the others has a few of the values.
+      for (const [type, value, message] of way === 'append' ? refused : refused.filter((_, at) => at % 5 === 0)) {
         const name = `c${types.indexOf(type)}`
         const writer = await support.opened(support.target(options))
         const records: JobRecord[] = [
