@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type BrowserContext, chromium, type Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { root } from '../support/source.js'
+import { exampleProgram } from '../support/program.js'
 
 /** Debian's, from `apt-get install chromium`. Without it, the tests are skipped, but in CI they fail. */
 const executablePath = '/usr/bin/chromium'
@@ -23,9 +23,7 @@ const args = [
 ]
 
 async function serve(port = 0): Promise<{ process: ChildProcess; port: number }> {
-  const command = ['--import', 'tsx', 'examples/dashboard/index.ts']
-  const server = spawn(process.execPath, command, {
-    cwd: root,
+  const server = spawn(process.execPath, [await exampleProgram('dashboard/index.ts')], {
     env: { ...process.env, PORT: String(port) },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -86,8 +84,12 @@ describe.skipIf(!existsSync(executablePath) && !process.env.CI)('in a browser', 
     await stateOf('orders', 'never ran')
     await stop(server)
     server = await serve(server.port)
-    await fetch(`http://localhost:${server.port}/jobs/copy/orders/_start`, { method: 'POST' })
-    await stateOf('orders', 'running')
+    // Until the page is connected again: the job may end before.
+    const startedAgain = async () => {
+      await fetch(`http://localhost:${server.port}/jobs/copy/orders/_start`, { method: 'POST' })
+      return page.locator('#orders').textContent()
+    }
+    await expect.poll(startedAgain, { timeout: 45_000, interval: 200 }).toContain('running')
   })
 
   test('the client does in it what it does elsewhere', async () => {

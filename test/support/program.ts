@@ -39,7 +39,7 @@ const exampleNames = [
   ],
   ...['prometheus.ts', 'reload.ts', 'resume.ts', 'schedule.ts', 'service.ts', 'watch.ts'],
   ...['express.ts', 'fastify.ts', 'hono.ts', 'koa.ts', 'node-http.ts'],
-  ...['cluster/index.ts', 'cluster/worker.ts', 'failover/index.ts', 'failover/worker.ts'],
+  ...['cluster/index.ts', 'cluster/worker.ts', 'failover/index.ts', 'failover/worker.ts', 'dashboard/index.ts'],
 ]
 
 /** Makes programs in one folder. Gives the function that says where the program of a file is. */
@@ -58,8 +58,8 @@ async function make(sources: string[]): Promise<(source: string) => string> {
     splitting: true,
     platform: 'node',
     format: 'esm',
-    // One is native, and the other is never there.
-    external: ['libsql', 'pg-native'],
+    // Two have parts that are native, and the third is never there.
+    external: ['esbuild', 'libsql', 'pg-native'],
     // What is in CommonJS asks for Node's own modules by `require`.
     banner: {
       js: "import { createRequire as requireAt } from 'node:module'; const require = requireAt(import.meta.url);",
@@ -81,9 +81,12 @@ function filesByPath(fileOf: (source: string) => string): Plugin {
     setup({ onLoad }) {
       onLoad({ filter: /[\\/](?:examples|test)[\\/].*\.ts$/ }, async ({ path }) => {
         const text = await readFile(path, 'utf8')
-        const contents = text.replace(/new URL\('([^']+)', import\.meta\.url\)/g, (_, file: string) => {
-          return `new URL('${pathToFileURL(fileOf(resolve(dirname(path), file)))}')`
-        })
+        const folder = dirname(path)
+        const contents = text
+          .replaceAll('import.meta.dirname', JSON.stringify(folder))
+          .replace(/new URL\('([^']+)', import\.meta\.url\)/g, (_, file: string) => {
+            return `new URL('${pathToFileURL(fileOf(resolve(folder, file)))}')`
+          })
         return { contents, loader: 'ts' }
       })
     },
