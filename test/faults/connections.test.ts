@@ -5,7 +5,7 @@ import pg from 'pg'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
 
-const rowCount = 6000
+const rowCount = 3000
 
 /** How often a connection of each side is terminated. */
 const wanted = 3
@@ -72,7 +72,7 @@ describePostgres('connections that are terminated at random moments', (database)
         datasource: 'source',
         pkField: 'id',
         batchSize: 20,
-        rateLimit: { rows: 6000 },
+        rateLimit: { rows: rowCount },
         target: postgresTarget({
           connectionString: named('writes'),
           table: 't',

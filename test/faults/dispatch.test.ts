@@ -10,11 +10,11 @@ import { Sharers } from './sharers.js'
 /** How long a lease holds, in milliseconds: short, as every crash is noticed after one. */
 const lease = 1000
 
-/** How many processes are killed in a run. */
-const kills = 6
+/** How many processes are killed in a run, and how many jobs there are meanwhile. */
+const [kills, count] = [6, 60]
 
 /** So many jobs, by their ids. */
-const jobsOf = (count: number) => Array.from({ length: count }, (_, index) => `job-${index}`)
+const jobsOf = (length: number) => Array.from({ length }, (_, index) => `job-${index}`)
 
 const postgresUrl = inject('postgresUrl') ?? ''
 const hasRedis = isRedisThere()
@@ -53,19 +53,19 @@ describe.skipIf(postgresUrl === '')('a line that processes share', () => {
   }
 
   test.each<Engine['kind']>(hasRedis ? ['redis', 'postgres'] : ['postgres'])(
-    'on %s ends each of 100 jobs once while its processes are killed at random moments',
+    `on %s ends each of ${count} jobs once while its processes are killed at random moments`,
     async (kind) => {
-      const sharers = await open(kind, 100, 4)
-      const started = sharers.start(jobsOf(100))
+      const sharers = await open(kind, count, 4)
+      const started = sharers.start(jobsOf(count))
       // A busy machine makes new processes slowly: all jobs may have ended before the last kill.
       let killed = 0
-      for (; killed < kills && (await sharers.successes()) < 100; killed++) {
+      for (; killed < kills && (await sharers.successes()) < count; killed++) {
         await sharers.replaceOne()
         await setTimeout(Math.random() * 300)
       }
       expect(killed).toBeGreaterThan(kills / 3)
       await started
-      await sharers.untilSuccessful(100, 60_000)
+      await sharers.untilSuccessful(count, 60_000)
       expect(await sharers.faults()).toEqual([])
     },
     120_000,
@@ -84,11 +84,11 @@ describe.skipIf(postgresUrl === '')('a line that processes share', () => {
     test.each(Object.keys(losses))(
       'as it is %s, runs every job that was accepted',
       async (loss) => {
-        const sharers = await open('redis', 72, 4)
-        await sharers.start(jobsOf(72))
+        const sharers = await open('redis', 36, 4)
+        await sharers.start(jobsOf(36))
         expect(await sharers.successes()).toBeLessThan(12)
         await losses[loss]?.()
-        await sharers.untilSuccessful(72, 40_000)
+        await sharers.untilSuccessful(36, 40_000)
         expect(await sharers.faults()).toEqual([])
       },
       60_000,
