@@ -53,12 +53,14 @@ export function emptySchemas(query: (text: string) => Promise<unknown>) {
     take: () => free.pop() ?? newSchema(),
     async giveBack(schema: string, ...storages: readonly JobStorage[]): Promise<void> {
       await Promise.all(storages.map((storage) => storage.close?.()))
-      await query(`do $$ begin
-        execute (
-          select 'truncate ' || string_agg(format('%I.%I', schemaname, tablename), ', ')
-          from pg_tables
+      // Tables of so few rows are emptied sooner by a delete than by a truncate, which gives each of them new files.
+      await query(`do $$ declare name text; begin
+        for name in
+          select format('%I.%I', schemaname, tablename) from pg_tables
           where schemaname = '${schema}' and tablename not like '%migration'
-        );
+        loop
+          execute 'delete from ' || name;
+        end loop;
       end $$`)
       free.push(schema)
     },

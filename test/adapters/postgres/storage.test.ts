@@ -8,13 +8,15 @@ import { begin, emptySchemas, interceptedPool, newSchema, request, run, storages
 
 describePostgres('postgresStorage keeps the contract of a storage', (database) => {
   const storages = storagesOn(database)
+  // Connections that are open already, as each case would have to open its own.
+  const peers = storagesOn(database)
 
   const schemas = emptySchemas((text) => storages.pool.query(text))
 
   function create(options: StorageCreateOptions) {
     const schema = schemas.take()
     const storage = postgresStorage({ pool: storages.pool, schema, ...options })
-    const peer = postgresStorage({ connectionString: database.url, schema, ...options })
+    const peer = postgresStorage({ pool: peers.pool, schema, ...options })
     return { storage, peer, close: () => schemas.giveBack(schema, storage, peer) }
   }
 
