@@ -67,7 +67,7 @@ export default defineConfig({
       },
       {
         resolve: { tsconfigPaths: true },
-        test: { ...withServers, name: 'waits', include: waits, maxWorkers: 5, sequence: { groupOrder: 1 } },
+        test: { ...withServers, name: 'waits', include: waits, isolate, maxWorkers: 5, sequence: { groupOrder: 1 } },
       },
       {
         resolve: { tsconfigPaths: true },
@@ -76,6 +76,7 @@ export default defineConfig({
           name: 'faults',
           include: [faults],
           exclude: waits,
+          isolate,
           maxWorkers: 1,
           sequence: { groupOrder: 2 },
         },
