@@ -11,7 +11,7 @@ import { fillSource, rowCount } from './source.js'
 const lease = 1000
 
 /** How many jobs there are, and how many of them run at once. */
-const jobs = { count: 12, atOnce: 6 }
+const jobs = { count: 8, atOnce: 4 }
 
 describePostgres('copies in parts', (database) => {
   let admin: pg.Pool
@@ -81,7 +81,7 @@ describePostgres('copies in parts', (database) => {
     return found.filter(({ isOrphaned, partition }) => isOrphaned && (partition !== undefined) === ofPartitions)
   }
 
-  test('whose processes are killed at random moments have every row once, 12 of 12', async () => {
+  test('whose processes are killed at random moments have every row once', async () => {
     const storage = { kind: 'postgres', url: database.url } as const
     cluster = await Cluster.open(
       { storage, source: database.url, kinds: ['insert-parts'], lease, line: database.url },
@@ -95,9 +95,9 @@ describePostgres('copies in parts', (database) => {
     })
     const kills = await killing
     const hit = { whole: (await orphans(false)).length, parts: (await orphans(true)).length }
-    expect(kills).toBeGreaterThanOrEqual(4)
-    expect(hit.whole).toBeGreaterThanOrEqual(6)
-    expect(hit.parts).toBeGreaterThanOrEqual(9)
+    expect(kills).toBeGreaterThanOrEqual(3)
+    expect(hit.whole).toBeGreaterThanOrEqual(3)
+    expect(hit.parts).toBeGreaterThanOrEqual(5)
     expect((await cluster.storage.live({ type: 'ingestion', includePartitions: true })).hits).toEqual([])
   }, 120_000)
 })
