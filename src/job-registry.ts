@@ -1,4 +1,4 @@
-import { checkOptions, checkValue, invalid, rule } from './core/base/index.js'
+import { checkOptions, checkValue, invalid, read, rule } from './core/base/index.js'
 import { limitsOf } from './core/dispatch/index.js'
 import type { Job, JobDetail } from './core/model/index.js'
 import { type ReadinessCheck, type ReadyOptions, Registry, type RegistryOptions } from './core/registry/index.js'
@@ -127,7 +127,7 @@ export class JobRegistry<Datasources extends NamedDatasources = NamedDatasources
     const inline = [...this.#inline]
     return [
       ...named.map(([name, one]): [string, Datasource] => [`datasource [${name}]`, one]),
-      ...inline.map((one, n): [string, Datasource] => [`datasource of a job [${one.kind} ${n + 1}]`, one]),
+      ...inline.map((one, n): [string, Datasource] => [`datasource of a job [${read(one, 'kind')} ${n + 1}]`, one]),
     ]
   }
 }

@@ -39,7 +39,8 @@ export function ingestion(
   const plan = planOf(definition, datasourceOf(definition, datasources), shared)
   const { id, partitions, schedule } = definition
   const common = sharedOf(definition)
-  const job = { ...common, distanceOf, ...(schedule && { schedule }), type: 'ingestion', id }
+  const repeatsRecords = (plan.cursor?.lookback ?? 0) > 0
+  const job = { ...common, distanceOf, repeatsRecords, ...(schedule && { schedule }), type: 'ingestion', id }
   if (partitions === undefined) return { ...job, run: (context) => new IngestionRun(plan, context).run() }
   const split = splitRequestOf(partitions)
   const partitionOptions = { ...common, ...partitionResumption(definition) }
@@ -57,10 +58,10 @@ export function ingestion(
   }
 }
 
-/** How many batches a checkpoint is from the beginning. A new plan of partitions, or a restart, is no progress. */
+/** How many batches a checkpoint is from the beginning. A new plan of partitions, a restart, or a repeated record is no progress. */
 function distanceOf(checkpoint: unknown): number {
-  const { sequence } = Object(checkpoint ?? {}) as { sequence?: unknown }
-  return typeof sequence === 'number' ? sequence : 0
+  const { sequence, repeats } = Object(checkpoint ?? {}) as { sequence?: unknown; repeats?: unknown }
+  return typeof sequence === 'number' ? sequence - (typeof repeats === 'number' ? repeats : 0) : 0
 }
 
 /** The parent supervises its partitions, so they always resume automatically. Transient errors are retried if the job says so. */

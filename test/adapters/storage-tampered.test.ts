@@ -252,6 +252,32 @@ describePostgres('a tampered row of Postgres', (server) => {
   })
 })
 
+describePostgres('a tampered lease in Postgres', (server) => {
+  test.each([
+    ['no end', 'lease_until = null, lease = 0', 'error'],
+    ['a length that no time can be added to', 'lease = 9223372036854775807', 'running'],
+  ])('that has %s concerns no other execution', async (_, set, state) => {
+    const pool = new pg.Pool({ connectionString: server.url })
+    const storage = postgresStorage({ pool })
+    const registry = new JobRegistry({ storage })
+    onTestFinished(async () => {
+      await pool.query('delete from headgate.job')
+      await registry.close()
+      await pool.end()
+    })
+    const begin = (id: string) => storage.begin({ type: 'test', id, state: 'running', node: 'n', lease: 60_000 })
+    await begin('broken')
+    const { execution } = await begin('sound')
+    await pool.query(`update headgate.job set ${set} where id = 'broken'`)
+    expect((await registry.running('test')).map(({ id }) => id)).toContain('sound')
+    expect((await registry.search({ state: 'running' })).hits.map(({ id }) => id)).toContain('sound')
+    await registry.search()
+    await storage.orphans()
+    expect(await registry.status('test', 'broken')).toMatchObject({ state })
+    expect(await storage.finish(execution, { state: 'successful' })).toMatchObject({ state: 'successful' })
+  })
+})
+
 /** What may be notified by anybody who can connect. */
 const notifications = [
   ['x', ['test', 'b', 'u', ['running']]],

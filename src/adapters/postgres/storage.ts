@@ -253,7 +253,7 @@ class PostgresStorage implements JobStorage {
   async search(filter: StorageFilter): Promise<SearchResult<ExecutionRecord>> {
     if (!isStorable(`${filter.type}${filter.id}`)) return { total: 0, hits: [] }
     const { text, values } = searchIn(this.#names, filter)
-    const rows = await this.#readSettled(() => this.#database.query(text, values))
+    const rows = await this.#readSettled(() => this.#database.query(text, values), isList)
     return { total: Number(rows[0]?.total), hits: rows.filter(isHit).map(toRecord) }
   }
 
@@ -322,14 +322,20 @@ class PostgresStorage implements JobStorage {
     const { size = pageSize, searchAfter, includePartitions = false } = page
     const uuid = searchAfter === undefined ? undefined : splitId(searchAfter)?.uuid
     const ask = () => this.#ask(statement, [`${includePartitions}`, uuid, size, ...values])
-    return pageOf((await this.#readSettled(ask)).filter(isHit).map(toRecord), size)
+    return pageOf((await this.#readSettled(ask, isList)).filter(isHit).map(toRecord), size)
   }
 
-  /** Reads until the result contains no expired lease. Expired executions are ended, here or by another process. */
-  async #readSettled(read: () => Promise<readonly TextRow[]>): Promise<readonly TextRow[]> {
+  /**
+   * Reads until the result contains no expired lease. Expired executions are ended, here or by another process. A list is given as it is
+   * when an execution cannot be ended, as its row is not valid: the others matter.
+   */
+  async #readSettled(read: () => Promise<readonly TextRow[]>, { isList = false } = {}): Promise<readonly TextRow[]> {
+    let attempts = 0
     return retried(async () => {
+      attempts++
       const rows = await this.#reads.run(read)
       if (!rows.some(({ has_expired }) => has_expired === 'true')) return rows
+      if (isList && attempts >= maxListAttempts) return rows
       const expired = await this.#ask('expired')
       await Promise.all(expired.map((row) => this.#settle(row)))
       return retry
@@ -357,6 +363,11 @@ class PostgresStorage implements JobStorage {
     return record
   }
 }
+
+const isList = { isList: true }
+
+/** How often the executions of a list are ended and read again, when others expire in between. */
+const maxListAttempts = 10
 
 /** Stands for an attempt during which another process changed the execution. */
 const retry = Symbol('changed by another process')

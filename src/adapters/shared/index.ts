@@ -1,5 +1,5 @@
 export { digestOf, markOf } from './digest.js'
-export { type BigNumbers, maxMembers, NdjsonEncoder, tooLargeError } from './json-encoder.js'
+export { type BigNumbers, maxMembers, memberCheck, NdjsonEncoder, tooLargeError } from './json-encoder.js'
 export { loadDriver } from './load-driver.js'
 export { invalidDate, isOpaque, isWrapper, nameOf, notJson, refused } from './opaque-values.js'
 export { defaultMaxShrink, fewestInPlaceOf, shrinkError } from './shrink-guard.js'

@@ -13,6 +13,9 @@ const maxDepth = 100_000
 /** How many members a value has at most, those of nested objects and arrays included: each takes memory until all is written. */
 export const maxMembers = 20_000_000
 
+/** How many members are written before all are counted: to write these takes a moment. */
+const maxUncounted = 100_000
+
 /** A column, prepared for writing. */
 interface Field {
   readonly name: string
@@ -155,9 +158,10 @@ export class NdjsonEncoder {
     // The objects around the current level, to detect circular references.
     const outer = new Set<object>()
     let members = level.length
+    const check = memberCheck(root)
     while (level) {
       // Counted as soon as an array is met: a sparse one may have four billion.
-      if (members > maxMembers) throw tooLargeError(`larger than ${maxMembers} members`)
+      check(members)
       const { value, names, isArray, length } = level as Level
       if (level.next === length) {
         text += isArray ? ']' : '}'
@@ -197,6 +201,65 @@ function pathOf(level: Level | undefined): string {
 
 function nameIn({ names, next }: Level): string {
   return names ? `.${names[next - 1]}` : `[${next - 1}]`
+}
+
+/**
+ * Checks how many members of a value are written so far. Counts all of them once there are some: shared ones would otherwise be written again
+ * and again, before they are too many.
+ */
+export function memberCheck(root: object): (written: number) => void {
+  let isCounted = false
+  return (written) => {
+    if (written <= maxUncounted) return
+    if (written > maxMembers || (!isCounted && hasMoreMembers(root, maxMembers))) {
+      throw tooLargeError(`larger than ${maxMembers} members`)
+    }
+    isCounted = true
+  }
+}
+
+/** An object or array whose members are being counted. */
+interface Counted {
+  readonly value: object
+  readonly members: readonly unknown[]
+  next: number
+  sum: number
+}
+
+/**
+ * Whether a value has more members than `limit`. Counts an object that is shared once, so that the time depends on how many there are, and
+ * not on how often they are written. What `toJSON` makes of an object is not known, and counts as nothing.
+ */
+function hasMoreMembers(root: object, limit: number): boolean {
+  const sums = new Map<object, number>()
+  const begin = (value: object): Counted => {
+    const members = Array.isArray(value) ? value : Object.values(value)
+    // A circular reference is reported when it is written.
+    sums.set(value, 0)
+    return { value, members, next: 0, sum: members.length }
+  }
+  const open = [begin(root)]
+  for (let at = open.at(-1); at; at = open.at(-1)) {
+    if (at.sum > limit || sums.size > limit) return true
+    if (open.length > maxDepth) return false
+    const member = at.members[at.next++]
+    if (at.next > at.members.length) {
+      open.pop()
+      sums.set(at.value, at.sum)
+      const parent = open.at(-1)
+      if (parent) parent.sum += at.sum
+    } else if (typeof member === 'object' && member !== null && !hasOwnForm(member)) {
+      const known = sums.get(member)
+      if (known === undefined) open.push(begin(member))
+      else at.sum += known
+    }
+  }
+  return false
+}
+
+/** Whether an object is not written member by member. */
+function hasOwnForm(value: object): boolean {
+  return ArrayBuffer.isView(value) || ('toJSON' in value && typeof value.toJSON === 'function')
 }
 
 /** An object or array whose members are being written. */

@@ -38,10 +38,16 @@ export function timedCalls(adapter: 'storage' | 'dispatcher', clock: Clock, time
     })
 }
 
-/** The error for what an adapter threw: a `JobError` as it is, else one with the adapter's code. */
-export function adapterFailure(adapter: 'storage' | 'dispatcher', error: unknown, method?: string): JobError {
+/** The error for what an adapter threw: a `JobError` as it is, else one with the adapter's code. `kind` is that of the adapter. */
+export function adapterFailure(
+  adapter: 'storage' | 'dispatcher' | 'datasource' | 'target',
+  error: unknown,
+  method?: string,
+  kind?: unknown,
+): JobError {
   if (JobError.isInstance(error)) return error
-  return new JobError(adapter, `The ${adapter} could not answer${nameOf(method)}.`, { cause: error })
+  const shown = typeof kind === 'string' ? `${adapter} [${kind}]` : adapter
+  return new JobError(adapter, `The ${shown} could not answer${nameOf(method)}.`, { cause: error })
 }
 
 /** Calls the adapter. A synchronous error becomes a rejection. */

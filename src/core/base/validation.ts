@@ -32,10 +32,18 @@ export function checkedAnswer<Answer>(code: JobErrorCode, method: string, rule: 
 /** Throws `invalid_options` unless all values match their rules and all names are known. `prefix` goes before the names. */
 export function checkOptions(where: string, options: unknown, rules: Record<string, Rule>, prefix = ''): void {
   if (!isObject(options)) throw invalid(where, 'an object', options)
-  for (const name of Object.keys(options)) {
+  for (const name of namesIn(where, options)) {
     if (!Object.hasOwn(rules, name)) throw invalid(where, `an object with ${list(Object.keys(rules))}`, name)
   }
   for (const name of Object.keys(rules)) checkValue(`${prefix}${name}`, options[name], rules[name] as Rule)
+}
+
+function namesIn(where: string, options: object): string[] {
+  try {
+    return Object.keys(options)
+  } catch (cause) {
+    throw invalid(where, 'an object whose properties can be read', options, { cause })
+  }
 }
 
 /** Throws `invalid_options` unless `value` matches `rule`. */
@@ -133,10 +141,10 @@ function classOf(value: object): string | undefined {
 function show(value: unknown): string {
   if (value === undefined) return 'nothing'
   if (value === null) return 'null'
-  if (Array.isArray(value)) return 'an array'
-  if (value instanceof Promise) {
+  if (answerOf(() => Array.isArray(value)) === true) return 'an array'
+  if (answerOf(() => value instanceof Promise) === true) {
     // Nobody awaits it, and an unhandled rejection would end the host.
-    value.catch(() => undefined)
+    ;(value as Promise<unknown>).catch(() => undefined)
     return 'a promise'
   }
   if (typeof value === 'function') return 'a function'

@@ -172,6 +172,7 @@ export class Execution implements StartedExecution {
   get #reached(): Reached {
     const { count, checkpoint } = this.#lease.progress
     const distance = this.#job.distanceOf?.(checkpoint)
+    if (this.#job.repeatsRecords && distance !== undefined) return { count: 0, distance }
     return { count, ...(distance === undefined ? { checkpoint: JSON.stringify(checkpoint) } : { distance }) }
   }
 

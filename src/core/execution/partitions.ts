@@ -57,6 +57,8 @@ export interface LibraryJob extends Job {
   run(context: ExecutionContext): unknown
   /** How far a checkpoint is from the beginning. Without it, every change of the checkpoint counts as progress. */
   distanceOf?(checkpoint: unknown): number
+  /** Whether it counts records again that it has counted before, so that a higher count is no progress. Default `false`. */
+  readonly repeatsRecords?: boolean
   /** Makes the job of a partition, for a job with partitions. They run as executions of their own in any registry. */
   makePartition?(n: number): Omit<LibraryJob, 'type' | 'id' | 'partition' | 'makePartition'>
 }

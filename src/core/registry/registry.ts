@@ -127,7 +127,7 @@ export class Registry {
 
   /** Adds a job that the library makes, as `define` does. */
   protected defineLibraryJob(job: LibraryJob): void {
-    const { makePartition: _, distanceOf: __, ...common } = job
+    const { makePartition: _, distanceOf: __, repeatsRecords: ___, ...common } = job
     checkJob(common)
     this.#add(job)
   }

@@ -1,4 +1,5 @@
 import {
+  adapterFailure,
   badAnswer,
   type Clock,
   EventLoopTurns,
@@ -164,6 +165,15 @@ function differences(record: ExecutionRecord, asked: Asked): string[] {
   return fields.filter((field) => record[field] !== asked[field])
 }
 
+/** What `watch` returns at once. */
+function started(watch: () => unknown): unknown {
+  try {
+    return watch()
+  } catch (error) {
+    throw adapterFailure('storage', error, 'watch')
+  }
+}
+
 function checkedWatch(watch: Watch, logger: Logger): Watch {
   const failed = (error: unknown) =>
     logger.warn({ error: errorMessages(error) }, 'Could not handle a change in storage.')
@@ -172,7 +182,7 @@ function checkedWatch(watch: Watch, logger: Logger): Watch {
       const change = changeIn(given)
       if (change) listener(change)
     }
-    const stop: unknown = watch((change) => isolate(() => handle(change), failed))
+    const stop: unknown = started(() => watch((change) => isolate(() => handle(change), failed)))
     if (typeof stop === 'function') return () => isolate(() => stop(), failed)
     throw badAnswer('storage', 'watch() of the storage', 'the function that stops it', stop)
   }

@@ -1,4 +1,4 @@
-import { checkedAnswer, type Rule, rule } from '../../core/base/index.js'
+import { adapterFailure, checkedAnswer, type Rule, rule } from '../../core/base/index.js'
 
 const needsRule: Rule = {
   accepts: (value) => Array.isArray(value) && value.every(isNeed),
@@ -19,8 +19,18 @@ function isAmount(value: unknown): boolean {
   return typeof value === 'number' && !Number.isNaN(value)
 }
 
-/** What `needs` of a datasource or a target gives, or nothing. Throws for anything else. */
-export function checkedNeeds(code: 'datasource' | 'target', answer: unknown): readonly ResourceNeed[] {
+/** What `needs` of a datasource or a target gives for `options`, or nothing. Throws for anything else. */
+export function checkedNeeds<Options>(
+  code: 'datasource' | 'target',
+  adapter: { readonly kind?: string; needs?(options: Options): readonly ResourceNeed[] } | undefined,
+  options: Options,
+): readonly ResourceNeed[] {
+  let answer: unknown
+  try {
+    answer = adapter?.needs?.(options)
+  } catch (error) {
+    throw adapterFailure(code, error, 'needs', adapter?.kind)
+  }
   return checkedAnswer<readonly ResourceNeed[] | undefined>(code, `needs() of the ${code}`, needsRule, answer) ?? []
 }
 

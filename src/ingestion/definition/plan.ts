@@ -60,8 +60,8 @@ export interface IngestionPlan {
 /** The resources that a run holds at once: of its datasource, its target and its dead-letter target. */
 export function needsOf({ datasource, cursor, target, tolerance }: IngestionPlan): ResourceNeed[] {
   return [
-    ...checkedNeeds('datasource', datasource.needs?.(cursor?.parallel ?? 1)),
-    ...checkedNeeds('target', target.needs?.({ toleratesFailures: tolerance !== undefined })),
-    ...checkedNeeds('target', tolerance?.deadLetters?.needs?.({})),
+    ...checkedNeeds('datasource', datasource, cursor?.parallel ?? 1),
+    ...checkedNeeds('target', target, { toleratesFailures: tolerance !== undefined }),
+    ...checkedNeeds('target', tolerance?.deadLetters, {}),
   ]
 }

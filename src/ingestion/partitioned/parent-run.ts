@@ -1,4 +1,11 @@
-import { createAbortController, JobError, newExecutionId, sleep, warnOf } from '../../core/base/index.js'
+import {
+  adapterFailure,
+  createAbortController,
+  JobError,
+  newExecutionId,
+  sleep,
+  warnOf,
+} from '../../core/base/index.js'
 import type { ExecutionContext } from '../../core/execution/index.js'
 import { type ExecutionRecord, isEnded } from '../../core/model/index.js'
 import {
@@ -89,7 +96,7 @@ export class ParentRun {
 
   get #request(): AllocationRequest {
     const { datasource, cursor } = this.#plan
-    const snapshotNeeds = cursor && datasource.partition ? checkedNeeds('datasource', datasource.needs?.(1)) : []
+    const snapshotNeeds = cursor && datasource.partition ? checkedNeeds('datasource', datasource, 1) : []
     return { needs: [...this.#target.needs, ...snapshotNeeds], partitionNeeds: needsOf(this.#plan) }
   }
 
@@ -106,7 +113,7 @@ export class ParentRun {
     } finally {
       signal.removeEventListener('abort', wake)
       stopListening()
-      await partitioning.release()
+      await this.#releaseSnapshot(partitioning)
     }
   }
 
@@ -124,7 +131,7 @@ export class ParentRun {
         this.#undone = await this.#findUndone()
         return partitioning
       } catch (error) {
-        await partitioning.release()
+        await this.#releaseSnapshot(partitioning)
         throw error
       }
     } finally {
@@ -170,7 +177,7 @@ export class ParentRun {
     const partitioning = await this.#partition(unfinished?.bounds ?? this.#split, position)
     const { bounds, snapshot, start } = partitioning
     if (unfinished && String(bounds) !== String(unfinished.bounds)) {
-      await partitioning.release()
+      await this.#releaseSnapshot(partitioning)
       throw damagedField('storage', boundsField, 'values in the order of the cursor, behind its position')
     }
     const isKept = this.#target.keepsCheckpoints
@@ -188,6 +195,16 @@ export class ParentRun {
     if (!scheme && !isContinued) return []
     const records = await this.#findAll(scheme ?? { bounds })
     return records.map((record) => countsOf(record) ?? null)
+  }
+
+  /** A datasource that cannot release its snapshot fails no job, and hides no failure. */
+  async #releaseSnapshot(partitioning: Partitioning): Promise<void> {
+    try {
+      await partitioning.release()
+    } catch (error) {
+      const failure = adapterFailure('datasource', error, 'release', this.#plan.datasource.kind)
+      warnOf(this.#context.logger, this.#context, failure, 'could not release its snapshot')
+    }
   }
 
   async #partition(split: SplitRequest, position: unknown): Promise<Partitioning> {

@@ -47,7 +47,7 @@ export class ParentTarget {
 
   /** What the parent holds while the target is open. */
   get needs(): readonly ResourceNeed[] {
-    return checkedNeeds('target', this.#plan.target.needs?.({}))
+    return checkedNeeds('target', this.#plan.target, {})
   }
 
   /** Whether it stores the checkpoints that executions resume from. Known after `takeOver`. */

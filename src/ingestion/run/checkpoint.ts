@@ -25,6 +25,8 @@ export interface Checkpoint extends QueryVariables {
   readonly origin: string
   /** How many batches were read since then. */
   readonly sequence: number
+  /** How many of them were repeated for `lookback`, which is no progress. */
+  readonly repeats?: number
   /** How many records were written since then, which the target should still hold. Earlier versions did not store it. */
   readonly written?: number
   /** How many records were read since then. Earlier versions stored none of these three. */
@@ -138,7 +140,9 @@ export function advance(
 
 /** The checkpoint after a batch that repeats earlier records: everything about the last record stays. */
 export function repeat(before: Checkpoint, time: number): Checkpoint {
-  return { ...before, sequence: before.sequence + 1, lastRecordTimestamp: new Date(time).toISOString() }
+  const { sequence, repeats = 0 } = before
+  const lastRecordTimestamp = new Date(time).toISOString()
+  return { ...before, sequence: sequence + 1, repeats: repeats + 1, lastRecordTimestamp }
 }
 
 function largest(before: Checkpoint, batch: RecordBatch, pkField: string, isOffered: boolean): string | undefined {

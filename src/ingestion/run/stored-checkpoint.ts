@@ -76,6 +76,7 @@ const own: Rules = {
   origin: executionId,
   sequence: count,
   read: rule.optional(count),
+  repeats: rule.optional(count),
   written: rule.optional(count),
   failed: rule.optional(count),
   skipped: rule.optional(count),

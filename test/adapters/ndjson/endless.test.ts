@@ -19,6 +19,18 @@ describe('JSON of a value that makes new objects as it is read', () => {
     expect(() => new NdjsonEncoder('string').json(value)).toThrowError('nested more than 100000 deep')
   })
 
+  test('members that are shared are counted, and not written until they are too many', () => {
+    let reads = 0
+    const leaf = Object.defineProperty({}, 'value', { enumerable: true, get: () => ++reads })
+    let halves: unknown = leaf
+    for (let level = 0; level < 41; level++) halves = [halves, halves]
+    expect(() => new NdjsonEncoder('string').json({ halves })).toThrowError('larger than 20000000 members')
+    expect(reads).toBeLessThan(100_000)
+    let few: unknown = leaf
+    for (let level = 0; level < 16; level++) few = [few, few]
+    expect(JSON.parse(new NdjsonEncoder('string').json(few) ?? '').flat(20)).toHaveLength(2 ** 16)
+  })
+
   test('an array of endless length is refused', () => {
     expect(() => new NdjsonEncoder('string').json(new Array(2 ** 32 - 1))).toThrowError('larger than 20000000 members')
   })

@@ -43,6 +43,15 @@ describePostgres('grants', (database) => {
       }
       expect((await client.query('select count(*)::int from events_copy')).rows).toEqual([{ count: 100 }])
 
+      const readOnly = `"${roles[1]}_${suffix}"`
+      await client.query(`alter role ${readOnly} set default_transaction_read_only to on`)
+      await client.query(`insert into events values (101, 'login')`)
+      const ended = await (await registry.start('ingestion', 'append')).finished
+      expect(ended.state === 'error' && ended.error.join(' ')).toMatch(
+        /SQLSTATE 25006.*show default_transaction_read_only/,
+      )
+      await client.query(`alter role ${readOnly} reset default_transaction_read_only`)
+
       // What the role lacks is named.
       const name = `"${roles[1]}_${suffix}"`
       const failure = async (statement: string) => {

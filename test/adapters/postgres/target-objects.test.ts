@@ -63,6 +63,15 @@ describePostgres('an object', (database) => {
     await expect(write(await opened(target()), [{ value }])).rejects.toThrow('larger than 20000000 members')
   })
 
+  test('members of JSON that are shared are counted, and not written until they are too many', async () => {
+    await make('jsonb')
+    let reads = 0
+    let halves: unknown = Object.defineProperty({}, 'value', { enumerable: true, get: () => ++reads })
+    for (let level = 0; level < 41; level++) halves = [halves, halves]
+    await expect(write(await opened(target()), [{ value: { halves } }])).rejects.toThrow('larger than 20000000 members')
+    expect(reads).toBeLessThan(100_000)
+  })
+
   test('an array whose dimensions are small and whose product is not is refused at once', async () => {
     await tests.pool.query('drop table if exists t; create table t (value int[])')
     const row = Array.from({ length: 5000 }, () => 1)

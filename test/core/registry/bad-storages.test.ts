@@ -24,6 +24,14 @@ describe('a storage', () => {
     expect(() => open({ watch: stop })).toThrow(expected)
   })
 
+  it('whose `watch` throws is refused', () => {
+    const watch = () => {
+      throw new TypeError('no')
+    }
+    const failure = { code: 'storage', message: 'The storage could not answer `watch`.' }
+    expect(() => open({ watch })).toThrow(expect.objectContaining(failure))
+  })
+
   it('whose `watch` gives other fields with a change passes on those of the contract', () => {
     const change = { type: 'test', id: 'a', partition: 1, executionId: `a${uuid}`, state: 'running' }
     const watch = (listener: (change: object) => void) => {

@@ -58,6 +58,19 @@ describe('close', () => {
     }
   })
 
+  it('refuses options that cannot be read', async () => {
+    const { proxy, revoke } = Proxy.revocable({}, {})
+    revoke()
+    const { registry } = registryOf({})
+    expect(() => registry.close(proxy)).toThrow(
+      expect.objectContaining({
+        code: 'invalid_options',
+        message: expect.stringContaining('an object whose properties can be read'),
+      }),
+    )
+    await registry.close()
+  })
+
   it('has one deadline for all that hangs', async () => {
     const { registry, clock, closed } = registryOf({ dispatcher: never, storage: never, one: never, other: never })
     const closing = registry.close()

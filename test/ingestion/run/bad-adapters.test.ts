@@ -1,7 +1,7 @@
 import { type Datasource, type IngestionJob, type JobRecord, JobRegistry, memoryStorage, type Target } from 'headgate'
 import { RecordBatch } from 'headgate/adapter'
 import { iterableDatasource } from 'headgate/iterable'
-import { fakeClock } from 'headgate/testing'
+import { fakeClock, testDatasource } from 'headgate/testing'
 import { describe, expect, it, vi } from 'vitest'
 import { checkedPartitioning } from '../../../src/ingestion/run/adapter-answers.js'
 import { checkTarget } from '../../../src/ingestion/run/target-check.js'
@@ -119,6 +119,33 @@ describe('a datasource', () => {
     const query = 'select 1 {{#last_id}}where id > {{last_id}}{{/last_id}}'
     const ended = (async () => end({ datasource, query, pkField: 'id' }))()
     await expect(ended.then(({ error }) => error, String)).resolves.toContain(message)
+  })
+
+  it('and a target that throw in `needs` are named', async () => {
+    const needs = () => {
+      throw new TypeError('no')
+    }
+    const read = () => giving()
+    const ofDatasource = await end({ datasource: { kind: 'odd', read, needs } as never })
+    expect(ofDatasource).toMatchObject({ state: 'error', error: 'The datasource [odd] could not answer `needs`.\nno' })
+    const ofTarget = await end({ target: { kind: 'odd', open: () => ({ writer: { write: () => {} } }), needs } })
+    expect(ofTarget).toMatchObject({ state: 'error', error: 'The target [odd] could not answer `needs`.\nno' })
+  })
+
+  it('that throws in `release` of its partitions is named in the log, and fails no job', async () => {
+    const warn = vi.fn()
+    const registry = new JobRegistry({
+      storage: memoryStorage(),
+      logger: { debug: () => {}, info: () => {}, warn, error: () => {} },
+    })
+    const release = () => Promise.reject(new TypeError('no'))
+    const partition = async () => ({ bounds: [], release })
+    const datasource = { ...testDatasource([{ id: 1 }]), kind: 'odd', partition }
+    registry.define({ id: 'a', datasource, query: 'all', cursor: 'id', partitions: 2, target: () => {} })
+    expect(await (await registry.start('ingestion', 'a')).finished).toMatchObject({ state: 'successful', count: 1 })
+    const error = ['The datasource [odd] could not answer `release`.', 'no']
+    expect(warn).toHaveBeenCalledWith(expect.objectContaining({ error }), expect.stringContaining('snapshot'))
+    await registry.close()
   })
 
   it('may have a placeholder that needs its object', async () => {

@@ -238,6 +238,21 @@ describePostgres('an ingestion by a cursor', (database) => {
     expect(await run({ ...job, maxRecords: 1 })).toMatchObject({ count: 8, lastId: '200' })
   })
 
+  test('counts records that it repeats as no progress: its tries come to an end', async () => {
+    const cursor = { columns: ['at', 'id'], lookback: 2000 }
+    expect(await run({ cursor, target: () => {} })).toMatchObject({ state: 'successful' })
+    await pool.query(`insert into people values (200, '2024-01-01 00:01:00Z', 'new')`)
+    let failures = 0
+    const target: IngestionJob['target'] = (batch) => {
+      if (!batch.records().some(({ id }) => Number(id) === 200)) return
+      // More than the limit, in case they do not come to an end.
+      if (++failures < 10) throw Object.assign(new Error('away'), { code: 'ECONNREFUSED' })
+    }
+    const retry = { limit: 2, delay: 1 }
+    expect(await run({ cursor, retry, target, batchSize: 1 })).toMatchObject({ state: 'error' })
+    expect(failures).toBe(3)
+  })
+
   test('is exactly once in a table of Postgres, by every consistency, though its target fails', async () => {
     for (const consistency of ['statement', 'snapshot', 'pages'] as const) {
       for (const ties of ['refuse', 'drain'] as const) {

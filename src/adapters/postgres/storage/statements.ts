@@ -1,10 +1,10 @@
 import { managementIn } from './management-statements.js'
 import { hasLease, hour, isOfJob, type Names, now, nowInTicks } from './migrations.js'
 import { logged, recordOf } from './rows.js'
-import { hasRun, isExpired, keyOf, named } from './statement-parts.js'
+import { hasRun, isExpired, keyOf, leaseEnd, named } from './statement-parts.js'
 
 /** The same for a check of all executions. It reads the time once and compares one number for most rows. */
-const isAnyExpired = `job.${hasLease} and job.lease_until <= (select ${now}) and ${isExpired}`
+const isAnyExpired = `job.${hasLease} and ${leaseEnd} <= (select ${now}) and ${isExpired}`
 
 /**
  * Equivalent to `end_time is null`, in a form that keeps the planner off the index of live rows, because the key
@@ -38,7 +38,9 @@ export function statementsIn(names: Names) {
     /** uuid, id, epoch, count, last id, checkpoint, detail, log tail, state, error, is orphaned. */
     finish: named(finish(names, isLive)),
     /** The same, with the expiry of the lease that was read. Ends the execution only if that lease has expired. */
-    settle: named(finish(names, `${isUnended} and job.lease_until = $12::text::int8 and ${isExpired}`)),
+    settle: named(
+      finish(names, `${isUnended} and job.lease_until is not distinct from $12::text::int8 and ${isExpired}`),
+    ),
     /** type, id, partition, reason. */
     requestAbort: named(`update ${job} set state = 'aborting', abort_reason = $4::text::json, changed_at = ${now}
       where key = ${keyOf('$1', '$2', '$3')} and state not in ('aborting', ${ended}) and not ${isExpired}

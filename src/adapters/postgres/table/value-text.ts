@@ -5,6 +5,7 @@ import {
   isOpaque,
   isWrapper,
   maxMembers,
+  memberCheck,
   NdjsonEncoder,
   nameOf,
   notJson,
@@ -70,7 +71,7 @@ function jsonOf(value: object): string {
 
 function stringify(value: object): string | undefined {
   try {
-    return JSON.stringify(value, jsonReplacer())
+    return JSON.stringify(value, jsonReplacer(value))
   } catch (error) {
     // Another error may hide that the stack is full: the encoder needs none, and throws what remains.
     if (JobError.isInstance(error)) throw error
@@ -79,10 +80,11 @@ function stringify(value: object): string | undefined {
 }
 
 /** Counts the members: an object that is shared a few times on each of many levels has more than can ever be written. */
-function jsonReplacer(): typeof shownInJson {
+function jsonReplacer(root: object): typeof shownInJson {
+  const check = memberCheck(root)
   let members = 0
   return function (key, shown) {
-    if (++members > maxMembers) throw tooLargeError(`larger than ${maxMembers} members`)
+    check(++members)
     return shownInJson.call(this, key, shown)
   }
 }
