@@ -1,11 +1,4 @@
-import {
-  adapterFailure,
-  createAbortController,
-  JobError,
-  newExecutionId,
-  sleep,
-  warnOf,
-} from '../../core/base/index.js'
+import { createAbortController, JobError, newExecutionId, sleep, warnOf } from '../../core/base/index.js'
 import type { ExecutionContext } from '../../core/execution/index.js'
 import { type ExecutionRecord, isEnded } from '../../core/model/index.js'
 import {
@@ -23,7 +16,6 @@ import {
 import { type IngestionPlan, needsOf } from '../definition/index.js'
 import {
   type AllocationRequest,
-  checkedPartitioning,
   checkSplit,
   countsBetween,
   damagedField,
@@ -33,14 +25,11 @@ import {
   storedDetail,
   storedParentCheckpoint,
   storedPartitionCheckpoint,
-  variablesOf,
 } from '../run/index.js'
 import { parentProgress } from './parent-progress.js'
 import { ParentTarget } from './parent-target.js'
 import { countsOf, isDoneBy, PartitionProgress, writtenUpTo } from './partition-progress.js'
-
-/** The field of a checkpoint that holds the bounds. */
-const boundsField = 'checkpoint.scheme.bounds'
+import { boundsField, splitQuery } from './split-query.js'
 
 /** How often to poll the partitions, in milliseconds: at least, and per partition. */
 const intervals = { least: 250, ofPart: 10 }
@@ -113,7 +102,7 @@ export class ParentRun {
     } finally {
       signal.removeEventListener('abort', wake)
       stopListening()
-      await this.#releaseSnapshot(partitioning)
+      await partitioning.release()
     }
   }
 
@@ -131,7 +120,7 @@ export class ParentRun {
         this.#undone = await this.#findUndone()
         return partitioning
       } catch (error) {
-        await this.#releaseSnapshot(partitioning)
+        await partitioning.release()
         throw error
       }
     } finally {
@@ -177,7 +166,7 @@ export class ParentRun {
     const partitioning = await this.#partition(unfinished?.bounds ?? this.#split, position)
     const { bounds, snapshot, start } = partitioning
     if (unfinished && String(bounds) !== String(unfinished.bounds)) {
-      await this.#releaseSnapshot(partitioning)
+      await partitioning.release()
       throw damagedField('storage', boundsField, 'values in the order of the cursor, behind its position')
     }
     const isKept = this.#target.keepsCheckpoints
@@ -197,31 +186,8 @@ export class ParentRun {
     return records.map((record) => countsOf(record) ?? null)
   }
 
-  /** A datasource that cannot release its snapshot fails no job, and hides no failure. */
-  async #releaseSnapshot(partitioning: Partitioning): Promise<void> {
-    try {
-      await partitioning.release()
-    } catch (error) {
-      const failure = adapterFailure('datasource', error, 'release', this.#plan.datasource.kind)
-      warnOf(this.#context.logger, this.#context, failure, 'could not release its snapshot')
-    }
-  }
-
-  async #partition(split: SplitRequest, position: unknown): Promise<Partitioning> {
-    const { datasource, cursor, query, failures } = this.#plan
-    if (!cursor || !datasource.partition) return { bounds: split as readonly string[], release: async () => undefined }
-    const { scheme: unfinished, sequence } = this.#before
-    const isStart = sequence === 0
-    const reading = { ...cursor, position, isStart, limit: Number.POSITIVE_INFINITY, onNullsSkipped: () => undefined }
-    try {
-      const statement = query.render(variablesOf(this.#before))
-      const options = { cursor: reading, split, signal: this.#context.signal }
-      return await checkedPartitioning(await datasource.partition(statement, options), split)
-    } catch (error) {
-      const isDamaged = unfinished && JobError.isInstance(error) && error.code === 'invalid_options'
-      const cause = isDamaged ? damagedField('storage', boundsField, 'values of the column', { cause: error }) : error
-      throw new JobError('datasource', failures.datasource, { cause })
-    }
+  #partition(split: SplitRequest, position: unknown): Promise<Partitioning> {
+    return splitQuery(this.#plan, this.#context, { split, position, before: this.#before })
   }
 
   async #untilDone(): Promise<void> {
