@@ -144,9 +144,9 @@ describePostgres('copies from Postgres to Postgres', (database) => {
         'upsert-cursor',
         'upsert-ranges',
       ],
-      5,
+      3,
     ],
-    [['rows', 'rename', 'rows', 'rename'], 5],
+    [['rows', 'rename', 'rows', 'rename'], 4],
   ])(
     'whose processes are killed at random moments have every row once (%j)',
     { timeout: 150_000 },
