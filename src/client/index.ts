@@ -41,6 +41,8 @@ export interface CallOptions {
 
 /** The options of `abort`. */
 export interface RemoteAbortOptions extends CallOptions {
+  /** Who aborts and why, for people: 1 to 1,000 characters. Default: none. */
+  reason?: string
   /** How long the server waits for the job to stop, in milliseconds. 0 does not wait. Default 30,000. */
   timeout?: number
 }
@@ -149,9 +151,9 @@ export class JobsClient {
    * last one when nothing was running, `undefined` when it never ran.
    */
   async abort(type: string, id: string, options: RemoteAbortOptions = {}): Promise<RemoteStatus | undefined> {
-    const { timeout, signal } = options
+    const { timeout, reason, signal } = options
     checkValue('timeout', timeout, timeoutRule)
-    const query = { timeout: timeout && `${timeout}ms` }
+    const query = { timeout: timeout && `${timeout}ms`, reason }
     const call = { method: 'POST', path: [...jobPath(type, id), '_abort'], query, signal } as const
     return statusOf(await this.#connection.call(call, isAbortOf({ type, id })))
   }

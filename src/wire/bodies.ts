@@ -195,7 +195,9 @@ export function toEntry(status: JobStatus): WireHit {
   return { _id: status.executionId, _source: { [status.type]: toWire(status) } }
 }
 
-type Seen<Status> = Status extends JobStatus ? Omit<Status, 'executionId' | 'detail' | 'resumedFrom'> : never
+type Seen<Status> = Status extends JobStatus
+  ? Omit<Status, 'executionId' | 'detail' | 'resumedFrom' | 'abortReason'>
+  : never
 
 /** The status of a job on a server: the fields of a `JobStatus` that the HTTP API sends. */
 export type RemoteStatus = Seen<JobStatus>

@@ -101,6 +101,11 @@ export const rule = {
     accepts: (value) => typeof value === 'string' && value !== '',
     expected: 'a string that is not empty',
   } satisfies Rule,
+  /** Text of up to `max` characters that every storage can hold. */
+  shortText: (max: number): Rule => ({
+    accepts: (value) => typeof value === 'string' && value !== '' && value.length <= max && isStorable(value),
+    expected: `a string of 1 to ${max} well-formed characters without NUL`,
+  }),
   /** `true` or `false`. */
   flag: { accepts: (value) => typeof value === 'boolean', expected: 'true or false' } satisfies Rule,
   /** The id of a job: valid in every storage and URL. */

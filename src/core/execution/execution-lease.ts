@@ -13,6 +13,7 @@ import {
   warnOf,
 } from '../base/index.js'
 import {
+  closedReason,
   type EndedStatus,
   type ExecutionRecord,
   hasSameProgress,
@@ -160,7 +161,15 @@ export class ExecutionLease {
     const state = jobStates.indexOf(answer.state) < jobStates.indexOf(known.state) ? known.state : answer.state
     const startTime = Math.max(known.startTime, answer.startTime)
     const leaseUntil = Math.max(known.leaseUntil ?? 0, answer.leaseUntil ?? 0)
-    this.#record = { ...known, ...saved, state, startTime, leaseUntil }
+    const { abortReason = known.abortReason } = answer
+    this.#record = {
+      ...known,
+      ...saved,
+      state,
+      startTime,
+      leaseUntil,
+      ...(abortReason !== undefined && { abortReason }),
+    }
     const hasMoved = !hasSameProgress(this.#record, known)
     if (state !== known.state) this.#runtime.events.emit('changed', this.#record, 'state')
     else if (hasMoved) this.#runtime.events.emit('changed', this.#record, 'progress')
@@ -169,9 +178,9 @@ export class ExecutionLease {
     this.#stop.abort(new JobError('aborted', 'The job was asked to stop.'))
   }
 
-  /** Stops the job even if storage could not be updated. */
+  /** Stops the job because its registry closes, even if storage could not be updated. */
   stop(): void {
-    this.adopt({ ...this.#record, state: 'aborting' })
+    if (this.#record.state !== 'aborting') this.adopt({ ...this.#record, state: 'aborting', abortReason: closedReason })
   }
 
   /** Stops the job because its node closes. Storage makes it an orphan, unless an abort was requested. */

@@ -80,7 +80,7 @@ export class Execution implements StartedExecution {
     this.#lease.adopt(answer)
   }
 
-  /** Stops the job even if storage could not be updated. */
+  /** Stops the job because its registry closes, even if storage could not be updated. */
   stop(): void {
     this.#lease.stop()
   }

@@ -1,7 +1,15 @@
 import PQueue from 'p-queue'
 import { alreadyRunning, isAlreadyRunning, JobError, warnOf, withTimeout } from '../base/index.js'
 import { type ConcurrencySlot, StartGate, type WaitingExecution } from '../dispatch/index.js'
-import { type ExecutionKey, type ExecutionRecord, isEnded, type JobKey, keyOf, retryPolicyOf } from '../model/index.js'
+import {
+  closedReason,
+  type ExecutionKey,
+  type ExecutionRecord,
+  isEnded,
+  type JobKey,
+  keyOf,
+  retryPolicyOf,
+} from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
 import type { BeginRequest } from '../storage/index.js'
 import type { CompletionWaiter } from './completion-waiter.js'
@@ -65,8 +73,11 @@ export class Runner implements PartitionRunner {
   }
 
   /** Requests an abort of a job in any process. Returns its live or last record, how it ended if it was queued, and its local execution. */
-  async askToStop(job: JobKey): Promise<{ asked?: ExecutionRecord; settled?: ExecutionRecord; execution?: Execution }> {
-    const asked = await this.#runtime.storage.requestAbort(keyOf(job))
+  async askToStop(
+    job: JobKey,
+    reason?: string,
+  ): Promise<{ asked?: ExecutionRecord; settled?: ExecutionRecord; execution?: Execution }> {
+    const asked = await this.#runtime.storage.requestAbort({ ...keyOf(job), ...(reason !== undefined && { reason }) })
     if (!asked || isEnded(asked.state)) return asked ? { asked } : {}
     const execution = await this.#executions.whenGranted(asked)
     execution?.adopt(asked)
@@ -250,7 +261,7 @@ export class Runner implements PartitionRunner {
   async #stop(execution: Execution): Promise<void> {
     if (execution.release()) return
     try {
-      const asked = this.askToStop(execution)
+      const asked = this.askToStop(execution, closedReason)
       this.#stopTimeout = (await withTimeout(this.#runtime.clock, this.#stopTimeout, asked)) ? abortTimeout : 0
     } catch (error) {
       this.#warn(execution, error, 'could not be aborted in storage; it stops anyway')

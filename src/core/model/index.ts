@@ -42,7 +42,9 @@ export {
 export {
   type AbortedStatus,
   type AbortingStatus,
+  abortReasonOf,
   type BegunStatus,
+  closedReason,
   type EndedStatus,
   type FailedStatus,
   hasSameProgress,

@@ -19,7 +19,12 @@ export interface StatusBase {
   lastId?: string
   /** The id of the orphan that this execution resumes: its node died or closed. */
   resumedFrom?: string
+  /** Why the execution was asked to abort: the `reason` of the abort, or {@link closedReason} when its registry closed. */
+  abortReason?: string
 }
+
+/** The `abortReason` of an execution that was stopped because its registry closed, and not by an abort. */
+export const closedReason = 'The registry was closed.'
 
 /** The job is queued until a slot is free. `startTime` is when it was accepted. */
 export interface QueuedStatus extends StatusBase {
@@ -97,6 +102,7 @@ export function toStatus(record: ExecutionRecord & { state: EndedState }): Ended
 export function toStatus(record: ExecutionRecord): JobStatus
 export function toStatus(record: ExecutionRecord): JobStatus {
   const { state, type, id, executionId, startTime, endTime, count, lastId, detail, error, resumedFrom } = record
+  const abortReason = abortReasonOf(record)
   return Object.freeze({
     state,
     type,
@@ -110,7 +116,13 @@ export function toStatus(record: ExecutionRecord): JobStatus {
     ...(lastId !== undefined && { lastId }),
     ...(detail !== undefined && { detail }),
     ...(resumedFrom !== undefined && { resumedFrom }),
+    ...(abortReason !== undefined && { abortReason }),
   }) as JobStatus
+}
+
+/** Why an execution was asked to abort. One that is stopped for others to resume is an orphan: storage has no request to abort it. */
+export function abortReasonOf({ state, abortReason, isOrphaned }: ExecutionRecord): string | undefined {
+  return abortReason ?? (state === 'aborted' && isOrphaned ? closedReason : undefined)
 }
 
 /** Whether two records of one execution in one state give the same status. */

@@ -1,6 +1,6 @@
 import { errorMessages, read } from '../base/index.js'
 import { BatchListeners, emitChange, IsolatedEmitter, type JobEvent } from '../events/index.js'
-import { type ExecutionRecord, toStatus } from '../model/index.js'
+import { abortReasonOf, type ExecutionRecord, toStatus } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
 
 /** The listeners of users, isolated from each other and from the jobs. */
@@ -50,14 +50,16 @@ function stackOf(cause: unknown): { stack?: string } {
   return typeof stack === 'string' ? { stack } : {}
 }
 
-function whatHappened({ state, count, error = [] }: ExecutionRecord, change: 'state' | 'progress'): string {
+function whatHappened(record: ExecutionRecord, change: 'state' | 'progress'): string {
+  const { state, count, error = [] } = record
   if (change === 'progress') return `reports progress. Records so far: ${count}.`
   if (state === 'error') return `failed: ${error[0]}`
+  const reason = abortReasonOf(record)
   return {
     queued: 'is queued.',
     running: 'runs.',
-    aborting: 'is aborting.',
-    aborted: 'was aborted.',
+    aborting: reason === undefined ? 'is aborting.' : `is aborting: ${reason}`,
+    aborted: reason === undefined ? 'was aborted.' : `was aborted: ${reason}`,
     successful: 'was successful.',
   }[state]
 }

@@ -11,7 +11,7 @@ import {
   rule,
 } from '../base/index.js'
 import { type ConcurrencyLimits, type Dispatcher, dispatcherRule } from '../dispatch/index.js'
-import { jobStates, priorityRule } from '../model/index.js'
+import { jobStates, maxTextLength, priorityRule } from '../model/index.js'
 import { maxSecretLength } from '../redaction/index.js'
 import type { JobStorage } from '../storage/index.js'
 
@@ -56,6 +56,8 @@ export interface WaitingOptions {
 
 /** Options of `registry.abort`. */
 export interface AbortOptions {
+  /** Who aborts and why, for people: 1 to 1,000 characters. Shown as `abortReason` of the status. Default: none. */
+  reason?: string
   /** How long to wait for the job to stop, in milliseconds. 0 does not wait. Default 30,000. */
   timeout?: number
   /** Ends the wait when it aborts, as if `timeout` had passed. The job still stops. Default: none. */
@@ -139,6 +141,7 @@ export const waitingRules = { from: rule.optional(rule.whole(0)), size: rule.opt
 
 /** The rules of {@link AbortOptions}. */
 export const abortRules = {
+  reason: rule.optional(rule.shortText(maxTextLength)),
   timeout: timeoutRule,
   signal: rule.optional(rule.having('addEventListener', 'removeEventListener')),
   onAsked: rule.optional(rule.aFunction),

@@ -172,8 +172,8 @@ export class Registry {
    */
   async abort(type: string, id: string, options: AbortOptions = {}): Promise<JobStatus | undefined> {
     checkOptions('options', options, abortRules)
-    const { timeout = defaultStopTimeout, signal, onAsked } = options
-    const { asked, settled, execution } = await this.#runner.askToStop({ type, id })
+    const { timeout = defaultStopTimeout, signal, reason, onAsked } = options
+    const { asked, settled, execution } = await this.#runner.askToStop({ type, id }, reason)
     isolate(
       () => onAsked?.(),
       (error) => this.#runtime.logger.warn({ type, id, error: errorMessages(error) }, '`onAsked` of an abort threw.'),

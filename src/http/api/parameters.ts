@@ -1,4 +1,4 @@
-import { invalid, type Rule, rule } from '../../adapter.js'
+import { invalid, maxTextLength, type Rule, rule } from '../../adapter.js'
 import { type JobState, jobStates } from '../../index.js'
 import { type Schema, schemas } from './schemas.js'
 
@@ -90,6 +90,12 @@ export function text<Value extends string = string>(
   schema: Schema,
 ): Parameter<Value> {
   return { name, description, rule, schema, parse: (text) => text as Value }
+}
+
+/** A parameter with a text for people. */
+export function shortText(name: string, description: string): Parameter<string> {
+  const schema: Schema = { type: 'string', minLength: 1, maxLength: maxTextLength }
+  return text(name, description, rule.shortText(maxTextLength), schema)
 }
 
 /** A parameter with a state of an execution. */

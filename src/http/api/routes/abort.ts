@@ -1,10 +1,11 @@
 import { type AbortOptions, isLive, type JobStatus } from '../../../index.js'
 import { foundBody, notFoundBody } from '../../../wire/index.js'
-import { duration, flag, type Values } from '../parameters.js'
+import { duration, flag, shortText, type Values } from '../parameters.js'
 import { defineRoute } from '../route.js'
 
 const parameters = {
   timeout: duration('timeout', 'How long to wait for the job to stop. Default: `30s`.'),
+  reason: shortText('reason', 'Who aborts and why, for people.'),
   waitForCompletion: flag('wait_for_completion', 'Whether to wait for the job to stop. Default: `true`.'),
 }
 
@@ -41,7 +42,8 @@ export const abort = defineRoute({
   },
 })
 
-function toAbortOptions({ timeout, waitForCompletion = true }: Values<typeof parameters>): AbortOptions {
-  if (!waitForCompletion) return { timeout: 0 }
-  return timeout === undefined ? {} : { timeout }
+function toAbortOptions({ timeout, waitForCompletion = true, reason }: Values<typeof parameters>): AbortOptions {
+  const named = reason === undefined ? {} : { reason }
+  if (!waitForCompletion) return { ...named, timeout: 0 }
+  return timeout === undefined ? named : { ...named, timeout }
 }

@@ -1,0 +1,77 @@
+import { type Job, JobRegistry, memoryStorage } from 'headgate'
+import { createJobsHandler } from 'headgate/http'
+import { fakeClock, heldJob } from 'headgate/testing'
+import { expect, onTestFinished, test, vi } from 'vitest'
+
+/** A registry with a job that runs until it is aborted. */
+function open(more: Partial<Job> = {}, concurrency = 1) {
+  const clock = fakeClock()
+  const storage = memoryStorage({ clock })
+  const logger = { debug: vi.fn(), info: vi.fn(), warn: vi.fn(), error: vi.fn() }
+  const registry = new JobRegistry({ storage, clock, logger, concurrency })
+  onTestFinished(() => registry.close())
+  for (const id of ['a', 'b']) registry.define({ ...heldJob({ type: 'test', id }).job, ...more })
+  const lines = () => logger.info.mock.calls.map(([, message]) => message)
+  return { clock, storage, registry, lines }
+}
+
+const reason = 'replaced by the new import (ann)'
+
+test('an abort keeps its reason in the status and in the log', async () => {
+  const { registry, lines } = open()
+  await registry.start('test', 'a')
+  const status = await registry.abort('test', 'a', { reason })
+  expect(status).toMatchObject({ state: 'aborted', abortReason: reason })
+  expect(await registry.status('test', 'a')).toEqual(status)
+  expect(lines()).toContain(`Job [test/a] is aborting: ${reason}`)
+  expect(lines()).toContain(`Job [test/a] was aborted: ${reason}`)
+})
+
+test('the first abort decides on the reason, and one without a reason has none', async () => {
+  const { registry } = open()
+  await registry.start('test', 'a')
+  const first = registry.abort('test', 'a', { reason })
+  const second = registry.abort('test', 'a', { reason: 'another' })
+  expect([await first, await second]).toMatchObject([{ abortReason: reason }, { abortReason: reason }])
+  await registry.start('test', 'a')
+  expect(await registry.abort('test', 'a')).not.toHaveProperty('abortReason')
+})
+
+test('a queued job keeps the reason too', async () => {
+  const { registry } = open()
+  await registry.start('test', 'a')
+  const { finished } = await registry.start('test', 'b')
+  await registry.abort('test', 'b', { reason })
+  expect(await finished).toMatchObject({ state: 'aborted', abortReason: reason })
+})
+
+test.each(['manual', 'auto'] as const)('a stop by close() is told apart, with resume: %s', async (resume) => {
+  const { registry, lines } = open({ resume })
+  const { finished } = await registry.start('test', 'a')
+  await registry.close()
+  expect(await finished).toMatchObject({ state: 'aborted', abortReason: 'The registry was closed.' })
+  expect(lines()).toContain('Job [test/a] was aborted: The registry was closed.')
+})
+
+test('a close after an abort does not change the reason', async () => {
+  const { registry } = open()
+  const { finished } = await registry.start('test', 'a')
+  void registry.abort('test', 'a')
+  await registry.close()
+  expect(await finished).not.toHaveProperty('abortReason')
+})
+
+test.each(['', 'x'.repeat(1001), 'a\0b', '\ud800'])('refuses a reason that storage cannot keep', async (reason) => {
+  const { registry } = open()
+  await expect(registry.abort('test', 'a', { reason })).rejects.toThrow('Expected `reason` to be a string of 1 to 1000')
+})
+
+test('an abort over HTTP has a reason, which the body of the protocol does not show', async () => {
+  const { registry } = open()
+  const handler = createJobsHandler(registry, { basePath: '/jobs' })
+  await registry.start('test', 'a')
+  const url = `http://localhost/jobs/test/a/_abort?reason=${encodeURIComponent(reason)}`
+  const answer = await handler(new Request(url, { method: 'POST' }))
+  expect(await answer.text()).not.toContain(reason)
+  expect(await registry.status('test', 'a')).toMatchObject({ state: 'aborted', abortReason: reason })
+})
