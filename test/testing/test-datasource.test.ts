@@ -1,5 +1,5 @@
 import { type CursorOptions, JobError, type JobRecord, JobRegistry, memoryStorage } from 'headgate'
-import { fakeClock, type TestDatasource, testDatasource } from 'headgate/testing'
+import { collectingTarget, fakeClock, type TestDatasource, testDatasource } from 'headgate/testing'
 import { describe, expect, test } from 'vitest'
 
 const records = (count: number): JobRecord[] => Array.from({ length: count }, (_, index) => ({ id: index + 1 }))
@@ -147,5 +147,32 @@ describe('testDatasource', () => {
     expect(source.isClosed).toBe(false)
     await source.close?.()
     expect(source.isClosed).toBe(true)
+  })
+})
+
+describe('a job by a cursor', () => {
+  const job = (datasource: TestDatasource, target = collectingTarget()) =>
+    ({ id: 'a', datasource, query: 'all', cursor: 'id', batchSize: 2, target }) as const
+
+  test.each([[{ partitions: 3 }], [{ partitions: [4, 8] }], [{ parallel: 4 }], [{}]])('reads with %o', async (how) => {
+    const target = collectingTarget()
+    const datasource = testDatasource(records(10).toReversed())
+    await using registry = new JobRegistry({ storage: memoryStorage() })
+    registry.define({ ...job(datasource, target), ...how })
+    const { state, count, detail } = await (await registry.start('ingestion', 'a')).finished
+    expect([state, count]).toEqual(['successful', 10])
+    if ('partitions' in how) expect(detail).toMatchObject({ consistency: 'snapshot', parts: { total: 3, done: 3 } })
+    expect(target.records).toEqual(records(10))
+    expect((await (await registry.start('ingestion', 'a')).finished).count).toBe(0)
+  })
+
+  test('resumes its partitions after a failure', async () => {
+    const target = collectingTarget()
+    const datasource = testDatasource(records(20), { failAfter: 3, once: true })
+    await using registry = new JobRegistry({ storage: memoryStorage(), progressInterval: 0 })
+    registry.define({ ...job(datasource, target), partitions: 2 })
+    expect((await (await registry.start('ingestion', 'a')).finished).state).toBe('error')
+    expect((await (await registry.start('ingestion', 'a')).finished).state).toBe('successful')
+    expect(target.records).toEqual(records(20))
   })
 })

@@ -46,13 +46,13 @@ export type TargetCall<Item extends object = JobRecord> =
   | ({ name: 'abort' } & TargetAbort)
 
 /**
- * A target in memory that can fail on demand. When a job resumes, the target truncates to the checkpoint, so that it holds every
+ * A target in memory that can fail on demand, with partitions too. When a job resumes, the target truncates to the checkpoint, so that it holds every
  * record once.
  */
 export interface CollectingTarget<Item extends object = JobRecord> extends Target<Item> {
   /** The faults of later calls. */
   faults: TargetFaults
-  /** The visible records: with `append` all written ones, with `replace` those of the last commit. */
+  /** The visible records, those of partitions one after the other: with `append` all written ones, with `replace` those of the last commit. */
   readonly records: readonly Item[]
   /** Every written batch, in order, including those that were truncated later. */
   readonly batches: readonly RecordBatch<Item>[]
@@ -67,33 +67,33 @@ export function collectingTarget<Item extends object = JobRecord>(
   const { strategy = 'append', ...faults } = options
   const batches: RecordBatch<Item>[] = []
   const calls: TargetCall<Item>[] = []
-  let written: Item[] = []
-  let committed: Item[] = []
+  /** What is written, by partition. Without partitions, all of it has one key. */
+  const stores = new Map<number, Item[]>()
+  let committed: readonly Item[] = []
+  const everything = () => [...stores].sort(([one], [other]) => one - other).flatMap(([, records]) => records)
   const target: CollectingTarget<Item> = {
     kind: 'collecting',
     strategy,
-    capabilities: { writesAtomically: true },
+    capabilities: { writesAtomically: true, writesPartitions: true },
     faults,
     batches,
     calls,
     get records() {
-      return strategy === 'append' ? written : committed
+      return strategy === 'append' ? everything() : committed
     },
     open(context) {
       calls.push({ name: 'open', context })
-      const start = startOf(context)
+      const { partition = -1 } = context
+      const written = stores.get(partition) ?? []
+      const start = startOf(context, strategy, written.length)
       const mustRestart = start > written.length
-      written = mustRestart ? [] : written.slice(0, start)
-      return { writer: writer(), resume: mustRestart ? 'restart' : 'position' }
+      stores.set(partition, mustRestart ? [] : written.slice(0, start))
+      return { writer: writer(partition), resume: mustRestart ? 'restart' : 'position' }
     },
   }
 
-  function startOf({ position, isResumed }: OpenContext): number {
-    if (isResumed) return typeof position === 'number' ? position : written.length
-    return strategy === 'append' ? written.length : 0
-  }
-
-  function writer(): TargetWriter<Item> {
+  function writer(partition: number): TargetWriter<Item> {
+    const written = stores.get(partition) as Item[]
     let batchNumber = 0
     return {
       async write(batch, context) {
@@ -111,7 +111,7 @@ export function collectingTarget<Item extends object = JobRecord>(
       async commit() {
         calls.push({ name: 'commit' })
         if (target.faults.failCommit) fail(target)
-        committed = written
+        committed = everything()
       },
       async abort(abort) {
         calls.push({ name: 'abort', ...abort })
@@ -120,6 +120,12 @@ export function collectingTarget<Item extends object = JobRecord>(
   }
 
   return target
+}
+
+/** Where an execution goes on in what is written. */
+function startOf({ position, isResumed }: OpenContext, strategy: Target['strategy'], written: number): number {
+  if (isResumed) return typeof position === 'number' ? position : written
+  return strategy === 'append' ? written : 0
 }
 
 async function suffer<Item extends object>(

@@ -2,6 +2,8 @@ import {
   type BatchOptions,
   type Column,
   type CursorReadOptions,
+  type Partitioning,
+  type PartitionOptions,
   type Query,
   type ReadBatch,
   type ReadOptions,
@@ -10,7 +12,7 @@ import {
   systemClock,
 } from '../../adapter.js'
 import { type Clock, type Datasource, JobError, type JobRecord } from '../../index.js'
-import { type CursorRead, orderBy } from '../suites/index.js'
+import { boundsOf, type CursorRead, orderBy } from '../suites/index.js'
 import { hang, pause } from './wait.js'
 
 /** Records in memory: objects, or raw rows with their columns. */
@@ -52,6 +54,7 @@ export interface TestRead {
 /** A datasource in memory that can fail on demand. */
 export interface TestDatasource extends Datasource {
   readByCursor(query: Query, options: CursorReadOptions): AsyncIterable<ReadBatch>
+  partition(query: Query, options: PartitionOptions): Promise<Partitioning>
   /** The faults of later reads. */
   faults: DatasourceFaults
   /** Every read, oldest first. */
@@ -64,7 +67,7 @@ type OpenRead = { -readonly [Key in keyof TestRead]: TestRead[Key] }
 
 /**
  * Creates a datasource with records in memory, for tests of a job. With a `cursor`, it returns the records in the order of the columns,
- * and resumes after the last one.
+ * and resumes after the last one. It splits them for `partitions`, and `parallel` readers are one.
  *
  * @param records The records, or a function that returns them for a query. The function can use `query.values` to resume from a
  *   checkpoint, as a database would.
@@ -74,6 +77,8 @@ export function testDatasource(
   faults: DatasourceFaults = {},
 ): TestDatasource {
   const reads: OpenRead[] = []
+  const snapshots = new Set<string>()
+  let snapshotCount = 0
   const recordsFor = typeof records === 'function' ? records : () => records
   let isClosed = false
   const begin = (query: Query, { batchSize }: BatchOptions, lastId?: string): OpenRead => {
@@ -102,11 +107,21 @@ export function testDatasource(
     async *readByCursor(query, options) {
       const read = begin(query, options)
       yield* observed(read, options, async function* () {
+        const { snapshot, onSnapshotLost } = options.cursor
+        if (snapshot !== undefined && !snapshots.has(snapshot)) onSnapshotLost?.()
         const all = recordsFor(query, options)
         const cursor = orderBy(toBatch(all).records(), options.cursor)
         yield* batchesOf(toBatch(all, cursor.order), read, source, options, cursor)
         if (cursor.failure) throw cursor.failure
       })
+    },
+    async partition(query, { signal, cursor, split }) {
+      signal.throwIfAborted()
+      const snapshot = `snapshot ${++snapshotCount}`
+      snapshots.add(snapshot)
+      const all = recordsFor(query, { signal, cursor, batchSize: Number.MAX_SAFE_INTEGER })
+      const bounds = boundsOf(toBatch(all).records(), cursor, split)
+      return { bounds, snapshot, release: async () => void snapshots.delete(snapshot) }
     },
     async close() {
       isClosed = true

@@ -1,4 +1,5 @@
 export {
+  boundsOf,
   type CursorRead,
   type DatasourceAbility,
   type DatasourceFixture,

@@ -1,4 +1,4 @@
-import type { ReadCursor } from '../../../adapter.js'
+import type { ReadCursor, ReadRange, SplitRequest } from '../../../adapter.js'
 import { JobError, type JobRecord } from '../../../index.js'
 
 /** A value of a column of a cursor: `<` compares it with others of its column. */
@@ -26,10 +26,12 @@ export function orderBy(records: readonly JobRecord[], cursor: ReadCursor): Curs
   checkSupported(cursor)
   const { columns, ties, limit } = cursor
   const place = placeOf(cursor)
-  const keys = records.map((record) => keysOf(record, cursor))
-  const known = [...keys.keys()].filter((index) => keys[index])
+  const isFirst = cursor.range?.from === undefined
+  const keys = records.map((record) => keysOf(record, isFirst ? cursor : { ...cursor, nulls: 'skip' }))
   const keysAt = (index: number) => keys[index] as readonly Key[]
-  cursor.onNullsSkipped(records.length - known.length)
+  const withKeys = [...keys.keys()].filter((index) => keys[index])
+  if (isFirst) cursor.onNullsSkipped(records.length - withKeys.length)
+  const known = withKeys.filter((index) => isWithin(keysAt(index)[0] as Key, cursor.range))
   const sorted = known.sort((one, other) => compare(keysAt(one), keysAt(other)))
   const rest = sorted.filter((index) => isAfter(keysAt(index), place, cursor))
   const isTied = (at: number) => at > 0 && at < rest.length && compareAt(rest, at, keysAt) === 0
@@ -45,6 +47,30 @@ export function orderBy(records: readonly JobRecord[], cursor: ReadCursor): Curs
       isTied(count) ? undefined : { columns, ties, keys: keysAt(rest[count - 1] as number).map(storedKey) },
     ...(tied > 0 && tied <= limit && { failure: tieFailure(columns) }),
   }
+}
+
+/** The values at which ranges of about as many records begin, behind the position of a cursor. */
+export function boundsOf(records: readonly JobRecord[], cursor: ReadCursor, split: SplitRequest): string[] {
+  const { order } = orderBy(records, { ...cursor, ties: 'drain', limit: Number.POSITIVE_INFINITY, onNullsSkipped() {} })
+  const [name = ''] = cursor.columns
+  const values = [...new Set(order.map((index) => String(storedKey(keyOf(name, records[index] as JobRecord) as Key))))]
+  const first = order[0] === undefined ? undefined : (keyOf(name, records[order[0]] as JobRecord) as Key)
+  if (typeof split !== 'number') {
+    return split.filter((bound) => first === undefined || first < boundLike(first, bound))
+  }
+  const starts = Array.from({ length: split - 1 }, (_, n) => values[Math.round(((n + 1) * values.length) / split)])
+  return [...new Set(starts)].filter((start) => start !== undefined && start !== values[0]) as string[]
+}
+
+/** Whether a value of the first column is in a range, whose bounds are text. */
+function isWithin(key: Key, { from, until }: ReadRange = {}): boolean {
+  return (from === undefined || key >= boundLike(key, from)) && (until === undefined || key < boundLike(key, until))
+}
+
+function boundLike(key: Key, bound: string): Key {
+  if (typeof key === 'number') return Number(bound)
+  if (typeof key === 'bigint') return BigInt(bound)
+  return typeof key === 'boolean' ? bound === 'true' : bound
 }
 
 function compareAt(rest: readonly number[], at: number, keysAt: (index: number) => readonly Key[]): number {

@@ -123,5 +123,5 @@ export function datasourceSuite({ test, create, unsupported }: DatasourceSuiteOp
     { cases: snapshotCases, needs: ['readByCursor', 'partition', 'snapshot'] },
   ])
 }
-export { type CursorRead, orderBy } from './expected-reads.js'
+export { boundsOf, type CursorRead, orderBy } from './expected-reads.js'
 export type { DatasourceFixture } from './fixture.js'
