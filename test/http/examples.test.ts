@@ -22,15 +22,17 @@ const fileOf = (name: string) => new URL(`../../examples/${name}`, import.meta.u
 
 test.each(servers)('%s serves the API', async (name, base) => {
   const server = spawn(process.execPath, [await exampleProgram(name)], {
-    env: { ...process.env, PORT: '0' },
+    env: { ...process.env, PORT: '0', JOBS_TOKEN: 'secret' },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   onTestFinished(() => void server.kill())
   const [printed] = await once(server.stdout.setEncoding('utf8'), 'data')
   const send = sendTo(Number(/port: (\d+)/.exec(printed)?.[1]))
 
-  expect((await send(`${base}/report/daily/_start`, { method: 'POST' })).status).toBe(201)
-  expect((await send(`${base}/report/daily`)).text).toContain('"count":1')
+  const headers = { authorization: 'Bearer secret' }
+  expect((await send(`${base}/report/daily/_start`, { method: 'POST', headers })).status).toBe(201)
+  expect((await send(`${base}/report/daily`, { headers })).text).toContain('"count":1')
+  if (name === 'express.ts') expect((await send(`${base}/report/daily`)).status).toBe(403)
 })
 
 test('next-route.ts answers the requests of Next.js', async () => {

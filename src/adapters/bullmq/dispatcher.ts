@@ -5,6 +5,7 @@ import {
   type Dispatcher,
   type DispatchWorker,
   invalid,
+  JobError,
   rule,
   type ScheduleEngine,
   type WaitingExecution,
@@ -141,8 +142,18 @@ class BullmqDispatcher implements Dispatcher {
     if (!backend && !isClient(connection)) await loadDriver('dispatcher', redisDriver, () => import(redisDriver))
     // Bundlers show a CommonJS package as `default` only.
     const { default: driver = loaded } = loaded
+    checkVersion(driver)
     return new DispatcherQueues(this.#name, { driver, ...this.#connect }, worker)
   }
+}
+
+/** Other majors may be installed for an application's own queues. */
+function checkVersion(driver: { Queue?: { prototype?: { getBackend?: unknown } } }): void {
+  if (typeof driver.Queue?.prototype?.getBackend === 'function') return
+  throw new JobError(
+    'dispatcher',
+    'Expected the package `bullmq` to have backends, as version 6 does: run `npm install bullmq@6`.',
+  )
 }
 
 /** Whether a connection is a client of Redis, not its options. */

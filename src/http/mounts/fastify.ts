@@ -10,12 +10,16 @@ export interface FastifyReply {
 /** The part of a Fastify instance that headgate uses. */
 export interface FastifyInstance {
   prefix: string
-  supportedMethods: string[]
+  /** Absent in Fastify 4. */
+  supportedMethods?: string[]
   addHook(name: 'preClose', hook: () => Promise<void>): unknown
   removeAllContentTypeParsers(): unknown
   addContentTypeParser(type: string, options: object, parser: (request: unknown, body: unknown) => unknown): unknown
   route(route: { method: string[]; url: string; exposeHeadRoute: false; handler: FastifyHandler }): unknown
 }
+
+/** What Fastify 4 routes in any of its releases. */
+const methodsOf4 = ['DELETE', 'GET', 'HEAD', 'PATCH', 'POST', 'PUT']
 
 type FastifyHandler = (request: NodeRequest, reply: FastifyReply) => Promise<unknown>
 
@@ -32,7 +36,7 @@ export function toFastifyPlugin(handler: JobsHandler): FastifyPlugin {
     app.addHook('preClose', async () => handler.endStreams())
     app.removeAllContentTypeParsers()
     app.addContentTypeParser('*', {}, async () => {})
-    const method = app.supportedMethods.filter((name) => name !== 'OPTIONS')
+    const method = (app.supportedMethods ?? methodsOf4).filter((name) => name !== 'OPTIONS')
     const restOf = withoutPrefix(app.prefix)
     const answer: FastifyHandler = async (request, reply) => {
       const url = restOf(request.url ?? '')
