@@ -17,7 +17,7 @@ const unit = [
   'test/core/registry/{adversity,bad-storages,batches,close,health,host-safety,late-answers,log-fields,loggers,misconfigured,outage,prompt-abort,ready,registry,retry,turns}.test.ts',
   'test/ingestion/contract/**/*.test.ts',
   'test/ingestion/definition/{adapters,rate-limit}.test.ts',
-  'test/ingestion/run/{bad-adapters,failures,flush-meanwhile,flush-while-idle,ingestion,types,unreported-counts}.test.ts',
+  'test/ingestion/run/{bad-adapters,failures,flush-meanwhile,flush-while-idle,ingestion,schema,types,unreported-counts}.test.ts',
   'test/adapters/{iterable,memory}/**/*.test.ts',
   'test/{opentelemetry,sql,testing}/**/*.test.ts',
   'test/client/{cases,client,snippets}.test.ts',

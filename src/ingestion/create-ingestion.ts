@@ -89,7 +89,7 @@ function datasourceOf({ datasource }: IngestionJob, known: Readonly<Record<strin
 
 function planOf(definition: IngestionJob, datasource: Datasource, shared: RateLimiter | undefined): IngestionPlan {
   const { batchSize = 1000, batchBytes = 1 << 24, rateLimit, resume, ifTargetReset = 'fail' } = definition
-  const { maxRecords: limit = Number.POSITIVE_INFINITY, transform, transformBatch } = definition
+  const { maxRecords: limit = Number.POSITIVE_INFINITY, schema, transform, transformBatch } = definition
   const name = typeof definition.datasource === 'string' ? definition.datasource : datasource.kind
   if (datasource.capabilities?.requiresQuery && definition.query === undefined) {
     throw invalid('query', `set for a datasource of the kind ${datasource.kind}`, definition.query)
@@ -131,7 +131,7 @@ function planOf(definition: IngestionJob, datasource: Datasource, shared: RateLi
     target,
     tolerance,
     readsValues:
-      Boolean(transform ?? transformBatch ?? tolerance) ||
+      Boolean(schema ?? transform ?? transformBatch ?? tolerance) ||
       query.needs.maxPrimaryKey !== false ||
       query.needs.lastRecord,
     // A target that replaces starts from the beginning after every success, so there is nothing to save for later.

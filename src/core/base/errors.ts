@@ -10,6 +10,7 @@ export const jobErrorCodes = {
   aborted: 'The execution was asked to stop. The reason of every aborted `signal`.',
   lease_lost: 'The execution no longer holds its lease. Another instance may run the job.',
   datasource: 'The datasource could not be reached or could not answer the query.',
+  schema: 'A record does not match the `schema` of the job.',
   transform: 'The transform of the job threw, or returned something that is not a record.',
   target: 'The target could not write, store or commit the records.',
   too_many_failures: 'More records failed than `failures` of the job allows.',
@@ -33,6 +34,8 @@ export interface JobErrorOptions extends ErrorOptions {
   isTransient?: boolean
   /** For a target that rejects a batch because of one record: the index of that record in the batch. Default: not known. */
   recordIndex?: number
+  /** The same for several records. Default: not known. */
+  recordIndexes?: readonly number[]
 }
 
 /** The error class of headgate. The original error is its `cause`, unchanged. */
@@ -43,15 +46,19 @@ export class JobError extends Error {
   readonly isTransient: boolean | undefined
   /** The index in its batch of the record that the target rejected. `undefined` when it is not known. */
   readonly recordIndex: number | undefined
+  /** The indexes in their batch of the records that the target rejected. `undefined` when they are not known. */
+  readonly recordIndexes: readonly number[] | undefined
   /** Identifies the class across copies of the package. */
   readonly [brand] = true
 
-  constructor(code: JobErrorCode, message: string, { isTransient, recordIndex, ...options }: JobErrorOptions = {}) {
+  constructor(code: JobErrorCode, message: string, given: JobErrorOptions = {}) {
+    const { isTransient, recordIndex, recordIndexes, ...options } = given
     super(message, options)
     this.name = 'JobError'
     this.code = code
     this.isTransient = isTransient
     this.recordIndex = recordIndex
+    this.recordIndexes = recordIndexes
   }
 
   /** Whether `value` is a `JobError`, including one from another copy of headgate. */

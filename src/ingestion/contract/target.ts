@@ -92,7 +92,7 @@ export interface TargetWriter<Item extends object = JobRecord> {
   readonly isBroken?: boolean
   /**
    * Writes a batch. Without `flush`, the batch is durable when this resolves. When one record causes a rejection, the error may name
-   * it by a property `recordIndex`: its index in the batch, from 0.
+   * it by a property `recordIndex`: its index in the batch, from 0. `recordIndexes` names several.
    */
   write(batch: RecordBatch<Item>, context: WriteContext): Promise<void> | void
   /**
@@ -122,9 +122,16 @@ export interface TargetAbort {
 export interface TargetCapabilities {
   /**
    * Writes each batch completely or not at all, with a writer that was opened with `toleratesFailures`. A rejected write leaves
-   * nothing of its batch and everything before it, and the writer can continue. Without it, jobs with `failures` are rejected.
+   * nothing of its batch and everything before it, and the writer can continue. Without it and `writesIdempotently`, jobs with
+   * `failures` are rejected.
    */
   readonly writesAtomically?: boolean
+  /**
+   * Writes a record that it holds already without another effect, such as an upsert by a key. A rejected write may leave some of its
+   * records, and leaves everything before it. The writer can continue, and the job writes all records of the batch again that are not
+   * to blame. A record that is set aside may be in the target if its own write was not atomic.
+   */
+  readonly writesIdempotently?: boolean
   /**
    * Writes for several executions at once, each with a writer of its own. Without it, jobs with `partitions` are rejected.
    */

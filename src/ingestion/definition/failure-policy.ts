@@ -1,8 +1,8 @@
 import { checkOptions, invalid, type Rule, rule } from '../../core/base/index.js'
-import type { JobRecord, Target, TargetFunction } from '../contract/index.js'
+import type { JobRecord, Target, TargetCapabilities, TargetFunction } from '../contract/index.js'
 
 /**
- * What happens to records that cannot be written or transformed: how many may be set aside, and where they go. A record beyond the
+ * What happens to records that are not valid, or cannot be transformed or written: how many may be set aside, and where they go. A record beyond the
  * budgets fails the job with the code `too_many_failures`. The next run begins with it.
  */
 export interface FailurePolicy {
@@ -36,8 +36,8 @@ export type DeadLetter = {
   key: string
   /** When the record failed, by the registry's clock: ISO 8601 in UTC. */
   time: string
-  /** What failed: the `transform` of the job, or the `target`. */
-  phase: 'transform' | 'target'
+  /** What failed: the `schema` or the `transform` of the job, or the `target`. */
+  phase: 'schema' | 'transform' | 'target'
   /** The messages of the error and its causes, outermost first, secrets redacted. */
   error: string[]
   /** The record as it was read, with decoded values. Values that JSON lacks are text, bytes are hexadecimal digits. */
@@ -63,12 +63,18 @@ const rules: Record<keyof FailurePolicy, Rule> = {
   rate: rule.optional(rule.share),
 }
 
+/** A function must tolerate repeated records, as its delivery is at least once. */
+const functionTarget: TargetCapabilities = { writesIdempotently: true }
+
 /** Throws `invalid_options` for a policy that is not valid with that target. */
 export function checkFailures(policy: FailurePolicy, target: Target | TargetFunction): void {
   checkOptions('failures', policy, rules)
   const { deadLetters } = policy
-  if (typeof target !== 'function' && !target.capabilities?.writesAtomically) {
-    throw invalid('failures', `omitted with a target of the kind ${target.kind}, whose writes are not atomic`, policy)
+  const { writesAtomically, writesIdempotently } =
+    typeof target === 'function' ? functionTarget : (target.capabilities ?? {})
+  if (!writesAtomically && !writesIdempotently) {
+    const why = 'whose writes are neither atomic nor idempotent'
+    throw invalid('failures', `omitted with a target of the kind ${(target as Target).kind}, ${why}`, policy)
   }
   if (deadLetters === undefined || typeof deadLetters === 'function') return
   if (deadLetters === target) throw invalid('deadLetters', 'another target than `target`', deadLetters)

@@ -19,6 +19,7 @@ import {
 } from '../contract/index.js'
 import { checkFailures, type FailurePolicy } from './failure-policy.js'
 import { checkRateLimit, type RateLimit } from './rate-limit.js'
+import { type StandardSchema, schemaRule } from './schema.js'
 
 /** Values of the checkpoint that a query can resume from. All are absent in the first run. */
 export interface QueryVariables {
@@ -98,6 +99,11 @@ export interface IngestionJob<Item extends object = JobRecord, Out extends objec
   maxRecords?: number
   /** Maximum write rate per second. A batch then holds at most a second's worth of records. Default: no limit. */
   rateLimit?: RateLimit
+  /**
+   * Validates each record before the transform, and gives it its type: a schema of zod, valibot, arktype or another library with
+   * Standard Schema, sync or async. The valid value goes on. A record that is not valid fails with the code `schema`. Default: none.
+   */
+  schema?: StandardSchema<unknown, Item>
   /** Changes each record before it is written. Default: none. */
   transform?: (record: Item, context: TransformContext) => Transformed<Out> | Promise<Transformed<Out>>
   /** Changes each batch before it is written, instead of `transform`. */
@@ -132,6 +138,7 @@ const jobRules: Record<keyof IngestionJob, Rule> = {
   batchBytes: rule.optional(rule.whole(1)),
   maxRecords: rule.optional(rule.whole(1)),
   rateLimit: rule.optional(rule.anObject),
+  schema: rule.optional(schemaRule),
   transform: rule.optional(rule.aFunction),
   transformBatch: rule.optional(rule.aFunction),
   target: either(rule.aFunction, targetRule, 'a function, or an object with the method `open`'),

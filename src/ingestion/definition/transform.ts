@@ -1,26 +1,8 @@
 import { JobError } from '../../core/base/index.js'
 import { type JobRecord, RecordBatch } from '../contract/index.js'
 import type { IngestionJob, TransformContext, Transformed } from './ingestion-job.js'
-
-/** The result of a transform for one batch. */
-export interface TransformedBatch {
-  readonly batch: RecordBatch
-  /** How many of its records were dropped. */
-  readonly skipped: number
-  /** The records that could not be transformed, by their index in the source batch. */
-  readonly failures?: readonly TransformFailure[]
-  /** The index, in the source batch, of the record that a result was made of. `undefined` when it is not known. */
-  originOf(index: number): number | undefined
-}
-
-/** A record that could not be transformed. */
-export interface TransformFailure {
-  readonly index: number
-  readonly error: unknown
-}
-
-/** Whether a transform continues after an error for one record. Default: never. */
-export type Tolerates = (error: unknown) => boolean
+import { type StandardSchema, validated } from './schema.js'
+import type { Tolerates, TransformedBatch, TransformFailure } from './transformed-batch.js'
 
 /** Turns source batches into batches to write. */
 export type BatchTransform = (
@@ -28,8 +10,25 @@ export type BatchTransform = (
   context: TransformContext,
 ) => Promise<TransformedBatch> | TransformedBatch
 
-/** The batch transform of a job. Without a transform, batches are passed on unchanged. */
-export function batchTransform({ transform, transformBatch }: IngestionJob, tolerates?: Tolerates): BatchTransform {
+/** The batch transform of a job: its schema, then its transform. Without them, batches are passed on unchanged. */
+export function batchTransform(job: IngestionJob, tolerates?: Tolerates): BatchTransform {
+  const transform = ownTransform(job, tolerates)
+  return job.schema ? afterSchema(job.schema, transform, tolerates) : transform
+}
+
+function afterSchema(schema: StandardSchema, transform: BatchTransform, tolerates?: Tolerates): BatchTransform {
+  return async (batch, context) => {
+    const mayFail = (error: unknown) => !context.signal.aborted && tolerates?.(error) === true
+    const valid = await validated(batch, schema, mayFail)
+    const { failures = [], ...rest } = await transform(valid.batch, context)
+    const originOf = (index: number | undefined) => (index === undefined ? undefined : valid.originOf(index))
+    const later = failures.map(({ index, error }) => ({ index: originOf(index) as number, error }))
+    const all = [...(valid.failures ?? []), ...later].sort((a, b) => a.index - b.index)
+    return { ...rest, failures: all, originOf: (index) => originOf(rest.originOf(index)) }
+  }
+}
+
+function ownTransform({ transform, transformBatch }: IngestionJob, tolerates?: Tolerates): BatchTransform {
   if (transformBatch) return named((batch, context) => wholeBatch(batch, transformBatch(batch, context)))
   if (transform) {
     return named((batch, context) => {

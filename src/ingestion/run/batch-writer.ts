@@ -143,7 +143,7 @@ export class TolerantBatchWriter implements BatchWriter {
       const [first] = failures
       // Records after the one that fails the job must not be written.
       if (first && part.length > 1 && !this.#budget.allows(failures.length, this.#counts)) {
-        return around(range, range.start + first.index)
+        return around(range, [range.start + first.index])
       }
       if (transformed.batch.length > 0) await write(transformed.batch, this.#keyOf(range))
     } catch (error) {
@@ -167,8 +167,9 @@ export class TolerantBatchWriter implements BatchWriter {
       this.#setAside(start, error)
       return []
     }
-    const position = transformed && originOf(error, transformed)
-    return position === undefined || start + position >= end ? halves(range) : around(range, start + position)
+    const positions = transformed ? originsOf(error, transformed).map((position) => start + position) : []
+    const named = positions.filter((position) => position < end)
+    return named.length === 0 ? halves(range) : around(range, named)
   }
 
   async #pause(error: unknown): Promise<void> {
@@ -204,7 +205,7 @@ export class TolerantBatchWriter implements BatchWriter {
       ...shown,
       key: `${this.#name.position}:${index}`,
       time: new Date(clock.now()).toISOString(),
-      phase: JobError.isInstance(error) && error.code === 'transform' ? 'transform' : 'target',
+      phase: phaseOf(error),
       error: errorMessages(error, redactor),
       record: recordOf(this.#batch.slice(index, index + 1)),
     }
@@ -228,26 +229,35 @@ function halves({ start, end }: Range): Range[] {
   ]
 }
 
-/** The slices before an index, of the index, and after it. */
-function around({ start, end }: Range, position: number): Range[] {
-  const parts = [
-    { start, end: position },
-    { start: position, end: position + 1 },
-    { start: position + 1, end },
-  ]
-  return parts.filter((part) => part.end > part.start)
+/** The slices of each index, and those between them. */
+function around({ start, end }: Range, positions: readonly number[]): Range[] {
+  const parts: Range[] = []
+  let next = start
+  for (const position of [...new Set(positions)].sort((a, b) => a - b)) {
+    parts.push({ start: next, end: position }, { start: position, end: position + 1 })
+    next = position + 1
+  }
+  return [...parts, { start: next, end }].filter((part) => part.end > part.start)
+}
+
+function phaseOf(error: unknown): DeadLetter['phase'] {
+  const code = JobError.isInstance(error) ? error.code : undefined
+  return code === 'schema' || code === 'transform' ? code : 'target'
 }
 
 function isFatal(error: unknown): boolean {
   return [...chain(error)].some((link) => JobError.isInstance(link) && fatal.has(link.code))
 }
 
-/** The index of the record that an error names, if it is in the written batch: a target may name anything. */
-function originOf(error: unknown, { batch, originOf }: TransformedBatch): number | undefined {
+/** The indexes of the source records that an error names, as far as they are in the written batch: a target may name anything. */
+function originsOf(error: unknown, { batch, originOf }: TransformedBatch): number[] {
   for (const link of chain(error)) {
-    const position = read(link, 'recordIndex')
-    if (Number.isSafeInteger(position))
-      return (position as number) >= 0 && (position as number) < batch.length ? originOf(position as number) : undefined
+    const several = read(link, 'recordIndexes')
+    const named: unknown[] = Array.isArray(several) ? several.slice(0, batch.length) : [read(link, 'recordIndex')]
+    const indexes = named.filter((index): index is number => Number.isSafeInteger(index))
+    if (indexes.length === 0) continue
+    const written = indexes.filter((index) => index >= 0 && index < batch.length)
+    return written.map(originOf).filter((origin) => origin !== undefined)
   }
-  return undefined
+  return []
 }

@@ -544,7 +544,10 @@ describe('an ingestion with failures', () => {
     [{ failures: { deadLetters: 'somewhere' } }, '`deadLetters` to be a function, or an object with the method `open`'],
     [{ failures: { limit: 1 } }, '`limit`'],
     [{ failures: 3 }, '`failures` to be an object, got `3`'],
-    [{ failures: {}, target: { kind: 'plain', open() {} } }, 'a target of the kind plain, whose writes are not atomic'],
+    [
+      { failures: {}, target: { kind: 'plain', open() {} } },
+      'a target of the kind plain, whose writes are neither atomic nor idempotent',
+    ],
     [
       { failures: { deadLetters: collectingTarget({ strategy: 'replace' }) } },
       '`deadLetters` to be a target with the strategy `append`, got `replace`',
