@@ -85,6 +85,8 @@ function sensibleEvents(plan: Plan): Plan {
   }
   /** Whether it is known what the target holds in the end, without how far an execution came before. */
   function isKnown(what: Step['what']): boolean {
+    // A replacement that resumes keeps the lines of before.
+    if (what === 'alter' && !isTable) return false
     if (isReplace(write.kind) || what === 'nothing') return true
     if (isTable && (what === 'drop' || what === 'lose' || what === 'alter')) return true
     if (what === 'rewind' || what === 'restore') return true
