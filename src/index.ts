@@ -62,8 +62,11 @@ export {
 export type {
   AbortOptions,
   CloseOptions,
+  DefinedJob,
   HealthOptions,
+  JobPause,
   ListenOptions,
+  PauseOptions,
   RegistryHealth,
   RegistryOptions,
   StartOptions,

@@ -77,7 +77,7 @@ async function expectPromised(name: string, ...args: string[]): Promise<void> {
 }
 
 describe('the example', () => {
-  it.each(['custom-job.ts', 'watch.ts', 'errors.ts', 'prometheus.ts', 'api.ts', 'schedule.ts'])(
+  it.each(['custom-job.ts', 'watch.ts', 'errors.ts', 'prometheus.ts', 'api.ts', 'schedule.ts', 'pause.ts'])(
     '%s prints what it says',
     (name) => expectPromised(name),
   )

@@ -66,7 +66,7 @@ export function isEntry(value: unknown): value is WireHit {
   return isText(_id) && more.length === 0 && isStatus(status) && _id.startsWith(status.id)
 }
 
-function isList(body: unknown, isHit: (hit: unknown) => boolean, size = Number.POSITIVE_INFINITY): boolean {
+export function isList(body: unknown, isHit: (hit: unknown) => boolean, size = Number.POSITIVE_INFINITY): boolean {
   const { total, hits } = fieldsOf(fieldsOf(body).hits)
   return isWhole(total) && Array.isArray(hits) && hits.length <= size && hits.every(isHit)
 }
@@ -87,11 +87,11 @@ function isStatus(value: unknown, ofId?: unknown): value is WireStatus {
   )
 }
 
-function fieldsOf(value: unknown): Record<string, unknown> {
+export function fieldsOf(value: unknown): Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {}
 }
 
-function isText(value: unknown): value is string {
+export function isText(value: unknown): value is string {
   return typeof value === 'string'
 }
 
@@ -100,7 +100,7 @@ function areTexts(value: unknown): boolean {
 }
 
 /** Whether a value is a time that a date can have, in epoch milliseconds. */
-function isTime(value: unknown): boolean {
+export function isTime(value: unknown): boolean {
   return isWhole(value) && (value as number) <= 8.64e15
 }
 

@@ -1,12 +1,16 @@
 import { type Clock, checkOptions, checkValue, JobError, rule, systemClock } from '../core/base/index.js'
 import type { JobState } from '../core/model/index.js'
+import type { JobPause } from '../core/registry/index.js'
 import type { SearchFilter, SearchResult } from '../core/storage/index.js'
 import {
   fromEntry,
   fromWire,
+  fromWireJob,
+  fromWirePause,
   hasEnded,
   type LoggedStatus,
   type RemoteEndedStatus,
+  type RemoteJob,
   type RemoteLiveStatus,
   type RemoteStatus,
   type WireJob,
@@ -14,9 +18,11 @@ import {
 import { type Asked, isAbortOf, isJobOf, isJobsOf, isLogOf, isStatusOf } from './answers.js'
 import { Connection, type HeadersSource } from './connection.js'
 import { follow } from './follow-events.js'
+import { areDefinedJobs, isPausedOf, isUnpausedOf } from './managed-answers.js'
 
 export { JobError, type JobErrorCode } from '../core/base/index.js'
-export type { LoggedStatus, RemoteEndedStatus, RemoteLiveStatus, RemoteStatus } from '../wire/index.js'
+export type { JobPause } from '../core/registry/index.js'
+export type { LoggedStatus, RemoteEndedStatus, RemoteJob, RemoteLiveStatus, RemoteStatus } from '../wire/index.js'
 export type { HeadersSource } from './connection.js'
 
 /** The options of a {@link JobsClient}. */
@@ -37,6 +43,20 @@ export interface JobsClientOptions {
 export interface CallOptions {
   /** Aborts the call, which rejects with the reason of the signal. */
   signal?: AbortSignal
+}
+
+/** The options of `start`. */
+export interface RemoteStartOptions extends CallOptions {
+  /** Whether the job starts although it is paused. Default `false`. */
+  force?: boolean
+}
+
+/** The options of `pause` and `pauseAll`. */
+export interface RemotePauseOptions extends CallOptions {
+  /** The reason, for people: 1 to 1,000 characters. */
+  reason?: string
+  /** Who pauses: 1 to 1,000 characters. */
+  by?: string
 }
 
 /** The options of `abort`. */
@@ -120,11 +140,45 @@ export class JobsClient {
   }
 
   /**
-   * Starts a job. Resolves with its status as soon as it runs or is queued. Throws `not_defined`, `already_running` and `closed`.
+   * Starts a job. Resolves with its status as soon as it runs or is queued. Throws `not_defined`, `paused`, `already_running` and
+   * `closed`.
    */
-  async start(type: string, id: string, { signal }: CallOptions = {}): Promise<RemoteStatus> {
-    const call = { method: 'POST', path: [...jobPath(type, id), '_start'], signal } as const
+  async start(type: string, id: string, { force, signal }: RemoteStartOptions = {}): Promise<RemoteStatus> {
+    const call = { method: 'POST', path: [...jobPath(type, id), '_start'], query: { force }, signal } as const
     return statusOf(await this.#connection.call(call, isStatusOf({ type, id }))) as RemoteStatus
+  }
+
+  /** The jobs that the registry of the server defines, with their schedules, pauses and last statuses, in the order of type and id. */
+  async jobs({ signal }: CallOptions = {}): Promise<RemoteJob[]> {
+    const { hits } = await this.#connection.call({ path: [], signal }, areDefinedJobs)
+    return hits.hits.map(fromWireJob)
+  }
+
+  /** Pauses a job in all processes of the server, as a registry does. Throws `not_defined` for a job that is not known. */
+  async pause(type: string, id: string, options: RemotePauseOptions = {}): Promise<JobPause> {
+    return this.#pause(jobPath(type, id), options, { type, id })
+  }
+
+  /** Ends the pause of a job. Resolves with whether it was paused. */
+  async unpause(type: string, id: string, { signal }: CallOptions = {}): Promise<boolean> {
+    const call = { method: 'POST', path: [...jobPath(type, id), '_unpause'], signal } as const
+    return (await this.#connection.call(call, isUnpausedOf({ type, id }))).was_paused
+  }
+
+  /** Pauses all jobs in all processes of the server. */
+  async pauseAll(options: RemotePauseOptions = {}): Promise<JobPause> {
+    return this.#pause([], options, {})
+  }
+
+  /** Ends the pause of all jobs. Resolves with whether there was one. */
+  async unpauseAll({ signal }: CallOptions = {}): Promise<boolean> {
+    const call = { method: 'POST', path: ['_unpause'], signal } as const
+    return (await this.#connection.call(call, isUnpausedOf({}))).was_paused
+  }
+
+  async #pause(path: string[], { signal, reason, by }: RemotePauseOptions, asked: Asked): Promise<JobPause> {
+    const call = { method: 'POST', path: [...path, '_pause'], query: { reason, by }, signal } as const
+    return fromWirePause((await this.#connection.call(call, isPausedOf(asked))).paused)
   }
 
   /** The status of the live execution of a job, else of its last one, else `undefined`. */

@@ -40,7 +40,15 @@ export function ingestion(
   const { id, partitions, schedule } = definition
   const common = sharedOf(definition)
   const repeatsRecords = (plan.cursor?.lookback ?? 0) > 0
-  const job = { ...common, distanceOf, repeatsRecords, ...(schedule && { schedule }), type: 'ingestion', id }
+  const job = {
+    ...common,
+    distanceOf,
+    repeatsRecords,
+    targetKind: plan.target.kind,
+    ...(schedule && { schedule }),
+    type: 'ingestion',
+    id,
+  }
   if (partitions === undefined) return { ...job, run: (context) => new IngestionRun(plan, context).run() }
   const split = splitRequestOf(partitions)
   const partitionOptions = { ...common, ...partitionResumption(definition) }

@@ -24,3 +24,16 @@ export {
   type WireStatus,
   wireErrors,
 } from './bodies.js'
+export {
+  definedJobsBody,
+  fromWireJob,
+  fromWirePause,
+  pausedBody,
+  type RemoteJob,
+  toWireJob,
+  unpausedBody,
+  type WireDefinedJob,
+  type WirePause,
+  type WirePaused,
+  type WireUnpaused,
+} from './managed-bodies.js'

@@ -3,7 +3,9 @@ import { describe, expect, test } from 'vitest'
 import { toStatus } from '../../src/core/model/status.js'
 import { abort } from '../../src/http/api/routes/abort.js'
 import { health as healthRoute } from '../../src/http/api/routes/health.js'
+import { pause } from '../../src/http/api/routes/pause.js'
 import { search } from '../../src/http/api/routes/search.js'
+import { start } from '../../src/http/api/routes/start.js'
 import { status } from '../../src/http/api/routes/status.js'
 import type { ServedRegistry } from '../../src/http/index.js'
 import { JobError, type JobStatus, type RegistryHealth } from '../../src/index.js'
@@ -57,6 +59,11 @@ const health: RegistryHealth = {
   oldestRenewal: 4012,
 }
 
+const pausedReason =
+  'Job [ingestion/postgres-paused] is paused since 2018-10-05T10:06:40.000Z by ann: The source is being moved.'
+
+const paused = { since: 1538734000000, isOfAll: false, reason: 'The source is being moved', by: 'ann' }
+
 /** A registry in which all is as the page says. */
 const registry: ServedRegistry = {
   on: () => () => {},
@@ -67,10 +74,20 @@ const registry: ServedRegistry = {
   search: async ({ type } = {}) => (type === 'ingestion' ? { total: 1, hits: [logged] } : { total: 0, hits: [] }),
   async start(type, id) {
     if (id === 'nobody') throw new JobError('not_defined', `No job [${type}/${id}] is defined.`)
+    if (id === 'postgres-paused') throw new JobError('paused', pausedReason)
     if (id in jobs) throw new JobError('already_running', `Job [${type}/${id}] is already running.`)
     const status = toStatus(record({ id, startTime: 1538734000000 }))
     return { type, id, executionId: status.executionId, status, finished: new Promise(() => {}) }
   },
+  jobs: async () => [
+    {
+      ...{ type: 'ingestion', id: 'postgres-new', datasource: 'postgres', target: 'postgres', paused },
+      schedule: { cron: '0 3 * * *' },
+    },
+  ],
+  pause: async () => paused,
+  unpause: async () => true,
+  pauseAll: async () => ({ since: 1538734000000, isOfAll: true }),
   async abort(_, id, { timeout } = {}) {
     if (!(id in jobs)) return undefined
     return toStatus(
@@ -91,7 +108,7 @@ describe('docs/reference/http-api.md', () => {
   })
 
   test('lists every parameter, and no other', () => {
-    const names = [status, abort, search, healthRoute].flatMap(({ parameters }) =>
+    const names = [status, start, abort, pause, search, healthRoute].flatMap(({ parameters }) =>
       Object.values(parameters).map(({ name }) => name),
     )
     const tables = [...page.matchAll(/\| parameter \|.*\n.*\n((?:\|.*\n)+)/g)].flatMap(([, rows = '']) =>

@@ -40,8 +40,9 @@ export function operationOf(document: OpenApi, method: string, url: string): Ope
   const [, path = ''] = /^(?:[a-z][a-z\d+.-]*:\/\/[^/?#]*)?([^?]*)/i.exec(url) ?? []
   if (path.includes('#')) return undefined
   const base = document.servers[0]?.url.replace(/\/$/, '') ?? ''
-  if (!path.startsWith(`${base}/`)) return undefined
-  const parts = path.slice(base.length).split('/')
+  const isList = path === base && base !== ''
+  if (!isList && !path.startsWith(`${base}/`)) return undefined
+  const parts = (isList ? '/' : path.slice(base.length)).split('/')
   const templates = Object.keys(document.paths).sort((a, b) => Number(a.includes('{')) - Number(b.includes('{')))
   const found = templates.find((template) => {
     const names = template.split('/')

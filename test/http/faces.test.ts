@@ -205,7 +205,12 @@ describe.each(Object.entries(faces))('%s', (face, open) => {
     ['/copy/a?__proto__=1', 'Expected `parameter` to be one of `include_queued`, `pretty`, got `__proto__` (string)'],
     ['/copy/', `Expected \`id\` to be ${text}, got \`\` (string)`],
     ['/copy/%00', `Expected \`id\` to be ${text}, got \`\\u0000\` (string)`],
-    ['/', `Expected \`type\` to be ${text}, not beginning with "_", got \`\` (string)`],
+    ['//', `Expected \`type\` to be ${text}, not beginning with "_", got \`\` (string)`],
+    ['/?type=copy', 'Expected `parameter` to be one of `pretty`, got `type` (string)'],
+    [
+      'POST /_pause?reason=',
+      'Expected `reason` to be a string of 1 to 1000 well-formed characters without NUL, got `` (string)',
+    ],
     ['/copy/%zz', 'Expected `path` to be percent-encoded UTF-8, got `%zz` (string)'],
     ['/copy/%ff', 'Expected `path` to be percent-encoded UTF-8, got `%ff` (string)'],
     ['POST /copy//_abort', `Expected \`id\` to be ${text}, got \`\` (string)`],
@@ -215,7 +220,7 @@ describe.each(Object.entries(faces))('%s', (face, open) => {
     ['POST /copy/a/_abort?timeout=25d', `Expected \`timeout\` to be ${time}, got \`25d\` (string)`],
     ['POST /copy/a/_abort?timeout=', `Expected \`timeout\` to be ${time}, got \`\` (string)`],
     ['POST /copy/a/_abort?wait_for_completion=', 'Expected `wait_for_completion` to be true or false, got `` (string)'],
-    ['POST /copy/a/_start?timeout=5s', 'Expected `parameter` to be one of `pretty`, got `timeout` (string)'],
+    ['POST /copy/a/_start?timeout=5s', 'Expected `parameter` to be one of `force`, `pretty`, got `timeout` (string)'],
   ] as const
   test.each(refused.filter(([call]) => isRouted(call)))('400 for %s', async (call, reason) => {
     const { send } = await served()
@@ -225,7 +230,6 @@ describe.each(Object.entries(faces))('%s', (face, open) => {
   })
 
   test.each([
-    '',
     '/copy/a/',
     '/copy/a/_stop',
     '/copy/a/_abort/',
@@ -243,14 +247,9 @@ describe.each(Object.entries(faces))('%s', (face, open) => {
     const { send } = await served()
     const { status, text } = await send(base + path)
     const paths = [
-      '/_search',
-      '/_events',
-      '/_health',
-      '/_openapi',
-      '/{type}',
-      '/{type}/{id}',
-      '/{type}/{id}/_abort',
-      '/{type}/{id}/_start',
+      ...['/', '/_search', '/_events', '/_health', '/_openapi', '/_pause', '/_unpause'],
+      ...['/{type}', '/{type}/{id}', '/{type}/{id}/_abort', '/{type}/{id}/_start'],
+      ...['/{type}/{id}/_pause', '/{type}/{id}/_unpause'],
     ]
     const reason = `Expected \`path\` to be one of ${paths.map((known) => `\`${base}${known}\``).join(', ')}, got`
     expect([status, errorOf(text).type]).toEqual([404, 'not_found'])

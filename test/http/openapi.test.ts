@@ -8,6 +8,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { type OpenApi, openApiOf } from '../../src/http/api/openapi.js'
 import type { Parameter } from '../../src/http/api/parameters.js'
 import { routes } from '../../src/http/api/routes/index.js'
+import type { ServedRegistry } from '../../src/http/index.js'
 import { describedBy, operationOf } from './described.js'
 // The docs show the code of these tests, with the public name.
 import { describedHandler as createJobsHandler } from './described-handler.js'
@@ -166,10 +167,10 @@ test('every answer that belongs to one call is given to some request', async () 
   const registry = newRegistry({ concurrency: 1 })
   const handler = createJobsHandler(registry)
   const seen = new Set<string>()
-  const send = async (call: string) => {
+  const send = async (call: string, to = handler) => {
     const [method = '', path = ''] = call.split(' ')
     const asked = { method, url: base + path, headers: new Headers(), native: undefined }
-    const { status } = await handler.answer(asked)
+    const { status } = await to.answer(asked)
     seen.add(`${operationOf(document, method, base + path)?.operationId} ${status}`)
   }
   const job = defineHeld(registry, 'copy', 'a', { isDeaf: true })
@@ -188,6 +189,17 @@ test('every answer that belongs to one call is given to some request', async () 
     'POST /copy/a/_abort?timeout=0',
   ]
   for (const call of calls) await send(call)
+  const managing = [
+    'GET /',
+    ...['POST /copy/a/_pause', 'POST /copy/b/_pause', 'POST /copy/a/_unpause', 'POST /_pause', 'POST /_unpause'],
+  ]
+  const names = ['has', 'start', 'status', 'running', 'abort', 'search', 'health', 'on'] as const
+  const methods = Object.fromEntries(names.map((name) => [name, registry[name].bind(registry)]))
+  const unable = createJobsHandler(methods as unknown as ServedRegistry)
+  for (const call of managing) {
+    await send(call)
+    await send(call, unable)
+  }
   job.end()
   await send('POST /copy/a/_abort')
   await registry.close()

@@ -36,6 +36,7 @@ const exampleNames = [
     'ingestion.ts',
     'minimal.ts',
     'partitions.ts',
+    'pause.ts',
   ],
   ...['prometheus.ts', 'reload.ts', 'resume.ts', 'schedule.ts', 'service.ts', 'watch.ts'],
   ...['express.ts', 'fastify.ts', 'hono.ts', 'koa.ts', 'node-http.ts'],

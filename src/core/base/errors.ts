@@ -5,6 +5,7 @@ export const jobErrorCodes = {
   invalid_options: 'An option or argument is not valid. The message names it, what was expected and what was given.',
   not_defined: 'No job of that type and id is defined in this registry.',
   already_running: 'The job has a live execution, here or in another process.',
+  paused: 'The job is paused. Unpause it, or start it with `force`.',
   not_supported: 'The storage does not have an optional member that the call needs. The message names both.',
   closed: 'The registry is closed.',
   aborted: 'The execution was asked to stop. The reason of every aborted `signal`.',

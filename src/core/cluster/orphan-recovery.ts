@@ -1,5 +1,5 @@
 import { errorMessages, jobKey, Poller, type Timer } from '../base/index.js'
-import type { JobCatalog, Runner } from '../execution/index.js'
+import type { JobCatalog, PausedJobs, Runner } from '../execution/index.js'
 import type { Runtime } from '../runtime/index.js'
 import { pagesOf, type StorageChange } from '../storage/index.js'
 
@@ -19,7 +19,7 @@ export class OrphanRecovery {
   readonly #maybeOrphaned = new Set<string>()
   #timer: Timer | undefined
 
-  constructor(runtime: Runtime, jobs: JobCatalog, runner: Runner) {
+  constructor(runtime: Runtime, jobs: JobCatalog, runner: Runner, paused: PausedJobs) {
     const { clock, lease, logger, events } = runtime
     this.#runtime = runtime
     this.#jobs = jobs
@@ -31,6 +31,7 @@ export class OrphanRecovery {
       onFailed: (error) => logger.warn({ error: errorMessages(error) }, 'Could not poll for orphans.'),
     })
     events.on('storageChange', (change) => this.#handleStorageChange(change))
+    paused.onUnpaused(() => this.#poller.nudge())
   }
 
   start(): void {

@@ -27,6 +27,8 @@ export class Requeuer {
   readonly #dispatcher: Dispatcher
   readonly #queue: UnclaimedQueue
   readonly #poller: Poller
+  /** Whether the next poll adds all executions, whatever the counts. */
+  #isAllDue = false
 
   constructor(runtime: Runtime, dispatcher: Dispatcher, queue: UnclaimedQueue) {
     const { clock, lease, logger } = runtime
@@ -46,6 +48,12 @@ export class Requeuer {
     this.#poller.start()
   }
 
+  /** Adds all executions again: the queue has not those that were paused. */
+  requeueSoon(): void {
+    this.#isAllDue = true
+    this.#poller.nudge()
+  }
+
   stop(): void {
     this.#poller.stop()
   }
@@ -59,10 +67,12 @@ export class Requeuer {
   }
 
   async #compare(): Promise<void> {
+    const isAllDue = this.#isAllDue
+    this.#isAllDue = false
     await this.#settleAborting()
     const { total: stored } = await this.#search({ state: 'queued', size: 0 })
     if (stored === 0) return
-    const isShort = stored > (await this.#dispatcher.waiting({ from: 0, size: 0 })).total
+    const isShort = isAllDue || stored > (await this.#dispatcher.waiting({ from: 0, size: 0 })).total
     await (isShort ? this.#requeueAll() : this.#requeueSample(stored))
   }
 

@@ -12,6 +12,7 @@ import type { ExecutionKey, ExecutionRecord } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
 import type { JobCatalog } from './job-catalog.js'
 import type { LibraryJob } from './partitions.js'
+import type { PausedJobs } from './paused-jobs.js'
 
 /** How long a start or an abort waits for the dispatcher, in milliseconds. Storage already has the change. */
 const queueTimeout = 1000
@@ -21,19 +22,23 @@ export class ExecutionQueue implements UnclaimedQueue {
   readonly #runtime: Runtime
   readonly #dispatcher: Dispatcher
   readonly #jobs: JobCatalog
+  readonly #paused: PausedJobs
   readonly #requeuer: Requeuer
 
-  constructor(runtime: Runtime, dispatcher: Dispatcher, jobs: JobCatalog) {
+  constructor(runtime: Runtime, dispatcher: Dispatcher, jobs: JobCatalog, paused: PausedJobs) {
     this.#runtime = runtime
     this.#dispatcher = dispatcher
     this.#jobs = jobs
+    this.#paused = paused
     this.#requeuer = new Requeuer(runtime, dispatcher, this)
   }
 
   /** Starts to dispatch to `worker`. */
   open(worker: DispatchWorker): void {
     this.#dispatcher.work(worker)
-    if (this.isShared) this.#requeuer.start()
+    if (!this.isShared) return
+    this.#requeuer.start()
+    this.#paused.onUnpaused(() => this.#requeuer.requeueSoon())
   }
 
   /** Stops looking for executions that the queue has lost. */
@@ -61,9 +66,11 @@ export class ExecutionQueue implements UnclaimedQueue {
     await this.#dispatcher.add(this.#entriesOf([record], priority))
   }
 
-  /** Adds executions again, if their jobs are defined here and the queue does not hold them. */
+  /** Adds executions again, if their jobs are defined here and not paused, and the queue does not hold them. */
   async requeue(records: readonly ExecutionRecord[]): Promise<void> {
-    await this.#dispatcher.add(this.#entriesOf(records), { requeued: true })
+    await this.#paused.pending
+    const free = records.filter((record) => !this.#paused.holds(record))
+    await this.#dispatcher.add(this.#entriesOf(free), { requeued: true })
   }
 
   /** Adds an execution without waiting for an unreachable queue: storage has accepted it already. */

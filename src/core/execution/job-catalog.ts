@@ -34,6 +34,11 @@ export class JobCatalog {
     return made && { ...made, type, id, partition }
   }
 
+  /** All jobs, without partitions. */
+  get all(): LibraryJob[] {
+    return [...this.#jobs.values()]
+  }
+
   /** The types of the jobs. */
   get types(): Set<string> {
     return new Set([...this.#jobs.values()].map(({ type }) => type))

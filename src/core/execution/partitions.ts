@@ -55,6 +55,8 @@ export interface LibraryJob extends Job {
   /** The number of the partition, for the job of a partition. Its type and id are those of its parent. */
   readonly partition?: number
   run(context: ExecutionContext): unknown
+  /** The kind of its target, for lists of jobs. */
+  readonly targetKind?: string
   /** How far a checkpoint is from the beginning. Without it, every change of the checkpoint counts as progress. */
   distanceOf?(checkpoint: unknown): number
   /** Whether it counts records again that it has counted before, so that a higher count is no progress. Default `false`. */

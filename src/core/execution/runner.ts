@@ -20,6 +20,7 @@ import type { JobCatalog } from './job-catalog.js'
 import type { LocalExecutions } from './local-executions.js'
 import { type PartitionEvents, PartitionHandle, type PartitionRunner } from './partition-handle.js'
 import type { LibraryJob } from './partitions.js'
+import type { PausedJobs } from './paused-jobs.js'
 import { RemoteExecution } from './remote-execution.js'
 
 /** How long a start that cannot be queued waits for its end in storage, in milliseconds. */
@@ -38,6 +39,7 @@ export interface RunnerParts {
   readonly executions: LocalExecutions
   readonly partitionEvents: PartitionEvents
   readonly completions: CompletionWaiter
+  readonly paused: PausedJobs
 }
 
 /** Options of a start, besides the job. */
@@ -51,19 +53,22 @@ export class Runner implements PartitionRunner {
   readonly #executions: LocalExecutions
   readonly #partitionEvents: PartitionEvents
   readonly #completions: CompletionWaiter
+  readonly #paused: PausedJobs
   readonly #gate: StartGate
   #isClosing = false
   #isStopping = false
   /** How long the next abort waits for storage. 0 once an earlier one has timed out. */
   #stopTimeout = abortTimeout
 
-  constructor(runtime: Runtime, { queue, jobs, executions, partitionEvents, completions }: RunnerParts) {
+  constructor(runtime: Runtime, parts: RunnerParts) {
+    const { queue, jobs, executions, partitionEvents, completions, paused } = parts
     this.#runtime = runtime
     this.#queue = queue
     this.#jobs = jobs
     this.#executions = executions
     this.#partitionEvents = partitionEvents
     this.#completions = completions
+    this.#paused = paused
     this.#gate = new StartGate(runtime.clock)
   }
 
@@ -101,13 +106,19 @@ export class Runner implements PartitionRunner {
    * dispatched again. Never rejects.
    */
   async run(waiting: WaitingExecution): Promise<boolean> {
+    const pending = this.#paused.pending
+    if (pending) await pending.catch(() => undefined)
+    const isHeld = this.#paused.holds(waiting)
     const here = this.#executions.find(waiting)
     if (here) {
+      if (isHeld && !this.#isClosing && !here.signal.aborted) return false
       // A job that has not begun need not begin.
-      if (this.#isStopping && !here.release()) here.stop()
+      if ((this.#isStopping || isHeld) && !here.release()) here.stop()
       await here.run()
       return true
     }
+    // A shared queue would offer it again and again. The end of the pause adds it again.
+    if (isHeld) return this.#queue.isShared
     const job = this.#jobs.forExecution(waiting)
     if (!job || !this.#mayBegin(job) || this.#executions.hasJob(waiting)) return false
     return this.#claimAndRun(job, waiting)
@@ -118,10 +129,12 @@ export class Runner implements PartitionRunner {
     return this.#queue.isShared ? this.#startShared(job, request) : this.#startLocal(job, request)
   }
 
-  /** Resumes an orphan, if its job resumes automatically, is defined here, and has a slot. */
+  /** Resumes an orphan, if its job resumes automatically, is defined here, is not paused, and has a slot. */
   async takeOver(orphan: ExecutionRecord): Promise<void> {
     const job = this.#jobs.forExecution(orphan)
     if (job?.resume !== 'auto' || this.#isClosing) return
+    await this.#paused.pending
+    if (orphan.partition === undefined && this.#paused.of(orphan)) return
     const takeover = takeoverOf(orphan)
     if (takeover.takeovers > retryPolicyOf(job).limit) return
     if (this.#queue.isShared) return unlessRunning(this.#resumeShared(job, takeover))

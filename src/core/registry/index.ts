@@ -1,10 +1,12 @@
 export type { HealthOptions, RegistryHealth, StorageHealth } from './health.js'
+export type { DefinedJob, JobPause } from './job-list.js'
 export type { ReadinessCheck, ReadyOptions } from './readiness.js'
 export { Registry } from './registry.js'
 export type {
   AbortOptions,
   CloseOptions,
   ListenOptions,
+  PauseOptions,
   RegistryOptions,
   StartOptions,
   WaitingOptions,

@@ -44,6 +44,16 @@ export interface RegistryOptions {
 export interface StartOptions {
   /** Queue priority, from -1,000,000 to 1,000,000. Higher runs first. Default: the job's priority. */
   priority?: number
+  /** Whether the job starts although it is paused. Default `false`. */
+  force?: boolean
+}
+
+/** Options of `registry.pause` and `registry.pauseAll`. */
+export interface PauseOptions {
+  /** The reason, for people: 1 to 1,000 characters. */
+  reason?: string
+  /** Who pauses the job: 1 to 1,000 characters. */
+  by?: string
 }
 
 /** Options of `registry.queued`. */
@@ -134,7 +144,12 @@ export function checkRegistryOptions(options: RegistryOptions): void {
 export const listenRules = { scope: rule.optional(rule.oneOf('own', 'cluster')) }
 
 /** The rules of {@link StartOptions}. */
-export const startRules = { priority: rule.optional(priorityRule) }
+export const startRules = { priority: rule.optional(priorityRule), force: rule.optional(rule.flag) }
+
+const reasonRule = rule.optional(rule.shortText(maxTextLength))
+
+/** The rules of {@link PauseOptions}. */
+export const pauseRules = { reason: reasonRule, by: reasonRule }
 
 /** The rules of {@link WaitingOptions}. */
 export const waitingRules = { from: rule.optional(rule.whole(0)), size: rule.optional(rule.whole(0, 1000)) }

@@ -20,6 +20,7 @@ import {
   type LibraryJob,
   LocalExecutions,
   PartitionEvents,
+  PausedJobs,
   Runner,
   type StartedExecution,
 } from '../execution/index.js'
@@ -39,6 +40,7 @@ import { allLive, type SearchFilter, type SearchResult } from '../storage/index.
 import { createDispatcher, createRuntime, type RegistryRuntime } from './create-runtime.js'
 import { dispatchWorker } from './dispatch-worker.js'
 import { type HealthOptions, HealthProbe, type RegistryHealth } from './health.js'
+import { type DefinedJob, type JobPause, listJobs, toJobPause } from './job-list.js'
 import { JobListeners } from './job-listeners.js'
 import { type ReadinessCheck, type ReadyOptions, readyRules, untilReady } from './readiness.js'
 import {
@@ -49,6 +51,8 @@ import {
   closeRules,
   type ListenOptions,
   listenRules,
+  type PauseOptions,
+  pauseRules,
   type RegistryOptions,
   type StartOptions,
   searchRules,
@@ -81,6 +85,7 @@ export class Registry {
   readonly #dispatcher: Dispatcher
   readonly #queue: ExecutionQueue
   readonly #runner: Runner
+  readonly #paused: PausedJobs
   readonly #recovery: OrphanRecovery
   readonly #scheduler: Scheduler
   readonly #probe: HealthProbe
@@ -101,10 +106,11 @@ export class Registry {
     const partitionEvents = new PartitionEvents(runtime)
     const completions = new CompletionWaiter(runtime, executions)
     this.#remoteEvents = new RemoteEvents(runtime, jobs, executions, listeners.cluster)
-    const queue = new ExecutionQueue(runtime, dispatcher, jobs)
-    const runner = new Runner(runtime, { queue, jobs, executions, partitionEvents, completions })
-    this.#recovery = new OrphanRecovery(runtime, jobs, runner)
-    this.#scheduler = new Scheduler(runtime, dispatcher.schedules, { runner, completions })
+    const paused = new PausedJobs(runtime)
+    const queue = new ExecutionQueue(runtime, dispatcher, jobs, paused)
+    const runner = new Runner(runtime, { queue, jobs, executions, partitionEvents, completions, paused })
+    this.#recovery = new OrphanRecovery(runtime, jobs, runner, paused)
+    this.#scheduler = new Scheduler(runtime, dispatcher.schedules, { runner, completions, paused })
     listeners.subscribe()
     this.redactor = runtime.redactor
     this.#runtime = runtime
@@ -114,6 +120,7 @@ export class Registry {
     this.#completions = completions
     this.#queue = queue
     this.#runner = runner
+    this.#paused = paused
     this.#probe = new HealthProbe(runtime, executions)
     queue.open(dispatchWorker(runtime, { limits, queue, runner, completions }))
     this.#unwatch = storage.watch?.((change) => void events.emit('storageChange', change))
@@ -127,13 +134,14 @@ export class Registry {
 
   /** Adds a job that the library makes, as `define` does. */
   protected defineLibraryJob(job: LibraryJob): void {
-    const { makePartition: _, distanceOf: __, repeatsRecords: ___, ...common } = job
+    const { makePartition: _, distanceOf: __, repeatsRecords: ___, targetKind: ____, ...common } = job
     checkJob(common)
     this.#add(job)
   }
 
   #add(job: LibraryJob): void {
     this.#jobs.add(job)
+    this.#paused.start()
     if (job.resume === 'auto' || job.makePartition) this.#recovery.start()
     this.#scheduler.add(job)
   }
@@ -144,14 +152,57 @@ export class Registry {
   }
 
   /**
-   * Starts a job. Resolves as soon as it runs or is queued. Throws `not_defined`, `already_running` or `closed`, or what storage
-   * threw.
+   * Starts a job. Resolves as soon as it runs or is queued. Throws `not_defined`, `paused`, `already_running` or `closed`, or what
+   * storage threw.
    */
   async start(type: string, id: string, options: StartOptions = {}): Promise<StartedExecution> {
     checkOptions('options', options, startRules)
     const key = checkedKey(type, id)
     if (this.#closing) throw new JobError('closed', 'The registry is closed.')
-    return this.#runner.start(this.#jobs.require(key, { type, id }), options)
+    const job = this.#jobs.require(key, { type, id })
+    const { force = false, ...request } = options
+    const pending = force ? undefined : this.#paused.pending
+    if (pending) await pending
+    if (!force) this.#paused.refuse({ type, id })
+    return this.#runner.start(job, request)
+  }
+
+  /**
+   * The jobs that this registry defines, with their schedules, pauses and last statuses, in the order of type and id. Reads 1,000
+   * jobs with one call of the storage. Throws `not_supported` when the storage does not have `latest`.
+   */
+  jobs(): Promise<DefinedJob[]> {
+    const next = (job: LibraryJob) => this.#scheduler.next(job)
+    return listJobs(this.#jobs.all, { storage: this.#runtime.storage, paused: this.#paused, next })
+  }
+
+  /**
+   * Pauses a job in all processes, until `unpause`: its schedule, its takeovers and its queued executions wait. What runs goes on. A
+   * `start` throws `paused` unless it is forced. Other processes see the pause within 2 seconds. A job that is paused already stays
+   * as it is. Throws `not_defined` when the job is not defined here and never ran, and `not_supported`.
+   */
+  async pause(type: string, id: string, options: PauseOptions = {}): Promise<JobPause> {
+    checkOptions('options', options, pauseRules)
+    const isKnown = this.#jobs.get(checkedKey(type, id)) ?? (await this.#runtime.storage.find(type, id))
+    if (!isKnown) throw new JobError('not_defined', `No job [${type}/${id}] is defined.`)
+    return toJobPause(await this.#paused.pause({ type, id }, options, 'registry.pause'))
+  }
+
+  /** Ends the pause of a job in all processes. Resolves with whether it was paused. A pause of all jobs still holds. */
+  unpause(type: string, id: string): Promise<boolean> {
+    checkedKey(type, id)
+    return this.#paused.unpause({ type, id }, 'registry.unpause')
+  }
+
+  /** Pauses all jobs in all processes, as `pause` does, for example before a deploy. Independent of the pauses of single jobs. */
+  async pauseAll(options: PauseOptions = {}): Promise<JobPause> {
+    checkOptions('options', options, pauseRules)
+    return toJobPause(await this.#paused.pause({}, options, 'registry.pauseAll'))
+  }
+
+  /** Ends the pause of all jobs. Resolves with whether there was one. Jobs that were paused by themselves stay paused. */
+  unpauseAll(): Promise<boolean> {
+    return this.#paused.unpause({}, 'registry.unpauseAll')
   }
 
   /** The status of the job's live execution, else of its last one. `undefined` when the job never ran. */
@@ -302,6 +353,7 @@ export class Registry {
     this.#abandon.abort()
     this.#unwatch?.()
     this.#recovery.stop()
+    this.#paused.stop()
     this.#remoteEvents.stop()
     this.#completions.stop()
     await this.#closeOwned()

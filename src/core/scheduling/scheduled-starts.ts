@@ -1,5 +1,5 @@
 import { isAlreadyRunning, jobKey } from '../base/index.js'
-import type { CompletionWaiter, Runner } from '../execution/index.js'
+import type { CompletionWaiter, PausedJobs, Runner } from '../execution/index.js'
 import { type ExecutionRecord, type Job, lastTick, nextAfter, type Schedule } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
 import type { CallLimiter } from './call-limiter.js'
@@ -9,6 +9,7 @@ import type { ScheduleLog } from './schedule-log.js'
 export interface StartParts {
   readonly runner: Pick<Runner, 'start'>
   readonly completions: Pick<CompletionWaiter, 'whenEnded'>
+  readonly paused: Pick<PausedJobs, 'pending' | 'of' | 'onUnpaused'>
 }
 
 /** The parts of a scheduler that {@link ScheduledStarts} use. */
@@ -21,7 +22,7 @@ interface SchedulerParts {
 }
 
 /** The result of a start. `taken`: any node has started this time or a later one. */
-type Result = 'started' | 'taken' | ExecutionRecord
+type Result = 'started' | 'taken' | 'paused' | ExecutionRecord
 
 /** A start in progress. A job has at most one, which also handles times that come in the meantime. */
 interface Start {
@@ -72,6 +73,7 @@ export class ScheduledStarts {
       })
       if (result === undefined && !stopped.aborted) log.skipped(job, due, 'the storage cannot be used')
       if (result === 'started') log.passed(job, start.first, due)
+      if (result === 'paused') log.skipped(job, due, 'the job is paused')
       if (typeof result === 'object') {
         if (schedule.ifRunning !== 'runAfter') log.skipped(job, due, 'the job is running')
         else {
@@ -86,9 +88,13 @@ export class ScheduledStarts {
 
   /** Starts a job for a scheduled time, or returns the live execution that prevents it. */
   async #startFor(job: Job, scheduledFor: number): Promise<Result> {
-    if (this.#parts.yielded.has(jobKey(job))) return 'taken'
+    const { yielded, paused, runner } = this.#parts
+    if (yielded.has(jobKey(job))) return 'taken'
+    const { pending } = paused
+    if (pending) await pending
+    if (paused.of(job)) return 'paused'
     try {
-      await this.#parts.runner.start(job, { scheduledFor })
+      await runner.start(job, { scheduledFor })
       return 'started'
     } catch (error) {
       if (!isAlreadyRunning(error)) throw error

@@ -51,6 +51,7 @@ export class Scheduler {
     const limiter = new CallLimiter(runtime, stopped)
     this.#starts = new ScheduledStarts(runtime, { ...parts, limiter, log, yielded: this.#yielded, stopped })
     this.#missed = new MissedTimes(runtime, { starts: this.#starts, limiter, log })
+    parts.paused.onUnpaused((affects) => this.#catchUp(affects))
   }
 
   /** Follows the schedule of a job, if it has one, unless another registry has a newer one. */
@@ -113,6 +114,13 @@ export class Scheduler {
 
   #logFollowed({ type, id }: Job, what: string): void {
     this.#runtime.logger.info({ type, id }, `The schedule of job [${type}/${id}] ${what}.`)
+  }
+
+  /** Starts the jobs whose schedules catch up for the times that came while they were paused. */
+  #catchUp(affects: (job: Job) => boolean): void {
+    for (const { job, schedule } of this.#waiting.values()) {
+      if (schedule.ifMissed === 'catchUp' && affects(job)) this.#missed.handle(job, schedule)
+    }
   }
 
   #wakeAt(time: number): void {

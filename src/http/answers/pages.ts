@@ -35,8 +35,8 @@ export async function* pagesOf(
 }
 
 /** Groups items into pieces of about `pieceSize` characters. */
-export function* piecesOf(items: Iterable<JobStatus>): Generator<JobStatus[], undefined> {
-  let piece: JobStatus[] = []
+export function* piecesOf<Item>(items: Iterable<Item>, lengthOf: (item: Item) => number): Generator<Item[], undefined> {
+  let piece: Item[] = []
   let length = 0
   for (const item of items) {
     if (length > 0 && length + lengthOf(item) > pieceSize) {

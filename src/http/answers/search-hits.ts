@@ -1,4 +1,3 @@
-import type { JobStatus } from '../../index.js'
 import type { TextStream } from './text-stream.js'
 
 /** The headers of every JSON answer. */
@@ -9,12 +8,12 @@ export const jsonHeaders = {
 }
 
 /** A list that is too long to serialize at once. */
-export interface HitsStream {
+export interface HitsStream<Item> {
   total: number
   /** The items, in pieces. */
-  pieces: AsyncIterator<readonly JobStatus[]> | Iterator<readonly JobStatus[]>
+  pieces: AsyncIterator<readonly Item[]> | Iterator<readonly Item[]>
   /** Converts an item to its wire form. */
-  toHit(status: JobStatus): object
+  toHit(item: Item): object
   onEnd: NonNullable<TextStream['onEnd']>
 }
 
@@ -22,10 +21,10 @@ export interface HitsStream {
  * The text of an answer with a list of `hits`, created as the client reads it. Equals the `JSON.stringify` of the
  * whole answer.
  */
-export function hitsText({ total, pieces, toHit, onEnd }: HitsStream, indent: number): TextStream {
+export function hitsText<Item>({ total, pieces, toHit, onEnd }: HitsStream<Item>, indent: number): TextStream {
   const lines = (depth: number) => (indent > 0 ? `\n${' '.repeat(depth * indent)}` : '')
   const colon = indent > 0 ? ': ' : ':'
-  const print = (status: JobStatus) => JSON.stringify(toHit(status), undefined, indent).replaceAll('\n', lines(3))
+  const print = (item: Item) => JSON.stringify(toHit(item), undefined, indent).replaceAll('\n', lines(3))
   async function* text(): AsyncGenerator<string, undefined> {
     const hits = `{${lines(1)}"hits"${colon}{${lines(2)}"total"${colon}${total},${lines(2)}"hits"${colon}[${lines(3)}`
     let lead = hits

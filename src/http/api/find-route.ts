@@ -20,13 +20,15 @@ const methodsOf = { GET: ['GET', 'HEAD'], POST: ['POST'] }
  * type and the id are decoded, so a guard that compares the raw path sees every call.
  */
 export function findRoute(method: string, path: string, base: string): Found | (() => Reply) {
-  const parts = isUnder(base, path) ? partsOf(path.slice(base.length)) : []
-  const route = routeOf.get(templateOf(parts))
+  const below = isUnder(base, path) ? path.slice(base.length) : undefined
+  const isList = below === '/' || (below === '' && base !== '')
+  const parts = below === undefined ? [] : partsOf(below)
+  const route = routeOf.get(isList ? '/' : templateOf(parts))
   if (!route) return () => refusal('not_found', 'path', pathsUnder(base), path)
   const allowed: readonly string[] = methodsOf[route.method]
   if (!allowed.includes(method)) return () => wrongMethod(allowed, method)
   try {
-    return { route, job: jobIn(parts) }
+    return { route, job: isList ? {} : jobIn(parts) }
   } catch (error) {
     const body = thrownBody(error)
     return () => ({ status: body.status, body })

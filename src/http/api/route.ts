@@ -1,4 +1,4 @@
-import type { JobRegistry } from '../../index.js'
+import { JobError, type JobRegistry } from '../../index.js'
 import type { TextStream } from '../answers/index.js'
 import type { EventBroadcaster } from '../events/index.js'
 import type { Parameters, Values } from './parameters.js'
@@ -10,10 +10,10 @@ export type ServedRegistry = Pick<
   JobRegistry,
   'has' | 'start' | 'status' | 'running' | 'abort' | 'search' | 'health' | 'on'
 > &
-  Partial<Pick<JobRegistry, 'redactor'>>
+  Partial<Pick<JobRegistry, 'redactor' | 'jobs' | 'pause' | 'unpause' | 'pauseAll' | 'unpauseAll'>>
 
 /** The kind of a call. */
-export type JobsAction = 'read' | 'start' | 'abort' | 'events'
+export type JobsAction = 'read' | 'start' | 'abort' | 'pause' | 'events'
 
 /**
  * The job that a call is about. The path names it, or only the type for the list of a type. For `_search` and
@@ -94,4 +94,14 @@ export function defineRoute<const Path extends string, Table extends Parameters>
   route: Route<Path, Table>,
 ): Route<Path, Table> {
   return route
+}
+
+/** A method that a registry of the caller may lack. Throws `not_supported` without it. */
+export function methodOf<Name extends 'jobs' | 'pause' | 'unpause' | 'pauseAll' | 'unpauseAll'>(
+  registry: ServedRegistry,
+  name: Name,
+): JobRegistry[Name] {
+  const method = registry[name]
+  if (typeof method === 'function') return method.bind(registry) as JobRegistry[Name]
+  throw new JobError('not_supported', `The registry does not have the method \`${name}\`, which the call needs.`)
 }

@@ -1,5 +1,15 @@
 import { jobStates } from '../../index.js'
-import { type WireError, type WireHit, type WireJob, type WireStatus, wireErrors } from '../../wire/index.js'
+import {
+  type WireDefinedJob,
+  type WireError,
+  type WireHit,
+  type WireJob,
+  type WirePause,
+  type WirePaused,
+  type WireStatus,
+  type WireUnpaused,
+  wireErrors,
+} from '../../wire/index.js'
 import type { WireHealth } from '../answers/index.js'
 
 /** A JSON Schema of draft 2020-12, as OpenAPI 3.1 uses it. */
@@ -47,6 +57,33 @@ const status: Fields<WireStatus> = {
 
 const job: Fields<WireJob> = { _id: id, type, found: { const: true }, status: ref('Status') }
 
+const pause: Fields<WirePause> = {
+  since: time,
+  of_all: { ...flag, description: 'Whether all jobs are paused, and not this one by itself.' },
+  reason: { ...text, description: 'The reason, for people.' },
+  by: { ...text, description: 'Who paused.' },
+}
+
+const definedJob: Fields<WireDefinedJob> = {
+  ...job,
+  datasource: { ...text, description: 'The name of its datasource.' },
+  target: { ...text, description: 'The kind of its target.' },
+  schedule: {
+    anyOf: [object({ cron: text, time_zone: text }), object({ every: { ...duration, type: 'integer' } })],
+    description: 'Its schedule.',
+  },
+  next_run: { ...time, description: 'When the schedule starts it next. Absent while it is paused.' },
+  paused: ref('Pause'),
+}
+
+const paused: Fields<WirePaused> = { _id: id, type, paused: ref('Pause') }
+
+const unpaused: Fields<WireUnpaused> = {
+  _id: id,
+  type,
+  was_paused: { ...flag, description: 'Whether it was paused.' },
+}
+
 const unknownJob: Fields<Omit<WireJob, 'status'>> = { _id: id, type, found: { const: false } }
 
 const hit: Fields<WireHit> = {
@@ -90,6 +127,11 @@ export const bodies = {
   Job: object(job, ['status']),
   UnknownJob: object(unknownJob),
   Jobs: hits(ref('Job')),
+  Pause: object(pause, ['reason', 'by']),
+  DefinedJob: object(definedJob, ['status', 'datasource', 'target', 'schedule', 'next_run', 'paused']),
+  DefinedJobs: hits(ref('DefinedJob')),
+  Paused: object(paused, ['_id', 'type']),
+  Unpaused: object(unpaused, ['_id', 'type']),
   LogEntry: object(hit),
   Log: hits(ref('LogEntry')),
   Error: object(error),

@@ -1,7 +1,7 @@
 import type { Timer } from '../../adapter.js'
 import { type Clock, errorMessages, isEnded, type JobState, type JobStatus, type Logger } from '../../index.js'
 import { toEntry } from '../../wire/index.js'
-import { piecesOf, type Search } from '../answers/index.js'
+import { lengthOf, piecesOf, type Search } from '../answers/index.js'
 import { type FedRegistry, LiveExecutions, orderOf } from './live-executions.js'
 import { missedSince } from './missed-events.js'
 import { parseResumeToken, type ResumeToken } from './resume-token.js'
@@ -99,7 +99,7 @@ export class EventBroadcaster {
       reader.isUpToDate = true
       const live = executions.live.filter((status) => fits(reader.filter, status))
       yield `${reader.stream.takeWaiting()}id: ${executions.resumeToken}\n\n`
-      for (const piece of piecesOf(live)) yield piece.map(toText).join('')
+      for (const piece of piecesOf(live, lengthOf)) yield piece.map(toText).join('')
     } catch (error) {
       this.#failed(error, 'Could not open a stream of events.')
       throw error

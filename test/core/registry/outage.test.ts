@@ -12,6 +12,7 @@ async function start(how: 'fails' | 'hangs') {
     get(target, name: keyof JobStorage) {
       const method = target[name] as (...args: unknown[]) => unknown
       if (name === 'watch' || name === 'close') return method?.bind(target)
+      if (typeof method !== 'function') return method
       return (...args: unknown[]) => {
         calls.push({ name, time: clock.now() })
         if (!isAway) return method.apply(target, args)
@@ -162,6 +163,7 @@ function plain(storage: JobStorage): JobStorage {
   return new Proxy(storage, {
     get(target, name: keyof JobStorage) {
       if (name === 'watch' || name === 'close' || name === 'isWritable') return target[name]?.bind(target)
+      if (typeof target[name] !== 'function') return target[name]
       return (...args: unknown[]) => (target[name] as (...args: unknown[]) => unknown)(...args)
     },
   })

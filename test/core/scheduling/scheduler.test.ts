@@ -68,7 +68,8 @@ class World {
       await this.#end?.promise
       return this.record as ExecutionRecord
     }
-    const scheduler = new Scheduler(runtime, undefined, { runner, completions: { whenEnded } })
+    const paused = { pending: undefined, of: () => undefined, onUnpaused: () => {} }
+    const scheduler = new Scheduler(runtime, undefined, { runner, completions: { whenEnded }, paused })
     onTestFinished(() => scheduler.stop())
     return scheduler
   }

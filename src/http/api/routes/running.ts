@@ -1,6 +1,6 @@
 import type { JobStatus } from '../../../index.js'
 import { errorBody, foundBody, jobsBody } from '../../../wire/index.js'
-import { hitsText, jsonHeaders, piecesOf } from '../../answers/index.js'
+import { hitsText, jsonHeaders, lengthOf, piecesOf } from '../../answers/index.js'
 import { includeQueued } from '../parameters.js'
 import { defineRoute } from '../route.js'
 
@@ -30,7 +30,7 @@ export const running = defineRoute({
     if (visible.length <= longestList) return { status: 200, body: jobsBody(visible) }
     const toHit = (status: JobStatus) => foundBody(status.type, status.id, status)
     const onEnd = broadcaster.onEnd.bind(broadcaster)
-    const body = hitsText({ total: visible.length, pieces: piecesOf(visible), toHit, onEnd }, indent)
+    const body = hitsText({ total: visible.length, pieces: piecesOf(visible, lengthOf), toHit, onEnd }, indent)
     return { status: 200, body, headers: jsonHeaders }
   },
 })

@@ -1,4 +1,5 @@
 import { foundBody } from '../../../wire/index.js'
+import { flag } from '../parameters.js'
 import { defineRoute } from '../route.js'
 
 export const start = defineRoute({
@@ -7,15 +8,15 @@ export const start = defineRoute({
   path: '/{type}/{id}/_start',
   action: 'start',
   summary: 'Starts a job.',
-  parameters: {},
+  parameters: { force: flag('force', 'Whether the job starts although it is paused. Default: `false`.') },
   answers: {
     201: { description: 'The job runs, or is queued for a free slot.', body: 'Job' },
     404: { description: 'The job is not defined in the registry that answers.', body: 'Error' },
-    409: { description: 'The job already runs, in a process that shares the storage.', body: 'Error' },
+    409: { description: 'The job already runs, in a process that shares the storage, or is paused.', body: 'Error' },
   },
 
-  async answer({ registry, job: { type, id }, limiter, request }) {
-    const { status } = await limiter.run(() => registry.start(type, id), request)
+  async answer({ registry, job: { type, id }, options, limiter, request }) {
+    const { status } = await limiter.run(() => registry.start(type, id, options), request)
     return { status: 201, body: foundBody(type, id, status) }
   },
 })

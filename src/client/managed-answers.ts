@@ -1,0 +1,43 @@
+import type { WireDefinedJob, WireHits, WirePaused, WireUnpaused } from '../wire/index.js'
+import { type Asked, fieldsOf, isJob, isList, isText, isTime } from './answers.js'
+
+/** Whether a body is a list of defined jobs. */
+export function areDefinedJobs(body: unknown): body is WireHits<WireDefinedJob> {
+  return isList(body, isDefinedJob)
+}
+
+function isDefinedJob(value: unknown): boolean {
+  if (!isJob(value) || !value.found) return false
+  const { datasource = '', target = '', schedule, next_run = 0, paused } = fieldsOf(value)
+  return (
+    [datasource, target].every(isText) &&
+    isTime(next_run) &&
+    (schedule === undefined || isSchedule(schedule)) &&
+    (paused === undefined || isPause(paused))
+  )
+}
+
+function isSchedule(value: unknown): boolean {
+  const { cron, time_zone, every } = fieldsOf(value)
+  return cron === undefined ? Number.isSafeInteger(every) : isText(cron) && isText(time_zone)
+}
+
+function isPause(value: unknown): boolean {
+  const { since, of_all, reason = '', by = '' } = fieldsOf(value)
+  return isTime(since) && typeof of_all === 'boolean' && [reason, by].every(isText)
+}
+
+/** Returns a check that a body is about the pause that the call asked for. */
+export function isPausedOf(asked: Asked): (body: unknown) => body is WirePaused {
+  return (body): body is WirePaused => isAbout(asked, body) && isPause(fieldsOf(body).paused)
+}
+
+/** Returns a check that a body is about the end of the pause that the call asked for. */
+export function isUnpausedOf(asked: Asked): (body: unknown) => body is WireUnpaused {
+  return (body): body is WireUnpaused => isAbout(asked, body) && typeof fieldsOf(body).was_paused === 'boolean'
+}
+
+function isAbout({ type, id }: Asked, body: unknown): boolean {
+  const fields = fieldsOf(body)
+  return fields.type === type && fields._id === id
+}
