@@ -3,7 +3,10 @@
 import { existsSync, readFileSync } from 'node:fs'
 
 const isResult = process.argv[2] === '--result'
-const [all, again] = process.argv.slice(isResult ? 3 : 2).filter(existsSync).map((path) => JSON.parse(readFileSync(path, 'utf8')))
+const [all, again] = process.argv
+  .slice(isResult ? 3 : 2)
+  .filter(existsSync)
+  .map((path) => JSON.parse(readFileSync(path, 'utf8')))
 
 if (isResult) {
   const { numPassedTests: passed, numFailedTests: failed } = all
