@@ -77,10 +77,16 @@ async function expectPromised(name: string, ...args: string[]): Promise<void> {
 }
 
 describe('the example', () => {
-  it.each(['custom-job.ts', 'watch.ts', 'errors.ts', 'prometheus.ts', 'api.ts', 'schedule.ts', 'pause.ts'])(
-    '%s prints what it says',
-    (name) => expectPromised(name),
-  )
+  it.each([
+    'custom-job.ts',
+    'watch.ts',
+    'errors.ts',
+    'prometheus.ts',
+    'api.ts',
+    'schedule.ts',
+    'pause.ts',
+    'webhook.ts',
+  ])('%s prints what it says', (name) => expectPromised(name))
 })
 
 describePostgres('the example on Postgres', (database) => {

@@ -38,7 +38,7 @@ const exampleNames = [
     'partitions.ts',
     'pause.ts',
   ],
-  ...['prometheus.ts', 'reload.ts', 'resume.ts', 'schedule.ts', 'service.ts', 'watch.ts'],
+  ...['prometheus.ts', 'reload.ts', 'resume.ts', 'schedule.ts', 'service.ts', 'watch.ts', 'webhook.ts'],
   ...['express.ts', 'fastify.ts', 'hono.ts', 'koa.ts', 'node-http.ts'],
   ...['cluster/index.ts', 'cluster/worker.ts', 'failover/index.ts', 'failover/worker.ts', 'dashboard/index.ts'],
 ]

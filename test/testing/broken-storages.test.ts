@@ -315,6 +315,7 @@ const noticed: Record<StorageBug, string[]> = {
     'ends: of many concurrent claims one gets each, and up to `size`',
   ],
   'claims ends for ever': ['ends: a claimed one is not claimed again until the claim expires'],
+  'claims ends of the jobs that are left out': ['ends: those of the jobs that a claim leaves out stay open'],
   'claims ends by their starts': ['ends: those whose notification is open, the first that ended first'],
   'notifies of the next end too': ['ends: the next start asks for itself'],
   'settles no ends': [

@@ -1,4 +1,4 @@
-import type { Clock, EndClaim, ExecutionRecord, OpenEnds } from '../../adapter.js'
+import { type Clock, type EndClaim, type ExecutionRecord, JobMap, type OpenEnds } from '../../adapter.js'
 
 interface OpenEnd {
   readonly execution: ExecutionRecord
@@ -17,9 +17,13 @@ export class MemoryEnds implements OpenEnds {
     this.#copy = copy
   }
 
-  async claim({ lease, size }: EndClaim): Promise<ExecutionRecord[]> {
+  async claim({ lease, size, except = [] }: EndClaim): Promise<ExecutionRecord[]> {
     const now = this.#clock.now()
-    const free = [...this.#open.values()].filter(({ claimedUntil }) => claimedUntil <= now).slice(0, size)
+    const left = new JobMap<true>()
+    for (const job of except) left.set(job, true)
+    const isWanted = ({ claimedUntil, execution: { type, id } }: OpenEnd) =>
+      claimedUntil <= now && !left.get({ type, id })
+    const free = [...this.#open.values()].filter(isWanted).slice(0, size)
     for (const end of free) end.claimedUntil = now + lease
     return free.map(({ execution }) => this.#copy(execution))
   }

@@ -261,7 +261,7 @@ class SqliteStorage implements JobStorage {
 
   /** Takes the lock only when there is something to claim: most looks are empty. */
   async #claimEnds(request: EndClaim): Promise<ExecutionRecord[]> {
-    if (!(await this.#access.read((connection) => hasOpenEnd(connection, this.#clock.now())))) return []
+    if (!(await this.#access.read((connection) => hasOpenEnd(connection, request, this.#clock.now())))) return []
     return this.#write((_, now, connection) => claimEnds(connection, request, now))
   }
 

@@ -8,6 +8,7 @@ export const jobErrorCodes = {
   paused: 'The job is paused. Unpause it, or start it with `force`.',
   not_supported: 'The storage does not have an optional member that the call needs. The message names both.',
   closed: 'The registry is closed.',
+  timeout: 'A function of yours took too long. The message names it and its time limit.',
   aborted: 'The execution was asked to stop. The reason of every aborted `signal`.',
   lease_lost: 'The execution no longer holds its lease. Another instance may run the job.',
   datasource: 'The datasource could not be reached or could not answer the query.',

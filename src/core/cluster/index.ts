@@ -1,2 +1,3 @@
+export { EndNotifier } from './end-notifier.js'
 export { OrphanRecovery } from './orphan-recovery.js'
 export { RemoteEvents } from './remote-events.js'

@@ -45,6 +45,12 @@ export function takeoverOf({ executionId, state, count, checkpoint, takeovers = 
   return { resumedFrom: executionId, takeovers: hasProgressed ? 0 : takeovers + lost }
 }
 
+/** Whether a registry resumes the last execution of a job automatically. */
+export function canTakeOver(job: LibraryJob, last: ExecutionRecord): boolean {
+  if (!last.isOrphaned || job.resume !== 'auto') return false
+  return takeoverOf(last).takeovers <= retryPolicyOf(job).limit
+}
+
 /**
  * One run of a job, from the queue to its end. User code, storage and listeners are isolated: an error in one does not affect the
  * others.

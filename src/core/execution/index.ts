@@ -1,5 +1,5 @@
 export { CompletionWaiter } from './completion-waiter.js'
-export { type ExecutionHealth, type StartedExecution, takeoverOf } from './execution.js'
+export { canTakeOver, type ExecutionHealth, type StartedExecution, takeoverOf } from './execution.js'
 export { ExecutionQueue } from './execution-queue.js'
 export { JobCatalog } from './job-catalog.js'
 export { LocalExecutions } from './local-executions.js'

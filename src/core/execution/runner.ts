@@ -5,15 +5,15 @@ import {
   closedReason,
   type ExecutionKey,
   type ExecutionRecord,
+  endHandlersOf,
   isEnded,
   type JobKey,
   keyOf,
-  retryPolicyOf,
 } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
 import type { BeginRequest } from '../storage/index.js'
 import type { CompletionWaiter } from './completion-waiter.js'
-import { Execution, type StartedExecution, type Takeover, takeoverOf } from './execution.js'
+import { canTakeOver, Execution, type StartedExecution, type Takeover, takeoverOf } from './execution.js'
 import { ExecutionLease } from './execution-lease.js'
 import type { ExecutionQueue } from './execution-queue.js'
 import type { JobCatalog } from './job-catalog.js'
@@ -132,11 +132,10 @@ export class Runner implements PartitionRunner {
   /** Resumes an orphan, if its job resumes automatically, is defined here, is not paused, and has a slot. */
   async takeOver(orphan: ExecutionRecord): Promise<void> {
     const job = this.#jobs.forExecution(orphan)
-    if (job?.resume !== 'auto' || this.#isClosing) return
+    if (!job || !canTakeOver(job, orphan) || this.#isClosing) return
     await this.#paused.pending
     if (orphan.partition === undefined && this.#paused.of(orphan)) return
     const takeover = takeoverOf(orphan)
-    if (takeover.takeovers > retryPolicyOf(job).limit) return
     if (this.#queue.isShared) return unlessRunning(this.#resumeShared(job, takeover))
     const slot = this.#tryAcquire(job)
     if (slot) await unlessRunning(this.#startIn(slot, job, takeover))
@@ -178,7 +177,7 @@ export class Runner implements PartitionRunner {
 
   async #beginForAny(job: LibraryJob, { priority: _, ...request }: StartRequest): Promise<ExecutionRecord> {
     const { storage } = this.#runtime
-    const waiting = { ...keyOf(job), state: 'queued', node: null, lease: null, ...request } as const
+    const waiting = { ...this.#startOf(job), state: 'queued', node: null, lease: null, ...request } as const
     const { started, execution: record } = await this.#passGate(job, () => storage.begin(waiting))
     if (!started) throw alreadyRunning(record)
     this.#runtime.events.emit('changed', record, 'state')
@@ -233,9 +232,15 @@ export class Runner implements PartitionRunner {
     request: Pick<BeginRequest, 'state' | 'scheduledFor'> & Partial<Takeover>,
   ): Promise<Execution> {
     return this.#executions.add(job, async () => {
-      const begin = () => ExecutionLease.begin(this.#runtime, { ...keyOf(job), ...request })
+      const begin = () => ExecutionLease.begin(this.#runtime, { ...this.#startOf(job), ...request })
       return this.#executionOf(job, await this.#passGate(job, begin))
     })
+  }
+
+  /** What every start of a job asks storage for. */
+  #startOf(job: LibraryJob): JobKey & Pick<BeginRequest, 'notifiesEnd'> {
+    const notifiesEnd = job.partition === undefined && endHandlersOf(job, this.#runtime).length > 0
+    return { ...keyOf(job), ...(notifiesEnd && { notifiesEnd }) }
   }
 
   #executionOf(job: LibraryJob, lease: ExecutionLease): Execution {

@@ -21,6 +21,7 @@ export {
   type LiveState,
   nextState,
 } from './lifecycle.js'
+export { type EndContext, type EndHandler, endHandlersOf, type Notified, notifiedRules } from './on-end.js'
 export { maxPriority, priorityRule } from './priority.js'
 export {
   backoff,

@@ -45,6 +45,7 @@ import {
   rule,
 } from '../base/index.js'
 import type { JobDetail, Progress } from './execution-record.js'
+import { type Notified, notifiedRules } from './on-end.js'
 import { priorityRule } from './priority.js'
 import { type Resumption, resumptionRules, retryPolicyOf } from './retry-policy.js'
 import { checkSchedule, type Scheduled, scheduleRules } from './schedule.js'
@@ -156,7 +157,10 @@ export interface JobContext<Checkpoint = unknown, Detail extends object = JobDet
  * A job: defined once, run many times. `Checkpoint` is the type of what it saves to resume from, `Detail` the type of the extra data
  * that it reports. Both must be what JSON keeps.
  */
-export interface Job<Checkpoint = unknown, Detail extends object = JobDetail> extends Resumption, Scheduled {
+export interface Job<Checkpoint = unknown, Detail extends object = JobDetail>
+  extends Resumption,
+    Scheduled,
+    Notified<Detail> {
   /** The kind of work: any word that does not begin with `_`. */
   type: string
   /** Identifies the job within its type: 1 to 512 characters. */
@@ -181,6 +185,7 @@ const jobRules = {
   priority: rule.optional(priorityRule),
   datasource: rule.optional(rule.text),
   ...scheduleRules,
+  ...notifiedRules,
 }
 
 /** Throws `invalid_options` when the job is not valid. */

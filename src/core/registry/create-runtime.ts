@@ -18,13 +18,15 @@ export type RegistryRuntime = Runtime & { readonly storage: WatchedStorage }
 
 /** Creates the runtime of a registry. `abandoned` aborts shortly before its storage is closed. */
 export function createRuntime(options: RegistryOptions, abandoned: AbortSignal): RegistryRuntime {
-  const { clock = systemClock, lease = 30_000, progressInterval = 250 } = options
+  const { clock = systemClock, lease = 30_000, progressInterval = 250, onEnd, onEndTimeout = 30_000 } = options
   const { node = `headgate-${Math.random().toString(36).slice(2, 10)}` } = options
   const redactor = new Redactor(options.redact)
   const logger = options.logger ? boundedLogger(isolatedLogger(options.logger, redactor), clock) : silentLogger
   const answering = checkedStorage(options.storage, { clock, logger, timeout: answerTimeOf(lease) })
   const storage = watchedStorage(answering, { clock, logger })
-  return { storage, clock, logger, redactor, node, lease, progressInterval, abandoned, events: new EventEmitter() }
+  const events: Runtime['events'] = new EventEmitter()
+  const times = { lease, progressInterval, onEndTimeout }
+  return { storage, clock, logger, redactor, node, ...times, abandoned, events, ...(onEnd && { onEnd }) }
 }
 
 /** The dispatcher of a registry, with validated and bounded answers. */

@@ -11,7 +11,7 @@ import {
   rule,
 } from '../base/index.js'
 import { type ConcurrencyLimits, type Dispatcher, dispatcherRule } from '../dispatch/index.js'
-import { jobStates, maxTextLength, priorityRule } from '../model/index.js'
+import { type EndHandler, jobStates, maxTextLength, priorityRule } from '../model/index.js'
 import { maxSecretLength } from '../redaction/index.js'
 import type { JobStorage } from '../storage/index.js'
 
@@ -36,6 +36,13 @@ export interface RegistryOptions {
    * 4,096 characters, or a function that redacts a message. Default: none.
    */
   redact?: readonly string[] | ((text: string) => string)
+  /**
+   * Called once per cluster for the end of every execution of the jobs that this registry defines, beside the `onEnd` of the job, and in
+   * the same way. Default: none.
+   */
+  onEnd?: EndHandler
+  /** The time limit of a call of `onEnd`, of the registry or a job, in milliseconds: 1 or more. Default 30,000. */
+  onEndTimeout?: number
   /** The source of time. Default: the system clock. */
   clock?: Clock
 }
@@ -131,6 +138,8 @@ const registryRules = {
   node: rule.optional(rule.text),
   logger: rule.optional(loggerRule),
   redact: rule.optional(redactRule),
+  onEnd: rule.optional(rule.aFunction),
+  onEndTimeout: rule.optional(rule.whole(1)),
   clock: rule.optional(rule.aClock),
 }
 

@@ -10,7 +10,7 @@ import {
   rule,
   withTimeout,
 } from '../base/index.js'
-import { OrphanRecovery, RemoteEvents } from '../cluster/index.js'
+import { EndNotifier, OrphanRecovery, RemoteEvents } from '../cluster/index.js'
 import { type Dispatcher, limitsOf, type WaitingPage } from '../dispatch/index.js'
 import type { BatchListener, IsolatedEmitter, JobEventName, JobListener } from '../events/index.js'
 import {
@@ -26,6 +26,7 @@ import {
 } from '../execution/index.js'
 import {
   checkJob,
+  endHandlersOf,
   isLive,
   type Job,
   type JobDetail,
@@ -36,7 +37,7 @@ import {
 } from '../model/index.js'
 import type { Redactor } from '../redaction/index.js'
 import { Scheduler } from '../scheduling/index.js'
-import { allLive, type SearchFilter, type SearchResult } from '../storage/index.js'
+import { allLive, featureOf, type SearchFilter, type SearchResult } from '../storage/index.js'
 import { createDispatcher, createRuntime, type RegistryRuntime } from './create-runtime.js'
 import { dispatchWorker } from './dispatch-worker.js'
 import { type HealthOptions, HealthProbe, type RegistryHealth } from './health.js'
@@ -87,6 +88,7 @@ export class Registry {
   readonly #runner: Runner
   readonly #paused: PausedJobs
   readonly #recovery: OrphanRecovery
+  readonly #ends: EndNotifier
   readonly #scheduler: Scheduler
   readonly #probe: HealthProbe
   readonly #unwatch: (() => void) | undefined
@@ -97,7 +99,8 @@ export class Registry {
     checkRegistryOptions(options)
     const limits = limitsOf(options.concurrency)
     const runtime = createRuntime(options, this.#abandon.signal)
-    const { storage, events } = runtime
+    const { storage, events, onEnd } = runtime
+    if (onEnd) featureOf(storage, 'ends', 'onEnd')
     const dispatcher = createDispatcher(options, runtime)
     const jobs = this.#jobs
     const listeners = new JobListeners(runtime)
@@ -110,6 +113,7 @@ export class Registry {
     const queue = new ExecutionQueue(runtime, dispatcher, jobs, paused)
     const runner = new Runner(runtime, { queue, jobs, executions, partitionEvents, completions, paused })
     this.#recovery = new OrphanRecovery(runtime, jobs, runner, paused)
+    this.#ends = new EndNotifier(runtime, jobs)
     this.#scheduler = new Scheduler(runtime, dispatcher.schedules, { runner, completions, paused })
     listeners.subscribe()
     this.redactor = runtime.redactor
@@ -140,8 +144,10 @@ export class Registry {
   }
 
   #add(job: LibraryJob): void {
+    const ends = endHandlersOf(job, this.#runtime).length > 0 && featureOf(this.#runtime.storage, 'ends', 'onEnd')
     this.#jobs.add(job)
     this.#paused.start()
+    if (ends) this.#ends.start(ends)
     if (job.resume === 'auto' || job.makePartition) this.#recovery.start()
     this.#scheduler.add(job)
   }
@@ -349,11 +355,16 @@ export class Registry {
     if (drain === true) await ended
     else if (drain !== false) await withTimeout(this.#runtime.clock, drain, ended)
     const stops = this.#runner.stopAll()
-    await withTimeout(this.#runtime.clock, timeout, Promise.all([stops, ended]))
+    await withTimeout(
+      this.#runtime.clock,
+      timeout,
+      Promise.all([stops, ended]).then(() => this.#ends.finish()),
+    )
     this.#abandon.abort()
     this.#unwatch?.()
     this.#recovery.stop()
     this.#paused.stop()
+    this.#ends.stop()
     this.#remoteEvents.stop()
     this.#completions.stop()
     await this.#closeOwned()

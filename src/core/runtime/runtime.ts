@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'eventemitter3'
 import type { Clock, Logger } from '../base/index.js'
 import type { BatchEvent } from '../events/index.js'
-import type { ExecutionRecord } from '../model/index.js'
+import type { ExecutionRecord, Notified } from '../model/index.js'
 import type { Redactor } from '../redaction/index.js'
 import type { JobStorage, StorageChange } from '../storage/index.js'
 
@@ -16,7 +16,7 @@ export type RuntimeEvents = EventEmitter<{
 }>
 
 /** What the parts of a registry share. */
-export interface Runtime {
+export interface Runtime extends Pick<Notified, 'onEnd'> {
   readonly storage: JobStorage
   readonly clock: Clock
   readonly logger: Logger
@@ -28,6 +28,8 @@ export interface Runtime {
   readonly lease: number
   /** Minimum time between two saves of progress, in milliseconds. */
   readonly progressInterval: number
+  /** The time limit of a call of `onEnd`, in milliseconds. */
+  readonly onEndTimeout: number
   /** Aborts when calls that storage does not answer are given up, shortly before the storage is closed. */
   readonly abandoned: AbortSignal
   readonly events: RuntimeEvents

@@ -53,6 +53,8 @@ export interface EndClaim {
   lease: number
   /** Maximum number of executions to return, 1 to 1,000. */
   size: number
+  /** Jobs whose executions are not claimed: up to 1,000. Default: none. */
+  except?: readonly JobName[]
 }
 
 /**

@@ -1,5 +1,7 @@
 import { checkOptions, checkValue, invalid, type Rule, rule } from '../../core/base/index.js'
 import {
+  type Notified,
+  notifiedRules,
   priorityRule,
   type Resumption,
   resumptionRules,
@@ -10,6 +12,7 @@ import {
   type CursorOptions,
   cursorRule,
   type Datasource,
+  type IngestionDetail,
   type JobRecord,
   partitionsRule,
   type Query,
@@ -58,7 +61,8 @@ type Written<Out extends object> = Out & NonNullable<unknown>
 /** A job that streams the records of a query from a datasource to a target. `Item` is the record read, `Out` the record written. */
 export interface IngestionJob<Item extends object = JobRecord, Out extends object = Item, Name extends string = string>
   extends Resumption,
-    Scheduled {
+    Scheduled,
+    Notified<IngestionDetail> {
   /** Always `ingestion`, which is the default. */
   type?: 'ingestion'
   /** Identifies the job among ingestions: 1 to 512 characters. */
@@ -147,6 +151,7 @@ const jobRules: Record<keyof IngestionJob, Rule> = {
   priority: rule.optional(priorityRule),
   ...resumptionRules,
   ...scheduleRules,
+  ...notifiedRules,
 }
 
 /** Throws `invalid_options` when the job is not valid. */

@@ -135,7 +135,7 @@ describePostgres('the statements of postgresStorage', (database) => {
     ['expired', [], ['job_may_expire']],
     ['orphans', [true, null, 1000], ['job_may_expire', 'job_orphaned']],
     ['latest', ['[["type-1","job-1"],["type-2","job-2"]]'], ['job_pkey']],
-    ['claimEnds', ['n', 1000, 10], ['log_open_end', 'log_pkey']],
+    ['claimEnds', ['n', 1000, 10, '[]'], ['log_open_end', 'log_pkey']],
     ['settleEnd', [uuid, 'a'], ['job_uuid_key', 'log_pkey']],
   ] as const)('%s goes by an index', async (name, values, indexes) => {
     const plan = await planOf(statements[name].text, values)
@@ -144,7 +144,7 @@ describePostgres('the statements of postgresStorage', (database) => {
   })
 
   test('looking for open ends reads none of those that nobody wants to be notified of', async () => {
-    const plan = await planOf(statements.claimEnds.text, ['n', 1000, 10])
+    const plan = await planOf(statements.claimEnds.text, ['n', 1000, 10, '[]'])
     expect(scansOf(plan, 'log')).toEqual([])
     expect(mostOf(plan)).toBe(0)
   })

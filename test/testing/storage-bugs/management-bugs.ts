@@ -135,6 +135,8 @@ export const managementBugs = {
     endsWith(sound, ({ claim }) => ({ claim: (request) => claim({ ...request, lease: 0 }) })),
   'claims ends for ever': (sound) =>
     endsWith(sound, ({ claim }) => ({ claim: (request) => claim({ ...request, lease: 1e15 }) })),
+  'claims ends of the jobs that are left out': (sound) =>
+    endsWith(sound, ({ claim }) => ({ claim: ({ except: _, ...request }) => claim(request) })),
   'claims ends by their starts': (sound) =>
     endsWith(sound, ({ claim }) => ({
       async claim(request) {

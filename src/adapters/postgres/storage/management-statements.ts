@@ -20,9 +20,10 @@ export function managementIn(names: Names) {
     /** type, id. */
     unpause: named(`delete from ${pause} where key = ${keyOf('$1', '$2', 'null')} returning 1`),
     pauses: named(`select ${pauseColumns} from ${pause}`),
-    /** node, lease, size. */
+    /** node, lease, size, and the types and ids of jobs that are left out, as pairs in JSON. */
     claimEnds: named(`with free as materialized (
         select uuid from ${log} where ${isOpen} and (end_claimed_until is null or end_claimed_until <= ${now})
+          and (type, id) not in (select each ->> 0, each ->> 1 from json_array_elements($4::text::json) each)
         order by end_time, uuid limit $3::text::int8 for update skip locked
       ), claimed as (
         update ${log} set end_claimed_by = $1::text, end_claimed_until = ${now} + $2::text::int8

@@ -1,6 +1,6 @@
 import type { OpenEnds, PauseScope, Pauses } from '../../../adapter.js'
 import type { TextRow, Value } from './database.js'
-import { jsonOf, splitId, toPause, toRecord } from './rows.js'
+import { isStorable, jsonOf, splitId, toPause, toRecord } from './rows.js'
 
 /** Runs one of the statements. */
 type Ask = (
@@ -23,7 +23,10 @@ export function pausesBy(ask: Ask): Pauses {
 /** The open ends of a storage. */
 export function endsBy(ask: Ask): OpenEnds {
   return {
-    claim: async ({ node, lease, size }) => (await ask('claimEnds', [node, lease, size])).map(toRecord),
+    claim: async ({ node, lease, size, except = [] }) => {
+      const left = except.filter(({ type, id }) => isStorable(type + id)).map(({ type, id }) => [type, id])
+      return (await ask('claimEnds', [node, lease, size, jsonOf(left)])).map(toRecord)
+    },
     settle: async (executionId) => {
       const key = splitId(executionId)
       if (key) await ask('settleEnd', [key.uuid, key.id])

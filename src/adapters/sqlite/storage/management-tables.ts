@@ -5,8 +5,9 @@ import { executionOf, jsonOf, pauseOf, selected, selectedOfPause } from './rows.
 /** SQL for whether the notification of an end is open. */
 const isOpen = 'notifies_end is not null and is_end_notified is null'
 
-/** The same for one that nobody has claimed now. */
-const isFree = `${isOpen} and (end_claimed_until is null or end_claimed_until <= ?)`
+/** The same for one that nobody has claimed now, and of none of the jobs of a list, which is JSON. */
+const isFree = `${isOpen} and (end_claimed_until is null or end_claimed_until <= ?)
+  and (type, id) not in (select value ->> 0, value ->> 1 from json_each(?))`
 
 /** Pauses a job, or all jobs. */
 export function pause(connection: Connection, scope: PauseScope, { reason, by }: PauseRequest, now: number): Pause {
@@ -37,16 +38,21 @@ export function pauses(connection: Connection): Pause[] {
 }
 
 /** Whether there is an end to claim. */
-export function hasOpenEnd(connection: Connection, now: number): boolean {
-  return connection.get(`select 1 from headgate_log where ${isFree} limit 1`, now) !== undefined
+export function hasOpenEnd(connection: Connection, { except }: EndClaim, now: number): boolean {
+  return connection.get(`select 1 from headgate_log where ${isFree} limit 1`, now, listOf(except)) !== undefined
 }
 
 /** Claims ended executions with an open notification, the first that ended first. */
-export function claimEnds(connection: Connection, { node, lease, size }: EndClaim, now: number): ExecutionRecord[] {
+export function claimEnds(
+  connection: Connection,
+  { node, lease, size, except }: EndClaim,
+  now: number,
+): ExecutionRecord[] {
   const rows = connection.all(
     `select seq, ${selected} from headgate_log
       where ${isFree} order by seq limit ?`,
     now,
+    listOf(except),
     size,
   )
   for (const { seq } of rows) {
@@ -62,6 +68,10 @@ export function settleEnd(connection: Connection, executionId: string): void {
   if (!found) return
   connection.run('update headgate_log set is_end_notified = 1 where seq = ?', Number(found.seq))
   connection.run('update headgate_job set is_end_notified = 1 where execution_id = ?', executionId)
+}
+
+function listOf(jobs: EndClaim['except'] = []): string {
+  return JSON.stringify(jobs.map(({ type, id }) => [type, id]))
 }
 
 function namesOf({ type = '', id = '' }: PauseScope): [string, string] {

@@ -246,6 +246,16 @@ export const openEndCases: Cases<StorageSubject> = {
     )
   },
 
+  async 'ends: those of the jobs that a claim leaves out stay open'({ storage, peer }) {
+    for (const id of ['a', 'b', 'c']) await runThrough(storage, { id, notifiesEnd: true })
+    const except = ['a', 'b', 'unknown'].map((id) => ({ type: 'test', id }))
+    const claimed = await its(peer, 'ends').claim({ node: 'n', lease: 60_000, size: 10, except })
+    assert.deepEqual(
+      claimed.map(({ id }) => id),
+      ['c'],
+    )
+  },
+
   async 'ends: a settled one is done, and says so, also in the log'({ storage, peer, pass }) {
     const { executionId } = await runThrough(storage, { notifiesEnd: true })
     await its(storage, 'ends').claim({ node: 'n', lease: shortLease, size: 10 })
