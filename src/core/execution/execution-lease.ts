@@ -27,6 +27,7 @@ import { type BeginRequest, type FinishRequest, findEnded, type LeaseToken } fro
 import { endingOf, lostEnding, type Outcome } from './ending.js'
 import { canMove, type LeaseState } from './lease-state.js'
 import { LeaseTiming } from './lease-timing.js'
+import { LogTail } from './log-tail.js'
 import type { ExecutionContext } from './partitions.js'
 import { ProgressBuffer } from './progress-buffer.js'
 
@@ -43,7 +44,8 @@ export type EndedRecord = ExecutionRecord & { state: EndedStatus['state'] }
 export class ExecutionLease {
   readonly #runtime: Runtime
   readonly #stop = createAbortController()
-  readonly #progress = new ProgressBuffer()
+  readonly #log: LogTail
+  readonly #progress: ProgressBuffer
   readonly #timing: LeaseTiming
   #record: ExecutionRecord
   #state: LeaseState = 'running'
@@ -54,6 +56,8 @@ export class ExecutionLease {
   private constructor(runtime: Runtime, record: ExecutionRecord, grantedAt: number) {
     this.#runtime = runtime
     this.#record = record
+    this.#log = new LogTail(runtime)
+    this.#progress = new ProgressBuffer(this.#log)
     this.#timing = new LeaseTiming(runtime, grantedAt)
   }
 
@@ -126,6 +130,11 @@ export class ExecutionLease {
     this.#saveWhenDue()
   }
 
+  /** Keeps a line. The next save of progress or of the lease has it: lines alone save nothing at once. */
+  log(text: unknown): void {
+    if (this.#state !== 'ending') this.#log.add(text)
+  }
+
   /**
    * Saves reported progress, with retries. Throws the reason of `signal` when the lease is lost, or when storage fails while the job is
    * aborting, and `lease_lost` once the job has ended.
@@ -139,7 +148,7 @@ export class ExecutionLease {
 
   async #saveAll(): Promise<void> {
     if (this.#state === 'ending') throw leaseLost()
-    while ((this.#progress.unsaved || this.#saving) && this.isHeld) {
+    while ((this.#progress.hasUnsaved || this.#saving) && this.isHeld) {
       // A job that is aborted in the meantime waits for the current try, and not for retries.
       await this.#save()
       if (!this.#timing.hasFailed) continue
@@ -147,7 +156,7 @@ export class ExecutionLease {
       await sleep(this.#runtime.clock, this.#timing.pause, this.signal)
     }
     if (this.#state === 'lost') this.signal.throwIfAborted()
-    if (this.#progress.unsaved) throw leaseLost()
+    if (this.#progress.hasUnsaved) throw leaseLost()
   }
 
   /**
@@ -216,7 +225,7 @@ export class ExecutionLease {
     this.#enter('ending')
     await this.#saving
     const { storage, clock, abandoned } = this.#runtime
-    const request = { ...this.#progress.unsaved, ...this.#endingOf(outcome) }
+    const request = { ...this.#progress.take(), ...this.#endingOf(outcome) }
     const lasts = this.#timing.lastsFor(endPatience)
     const isHopeless = (error: unknown) => this.#timing.isExpired && (isRefused(error) || lasts(error))
     try {
@@ -291,13 +300,14 @@ export class ExecutionLease {
       this.#lose()
       return
     }
-    if (this.#timing.isRenewalDue) void this.#save()
-    else this.#saveWhenDue()
+    // Lines alone are saved here only: a job may log thousands per second.
+    const isSaveDue = this.#progress.hasUnsavedWork && this.#timing.isSaveDue
+    if (this.#timing.isRenewalDue || isSaveDue) void this.#save()
     this.#scheduleHeartbeat()
   }
 
   #saveWhenDue(): void {
-    if (this.#progress.unsaved && this.#timing.isSaveDue) void this.#save()
+    if (this.#progress.hasUnsaved && this.#timing.isSaveDue) void this.#save()
   }
 
   #save(): Promise<void> {

@@ -243,6 +243,7 @@ export class Execution implements StartedExecution {
       partitions,
       progress: (update: ProgressUpdate) => this.#lease.report(toProgress(update)),
       batchDone,
+      log: (text) => this.#lease.log(text),
       save: () => this.#lease.save(),
       complete,
       isHeld: () => this.#lease.isHeld,

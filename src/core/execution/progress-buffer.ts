@@ -1,18 +1,29 @@
 import type { Progress } from '../model/index.js'
+import type { LogTail } from './log-tail.js'
 
-/** The progress that a job has reported, and which of it remains to be saved. */
+/** The progress that a job has reported and the lines that it logged, and which of it remains to be saved. */
 export class ProgressBuffer {
+  readonly #log: LogTail
   #reported: Progress = {}
   #unsaved: Progress | undefined
+
+  constructor(log: LogTail) {
+    this.#log = log
+  }
 
   /** Everything that the job has reported. */
   get reported(): Progress {
     return this.#reported
   }
 
-  /** What remains to be saved. */
-  get unsaved(): Progress | undefined {
-    return this.#unsaved
+  /** Whether progress remains to be saved. */
+  get hasUnsaved(): boolean {
+    return this.#unsaved !== undefined
+  }
+
+  /** Whether progress or lines remain to be saved. */
+  get hasUnsavedWork(): boolean {
+    return this.hasUnsaved || this.#log.isUnsaved
   }
 
   add(progress: Progress): void {
@@ -22,7 +33,7 @@ export class ProgressBuffer {
 
   /** Takes what remains to be saved. */
   take(): Progress | undefined {
-    const progress = this.#unsaved
+    const progress = this.#log.isUnsaved ? { ...this.#unsaved, logTail: this.#log.take() } : this.#unsaved
     this.#unsaved = undefined
     return progress
   }

@@ -138,6 +138,11 @@ export interface JobContext<Checkpoint = unknown, Detail extends object = JobDet
    * Report only what is durable.
    */
   progress(update: ProgressUpdate<Checkpoint, Detail>): void
+  /**
+   * Keeps a line in the `log` of the status: the last 100 lines, of up to 1,000 characters with their time, secrets redacted. They are
+   * saved with progress. Never throws.
+   */
+  log(text: string): void
   /** Emits a written batch to the listeners of `registry.onBatch`. Saves nothing and never throws. */
   batchDone(batch: BatchDone): void
   /**

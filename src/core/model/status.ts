@@ -37,6 +37,8 @@ export interface QueuedStatus extends StatusBase {
 export interface BegunStatus<Detail extends object = JobDetail> extends StatusBase {
   /** Extra data that the job reports with its progress: an `IngestionDetail` for an ingestion. Not part of the protocol. */
   detail?: Detail
+  /** The last lines of `context.log`, newest last, each after its time in ISO 8601. Not part of the protocol. */
+  log?: readonly string[]
 }
 
 /** The job runs. */
@@ -101,7 +103,8 @@ export function toStatus(record: ExecutionRecord & { state: LiveState }): LiveSt
 export function toStatus(record: ExecutionRecord & { state: EndedState }): EndedStatus
 export function toStatus(record: ExecutionRecord): JobStatus
 export function toStatus(record: ExecutionRecord): JobStatus {
-  const { state, type, id, executionId, startTime, endTime, count, lastId, detail, error, resumedFrom } = record
+  const { state, type, id, executionId, startTime, endTime, count, lastId, detail, logTail, error, resumedFrom } =
+    record
   const abortReason = abortReasonOf(record)
   return Object.freeze({
     state,
@@ -115,6 +118,7 @@ export function toStatus(record: ExecutionRecord): JobStatus {
     count,
     ...(lastId !== undefined && { lastId }),
     ...(detail !== undefined && { detail }),
+    ...(logTail !== undefined && { log: logTail }),
     ...(resumedFrom !== undefined && { resumedFrom }),
     ...(abortReason !== undefined && { abortReason }),
   }) as JobStatus

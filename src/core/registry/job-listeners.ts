@@ -36,7 +36,7 @@ export class JobListeners {
 
   #log(record: ExecutionRecord, change: 'state' | 'progress', cause: unknown): void {
     const { logger } = this.#runtime
-    const status = toStatus(record)
+    const { log: _, ...status } = { log: undefined, ...toStatus(record) }
     const message = `Job [${record.type}/${record.id}] ${whatHappened(record, change)}`
     if (change === 'progress') logger.debug(status, message)
     else if (record.state !== 'error') logger.info(status, message)
