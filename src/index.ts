@@ -69,6 +69,7 @@ export type {
   HealthOptions,
   JobPause,
   ListenOptions,
+  OverdueSchedule,
   PauseOptions,
   RegistryHealth,
   RegistryOptions,

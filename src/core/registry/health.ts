@@ -1,5 +1,6 @@
 import { checkOptions, errorMessages, JobError, rule, withTimeout } from '../base/index.js'
 import type { LocalExecutions } from '../execution/index.js'
+import type { OverdueSchedule, Scheduler } from '../scheduling/index.js'
 import type { RegistryRuntime } from './create-runtime.js'
 
 /** Options of `registry.health`. */
@@ -44,15 +45,22 @@ export interface RegistryHealth {
    * third of `lease`. At `lease`, the execution is lost.
    */
   oldestRenewal?: number
+  /**
+   * Schedules whose job should have started here more than a minute ago, but storage did not accept the start or, with `runAfter`, the
+   * execution before still runs. Missing when there is none.
+   */
+  overdue?: OverdueSchedule[]
 }
 
 /** Checks the health of a registry. */
 export class HealthProbe {
   readonly #runtime: RegistryRuntime
   readonly #executions: LocalExecutions
+  readonly #scheduler: Pick<Scheduler, 'overdue'>
   #asking: Promise<Pick<StorageHealth, 'error'>> | undefined
 
-  constructor(runtime: RegistryRuntime, executions: LocalExecutions) {
+  constructor(runtime: RegistryRuntime, executions: LocalExecutions, scheduler: Pick<Scheduler, 'overdue'>) {
+    this.#scheduler = scheduler
     this.#runtime = runtime
     this.#executions = executions
   }
@@ -64,6 +72,7 @@ export class HealthProbe {
     const storage = await this.#storage(timeout)
     const { node, lease } = this.#runtime
     const live = this.#executions.health
+    const { overdue } = this.#scheduler
     const queued = live.filter(({ state }) => state === 'queued').length
     return {
       status: isClosed ? 'closed' : statusOf(storage),
@@ -73,6 +82,7 @@ export class HealthProbe {
       queued,
       lease,
       ...(live.length > 0 && { oldestRenewal: live.reduce((oldest, { leaseAge }) => Math.max(oldest, leaseAge), 0) }),
+      ...(overdue.length > 0 && { overdue }),
     }
   }
 

@@ -1,3 +1,4 @@
+export type { OverdueSchedule } from '../scheduling/index.js'
 export type { HealthOptions, RegistryHealth, StorageHealth } from './health.js'
 export type { DefinedJob, JobPause } from './job-list.js'
 export type { ReadinessCheck, ReadyOptions } from './readiness.js'

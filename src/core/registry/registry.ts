@@ -125,7 +125,7 @@ export class Registry {
     this.#queue = queue
     this.#runner = runner
     this.#paused = paused
-    this.#probe = new HealthProbe(runtime, executions)
+    this.#probe = new HealthProbe(runtime, executions, this.#scheduler)
     queue.open(dispatchWorker(runtime, { limits, queue, runner, completions }))
     this.#unwatch = storage.watch?.((change) => void events.emit('storageChange', change))
   }

@@ -1,1 +1,2 @@
+export type { OverdueSchedule } from './scheduled-starts.js'
 export { Scheduler } from './scheduler.js'

@@ -21,11 +21,22 @@ interface SchedulerParts {
   readonly stopped: AbortSignal
 }
 
+/** A schedule whose job should have started, and did not. */
+export interface OverdueSchedule {
+  /** The job's type. */
+  type: string
+  /** The job's id. */
+  id: string
+  /** The first scheduled time without a start, in epoch milliseconds. */
+  since: number
+}
+
 /** The result of a start. `taken`: any node has started this time or a later one. */
 type Result = 'started' | 'taken' | 'paused' | ExecutionRecord
 
 /** A start in progress. A job has at most one, which also handles times that come in the meantime. */
 interface Start {
+  readonly job: Job
   /** The latest requested time. */
   asked: number
   /** The first time that was neither started nor skipped. */
@@ -55,10 +66,16 @@ export class ScheduledStarts {
       inProgress.asked = Math.max(inProgress.asked, due)
       return inProgress.done
     }
-    const start = { asked: due, first, done: Promise.resolve() }
+    const start = { job, asked: due, first, done: Promise.resolve() }
     this.#starts.set(key, start)
     start.done = this.#run(job, schedule, start)
     return start.done
+  }
+
+  /** The jobs whose scheduled time came before `time` and that are not started yet, with that time. */
+  startsBefore(time: number): OverdueSchedule[] {
+    const late = [...this.#starts.values()].filter(({ first }) => first < time)
+    return late.map(({ job: { type, id }, first }) => ({ type, id, since: first }))
   }
 
   async #run(job: Job, schedule: Schedule, start: Start): Promise<void> {

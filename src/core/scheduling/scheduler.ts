@@ -5,7 +5,7 @@ import type { Runtime } from '../runtime/index.js'
 import { CallLimiter } from './call-limiter.js'
 import { leeway, MissedTimes } from './missed-times.js'
 import { ScheduleLog } from './schedule-log.js'
-import { ScheduledStarts, type StartParts } from './scheduled-starts.js'
+import { type OverdueSchedule, ScheduledStarts, type StartParts } from './scheduled-starts.js'
 
 /** Maximum timer delay, in milliseconds. Clock changes are noticed within this time. */
 const longestWait = 30_000
@@ -77,6 +77,11 @@ export class Scheduler {
   next(job: Job): number | undefined {
     const schedule = scheduleOf(job)
     return schedule && nextTick(schedule, this.#runtime.clock.now())
+  }
+
+  /** The schedules that are late by more than a minute. */
+  get overdue(): OverdueSchedule[] {
+    return this.#starts.startsBefore(this.#runtime.clock.now() - leeway)
   }
 
   /** Stops all schedules without waiting for a start in progress. */

@@ -64,6 +64,20 @@ describe('the health of a registry', () => {
     expect(await registry.health()).toMatchObject({ running: 1, queued: 0 })
   })
 
+  test('lists the schedules that could not start for a minute', async () => {
+    const { clock, memory, storage, registry } = open()
+    const begin = vi.spyOn(storage, 'begin').mockRejectedValue(new Error('down'))
+    registry.define({ type: 'copy', id: 'hourly', run: () => {}, schedule: { every: 3_600_000 } })
+    await clock.advance(3_600_000)
+    const since = registry.nextRun('copy', 'hourly') as number
+    await clock.advance(since - clock.now() + 1000)
+    const first = since - 3_600_000
+    expect(await registry.health()).toHaveProperty('overdue', [{ type: 'copy', id: 'hourly', since: first }])
+    begin.mockImplementation((request) => memory.begin(request))
+    await clock.advance(10_000)
+    expect(await registry.health()).not.toHaveProperty('overdue')
+  })
+
   test('does not count what has ended', async () => {
     const { registry } = open()
     const { finished } = await registry.start('copy', 'a')
