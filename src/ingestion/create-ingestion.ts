@@ -37,10 +37,10 @@ export function ingestion(
 ): LibraryJob {
   checkIngestion(definition)
   const plan = planOf(definition, datasourceOf(definition, datasources), shared)
-  const { id, partitions, schedule, onEnd } = definition
+  const { id, partitions, schedule, maxDuration, onEnd } = definition
   const common = sharedOf(definition)
   const repeatsRecords = (plan.cursor?.lookback ?? 0) > 0
-  const named = { type: 'ingestion', id, ...(schedule && { schedule }), ...(onEnd && { onEnd }) }
+  const named = { type: 'ingestion', id, ...(schedule && { schedule }), ...(onEnd && { onEnd }), ...(maxDuration && { maxDuration }) }
   const job = { ...common, distanceOf, repeatsRecords, targetKind: plan.target.kind, ...named }
   if (partitions === undefined) return { ...job, run: (context) => new IngestionRun(plan, context).run() }
   const split = splitRequestOf(partitions)

@@ -33,6 +33,18 @@ export const systemClock: Clock = {
   },
 }
 
+/** Calls `callback` after any delay, also one that is longer than a timer can wait. Returns a function that cancels it. */
+export function setLongTimer(clock: Clock, delay: number, callback: () => void): () => void {
+  const end = clock.now() + delay
+  const wait = (): Timer => clock.setTimer(Math.min(end - clock.now(), longestDelay), fire, { background: true })
+  const fire = () => {
+    if (clock.now() < end) timer = wait()
+    else callback()
+  }
+  let timer = wait()
+  return () => timer.cancel()
+}
+
 /** Resolves after `delay` milliseconds of `clock`, or as soon as `signal` aborts. With `background`, see {@link Clock}. */
 export function sleep(
   clock: Clock,

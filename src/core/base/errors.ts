@@ -10,6 +10,7 @@ export const jobErrorCodes = {
   closed: 'The registry is closed.',
   timeout: 'A function of yours took too long. The message names it and its time limit.',
   aborted: 'The execution was asked to stop. The reason of every aborted `signal`.',
+  max_duration: 'The execution ran longer than `maxDuration` of its job.',
   lease_lost: 'The execution no longer holds its lease. Another instance may run the job.',
   datasource: 'The datasource could not be reached or could not answer the query.',
   schema: 'A record does not match the `schema` of the job.',

@@ -1,6 +1,6 @@
 export { anySignal, createAbortController, onAbort, untilAborted } from './abort.js'
 export { bounded, boundedLogger } from './bounded-logger.js'
-export { type Clock, sleep, succeedsWithin, systemClock, type Timer, withTimeout } from './clock.js'
+export { type Clock, setLongTimer, sleep, succeedsWithin, systemClock, type Timer, withTimeout } from './clock.js'
 export { type Deferred, deferred } from './deferred.js'
 export {
   alreadyRunning,

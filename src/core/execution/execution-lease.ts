@@ -192,6 +192,11 @@ export class ExecutionLease {
     if (this.#record.state !== 'aborting') this.adopt({ ...this.#record, state: 'aborting', abortReason: closedReason })
   }
 
+  /** Stops the job because it has failed by what is no error of its own, such as a time limit. Its lease stays until it has stopped. */
+  cancel(reason: JobError): void {
+    this.#stop.abort(reason)
+  }
+
   /** Stops the job because its node closes. Storage makes it an orphan, unless an abort was requested. */
   release(): void {
     this.#isReleased = true

@@ -1,4 +1,4 @@
-import { deferred, isCausedBy, sleep, warnOf } from '../base/index.js'
+import { deferred, isCausedBy, JobError, setLongTimer, sleep, warnOf } from '../base/index.js'
 import {
   type BatchDone,
   backoff,
@@ -150,9 +150,24 @@ export class Execution implements StartedExecution {
   async #outcome(): Promise<Outcome> {
     try {
       if (this.#lease.record.state === 'queued') await this.#lease.leaveQueue()
-      return await this.#perform()
+      return await this.#withinDuration(() => this.#perform())
     } catch (error) {
       return { move: 'fail', error }
+    }
+  }
+
+  /** Cancels the work when it takes longer than the job allows. */
+  async #withinDuration<Answer>(work: () => Promise<Answer>): Promise<Answer> {
+    const { maxDuration } = this.#job
+    if (maxDuration === undefined) return work()
+    const cancel = () => {
+      if (!this.signal.aborted) this.#lease.cancel(tooLong(maxDuration))
+    }
+    const stopWaiting = setLongTimer(this.#runtime.clock, maxDuration, cancel)
+    try {
+      return await work()
+    } finally {
+      stopWaiting()
     }
   }
 
@@ -206,7 +221,7 @@ export class Execution implements StartedExecution {
       return isAborted() ? { move: 'stop' } : { move: 'fail', error: signal.reason }
     } catch (error) {
       if (isAborted() && isCausedBy(error, signal.reason)) return { move: 'stop' }
-      return { move: 'fail', error }
+      return { move: 'fail', error: explained(error, signal) }
     }
   }
 
@@ -251,6 +266,20 @@ export class Execution implements StartedExecution {
       ...(this.partition !== undefined && { partition: this.partition }),
     }
   }
+}
+
+function tooLong(maxDuration: number): JobError {
+  return new JobError('max_duration', `The job ran longer than \`maxDuration\`, ${maxDuration} ms.`, {
+    isTransient: false,
+  })
+}
+
+/** The error of a job that was cancelled for its duration says so first, whatever the job threw while it stopped. */
+function explained(error: unknown, { aborted, reason }: AbortSignal): unknown {
+  if (!aborted || reason.code !== 'max_duration') return error
+  return isCausedBy(error, reason)
+    ? reason
+    : new JobError(reason.code, reason.message, { cause: error, isTransient: false })
 }
 
 /** How far an execution is: its count, and its checkpoint as JSON or as the distance that its job tells. */

@@ -122,7 +122,7 @@ export interface JobContext<Checkpoint = unknown, Detail extends object = JobDet
   /** The status of this execution when this attempt began: its ids, and the `count` and `detail` that an earlier attempt reported. */
   readonly status: JobStatus<Detail>
   /**
-   * Aborts when the job must stop. Its reason is a `JobError` with the code `aborted` or `lease_lost`. After an abort, a job that
+   * Aborts when the job must stop. Its reason is a `JobError` with the code `aborted`, `max_duration` or `lease_lost`. After an abort, a job that
    * returns or throws this reason (`signal.throwIfAborted()`) ends as `aborted`. A job that lost its lease ends in `error`.
    */
   readonly signal: AbortSignal
@@ -172,6 +172,11 @@ export interface Job<Checkpoint = unknown, Detail extends object = JobDetail>
   id: string
   /** Queue priority, from -1,000,000 to 1,000,000. Higher runs first. Default 0. */
   priority?: number
+  /**
+   * How long an execution may run, in milliseconds: from when it begins to run, with its retries. Then its `signal` aborts, and it fails
+   * with `max_duration` and is not retried. An execution that resumes an orphan counts anew. Default: no limit.
+   */
+  maxDuration?: number
   /** The name of the datasource that the job uses. `concurrency.datasources` can limit jobs per datasource. */
   datasource?: string
   /**
@@ -188,6 +193,7 @@ const jobRules = {
   run: rule.aFunction,
   ...resumptionRules,
   priority: rule.optional(priorityRule),
+  maxDuration: rule.optional(rule.whole(1)),
   datasource: rule.optional(rule.text),
   ...scheduleRules,
   ...notifiedRules,

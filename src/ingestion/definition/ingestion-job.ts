@@ -124,6 +124,11 @@ export interface IngestionJob<Item extends object = JobRecord, Out extends objec
   failures?: FailurePolicy
   /** Queue priority, from -1,000,000 to 1,000,000. Higher runs first. Default 0. */
   priority?: number
+  /**
+   * How long an execution may run, in milliseconds: from when it begins to run, with its retries and partitions. Then it stops as by an
+   * abort, fails with `max_duration` and is not retried. An execution that resumes an orphan counts anew. Default: no limit.
+   */
+  maxDuration?: number
 }
 
 const datasourceRule = rule.having('read')
@@ -149,6 +154,7 @@ const jobRules: Record<keyof IngestionJob, Rule> = {
   ifTargetReset: rule.optional(rule.oneOf('fail', 'restart', 'continue')),
   failures: rule.optional(rule.anObject),
   priority: rule.optional(priorityRule),
+  maxDuration: rule.optional(rule.whole(1)),
   ...resumptionRules,
   ...scheduleRules,
   ...notifiedRules,

@@ -302,7 +302,8 @@ export class ParentRun {
 
   /** Whether the node closes, rather than the job being aborted. */
   async #isReleased(): Promise<boolean> {
-    if (!this.#context.signal.aborted) return false
+    const { aborted, reason } = this.#context.signal
+    if (!aborted || reason.code === 'max_duration') return false
     const parent = await this.#partitions.parent()
     return parent !== undefined && parent.state !== 'aborting' && !isEnded(parent.state)
   }
