@@ -44,6 +44,7 @@ export {
   type Job,
   type JobContext,
   type JobDetail,
+  type JobParams,
   type JobState,
   type JobStatus,
   jobStates,

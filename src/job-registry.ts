@@ -1,6 +1,6 @@
 import { checkOptions, checkValue, invalid, read, rule } from './core/base/index.js'
 import { limitsOf } from './core/dispatch/index.js'
-import type { Job, JobDetail } from './core/model/index.js'
+import type { Job, JobDetail, JobParams } from './core/model/index.js'
 import { type ReadinessCheck, type ReadyOptions, Registry, type RegistryOptions } from './core/registry/index.js'
 import {
   checkRateLimit,
@@ -83,9 +83,12 @@ export class JobRegistry<Datasources extends NamedDatasources = NamedDatasources
     Checkpoint = unknown,
     Detail extends object = JobDetail,
     Name extends string = keyof Datasources & string,
-  >(job: Job<Checkpoint, Detail> | (IngestionJob<Item, Out, Name> & Naming<Name, keyof Datasources & string>)): void {
+    Params extends object = JobParams,
+  >(
+    job: Job<Checkpoint, Detail, Params> | (IngestionJob<Item, Out, Name> & Naming<Name, keyof Datasources & string>),
+  ): void {
     const { run, type = 'ingestion' } = Object(job) as Partial<Job>
-    if (type !== 'ingestion') super.define(job as Job)
+    if (type !== 'ingestion') super.define(job as unknown as Job)
     else if (run === undefined) this.#defineIngestion(job as unknown as IngestionJob)
     else throw invalid('type', 'a word other than `ingestion` for a job with `run`', type)
   }

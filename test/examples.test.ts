@@ -86,6 +86,7 @@ describe('the example', () => {
     'schedule.ts',
     'pause.ts',
     'webhook.ts',
+    'parameters.ts',
   ])('%s prints what it says', (name) => expectPromised(name))
 })
 

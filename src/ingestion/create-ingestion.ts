@@ -1,6 +1,6 @@
 import { checkedAnswer, invalid, isTransient, rule } from '../core/base/index.js'
 import type { LibraryJob } from '../core/execution/index.js'
-import { type Job, retryPolicyOf } from '../core/model/index.js'
+import { type Job, type JobParams, retryPolicyOf } from '../core/model/index.js'
 import {
   type Cursor,
   cursorOf,
@@ -12,6 +12,7 @@ import {
 } from './contract/index.js'
 import {
   batchTransform,
+  boundPlan,
   type CompiledQuery,
   checkIngestion,
   checkPartitions,
@@ -38,11 +39,21 @@ export function ingestion(
   checkIngestion(definition)
   const plan = planOf(definition, datasourceOf(definition, datasources), shared)
   const { id, partitions, schedule, maxDuration, onEnd } = definition
-  const common = sharedOf(definition)
+  const bound = (plan: IngestionPlan, { params }: { params: JobParams }) => boundPlan(plan, definition, params)
+  const checkParams = (params: JobParams) => plan.query.checkParams(params)
+  if (schedule && !definition.params) checkParams(schedule.params ?? {})
+  const common = { ...sharedOf(definition), checkParams }
   const repeatsRecords = (plan.cursor?.lookback ?? 0) > 0
-  const named = { type: 'ingestion', id, ...(schedule && { schedule }), ...(onEnd && { onEnd }), ...(maxDuration && { maxDuration }) }
+  const named = {
+    type: 'ingestion',
+    id,
+    ...(schedule && { schedule }),
+    ...(onEnd && { onEnd }),
+    ...(maxDuration && { maxDuration }),
+  }
   const job = { ...common, distanceOf, repeatsRecords, targetKind: plan.target.kind, ...named }
-  if (partitions === undefined) return { ...job, run: (context) => new IngestionRun(plan, context).run() }
+  if (partitions === undefined)
+    return { ...job, run: (context) => new IngestionRun(bound(plan, context), context).run() }
   const split = splitRequestOf(partitions)
   const partitionOptions = { ...common, ...partitionResumption(definition) }
   const { limit } = retryPolicyOf(partitionOptions)
@@ -50,11 +61,11 @@ export function ingestion(
   const partitionPlan = { ...plan, isResumable: plan.hasPositions, startsOver: false }
   return {
     ...job,
-    run: (context) => new ParentRun(plan, context, split, limit).run(),
+    run: (context) => new ParentRun(bound(plan, context), context, split, limit).run(),
     makePartition: (n) => ({
       ...partitionOptions,
       distanceOf,
-      run: (context) => new PartitionRun(partitionPlan, context, n).run(),
+      run: (context) => new PartitionRun(bound(partitionPlan, context), context, n).run(),
     }),
   }
 }
@@ -72,11 +83,12 @@ function partitionResumption({ resume, retry }: IngestionJob): Pick<Job, 'resume
 }
 
 /** The options that the parent job and its partitions share. */
-function sharedOf({ resume, retry, priority, datasource }: IngestionJob): Omit<Job, 'type' | 'id' | 'run'> {
+function sharedOf({ resume, retry, priority, datasource, params }: IngestionJob): Omit<Job, 'type' | 'id' | 'run'> {
   return {
     ...(resume && { resume }),
     ...(retry && { retry }),
     ...(priority !== undefined && { priority }),
+    ...(params && { params }),
     ...(typeof datasource === 'string' && { datasource }),
   }
 }
@@ -163,8 +175,8 @@ function queryOf({ query }: IngestionJob, datasource: Datasource, cursor: Cursor
   }
   const needs = { maxPrimaryKey: false, lastRecord: false, lastId: false }
   const unknown = () => undefined
-  const render = () => compiled.render({})
-  return { resumes: false, takesRange: false, needs, comparisonOf: unknown, missingIn: unknown, render }
+  const render: CompiledQuery['render'] = ({ params = {} }) => compiled.render({ params })
+  return { ...compiled, resumes: false, takesRange: false, needs, comparisonOf: unknown, missingIn: unknown, render }
 }
 
 function placeholderOf(datasource: Datasource): ((n: number) => string) | undefined {

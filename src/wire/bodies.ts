@@ -200,7 +200,7 @@ export function toEntry(status: JobStatus): WireHit {
 }
 
 type Seen<Status> = Status extends JobStatus
-  ? Omit<Status, 'executionId' | 'detail' | 'resumedFrom' | 'abortReason'>
+  ? Omit<Status, 'executionId' | 'detail' | 'resumedFrom' | 'abortReason' | 'params'>
   : never
 
 /** The status of a job on a server: the fields of a `JobStatus` that the HTTP API sends. */

@@ -23,6 +23,7 @@ export { isJson, jsonCopyOf, lostInJson, maxJsonDepth, maxJsonLength } from './j
 export { errorOf, isolatedLogger, type Logger, loggerRule, type NestLogger, silentLogger, warnOf } from './logger.js'
 export { Poller } from './poller.js'
 export { pauseAfter, retry } from './retry.js'
+export { issuesText, type SchemaIssue, type SchemaResult, type StandardSchema, schemaRule } from './standard-schema.js'
 export { adapterFailure, type TimedCall, timedCalls } from './timed-calls.js'
 export {
   badAnswer,

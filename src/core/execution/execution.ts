@@ -4,6 +4,7 @@ import {
   backoff,
   type EndedStatus,
   type ExecutionRecord,
+  type JobParams,
   type JobState,
   type JobStatus,
   keyOf,
@@ -16,7 +17,7 @@ import type { Runtime } from '../runtime/index.js'
 import type { BeginRequest } from '../storage/index.js'
 import type { Outcome } from './ending.js'
 import type { ExecutionLease } from './execution-lease.js'
-import type { ExecutionContext, LibraryJob, Partitions } from './partitions.js'
+import { checkParams, type ExecutionContext, type LibraryJob, type Partitions } from './partitions.js'
 
 /** A started execution, as `registry.start` returns it. */
 export interface StartedExecution {
@@ -67,6 +68,7 @@ export class Execution implements StartedExecution {
   readonly #runtime: Runtime
   readonly #ended = deferred<EndedStatus>()
   readonly #warned = new Set<string>()
+  #params: JobParams | undefined
   #running: Promise<void> | undefined
 
   constructor(job: LibraryJob, lease: ExecutionLease, partitions: Partitions, runtime: Runtime) {
@@ -216,7 +218,9 @@ export class Execution implements StartedExecution {
     }
     try {
       signal.throwIfAborted()
-      await this.#job.run(this.#context(complete))
+      const params = this.#params ?? this.#validParams()
+      this.#params = params instanceof Promise ? await params : params
+      await this.#job.run(this.#context(complete, this.#params))
       if (!signal.aborted || isComplete) return { move: 'complete' }
       return isAborted() ? { move: 'stop' } : { move: 'fail', error: signal.reason }
     } catch (error) {
@@ -232,7 +236,21 @@ export class Execution implements StartedExecution {
     this.#runtime.logger.warn({ ...keyOf(this), executionId }, `Job [${this.type}/${this.id}]: ${message}`)
   }
 
-  #context(complete: () => void): ExecutionContext {
+  /** The parameters in storage are those of a start, which another version of the job may have accepted. */
+  #validParams(): JobParams | Promise<JobParams> {
+    const refuse = (cause: unknown): never => {
+      const message = 'The parameters of this execution do not fit the job as it is defined here.'
+      throw new JobError('invalid_options', message, { cause, isTransient: false })
+    }
+    try {
+      const params = checkParams(this.#job, this.#lease.record.params ?? {})
+      return params instanceof Promise ? params.catch(refuse) : params
+    } catch (error) {
+      return refuse(error)
+    }
+  }
+
+  #context(complete: () => void, params: JobParams): ExecutionContext {
     const { clock, logger, redactor, progressInterval } = this.#runtime
     const { type, id, executionId } = this
     const { progress: reached, record, signal } = this.#lease
@@ -246,6 +264,7 @@ export class Execution implements StartedExecution {
       type,
       id,
       executionId,
+      params,
       status: toStatus({ ...record, count, ...(detail && { detail }) }),
       signal,
       count,

@@ -7,7 +7,7 @@ import type { Partitions } from './partitions.js'
 /** What a runner does with partitions. */
 export interface PartitionRunner {
   /** Queues a partition for any registry, unless it is queued or running. */
-  startPartition(partition: JobKey): Promise<void>
+  startPartition(partition: JobKey, params: ExecutionRecord['params']): Promise<void>
   /** Adds queued executions to the queue again. */
   requeue(records: readonly ExecutionRecord[]): Promise<void>
   /** Runs a partition in this process. */
@@ -45,13 +45,20 @@ export class PartitionEvents {
 /** The partitions of an execution or, for a partition, its siblings and its parent. */
 export class PartitionHandle implements Partitions {
   readonly #parent: JobKey
+  readonly #params: ExecutionRecord['params']
   readonly #storage: JobStorage
   readonly #events: PartitionEvents
   readonly #runner: PartitionRunner
   #parentId: string | undefined
 
-  constructor({ type, id }: JobKey, storage: JobStorage, events: PartitionEvents, runner: PartitionRunner) {
+  constructor(
+    { type, id, params }: ExecutionRecord,
+    storage: JobStorage,
+    events: PartitionEvents,
+    runner: PartitionRunner,
+  ) {
     this.#parent = { type, id }
+    this.#params = params
     this.#storage = storage
     this.#events = events
     this.#runner = runner
@@ -76,7 +83,7 @@ export class PartitionHandle implements Partitions {
   }
 
   start(n: number): Promise<void> {
-    return this.#runner.startPartition({ ...this.#parent, partition: n })
+    return this.#runner.startPartition({ ...this.#parent, partition: n }, this.#params)
   }
 
   enqueue(record: ExecutionRecord): Promise<void> {

@@ -1,5 +1,12 @@
 import type { Clock, Logger } from '../base/index.js'
-import type { ExecutionRecord, Job, JobContext, JobDetail } from '../model/index.js'
+import {
+  type ExecutionRecord,
+  type Job,
+  type JobContext,
+  type JobDetail,
+  type JobParams,
+  validParams,
+} from '../model/index.js'
 import type { Redactor } from '../redaction/index.js'
 
 /** What a running job can do with its partitions and, in a partition, with its siblings and its parent. */
@@ -57,10 +64,24 @@ export interface LibraryJob extends Job {
   run(context: ExecutionContext): unknown
   /** The kind of its target, for lists of jobs. */
   readonly targetKind?: string
+  /** Throws `invalid_options` for valid parameters that the job cannot run with. */
+  checkParams?(params: JobParams): void
   /** How far a checkpoint is from the beginning. Without it, every change of the checkpoint counts as progress. */
   distanceOf?(checkpoint: unknown): number
   /** Whether it counts records again that it has counted before, so that a higher count is no progress. Default `false`. */
   readonly repeatsRecords?: boolean
   /** Makes the job of a partition, for a job with partitions. They run as executions of their own in any registry. */
   makePartition?(n: number): Omit<LibraryJob, 'type' | 'id' | 'partition' | 'makePartition'>
+}
+
+/**
+ * The parameters that a job receives for those that were given: a promise only where a schema validates them. Throws `invalid_options`
+ * when the job cannot run with them.
+ */
+export function checkParams(job: LibraryJob, given: JobParams): JobParams | Promise<JobParams> {
+  const accept = (params: JobParams) => {
+    job.checkParams?.(params)
+    return params
+  }
+  return job.params ? validParams(job.params, given).then(accept) : accept(given)
 }

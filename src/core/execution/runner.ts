@@ -43,7 +43,9 @@ export interface RunnerParts {
 }
 
 /** Options of a start, besides the job. */
-export type StartRequest = Pick<BeginRequest, 'resumedFrom' | 'takeovers' | 'scheduledFor'> & { priority?: number }
+export type StartRequest = Pick<BeginRequest, 'resumedFrom' | 'takeovers' | 'scheduledFor' | 'params'> & {
+  priority?: number
+}
 
 /** Starts, runs, resumes and stops executions. */
 export class Runner implements PartitionRunner {
@@ -141,9 +143,9 @@ export class Runner implements PartitionRunner {
     if (slot) await unlessRunning(this.#startIn(slot, job, takeover))
   }
 
-  async startPartition(partition: JobKey): Promise<void> {
+  async startPartition(partition: JobKey, params: StartRequest['params']): Promise<void> {
     const job = this.#jobs.forExecution(partition)
-    if (job) await unlessRunning(this.#resumeShared(job, {}))
+    if (job) await unlessRunning(this.#resumeShared(job, params ? { params } : {}))
   }
 
   requeue(records: readonly ExecutionRecord[]): Promise<void> {
@@ -229,7 +231,7 @@ export class Runner implements PartitionRunner {
 
   #begin(
     job: LibraryJob,
-    request: Pick<BeginRequest, 'state' | 'scheduledFor'> & Partial<Takeover>,
+    request: Pick<BeginRequest, 'state' | 'scheduledFor' | 'params'> & Partial<Takeover>,
   ): Promise<Execution> {
     return this.#executions.add(job, async () => {
       const begin = () => ExecutionLease.begin(this.#runtime, { ...this.#startOf(job), ...request })
@@ -244,7 +246,7 @@ export class Runner implements PartitionRunner {
   }
 
   #executionOf(job: LibraryJob, lease: ExecutionLease): Execution {
-    const partitions = new PartitionHandle(job, this.#runtime.storage, this.#partitionEvents, this)
+    const partitions = new PartitionHandle(lease.record, this.#runtime.storage, this.#partitionEvents, this)
     return new Execution(job, lease, partitions, this.#runtime)
   }
 

@@ -22,6 +22,7 @@ export {
   nextState,
 } from './lifecycle.js'
 export { type EndContext, type EndHandler, endHandlersOf, type Notified, notifiedRules } from './on-end.js'
+export { type JobParams, keptParams, paramsRule, validParams } from './params.js'
 export { maxPriority, priorityRule } from './priority.js'
 export {
   backoff,

@@ -43,9 +43,11 @@ import {
   maxJsonLength,
   type Rule,
   rule,
+  type StandardSchema,
 } from '../base/index.js'
 import type { JobDetail, Progress } from './execution-record.js'
 import { type Notified, notifiedRules } from './on-end.js'
+import { type JobParams, paramsRule } from './params.js'
 import { priorityRule } from './priority.js'
 import { type Resumption, resumptionRules, retryPolicyOf } from './retry-policy.js'
 import { checkSchedule, type Scheduled, scheduleRules } from './schedule.js'
@@ -118,9 +120,15 @@ function kept(what: string): string {
 }
 
 /** What a job's `run` receives. */
-export interface JobContext<Checkpoint = unknown, Detail extends object = JobDetail> {
+export interface JobContext<
+  Checkpoint = unknown,
+  Detail extends object = JobDetail,
+  Params extends object = JobParams,
+> {
   /** The status of this execution when this attempt began: its ids, and the `count` and `detail` that an earlier attempt reported. */
   readonly status: JobStatus<Detail>
+  /** The parameters of the start, as the schema `params` of the job returns them. An empty object without any. */
+  readonly params: Params
   /**
    * Aborts when the job must stop. Its reason is a `JobError` with the code `aborted`, `max_duration` or `lease_lost`. After an abort, a job that
    * returns or throws this reason (`signal.throwIfAborted()`) ends as `aborted`. A job that lost its lease ends in `error`.
@@ -162,7 +170,7 @@ export interface JobContext<Checkpoint = unknown, Detail extends object = JobDet
  * A job: defined once, run many times. `Checkpoint` is the type of what it saves to resume from, `Detail` the type of the extra data
  * that it reports. Both must be what JSON keeps.
  */
-export interface Job<Checkpoint = unknown, Detail extends object = JobDetail>
+export interface Job<Checkpoint = unknown, Detail extends object = JobDetail, Params extends object = JobParams>
   extends Resumption,
     Scheduled,
     Notified<Detail> {
@@ -172,6 +180,11 @@ export interface Job<Checkpoint = unknown, Detail extends object = JobDetail>
   id: string
   /** Queue priority, from -1,000,000 to 1,000,000. Higher runs first. Default 0. */
   priority?: number
+  /**
+   * Validates the parameters of each start, and gives them their type: a schema of zod, valibot, arktype or another library with
+   * Standard Schema. Default: any JSON object.
+   */
+  params?: StandardSchema<unknown, Params>
   /**
    * How long an execution may run, in milliseconds: from when it begins to run, with its retries. Then its `signal` aborts, and it fails
    * with `max_duration` and is not retried. An execution that resumes an orphan counts anew. Default: no limit.
@@ -183,7 +196,7 @@ export interface Job<Checkpoint = unknown, Detail extends object = JobDetail>
    * The work, sync or async. The job is `successful` when it returns, and in `error` when it throws. After an abort request, a
    * return ends the job as `aborted`, unless it has called `complete()`.
    */
-  run(context: JobContext<Checkpoint, Detail>): unknown
+  run(context: JobContext<Checkpoint, Detail, Params>): unknown
 }
 
 /** The rules of {@link Job}. */
@@ -193,6 +206,7 @@ const jobRules = {
   run: rule.aFunction,
   ...resumptionRules,
   priority: rule.optional(priorityRule),
+  params: paramsRule,
   maxDuration: rule.optional(rule.whole(1)),
   datasource: rule.optional(rule.text),
   ...scheduleRules,

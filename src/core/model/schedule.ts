@@ -1,5 +1,6 @@
 import { checkOptions, invalid, type Rule, rule } from '../base/index.js'
 import { cronExpectation, nextTick } from './cron-times.js'
+import { type JobParams, keptParams } from './params.js'
 
 /**
  * When a job starts automatically. Set either `cron` or `every`.
@@ -43,6 +44,8 @@ export interface IntervalSchedule {
 export interface ScheduleOptions {
   /** Whether the schedule is active. Default `true`. */
   enabled?: boolean
+  /** The parameters of its starts. Default: none. */
+  params?: JobParams
   /**
    * What happens when a scheduled time comes while the job is live. `skip`, the default, skips it. `runAfter` starts the job
    * once it has ended, for the latest time that came by then.
@@ -70,6 +73,7 @@ const rules: Record<keyof Schedule, Rule> = {
   timeZone: rule.optional({ accepts: isTimeZone, expected: 'the IANA name of a time zone, such as `Europe/Berlin`' }),
   every: rule.optional(rule.whole(100)),
   enabled: rule.optional(rule.flag),
+  params: rule.optional(rule.anObject),
   ifRunning: rule.optional(rule.oneOf('skip', 'runAfter')),
   ifMissed: rule.optional(rule.oneOf('skip', 'catchUp')),
 }
@@ -82,7 +86,8 @@ export const scheduleRules: Record<keyof Scheduled, Rule> = {
 /** Throws `invalid_options` for a schedule that is not valid or never runs. */
 export function checkSchedule(schedule: Schedule): void {
   checkOptions('schedule', schedule, rules, 'schedule.')
-  const { cron, timeZone, every } = schedule
+  const { cron, timeZone, every, params } = schedule
+  if (params !== undefined) keptParams(params)
   if (cron !== undefined && every !== undefined) throw invalid('schedule.every', 'omitted with `cron`', every)
   if (timeZone !== undefined && every !== undefined)
     throw invalid('schedule.timeZone', 'omitted with `every`', timeZone)

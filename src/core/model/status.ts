@@ -19,6 +19,8 @@ export interface StatusBase {
   lastId?: string
   /** The id of the orphan that this execution resumes: its node died or closed. */
   resumedFrom?: string
+  /** The parameters of the start, if there were any. */
+  params?: Readonly<Record<string, unknown>>
   /** Why the execution was asked to abort: the `reason` of the abort, or {@link closedReason} when its registry closed. */
   abortReason?: string
 }
@@ -105,6 +107,7 @@ export function toStatus(record: ExecutionRecord): JobStatus
 export function toStatus(record: ExecutionRecord): JobStatus {
   const { state, type, id, executionId, startTime, endTime, count, lastId, detail, logTail, error, resumedFrom } =
     record
+  const { params } = record
   const abortReason = abortReasonOf(record)
   return Object.freeze({
     state,
@@ -120,6 +123,7 @@ export function toStatus(record: ExecutionRecord): JobStatus {
     ...(detail !== undefined && { detail }),
     ...(logTail !== undefined && { log: logTail }),
     ...(resumedFrom !== undefined && { resumedFrom }),
+    ...(params !== undefined && { params }),
     ...(abortReason !== undefined && { abortReason }),
   }) as JobStatus
 }

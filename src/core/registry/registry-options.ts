@@ -11,7 +11,7 @@ import {
   rule,
 } from '../base/index.js'
 import { type ConcurrencyLimits, type Dispatcher, dispatcherRule } from '../dispatch/index.js'
-import { type EndHandler, jobStates, maxTextLength, priorityRule } from '../model/index.js'
+import { type EndHandler, type JobParams, jobStates, maxTextLength, priorityRule } from '../model/index.js'
 import { maxSecretLength } from '../redaction/index.js'
 import type { JobStorage } from '../storage/index.js'
 
@@ -49,6 +49,11 @@ export interface RegistryOptions {
 
 /** Options of `registry.start`. */
 export interface StartOptions {
+  /**
+   * The parameters of this execution: a JSON object of up to 10,000 characters, which the schema `params` of the job validates. The job
+   * receives them, also when it is retried or another process resumes it. Default: none.
+   */
+  params?: JobParams
   /** Queue priority, from -1,000,000 to 1,000,000. Higher runs first. Default: the job's priority. */
   priority?: number
   /** Whether the job starts although it is paused. Default `false`. */
@@ -153,7 +158,11 @@ export function checkRegistryOptions(options: RegistryOptions): void {
 export const listenRules = { scope: rule.optional(rule.oneOf('own', 'cluster')) }
 
 /** The rules of {@link StartOptions}. */
-export const startRules = { priority: rule.optional(priorityRule), force: rule.optional(rule.flag) }
+export const startRules = {
+  params: rule.optional(rule.anObject),
+  priority: rule.optional(priorityRule),
+  force: rule.optional(rule.flag),
+}
 
 const reasonRule = rule.optional(rule.shortText(maxTextLength))
 

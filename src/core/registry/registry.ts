@@ -15,6 +15,7 @@ import { type Dispatcher, limitsOf, type WaitingPage } from '../dispatch/index.j
 import type { BatchListener, IsolatedEmitter, JobEventName, JobListener } from '../events/index.js'
 import {
   CompletionWaiter,
+  checkParams,
   ExecutionQueue,
   JobCatalog,
   type LibraryJob,
@@ -30,7 +31,9 @@ import {
   isLive,
   type Job,
   type JobDetail,
+  type JobParams,
   type JobStatus,
+  keptParams,
   type LiveStatus,
   priorityRule,
   toStatus,
@@ -131,14 +134,17 @@ export class Registry {
   }
 
   /** Adds a job. Throws `invalid_options` when the job is not valid or is defined already. */
-  define<Checkpoint = unknown, Detail extends object = JobDetail>(job: Job<Checkpoint, Detail>): void {
-    checkJob(job as Job)
-    this.#add(job as Job)
+  define<Checkpoint = unknown, Detail extends object = JobDetail, Params extends object = JobParams>(
+    job: Job<Checkpoint, Detail, Params>,
+  ): void {
+    checkJob(job as unknown as Job)
+    this.#add(job as unknown as Job)
   }
 
   /** Adds a job that the library makes, as `define` does. */
   protected defineLibraryJob(job: LibraryJob): void {
-    const { makePartition: _, distanceOf: __, repeatsRecords: ___, targetKind: ____, ...common } = job
+    const { makePartition: _, checkParams: __, distanceOf: ___, repeatsRecords: ____, ...rest } = job
+    const { targetKind: _____, ...common } = rest
     checkJob(common)
     this.#add(job)
   }
@@ -167,10 +173,13 @@ export class Registry {
     if (this.#closing) throw new JobError('closed', 'The registry is closed.')
     const job = this.#jobs.require(key, { type, id })
     const { force = false, ...request } = options
+    const params = request.params && keptParams(request.params)
+    const checked = checkParams(job, params ?? {})
+    if (checked instanceof Promise) await checked
     const pending = force ? undefined : this.#paused.pending
     if (pending) await pending
     if (!force) this.#paused.refuse({ type, id })
-    return this.#runner.start(job, request)
+    return this.#runner.start(job, { ...request, ...(params && { params }) })
   }
 
   /**

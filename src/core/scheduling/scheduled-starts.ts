@@ -86,7 +86,7 @@ export class ScheduledStarts {
       due = latest()
       const result = await limiter.callUntilAnswered(job, () => {
         due = latest()
-        return this.#startFor(job, due)
+        return this.#startFor(job, schedule, due)
       })
       if (result === undefined && !stopped.aborted) log.skipped(job, due, 'the storage cannot be used')
       if (result === 'started') log.passed(job, start.first, due)
@@ -104,14 +104,14 @@ export class ScheduledStarts {
   }
 
   /** Starts a job for a scheduled time, or returns the live execution that prevents it. */
-  async #startFor(job: Job, scheduledFor: number): Promise<Result> {
+  async #startFor(job: Job, { params }: Schedule, scheduledFor: number): Promise<Result> {
     const { yielded, paused, runner } = this.#parts
     if (yielded.has(jobKey(job))) return 'taken'
     const { pending } = paused
     if (pending) await pending
     if (paused.of(job)) return 'paused'
     try {
-      await runner.start(job, { scheduledFor })
+      await runner.start(job, { scheduledFor, ...(params && { params: { ...params } }) })
       return 'started'
     } catch (error) {
       if (!isAlreadyRunning(error)) throw error

@@ -1,3 +1,4 @@
+import type { JobParams } from '../../core/model/index.js'
 import type { Column, JobRecord, RecordBatch } from './record-batch.js'
 import type { ResourceNeed } from './shared-resource.js'
 
@@ -13,6 +14,8 @@ export interface TargetContext {
   readonly executionId: string
   /** Aborts when writing must stop. */
   readonly signal: AbortSignal
+  /** The parameters of the start: an empty object without any. Absent where nothing is written. */
+  readonly params?: JobParams
 }
 
 /** What `open` receives. */

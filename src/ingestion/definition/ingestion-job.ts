@@ -1,7 +1,17 @@
-import { checkOptions, checkValue, invalid, type Rule, rule } from '../../core/base/index.js'
 import {
+  checkOptions,
+  checkValue,
+  invalid,
+  type Rule,
+  rule,
+  type StandardSchema,
+  schemaRule,
+} from '../../core/base/index.js'
+import {
+  type JobParams,
   type Notified,
   notifiedRules,
+  paramsRule,
   priorityRule,
   type Resumption,
   resumptionRules,
@@ -22,7 +32,6 @@ import {
 } from '../contract/index.js'
 import { checkFailures, type FailurePolicy } from './failure-policy.js'
 import { checkRateLimit, type RateLimit } from './rate-limit.js'
-import { type StandardSchema, schemaRule } from './schema.js'
 
 /** Values of the checkpoint that a query can resume from. All are absent in the first run. */
 export interface QueryVariables {
@@ -38,6 +47,8 @@ export interface QueryVariables {
   readonly from?: string
   /** The value before which a partition ends. Absent in the last partition, and without `partitions`. */
   readonly until?: string
+  /** The parameters of the start. An empty object without any. */
+  readonly params?: JobParams
 }
 
 /** Builds the query of a run. */
@@ -45,6 +56,8 @@ export type QueryFunction = (variables: QueryVariables) => Query
 
 /** What a transform receives. */
 export interface TransformContext {
+  /** The parameters of the start. An empty object without any. */
+  readonly params: JobParams
   /** Aborts when the job must stop. */
   readonly signal: AbortSignal
 }
@@ -125,6 +138,16 @@ export interface IngestionJob<Item extends object = JobRecord, Out extends objec
   /** Queue priority, from -1,000,000 to 1,000,000. Higher runs first. Default 0. */
   priority?: number
   /**
+   * Validates the parameters of each start: a schema of zod, valibot, arktype or another library with Standard Schema. The query, the
+   * transform and a target function receive what it returns. Default: any JSON object.
+   */
+  params?: StandardSchema<unknown, JobParams>
+  /**
+   * The parameters that decide which records `query` selects. An execution with other values of them does not resume from the
+   * checkpoint and fails. `[]`: none does. Default: those that a template uses, or all with a query function.
+   */
+  selectedBy?: readonly string[]
+  /**
    * How long an execution may run, in milliseconds: from when it begins to run, with its retries and partitions. Then it stops as by an
    * abort, fails with `max_duration` and is not retried. An execution that resumes an orphan counts anew. Default: no limit.
    */
@@ -133,6 +156,11 @@ export interface IngestionJob<Item extends object = JobRecord, Out extends objec
 
 const datasourceRule = rule.having('read')
 const targetRule = rule.having('open')
+
+const namesRule: Rule = {
+  accepts: (value) => Array.isArray(value) && value.every(rule.text.accepts),
+  expected: 'an array of the names of parameters',
+}
 
 const jobRules: Record<keyof IngestionJob, Rule> = {
   type: rule.optional(rule.oneOf('ingestion')),
@@ -154,6 +182,8 @@ const jobRules: Record<keyof IngestionJob, Rule> = {
   ifTargetReset: rule.optional(rule.oneOf('fail', 'restart', 'continue')),
   failures: rule.optional(rule.anObject),
   priority: rule.optional(priorityRule),
+  params: paramsRule,
+  selectedBy: rule.optional(namesRule),
   maxDuration: rule.optional(rule.whole(1)),
   ...resumptionRules,
   ...scheduleRules,

@@ -1,3 +1,4 @@
+import type { JobParams } from '../../core/model/index.js'
 import {
   type Consistency,
   type Cursor,
@@ -51,6 +52,8 @@ export interface IngestionPlan {
   readonly hasPositions: boolean
   /** Whether another registry resumes the job automatically when its node is lost. */
   readonly isTakenOver: boolean
+  /** The values of the parameters that decide which records the query selects. Absent when there are none. */
+  readonly selection?: JobParams
   /** The partition that the run reads, if it reads one. */
   readonly partition?: Partition
   /** The messages of failures of the datasource and the target. */

@@ -1,9 +1,11 @@
 import { checkOptions, invalid, rule } from '../../core/base/index.js'
+import type { JobParams } from '../../core/model/index.js'
 import type { Query } from '../contract/index.js'
 import { bindValues, type Piece } from './bind-values.js'
 import type { QueryFunction, QueryVariables } from './ingestion-job.js'
 import type { KeyKind } from './key-comparison.js'
 import { checkNulls } from './null-comparisons.js'
+import { isParam, paramOf, paramPiece, sampleParams } from './query-params.js'
 import { scan } from './sql-scanner.js'
 import { parseTemplate, plainBraces, type TemplateNode, type TemplateSection } from './template-parser.js'
 
@@ -23,6 +25,10 @@ export interface CompiledQuery {
   comparisonOf(pkField: string): KeyComparison | undefined
   /** A variable that the query needs to resume, and that `variables` lacks. */
   missingIn(variables: QueryVariables): string | undefined
+  /** The parameters that the query uses, by their first names. `undefined` for a function, which may use any. */
+  readonly params: readonly string[] | undefined
+  /** Throws `invalid_options` when a run cannot start with these parameters. */
+  checkParams(params: JobParams): void
   /** The query of a run that resumes from `variables`, or starts from the beginning without them. */
   render(variables: QueryVariables): Query
 }
@@ -66,6 +72,8 @@ function compileFunction(query: QueryFunction): CompiledQuery {
     needs: { maxPrimaryKey: 'offered', lastRecord: true, lastId: false },
     comparisonOf: () => undefined,
     missingIn: () => undefined,
+    params: undefined,
+    checkParams: () => undefined,
     render(variables) {
       const { values = [], ...rest } = query(variables)
       const isArray = { accepts: Array.isArray, expected: 'an array' }
@@ -87,10 +95,11 @@ function compileTemplate(template: string, placeholder: Placeholder): CompiledQu
     return bindValues(pieces, placeholder)
   }
   // Rendering a first run and a later one now detects queries that can never run.
-  for (const variables of [{}, sampleOf(names)]) render(variables)
+  const sample = sampleOf(names)
+  for (const variables of [{ params: sample.params ?? {} }, sample]) render(variables)
   const has = (name: string) => [...names].some((used) => used === name || used.startsWith(`${name}.`))
   return {
-    resumes: [...names].some((name) => !rangeNames.includes(name)),
+    resumes: [...names].some((name) => !rangeNames.includes(name) && !isParam(name)),
     takesRange: rangeNames.every(has),
     needs: { maxPrimaryKey: has('max_primary_key'), lastRecord: has('last_record'), lastId: has('last_id') },
     comparisonOf: (pkField) =>
@@ -99,9 +108,11 @@ function compileTemplate(template: string, placeholder: Placeholder): CompiledQu
         : comparisonIn(expand(nodes, scopeOf(sampleOf(names))), pkField),
     missingIn(variables) {
       const scope = scopeOf(variables)
-      const asked = [...names].filter((name) => name !== '.' && !rangeNames.includes(name))
+      const asked = [...names].filter((name) => name !== '.' && !rangeNames.includes(name) && !isParam(name))
       return asked.find((name) => scope[name] === undefined || isEmpty(scope[name]))
     },
+    params: [...new Set([...names].filter(isParam).map((name) => name.split('.')[1] as string))],
+    checkParams: (params) => void render({ params }),
     render,
   }
 }
@@ -124,8 +135,9 @@ function checkNames(nodes: readonly TemplateNode[], isInRecord = false): void {
   for (const node of nodes) {
     if (node.kind === 'text') continue
     const { name } = node
-    if (name !== '.' && !variableNames.includes(name) && columnOf(name) === undefined) {
-      const expected = `a template of the variables ${variableNames.join(', ')} and last_record.<n>${plainBraces()}`
+    if (name !== '.' && !variableNames.includes(name) && columnOf(name) === undefined && !isParam(name)) {
+      const known = `${variableNames.join(', ')}, last_record.<n> and params.<name>`
+      const expected = `a template of the variables ${known}${plainBraces()}`
       throw invalid('query', expected, `{{${name}}}`)
     }
     if (node.kind === 'value') continue
@@ -154,6 +166,7 @@ function sampleOf(names: ReadonlySet<string>): QueryVariables {
     lastRecord,
     from: '0',
     until: '0',
+    params: sampleParams(names),
   }
 }
 
@@ -247,7 +260,15 @@ function hasOrder(text: string): boolean {
   return false
 }
 
-function scopeOf({ lastId, maxPrimaryKey, lastRecordTimestamp, lastRecord, from, until }: QueryVariables): Scope {
+function scopeOf({
+  lastId,
+  maxPrimaryKey,
+  lastRecordTimestamp,
+  lastRecord,
+  from,
+  until,
+  params,
+}: QueryVariables): Scope {
   const scope: Record<string, unknown> = {
     from,
     until,
@@ -255,6 +276,7 @@ function scopeOf({ lastId, maxPrimaryKey, lastRecordTimestamp, lastRecord, from,
     max_primary_key: maxPrimaryKey,
     last_record_timestamp: lastRecordTimestamp,
     last_record: lastRecord,
+    params,
   }
   for (const [index, value] of (lastRecord ?? []).entries()) scope[`last_record.${index}`] = value
   return scope
@@ -271,8 +293,9 @@ function expand(nodes: readonly TemplateNode[], scope: Scope): Piece[] {
 
 /** The scopes of a section, one per repetition. It iterates over the columns of a record when it contains `{{.}}`. */
 function scopesOf({ name, isInverted, nodes }: TemplateSection, scope: Scope): readonly Scope[] {
-  const value = scope[name]
-  const isKnown = value !== undefined && value !== null && !isEmpty(value)
+  const value = scopeValue(name, scope)
+  const isOff = value === false && isParam(name)
+  const isKnown = value !== undefined && value !== null && !isEmpty(value) && !isOff
   if (isInverted || !isKnown) return isInverted === isKnown ? [] : [scope]
   if (!Array.isArray(value)) return [{ ...scope, '.': value }]
   return iterates(nodes) ? value.map((item) => ({ ...scope, '.': item })) : [scope]
@@ -290,8 +313,14 @@ function iterates(nodes: readonly TemplateNode[]): boolean {
   })
 }
 
+/** The value of a name in a scope. */
+function scopeValue(name: string, scope: Scope): unknown {
+  return isParam(name) ? paramOf(name, (scope.params ?? {}) as JobParams) : scope[name]
+}
+
 function pieceOf(name: string, scope: Scope): Piece {
-  const value = scope[name]
+  const value = scopeValue(name, scope)
+  if (isParam(name)) return paramPiece(name, value)
   if (Array.isArray(value)) {
     throw invalid(
       'query',

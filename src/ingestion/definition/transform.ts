@@ -1,7 +1,7 @@
-import { JobError } from '../../core/base/index.js'
+import { JobError, type StandardSchema } from '../../core/base/index.js'
 import { type JobRecord, RecordBatch } from '../contract/index.js'
 import type { IngestionJob, TransformContext, Transformed } from './ingestion-job.js'
-import { type StandardSchema, validated } from './schema.js'
+import { validated } from './schema.js'
 import type { Tolerates, TransformedBatch, TransformFailure } from './transformed-batch.js'
 
 /** Turns source batches into batches to write. */

@@ -14,6 +14,7 @@ import type { IngestionPlan } from '../definition/index.js'
 import {
   checkParentResumable,
   checkpointIn,
+  checkSelection,
   checkTarget,
   flushed,
   holding,
@@ -26,6 +27,7 @@ import {
   type ParentCheckpoint,
   storedParentCheckpoint,
   storedPartitionCheckpoint,
+  withSelection,
   writtenBy,
 } from '../run/index.js'
 
@@ -60,30 +62,35 @@ export class ParentTarget {
     return this.#isRestarted
   }
 
+  get #initial(): ParentCheckpoint {
+    return withSelection(initialCheckpoint(this.#context.executionId), this.#plan)
+  }
+
   /**
    * Takes over from executions without partitions, which cannot write from then on. Returns the checkpoint that the job resumes from.
    * `written` is the number of records that unfinished partitions have written.
    */
   async takeOver(written: number): Promise<ParentCheckpoint> {
-    const { checkpoint, executionId } = this.#context
-    const stored: ParentCheckpoint = storedParentCheckpoint(checkpoint) ?? initialCheckpoint(executionId)
+    const { checkpoint } = this.#context
+    const stored: ParentCheckpoint = storedParentCheckpoint(checkpoint) ?? this.#initial
     const opened = await this.#open(stored)
     const { writer, resume } = opened
     this.#writer = writer
     const kept = checkpointIn(resume)
     this.#keepsCheckpoints = kept !== undefined && this.#plan.isResumable
     this.#isRestarted = resume === 'restart'
-    if (this.#isRestarted) return initialCheckpoint(executionId)
+    if (this.#isRestarted) return this.#initial
     const own = this.#isOwn(kept) ? ownOf(keptParentCheckpoint(kept)) : undefined
     // The target stores a scheme, and its end, before storage does: where they differ, one of the two was restored.
     const isKept = own !== undefined && (!stored.scheme || own.scheme?.id !== stored.scheme.id)
-    const before = isKept ? own : stored
+    const before = withSelection(isKept ? own : stored, this.#plan)
+    checkSelection(isKept ? own : stored, this.#plan)
     checkParentResumable(isKept ? 'the target' : 'storage', before, this.#plan)
     const { ifTargetReset } = this.#plan
     const expected = { written: writtenBy(before) + (isKept ? 0 : written), ifTargetReset }
     const found = await this.#callTarget(() => checkTarget(opened, expected))
     this.#isRestarted = found === 'restart'
-    if (this.#isRestarted) return initialCheckpoint(executionId)
+    if (this.#isRestarted) return this.#initial
     const { scheme } = before
     return scheme ? { ...before, scheme: { ...scheme, isKept: own?.scheme?.isKept === true } } : before
   }
@@ -118,8 +125,8 @@ export class ParentTarget {
   async mustRestart(written: number): Promise<boolean> {
     if (this.#plan.ifTargetReset !== 'restart') return false
     return holding(this.#context, { needs: this.needs }, async () => {
-      const { checkpoint, executionId } = this.#context
-      const opened = await this.#open(storedParentCheckpoint(checkpoint) ?? initialCheckpoint(executionId))
+      const { checkpoint } = this.#context
+      const opened = await this.#open(storedParentCheckpoint(checkpoint) ?? this.#initial)
       this.#writer = opened.writer
       try {
         const expected = { written, ifTargetReset: 'restart' } as const

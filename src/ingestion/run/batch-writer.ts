@@ -2,13 +2,13 @@ import { type Clock, chain, errorMessages, JobError, read, sleep } from '../../c
 import { backoff } from '../../core/model/index.js'
 import type { Redactor } from '../../core/redaction/index.js'
 import { addedUp, type IngestionDetail, nothingRead, type RecordBatch, type TargetContext } from '../contract/index.js'
-import type { BatchTransform, DeadLetter, Tolerance, TransformedBatch } from '../definition/index.js'
+import type { BatchTransform, DeadLetter, Tolerance, TransformContext, TransformedBatch } from '../definition/index.js'
 import { type DeadLetters, recordOf } from './dead-letters.js'
 import { FailureBudget } from './failure-budget.js'
 
 /** What a batch writer needs. */
 export interface BatchWriterOptions {
-  readonly context: TargetContext
+  readonly context: TargetContext & TransformContext
   readonly transform: BatchTransform
   /** Writes to the target, under an idempotency key. */
   write(batch: RecordBatch, key: string): Promise<void>

@@ -1,4 +1,5 @@
 import { JobError } from '../../core/base/index.js'
+import type { JobParams } from '../../core/model/index.js'
 import {
   type Column,
   type IngestionDetail,
@@ -43,6 +44,8 @@ export interface Checkpoint extends QueryVariables {
   readonly position?: unknown
   /** The result of the dead-letter target's last `flush`. */
   readonly deadLetters?: unknown
+  /** The parameters by which its query selects records. Absent without any. */
+  readonly params?: JobParams
   /** The id of the scheme that a partition belongs to. */
   readonly scheme?: string
   /** The range of a partition. */
@@ -188,6 +191,30 @@ export function variablesOf({
     ...(lastRecordTimestamp !== undefined && { lastRecordTimestamp }),
     ...(lastRecord !== undefined && { lastRecord }),
   }
+}
+
+/** A checkpoint of a run from the beginning, with the parameters that select its records. */
+export function withSelection<Given extends Checkpoint | ParentCheckpoint>(
+  { params: _, ...checkpoint }: Given,
+  { selection }: Pick<IngestionPlan, 'selection'>,
+): Given {
+  return { ...checkpoint, ...(selection && { params: selection }) } as Given
+}
+
+/** Throws `checkpoint` when a checkpoint was made with other parameters: a run would miss the earlier records of its own selection. */
+export function checkSelection(
+  { params = {}, sequence, scheme }: Checkpoint | ParentCheckpoint,
+  { selection = {}, partition }: Pick<IngestionPlan, 'selection' | 'partition'>,
+): void {
+  if (partition || (sequence === 0 && scheme === undefined)) return
+  const names = [...new Set([...Object.keys(params), ...Object.keys(selection)])].sort()
+  const others = names.filter((name) => JSON.stringify(params[name]) !== JSON.stringify(selection[name]))
+  if (others.length === 0) return
+  const shown = others.map((name) => `\`params.${name}\``).join(', ')
+  throw new JobError(
+    'checkpoint',
+    `The checkpoint was made with other values of ${shown}, by which the query selects records, so that a run would miss records: start the job with the same values, define a job for each, leave the name out of \`selectedBy\` if it does not select records, or ${remedy}`,
+  )
 }
 
 /** The remedy when a checkpoint no longer fits the job. */

@@ -2,6 +2,7 @@ export { checkedPartitioning, checkpointIn, flushed, openTarget } from './adapte
 export {
   addedTo,
   type Checkpoint,
+  checkSelection,
   checkSplit,
   countsBetween,
   countsSince,
@@ -9,6 +10,7 @@ export {
   type KeptParentCheckpoint,
   type ParentCheckpoint,
   variablesOf,
+  withSelection,
   writtenBy,
 } from './checkpoint.js'
 export { IngestionRun } from './ingestion-run.js'

@@ -10,7 +10,7 @@ import {
 import type { ExecutionContext } from '../../core/execution/index.js'
 import { keyOf } from '../../core/model/index.js'
 import type { OpenContext, OpenTarget, ReadBatch, RecordBatch, TargetContext, TargetWriter } from '../contract/index.js'
-import { type BatchTransform, type IngestionPlan, needsOf } from '../definition/index.js'
+import { type BatchTransform, type IngestionPlan, needsOf, type TransformContext } from '../definition/index.js'
 import { checkpointIn, flushed, openTarget, stopTimeout } from './adapter-answers.js'
 import { type BatchWriter, type BatchWriterOptions, DirectBatchWriter, TolerantBatchWriter } from './batch-writer.js'
 import { initialCheckpoint, writtenBy } from './checkpoint.js'
@@ -29,7 +29,7 @@ import { checkTarget } from './target-check.js'
 export class IngestionRun {
   readonly #plan: IngestionPlan
   readonly #context: ExecutionContext
-  readonly #targetContext: TargetContext
+  readonly #targetContext: TargetContext & TransformContext
   readonly #stallWatch: StallWatch
   readonly #stopReading = createAbortController()
   readonly #progress: RunProgress
@@ -49,7 +49,7 @@ export class IngestionRun {
     this.#context = context
     this.#stallWatch = new StallWatch(context, needsOf(plan))
     const { signal } = this.#stallWatch
-    this.#targetContext = { ...keyOf(context), executionId, signal }
+    this.#targetContext = { ...keyOf(context), executionId, signal, params: context.params }
     this.#progress = new RunProgress(plan, context)
     this.#deadLetters = plan.tolerance?.deadLetters && new DeadLetters(plan.tolerance.deadLetters)
     this.#batchWriter = this.#makeBatchWriter()

@@ -6,11 +6,13 @@ import {
   addedTo,
   advance,
   type Checkpoint,
+  checkSelection,
   checkUnpartitioned,
   countsBetween,
   initialCheckpoint,
   type KeptCheckpoint,
   repeat,
+  withSelection,
 } from './checkpoint.js'
 import { checkResumable, isSameRange } from './resumable.js'
 import { keptCheckpoint, storedCheckpoint, storedDetail, storedPartitionCheckpoint } from './stored-checkpoint.js'
@@ -60,9 +62,12 @@ export class RunProgress {
     if (stored !== undefined && !plan.partition) checkUnpartitioned(stored)
     this.isOfScheme = plan.partition !== undefined && stored?.scheme === plan.partition.scheme
     this.#isResumed = plan.isResumable && this.isOwn(stored)
-    if (this.#isResumed) checkResumable('storage', stored as Checkpoint, plan)
+    if (this.#isResumed) {
+      checkSelection(stored as Checkpoint, plan)
+      checkResumable('storage', stored as Checkpoint, plan)
+    }
     this.#resumePoint = {
-      checkpoint: this.#isResumed ? this.#owned(stored as Checkpoint) : initialCheckpoint(executionId, plan.partition),
+      checkpoint: this.#isResumed ? this.#owned(stored as Checkpoint) : this.#initial,
       detail: (this.#isResumed && storedDetail(detail)) || nothingRead,
     }
   }
@@ -83,7 +88,13 @@ export class RunProgress {
   /** The checkpoint of this run: it is not done yet. */
   #owned({ isDone: _, ...checkpoint }: Checkpoint): Checkpoint {
     const { partition } = this.#plan
-    return partition ? { ...checkpoint, scheme: partition.scheme } : checkpoint
+    return partition ? { ...checkpoint, scheme: partition.scheme } : withSelection(checkpoint, this.#plan)
+  }
+
+  get #initial(): Checkpoint {
+    const { partition } = this.#plan
+    const checkpoint = initialCheckpoint(this.#executionId, partition)
+    return partition ? checkpoint : withSelection(checkpoint, this.#plan)
   }
 
   /** Whether the run resumes from the checkpoint of another one. */
@@ -124,7 +135,7 @@ export class RunProgress {
   /** Starts from the beginning. */
   restart(): void {
     this.#isResumed = false
-    this.#resumePoint = { checkpoint: initialCheckpoint(this.#executionId, this.#plan.partition), detail: nothingRead }
+    this.#resumePoint = { checkpoint: this.#initial, detail: nothingRead }
     this.#marks = {}
     this.#notes = {}
   }
@@ -136,6 +147,7 @@ export class RunProgress {
   resumeFrom(kept: unknown): void {
     const { executionId: _, detail: __, ...checkpoint } = keptCheckpoint(kept)
     if (!this.#plan.partition) checkUnpartitioned(checkpoint)
+    checkSelection(checkpoint, this.#plan)
     checkResumable('the target', checkpoint, this.#plan)
     const unreported = this.#isResumed ? countsBetween(this.checkpoint, checkpoint) : nothingRead
     this.#isResumed = true

@@ -84,6 +84,7 @@ const own: Rules = {
   isUnordered: rule.optional(rule.flag),
   isDone: rule.optional(rule.flag),
   bounds: rule.optional(bounds),
+  params: rule.optional(rule.anObject),
 }
 
 const countsRules: Rules = { origin: executionId, read: count, failed: count, skipped: count }

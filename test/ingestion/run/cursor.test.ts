@@ -121,7 +121,7 @@ describePostgres('an ingestion by a cursor', (database) => {
     }
     expect(await run({ query })).toMatchObject({ count: 9 })
     expect(await run({ query })).toMatchObject({ count: 0 })
-    expect(seen).toEqual([{}, {}])
+    expect(seen).toEqual([{ params: {} }, { params: {} }])
   })
 
   test('takes another column for the last id', async () => {

@@ -1,0 +1,26 @@
+import type { JobParams } from '../../core/model/index.js'
+import type { IngestionJob } from './ingestion-job.js'
+import type { IngestionPlan } from './plan.js'
+
+/** The plan of an execution with these parameters: its query has them, and its checkpoint those that select records. */
+export function boundPlan(plan: IngestionPlan, { selectedBy }: IngestionJob, params: JobParams): IngestionPlan {
+  const { query } = plan
+  const selection = selectionOf(params, selectedBy ?? query.params ?? Object.keys(params))
+  const render: typeof query.render = (variables) => query.render({ ...variables, params })
+  return { ...plan, query: { ...query, render }, ...(selection && { selection }) }
+}
+
+/** The values by which records are selected, in an order that does not depend on the start. */
+function selectionOf(params: JobParams, names: readonly string[]): JobParams | undefined {
+  const given = [...names].sort().filter((name) => Object.hasOwn(params, name) && params[name] !== undefined)
+  if (given.length === 0) return undefined
+  return JSON.parse(JSON.stringify(Object.fromEntries(given.map((name) => [name, sorted(params[name])]))))
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted)
+  const isPlain = typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
+  if (!isPlain) return typeof value === 'bigint' ? String(value) : value
+  const entries = Object.entries(value as object).sort(([one], [other]) => (one < other ? -1 : 1))
+  return Object.fromEntries(entries.map(([name, inner]) => [name, sorted(inner)]))
+}

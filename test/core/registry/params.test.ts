@@ -1,0 +1,145 @@
+import { type Job, JobRegistry, memoryStorage } from 'headgate'
+import { fakeClock, heldJob, testDatasource } from 'headgate/testing'
+import { expect, onTestFinished, test, vi } from 'vitest'
+
+function open(storage = memoryStorage(), clock = fakeClock()) {
+  const registry = new JobRegistry({ storage, clock, lease: 600_000 })
+  onTestFinished(() => registry.close())
+  return registry
+}
+
+/** A job that keeps the parameters that it receives. */
+function seeing(more: Partial<Job> = {}) {
+  const seen: unknown[] = []
+  const job: Job = { type: 'test', id: 'a', run: ({ params }) => void seen.push(params), ...more }
+  return { seen, job }
+}
+
+/** A schema with a text `customer`, and a default of `since`. */
+const schema: Job['params'] = {
+  '~standard': {
+    version: 1,
+    vendor: 'test',
+    validate: (value) =>
+      typeof Object(value).customer === 'string'
+        ? { value: { since: '2020', ...Object(value) } }
+        : { issues: [{ message: 'expected a text', path: ['customer'] }] },
+  },
+}
+
+test('a job receives its parameters, and the status shows them', async () => {
+  const registry = open()
+  const { job, seen } = seeing()
+  registry.define(job)
+  const { status, finished } = await registry.start('test', 'a', { params: { customer: 'acme' } })
+  expect([status.params, (await finished).params]).toEqual([{ customer: 'acme' }, { customer: 'acme' }])
+  expect(await (await registry.start('test', 'a')).finished).not.toHaveProperty('params')
+  expect(seen).toEqual([{ customer: 'acme' }, {}])
+})
+
+test('a schema validates them, and the job receives what it returns', async () => {
+  const registry = open()
+  const { job, seen } = seeing({ params: schema })
+  registry.define(job)
+  const { finished } = await registry.start('test', 'a', { params: { customer: 'acme' } })
+  expect(await finished).toMatchObject({ state: 'successful', params: { customer: 'acme' } })
+  expect(seen).toEqual([{ customer: 'acme', since: '2020' }])
+  for (const params of [undefined, {}, { customer: 1 }]) {
+    const start = registry.start('test', 'a', params && { params })
+    await expect(start).rejects.toMatchObject({
+      code: 'invalid_options',
+      message: expect.stringContaining('`params.customer`'),
+    })
+  }
+})
+
+test.each([
+  [{ at: new Date(0) }, '`params.at`'],
+  [{ list: [new Map()] }, '`params.list[0]`'],
+  [[1], '`params`'],
+  ['x', '`params`'],
+  [{ text: 'x'.repeat(10_000) }, '`params`'],
+])('refuses parameters that are not kept: %#', async (params, name) => {
+  const registry = open()
+  registry.define(seeing().job)
+  await expect(registry.start('test', 'a', { params: params as never })).rejects.toThrow(`Expected ${name} to be a`)
+})
+
+test('a retry, a queued start and a takeover use them', async () => {
+  const clock = fakeClock()
+  const storage = memoryStorage({ clock })
+  const first = open(storage, clock)
+  first.define(heldJob({ type: 'test', id: 'a', resume: 'auto' }).job)
+  await first.start('test', 'a', { params: { customer: 'acme' } })
+  await first.close()
+  const second = open(memoryStorage({ clock }), clock)
+  const again = new JobRegistry({ storage, clock, concurrency: 1 })
+  onTestFinished(() => again.close())
+  const seen: unknown[] = []
+  const run = vi.fn(({ params }) => {
+    seen.push(params)
+    if (run.mock.calls.length === 1) throw Object.assign(new Error('away'), { code: 'ECONNREFUSED' })
+  })
+  again.define({ type: 'test', id: 'a', resume: 'auto', run })
+  await clock.advance(120_000)
+  expect(seen).toEqual([{ customer: 'acme' }, { customer: 'acme' }])
+  expect(await again.status('test', 'a')).toMatchObject({ state: 'successful', params: { customer: 'acme' } })
+  expect(second.has('test')).toBe(false)
+})
+
+test('parameters that the schema of another version refuses fail the execution, and nothing else', async () => {
+  const clock = fakeClock()
+  const storage = memoryStorage({ clock })
+  const old = open(storage, clock)
+  old.define(heldJob({ type: 'test', id: 'a', resume: 'auto' }).job)
+  await old.start('test', 'a', { params: { client: 'acme' } })
+  await old.close()
+  const newer = open(storage, clock)
+  const { job, seen } = seeing({ params: schema, resume: 'auto' })
+  newer.define(job)
+  await clock.advance(600_000)
+  const { state, error = [] } = (await newer.status('test', 'a')) as { state: string; error?: string[] }
+  expect([state, error[0]]).toEqual([
+    'error',
+    'The parameters of this execution do not fit the job as it is defined here.',
+  ])
+  expect(error[1]).toContain('`params.customer`')
+  expect(seen).toEqual([])
+  const { finished } = await newer.start('test', 'a', { params: { customer: 'acme' } })
+  expect(await finished).toMatchObject({ state: 'successful' })
+})
+
+test('a schedule gives parameters', async () => {
+  const clock = fakeClock()
+  const registry = open(memoryStorage({ clock }), clock)
+  const { job, seen } = seeing({ schedule: { every: 1000, params: { customer: 'acme' } } })
+  registry.define(job)
+  await clock.advance(1000)
+  expect(seen).toEqual([{ customer: 'acme' }])
+  const bad = { every: 1000, params: { at: new Date(0) } }
+  expect(() => registry.define({ ...job, id: 'b', schedule: bad })).toThrow('`params.at`')
+})
+
+test('an ingestion gives them to its query, its transform and its target, and refuses a start without them', async () => {
+  const registry = open()
+  const seen: unknown[] = []
+  const datasource = testDatasource([{ id: 1 }])
+  const query = vi.fn(({ params }) => ({ text: 'all', values: [params.customer] }))
+  registry.define({
+    id: 'a',
+    datasource,
+    pkField: 'id',
+    query,
+    transform: (record, { params }) => ({ ...record, ...params }),
+    target: (batch, { params }) => void seen.push(batch.records(), params),
+  })
+  const { finished } = await registry.start('ingestion', 'a', { params: { customer: 'acme' } })
+  expect(await finished).toMatchObject({ state: 'successful' })
+  expect(query).toHaveBeenCalledWith(expect.objectContaining({ params: { customer: 'acme' } }))
+  expect(seen).toEqual([[{ id: 1, customer: 'acme' }], { customer: 'acme' }])
+  registry.define({ id: 'b', datasource, query: 'select {{params.customer}}', target: () => undefined })
+  await expect(registry.start('ingestion', 'b')).rejects.toThrow('Expected `params.customer` to be given')
+  const schedule = { every: 1000 }
+  const scheduled = { id: 'c', datasource, query: 'select {{params.customer}}', target: () => undefined, schedule }
+  expect(() => registry.define(scheduled)).toThrow('Expected `params.customer` to be given')
+})

@@ -1,0 +1,100 @@
+import { JobRegistry, memoryStorage } from 'headgate'
+import { fakeClock, testDatasource } from 'headgate/testing'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { compileQuery } from '../../../src/ingestion/definition/query-template.js'
+
+describe('a template', () => {
+  const render = (template: string, params: Record<string, unknown>) => compileQuery(template).render({ params })
+
+  test('binds parameters, also inside of sections and of other parameters', () => {
+    const template =
+      'select * from t where a = {{params.a}} {{#params.b.c}}and c = {{params.b.c}}{{/params.b.c}} {{^params.b}}and b is null{{/params.b}}'
+    const hostile = "x' or 1=1 --"
+    expect(render(template, { a: hostile, b: { c: 2 } })).toEqual({
+      text: 'select * from t where a = $1 and c = $2 ',
+      values: [hostile, 2],
+    })
+    expect(render(template, { a: 1 })).toEqual({ text: 'select * from t where a = $1  and b is null', values: [1] })
+  })
+
+  test('iterates over a list, and leaves out what is false', () => {
+    const template =
+      'select * from t where id in (0 {{#params.ids}}, {{.}}{{/params.ids}}){{#params.all}} or true{{/params.all}}'
+    expect(render(template, { ids: [7, 8], all: false })).toEqual({
+      text: 'select * from t where id in (0 , $1, $2)',
+      values: [7, 8],
+    })
+    expect(render(template, { ids: [], all: true }).text).toBe('select * from t where id in (0 ) or true')
+  })
+
+  test.each([
+    [{}, 'Expected `params.a` to be given, as the query uses {{params.a}}, got nothing'],
+    [{ a: [1] }, 'Expected `params.a` to be a single value'],
+    [{ a: { b: 1 } }, 'Expected `params.a` to be a single value'],
+  ])('refuses %j', (params, message) => {
+    expect(() => render('select {{params.a}}', params)).toThrow(message)
+    expect(() => render('select {{params.constructor}}', {})).toThrow('`params.constructor` to be given')
+  })
+
+  test('does not resume by them', () => {
+    expect(compileQuery('select {{params.a}}')).toMatchObject({ resumes: false, params: ['a'] })
+    expect(compileQuery('select 1').missingIn({})).toBeUndefined()
+    expect(() => compileQuery('select {{params}}')).toThrow('params.<name>')
+  })
+})
+
+/** A job that resumes by a cursor, over rows that a query with parameters would select. */
+function open(more: object = {}) {
+  const clock = fakeClock()
+  const registry = new JobRegistry({ storage: memoryStorage({ clock }), clock })
+  onTestFinished(() => registry.close())
+  const read: unknown[] = []
+  const rows = [{ id: 1 }, { id: 2 }]
+  registry.define({
+    id: 'a',
+    datasource: testDatasource(rows),
+    cursor: 'id',
+    query: 'select * from t where customer = {{params.customer}}',
+    target: (batch) => void read.push(...batch.records()),
+    ...more,
+  })
+  const run = async (params: Record<string, unknown>) => (await registry.start('ingestion', 'a', { params })).finished
+  return { registry, run, read }
+}
+
+describe('a checkpoint', () => {
+  test('is not resumed from with other values of the parameters that select records', async () => {
+    const { run, read } = open()
+    expect(await run({ customer: 'acme', note: 1 })).toMatchObject({ state: 'successful', count: 2 })
+    const refused = await run({ customer: 'other' })
+    expect(refused).toMatchObject({ state: 'error', error: [expect.stringContaining('`params.customer`')] })
+    expect(await run({ note: 2, customer: 'acme' })).toMatchObject({ state: 'successful', count: 0 })
+    expect(read).toHaveLength(2)
+  })
+
+  test('is resumed from when the job says that they select none', async () => {
+    const { run } = open({ selectedBy: [] })
+    await run({ customer: 'acme' })
+    expect(await run({ customer: 'other' })).toMatchObject({ state: 'successful', count: 0 })
+  })
+
+  test('does not matter to a job that starts over', async () => {
+    const { run } = open({ resume: 'restart' })
+    await run({ customer: 'acme' })
+    expect(await run({ customer: 'other' })).toMatchObject({ state: 'successful', count: 2 })
+  })
+
+  test('depends on all parameters of a query function', async () => {
+    const { run } = open({ query: () => ({ text: 'all' }) })
+    await run({ customer: 'acme' })
+    expect(await run({ customer: 'other' })).toMatchObject({ state: 'error' })
+    expect(await run({ customer: 'acme' })).toMatchObject({ state: 'successful' })
+  })
+
+  test('belongs to the parameters with partitions too', async () => {
+    const { run } = open({ partitions: 2 })
+    expect(await run({ customer: 'acme' })).toMatchObject({ state: 'successful', count: 2 })
+    expect(await run({ customer: 'other' })).toMatchObject({ state: 'error' })
+    expect(await run({ customer: 'acme' })).toMatchObject({ state: 'successful', count: 0 })
+  })
+})
