@@ -37,6 +37,21 @@ describe.each(Object.entries(faces))('%s', (_, open) => {
     expect((await send(`${base}/_health`, { method: 'HEAD' })).status).toBe(200)
   })
 
+  test('a schedule that could not start for a minute', async () => {
+    const clock = fakeClock()
+    const storage = memoryStorage({ clock })
+    const registry = newRegistry({ storage, clock })
+    registry.define({ type: 'copy', id: 'a', run: () => {}, schedule: { every: 3_600_000 } })
+    storage.begin = async () => Promise.reject(new Error('down'))
+    const since = registry.nextRun('copy', 'a')
+    await clock.advance(3_600_000 + 61_000)
+    const { text } = await (await open(createJobsHandler(registry)))(`${base}/_health`)
+    expect(JSON.parse(text)).toMatchObject({ overdue: [{ _id: 'a', type: 'copy', since }] })
+    const closed = registry.close({ timeout: 0 })
+    await clock.advance(10_000)
+    await closed
+  })
+
   test('a storage that is away', async () => {
     const registry = newRegistry({ storage: storageWith(refused), node: 'node-1' })
     const { status, text } = await (await open(createJobsHandler(registry)))(`${base}/_health`)

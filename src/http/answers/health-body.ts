@@ -22,11 +22,13 @@ export interface WireHealth {
   lease_ms: number
   /** The age of the oldest lease renewal, in milliseconds. */
   oldest_renewal_ms?: number
+  /** The schedules whose job should have started in this registry more than a minute ago. */
+  overdue?: { _id: string; type: string; since: number }[]
 }
 
 /** The body about the health of a registry. */
 export function healthBody(health: RegistryHealth): WireHealth {
-  const { status, node, storage, running, queued, lease, oldestRenewal } = health
+  const { status, node, storage, running, queued, lease, oldestRenewal, overdue } = health
   const { isReachable, latency } = storage
   return {
     status,
@@ -41,5 +43,6 @@ export function healthBody(health: RegistryHealth): WireHealth {
     queued,
     lease_ms: lease,
     ...(oldestRenewal !== undefined && { oldest_renewal_ms: oldestRenewal }),
+    ...(overdue && { overdue: overdue.map(({ type, id, since }) => ({ _id: id, type, since })) }),
   }
 }

@@ -119,6 +119,11 @@ const health: Fields<WireHealth> = {
   queued: { ...count, description: 'Executions that wait for a free slot of this registry.' },
   lease_ms: { ...duration, description: 'The duration of a lease, in milliseconds.' },
   oldest_renewal_ms: { ...duration, description: 'The age of the oldest lease renewal, in milliseconds.' },
+  overdue: {
+    type: 'array',
+    items: object({ _id: id, type, since: time }),
+    description: 'The schedules whose job should have started here more than a minute ago, and since when.',
+  },
 }
 
 /** The schemas of bodies. */
@@ -135,7 +140,7 @@ export const bodies = {
   LogEntry: object(hit),
   Log: hits(ref('LogEntry')),
   Error: object(error),
-  Health: object(health, ['oldest_renewal_ms']),
+  Health: object(health, ['oldest_renewal_ms', 'overdue']),
   OpenApi: { type: 'object', required: ['openapi', 'info', 'paths'] },
 }
 
