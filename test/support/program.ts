@@ -35,6 +35,7 @@ const exampleNames = [
     'failures.ts',
     'ingestion.ts',
     'minimal.ts',
+    'parameters.ts',
     'partitions.ts',
     'pause.ts',
   ],
