@@ -188,6 +188,8 @@ describe('arrayTarget', () => {
       writesDuringFlush: 'it has nothing to flush',
       acceptsEncoded: 'it stores objects',
       checkpoint: 'storage keeps its checkpoints',
+      truncate: 'its array is emptied by nobody',
+      resetCheckpoint: 'storage keeps its checkpoints',
       isReset: 'its array is emptied by nobody else',
     },
   })

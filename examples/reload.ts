@@ -5,7 +5,7 @@
  *
  * It makes tables of its own.
  */
-import { type IngestionJob, JobRegistry } from 'headgate'
+import { type IngestionJob, JobRegistry, type StartOptions } from 'headgate'
 import { postgresDatasource, postgresStorage, postgresTarget } from 'headgate/postgres'
 import pg from 'pg'
 
@@ -24,8 +24,8 @@ await pool.query(`
 const datasources = { shop: postgresDatasource({ pool }) }
 const registry = new JobRegistry({ storage: postgresStorage({ pool }), datasources })
 
-async function run(id: string, jobs = registry): Promise<void> {
-  const { finished } = await jobs.start('ingestion', id)
+async function run(id: string, options: StartOptions = {}): Promise<void> {
+  const { finished } = await registry.start('ingestion', id, options)
   const status = await finished
   const { rows } = await pool.query(`select count(*) from ${id}_copy`)
   console.log(`${status.state}: ${status.count} read, ${rows[0].count} in the copy`)
@@ -74,13 +74,18 @@ await run('orders')
 // successful: 3 read, 3 in the copy
 // #endregion
 
-await registry.close()
-
-// #region restart
-const script = new JobRegistry({ storage: postgresStorage({ pool }), datasources })
-script.define({ ...orders, resume: 'restart' })
-await run('orders', script)
+// #region refresh
+await pool.query('update orders_copy set updated_at = now()') // a mistake
+await run('orders', { fullRefresh: true })
 // successful: 3 read, 3 in the copy
-await script.close()
 // #endregion
+
+// #region reset
+await pool.query('truncate orders_copy')
+await registry.reset('ingestion', 'orders')
+await run('orders')
+// successful: 3 read, 3 in the copy
+// #endregion
+
+await registry.close()
 await pool.end()

@@ -81,6 +81,7 @@ export {
 } from './core/storage/index.js'
 export {
   type BatchOptions,
+  type CheckpointReset,
   type Column,
   type ColumnType,
   type CursorReadOptions,

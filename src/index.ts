@@ -74,6 +74,7 @@ export type {
   PauseOptions,
   RegistryHealth,
   RegistryOptions,
+  ResetOptions,
   StartOptions,
   StorageHealth,
   WaitingOptions,

@@ -49,6 +49,14 @@ export interface CallOptions {
 export interface RemoteStartOptions extends CallOptions {
   /** Whether the job starts although it is paused. Default `false`. */
   force?: boolean
+  /** Whether to read everything again, from the beginning. The next run goes on from its end. Default `false`. */
+  fullRefresh?: boolean
+}
+
+/** The options of `reset`. */
+export interface RemoteResetOptions extends CallOptions {
+  /** Where the next run begins: a JSON value, as `registry.reset` accepts it. Default: the beginning. */
+  checkpoint?: unknown
 }
 
 /** The options of `pause` and `pauseAll`. */
@@ -112,6 +120,7 @@ function isAddress(value: unknown): boolean {
   return /^[\w+.-]+:/.test(value) ? /^https?:\/\/[^/@]+(\/|$)/i.test(value) : true
 }
 
+const flagRule = rule.optional(rule.flag)
 const timeoutRule = rule.optional(rule.whole(0))
 const gapRule = rule.optional(rule.aFunction)
 
@@ -143,8 +152,11 @@ export class JobsClient {
    * Starts a job. Resolves with its status as soon as it runs or is queued. Throws `not_defined`, `paused`, `already_running` and
    * `closed`.
    */
-  async start(type: string, id: string, { force, signal }: RemoteStartOptions = {}): Promise<RemoteStatus> {
-    const call = { method: 'POST', path: [...jobPath(type, id), '_start'], query: { force }, signal } as const
+  async start(type: string, id: string, options: RemoteStartOptions = {}): Promise<RemoteStatus> {
+    const { fullRefresh, force, signal } = options
+    checkValue('fullRefresh', fullRefresh, flagRule)
+    const query = { fullRefresh, force }
+    const call = { method: 'POST', path: [...jobPath(type, id), '_start'], query, signal } as const
     return statusOf(await this.#connection.call(call, isStatusOf({ type, id }))) as RemoteStatus
   }
 
@@ -210,6 +222,17 @@ export class JobsClient {
     const query = { timeout: timeout && `${timeout}ms`, reason }
     const call = { method: 'POST', path: [...jobPath(type, id), '_abort'], query, signal } as const
     return statusOf(await this.#connection.call(call, isAbortOf({ type, id })))
+  }
+
+  /**
+   * Clears or sets the checkpoint that the next execution of a job begins with. Resolves with its last status, or `undefined` when it never
+   * ran. Throws `not_defined`, `already_running` and `not_supported`.
+   */
+  async reset(type: string, id: string, options: RemoteResetOptions = {}): Promise<RemoteStatus | undefined> {
+    const { checkpoint, signal } = options
+    const query = { checkpoint: checkpoint === undefined ? undefined : JSON.stringify(checkpoint) }
+    const call = { method: 'POST', path: [...jobPath(type, id), '_reset'], query, signal } as const
+    return statusOf(await this.#connection.call(call, isJobOf({ type, id })))
   }
 
   /** Searches the log, newest first. Without `state`, finds ended executions. */

@@ -22,9 +22,11 @@ import {
   type IngestionPlan,
   limitsOf,
   RateLimiter,
+  refreshCheckpoint,
   type Tolerance,
 } from './definition/index.js'
 import { ParentRun, PartitionRun } from './partitioned/index.js'
+import { resetOf } from './reset-ingestion.js'
 import { IngestionRun } from './run/index.js'
 
 /**
@@ -44,6 +46,10 @@ export function ingestion(
   if (schedule && !definition.params) checkParams(schedule.params ?? {})
   const common = { ...sharedOf(definition), checkParams }
   const repeatsRecords = (plan.cursor?.lookback ?? 0) > 0
+  const management = {
+    refreshCheckpoint: (time: number) => refreshCheckpoint(id, plan, time),
+    ...resetOf(id, plan, partitions !== undefined),
+  }
   const named = {
     type: 'ingestion',
     id,
@@ -51,7 +57,7 @@ export function ingestion(
     ...(onEnd && { onEnd }),
     ...(maxDuration && { maxDuration }),
   }
-  const job = { ...common, distanceOf, repeatsRecords, targetKind: plan.target.kind, ...named }
+  const job = { ...common, ...management, distanceOf, repeatsRecords, targetKind: plan.target.kind, ...named }
   if (partitions === undefined)
     return { ...job, run: (context) => new IngestionRun(bound(plan, context), context).run() }
   const split = splitRequestOf(partitions)

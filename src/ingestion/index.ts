@@ -1,5 +1,6 @@
 export {
   type BatchOptions,
+  type CheckpointReset,
   type Column,
   type ColumnType,
   type Consistency,

@@ -4,6 +4,7 @@ import { toStatus } from '../../src/core/model/status.js'
 import { abort } from '../../src/http/api/routes/abort.js'
 import { health as healthRoute } from '../../src/http/api/routes/health.js'
 import { pause } from '../../src/http/api/routes/pause.js'
+import { reset } from '../../src/http/api/routes/reset.js'
 import { search } from '../../src/http/api/routes/search.js'
 import { start } from '../../src/http/api/routes/start.js'
 import { status } from '../../src/http/api/routes/status.js'
@@ -85,6 +86,8 @@ const registry: ServedRegistry = {
       schedule: { cron: '0 3 * * *' },
     },
   ],
+  reset: async (_, id) =>
+    toStatus(record({ id, startTime: 1538734000000, endTime: 1538734001000, state: 'successful' })),
   pause: async () => paused,
   unpause: async () => true,
   pauseAll: async () => ({ since: 1538734000000, isOfAll: true }),
@@ -108,7 +111,7 @@ describe('docs/reference/http-api.md', () => {
   })
 
   test('lists every parameter, and no other', () => {
-    const names = [status, start, abort, pause, search, healthRoute].flatMap(({ parameters }) =>
+    const names = [status, start, abort, reset, pause, search, healthRoute].flatMap(({ parameters }) =>
       Object.values(parameters).map(({ name }) => name),
     )
     const tables = [...page.matchAll(/\| parameter \|.*\n.*\n((?:\|.*\n)+)/g)].flatMap(([, rows = '']) =>

@@ -220,7 +220,10 @@ describe.each(Object.entries(faces))('%s', (face, open) => {
     ['POST /copy/a/_abort?timeout=25d', `Expected \`timeout\` to be ${time}, got \`25d\` (string)`],
     ['POST /copy/a/_abort?timeout=', `Expected \`timeout\` to be ${time}, got \`\` (string)`],
     ['POST /copy/a/_abort?wait_for_completion=', 'Expected `wait_for_completion` to be true or false, got `` (string)'],
-    ['POST /copy/a/_start?timeout=5s', 'Expected `parameter` to be one of `force`, `pretty`, got `timeout` (string)'],
+    [
+      'POST /copy/a/_start?timeout=5s',
+      'Expected `parameter` to be one of `force`, `full_refresh`, `pretty`, got `timeout` (string)',
+    ],
   ] as const
   test.each(refused.filter(([call]) => isRouted(call)))('400 for %s', async (call, reason) => {
     const { send } = await served()

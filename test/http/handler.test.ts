@@ -106,6 +106,7 @@ describe('authorize', () => {
     ['HEAD', '/copy/a%2Fb', 'read', { type: 'copy', id: 'a/b' }],
     ['POST', '/copy/a/_abort', 'abort', { type: 'copy', id: 'a' }],
     ['POST', '/copy/a/_start', 'start', { type: 'copy', id: 'a' }],
+    ['POST', '/copy/a/_reset', 'reset', { type: 'copy', id: 'a' }],
   ])('is asked about %s %s', async (method, rest, action, job) => {
     const authorize = vi.fn(() => true)
     const asked = request(base + rest, method)

@@ -191,6 +191,7 @@ test('every answer that belongs to one call is given to some request', async () 
   for (const call of calls) await send(call)
   const managing = [
     'GET /',
+    ...['POST /copy/a/_reset', 'POST /copy/c/_reset', 'POST /copy/nobody/_reset'],
     ...['POST /copy/a/_pause', 'POST /copy/b/_pause', 'POST /copy/a/_unpause', 'POST /_pause', 'POST /_unpause'],
   ]
   const names = ['has', 'start', 'status', 'running', 'abort', 'search', 'health', 'on'] as const
@@ -202,6 +203,7 @@ test('every answer that belongs to one call is given to some request', async () 
   }
   job.end()
   await send('POST /copy/a/_abort')
+  await send('POST /copy/a/_reset')
   await registry.close()
   await send('GET /_health')
 

@@ -40,6 +40,7 @@ const calls = [
   ['GET', '/_search'],
   ['POST', '/copy/a/_start'],
   ['POST', '/copy/a/_abort'],
+  ['POST', '/copy/a/_reset'],
 ] as const
 
 describe('who is not allowed learns nothing', () => {

@@ -24,7 +24,7 @@ const noticed: Record<StorageBug, string[]> = {
     'begin: takes over the checkpoint, and nothing else',
     'begin: takes over the checkpoint from before executions that wrote none',
     'begin: takes over the checkpoint of an execution with an expired lease',
-    'fresh: starts without the checkpoint, and everything else as before',
+    'begin: a given checkpoint takes the place of the earlier one, and everything else is as before',
     'partitions: each inherits its own checkpoint',
     'reset: sets or clears where the next execution begins',
     'reset: changes nothing of a live job',
@@ -221,6 +221,7 @@ const noticed: Record<StorageBug, string[]> = {
     'renew: writes nothing for another execution',
     'claim: is refused under another epoch, or another id',
     'run: is refused under another epoch, another id, and after the end',
+    'begin: a given checkpoint takes the place of the earlier one, and everything else is as before',
     'lease: a late writer does not change the next execution',
     'orphans: an orphan is listed until a node resumes it',
     'find: the live execution, else the last one',
@@ -273,7 +274,9 @@ const noticed: Record<StorageBug, string[]> = {
     'params: an execution that resumes an orphan has those of the orphan, unless others are given',
   ],
   'keeps the params of its caller': ['params: later changes of the caller are not stored'],
-  'starts fresh with a checkpoint': ['fresh: starts without the checkpoint, and everything else as before'],
+  'keeps the earlier checkpoint': [
+    'begin: a given checkpoint takes the place of the earlier one, and everything else is as before',
+  ],
   'gives the last reason': ['abort: the first request decides on the reason'],
   'appends log tails': ['log tail: is replaced by each save, kept without one, and gone at the next start'],
   'drops the log tail at the end': [

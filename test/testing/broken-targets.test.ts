@@ -28,12 +28,40 @@ test.each<[TargetBug, string[]]>([
   ['accepts all formats', both('encoded: an unknown format is not accepted')],
   ['says nothing when broken', both('broken: is reported by a writer that cannot continue')],
   ['says nothing of a reset', ['append: reset: is reported when the records are gone, and only then']],
-  ['touches what it has lost', both('a run that has lost its lease does not change what its successor writes')],
+  [
+    'truncates nothing',
+    [
+      'append: truncate: earlier records are removed together with the first new ones',
+      'append: truncate: without new records, the target is empty',
+    ],
+  ],
+  ['truncates at once', ['append: truncate: an abort before the next flush keeps the earlier records']],
+  [
+    'resets nothing',
+    [
+      'append: checkpoint reset: removes or changes the checkpoint of the job alone',
+      'append: checkpoint reset: no earlier execution writes any more, and a later one prevents it',
+    ],
+  ],
+  [
+    'lets earlier executions write after a reset',
+    ['append: checkpoint reset: no earlier execution writes any more, and a later one prevents it'],
+  ],
+  [
+    'touches what it has lost',
+    [
+      'append: a run that has lost its lease does not change what its successor writes',
+      'append: checkpoint reset: no earlier execution writes any more, and a later one prevents it',
+      'replace: a run that has lost its lease does not change what its successor writes',
+    ],
+  ],
   [
     'shares checkpoints',
     [
       'append: checkpoint: each job has its own',
       'append: partitions: concurrent writers store the records and the checkpoint of each',
+      'append: checkpoint reset: removes or changes the checkpoint of the job alone',
+      'append: checkpoint reset: no earlier execution writes any more, and a later one prevents it',
     ],
   ],
   [
@@ -64,10 +92,10 @@ test('a target without a capability fails, unless it says so: then the cases sho
     const { target, ...fixture } = soundTarget(strategy)
     return { ...fixture, target: { ...target, capabilities: {} } }
   }
-  const capabilities = ['writesAtomically', 'writesPartitions', 'writesDuringFlush'] as const
+  const capabilities = ['writesAtomically', 'writesPartitions', 'writesDuringFlush', 'truncate'] as const
   const { failed } = await outcomeOf((test) => targetSuite({ test, create: plain }))
-  expect(failed.size).toBe(5)
+  expect(failed.size).toBe(8)
   const unsupported = Object.fromEntries(capabilities.map((name) => [name, 'it is small']))
   const said = await outcomeOf((test) => targetSuite({ test, create: plain, unsupported }))
-  expect([said.failed.size, said.skipped.length]).toEqual([0, 16])
+  expect([said.failed.size, said.skipped.length]).toEqual([0, 19])
 })

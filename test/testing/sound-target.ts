@@ -22,8 +22,12 @@ export type TargetBug =
   | 'publishes at once'
   | 'says nothing of a reset'
   | 'says nothing when broken'
+  | 'resets nothing'
+  | 'lets earlier executions write after a reset'
   | 'shares checkpoints'
   | 'touches what it has lost'
+  | 'truncates at once'
+  | 'truncates nothing'
 
 /** What is stored of a job. */
 interface Stored {
@@ -53,6 +57,7 @@ export function soundTarget(strategy: 'append' | 'replace', bug?: TargetBug): Ta
     const connection = connections
     const wasEmptied = stored.checkpoint !== null && stored.records.length === 0
     let buffer: TargetRecord[] = []
+    let mustTruncate = false
     const bufferOf = () => (bug === 'has one buffer' ? common : buffer)
     const checkConnected = () => {
       if (connection !== connections) throw new JobError('target', 'The connection is lost.')
@@ -75,9 +80,16 @@ export function soundTarget(strategy: 'append' | 'replace', bug?: TargetBug): Ta
         bufferOf().push(...records)
         if (bug === 'keeps what was not flushed') stored.records.push(...bufferOf().splice(0))
       },
+      async truncate() {
+        if (bug === 'truncates nothing') return
+        if (bug === 'truncates at once') for (const one of jobs.values()) one.records.length = 0
+        mustTruncate = true
+      },
       async flush(checkpoint) {
         checkConnected()
         if (stored.owner !== executionId) throw new JobError('lease_lost', 'Another execution writes.')
+        if (mustTruncate) for (const one of jobs.values()) one.records.length = 0
+        mustTruncate = false
         const taken = bufferOf().splice(0)
         await setTimeout(1)
         if (bug === 'loses what comes during a flush') bufferOf().splice(0)
@@ -104,8 +116,19 @@ export function soundTarget(strategy: 'append' | 'replace', bug?: TargetBug): Ta
     target: {
       kind: 'sound',
       strategy,
-      capabilities: { writesAtomically: true, writesPartitions: true, writesDuringFlush: true },
+      capabilities: {
+        ...{ writesAtomically: true, writesPartitions: true, writesDuringFlush: true },
+        ...(strategy === 'append' && { onFullRefresh: 'truncate' as const }),
+      },
       open,
+      async resetCheckpoint({ id, executionId, checkpoint }) {
+        const stored = jobs.get(JSON.stringify([id, undefined]))
+        if (!stored || bug === 'resets nothing') return
+        if (executionId !== undefined && stored.owner > executionId)
+          throw new JobError('lease_lost', 'A later one writes.')
+        stored.checkpoint = checkpoint
+        if (bug !== 'lets earlier executions write after a reset') stored.owner += '+reset'
+      },
     },
     read: () => (strategy === 'replace' ? published : all()),
     refused: (id) => ({ id, text: 'refused', nested: null }),

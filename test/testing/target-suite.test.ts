@@ -14,6 +14,8 @@ describe('collectingTarget keeps the contract of a target', () => {
       writesDuringFlush: 'it has nothing to flush',
       acceptsEncoded: 'it stores objects',
       checkpoint: 'storage keeps its checkpoints',
+      truncate: 'it collects what one test writes',
+      resetCheckpoint: 'storage keeps its checkpoints',
       isReset: 'nothing else empties it',
       isBroken: 'it has no connection',
       recordIndex: 'it throws what the test orders',

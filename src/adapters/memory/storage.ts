@@ -206,7 +206,7 @@ class MemoryStorage implements JobStorage {
   }
 
   #begin(request: BeginRequest, now: number): BeginResult {
-    const { type, id, partition, state, node, lease, resumedFrom, takeovers, notifiesEnd, fresh } = request
+    const { type, id, partition, state, node, lease, resumedFrom, takeovers, notifiesEnd } = request
     const before = this.#find(type, id, partition)
     if (before && !canBegin(request, before)) return { started: false, execution: copy(before) }
     const scheduledFor = request.scheduledFor ?? before?.scheduledFor
@@ -228,7 +228,8 @@ class MemoryStorage implements JobStorage {
       ...(params && { params: jsonOf(params) }),
       ...(notifiesEnd && { notifiesEnd }),
     }
-    if (!fresh) write(execution, { checkpoint: before ? before.checkpoint : this.#presets.get(execution) })
+    const { checkpoint = before ? before.checkpoint : this.#presets.get(execution) } = request
+    write(execution, { checkpoint })
     this.#newest.set(execution, execution)
     this.#live.set(execution.executionId, execution)
     this.#ordered.live.add(execution)

@@ -193,8 +193,8 @@ class PostgresStorage implements JobStorage {
   async begin(request: BeginRequest): Promise<BeginResult> {
     const { type, id, partition, state, node, lease, resumedFrom, takeovers, scheduledFor } = request
     const start = [type, id, partition, state, node, lease, resumedFrom, takeovers, scheduledFor]
-    const { params, notifiesEnd, fresh } = request
-    const values = [...start, jsonOf(params), notifiesEnd && 'true', fresh ? 'true' : undefined]
+    const { params, notifiesEnd, checkpoint } = request
+    const values = [...start, jsonOf(params), notifiesEnd && 'true', jsonOf(checkpoint)]
     return retried(async () => {
       const [row] = await this.#reads.run(() => this.#ask('begin', values), { isStart: true })
       if (row) return { started: true, execution: this.#changed(row) }

@@ -56,6 +56,12 @@ export interface PostgresTargetOptions {
    */
   mode?: 'insert' | 'upsert'
   /**
+   * What a full refresh does with the rows of earlier runs, without the strategy `replace`. `truncate` removes them in the transaction of the
+   * first new rows. `merge` updates those with the key of a record, and leaves the others: only with the mode `upsert`. `refuse` lets the
+   * start fail. Default: `merge` with the mode `upsert`, otherwise `refuse`.
+   */
+  onFullRefresh?: 'truncate' | 'merge' | 'refuse'
+  /**
    * The key columns of `upsert`: exactly those of a primary key or of another unique index. With `createTable`, also
    * the primary key of the created table.
    */
@@ -108,6 +114,7 @@ const rules = {
   lockTimeout: rule.optional(rule.whole(1, 2 ** 31 - 1)),
   silenceTimeout: rule.optional(rule.whole(1, 2 ** 31 - 1)),
   mode: rule.optional(rule.oneOf('insert', 'upsert')),
+  onFullRefresh: rule.optional(rule.oneOf('truncate', 'merge', 'refuse')),
   key: rule.optional(keyRule),
   columns: rule.optional(columnsRule),
   checkpoints: rule.optional(tableRule),
@@ -121,16 +128,21 @@ function areNames(names: unknown[]): boolean {
 /** Throws `invalid_options` unless the options are valid and fit together. */
 export function checkTargetOptions(options: PostgresTargetOptions): void {
   checkOptions('options', options, rules)
-  const { pool, connectionString, mode, key, createTable, strategy } = options
+  const { pool, connectionString, mode, key, createTable, strategy, onFullRefresh } = options
   if ((pool === undefined) === (connectionString === undefined)) {
     throw invalid('options', 'an object with either `pool` or `connectionString`', options)
   }
   if (mode === 'upsert' ? key === undefined : key !== undefined && !createTable)
     throw invalid('key', 'there with the mode `upsert`, and only then or with `createTable`', key)
   if (strategy === 'replace') {
+    if (onFullRefresh !== undefined) {
+      throw invalid('onFullRefresh', 'absent with the strategy `replace`, which replaces all rows', onFullRefresh)
+    }
     if (mode === 'upsert') throw invalid('mode', '`insert` with the strategy `replace`, which takes every record', mode)
     return
   }
+  if (onFullRefresh === 'merge' && mode !== 'upsert')
+    throw invalid('onFullRefresh', '`truncate` or `refuse` without the mode `upsert`', onFullRefresh)
   for (const name of ['swap', 'maxShrink'] as const) {
     if (options[name] !== undefined) throw invalid(name, 'absent without the strategy `replace`', options[name])
   }

@@ -1,4 +1,11 @@
-import { JobError, type OpenContext, type OpenTarget, type Target } from '../../adapter.js'
+import {
+  type CheckpointReset,
+  JobError,
+  type OpenContext,
+  type OpenTarget,
+  type Target,
+  type TargetCapabilities,
+} from '../../adapter.js'
 import { defaultMaxShrink } from '../shared/index.js'
 import { openAppendWriter } from './append/index.js'
 import {
@@ -37,6 +44,7 @@ export function postgresTarget(options: PostgresTargetOptions): Target {
       writesAtomically: true,
       writesPartitions: true,
       writesDuringFlush: connectionCountOf(options, {}) > 1,
+      ...refreshOf(options),
     },
     // Its own pool is as large as one execution needs.
     needs: (context) => (pool ? connectionsOf(pool).need(connectionCountOf(options, context)) : []),
@@ -44,6 +52,11 @@ export function postgresTarget(options: PostgresTargetOptions): Target {
       if (pool) return open(pool, async () => {}, options, context)
       const own = openPool('target', connectionString as string, connections)
       return open(own, () => own.end(), options, context)
+    },
+    async resetCheckpoint(request) {
+      if (pool) return resetCheckpoint(pool, async () => {}, options, request)
+      const own = openPool('target', connectionString as string, 1)
+      return resetCheckpoint(own, () => own.end(), options, request)
     },
     async check(signal) {
       if (pool) return check(pool, async () => {}, options, signal)
@@ -110,6 +123,44 @@ async function check(
   } finally {
     await end()
   }
+}
+
+/** Sets the checkpoint of a job in the checkpoint table. */
+async function resetCheckpoint(
+  pool: PostgresPool,
+  end: () => Promise<void>,
+  options: PostgresTargetOptions,
+  { checkpoint, executionId, signal, ...job }: CheckpointReset,
+): Promise<void> {
+  handleErrors(pool)
+  const wanted = parseTableName(options.table)
+  const locks = new Locks(wanted, options.lockTimeout ?? defaultLockTimeout)
+  try {
+    const session = await WriteSession.open(pool, signal, options.silenceTimeout)
+    try {
+      const ref = (await findTable(session, wanted)) ?? (await findTableRef(session, wanted))
+      const context = { ...job, executionId: executionId ?? '' }
+      const fence = new Fence(ref, parseTableName(options.checkpoints ?? defaultCheckpoints), context, locks)
+      await fence.reset(session, checkpoint, executionId)
+    } finally {
+      await session.release()
+    }
+  } catch (error) {
+    throw failure('target', `Could not reset the checkpoint of ${sqlOf(wanted)}`, error)
+  } finally {
+    await end()
+  }
+}
+
+/** What a full refresh does to the table. Nothing where it is refused, or where the table is replaced anyway. */
+function refreshOf({
+  strategy,
+  mode,
+  onFullRefresh,
+}: PostgresTargetOptions): Pick<TargetCapabilities, 'onFullRefresh'> {
+  if (strategy === 'replace') return {}
+  const effect = onFullRefresh ?? (mode === 'upsert' ? 'merge' : 'refuse')
+  return effect === 'refuse' ? {} : { onFullRefresh: effect }
 }
 
 function openWriter(

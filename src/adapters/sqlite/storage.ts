@@ -123,12 +123,13 @@ class SqliteStorage implements JobStorage {
   }
 
   begin(request: BeginRequest): Promise<BeginResult> {
-    const { type, id, partition, state, node, lease, resumedFrom, takeovers, notifiesEnd, fresh } = request
+    const { type, id, partition, state, node, lease, resumedFrom, takeovers, notifiesEnd } = request
     return this.#writeSettled((jobs, now) => {
       const before = jobs.findRow(type, id, partition)
       if (before && hasRun(before) && !canBegin(request, before)) return { started: false, execution: before }
       const scheduledFor = request.scheduledFor ?? before?.scheduledFor
       const params = request.params ?? (resumedFrom === undefined ? undefined : before?.params)
+      const checkpoint = request.checkpoint === undefined ? before?.checkpoint : request.checkpoint
       const execution: ExecutionRecord = {
         type,
         id,
@@ -140,7 +141,7 @@ class SqliteStorage implements JobStorage {
         startTime: now,
         leaseUntil: lease === null ? null : now + lease,
         count: 0,
-        ...(before?.checkpoint !== undefined && !fresh && { checkpoint: before.checkpoint }),
+        ...(checkpoint !== undefined && checkpoint !== null && { checkpoint: copyOf(checkpoint) }),
         ...(resumedFrom !== undefined && { resumedFrom }),
         ...(takeovers !== undefined && { takeovers }),
         ...(scheduledFor !== undefined && { scheduledFor }),

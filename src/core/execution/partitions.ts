@@ -70,6 +70,18 @@ export interface LibraryJob extends Job {
   distanceOf?(checkpoint: unknown): number
   /** Whether it counts records again that it has counted before, so that a higher count is no progress. Default `false`. */
   readonly repeatsRecords?: boolean
+  /**
+   * The checkpoint that a full refresh begins with, at `time` in epoch milliseconds. Throws `invalid_options` when the job has no full
+   * refresh.
+   */
+  refreshCheckpoint?(time: number): unknown
+  /**
+   * The checkpoint of a `reset`: that of a value, or `null`. Throws `invalid_options` for a value that no execution can resume from. Without
+   * it, any JSON value is a checkpoint.
+   */
+  resetCheckpoint?(value: unknown, time: number): unknown
+  /** Resets what the job stores outside of storage. `executionId` is its last execution. Throws `lease_lost` when a later one has begun. */
+  resetTarget?(request: { checkpoint: unknown; executionId: string | undefined; signal: AbortSignal }): Promise<void>
   /** Makes the job of a partition, for a job with partitions. They run as executions of their own in any registry. */
   makePartition?(n: number): Omit<LibraryJob, 'type' | 'id' | 'partition' | 'makePartition'>
 }
@@ -84,4 +96,18 @@ export function checkParams(job: LibraryJob, given: JobParams): JobParams | Prom
     return params
   }
   return job.params ? validParams(job.params, given).then(accept) : accept(given)
+}
+
+/** What a job of the library has in common with others. */
+export function publicJobOf(job: LibraryJob): Job {
+  const {
+    makePartition: _,
+    distanceOf: __,
+    repeatsRecords: ___,
+    targetKind: _______,
+    checkParams: ________,
+    ...others
+  } = job
+  const { refreshCheckpoint: ____, resetCheckpoint: _____, resetTarget: ______, ...common } = others
+  return common as Job
 }

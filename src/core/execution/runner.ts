@@ -43,7 +43,10 @@ export interface RunnerParts {
 }
 
 /** Options of a start, besides the job. */
-export type StartRequest = Pick<BeginRequest, 'resumedFrom' | 'takeovers' | 'scheduledFor' | 'params'> & {
+export type StartRequest = Pick<
+  BeginRequest,
+  'resumedFrom' | 'takeovers' | 'scheduledFor' | 'params' | 'checkpoint'
+> & {
   priority?: number
 }
 
@@ -231,7 +234,7 @@ export class Runner implements PartitionRunner {
 
   #begin(
     job: LibraryJob,
-    request: Pick<BeginRequest, 'state' | 'scheduledFor' | 'params'> & Partial<Takeover>,
+    request: Pick<BeginRequest, 'state' | 'scheduledFor' | 'params' | 'checkpoint'> & Partial<Takeover>,
   ): Promise<Execution> {
     return this.#executions.add(job, async () => {
       const begin = () => ExecutionLease.begin(this.#runtime, { ...this.#startOf(job), ...request })

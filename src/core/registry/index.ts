@@ -9,6 +9,7 @@ export type {
   ListenOptions,
   PauseOptions,
   RegistryOptions,
+  ResetOptions,
   StartOptions,
   WaitingOptions,
 } from './registry-options.js'

@@ -56,6 +56,12 @@ export interface StartOptions {
   params?: JobParams
   /** Queue priority, from -1,000,000 to 1,000,000. Higher runs first. Default: the job's priority. */
   priority?: number
+  /**
+   * Whether to read everything again, from the beginning. The next run goes on from its end. A target that replaces does as always, and one
+   * that merges on a key keeps records that the source has deleted. One that appends is emptied, if its `onFullRefresh` allows it; any other
+   * is refused with `invalid_options`. Default `false`.
+   */
+  fullRefresh?: boolean
   /** Whether the job starts although it is paused. Default `false`. */
   force?: boolean
 }
@@ -66,6 +72,15 @@ export interface PauseOptions {
   reason?: string
   /** Who pauses the job: 1 to 1,000 characters. */
   by?: string
+}
+
+/** Options of `registry.reset`. */
+export interface ResetOptions {
+  /**
+   * Where the next run begins: a JSON value that the job saved as its checkpoint. For an ingestion, an object with `lastId`, `maxPrimaryKey`,
+   * `lastRecordTimestamp`, `lastRecord` or `cursor`. Default: the beginning.
+   */
+  checkpoint?: unknown
 }
 
 /** Options of `registry.queued`. */
@@ -162,12 +177,16 @@ export const startRules = {
   params: rule.optional(rule.anObject),
   priority: rule.optional(priorityRule),
   force: rule.optional(rule.flag),
+  fullRefresh: rule.optional(rule.flag),
 }
 
 const reasonRule = rule.optional(rule.shortText(maxTextLength))
 
 /** The rules of {@link PauseOptions}. */
 export const pauseRules = { reason: reasonRule, by: reasonRule }
+
+/** The rules of {@link ResetOptions}. */
+export const resetRules = { checkpoint: { accepts: () => true, expected: 'a JSON value', optional: true } }
 
 /** The rules of {@link WaitingOptions}. */
 export const waitingRules = { from: rule.optional(rule.whole(0)), size: rule.optional(rule.whole(0, 1000)) }

@@ -22,6 +22,7 @@ import {
   LocalExecutions,
   PartitionEvents,
   PausedJobs,
+  publicJobOf,
   Runner,
   type StartedExecution,
 } from '../execution/index.js'
@@ -58,12 +59,15 @@ import {
   type PauseOptions,
   pauseRules,
   type RegistryOptions,
+  type ResetOptions,
+  resetRules,
   type StartOptions,
   searchRules,
   startRules,
   type WaitingOptions,
   waitingRules,
 } from './registry-options.js'
+import { refreshCheckpointOf, resetJob } from './reset.js'
 
 /** How long to wait for a job to stop by default, in milliseconds. */
 const defaultStopTimeout = 30_000
@@ -143,9 +147,7 @@ export class Registry {
 
   /** Adds a job that the library makes, as `define` does. */
   protected defineLibraryJob(job: LibraryJob): void {
-    const { makePartition: _, checkParams: __, distanceOf: ___, repeatsRecords: ____, ...rest } = job
-    const { targetKind: _____, ...common } = rest
-    checkJob(common)
+    checkJob(publicJobOf(job))
     this.#add(job)
   }
 
@@ -172,14 +174,16 @@ export class Registry {
     const key = checkedKey(type, id)
     if (this.#closing) throw new JobError('closed', 'The registry is closed.')
     const job = this.#jobs.require(key, { type, id })
-    const { force = false, ...request } = options
-    const params = request.params && keptParams(request.params)
+    const { force = false, fullRefresh = false, ...rest } = options
+    const params = rest.params && keptParams(rest.params)
     const checked = checkParams(job, params ?? {})
     if (checked instanceof Promise) await checked
     const pending = force ? undefined : this.#paused.pending
     if (pending) await pending
     if (!force) this.#paused.refuse({ type, id })
-    return this.#runner.start(job, { ...request, ...(params && { params }) })
+    const request = { ...rest, ...(params && { params }) }
+    if (!fullRefresh) return this.#runner.start(job, request)
+    return this.#runner.start(job, { ...request, checkpoint: refreshCheckpointOf(job, this.#runtime.clock.now()) })
   }
 
   /**
@@ -218,6 +222,18 @@ export class Registry {
   /** Ends the pause of all jobs. Resolves with whether there was one. Jobs that were paused by themselves stay paused. */
   unpauseAll(): Promise<boolean> {
     return this.#paused.unpause({}, 'registry.unpauseAll')
+  }
+
+  /**
+   * Clears or sets the checkpoint that the next execution begins with: in storage, and in the target if it stores checkpoints. The records
+   * of the target stay. Resolves with the last status, or `undefined` when the job never ran. Throws `not_defined`, `already_running`, and
+   * `not_supported` when the storage cannot reset.
+   */
+  async reset(type: string, id: string, options: ResetOptions = {}): Promise<JobStatus | undefined> {
+    checkOptions('options', options, resetRules)
+    const key = checkedKey(type, id)
+    if (this.#closing) throw new JobError('closed', 'The registry is closed.')
+    return resetJob(this.#runtime, this.#jobs.require(key, { type, id }), options.checkpoint)
   }
 
   /** The status of the job's live execution, else of its last one. `undefined` when the job never ran. */

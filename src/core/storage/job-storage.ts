@@ -27,8 +27,8 @@ export interface BeginRequest extends JobKey {
   params?: Record<string, unknown>
   /** Stored as the execution's `notifiesEnd`. */
   notifiesEnd?: true
-  /** Whether the execution starts without the checkpoint of the one before. Default `false`. */
-  fresh?: boolean
+  /** The checkpoint to start with: a JSON value, or `null` for none. Default: that of the execution before. */
+  checkpoint?: unknown
 }
 
 /** The answer of `begin`. */
@@ -156,7 +156,7 @@ export interface StorageChange extends JobKey {
 export interface JobStorage {
   /**
    * Starts an execution unless one of the same type, id and partition is live, atomically, also between processes. The new execution has the
-   * next epoch, and the checkpoint, unless `fresh`, and `scheduledFor` of the one before it. With `resumedFrom`, it starts only if that
+   * next epoch, and the checkpoint, unless another is given, and `scheduledFor` of the one before it. With `resumedFrom`, it starts only if that
    * orphan is the job's last execution, and has its `params`; with `scheduledFor`, only if that is later than any before.
    */
   begin(request: BeginRequest): Promise<BeginResult>

@@ -103,6 +103,19 @@ export function state(description: string): Parameter<JobState> {
   return text('state', description, rule.oneOf(...jobStates), schemas.state)
 }
 
+/** A parameter with a JSON value. */
+export function json(name: string, description: string): Parameter<unknown> {
+  const parse = (text: string): unknown => {
+    try {
+      return JSON.parse(text)
+    } catch {
+      return undefined
+    }
+  }
+  const rule: Rule = { accepts: (value) => value !== undefined, expected: 'a JSON value' }
+  return { name, description, rule, schema: { type: 'string', contentMediaType: 'application/json' }, parse }
+}
+
 /** A parameter with `true` or `false`. */
 export function flag(name: string, description: string): Parameter<boolean> {
   return { name, description, rule: rule.flag, schema: { type: 'boolean' }, parse: (text) => flags[text] }

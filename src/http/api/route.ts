@@ -10,10 +10,10 @@ export type ServedRegistry = Pick<
   JobRegistry,
   'has' | 'start' | 'status' | 'running' | 'abort' | 'search' | 'health' | 'on'
 > &
-  Partial<Pick<JobRegistry, 'redactor' | 'jobs' | 'pause' | 'unpause' | 'pauseAll' | 'unpauseAll'>>
+  Partial<Pick<JobRegistry, 'redactor' | 'jobs' | 'pause' | 'reset' | 'unpause' | 'pauseAll' | 'unpauseAll'>>
 
 /** The kind of a call. */
-export type JobsAction = 'read' | 'start' | 'abort' | 'pause' | 'events'
+export type JobsAction = 'read' | 'start' | 'abort' | 'pause' | 'reset' | 'events'
 
 /**
  * The job that a call is about. The path names it, or only the type for the list of a type. For `_search` and
@@ -97,7 +97,7 @@ export function defineRoute<const Path extends string, Table extends Parameters>
 }
 
 /** A method that a registry of the caller may lack. Throws `not_supported` without it. */
-export function methodOf<Name extends 'jobs' | 'pause' | 'unpause' | 'pauseAll' | 'unpauseAll'>(
+export function methodOf<Name extends 'jobs' | 'reset' | 'pause' | 'unpause' | 'pauseAll' | 'unpauseAll'>(
   registry: ServedRegistry,
   name: Name,
 ): JobRegistry[Name] {

@@ -16,7 +16,7 @@ export type {
   Query,
   ReadOptions,
 } from './datasource.js'
-export { addedUp, type IngestionDetail, nothingRead } from './ingestion-detail.js'
+export { addedUp, type IngestionDetail, nothingRead, type RefreshEffect } from './ingestion-detail.js'
 export {
   maxPartitions,
   type Partition,
@@ -40,6 +40,7 @@ export {
 } from './record-batch.js'
 export { checkedNeeds, type ResourceDemand, type ResourceNeed, type SharedResource } from './shared-resource.js'
 export type {
+  CheckpointReset,
   OpenContext,
   OpenTarget,
   Target,

@@ -1,5 +1,8 @@
 import type { Consistency } from './cursor.js'
 
+/** What a full refresh does to the records that the target holds. */
+export type RefreshEffect = 'replace' | 'merge' | 'truncate'
+
 /**
  * The `status.detail` of an ingestion. It counts the records that this execution has read. Each is written, failed or skipped, so
  * that `read` is always the sum of the others.
@@ -22,6 +25,11 @@ export type IngestionDetail = {
   consistency?: Consistency
   /** Whether the execution, or one of its tries, resumed from a checkpoint: its records then come from more than one read. */
   split?: boolean
+  /**
+   * What a full refresh does to the target. `replace`: all records replace the earlier ones at the end. `merge`: records with the same key
+   * replace earlier ones, and others stay. `truncate`: the earlier ones are removed together with the first commit of new ones.
+   */
+  fullRefresh?: RefreshEffect
   /** The number of partitions, and of those that are done. Only with `partitions`. */
   parts?: { total: number; done: number }
 }

@@ -99,6 +99,12 @@ export interface TargetWriter<Item extends object = JobRecord> {
    */
   write(batch: RecordBatch<Item>, context: WriteContext): Promise<void> | void
   /**
+   * Removes all earlier records of the target, once in a full refresh: before the first write, or before the last flush when there is nothing
+   * to write. The removal becomes durable together with what is written next, atomically, and is rolled back with it. Of a job with
+   * partitions, the writer of the job calls it before any partition begins: earlier writers of partitions cannot write from then on.
+   */
+  truncate?(): Promise<void>
+  /**
    * Makes all written batches durable, and returns the position of the target: a JSON value that comes back as `position` when the job
    * resumes. Called before a checkpoint is saved, at most once per `progressInterval`, also while the next batch is slow to arrive or to
    * be transformed, and before `commit`.
@@ -121,7 +127,7 @@ export interface TargetAbort {
   readonly leaseLost: boolean
 }
 
-/** What a target can do beside writing. Each is a verb of the target, `false` by default. */
+/** What a target can do beside writing. Default: nothing of it. */
 export interface TargetCapabilities {
   /**
    * Writes each batch completely or not at all, with a writer that was opened with `toleratesFailures`. A rejected write leaves
@@ -144,6 +150,19 @@ export interface TargetCapabilities {
    * Without it, and in jobs with `failures`, the job waits for each flush before it writes on.
    */
   readonly writesDuringFlush?: boolean
+  /**
+   * What a full refresh does with the records of earlier runs, for a target that appends. `merge`: a record replaces the earlier one with
+   * its key, and other records stay. `truncate`: the writer has `truncate`, which removes them. Without it, full refreshes are refused.
+   */
+  readonly onFullRefresh?: 'merge' | 'truncate'
+}
+
+/** What `resetCheckpoint` receives. */
+export interface CheckpointReset extends Pick<TargetContext, 'type' | 'id' | 'signal'> {
+  /** The id of the last execution of the job. Absent when storage knows none. */
+  readonly executionId?: string
+  /** What the next `open` returns as its checkpoint, as `flush` would receive it. `null` removes it. */
+  readonly checkpoint: unknown
 }
 
 /** Where records go. */
@@ -166,6 +185,12 @@ export interface Target<Item extends object = JobRecord> {
   needs?(options: Pick<OpenContext, 'toleratesFailures'>): readonly ResourceNeed[]
   /** Opens a writer for one execution. */
   open(context: OpenContext): Promise<OpenTarget<Item>> | OpenTarget<Item>
+  /**
+   * Changes the checkpoint that the target stores of a job, for `registry.reset`, and removes those of its partitions. Writers of earlier
+   * executions cannot write from then on. Throws `lease_lost`, and changes nothing, when an execution after `executionId` has opened the
+   * target. Without it, the target stores no checkpoints.
+   */
+  resetCheckpoint?(request: CheckpointReset): Promise<void>
   /** Resolves when the target can be written to: for `registry.ready`. Throws as `open` does, and the signal's reason when it aborts. */
   check?(signal: AbortSignal): Promise<void>
 }

@@ -1,4 +1,4 @@
-import { addedUp, type IngestionDetail, type PartitionPlan } from '../contract/index.js'
+import { addedUp, type IngestionDetail, type PartitionPlan, type RefreshEffect } from '../contract/index.js'
 import type { IngestionPlan } from '../definition/index.js'
 import { addedTo, type ParentCheckpoint, variablesOf, writtenBy } from '../run/index.js'
 import { PartitionProgress } from './partition-progress.js'
@@ -10,6 +10,7 @@ interface Start {
   readonly scheme: PartitionPlan
   /** The counts of earlier tries, and of what earlier executions have not reported. */
   readonly counted: IngestionDetail
+  readonly fullRefresh: RefreshEffect | undefined
 }
 
 interface ParentProgress {
@@ -31,6 +32,7 @@ export function parentProgress(partitions: readonly PartitionProgress[], start: 
     ...addedUp(sum.detail, counted),
     ...(scheme.snapshot !== undefined && { consistency: 'snapshot' as const }),
     split,
+    ...(start.fullRefresh && { fullRefresh: start.fullRefresh }),
   }
   const { read, failed, skipped } = addedTo(before, sum.detail)
   // Partitions that resume from their own checkpoints have counted earlier records.

@@ -11,11 +11,13 @@ import {
   type Partitioning,
   type PartitionPlan,
   partitionIn,
+  type RefreshEffect,
   type SplitRequest,
 } from '../contract/index.js'
 import { type IngestionPlan, needsOf } from '../definition/index.js'
 import {
   type AllocationRequest,
+  announceRefresh,
   checkSplit,
   countsBetween,
   damagedField,
@@ -51,6 +53,7 @@ export class ParentRun {
   #before!: ParentCheckpoint
   #scheme!: PartitionPlan
   #progress: readonly PartitionProgress[] = []
+  #fullRefresh: RefreshEffect | undefined
   #change = createAbortController()
   #isStopped = false
   /** Executions that completed partitions of which the target holds something else. */
@@ -65,7 +68,9 @@ export class ParentRun {
     this.#split = split
     this.#limit = limit
     this.#target = new ParentTarget(plan, context)
-    this.#counted = storedDetail(context.detail) ?? nothingRead
+    const { fullRefresh, ...counted } = storedDetail(context.detail) ?? nothingRead
+    this.#fullRefresh = fullRefresh
+    this.#counted = counted
   }
 
   /** Runs to the end of all partitions. */
@@ -115,7 +120,7 @@ export class ParentRun {
       if (stored && this.#target.isRestarted) this.#counted = nothingRead
       const partitioning = await this.#makePartitions()
       try {
-        await this.#target.begin({ ...this.#before, scheme: this.#scheme })
+        await this.#beginTarget()
         await this.#target.release()
         this.#undone = await this.#findUndone()
         return partitioning
@@ -126,6 +131,18 @@ export class ParentRun {
     } finally {
       await this.#target.release()
     }
+  }
+
+  /** Stores the scheme in the target. A full refresh begins there, once no partition of an earlier scheme runs. */
+  async #beginTarget(): Promise<void> {
+    const { refresh, ...before } = this.#before
+    if (refresh) {
+      this.#fullRefresh = announceRefresh(this.#plan, this.#context)
+      this.#context.progress({ detail: { ...this.#counted, fullRefresh: this.#fullRefresh } })
+      await this.#endAll()
+    }
+    await this.#target.begin({ ...before, scheme: this.#scheme }, refresh === true && this.#fullRefresh === 'truncate')
+    this.#before = before
   }
 
   /** Partitions of the resumed scheme that storage lists as done, and of which the target holds something else. */
@@ -352,7 +369,7 @@ export class ParentRun {
 
   get #reached() {
     const [plan, before, scheme, counted] = [this.#plan, this.#before, this.#scheme, this.#counted]
-    return parentProgress(this.#progress, { plan, before, scheme, counted })
+    return parentProgress(this.#progress, { plan, before, scheme, counted, fullRefresh: this.#fullRefresh })
   }
 
   /** Stores the final checkpoint: with the records first, so that the job can continue without partitions. */

@@ -27,6 +27,7 @@ import {
   type ParentCheckpoint,
   storedParentCheckpoint,
   storedPartitionCheckpoint,
+  truncated,
   withSelection,
   writtenBy,
 } from '../run/index.js'
@@ -73,14 +74,15 @@ export class ParentTarget {
   async takeOver(written: number): Promise<ParentCheckpoint> {
     const { checkpoint } = this.#context
     const stored: ParentCheckpoint = storedParentCheckpoint(checkpoint) ?? this.#initial
+    const isRefresh = stored.refresh === true
     const opened = await this.#open(stored)
     const { writer, resume } = opened
     this.#writer = writer
     const kept = checkpointIn(resume)
     this.#keepsCheckpoints = kept !== undefined && this.#plan.isResumable
     this.#isRestarted = resume === 'restart'
-    if (this.#isRestarted) return this.#initial
-    const own = this.#isOwn(kept) ? ownOf(keptParentCheckpoint(kept)) : undefined
+    if (this.#isRestarted) return { ...this.#initial, ...(isRefresh && { refresh: true }) }
+    const own = this.#isOwn(kept, isRefresh ? stored.origin : undefined) ? ownOf(keptParentCheckpoint(kept)) : undefined
     // The target stores a scheme, and its end, before storage does: where they differ, one of the two was restored.
     const isKept = own !== undefined && (!stored.scheme || own.scheme?.id !== stored.scheme.id)
     const before = withSelection(isKept ? own : stored, this.#plan)
@@ -137,9 +139,13 @@ export class ParentTarget {
     })
   }
 
-  /** Stores the scheme in the target, so that partitions can resume even if storage was lost. */
-  async begin(checkpoint: ParentCheckpoint): Promise<void> {
+  /**
+   * Stores the scheme in the target, so that partitions can resume even if storage was lost. `mustTruncate` removes all earlier records
+   * together with that.
+   */
+  async begin(checkpoint: ParentCheckpoint, mustTruncate: boolean): Promise<void> {
     const { executionId } = this.#context
+    if (mustTruncate) await this.#callTarget(() => truncated(this.#writer))
     const kept = this.#plan.isResumable ? { ...checkpoint, executionId, detail: nothingRead } : null
     await this.#callTarget(() => flushed(this.#writer, kept))
   }
@@ -191,9 +197,12 @@ export class ParentTarget {
     )
   }
 
-  #isOwn(kept: unknown): kept is KeptParentCheckpoint {
+  /** Whether the job may resume from a checkpoint of the target: during a full refresh, from one of that alone. */
+  #isOwn(kept: unknown, refreshOrigin: string | undefined): kept is KeptParentCheckpoint {
     if (kept === undefined || kept === null || !this.#plan.isResumable) return false
-    return !this.#plan.startsOver || (kept as KeptParentCheckpoint).origin === this.#context.executionId
+    const { origin } = kept as KeptParentCheckpoint
+    if (refreshOrigin !== undefined && origin !== refreshOrigin) return false
+    return !this.#plan.startsOver || origin === this.#context.executionId
   }
 
   async #callTarget<Answer>(call: () => Promise<Answer>): Promise<Answer> {

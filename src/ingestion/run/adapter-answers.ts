@@ -19,7 +19,7 @@ export async function openTarget(target: Target, context: OpenContext): Promise<
   if (!rule.having('write').accepts(writer)) {
     throw badAnswer('target', opening, 'an object whose `writer` has the method `write`', opened)
   }
-  for (const method of ['flush', 'commit', 'abort', 'isReset', 'acceptsEncoded'] as const) {
+  for (const method of ['flush', 'commit', 'abort', 'isReset', 'acceptsEncoded', 'truncate'] as const) {
     const value = (writer as TargetWriter)[method]
     if (value !== undefined && typeof value !== 'function') {
       throw badAnswer('target', opening, `a writer whose \`${method}\` is a function`, value)
@@ -122,6 +122,15 @@ export async function flushed(
   const copy = position === undefined ? undefined : jsonCopyOf(position)
   if (copy !== undefined || position === undefined) return copy
   throw badAnswer('target', 'flush() of the target', 'nothing or a JSON value', position)
+}
+
+/** Removes the earlier records of a target that can do so by its capabilities. */
+export async function truncated(writer: TargetWriter | undefined): Promise<void> {
+  if (!writer?.truncate) {
+    const expected = "a writer with the method `truncate`, as its `onFullRefresh` is 'truncate'"
+    throw badAnswer('target', opening, expected, writer)
+  }
+  await writer.truncate()
 }
 
 /** The result of `partition` of a datasource, for a number of ranges or given bounds. Throws when it is not valid. */

@@ -36,6 +36,11 @@ export interface Checkpoint extends QueryVariables {
   readonly failed?: number
   /** How many of them the transform dropped. */
   readonly skipped?: number
+  /**
+   * Whether a full refresh has yet to begin in the target: a checkpoint of the target with another `origin` does not count, and earlier
+   * records are to be removed from a target that has `truncate`.
+   */
+  readonly refresh?: boolean
   /** Whether ids were out of the order in which the query resumes: no run may resume from here. */
   readonly isUnordered?: boolean
   /** Where a job with a cursor resumes: the `position` of its last durable batch. */

@@ -11,9 +11,9 @@ import type { ExecutionContext } from '../../core/execution/index.js'
 import { keyOf } from '../../core/model/index.js'
 import type { OpenContext, OpenTarget, ReadBatch, RecordBatch, TargetContext, TargetWriter } from '../contract/index.js'
 import { type BatchTransform, type IngestionPlan, needsOf, type TransformContext } from '../definition/index.js'
-import { checkpointIn, flushed, openTarget, stopTimeout } from './adapter-answers.js'
+import { checkpointIn, flushed, openTarget, stopTimeout, truncated } from './adapter-answers.js'
 import { type BatchWriter, type BatchWriterOptions, DirectBatchWriter, TolerantBatchWriter } from './batch-writer.js'
-import { initialCheckpoint, writtenBy } from './checkpoint.js'
+import { type Checkpoint, initialCheckpoint, writtenBy } from './checkpoint.js'
 import { DeadLetters } from './dead-letters.js'
 import { checkHeld, Flusher } from './flusher.js'
 import { KeyOrder, orderFailure, unorderedFailure } from './key-order.js'
@@ -24,6 +24,7 @@ import { holding } from './resource-allocator.js'
 import { unfitFailure } from './resumable.js'
 import { StallWatch } from './stall-watch.js'
 import { checkTarget } from './target-check.js'
+import { announceRefresh } from './target-refresh.js'
 
 /** One run of an ingestion. */
 export class IngestionRun {
@@ -40,6 +41,12 @@ export class IngestionRun {
   #flusher!: Flusher
   /** Whether the start position is known. Before that, the run has no checkpoint to save. */
   #hasBegun = false
+  /** Whether the records of earlier runs have yet to be removed from the target. */
+  #mustTruncate = false
+  /** Whether they are being removed, or could not be. */
+  #isTruncating = false
+  /** What a full refresh of a job without positions keeps in storage until it is done. */
+  #refreshMark: Checkpoint | undefined
   /** Whether reading has ended, even if nothing was read. */
   #isOver = false
 
@@ -69,6 +76,7 @@ export class IngestionRun {
       await this.#deadLetters?.open({ ...this.#openContext, position: this.#progress.checkpoint.deadLetters })
       await this.#reportBeginning()
       await this.#copy()
+      if (this.#mustTruncate) await this.#truncate()
       this.#isOver = true
       // The job continues with a partition that is not marked, whatever state storage gives it.
       if (this.#plan.partition) this.#progress.mark({ isDone: true })
@@ -81,7 +89,8 @@ export class IngestionRun {
       throw error
     }
     // A target that replaces starts from the beginning next time; one that appends resumes from here.
-    if (this.#plan.target.strategy === 'replace') this.#context.progress({ checkpoint: null })
+    const isOver = this.#plan.target.strategy === 'replace' || this.#refreshMark !== undefined
+    if (isOver) this.#context.progress({ checkpoint: null })
     this.#context.complete()
   }
 
@@ -114,9 +123,20 @@ export class IngestionRun {
       if (found === 'restart') this.#progress.restart()
     }
     if (this.#progress.isResumed && this.#progress.checkpoint.isUnordered) throw unorderedFailure(this.#plan.pkField)
+    if (this.#progress.isRefresh) this.#beginRefresh()
     const split = this.#progress.isResumed && this.#progress.checkpoint.sequence > 0
     this.#progress.report({ ...(consistency && { consistency }), split })
     this.#hasBegun = true
+  }
+
+  /** A run that cannot resume begins the refresh anew in every execution until it is done. */
+  #beginRefresh(): void {
+    const { checkpoint } = this.#progress
+    const fullRefresh = announceRefresh(this.#plan, this.#context)
+    if (!this.#plan.isResumable) this.#refreshMark = { ...initialCheckpoint(checkpoint.origin), refresh: true }
+    this.#mustTruncate = fullRefresh === 'truncate'
+    if (!this.#mustTruncate) this.#progress.settleRefresh()
+    this.#progress.report({ fullRefresh })
   }
 
   /** A partition cannot load again what the others have lost: it fails, and the parent restarts all of them. */
@@ -148,7 +168,7 @@ export class IngestionRun {
       deadLetters: this.#deadLetters,
       clock,
       redactor,
-      isSound: () => !this.#writer.isBroken && this.#flusher.isSound,
+      isSound: () => !this.#writer.isBroken && !this.#isTruncating && this.#flusher.isSound,
       shown: { type, id, executionId: this.#plan.partition?.parent ?? this.#context.executionId },
       dropped: (error) => this.#warn(error, 'dropped a record that failed'),
     })
@@ -160,11 +180,12 @@ export class IngestionRun {
    */
   async #reportBeginning(): Promise<void> {
     const isNew = !this.#progress.isResumed && this.#context.count === 0
-    const mustSaveFirst = this.#deadLetters !== undefined || (isNew && this.#writer.flush !== undefined)
+    const isFirst = isNew || this.#mustTruncate
+    const mustSaveFirst = this.#deadLetters !== undefined || (isFirst && this.#writer.flush !== undefined)
     if (this.#plan.isResumable && mustSaveFirst) {
       await this.#flusher.flush()
       await this.#context.save()
-    } else if (!isNew) this.#reportProgress(this.#progress.resumePoint)
+    } else if (!isNew || this.#progress.detail.fullRefresh) this.#reportProgress(this.#progress.resumePoint)
   }
 
   async #copy(): Promise<void> {
@@ -251,12 +272,23 @@ export class IngestionRun {
   }
 
   async #writeTo(batch: RecordBatch, idempotencyKey: string): Promise<void> {
+    if (this.#mustTruncate) await this.#truncate()
     const context = { ...this.#targetContext, idempotencyKey }
     this.#flusher.beginWrite()
     const isOwnTarget = this.#plan.target.needs === undefined
     this.#stallWatch.step(isOwnTarget)
     await this.#callTarget(async () => this.#writer.write(batch, context))
     this.#stallWatch.step(true)
+  }
+
+  /** Removes the records of earlier runs, in the transaction of what is written next. No record can be blamed when that fails. */
+  async #truncate(): Promise<void> {
+    this.#isTruncating = true
+    this.#flusher.beginWrite()
+    await this.#callTarget(() => truncated(this.#writer))
+    this.#isTruncating = false
+    this.#mustTruncate = false
+    this.#progress.settleRefresh()
   }
 
   get #writer(): TargetWriter {
@@ -270,7 +302,8 @@ export class IngestionRun {
   #reportProgress({ checkpoint, detail }: ResumePoint): void {
     const { lastId } = checkpoint
     // That nothing was read yet is not worth an event.
-    const hasDetail = this.#isOver || detail.read > 0 || this.#context.detail !== undefined
+    const isTold = detail.fullRefresh !== undefined || this.#context.detail !== undefined
+    const hasDetail = this.#isOver || detail.read > 0 || isTold
     const counts = { count: detail.read, ...(hasDetail && { detail }) }
     const { partition, isResumable } = this.#plan
     const kept = isResumable
@@ -281,7 +314,7 @@ export class IngestionRun {
             scheme: partition.scheme,
             ...(checkpoint.isDone && { isDone: true }),
           }
-        : null
+        : (this.#refreshMark ?? null)
     this.#context.progress({ ...counts, checkpoint: kept, ...(lastId !== undefined && { lastId }) })
   }
 

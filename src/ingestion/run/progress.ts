@@ -45,6 +45,10 @@ export class RunProgress {
   readonly #nonce = crypto.randomUUID()
   /** Whether storage holds a checkpoint of this partition and its scheme. */
   readonly isOfScheme: boolean
+  /** The origin of the full refresh that storage asks for. */
+  readonly #refreshOrigin: string | undefined
+  /** Whether the target has yet to begin a full refresh. */
+  #isRefresh: boolean
   #isResumed: boolean
   #resumePoint: ResumePoint
   #beyond: ResumePoint | undefined
@@ -61,7 +65,9 @@ export class RunProgress {
       : (storedCheckpoint(checkpoint) as Checkpoint | undefined)
     if (stored !== undefined && !plan.partition) checkUnpartitioned(stored)
     this.isOfScheme = plan.partition !== undefined && stored?.scheme === plan.partition.scheme
-    this.#isResumed = plan.isResumable && this.isOwn(stored)
+    this.#refreshOrigin = !plan.partition && stored?.refresh ? stored.origin : undefined
+    this.#isRefresh = this.#refreshOrigin !== undefined
+    this.#isResumed = plan.isResumable && !this.#isRefresh && this.isOwn(stored)
     if (this.#isResumed) {
       checkSelection(stored as Checkpoint, plan)
       checkResumable('storage', stored as Checkpoint, plan)
@@ -81,12 +87,13 @@ export class RunProgress {
     const { partition, startsOver } = this.#plan
     const { scheme, range, origin } = checkpoint as Checkpoint
     if (startsOver && origin !== this.#executionId) return false
+    if (this.#refreshOrigin !== undefined && origin !== this.#refreshOrigin) return false
     if (!partition || scheme === partition.scheme) return true
     return partition.isContinued === true && isSameRange(range, partition.range)
   }
 
   /** The checkpoint of this run: it is not done yet. */
-  #owned({ isDone: _, ...checkpoint }: Checkpoint): Checkpoint {
+  #owned({ isDone: _, refresh: __, ...checkpoint }: Checkpoint): Checkpoint {
     const { partition } = this.#plan
     return partition ? { ...checkpoint, scheme: partition.scheme } : withSelection(checkpoint, this.#plan)
   }
@@ -113,12 +120,23 @@ export class RunProgress {
   /** The last position that an execution may resume from. */
   get resumePoint(): ResumePoint {
     const { checkpoint, detail } = this.#resumePoint
-    return { checkpoint: { ...checkpoint, ...this.#marks }, detail: { ...detail, ...this.#notes } }
+    const refresh = this.#isRefresh && { refresh: true }
+    return { checkpoint: { ...checkpoint, ...this.#marks, ...refresh }, detail: { ...detail, ...this.#notes } }
   }
 
   /** The counts of everything written, also beyond that position. */
   get written(): IngestionDetail {
     return { ...this.#reached.detail, ...this.#notes }
+  }
+
+  /** Whether the target has yet to begin a full refresh. */
+  get isRefresh(): boolean {
+    return this.#isRefresh
+  }
+
+  /** Called when the target has begun the full refresh, at the latest with the next flush. */
+  settleRefresh(): void {
+    this.#isRefresh = false
   }
 
   /** Whether more was written than an execution may resume from. */
@@ -151,6 +169,7 @@ export class RunProgress {
     checkResumable('the target', checkpoint, this.#plan)
     const unreported = this.#isResumed ? countsBetween(this.checkpoint, checkpoint) : nothingRead
     this.#isResumed = true
+    this.#isRefresh = checkpoint.refresh === true
     this.#resumePoint = { checkpoint: this.#owned(checkpoint), detail: addedUp(this.detail, unreported) }
   }
 

@@ -65,7 +65,8 @@ const anything: Rule = { accepts: () => true, expected: 'anything', optional: tr
 
 const count = rule.whole(0)
 
-const variables: Rules = {
+/** The rules of what a query resumes from. */
+export const variableRules: Rules = {
   lastId: rule.optional(key),
   maxPrimaryKey: rule.optional(key),
   lastRecordTimestamp: rule.optional(time),
@@ -80,7 +81,8 @@ const own: Rules = {
   written: rule.optional(count),
   failed: rule.optional(count),
   skipped: rule.optional(count),
-  ...variables,
+  ...variableRules,
+  refresh: rule.optional(rule.flag),
   isUnordered: rule.optional(rule.flag),
   isDone: rule.optional(rule.flag),
   bounds: rule.optional(bounds),
@@ -109,6 +111,7 @@ const detailRules: Rules = {
   ...{ read: count, written: count, failed: count, skipped: count, withoutCursor: rule.optional(count) },
   consistency: rule.optional(rule.oneOf('statement', 'snapshot', 'pages')),
   split: rule.optional(rule.flag),
+  fullRefresh: rule.optional(rule.oneOf('replace', 'merge', 'truncate')),
 }
 
 /** Where a checkpoint is stored. */

@@ -51,6 +51,8 @@ describe('conformance', () => {
       writesDuringFlush: 'a file is flushed as a whole',
       acceptsEncoded: 'it writes JSON',
       checkpoint: 'storage keeps its checkpoints',
+      truncate: 'what was appended stays',
+      resetCheckpoint: 'storage keeps its checkpoints',
       isBroken: 'a file has no connection',
       recordIndex: 'the job finds the record',
     },

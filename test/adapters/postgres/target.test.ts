@@ -34,7 +34,10 @@ describePostgres('conformance', (database) => {
         )
         return {
           target: withJsonText(
-            postgresTarget({ pool, table: 'suite', ...options, ...(able === 'replace' && { maxShrink: 1 }) }),
+            postgresTarget({
+              ...{ pool, table: 'suite', ...options },
+              ...(able === 'replace' ? { maxShrink: 1 } : { onFullRefresh: 'truncate' }),
+            } as PostgresTargetOptions),
           ),
           read: async () => (await pool.query('select * from suite order by id')).rows,
           refused: (id) => ({ id, text: 'no \0 in Postgres', nested: null }),

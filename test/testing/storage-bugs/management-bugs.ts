@@ -40,8 +40,8 @@ export const managementBugs = {
       return { started, execution: { ...execution, ...(request.params && { params: request.params }) } }
     },
   }),
-  'starts fresh with a checkpoint': ({ storage }) => ({
-    begin: ({ fresh: _, ...request }) => storage.begin(request),
+  'keeps the earlier checkpoint': ({ storage }) => ({
+    begin: ({ checkpoint: _, ...request }) => storage.begin(request),
   }),
   'gives the last reason': ({ storage }) => ({
     async requestAbort(request) {

@@ -49,6 +49,10 @@ class AppendWriter implements TargetWriter {
     })
   }
 
+  async truncate(): Promise<void> {
+    await this.#copy.truncate()
+  }
+
   get isBroken(): boolean {
     return this.#copy.isBroken
   }

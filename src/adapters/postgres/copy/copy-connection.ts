@@ -85,6 +85,15 @@ export class CopyConnection {
     this.#isBegun = false
   }
 
+  /** Removes all rows of a table, given as SQL, in the open transaction. No partition that has begun can commit from then on. */
+  async truncate(table: string, load: LoadStrategy, toleratesFailures: boolean): Promise<void> {
+    if (toleratesFailures) await this.#beginTolerant(load)
+    else this.#begin(load.guard)
+    await this.#fence.disownPartitions(this.session)
+    await this.session.query(`truncate ${table}`)
+    this.#emptiedCheck.forget()
+  }
+
   /** The index, in its batch, of a row of the last COPY. */
   indexInBatch(row: number): number {
     const { start, origins } = this.#written.findLast(({ start }) => start <= row) ?? { start: 0 }

@@ -72,6 +72,11 @@ export class EmptiedCheck {
       (${rows} where ${hasTriggers(this.#table)} limit 1))`
   }
 
+  /** Forgets the row: the job itself removes all rows. */
+  forget(): void {
+    this.#place = undefined
+  }
+
   /** The remembered place, as text. */
   get place(): string | undefined {
     return this.#place?.text

@@ -1,9 +1,19 @@
-import { JobError, type OpenContext } from '../../../adapter.js'
+import { JobError, newExecutionId, type OpenContext } from '../../../adapter.js'
 import { digestOf, markOf } from '../../shared/index.js'
 import { dollarQuoted, quoted, sqlOf, type TableName, type WriteSession } from '../client/index.js'
-import { advisory, type Guard, type Locks, type TableRef } from '../table/index.js'
+import type { Guard, Locks, TableRef } from '../table/index.js'
 import { isBegun, withBegun } from './begun-partitions.js'
 import type { EmptiedCheck } from './emptied-check.js'
+import {
+  createCheckpoints,
+  disowned,
+  isLater,
+  keyOf,
+  lockOf,
+  partitionKeysOf,
+  resetSuffix,
+  withBegunOf,
+} from './fence-rows.js'
 
 /** Overrides settings of the role or the database that would change what values mean. */
 const settings = `set local DateStyle to 'ISO'; set local TimeZone to 'UTC'; set local IntervalStyle to 'iso_8601';
@@ -23,7 +33,8 @@ const emptiedState = 'HG003'
 
 const emptied = 'the table was emptied'
 
-type Writer = Pick<OpenContext, 'type' | 'id' | 'partition'>
+/** What a fence knows of the execution. */
+type FenceContext = Pick<OpenContext, 'type' | 'id' | 'partition' | 'executionId' | 'scheme' | 'ifReset'>
 
 /**
  * Stores the checkpoint of a job next to the table, in a row that also names the execution that may write. A
@@ -38,7 +49,7 @@ export class Fence {
   readonly checkpoints: string
   /** The schema of the checkpoint table, as SQL. */
   readonly #schema: string
-  readonly #context: OpenContext
+  readonly #context: FenceContext
   readonly #locks: Locks
   /** The key of the row of the job. Ids are too long for an index. */
   readonly #key: Buffer
@@ -50,7 +61,7 @@ export class Fence {
   /** Whether the row of the job lists this partition. */
   #isBegun = false
 
-  constructor(table: TableRef, checkpoints: TableName, context: OpenContext, locks: Locks) {
+  constructor(table: TableRef, checkpoints: TableName, context: FenceContext, locks: Locks) {
     this.#table = table
     this.#schema = quoted(checkpoints.schema ?? table.schema)
     this.checkpoints = sqlOf({ schema: table.schema, ...checkpoints })
@@ -59,7 +70,7 @@ export class Fence {
     locks.watch(this.checkpoints)
     this.#key = keyOf(context, table)
     this.#executionHash = digestOf(context.executionId).toString('hex')
-    this.#lock = String(this.#key.readBigInt64BE())
+    this.#lock = lockOf(this.#key)
   }
 
   /** Marks the tables of the job with eight letters and digits. */
@@ -74,11 +85,8 @@ export class Fence {
 
   /** Takes over from earlier executions. Returns the checkpoint that they left, if any. */
   async takeOver(session: WriteSession): Promise<unknown> {
-    const kept = await this.#locks
-      .transaction(session, () => this.#claim(session))
-      .catch(async (error) => {
-        throw Object(error).code === denied ? await this.#denied(error, session) : error
-      })
+    const claim = () => this.#locks.transaction(session, () => this.#claim(session))
+    const kept = await this.#orDenied(session, claim)
     // Also evicts an execution that began its transaction just before the takeover.
     await this.#evict(session)
     return typeof kept === 'string' ? JSON.parse(kept) : undefined
@@ -220,12 +228,50 @@ export class Fence {
    * Ends the open transactions of earlier executions, whose process may be frozen or cut off. Otherwise their locks
    * would block this execution.
    */
-  async #evict(session: WriteSession, condition = 'true'): Promise<void> {
+  async #evict(session: WriteSession, condition = 'true', locks: readonly string[] = [this.#lock]): Promise<void> {
+    const lock = '(classid::int8 << 32 | objid::int8)::text'
     await session.queryUntimed(
       `select pg_terminate_backend(pid) from pg_locks join pg_stat_activity using (pid)
-        where locktype = 'advisory' and objsubid = 1 and (classid::int8 << 32 | objid::int8) = '${this.#lock}'::int8 and granted
+        where locktype = 'advisory' and objsubid = 1 and ${lock} = any('{${locks.join(',')}}') and granted
         and datname = current_database() and usename = current_user and pid <> pg_backend_pid() and ${condition}`,
     )
+  }
+
+  /** Removes the checkpoints of the partitions of the job. No execution of a partition that has begun can commit from then on. */
+  async disownPartitions(session: WriteSession): Promise<void> {
+    const keys = partitionKeysOf(this.#context, this.#table)
+    await session.query(
+      `update ${this.checkpoints} set checkpoint = null, execution = ${disowned('execution')}, changed_at = now()
+        where key = any(select decode(name, 'hex') from unnest($1::text[]) name)`,
+      [keys.map((key) => key.toString('hex'))],
+    )
+    await this.#evict(session, 'true', keys.map(lockOf))
+  }
+
+  /**
+   * Changes the checkpoint of the job, and removes those of its partitions. No execution that has begun can commit from then on. Throws
+   * `lease_lost` when an execution after the given one has taken over. Without one, storage knows of none.
+   */
+  async reset(session: WriteSession, checkpoint: unknown, last: string | undefined): Promise<void> {
+    const { type, id } = this.#context
+    const work = async () => {
+      await this.#createTable(session)
+      const [reset] = await session.query(
+        `insert into ${this.checkpoints} as kept (key, type, id, target, execution, checkpoint) values ($1, $2, $3, $4, $5, $6)
+          on conflict (key) do update set
+            execution = ${disowned('kept.execution')}, checkpoint = excluded.checkpoint, changed_at = now()
+          where ${last === undefined ? 'true' : 'kept.execution <= excluded.execution'}
+          returning execution`,
+        [
+          ...[this.#key, type, id, this.#table.title, (last ?? newExecutionId(id, 0)) + resetSuffix],
+          checkpoint === null ? null : JSON.stringify(checkpoint),
+        ],
+      )
+      if (!reset) throw this.#lost()
+      await this.disownPartitions(session)
+    }
+    await this.#orDenied(session, () => this.#locks.transaction(session, work))
+    await this.#evict(session)
   }
 
   /** Ends the open transactions of this execution, for a statement that ignores its cancellation. Those of a later execution go on. */
@@ -243,10 +289,7 @@ export class Fence {
   async #createTable(session: WriteSession): Promise<void> {
     const [found] = await session.query(`select to_regclass(${dollarQuoted(this.checkpoints)})::text as name`)
     if (found?.name) return
-    await session.query(`select pg_advisory_xact_lock(${advisory.checkpoint}); create table if not exists ${this.checkpoints} (
-      key bytea primary key, type text not null, id text not null, target text not null,
-      execution text collate ${quoted('C')} not null, checkpoint json, changed_at timestamptz not null default now()
-    ) with (fillfactor = 50)`)
+    await session.query(createCheckpoints(this.checkpoints))
   }
 
   /**
@@ -273,6 +316,14 @@ export class Fence {
   #altered(cause: unknown): JobError {
     const message = `\`${this.#table.title}\` was altered, renamed or recreated while the job wrote to it: run the job again.`
     return new JobError('target', message, { cause, isTransient: true })
+  }
+
+  async #orDenied<Answer>(session: WriteSession, work: () => Promise<Answer>): Promise<Answer> {
+    try {
+      return await work()
+    } catch (error) {
+      throw Object(error).code === denied ? await this.#denied(error, session) : error
+    }
   }
 
   /** Says which grant the role lacks: the error of the server names the schema only. */
@@ -306,33 +357,7 @@ export class Fence {
   }
 }
 
-/** Identifies the row of a writer for a table. */
-function keyOf(writer: Writer, table: TableRef): Buffer {
-  return digestOf(JSON.stringify([...writerOf(writer), ...namesOf(table)]))
-}
-
-/** Identifies the writer: a job, or a partition under the name that earlier versions gave it, so that its row is found. */
-function writerOf({ type, id, partition }: Writer): string[] {
-  return partition === undefined ? [type, id] : [`_${type}`, `${id}#${partition}`]
-}
-
-/** SQL for a checkpoint with the partitions that the stored one lists. */
-function withBegunOf(stored: string, checkpoint: string): string {
-  const joined = `left(${checkpoint}::text, -1) || ',"begun":' || (${stored}->'begun')::text || '}'`
-  return `case when ${stored}->'begun' is null then ${checkpoint}::json else (${joined})::json end`
-}
-
 /** The statement that raises an error under a condition. */
 function raiseIf(condition: string, message: string, state: string): string {
   return `if ${condition} then raise exception '${message}' using errcode = '${state}'; end if;`
-}
-
-/** Identifies a table: by its title, unless a name contains a dot. */
-function namesOf({ title, schema, name }: TableRef): string[] {
-  return title.split('.').length === 2 ? [title] : [schema, name]
-}
-
-/** Ids of one job compare bytewise. */
-function isLater(execution: unknown, than: string): boolean {
-  return Buffer.from(String(execution)).compare(Buffer.from(than)) > 0
 }

@@ -39,6 +39,8 @@ export interface TargetTools {
 
 /** How records are loaded into the table. */
 interface Loading {
+  /** The table, as SQL. */
+  readonly sql: string
   readonly rows: CopyRows
   /** Detects that the table was altered. */
   readonly guard: Guard | undefined
@@ -105,7 +107,7 @@ export class TableCopy {
       await loads[0]?.check(session)
       await this.#plan.check?.(table)
     })
-    return { loads, rows: new CopyRows(table, shape.columns, this.#plan.key), guard: table.guard }
+    return { sql: table.sql, loads, rows: new CopyRows(table, shape.columns, this.#plan.key), guard: table.guard }
   }
 
   /** A table that does not exist yet needs the types of the columns, so it takes no encoded rows. */
@@ -143,6 +145,16 @@ export class TableCopy {
       this.#refusesAll ||= batch.isRaw
       throw error
     }
+  }
+
+  /** Removes all rows of the table, in the transaction of the next rows. A table that does not exist has none. */
+  async truncate(): Promise<void> {
+    if (!this.#loading) return
+    const { sql } = this.#loading
+    const { toleratesFailures = false } = this.#tools.context
+    await this.attempt('truncate', (connection) =>
+      connection.truncate(sql, this.#loadOf(connection) as LoadStrategy, toleratesFailures),
+    )
   }
 
   /** Commits the written records together with the checkpoint. The next batch goes to the next connection. */

@@ -25,7 +25,7 @@ export function statementsIn(names: Names) {
   const { job } = names
   const record = recordOf('job')
   return {
-    /** type, id, partition, state, node, lease, resumed from, takeovers, scheduled for, params, notifies end, is fresh. */
+    /** type, id, partition, state, node, lease, resumed from, takeovers, scheduled for, params, notifies end, checkpoint. */
     begin: named(begin(names)),
     /** uuid, id, epoch, lease, count, last id, checkpoint, detail, log tail. */
     renew: named(update(names, `${leasedFor('$4')}, ${progress(5)}`, isHeld)),
@@ -90,7 +90,7 @@ function begin({ schema, job }: Names): string {
         (uuid, tick, start_time, lease_until, changed_at) = (${times(`greatest(${nowInTicks}, job.tick + 1)`)}),
         state = $4::text, epoch = case when epoch < ${Number.MAX_SAFE_INTEGER} then epoch + 1 else 1 end, claimed_by = $5::text, lease = $6::text::int8, end_time = null,
         count = 0, last_id = null, detail = null, error = null, is_orphaned = null, resumed_from = $7::text, takeovers = $8::text::int8,
-        scheduled_for = coalesce($9::text::int8, job.scheduled_for), checkpoint = case when $12::text is null then job.checkpoint end,
+        scheduled_for = coalesce($9::text::int8, job.scheduled_for), checkpoint = case when $12::text is null then job.checkpoint when $12::text <> 'null' then $12::text::json end,
         params = coalesce($10::text::json, case when $7::text is not null then job.params end), notifies_end = $11::text::boolean,
         abort_reason = null, log_tail = null, is_end_notified = null
       where key = ${keyOf('$1', '$2', '$3')} and ${isFree}
@@ -98,9 +98,10 @@ function begin({ schema, job }: Names): string {
     ), inserted as (
       insert into ${job} (uuid, tick, start_time, lease_until, changed_at,
         key, type, id, partition, state, epoch, claimed_by, lease, count, resumed_from, takeovers, scheduled_for, params,
-        notifies_end)
+        notifies_end, checkpoint)
       select times.*, ${keyOf('$1', '$2', '$3')}, $1::text, $2::text, $3::text::int4, $4::text, 1, $5::text, $6::text::int8, 0, $7::text,
-        $8::text::int8, $9::text::int8, $10::text::json, $11::text::boolean from (${times(nowInTicks)}) times
+        $8::text::int8, $9::text::int8, $10::text::json, $11::text::boolean, case when $12::text <> 'null' then $12::text::json end
+      from (${times(nowInTicks)}) times
       where not exists (select from reused)
       on conflict (key) do nothing
       returning *

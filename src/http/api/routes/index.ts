@@ -5,6 +5,7 @@ import { health } from './health.js'
 import { jobs } from './jobs.js'
 import { openapi } from './openapi.js'
 import { pause, pauseAll, unpause, unpauseAll } from './pause.js'
+import { reset } from './reset.js'
 import { running } from './running.js'
 import { search } from './search.js'
 import { start } from './start.js'
@@ -25,4 +26,5 @@ export const routes: readonly Route[] = [
   start,
   pause,
   unpause,
+  reset,
 ]

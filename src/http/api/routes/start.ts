@@ -8,7 +8,10 @@ export const start = defineRoute({
   path: '/{type}/{id}/_start',
   action: 'start',
   summary: 'Starts a job.',
-  parameters: { force: flag('force', 'Whether the job starts although it is paused. Default: `false`.') },
+  parameters: {
+    force: flag('force', 'Whether the job starts although it is paused. Default: `false`.'),
+    fullRefresh: flag('full_refresh', 'Whether to read everything again, from the beginning. Default: `false`.'),
+  },
   answers: {
     201: { description: 'The job runs, or is queued for a free slot.', body: 'Job' },
     404: { description: 'The job is not defined in the registry that answers.', body: 'Error' },

@@ -37,12 +37,17 @@ export const fieldCases: Cases<StorageSubject> = {
     assert.deepEqual(present(await storage.find('test', 'a')).params, { list: [1] })
   },
 
-  async 'fresh: starts without the checkpoint, and everything else as before'({ storage }) {
-    await runThrough(storage, { scheduledFor: 1000 }, { state: 'successful', checkpoint: { at: 1 } })
-    const fresh = await begin(storage, { fresh: true })
-    assert.deepEqual([fresh.epoch, fresh.scheduledFor, 'checkpoint' in fresh], [2, 1000, false])
-    await storage.finish(leaseOf(fresh), { state: 'successful', checkpoint: { at: 2 } })
-    assert.deepEqual((await begin(storage)).checkpoint, { at: 2 })
+  async 'begin: a given checkpoint takes the place of the earlier one, and everything else is as before'({ storage }) {
+    const first = await runThrough(storage, { checkpoint: { at: 1 }, scheduledFor: 1000 })
+    assert.deepEqual(first.checkpoint, { at: 1 })
+    const given = { at: [2] }
+    const other = await begin(storage, { checkpoint: given })
+    given.at.push(3)
+    assert.deepEqual([other.epoch, other.scheduledFor, other.checkpoint], [2, 1000, { at: [2] }])
+    assert.deepEqual(present(await storage.find('test', 'a')).checkpoint, { at: [2] })
+    await storage.finish(leaseOf(other), { state: 'successful' })
+    const empty = await runThrough(storage, { checkpoint: null })
+    assert.equal('checkpoint' in empty, false)
   },
 
   async 'abort: the first request decides on the reason'({ storage, peer }) {

@@ -76,7 +76,8 @@ export const batches: readonly RecordBatch[] = [1, 5, 9, 13, 17].map((first) => 
 
 /** One execution over a target, driven step by step as a job drives it. A crash is a run that is left where it is. */
 export class TargetRun {
-  readonly #context: TargetContext
+  /** What the target knows of the run. */
+  readonly context: TargetContext
   readonly writer: TargetWriter
   /** How the target said that the job resumes. */
   readonly resume: TargetResumption
@@ -84,7 +85,7 @@ export class TargetRun {
   static readonly #open = new Set<TargetRun>()
 
   private constructor(context: TargetContext, { writer, resume }: Required<OpenTarget>, checkpoint: RunCheckpoint) {
-    this.#context = context
+    this.context = context
     this.writer = writer
     this.resume = resume
     this.#checkpoint = checkpoint
@@ -123,7 +124,7 @@ export class TargetRun {
 
   async write(batch: RecordBatch): Promise<void> {
     const { origin, sequence } = this.#checkpoint
-    await this.writer.write(batch, { ...this.#context, idempotencyKey: `${origin}:${sequence}:${batch.length}` })
+    await this.writer.write(batch, { ...this.context, idempotencyKey: `${origin}:${sequence}:${batch.length}` })
     this.#checkpoint = { ...this.#checkpoint, sequence: sequence + 1 }
   }
 

@@ -2,6 +2,7 @@ import { type Group, runGroups, type SuiteTest, type Unsupported } from '../suit
 import { atomicCases, recordIndexCases } from './atomic.js'
 import { brokenCases, checkpointCases, encodedCases, flushCases, resetCases } from './capabilities.js'
 import { type TargetFixture, TargetRun } from './fixture.js'
+import { checkpointResetCases, truncateCases } from './full-refresh.js'
 import { partitionCases } from './partitions.js'
 import { repeatCases, resumeCases } from './resume.js'
 import { appendCases, replaceCases, writeCases } from './write.js'
@@ -12,6 +13,7 @@ import { appendCases, replaceCases, writeCases } from './write.js'
  * - `append`, `replace`: the strategy.
  * - `writesAtomically`, `writesPartitions`, `writesDuringFlush`: the capability.
  * - `acceptsEncoded`, `isReset`, `isBroken`: the member of the writer. `checkpoint`: `open` that returns it.
+ * - `truncate`: `onFullRefresh: 'truncate'`. `resetCheckpoint`: the method.
  * - `deduplicate`: a batch that is written again after a crash is there once. `recordIndex`: errors that name the record.
  */
 export type TargetAbility =
@@ -24,6 +26,8 @@ export type TargetAbility =
   | 'isReset'
   | 'isBroken'
   | 'checkpoint'
+  | 'truncate'
+  | 'resetCheckpoint'
   | 'deduplicate'
   | 'recordIndex'
 
@@ -80,6 +84,8 @@ const appendGroups: readonly TargetGroup[] = [
   { cases: partitionCases, needs: 'writesPartitions' },
   { cases: flushCases, needs: 'writesDuringFlush' },
   { cases: resetCases, needs: 'isReset' },
+  { cases: truncateCases, needs: 'truncate' },
+  { cases: checkpointResetCases, needs: ['checkpoint', 'resetCheckpoint'] },
 ]
 const replaceGroups: readonly TargetGroup[] = [{ cases: replaceCases }]
 

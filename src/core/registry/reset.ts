@@ -1,0 +1,56 @@
+import { alreadyRunning, type Clock, chain, createAbortController, JobError, type JobErrorCode } from '../base/index.js'
+import type { LibraryJob } from '../execution/index.js'
+import { type JobStatus, toProgress, toStatus } from '../model/index.js'
+import type { Runtime } from '../runtime/index.js'
+import { featureOf } from '../storage/index.js'
+
+/** How long the target may take, in milliseconds. */
+const targetTimeout = 30_000
+
+/** The checkpoint that a full refresh of a job begins with. Throws `invalid_options` when the job has no full refresh. */
+export function refreshCheckpointOf(job: LibraryJob, time: number): unknown {
+  if (job.refreshCheckpoint) return job.refreshCheckpoint(time)
+  const { type, id } = job
+  const reason = `job [${type}/${id}] is not an ingestion. Call \`reset\` to let it start without a checkpoint`
+  throw new JobError('invalid_options', `Expected \`fullRefresh\` to be omitted, as ${reason}.`)
+}
+
+/**
+ * Sets or clears where the next execution of a job begins. The target comes last: where it stores a checkpoint, that one counts, so a crash
+ * in between resets nothing.
+ */
+export async function resetJob(
+  { storage, clock }: Pick<Runtime, 'storage' | 'clock'>,
+  job: LibraryJob,
+  value: unknown = null,
+): Promise<JobStatus | undefined> {
+  const { type, id } = job
+  const resetStorage = featureOf(storage, 'reset', 'registry.reset')
+  const checkpoint = job.resetCheckpoint?.(value, clock.now()) ?? toProgress({ checkpoint: value }).checkpoint
+  const { reset, execution } = await resetStorage(type, id, { checkpoint })
+  if (!reset) throw alreadyRunning(job)
+  await resetTarget(clock, job, checkpoint, execution?.executionId)
+  return execution && toStatus(execution)
+}
+
+async function resetTarget(
+  clock: Clock,
+  job: LibraryJob,
+  checkpoint: unknown,
+  executionId: string | undefined,
+): Promise<void> {
+  const stop = createAbortController()
+  const late = new JobError('target', `The target did not answer within ${targetTimeout} ms.`)
+  const timer = clock.setTimer(targetTimeout, () => stop.abort(late))
+  try {
+    await job.resetTarget?.({ checkpoint, executionId, signal: stop.signal })
+  } catch (error) {
+    throw isCausedByCode(error, 'lease_lost') ? alreadyRunning(job) : error
+  } finally {
+    timer.cancel()
+  }
+}
+
+function isCausedByCode(error: unknown, code: JobErrorCode): boolean {
+  return [...chain(error)].some((link) => JobError.isInstance(link) && link.code === code)
+}

@@ -1,0 +1,79 @@
+import { checkOptions, invalid, newExecutionId, type Rule } from '../core/base/index.js'
+import type { LibraryJob } from '../core/execution/index.js'
+import { nothingRead } from './contract/index.js'
+import type { IngestionPlan } from './definition/index.js'
+import { type Checkpoint, variableRules, variablesOf } from './run/index.js'
+
+const anything: Rule = { accepts: () => true, expected: 'anything', optional: true }
+
+/** The fields that a reset accepts. Those that a stored checkpoint has besides are ignored, as they describe what was written. */
+const rules: Readonly<Record<string, Rule>> = {
+  ...variableRules,
+  cursor: anything,
+  ...Object.fromEntries(
+    ['origin', 'sequence', 'read', 'written', 'failed', 'skipped', 'position', 'deadLetters'].map((name) => [
+      name,
+      anything,
+    ]),
+  ),
+}
+
+/** What resets an ingestion. */
+export function resetOf(
+  id: string,
+  plan: IngestionPlan,
+  isPartitioned: boolean,
+): Pick<LibraryJob, 'resetCheckpoint' | 'resetTarget'> {
+  const { target } = plan
+  return {
+    resetCheckpoint: (value, time) => (value === null ? null : checkpointOf(value, id, time, plan, isPartitioned)),
+    async resetTarget({ checkpoint, executionId, signal }) {
+      const kept = checkpoint === null ? null : keptOf(checkpoint as Checkpoint)
+      const last = executionId === undefined ? {} : { executionId }
+      await target.resetCheckpoint?.({ type: 'ingestion', id, checkpoint: kept, signal, ...last })
+    },
+  }
+}
+
+/** A checkpoint as a target stores it. */
+function keptOf(checkpoint: Checkpoint): object {
+  return { ...checkpoint, executionId: checkpoint.origin, detail: nothingRead }
+}
+
+function checkpointOf(
+  value: unknown,
+  id: string,
+  time: number,
+  plan: IngestionPlan,
+  isPartitioned: boolean,
+): Checkpoint {
+  const refusal = refusalOf(plan, isPartitioned)
+  if (refusal !== undefined) throw invalid('checkpoint', `omitted, as ${refusal}`, value)
+  checkOptions('checkpoint', value, rules)
+  const { cursor, ...variables } = value as Checkpoint
+  const isGiven = cursor !== undefined
+  if (isGiven !== (plan.cursor !== undefined)) {
+    throw invalid(
+      'checkpoint.cursor',
+      plan.cursor ? 'the position to resume from' : 'omitted, as the job has no `cursor`',
+      cursor,
+    )
+  }
+  const given = variablesOf(variables)
+  const isKeyAsked = plan.datasource.capabilities?.resumesAfterId === true && plan.pkField !== undefined
+  const missing = isKeyAsked && given.lastId === undefined ? 'last_id' : plan.query.missingIn(given)
+  if (missing !== undefined)
+    throw invalid('checkpoint', `an object with what the query resumes from, \`${missing}\``, value)
+  const counts = { read: 0, written: 0, failed: 0, skipped: 0 }
+  return { origin: newExecutionId(id, time), sequence: 1, ...counts, ...given, ...(isGiven && { cursor }) }
+}
+
+/** Why no execution would resume from a checkpoint. */
+function refusalOf(
+  { isResumable, startsOver, target, cursor }: IngestionPlan,
+  isPartitioned: boolean,
+): string | undefined {
+  if (!isResumable || startsOver || target.strategy === 'replace')
+    return 'every run of the job starts from the beginning'
+  return isPartitioned && !cursor ? 'each partition of the job resumes from its own checkpoint' : undefined
+}
