@@ -42,6 +42,7 @@ import {
 import type { Redactor } from '../redaction/index.js'
 import { Scheduler } from '../scheduling/index.js'
 import { allLive, featureOf, type SearchFilter, type SearchResult } from '../storage/index.js'
+import { closeInTime, type Owned } from './close-owned.js'
 import { createDispatcher, createRuntime, type RegistryRuntime } from './create-runtime.js'
 import { dispatchWorker } from './dispatch-worker.js'
 import { type HealthOptions, HealthProbe, type RegistryHealth } from './health.js'
@@ -74,11 +75,6 @@ const defaultStopTimeout = 30_000
 
 /** Total time for closing the dispatcher, the storage and other owned resources, in milliseconds. */
 const ownedTimeout = 5000
-
-/** A resource that the registry closes. */
-interface Owned {
-  close?(): Promise<void>
-}
 
 /** A registry of jobs that are functions: defines, starts, observes, aborts and searches them. */
 export class Registry {
@@ -397,23 +393,8 @@ export class Registry {
 
   /** Closes the dispatcher first, as it releases slots. If it hangs, half of the time remains for the other resources. */
   async #closeOwned(): Promise<void> {
-    await this.#closeInTime({ dispatcher: this.#dispatcher }, ownedTimeout / 2)
-    await this.#closeInTime(this.owned, ownedTimeout / 2)
-  }
-
-  async #closeInTime(owned: Record<string, Owned>, timeout: number): Promise<void> {
-    const late: unknown = new Error(`Closing took longer than ${timeout} ms.`)
-    const close = async ([name, one]: [string, Owned]) => {
-      const closed = Promise.resolve().then(() => one.close?.())
-      const failed = closed.then(
-        () => undefined,
-        (error: unknown) => error ?? new Error('Closing failed.'),
-      )
-      const error = await withTimeout(this.#runtime.clock, timeout, failed, late)
-      if (error)
-        this.#runtime.logger.warn({ error: errorMessages(error) }, `The ${name} did not close and was left behind.`)
-    }
-    await Promise.all(Object.entries(owned).map(close))
+    await closeInTime(this.#runtime, { dispatcher: this.#dispatcher }, ownedTimeout / 2)
+    await closeInTime(this.#runtime, this.owned, ownedTimeout / 2)
   }
 
   #emitterFor(options: ListenOptions): IsolatedEmitter {
