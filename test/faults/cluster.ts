@@ -118,11 +118,11 @@ export class Cluster {
   }
 
   /** Starts a job in any of the processes, some of which may be killed meanwhile. */
-  async start(type: string, id: string): Promise<void> {
+  async start(type: string, id: string, options: { readonly fullRefresh?: boolean } = {}): Promise<void> {
     while (!(await this.storage.find(type, id))) {
       const nodes = [...this.nodes.values()]
       const node = nodes[Math.floor(Math.random() * nodes.length)]
-      await node?.tell({ do: 'start', type, id }).catch(() => undefined)
+      await node?.tell({ do: 'start', type, id, ...options }).catch(() => undefined)
     }
   }
 

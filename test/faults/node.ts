@@ -12,6 +12,7 @@ import {
   JobError,
   JobRegistry,
   type JobStorage,
+  type StartOptions,
   type Target,
 } from 'headgate'
 import { systemClock } from 'headgate/adapter'
@@ -43,6 +44,9 @@ const insertByTwo: TargetOf = (table, { source }) => postgresTarget({ connection
 const upsertByTwo: TargetOf = (table, { source }) =>
   postgresTarget({ connectionString: source, table, mode: 'upsert', key: 'id', connections: 2 })
 
+const refresh: TargetOf = (table, { source }) =>
+  postgresTarget({ connectionString: source, table, onFullRefresh: 'truncate' })
+
 /** The targets of the jobs, by kind: files, and tables of the same name in the database of the source. */
 const targets: Record<string, TargetOf> = {
   replace: (id, { folder }) => ndjsonFile({ path: join(folder, `${id}.ndjson`), strategy: 'replace' }),
@@ -52,6 +56,9 @@ const targets: Record<string, TargetOf> = {
   'insert-ranges': insert,
   'insert-two': insertByTwo,
   'insert-parts': insert,
+  refresh,
+  'refresh-cursor': refresh,
+  'refresh-parts': refresh,
   upsert,
   'upsert-two': upsertByTwo,
   'upsert-cursor': upsert,
@@ -126,8 +133,12 @@ async function obey(registry: JobRegistry, order: Order): Promise<Answer> {
   if (order.do === 'close') await registry.close()
   else if (order.do === 'loop') return loop(registry, order.id, order.ms)
   else if (order.do === 'abort') await registry.abort(order.type, order.id)
-  else return { executionIds: [(await registry.start(order.type, order.id)).executionId] }
+  else return { executionIds: [(await registry.start(order.type, order.id, startOf(order))).executionId] }
   return {}
+}
+
+function startOf({ fullRefresh }: { readonly fullRefresh?: boolean }): StartOptions {
+  return fullRefresh === undefined ? {} : { fullRefresh }
 }
 
 async function loop(registry: JobRegistry, id: string, ms: number): Promise<Answer> {

@@ -29,7 +29,7 @@ export interface NodePlan {
 
 /** What a process can be told to do. */
 export type Order =
-  | { readonly do: 'start' | 'abort'; readonly type: string; readonly id: string }
+  | { readonly do: 'start' | 'abort'; readonly type: string; readonly id: string; readonly fullRefresh?: boolean }
   /** Starts a job again and again for so many milliseconds. */
   | { readonly do: 'loop'; readonly id: string; readonly ms: number }
   | { readonly do: 'close' }
