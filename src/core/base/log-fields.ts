@@ -54,7 +54,13 @@ class Copy {
     let before: unknown
     for (const value of values) {
       if (this.#left-- <= 0) return [...shown, beyond]
-      shown.push(isSecretFlag(before) ? hidden(before, value) : this.of(value, depth + 1))
+      shown.push(
+        isSecretFlag(before)
+          ? hidden(before, value)
+          : isSecretEntry(value)
+            ? [this.of(value[0], depth + 1), hidden(value[0], value[1])]
+            : this.of(value, depth + 1),
+      )
       before = value
     }
     return shown
@@ -65,25 +71,21 @@ class Copy {
     for (const [name, value] of values) {
       if (this.#left-- <= 0) return [...shown, beyond]
       const label = typeof name === 'symbol' ? name.description : name
-      const isSecret = typeof label === 'string' && isSecretName(label)
-      shown.push([this.of(name, depth + 2), isSecret ? hidden(name, value) : this.of(value, depth + 2)])
+      shown.push([this.of(name, depth + 2), isSecret(label) ? hidden(name, value) : this.of(value, depth + 2)])
     }
     return shown
   }
 
   #object(value: object, depth: number): object {
     const shown: [string, unknown][] = []
-    // A pair of a name and its value, as headers and environments are listed.
-    const label = [read(value, 'name'), read(value, 'key')].find((name) => typeof name === 'string') as
-      | string
-      | undefined
-    const isSecretPair = label !== undefined && isSecretName(label)
+    // A pair of a name and its value, as headers and environments are listed, and as validators tell of a field.
+    const isSecretPair = labels.some((label) => [read(value, label)].flat().slice(0, 16).some(isSecret))
     for (const name of Object.keys(value)) {
       if (this.#left-- <= 0) break
       const its = read(value, name)
       shown.push([
         this.#redactor.shorten(name, bounds.text),
-        isSecretName(name) || (isSecretPair && name === 'value') ? hidden(name, its) : this.of(its, depth + 1),
+        isSecretName(name) || (isSecretPair && given.has(name)) ? hidden(name, its) : this.of(its, depth + 1),
       ])
     }
     return Object.fromEntries(shown)
@@ -117,14 +119,27 @@ function named(value: symbol | object): string {
 /** An argument or a header that names the secret that follows it in a list. */
 const flag = /^(?:--?(?<name>[\w-]{1,64})|(?:proxy-)?authorization|(?:set-)?cookie|x-api-key)$/i
 
+/** Where a field is named, and where its value is, in what a validator tells. */
+const labels = ['name', 'key', 'path', 'property', 'field', 'param', 'column']
+const given = new Set(['value', 'received', 'input'])
+
+function isSecret(name: unknown): boolean {
+  return typeof name === 'string' && isSecretName(name)
+}
+
+/** An entry of an object in a list of such. */
+function isSecretEntry(value: unknown): value is [string, unknown] {
+  return Array.isArray(value) && value.length === 2 && isSecret(value[0])
+}
+
 function isSecretFlag(value: unknown): boolean {
   const match = typeof value === 'string' ? flag.exec(value) : null
   return match !== null && isSecretName(match.groups?.name ?? match[0])
 }
 
-/** The redacted value of a secret name. Numbers of tokens are counts. */
+/** The redacted value of a secret name. Numbers of tokens are counts, and those of ids name a row. */
 function hidden(name: unknown, value: unknown): unknown {
-  const isCount = typeof value === 'number' && /tokens?|cookies?/i.test(String(name))
+  const isCount = typeof value === 'number' && /tokens?|cookies?|[-_]id$/i.test(String(name))
   const isPlain = value === null || ['undefined', 'boolean'].includes(typeof value)
   return isPlain || isCount || value === '' ? value : '***'
 }

@@ -36,7 +36,8 @@ const codes = [
   `%(?<percent>${letter}|3[ce])`,
   '&(?<entity>lt|gt|quot|apos|amp|#\\d{1,7}|#x[\\da-f]{1,6});',
   // The full width of East Asian fonts.
-  '(?<wide>[\\uff01-\\uff5e])',
+  '(?<wide>[\\uff01-\\uff5e]{1,256})',
+  '\\\\{1,4}(?<line>n)',
 ].join('|')
 
 const hidden = new RegExp(`${removed}|${codes}`, 'gi')
@@ -63,13 +64,14 @@ export function replaced(
   const text = written.replace(pattern, (part: string, ...rest) => {
     const shown = replacementOf(rest.at(-1))
     const at = rest.at(-3) - shift
+    if (part.length === shown.length) return shown
     shift += part.length - shown.length
     // A span that ends with a character has all of its code. One that ends before a removed part has nothing of it.
     ends.push(shown === '' ? at : at + 0.5)
     shifts.push(shift)
     return shown
   })
-  if (ends.length === 0) return undefined
+  if (text === written) return undefined
   const shiftOf = (isBefore: (end: number) => boolean) => shifts[countOf(ends, isBefore) - 1] ?? 0
   return {
     text,
@@ -80,10 +82,11 @@ export function replaced(
   }
 }
 
-function characterOf({ json, point, percent, entity, wide }: Record<string, string | undefined>): string {
+function characterOf({ json, point, percent, entity, wide, line }: Record<string, string | undefined>): string {
   const code = json ?? point ?? percent
   if (code !== undefined) return String.fromCharCode(Number.parseInt(code, 16))
-  if (wide !== undefined) return String.fromCharCode(wide.charCodeAt(0) - 0xfee0)
+  if (line !== undefined) return '\n'
+  if (wide !== undefined) return String.fromCharCode(...Array.from(wide, (unit) => unit.charCodeAt(0) - 0xfee0))
   if (entity === undefined) return ''
   const named = entities[entity.toLowerCase()]
   if (named !== undefined) return named

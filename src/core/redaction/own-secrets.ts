@@ -16,13 +16,14 @@ const escaped = new RegExp(
     `(?<bytes>${utf8('(?:%|\\\\{1,64}x)')})`,
     `\\\\{1,64}(?:x(?<latin>${hex}{2}))?`,
     `&(?:#0{0,4}(?<decimal>\\d{1,7})|#x0{0,4}(?<entity>${hex}{1,6})|(?<named>lt|gt|quot|apos|amp));`,
-    '(?<space>\\+)',
   ].join('|'),
   'g',
 )
 
 /** Most texts have none of these. */
-const special = /[\\%&+]/
+const special = /[\\%&]/
+/** What begins a code, after backslashes that stand for nothing are removed. */
+const signs = /%[\da-f]|&[#\w]/i
 
 /** How many times a text may be escaped, beside runs of backslashes. */
 const maxLevels = 5
@@ -40,19 +41,38 @@ const names: Record<string, string> = { lt: '<', gt: '>', quot: '"', apos: "'", 
 export class OwnSecrets {
   readonly #written: readonly string[]
   readonly #bare: readonly string[]
+  /** Which escapes may stand for a character of a secret. */
+  readonly #escapes: RegExp
 
   constructor(secrets: readonly string[]) {
     this.#written = secrets
-    this.#bare = secrets.map((secret) => bare(secret)?.text ?? secret).filter(({ length }) => length >= minLength)
+    this.#bare = secrets
+      .map((secret) => spaced(bare(secret)?.text ?? secret))
+      .filter(({ length }) => length >= minLength)
+    this.#escapes = this.#bare.some((secret) => /[\b\f\n\r\t\v]/.test(secret)) ? /\\[xuUbfnrtv]/ : /\\[xuU]/
   }
 
   /** Where a text has a secret as it is and, with `isEscaped`, as it is escaped in any way, several times too. */
   spansIn(text: string, isEscaped: boolean): Span[] {
     const spans = this.#written.flatMap((secret) => [...occurrences(text, secret)])
-    const plain = isEscaped && this.#bare.length > 0 ? bare(text) : undefined
-    if (!plain) return spans
-    return [...spans, ...this.#bare.flatMap((secret) => [...occurrences(plain.text, secret)].map(plain.written))]
+    if (!isEscaped || !this.#mayHide(text)) return spans
+    const plain = bare(text) ?? { text, written: (span) => span }
+    const shown = spaced(plain.text)
+    return [...spans, ...this.#bare.flatMap((secret) => [...occurrences(shown, secret)].map(plain.written))]
   }
+
+  /** Whether to remove all escapes of a text, which takes long: it has codes, or a secret beside backslashes and plus signs. */
+  #mayHide(text: string): boolean {
+    if (this.#bare.length === 0) return false
+    if (this.#escapes.test(text)) return true
+    const plain = text.replaceAll('\\', '')
+    return signs.test(plain) || this.#bare.some((secret) => spaced(plain).includes(secret))
+  }
+}
+
+/** Forms write a space as a plus sign. */
+function spaced(text: string): string {
+  return text.replaceAll('+', ' ')
 }
 
 /** A text without any escapes. `undefined` when there are none. */
@@ -73,7 +93,6 @@ function characterOf({
   decimal,
   entity,
   named,
-  space,
 }: Record<string, string | undefined>): string {
   if (bytes !== undefined) {
     const found = [...matches(bytes, byte)].map(([, digits = '']) => Number.parseInt(digits, 16))
@@ -82,7 +101,6 @@ function characterOf({
   if (unit !== undefined) return String.fromCharCode(Number.parseInt(unit, 16))
   if (control !== undefined) return controls[control] as string
   if (named !== undefined) return names[named] as string
-  if (space !== undefined) return ' '
   const digits = point ?? long ?? latin ?? entity
   if (digits === undefined && decimal === undefined) return ''
   const code = decimal === undefined ? Number.parseInt(digits as string, 16) : Number(decimal)

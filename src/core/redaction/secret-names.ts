@@ -1,6 +1,7 @@
+import { givenNear } from './given-values.js'
 import { sentenceAt, stackLine } from './sentences.js'
 import { after, matches, type Span } from './spans.js'
-import { hereBegin, isHeader, quote, quotedEnd, valueEnd } from './value-end.js'
+import { hereBegin, isHeader, quote, valueEnd } from './value-end.js'
 import { yamlEnd } from './yaml.js'
 
 /** Names that mark a secret anywhere within a name. */
@@ -71,16 +72,24 @@ export function* namedSecrets(text: string): Generator<Span> {
   for (const match of matches(text, name)) {
     if (!isWhole(text, match)) continue
     for (const start of valueStarts(text, match)) {
-      const end = yamlValueEnd(text, match) ?? valueEnd(text, start, match[0])
+      const end = yamlValueEnd(text, match) ?? valueEnd(text, start, headerOf(text, match))
       if (end > start) yield { start, end }
       name.lastIndex = Math.max(end, name.lastIndex)
     }
-    yield* givenNear(text, match)
+    yield* givenNear(text, match.index)
   }
 }
 
 /** How far before a name to look for what it belongs to. */
 const context = 120
+const headerBefore = /(?:^|[^\w-])(x-[\w-]{0,40})$/i
+
+/** The name of a header, or the part of another name that marks it. */
+function headerOf(text: string, { 0: word, index }: RegExpExecArray): string {
+  const nameEnd = after(text, index + word.length, rest)
+  const [, begin = ''] = (text[nameEnd] === ':' && headerBefore.exec(text.slice(Math.max(0, index - 48), index))) || []
+  return begin + word
+}
 
 /** The end of a value on the lines below its name. */
 function yamlValueEnd(text: string, { 0: word, index }: RegExpExecArray): number | undefined {
@@ -109,44 +118,55 @@ function valueStarts(text: string, match: RegExpExecArray): readonly number[] {
   const assigned = after(text, nameEnd, assigns)
   if (assigned > nameEnd)
     return isHarmless(text, before, match, nameEnd, assigned) ? [] : unlessSentence(text, nameEnd, assigned)
+  const bracket = /\bPath `$/.test(before) ? after(text, nameEnd, inBrackets) : nameEnd
+  if (bracket > nameEnd) return [bracket]
   const keyValue = before.includes('(') && keyBefore.test(before) ? after(text, nameEnd, keyAssigns) : nameEnd
   if (keyValue > nameEnd) return [keyValue]
   const spaced = after(text, nameEnd, sentenceSpace)
-  const { quoted = [] } = (spaced > nameEnd && sentenceAt(text, spaced)) || {}
-  if (quoted.length > 0) return quoted
+  const sentence = spaced > nameEnd ? sentenceAt(text, spaced) : undefined
+  if (sentence && (sentence.quoted.length > 0 || after(text, spaced, verb) > spaced)) return sentence.quoted
   const start = unassignedStart(text, match, nameEnd, before)
   return start === undefined ? [] : [start]
 }
 
 /** What a name says about a secret and does not hold: `token_type`, `password_policy`. */
-const aboutSecret = /[^-_][-_]?(?:type|length|count|policy|ttl|expir(?:y|es|ed|ation)(?:[-_]?(?:in|at))?)$/i
-/** Numbers of tokens that language models count. */
-const tokenCount = /^tokens$/i
+const aboutSecret =
+  /[^-_](?:[-_]?(?:type|length|count|policy|ttl|expir(?:y|es|ed|ation)(?:[-_]?(?:in|at))?)|[-_]at|(?:set|ed)At)$/i
+/** Numbers of tokens that language models count, and of rows. */
+const counted = /^tokens$|.[-_]?id$/i
+/** Values that hold no secret: flags, results, parameters of statements, placeholders of a usage. */
+const placeholder = /(?:true|false|invalid|\$\d{1,3}|\?|%s|<[a-z][a-z_-]{0,31}>)(?=[\s,;)}\]"'`]|$)/y
+/** The summary of a run of tests. */
+const passed = /\d{1,9},? {1,4}(?:fail|skip)/y
+const inBrackets = /` \((?=`)/y
 const count = /["'`]?\d{1,9}["'`]?(?=[\s,;)}\]]|$)/y
 /** Codes of errors, such as `invalid_token: the token is expired`. */
 const codeBefore =
-  /(?:^|[^a-z])(?:E?BAD[A-Z]{0,12}|[iI]nvalid|[eE]xpired|[mM]issing|[uU]nknown|[bB]ad|[rR]evoked|[uU]nsupported|INVALID|EXPIRED|MISSING)[-_]?$/
+  /\bnear ["'`]$|[uU]nexpected $|(?:^|[^a-z])(?:E?BAD[A-Z]{0,12}|[iI]nvalid|[eE]xpired|[mM]issing|[uU]nknown|[bB]ad|[rR]evoked|[uU]nsupported|INVALID|EXPIRED|MISSING)[-_]?$/
 const codeAfter = /(?:Error|Exception|[-_]error)$/
 const words = /[A-Z]?[a-z']{1,20},? [a-z(`"]{1,20}(?=[\s.,:;)`"]|$)/iy
 /** The names of a key or of a partition, up to the one that is read. */
 const keyBefore = /(?:key|contains) \([^\n]*$/i
 const keyAssigns = /[^\n]{0,256}?\) ?= ?(?=\()/y
-const sentenceSpace = /["'`]? (?=[a-z])/y
+const sentenceSpace = /\\{0,7}["'`]? (?=[a-z])/y
+const verb = /(?:is|are|was|must|should|has|needs) /y
 
 /** Whether a value is a count, or the message of an error whose code is the name, or prose behind a placeholder such as `<password>`. */
 function isHarmless(
   text: string,
   before: string,
-  { 0: word, index }: RegExpExecArray,
+  { 0: word, index, groups }: RegExpExecArray,
   nameEnd: number,
   start: number,
 ): boolean {
   const full = text.slice(index, nameEnd)
   if (elementBefore.test(before) && text.startsWith('> ', nameEnd))
     return !text.slice(start, start + 1000).includes('</')
-  if (tokenCount.test(full) && after(text, start, count) > start) return true
+  if (after(text, start, placeholder) > start) return true
+  if (groups?.short !== undefined && after(text, start, passed) > start) return true
+  if (groups?.strong !== undefined && counted.test(full) && after(text, start, count) > start) return true
   const isCode = codeBefore.test(before) || codeAfter.test(full.slice(word.length))
-  return isCode && text.startsWith(': ', nameEnd) && after(text, start, words) > start
+  return isCode && /^["'`]?: /.test(text.slice(nameEnd, nameEnd + 3)) && after(text, start, words) > start
 }
 
 function unassignedStart(
@@ -173,32 +193,15 @@ function unassignedStart(
   if (/^identified$/i.test(word) && /\b(?:user|role|to)\s{1,16}\S{1,64}\s{1,16}$/i.test(before))
     return unquotedStart(text, words)
   const spaced = after(text, words, isCommand ? assignsSpace : assignsQuoted)
-  return spaced > words ? spaced : undefined
+  return spaced > words && after(text, spaced, placeholder) === spaced ? spaced : undefined
 }
 
 /** The start of a value, unless a validator has written a sentence there. That may quote the value. */
 function unlessSentence(text: string, nameEnd: number, start: number): readonly number[] {
   if (text[nameEnd] === ':' && after(text, start, stackLine) > start) return []
-  if (!/^["']?:[ \t]{1,4}$/.test(text.slice(nameEnd, Math.min(start, nameEnd + 8)))) return [start]
+  if (!/^\\{0,7}["'`]?:[ \t]{1,4}$/.test(text.slice(nameEnd, Math.min(start, nameEnd + 13)))) return [start]
   const sentence = sentenceAt(text, start)
   return sentence ? sentence.quoted : [start]
-}
-
-/** How far around the path of a field to look for what a validator was given there. */
-const nearby = 400
-/** `received "…" at "password"`, `→ at password`, and the `path` of an issue of zod. */
-const pathBefore = /(?:\bat ["'`]?[\w.[\]]{0,40}|["']?path["']?\s{0,4}:\s{0,4}\[[^\]{}]{0,80})$/
-const givenValue = /\b(?:received|got|given)["']?(?:\s{1,4}|[:=]\s{0,4})(?=["'`])/g
-
-/** What a validator was given, in a message that names the field behind it. */
-function* givenNear(text: string, { index }: RegExpExecArray): Generator<Span> {
-  if (!pathBefore.test(text.slice(Math.max(0, index - context), index))) return
-  const from = Math.max(0, index - nearby)
-  const window = text.slice(from, index + nearby)
-  for (const { 0: found, index: at } of matches(window, givenValue)) {
-    const start = at + found.length
-    yield { start: from + start, end: from + quotedEnd(window, start + 1, window[start] as string) }
-  }
 }
 
 /** The start of the password of \`identified by …\`, whose quotes Oracle leaves out. */

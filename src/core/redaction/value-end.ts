@@ -7,14 +7,15 @@ export const quote = '(?:\\\\{0,7}["\'`]|\\\\{1,4}u002[27]|&quot;|&apos;|&#3[49]
 export const hereBegin = '<<[-~]?[ \\t]{0,4}\\\\?["\']?(?<word>\\w{1,64})["\']?[^\\n\\\\]{0,256}(?:\\n|\\\\{1,4}n)'
 
 /** Names of headers, whose values end with the line. */
-export const isHeader = /^(?:authorization|cookie)$/i
+export const isHeader = /^(?:x-.*|authorization|cookie)$/i
 
 /** What may precede a quote and belongs to the value: a prefix of SQL and Python, a type, a call. */
 const beforeQuote = new RegExp(
   `(?:[bBrReEnN]|[uU]&?|[\\w.]{1,32}\\(|[A-Za-z]{1,16}\\s{0,4}=\\s{0,4}|\\(?[a-z]{1,12}\\)?\\s?\\((?:len=)?\\d{1,9}\\)\\s{0,4})(?=${quote})`,
   'y',
 )
-const opening = new RegExp(quote, 'iy')
+/** A quote at a place. */
+export const opening = new RegExp(quote, 'iy')
 const dollars = /\$\w{0,64}\$/y
 const block = /[|>][-+\d]{0,2}[^\S\n]{0,64}(?:#[^\n]{0,1000})?\n|-[^\S\n]/y
 const scheme = /(?:bearer|basic|digest|negotiate|apikey|token)\s+/iy
@@ -82,10 +83,12 @@ function closingEnd(text: string, from: number, closing: string): number {
 
 /** What joins two quoted texts, up to the second one. */
 const joins: Record<string, RegExp> = { "'": /(?:\\'|"'")?'/y, '"': /(?:\\"|'"')?"/y, '`': /`/y }
+/** How Node goes on with a long text. */
+const continued = /[ \t]?\+[ \t]{0,4}\r?\n\s{0,64}["'`]/y
 
 /** The end of a quoted text, with its closing quote, or the end of the input when there is none. */
 export function quotedEnd(text: string, from: number, opened: string): number {
-  const quote = opened.at(-1) as string
+  let quote = opened.at(-1) as string
   if (!/["'`]/.test(quote)) return closingEnd(text, from, opened)
   const depth = opened.length - 1
   for (let at = text.indexOf(quote, from); at >= 0; at = text.indexOf(quote, at + 1)) {
@@ -96,8 +99,10 @@ export function quotedEnd(text: string, from: number, opened: string): number {
     if (!isClosing) continue
     // SQL doubles a quote that is part of the value, and a shell joins pieces: `'a'\\''b'`.
     const joined = depth === 0 ? after(text, at + 1, joins[quote] as RegExp) : at + 1
-    if (joined === at + 1) return joined
-    at = joined - 1
+    const next = joined === at + 1 ? after(text, joined, continued) : joined
+    if (next === at + 1) return next
+    at = next - 1
+    quote = text[at] as string
   }
   return text.length
 }

@@ -142,7 +142,26 @@ const readable: Record<string, string[]> = {
     'QueryFailedError: column User.refreshToken does not exist',
     'Data type "Object" in "User.password" is not supported by "postgres" database.',
   ],
+  'parsers and shells': [
+    'syntax error at or near "token": expected identifier',
+    'Unexpected token: punc (;)',
+    'pass: 1, fail: 2',
+    'bash: pwd: command not found',
+    'error: --password is required',
+    'has_password: true',
+    '{"has_password":true,"a":1}',
+    'password_reset_at: 2026-01-01',
+    'passwordResetAt: 2026-01-01',
+    'secret_id: 12',
+    'signature=invalid',
+    'update a set password = $1 where id = $2',
+    'insert into a set password = ?',
+    'usage: a --password <password> -h <host>',
+  ],
   validators: [
+    'Argument `password`: Invalid value provided. Expected String, provided Int.',
+    'Expected `password` to be a text, got undefined',
+    'Path `password` is required.',
     '"password" is required',
     '"password" is not allowed to be empty',
     '"password" length must be at least 8 characters long',
@@ -262,6 +281,63 @@ const leaking: Record<string, [message: string, shown: string][]> = {
     ],
     ['password is invalid: got "S3cr3t x"', 'password is invalid: got ***'],
     ['password: got "S3cr3t x"', 'password: got ***'],
+    [
+      'password must be a `number` type, but the final value was: `NaN` (cast from the value `"S3cr3t"`).; apiKey must be a `number` type, but the final value was: `NaN` (cast from the value `"S3cr3t"`).',
+      'password must be a `number` type, but the final value was: *** (cast from the value ***).; apiKey must be a `number` type, but the final value was: *** (cast from the value ***).',
+    ],
+    [
+      'a must be one of, but was: `"b"`.; apiKey must be a `number` type, but was: `"S3cr3t; x"`.; c must be one of, but was: `"d"`.',
+      'a must be one of, but was: `"b"`.; apiKey must be a `number` type, but was: ***.; c must be one of, but was: `"d"`.',
+    ],
+    [
+      '"password" with value "S3cr3t; x" fails, "name" with value "b" fails. "apiKey" with value "S3cr3t" fails',
+      '"password" with value *** fails, "name" with value "b" fails. "apiKey" with value *** fails',
+    ],
+    [
+      `Invalid, received 'b' at "name"; invalid, received 'S3cr3t' at "password"; invalid, received 'd' at "c"`,
+      `Invalid, received 'b' at "name"; invalid, received *** at "password"; invalid, received 'd' at "c"`,
+    ],
+    [
+      '✖ Invalid, received "b"\n  → at name\n✖ Invalid, received "S3cr3t"\n  → at line 2\n  → at password\n✖ Invalid, received "d"\n  → at c',
+      '✖ Invalid, received "b"\n  → at name\n✖ Invalid, received ***\n  → at line 2\n  → at password\n✖ Invalid, received "d"\n  → at c',
+    ],
+    [
+      '[{"received":"b","path":["name"]},{"received":"S3cr3t}, {","path":["password"]},{"received":"d","path":["c"]}]',
+      '[{"received":"b","path":["name"]},{"received":***,"path":["password"]},{"received":"d","path":["c"]}]',
+    ],
+    ['{"value":"S3cr3t","property":"password"}', '{"value":***,"property":"password"}'],
+    ["{ value: 'S3cr3t x', property: 'password' }", "{ value: ***, property: 'password' }"],
+    ['{"value":33333,"property":"password"}', '{"value":***,"property":"password"}'],
+    [
+      '{"type":"field","value":"S3cr3t","msg":"Invalid value","path":"password"}',
+      '{"type":"field","value":***,"msg":"Invalid value","path":"password"}',
+    ],
+    [
+      'Cast to Number failed for value "S3cr3t" (type string) at path "password"',
+      'Cast to Number failed for value *** (type string) at path "password"',
+    ],
+    ['Path `password` (`S3cr3t`) is shorter than', 'Path `password` (***) is shorter than'],
+    ['Expected `password` to be a text, got `S3cr3t x`', 'Expected `password` to be a text, got ***'],
+    ['password: Invalid email address: "S3cr3t x"', 'password: Invalid email address: ***'],
+    ['db.password: must be of type String: value was "S3cr3t"', 'db.password: must be of type String: value was ***'],
+  ],
+  MySQL: [
+    ["Duplicate entry 'S3cr3t' for key 'users.password'", "Duplicate entry *** for key 'users.password'"],
+    [
+      "Incorrect string value: 'S3cr3t' for column `shop`.`users`.`password` at row 1",
+      'Incorrect string value: *** for column `shop`.`users`.`password` at row 1',
+    ],
+  ],
+  'texts in JSON': [
+    [
+      '{"a":"<name>db.password</name>\\n<value>S3cr3t x</value>","b":1}',
+      '{"a":"<name>db.password</name>\\n<value>***</value>","b":1}',
+    ],
+    ['{"a":"- name: DB_PASSWORD\\n  value: S3cr3t\\nuser: y"}', '{"a":"- name: DB_PASSWORD\\n  value: ***\\nuser: y"}'],
+    ['{"a":"password: |\\n  a S3cr3t\\nuser: y"}', '{"a":"password: ***\\nuser: y"}'],
+  ],
+  'what Node shows': [
+    [`password: 'a' +\n    "it's S3cr3t" +\n    'S3cr3t',\n user: 'y'`, "password: ***,\n user: 'y'"],
   ],
   headers: [
     ['sent Bearer "S3cr3t" to', 'sent Bearer "***" to'],
@@ -271,6 +347,7 @@ const leaking: Record<string, [message: string, shown: string][]> = {
     ['auth=Bearer+S3cr3t', 'auth=***'],
     ['"headers":{"authorization":"Bearer S3cr3t"}', '"headers":{"authorization":***}'],
     ['x-api-key: S3cr3t', 'x-api-key: ***'],
+    ['X-Api-Key: a b S3cr3t\nHost: h', 'X-Api-Key: ***\nHost: h'],
   ],
   commands: [
     [
@@ -284,6 +361,10 @@ const leaking: Record<string, [message: string, shown: string][]> = {
     ['mariadb-dump -pS3cr3t shop', 'mariadb-dump -p*** shop'],
     ['redis-cli -h h -a S3cr3t ping', 'redis-cli -h h -a *** ping'],
     ['sshpass -p S3cr3t ssh h', 'sshpass -p *** ssh h'],
+    ["sshpass -p'S3cr3t x' ssh h", "sshpass -p'***' ssh h"],
+    ["docker login -p'S3cr3t' h", "docker login -p'***' h"],
+    ['ldapsearch -wS3cr3t -x', 'ldapsearch -w*** -x'],
+    ['redis-cli -aS3cr3t ping', 'redis-cli -a*** ping'],
     ["[ 'mongodump', '-u', 'a', '-p', 'S3cr3t' ]", "[ 'mongodump', '-u', 'a', '-p', '***' ]"],
     ['docker login -u a -p S3cr3t h', 'docker login -u a -p *** h'],
     ['sqlcmd -S h -U sa -P S3cr3t -Q x', 'sqlcmd -S h -U sa -P *** -Q x'],
@@ -310,4 +391,16 @@ describe('a message that shows a secret is redacted', () => {
       expect(redact(text as string)).toBe(shown)
     },
   )
+})
+
+describe('a sentence of a validator that JSON quotes is redacted as it is', () => {
+  const quoted = (text: string) => JSON.stringify({ message: text, user: 'y' })
+  it.each(leaking.validators as [string, string][])('%s', (text) => {
+    for (const told of [quoted(text), quoted(quoted(text))]) {
+      const shown = redact(told)
+      expect(shown).not.toMatch(/S3c/)
+      expect(shown).toContain('***')
+      expect(shown).toMatch(/user[\\]*":[\\]*"y/)
+    }
+  })
 })

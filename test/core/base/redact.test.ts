@@ -588,6 +588,16 @@ describe('redact', () => {
       'received "a at token ',
       'path:["token ',
       'token</key>',
+      "password: 'a' +\n",
+      'password: got \\"',
+      '"token" with value \\"',
+      'token is "a"; ',
+      '{"value":"a","path":"token"},',
+      'value "at token ',
+      "sshpass -p'",
+      'X-Api-Key: ',
+      'token: \\n ',
+      '\uff41',
       'name="db_pass" a="b" ',
       'invalid_token: a ',
       'Bearer "',
@@ -675,6 +685,11 @@ describe('secrets of a user', () => {
     ['ASCII of Python', `'my "k\\'y" \\\\\\xe4/\\u20ac\\U0001f600 & <x>\\n+%z'`],
     ['HTML', html],
     ['HTML in HTML', html.replaceAll('&', '&amp;')],
+    ['backslashes within codes', encodeURIComponent(own).replaceAll('%', '%\\')],
+    [
+      'backslashes and plus signs',
+      own.replaceAll(' ', '+').replace(/./gs, '\\$&').replace('\\\n', '\\n').replace('\\n', '\n'),
+    ],
   ])('are hidden in %s', (_, text) => {
     const shown = new Redactor([own]).redact(`a ${text} b`)
     expect(shown).toMatch(/^a .*\*\*\*.* b$/)
@@ -687,7 +702,7 @@ describe('secrets of a user', () => {
 
   it('are searched for in time that is in proportion to the text', () => {
     const redactor = new Redactor([own])
-    for (const unit of ['\\', '%25', '&amp;', 'my+', '\\x', '%c3'])
+    for (const unit of ['\\', '\\0', '+', '\uff41', '%25', '&amp;', 'my+', '\\x', '%c3'])
       expect(
         growthOf((length) => {
           const text = unit.repeat(length / unit.length)

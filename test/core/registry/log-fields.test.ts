@@ -49,6 +49,16 @@ describe('what a job logs', () => {
           { name: 'DB_PASSWORD', value: 'S3cr3t' },
           { name: 'host', value: 'h' },
         ],
+        issues: [
+          { path: ['user', 'password'], value: 'S3cr3t', message: 'm' },
+          { property: 'password', value: 'S3cr3t' },
+          { path: ['name'], value: 'n' },
+        ],
+        entries: [
+          ['password', 'S3cr3t'],
+          ['host', 'h'],
+        ],
+        row: { secret_id: 12, password_reset_at: '2026-01-01' },
         spawned: ['--password', 'S3cr3t', '--host', 'h'],
         rawHeaders: ['Cookie', 'S3cr3t', 'Host', 'h'],
         own: { text: 'say open sesame', form: 'q=open+sesame' },
@@ -75,6 +85,16 @@ describe('what a job logs', () => {
         { name: 'DB_PASSWORD', value: '***' },
         { name: 'host', value: 'h' },
       ],
+      issues: [
+        { path: ['user', 'password'], value: '***', message: 'm' },
+        { property: 'password', value: '***' },
+        { path: ['name'], value: 'n' },
+      ],
+      entries: [
+        ['password', '***'],
+        ['host', 'h'],
+      ],
+      row: { secret_id: 12, password_reset_at: '2026-01-01' },
       spawned: ['--password', '***', '--host', 'h'],
       rawHeaders: ['Cookie', '***', 'Host', 'h'],
       own: { text: 'say ***', form: 'q=***' },
