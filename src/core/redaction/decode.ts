@@ -44,7 +44,8 @@ const hidden = new RegExp(`${removed}|${codes}`, 'gi')
 /** Most texts have none of these. */
 const special = new RegExp(`[\\\\%&\\uff01-\\uff5e${controls}]`)
 
-const entities: Record<string, string> = { lt: '<', gt: '>', quot: '"', apos: "'", amp: '&' }
+/** Signs by the names of HTML. */
+export const entities: Record<string, string> = { lt: '<', gt: '>', quot: '"', apos: "'", amp: '&' }
 
 /** Removes what a terminal does not show, and decodes one level of escapes. `undefined` when there is none. */
 export function decoded(written: string): Decoded | undefined {

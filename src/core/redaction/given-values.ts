@@ -1,5 +1,5 @@
 import { after, matches, type Span } from './spans.js'
-import { opening, quote, quotedEnd } from './value-end.js'
+import { quote, valueEnd } from './value-end.js'
 
 /** How far around the name of a field to look for what a validator was given there. */
 const nearby = 400
@@ -9,7 +9,7 @@ const pathBefore = new RegExp(
 )
 /** What a validator was given, and the place where the next field or its object begins. */
 const givenOrBoundary = new RegExp(
-  `(?<given>\\b(?:received|got|given|value|entry|input)(?:${quote})?(?:\\s{1,4}|[:=]\\s{0,4})(?=${quote}|\\d))|\\}\\s{0,8},\\s{0,8}\\{|; |\u2716|\\bat (?:path )?${quote}[\\w.[\\]]{1,64}`,
+  `(?<given>\\b(?:received|got|given|value|entry|input)(?:${quote})?(?:\\s{1,4}|[:=]\\s{0,4})(?=${quote}|[[{\\d]))|\\}\\s{0,8},\\s{0,8}\\{|; |\u2716|\\bat (?:path )?${quote}[\\w.[\\]]{1,64}`,
   'gi',
 )
 
@@ -25,9 +25,8 @@ export function* givenNear(text: string, index: number): Generator<Span> {
   for (const { 0: matched, index: at, groups } of matches(window, givenOrBoundary)) {
     const start = at + matched.length
     if (groups?.given !== undefined) {
-      const opened = after(window, start, opening)
-      const end =
-        opened > start ? quotedEnd(window, opened, window.slice(start, opened)) : after(window, start, /[\w.]+/y)
+      const number = after(window, start, /\d[\w.]*/y)
+      const end = number > start ? number : valueEnd(window, start, '')
       found.push({ start: from + start, end: from + end })
       givenOrBoundary.lastIndex = end
     } else if (start < pathAt) found = []

@@ -1,4 +1,4 @@
-import { type Decoded, replaced } from './decode.js'
+import { type Decoded, entities, replaced } from './decode.js'
 import { matches, type Span } from './spans.js'
 
 const hex = '[\\da-fA-F]'
@@ -35,7 +35,6 @@ const minLength = 4
 const byte = /[%x](..)/g
 
 const controls: Record<string, string> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' }
-const names: Record<string, string> = { lt: '<', gt: '>', quot: '"', apos: "'", amp: '&' }
 
 /** Literal secrets of a user. */
 export class OwnSecrets {
@@ -100,7 +99,7 @@ function characterOf({
   }
   if (unit !== undefined) return String.fromCharCode(Number.parseInt(unit, 16))
   if (control !== undefined) return controls[control] as string
-  if (named !== undefined) return names[named] as string
+  if (named !== undefined) return entities[named] as string
   const digits = point ?? long ?? latin ?? entity
   if (digits === undefined && decimal === undefined) return ''
   const code = decimal === undefined ? Number.parseInt(digits as string, 16) : Number(decimal)

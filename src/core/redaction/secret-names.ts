@@ -82,13 +82,12 @@ export function* namedSecrets(text: string): Generator<Span> {
 
 /** How far before a name to look for what it belongs to. */
 const context = 120
-const headerBefore = /(?:^|[^\w-])(x-[\w-]{0,40})$/i
+const header = /(?:^|[^\w-])x-[\w-]{0,99}:$/i
 
-/** The name of a header, or the part of another name that marks it. */
+/** The part of a name that marks it, or `x-` for such a header. */
 function headerOf(text: string, { 0: word, index }: RegExpExecArray): string {
   const nameEnd = after(text, index + word.length, rest)
-  const [, begin = ''] = (text[nameEnd] === ':' && headerBefore.exec(text.slice(Math.max(0, index - 48), index))) || []
-  return begin + word
+  return header.test(text.slice(Math.max(0, index - context), nameEnd + 1)) ? 'x-' : word
 }
 
 /** The end of a value on the lines below its name. */
@@ -124,7 +123,7 @@ function valueStarts(text: string, match: RegExpExecArray): readonly number[] {
   if (keyValue > nameEnd) return [keyValue]
   const spaced = after(text, nameEnd, sentenceSpace)
   const sentence = spaced > nameEnd ? sentenceAt(text, spaced) : undefined
-  if (sentence && (sentence.quoted.length > 0 || after(text, spaced, verb) > spaced)) return sentence.quoted
+  if (sentence) return sentence.quoted
   const start = unassignedStart(text, match, nameEnd, before)
   return start === undefined ? [] : [start]
 }
@@ -149,7 +148,6 @@ const words = /[A-Z]?[a-z']{1,20},? [a-z(`"]{1,20}(?=[\s.,:;)`"]|$)/iy
 const keyBefore = /(?:key|contains) \([^\n]*$/i
 const keyAssigns = /[^\n]{0,256}?\) ?= ?(?=\()/y
 const sentenceSpace = /\\{0,7}["'`]? (?=[a-z])/y
-const verb = /(?:is|are|was|must|should|has|needs) /y
 
 /** Whether a value is a count, or the message of an error whose code is the name, or prose behind a placeholder such as `<password>`. */
 function isHarmless(

@@ -7,7 +7,7 @@ export const quote = '(?:\\\\{0,7}["\'`]|\\\\{1,4}u002[27]|&quot;|&apos;|&#3[49]
 export const hereBegin = '<<[-~]?[ \\t]{0,4}\\\\?["\']?(?<word>\\w{1,64})["\']?[^\\n\\\\]{0,256}(?:\\n|\\\\{1,4}n)'
 
 /** Names of headers, whose values end with the line. */
-export const isHeader = /^(?:x-.*|authorization|cookie)$/i
+export const isHeader = /^(?:x-|authorization|cookie)$/i
 
 /** What may precede a quote and belongs to the value: a prefix of SQL and Python, a type, a call. */
 const beforeQuote = new RegExp(

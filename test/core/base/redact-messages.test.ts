@@ -307,6 +307,7 @@ const leaking: Record<string, [message: string, shown: string][]> = {
     ],
     ['{"value":"S3cr3t","property":"password"}', '{"value":***,"property":"password"}'],
     ["{ value: 'S3cr3t x', property: 'password' }", "{ value: ***, property: 'password' }"],
+    ['{"value":["S3cr3t"],"property":"password"}', '{"value":***,"property":"password"}'],
     ['{"value":33333,"property":"password"}', '{"value":***,"property":"password"}'],
     [
       '{"type":"field","value":"S3cr3t","msg":"Invalid value","path":"password"}',
@@ -363,6 +364,7 @@ const leaking: Record<string, [message: string, shown: string][]> = {
     ['sshpass -p S3cr3t ssh h', 'sshpass -p *** ssh h'],
     ["sshpass -p'S3cr3t x' ssh h", "sshpass -p'***' ssh h"],
     ["docker login -p'S3cr3t' h", "docker login -p'***' h"],
+    ['"sshpass -p\\"S3cr3t x\\" ssh h"', '"sshpass -p\\"***" ssh h"'],
     ['ldapsearch -wS3cr3t -x', 'ldapsearch -w*** -x'],
     ['redis-cli -aS3cr3t ping', 'redis-cli -a*** ping'],
     ["[ 'mongodump', '-u', 'a', '-p', 'S3cr3t' ]", "[ 'mongodump', '-u', 'a', '-p', '***' ]"],
