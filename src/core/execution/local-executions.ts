@@ -44,6 +44,11 @@ export class LocalExecutions {
     return this.find(key)
   }
 
+  /** Whether a job was about to begin, and has begun now. */
+  async hasJustBegun(job: JobKey): Promise<boolean> {
+    return (await this.#pending.get(jobKey(job))) !== undefined
+  }
+
   /**
    * Adds the execution of a job that `begin` makes from a lease, if the lease is granted. Throws `already_running` when the job has an
    * execution or is about to begin, and what `begin` throws.

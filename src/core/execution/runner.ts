@@ -13,7 +13,7 @@ import {
 import type { Runtime } from '../runtime/index.js'
 import type { BeginRequest } from '../storage/index.js'
 import type { CompletionWaiter } from './completion-waiter.js'
-import { canTakeOver, Execution, type StartedExecution, type Takeover, takeoverOf } from './execution.js'
+import { canTakeOver, Execution, type StartedExecution, takeoverOf } from './execution.js'
 import { ExecutionLease } from './execution-lease.js'
 import type { ExecutionQueue } from './execution-queue.js'
 import type { JobCatalog } from './job-catalog.js'
@@ -48,6 +48,8 @@ export type StartRequest = Pick<
   'resumedFrom' | 'takeovers' | 'scheduledFor' | 'params' | 'checkpoint'
 > & {
   priority?: number
+  /** Whether a paused job is refused. */
+  refusesPaused?: boolean
 }
 
 /** Starts, runs, resumes and stops executions. */
@@ -87,7 +89,10 @@ export class Runner implements PartitionRunner {
     job: JobKey,
     reason?: string,
   ): Promise<{ asked?: ExecutionRecord; settled?: ExecutionRecord; execution?: Execution }> {
-    const asked = await this.#runtime.storage.requestAbort({ ...keyOf(job), ...(reason !== undefined && { reason }) })
+    const ask = () => this.#runtime.storage.requestAbort({ ...keyOf(job), ...(reason !== undefined && { reason }) })
+    let asked = await ask()
+    // A start that is under way here may reach storage later than the request.
+    if ((!asked || isEnded(asked.state)) && (await this.#executions.hasJustBegun(job))) asked = await ask()
     if (!asked || isEnded(asked.state)) return asked ? { asked } : {}
     const execution = await this.#executions.whenGranted(asked)
     execution?.adopt(asked)
@@ -180,10 +185,13 @@ export class Runner implements PartitionRunner {
     await this.#queue.addSoon(await this.#beginForAny(job, request), request.priority)
   }
 
-  async #beginForAny(job: LibraryJob, { priority: _, ...request }: StartRequest): Promise<ExecutionRecord> {
+  async #beginForAny(
+    job: LibraryJob,
+    { priority: _, refusesPaused, ...request }: StartRequest,
+  ): Promise<ExecutionRecord> {
     const { storage } = this.#runtime
     const waiting = { ...this.#startOf(job), state: 'queued', node: null, lease: null, ...request } as const
-    const { started, execution: record } = await this.#passGate(job, () => storage.begin(waiting))
+    const { started, execution: record } = await this.#passGate(job, () => storage.begin(waiting), refusesPaused)
     if (!started) throw alreadyRunning(record)
     this.#runtime.events.emit('changed', record, 'state')
     return record
@@ -234,11 +242,11 @@ export class Runner implements PartitionRunner {
 
   #begin(
     job: LibraryJob,
-    request: Pick<BeginRequest, 'state' | 'scheduledFor' | 'params' | 'checkpoint'> & Partial<Takeover>,
+    { refusesPaused, ...request }: Pick<BeginRequest, 'state'> & Omit<StartRequest, 'priority'>,
   ): Promise<Execution> {
     return this.#executions.add(job, async () => {
       const begin = () => ExecutionLease.begin(this.#runtime, { ...this.#startOf(job), ...request })
-      return this.#executionOf(job, await this.#passGate(job, begin))
+      return this.#executionOf(job, await this.#passGate(job, begin, refusesPaused))
     })
   }
 
@@ -259,10 +267,11 @@ export class Runner implements PartitionRunner {
     return partition !== undefined && !this.#isStopping && this.#executions.hasJob({ type, id })
   }
 
-  /** Begins when the start gate is free. */
-  #passGate<Answer>(job: LibraryJob, begin: () => Promise<Answer>): Promise<Answer> {
-    return this.#gate.pass(() => {
+  /** Begins when the start gate is free. The job counts as starting while its pauses are read: an abort or `close` waits for it. */
+  #passGate<Answer>(job: LibraryJob, begin: () => Promise<Answer>, refusesPaused = false): Promise<Answer> {
+    return this.#gate.pass(async () => {
       if (!this.#mayBegin(job)) throw new JobError('closed', 'The registry is closed.')
+      if (refusesPaused) await this.#paused.refuse(job)
       return begin()
     })
   }

@@ -174,10 +174,7 @@ export class Registry {
     const params = rest.params && keptParams(rest.params)
     const checked = checkParams(job, params ?? {})
     if (checked instanceof Promise) await checked
-    const pending = force ? undefined : this.#paused.pending
-    if (pending) await pending
-    if (!force) this.#paused.refuse({ type, id })
-    const request = { ...rest, ...(params && { params }) }
+    const request = { ...rest, ...(params && { params }), refusesPaused: !force }
     if (!fullRefresh) return this.#runner.start(job, request)
     return this.#runner.start(job, { ...request, checkpoint: refreshCheckpointOf(job, this.#runtime.clock.now()) })
   }

@@ -180,7 +180,9 @@ describe.each(hostile)('an error with %s', (_, make, messages) => {
     const { finished } = await registry.start('test', 'a')
     expect(await finished).toMatchObject({ state: 'error', error: messages })
     expect(await registry.status('test', 'a')).toMatchObject({ state: 'error', error: messages })
-    expect(told).toEqual([{ type: 'test', id: 'a', error: messages }])
+    const [failure, ofListener] = told
+    expect(failure).toMatchObject({ type: 'test', id: 'a', state: 'error', error: messages })
+    expect([ofListener, ...told.slice(2)]).toEqual([{ type: 'test', id: 'a', error: messages }])
     await registry.close()
   })
 })
