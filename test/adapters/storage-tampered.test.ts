@@ -252,6 +252,30 @@ describePostgres('a tampered row of Postgres', (server) => {
   })
 })
 
+describePostgres('a tampered tick in Postgres', (server) => {
+  test('of an orphan keeps no other from being resumed', async () => {
+    const pool = new pg.Pool({ connectionString: server.url })
+    const storage = postgresStorage({ pool, schema: 'ticks' })
+    for (const id of ['broken', 'sound']) {
+      const { execution } = await storage.begin({ type: 'test', id, state: 'running', node: 'n', lease: 60_000 })
+      await storage.finish(execution, { state: 'aborted', isOrphaned: true })
+    }
+    await pool.query(`update ticks.job set tick = 9223372036854775807 where id = 'broken'`)
+    const registry = new JobRegistry({ storage, lease: 300 })
+    onTestFinished(async () => {
+      await registry.close()
+      await pool.end()
+    })
+    for (const id of ['broken', 'sound']) registry.define({ type: 'test', id, run: () => {}, resume: 'auto' })
+    for (const id of ['broken', 'sound']) {
+      await vi.waitFor(
+        async () => expect(await registry.status('test', id)).toMatchObject({ state: 'successful' }),
+        20_000,
+      )
+    }
+  })
+})
+
 describePostgres('a tampered lease in Postgres', (server) => {
   test.each([
     ['no end', 'lease_until = null, lease = 0', 'error'],

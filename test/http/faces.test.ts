@@ -252,7 +252,7 @@ describe.each(Object.entries(faces))('%s', (face, open) => {
     const paths = [
       ...['/', '/_search', '/_events', '/_health', '/_openapi', '/_pause', '/_unpause'],
       ...['/{type}', '/{type}/{id}', '/{type}/{id}/_abort', '/{type}/{id}/_start'],
-      ...['/{type}/{id}/_pause', '/{type}/{id}/_unpause'],
+      ...['/{type}/{id}/_pause', '/{type}/{id}/_unpause', '/{type}/{id}/_reset'],
     ]
     const reason = `Expected \`path\` to be one of ${paths.map((known) => `\`${base}${known}\``).join(', ')}, got`
     expect([status, errorOf(text).type]).toEqual([404, 'not_found'])

@@ -62,6 +62,6 @@ export function bounded(log: Logger['warn'], clock: Clock): Logger['warn'] {
 
 function kindOf(message: string, known: ReadonlyMap<string, unknown>): string {
   // Names of jobs come from outside, and may be long.
-  const kind = message.slice(0, 300).replace(/\[[^[\]]*\]/g, '[]')
+  const kind = (typeof message === 'string' ? message : '').slice(0, 300).replace(/\[[^[\]]*\]/g, '[]')
   return known.has(kind) || known.size < maxKinds ? kind : ''
 }

@@ -103,7 +103,7 @@ function detailsFirst(logger: MessageFirst): Partial<Logger> {
 
 /** A job may log something other than text. */
 function onOneLine(message: unknown): string {
-  return typeof message === 'string' ? message.replace(/\r?\n/g, '\\n') : (message as string)
+  return typeof message === 'string' ? message.replace(/\r?\n|[\u2028\u2029]/g, '\\n') : (message as string)
 }
 
 const nothing = () => {}

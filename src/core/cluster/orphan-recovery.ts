@@ -1,5 +1,6 @@
-import { errorMessages, jobKey, Poller, type Timer } from '../base/index.js'
+import { errorMessages, jobKey, Poller, type Timer, warnOf } from '../base/index.js'
 import type { JobCatalog, PausedJobs, Runner } from '../execution/index.js'
+import type { ExecutionRecord } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
 import { pagesOf, type StorageChange } from '../storage/index.js'
 
@@ -68,7 +69,16 @@ export class OrphanRecovery {
     for await (const orphans of pagesOf((page) => storage.orphans({ ...page, includePartitions: true }))) {
       for (const orphan of orphans) this.#maybeOrphaned.add(jobKey(orphan))
       // Jobs that another node has resumed in the meantime are skipped.
-      for (const orphan of orphans) if (this.#maybeOrphaned.delete(jobKey(orphan))) await this.#runner.takeOver(orphan)
+      for (const orphan of orphans) if (this.#maybeOrphaned.delete(jobKey(orphan))) await this.#takeOver(orphan)
+    }
+  }
+
+  /** One that cannot be resumed does not keep the others from it. */
+  async #takeOver(orphan: ExecutionRecord): Promise<void> {
+    try {
+      await this.#runner.takeOver(orphan)
+    } catch (error) {
+      warnOf(this.#runtime.logger, orphan, error, 'could not be resumed')
     }
   }
 }

@@ -15,12 +15,14 @@ export async function closeInTime(
   const late: unknown = new Error(`Closing took longer than ${timeout} ms.`)
   const close = async ([name, one]: [string, Owned]) => {
     const closed = Promise.resolve().then(() => one.close?.())
+    // In an object, as a promise would read properties of the error itself, which may throw.
     const failed = closed.then(
       () => undefined,
-      (error: unknown) => error ?? new Error('Closing failed.'),
+      (error: unknown) => ({ error }),
     )
-    const error = await withTimeout(clock, timeout, failed, late)
-    if (error) logger.warn({ error: errorMessages(error) }, `The ${name} did not close and was left behind.`)
+    const failure = await withTimeout(clock, timeout, failed, { error: late })
+    if (!failure) return
+    logger.warn({ error: errorMessages(failure.error) }, `The ${name} did not close and was left behind.`)
   }
   await Promise.all(Object.entries(owned).map(close))
 }

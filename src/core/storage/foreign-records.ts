@@ -111,7 +111,11 @@ export function checkRecord(value: unknown): CheckedRecord {
     if (field === 'checkpoint' && wrong.includes(field)) record[field] = 'left out, as it is nested too deep'
   }
   const hasState = record.state !== undefined
-  if (hasState && isEnded(record.state as JobState) !== (record.endTime !== undefined)) wrong.push('endTime')
+  if (hasState && isEnded(record.state as JobState) !== (record.endTime !== undefined)) {
+    wrong.push('endTime')
+    // Nothing renews it or takes it over any more.
+    if (record.endTime !== undefined) record.state = undefined
+  }
   if (record.state === 'error' && record.error === undefined && !wrong.includes('error')) wrong.push('error')
   // The common case: a valid record.
   if (wrong.length === 0) return { record: record as unknown as ExecutionRecord, wrong }

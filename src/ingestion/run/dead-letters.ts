@@ -138,9 +138,22 @@ export function recordOf(batch: RecordBatch): JobRecord {
 /** The JSON of any record: text replaces values that JSON lacks, and fields that cannot be read. */
 function jsonOf(record: JobRecord): string {
   try {
-    return JSON.stringify(record, toJson)
+    return JSON.stringify(record, boundedToJson())
   } catch {
     return JSON.stringify(Object.fromEntries(namesOf(record).map((name) => [writable(name), readable(record, name)])))
+  }
+}
+
+/** Maximum number of members of the JSON of a record, or else of each of its fields. Objects that share others may have more than memory holds. */
+const maxMembers = 1_000_000
+
+type Replacer = (this: Record<string, unknown>, key: string, shown: unknown) => unknown
+
+function boundedToJson(): Replacer {
+  let left = maxMembers
+  return function replace(key, shown) {
+    if (--left < 0) throw new RangeError(`It has more than ${maxMembers} members.`)
+    return toJson.call(this, key, shown)
   }
 }
 
@@ -154,7 +167,7 @@ function namesOf(record: JobRecord): string[] {
 
 function readable(record: JobRecord, name: string): unknown {
   try {
-    return JSON.parse(JSON.stringify(record[name], toJson) ?? 'null')
+    return JSON.parse(JSON.stringify(record[name], boundedToJson()) ?? 'null')
   } catch (error) {
     return writable(`Unreadable: ${errorMessages(error)[0]}`)
   }

@@ -8,6 +8,12 @@ const throws = () => {
   throw new Error('broken')
 }
 
+function revoked(): object {
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  revoke()
+  return proxy
+}
+
 /** A registry of which each part closes in its own way, and what was closed. */
 function registryOf(closes: Partial<Record<'dispatcher' | 'storage' | 'one' | 'other', () => Promise<void>>>) {
   const clock = fakeClock()
@@ -49,6 +55,7 @@ describe('close', () => {
   it.each([
     ['rejects', fails],
     ['throws', throws],
+    ['rejects with what cannot be read', () => Promise.reject(revoked())],
   ])('closes all others and tells operators, though one %s', async (_, close) => {
     for (const name of ['dispatcher', 'storage', 'one'] as const) {
       const { registry, closed, messages } = registryOf({ [name]: close })

@@ -49,6 +49,13 @@ function nestedBy(depth: number): unknown {
   return value
 }
 
+/** Objects of which each has the next one twice. */
+function sharedBy(depth: number): object {
+  let value: object = {}
+  for (let level = 0; level < depth; level++) value = { a: value, b: value }
+  return value
+}
+
 const detailOf = (status: JobStatus | undefined) => (status && 'detail' in status ? status.detail : undefined)
 
 describe('an ingestion with failures', () => {
@@ -155,6 +162,7 @@ describe('an ingestion with failures', () => {
     ['half a character', () => ['\ud83d', '\ude00', '😀'], ['\\ud83d', '\\ude00', '😀']],
     ['a zero in a name', () => ({ 'a\0': { 'b\ud800': 1 } }), { 'a\\u0000': { 'b\\ud800': 1 } }],
     ['a deep nesting', () => nestedBy(20_000), expect.anything()],
+    ['objects that share others 2^60 times', () => sharedBy(60), expect.stringContaining('more than 1000000 members')],
   ])('keeps what can be kept of %s', async (_, make, kept) => {
     const dead = graveyard()
     const { write } = pickyTarget([1])

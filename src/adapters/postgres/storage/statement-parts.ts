@@ -6,10 +6,10 @@ export const leaseEnd = 'coalesce(job.lease_until, 0)'
 
 /**
  * SQL for whether the lease of a live execution has expired. After a restart of the server, a lease expires only once
- * it could have been renewed, because nobody can renew it while the server is down.
+ * it could have been renewed, because nobody can renew it while the server is down: after a day at most.
  */
 export const isExpired = `(job.end_time is null and job.${hasLease} and greatest(${leaseEnd},
-  floor(extract(epoch from pg_postmaster_start_time()) * 1000)::int8 + least(job.lease, 8640000000000000)) <= ${now})`
+  floor(extract(epoch from pg_postmaster_start_time()) * 1000)::int8 + least(job.lease, 86400000)) <= ${now})`
 
 /**
  * A statement with a name for preparing it. The name depends on the text, because proxies share connections among

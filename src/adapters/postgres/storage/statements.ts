@@ -75,9 +75,12 @@ export function hasExpired({ job }: Names): string {
   return `(exists (select from ${job} where ${isAnyExpired}))::text`
 }
 
+/** The end of the ticks that a UUID holds, and that no clock reaches. */
+const endOfTicks = '1152921504606846975'
+
 /**
  * A job that ran before reuses its row. The tick always increases, whatever the clock does, so that its ids increase
- * too.
+ * too. One that no clock can have made starts over.
  */
 function begin({ schema, job }: Names): string {
   const isFree = `(job.end_time is not null or job.state in (${ended}))
@@ -87,7 +90,7 @@ function begin({ schema, job }: Names): string {
     (next.tick >> 12) + $6::text::int8, next.tick >> 12 from (select ${tick} as tick offset 0) next`
   return `with reused as (
       update ${job} set
-        (uuid, tick, start_time, lease_until, changed_at) = (${times(`greatest(${nowInTicks}, job.tick + 1)`)}),
+        (uuid, tick, start_time, lease_until, changed_at) = (${times(`greatest(${nowInTicks}, case when job.tick < ${endOfTicks} then job.tick + 1 end)`)}),
         state = $4::text, epoch = case when epoch < ${Number.MAX_SAFE_INTEGER} then epoch + 1 else 1 end, claimed_by = $5::text, lease = $6::text::int8, end_time = null,
         count = 0, last_id = null, detail = null, error = null, is_orphaned = null, resumed_from = $7::text, takeovers = $8::text::int8,
         scheduled_for = coalesce($9::text::int8, job.scheduled_for), checkpoint = case when $12::text is null then job.checkpoint when $12::text <> 'null' then $12::text::json end,
