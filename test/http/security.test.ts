@@ -30,7 +30,19 @@ function telling(): Error {
 
 /** A storage of which every call does that. */
 function storageThat(act: () => Promise<never>): JobStorage {
-  const names = ['begin', 'renew', 'claim', 'run', 'finish', 'requestAbort', 'find', 'live', 'orphans', 'search', 'reset']
+  const names = [
+    'begin',
+    'renew',
+    'claim',
+    'run',
+    'finish',
+    'requestAbort',
+    'find',
+    'live',
+    'orphans',
+    'search',
+    'reset',
+  ]
   return Object.fromEntries(names.map((name) => [name, act])) as unknown as JobStorage
 }
 
