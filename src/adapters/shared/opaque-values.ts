@@ -24,10 +24,15 @@ export function nameOf(value: unknown): string {
 }
 
 /** The error of a value that a target refuses, with the name of its column or property. Other code, such as a getter, may have thrown. */
-export function refused(place: 'column' | 'property', name: string, error: unknown): JobError {
+export function refused(
+  place: 'column' | 'property',
+  name: string,
+  error: unknown,
+  record: { recordIndex?: number } = {},
+): JobError {
   const text = `The ${place} \`${name.length > 200 ? `${name.slice(0, 200)}…` : name}\` cannot be written.`
-  if (!JobError.isInstance(error)) return new JobError('target', text, { cause: error })
-  return new JobError('target', `${text} ${error.message}`, { cause: error.cause })
+  if (!JobError.isInstance(error)) return new JobError('target', text, { ...record, cause: error })
+  return new JobError('target', `${text} ${error.message}`, { ...record, cause: error.cause })
 }
 
 /** The error of a value that JSON would omit or lose. */

@@ -9,7 +9,7 @@ vi.mock('bullmq', () => {
 test('bullmqDispatcher without the package bullmq says what to install, and ends nothing', async () => {
   const log: unknown[] = []
   const write = (details: { error?: string[] }, message: string) => void log.push([message, details.error?.[0]])
-  const logger: Logger = { debug: () => {}, info: write, warn: write, error: write }
+  const logger: Logger = { debug: () => {}, info: () => {}, warn: write, error: write }
   const dispatcher = bullmqDispatcher({ connection: 'redis://127.0.0.1:1' })
   const registry = new JobRegistry({ storage: memoryStorage(), logger, dispatcher })
   registry.define({ type: 'test', id: 'a', run: () => {}, schedule: { every: 3_600_000 } })

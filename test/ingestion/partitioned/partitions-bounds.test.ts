@@ -17,6 +17,8 @@ describe('an ingestion that is cut by bounds, without a cursor', () => {
   })
   afterEach(() => registry.close())
 
+  const { partition: _, ...uncut } = testDatasource([])
+
   const job = (more: Partial<IngestionJob>): IngestionJob => ({
     id: 'people',
     datasource: iterableDatasource(({ range = {} }) =>
@@ -117,7 +119,11 @@ describe('an ingestion that is cut by bounds, without a cursor', () => {
       { target: postgresTarget({ connectionString: 'postgres://x', table: 't', strategy: 'replace' }) },
       /one that appends/,
     ],
-    ['a target that does not say', { target: collectingTarget() }, /one that supports `partitions`/],
+    [
+      'a target that does not say',
+      { target: { ...collectingTarget(), capabilities: {} } },
+      /one that supports `partitions`/,
+    ],
     [
       'dead letters that go to a file',
       { failures: { deadLetters: ndjsonFile({ path: '/nowhere/file', strategy: 'append' }) } },
@@ -125,11 +131,7 @@ describe('an ingestion that is cut by bounds, without a cursor', () => {
     ],
     ['`parallel`', { parallel: 1 }, /`parallel` to be omitted/],
     ['`maxRecords`', { maxRecords: 5 }, /`maxRecords` to be omitted/],
-    [
-      'a cursor over a source that cannot be cut',
-      { cursor: 'id', datasource: testDatasource([]) },
-      /does not support it/,
-    ],
+    ['a cursor over a source that cannot be cut', { cursor: 'id', datasource: uncut }, /does not support it/],
     ['no part', { partitions: 0 }, /`partitions`/],
     ['too many parts', { partitions: 257 }, /`partitions`/],
     ['no bound', { partitions: [] }, /`partitions`/],

@@ -1,14 +1,15 @@
 import { setTimeout } from 'node:timers/promises'
 import fc from 'fast-check'
 import { type IngestionJob, JobRegistry, type JobStorage, memoryStorage } from 'headgate'
+import type { JobKey } from 'headgate/adapter'
 import { iterableDatasource } from 'headgate/iterable'
 import { postgresDatasource } from 'headgate/postgres'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { describePostgres } from '../../support/describe-postgres.js'
 
-/** What storage held at one moment: the checkpoint of each job and part, by its type and id. */
-type Moment = ReadonlyMap<string, { type: string; id: string; checkpoint: unknown }>
+/** What storage held at one moment: the checkpoint of each job and partition. */
+type Moment = ReadonlyMap<string, JobKey & { checkpoint: unknown }>
 
 const templates = [
   'select * from source {{#last_id}}where id > {{last_id}}{{/last_id}} order by id',
@@ -78,11 +79,13 @@ describePostgres('a checkpoint, at any moment', (database) => {
   function remembering(): { storage: JobStorage; moments: Moment[] } {
     const storage = memoryStorage()
     const moments: Moment[] = [new Map()]
-    const remember = async ({ type, id }: { type: string; id: string }) => {
-      const { checkpoint } = (await storage.find(type, id)) ?? {}
+    const remember = async ({ type, id, partition }: JobKey) => {
+      const { checkpoint } = (await storage.find(type, id, partition)) ?? {}
       const next = new Map(moments.at(-1))
-      if (checkpoint === undefined) next.delete(`${type} ${id}`)
-      else next.set(`${type} ${id}`, { type, id, checkpoint: structuredClone(checkpoint) })
+      const key = `${type} ${id} ${partition}`
+      const job = { type, id, ...(partition !== undefined && { partition }) }
+      if (checkpoint === undefined) next.delete(key)
+      else next.set(key, { ...job, checkpoint: structuredClone(checkpoint) })
       moments.push(next)
     }
     const save = storage.renew.bind(storage)
@@ -103,8 +106,8 @@ describePostgres('a checkpoint, at any moment', (database) => {
   /** A storage in which the last execution of each job failed at that moment. */
   async function failedAt(moment: Moment): Promise<JobStorage> {
     const storage = memoryStorage()
-    for (const { type, id, checkpoint } of moment.values()) {
-      const { execution } = await storage.begin({ type, id, state: 'running', node: 'node', lease: 60_000 })
+    for (const { checkpoint, ...job } of moment.values()) {
+      const { execution } = await storage.begin({ ...job, state: 'running', node: 'node', lease: 60_000 })
       await storage.finish(execution, { state: 'error', error: ['It failed.'], checkpoint })
     }
     return storage

@@ -580,8 +580,9 @@ describe('an ingestion', () => {
       await run({ datasource: testDatasource(records), target: () => {}, pkField: 'id', query })
       await again()
       expect(asked).toEqual([
-        {},
+        { params: {} },
         {
+          params: {},
           lastId: '9007199254740992',
           maxPrimaryKey: '9007199254740993',
           lastRecordTimestamp: new Date(clock.now()).toISOString(),
@@ -609,7 +610,7 @@ describe('an ingestion', () => {
       [{ ...job, transform: () => [], transformBatch: () => [] }, 'Expected `transform` to be omitted with'],
       [
         { ...job, type: 'other' },
-        'an object with `type`, `id`, `run`, `resume`, `retry`, `priority`, `datasource`, `schedule`, got',
+        'an object with `type`, `id`, `run`, `resume`, `retry`, `priority`, `params`, `maxDuration`, `datasource`, `schedule`, `onEnd`, got',
       ],
       [{ ...job, run: () => {} }, 'Expected `type` to be a word other than `ingestion`'],
       [

@@ -164,7 +164,7 @@ function splitGroups(fields: readonly Field[], rows: readonly Row[], masks: read
     const own = fieldsIn(mask, fields)
     if (own.length === 0) throw withoutColumns(origins[0])
     const ownRows = origins.map((position) => rows[position] as Row)
-    return { ...groupOf(own, ownRows.length), pieces: () => pieces(own, ownRows), origins }
+    return { ...groupOf(own, ownRows.length), pieces: () => pieces(own, ownRows, origins), origins }
   })
 }
 
@@ -175,10 +175,11 @@ function markedGroup(fields: readonly Field[], rows: readonly Row[], masks: read
   return { ...groupOf(fields, rows.length), isMarked: true, pieces: () => pieces(marked, markedRows) }
 }
 
-function* pieces(fields: readonly Field[], rows: readonly Row[]): Generator<string> {
+/** `origins` are the indexes of the rows in the batch, when other rows are in other groups. */
+function* pieces(fields: readonly Field[], rows: readonly Row[], origins?: readonly number[]): Generator<string> {
   let piece = ''
-  for (const row of rows) {
-    piece += lineOf(fields, row)
+  for (let position = 0; position < rows.length; position++) {
+    piece += lineOf(fields, rows[position] as Row, origins?.[position] ?? position)
     if (piece.length < pieceLength) continue
     yield piece
     piece = ''
@@ -206,7 +207,7 @@ function join(chunks: readonly Uint8Array[]): Uint8Array {
   return only && chunks.length === 1 ? only : Buffer.concat(chunks)
 }
 
-function lineOf(fields: readonly Field[], row: Row): string {
+function lineOf(fields: readonly Field[], row: Row, recordIndex: number): string {
   let line = ''
   for (let position = 0; position < fields.length; position++) {
     const { index, name, encode } = fields[position] as Field
@@ -215,7 +216,7 @@ function lineOf(fields: readonly Field[], row: Row): string {
     try {
       line += raw === null || raw === undefined ? '\\N' : encode(raw)
     } catch (error) {
-      throw refused('column', name, error)
+      throw refused('column', name, error, { recordIndex })
     }
   }
   return `${line}\n`
