@@ -214,7 +214,6 @@ class MemoryStorage implements JobStorage {
     const execution: ExecutionRecord = {
       type,
       id,
-      ...(partition !== undefined && { partition }),
       executionId: newExecutionId(id, now),
       state,
       epoch: (before?.epoch ?? 0) + 1,
@@ -222,12 +221,13 @@ class MemoryStorage implements JobStorage {
       startTime: now,
       leaseUntil: null,
       count: 0,
-      ...(resumedFrom !== undefined && { resumedFrom }),
-      ...(takeovers !== undefined && { takeovers }),
-      ...(scheduledFor !== undefined && { scheduledFor }),
-      ...(params && { params: jsonOf(params) }),
-      ...(notifiesEnd && { notifiesEnd }),
     }
+    if (partition !== undefined) execution.partition = partition
+    if (resumedFrom !== undefined) execution.resumedFrom = resumedFrom
+    if (takeovers !== undefined) execution.takeovers = takeovers
+    if (scheduledFor !== undefined) execution.scheduledFor = scheduledFor
+    if (params) execution.params = jsonOf(params)
+    if (notifiesEnd) execution.notifiesEnd = notifiesEnd
     const { checkpoint = before ? before.checkpoint : this.#presets.get(execution) } = request
     write(execution, { checkpoint })
     this.#newest.set(execution, execution)

@@ -11,7 +11,14 @@ import {
   withTimeout,
 } from '../base/index.js'
 import { canTakeOver, type JobCatalog, type LibraryJob } from '../execution/index.js'
-import { type EndedStatus, type ExecutionRecord, endHandlersOf, isEnded, toStatus } from '../model/index.js'
+import {
+  type EndedStatus,
+  type ExecutionRecord,
+  endHandlersOf,
+  hasEndHandler,
+  isEnded,
+  toStatus,
+} from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
 import type { JobName, OpenEnds } from '../storage/index.js'
 import { EndMemory } from './end-memory.js'
@@ -154,7 +161,7 @@ export class EndNotifier {
 
   #isNotifiedHere(name: JobName): boolean {
     const job = this.#jobs.forExecution(name)
-    return job !== undefined && endHandlersOf(job, this.#runtime).length > 0
+    return job !== undefined && hasEndHandler(job, this.#runtime)
   }
 
   #track(task: Promise<void>): void {

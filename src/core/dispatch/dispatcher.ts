@@ -161,13 +161,12 @@ export function limitsOf(concurrency: number | ConcurrencyLimits | undefined): C
 /** The queue entry of an execution. */
 export function toWaitingExecution(record: ExecutionRecord, job: Job, priority = job.priority ?? 0): WaitingExecution {
   const { executionId, epoch } = record
-  return {
-    ...keyOf(record),
-    executionId,
-    epoch,
-    priority,
-    ...(job.datasource !== undefined && { datasource: job.datasource }),
-  }
+  const { datasource } = job
+  const key = keyOf(record)
+  // Every start passes here: one spread is fast, two are not.
+  return datasource === undefined
+    ? { ...key, executionId, epoch, priority }
+    : { ...key, executionId, epoch, priority, datasource }
 }
 
 /** The fields of a hit of `waiting`, or nothing when it breaks the contract. A dispatcher may keep other fields with them. */

@@ -5,7 +5,7 @@ import {
   closedReason,
   type ExecutionKey,
   type ExecutionRecord,
-  endHandlersOf,
+  hasEndHandler,
   isEnded,
   type JobKey,
   keyOf,
@@ -252,8 +252,8 @@ export class Runner implements PartitionRunner {
 
   /** What every start of a job asks storage for. */
   #startOf(job: LibraryJob): JobKey & Pick<BeginRequest, 'notifiesEnd'> {
-    const notifiesEnd = job.partition === undefined && endHandlersOf(job, this.#runtime).length > 0
-    return { ...keyOf(job), ...(notifiesEnd && { notifiesEnd }) }
+    const notifiesEnd = job.partition === undefined && hasEndHandler(job, this.#runtime)
+    return notifiesEnd ? { ...keyOf(job), notifiesEnd } : keyOf(job)
   }
 
   #executionOf(job: LibraryJob, lease: ExecutionLease): Execution {

@@ -21,7 +21,14 @@ export {
   type LiveState,
   nextState,
 } from './lifecycle.js'
-export { type EndContext, type EndHandler, endHandlersOf, type Notified, notifiedRules } from './on-end.js'
+export {
+  type EndContext,
+  type EndHandler,
+  endHandlersOf,
+  hasEndHandler,
+  type Notified,
+  notifiedRules,
+} from './on-end.js'
 export { type JobParams, keptParams, paramsRule, validParams } from './params.js'
 export { maxPriority, priorityRule } from './priority.js'
 export {

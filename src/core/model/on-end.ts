@@ -35,6 +35,11 @@ interface NamedHandler {
   call(status: EndedStatus, context: EndContext): unknown
 }
 
+/** Whether the job or its registry wants to be notified of ends. */
+export function hasEndHandler(job: Notified, registry: Notified): boolean {
+  return job.onEnd !== undefined || registry.onEnd !== undefined
+}
+
 /** The handlers of the ends of a job: its own, and that of its registry. */
 export function endHandlersOf(job: Notified, registry: Notified): NamedHandler[] {
   return [

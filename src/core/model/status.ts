@@ -109,23 +109,19 @@ export function toStatus(record: ExecutionRecord): JobStatus {
     record
   const { params } = record
   const abortReason = abortReasonOf(record)
-  return Object.freeze({
-    state,
-    type,
-    id,
-    executionId,
-    startTime,
-    ...(endTime !== undefined && { endTime }),
-    infos: infos[state],
-    ...(error !== undefined && { error }),
-    count,
-    ...(lastId !== undefined && { lastId }),
-    ...(detail !== undefined && { detail }),
-    ...(logTail !== undefined && { log: logTail }),
-    ...(resumedFrom !== undefined && { resumedFrom }),
-    ...(params !== undefined && { params }),
-    ...(abortReason !== undefined && { abortReason }),
-  }) as JobStatus
+  // Every change of every execution passes here: assignments are faster than spreads.
+  const status: Record<string, unknown> = { state, type, id, executionId, startTime }
+  if (endTime !== undefined) status.endTime = endTime
+  status.infos = infos[state]
+  if (error !== undefined) status.error = error
+  status.count = count
+  if (lastId !== undefined) status.lastId = lastId
+  if (detail !== undefined) status.detail = detail
+  if (logTail !== undefined) status.log = logTail
+  if (resumedFrom !== undefined) status.resumedFrom = resumedFrom
+  if (params !== undefined) status.params = params
+  if (abortReason !== undefined) status.abortReason = abortReason
+  return Object.freeze(status) as unknown as JobStatus
 }
 
 /** Why an execution was asked to abort. One that is stopped for others to resume is an orphan: storage has no request to abort it. */

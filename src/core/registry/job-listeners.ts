@@ -1,4 +1,4 @@
-import { errorMessages, read } from '../base/index.js'
+import { errorMessages, read, silentLogger } from '../base/index.js'
 import { BatchListeners, emitChange, IsolatedEmitter, type JobEvent } from '../events/index.js'
 import { abortReasonOf, type ExecutionRecord, toStatus } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
@@ -36,6 +36,8 @@ export class JobListeners {
 
   #log(record: ExecutionRecord, change: 'state' | 'progress', cause: unknown): void {
     const { logger } = this.#runtime
+    // The default. An entry that nobody sees would take longer than all other listeners.
+    if (logger === silentLogger) return
     const { log: _, ...status } = { log: undefined, ...toStatus(record) }
     const message = `Job [${record.type}/${record.id}] ${whatHappened(record, change)}`
     if (change === 'progress') logger.debug(status, message)

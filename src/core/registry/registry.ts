@@ -28,7 +28,7 @@ import {
 } from '../execution/index.js'
 import {
   checkJob,
-  endHandlersOf,
+  hasEndHandler,
   isLive,
   type Job,
   type JobDetail,
@@ -148,7 +148,7 @@ export class Registry {
   }
 
   #add(job: LibraryJob): void {
-    const ends = endHandlersOf(job, this.#runtime).length > 0 && featureOf(this.#runtime.storage, 'ends', 'onEnd')
+    const ends = hasEndHandler(job, this.#runtime) && featureOf(this.#runtime.storage, 'ends', 'onEnd')
     this.#jobs.add(job)
     this.#paused.start()
     if (ends) this.#ends.start(ends)
