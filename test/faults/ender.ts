@@ -10,9 +10,14 @@ const now = (reached: string) => (moment === reached ? new Promise<never>(() => 
 
 const storage = sqliteStorage({ path })
 const { ends } = storage
+const finish = storage.finish.bind(storage)
 let hasEnded = false
 const registry = new JobRegistry({
   storage: Object.assign(storage, {
+    finish: (...request: Parameters<typeof finish>) => {
+      hasEnded = true
+      return finish(...request)
+    },
     ends: {
       ...ends,
       claim: async (...request: Parameters<NonNullable<typeof ends>['claim']>) => {
@@ -23,9 +28,6 @@ const registry = new JobRegistry({
   }),
   lease: 400,
   onEndTimeout: 300,
-})
-registry.on('successful', () => {
-  hasEnded = true
 })
 registry.define({ type: 'test', id: 'a', run: () => now('run'), onEnd: () => now('call') })
 await registry.start('test', 'a')
