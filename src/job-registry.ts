@@ -1,7 +1,13 @@
 import { checkOptions, checkValue, invalid, read, rule } from './core/base/index.js'
 import { limitsOf } from './core/dispatch/index.js'
 import type { Job, JobDetail, JobParams } from './core/model/index.js'
-import { type ReadinessCheck, type ReadyOptions, Registry, type RegistryOptions } from './core/registry/index.js'
+import {
+  type ReadinessCheck,
+  type ReadyOptions,
+  Registry,
+  type RegistryOptions,
+  readyRules,
+} from './core/registry/index.js'
 import {
   checkRateLimit,
   type Datasource,
@@ -37,11 +43,7 @@ export interface JobReadyOptions extends ReadyOptions {
   targets?: boolean
 }
 
-const readyRules = {
-  timeout: rule.optional(rule.whole(1)),
-  datasources: rule.optional(rule.flag),
-  targets: rule.optional(rule.flag),
-}
+const jobReadyRules = { ...readyRules, datasources: rule.optional(rule.flag), targets: rule.optional(rule.flag) }
 
 const datasourceRule = rule.having('read')
 
@@ -109,7 +111,7 @@ export class JobRegistry<Datasources extends NamedDatasources = NamedDatasources
    * `timeout`.
    */
   override async ready(options: JobReadyOptions = {}): Promise<void> {
-    checkOptions('options', options, readyRules)
+    checkOptions('options', options, jobReadyRules)
     const { datasources = false, targets = false, ...rest } = options
     const checks: ReadinessCheck[] = []
     const add = (name: string, code: 'datasource' | 'target', adapter: Datasource | Target) => {

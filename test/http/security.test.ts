@@ -3,6 +3,7 @@ import type { JobsHandlerOptions, JobsRequest } from '../../src/http/index.js'
 import { toNodeHandler } from '../../src/http/mounts/node.js'
 import { JobError, type JobStorage, memoryStorage } from '../../src/index.js'
 import { fakeClock } from '../../src/testing/index.js'
+import { storageMethods } from '../support/plain-storage.js'
 import { smallestOf } from '../support/smallest-of.js'
 import { describedHandler } from './described-handler.js'
 import { base, listen, newRegistry, sendTo } from './support.js'
@@ -30,19 +31,7 @@ function telling(): Error {
 
 /** A storage of which every call does that. */
 function storageThat(act: () => Promise<never>): JobStorage {
-  const names = [
-    'begin',
-    'renew',
-    'claim',
-    'run',
-    'finish',
-    'requestAbort',
-    'find',
-    'live',
-    'orphans',
-    'search',
-    'reset',
-  ]
+  const names = [...storageMethods.filter((name) => name !== 'watch'), 'reset']
   return Object.fromEntries(names.map((name) => [name, act])) as unknown as JobStorage
 }
 

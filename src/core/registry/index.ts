@@ -1,7 +1,7 @@
 export type { OverdueSchedule } from '../scheduling/index.js'
 export type { HealthOptions, RegistryHealth, StorageHealth } from './health.js'
 export type { DefinedJob, JobPause } from './job-list.js'
-export type { ReadinessCheck, ReadyOptions } from './readiness.js'
+export { type ReadinessCheck, type ReadyOptions, readyRules } from './readiness.js'
 export { Registry } from './registry.js'
 export type {
   AbortOptions,
