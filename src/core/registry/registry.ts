@@ -2,7 +2,6 @@ import {
   checkedKey,
   checkOptions,
   checkValue,
-  createAbortController,
   errorMessages,
   invalid,
   isolate,
@@ -10,22 +9,9 @@ import {
   rule,
   withTimeout,
 } from '../base/index.js'
-import { EndNotifier, OrphanRecovery, RemoteEvents } from '../cluster/index.js'
-import { type Dispatcher, limitsOf, type WaitingPage } from '../dispatch/index.js'
+import type { WaitingPage } from '../dispatch/index.js'
 import type { BatchListener, IsolatedEmitter, JobEventName, JobListener } from '../events/index.js'
-import {
-  CompletionWaiter,
-  checkParams,
-  ExecutionQueue,
-  JobCatalog,
-  type LibraryJob,
-  LocalExecutions,
-  PartitionEvents,
-  PausedJobs,
-  publicJobOf,
-  Runner,
-  type StartedExecution,
-} from '../execution/index.js'
+import { checkParams, type LibraryJob, publicJobOf, type StartedExecution } from '../execution/index.js'
 import {
   checkJob,
   hasEndHandler,
@@ -40,14 +26,10 @@ import {
   toStatus,
 } from '../model/index.js'
 import type { Redactor } from '../redaction/index.js'
-import { Scheduler } from '../scheduling/index.js'
 import { allLive, featureOf, type SearchFilter, type SearchResult } from '../storage/index.js'
 import { closeInTime, type Owned } from './close-owned.js'
-import { createDispatcher, createRuntime, type RegistryRuntime } from './create-runtime.js'
-import { dispatchWorker } from './dispatch-worker.js'
-import { type HealthOptions, HealthProbe, type RegistryHealth } from './health.js'
-import { type DefinedJob, type JobPause, listJobs, toJobPause } from './job-list.js'
-import { JobListeners } from './job-listeners.js'
+import type { HealthOptions, RegistryHealth } from './health.js'
+import type { DefinedJob, JobPause } from './job-list.js'
 import { type ReadinessCheck, type ReadyOptions, readyRules, untilReady } from './readiness.js'
 import {
   type AbortOptions,
@@ -58,20 +40,16 @@ import {
   type ListenOptions,
   listenRules,
   type PauseOptions,
-  pauseRules,
   type RegistryOptions,
   type ResetOptions,
-  resetRules,
   type StartOptions,
   searchRules,
   startRules,
   type WaitingOptions,
   waitingRules,
 } from './registry-options.js'
-import { refreshCheckpointOf, resetJob } from './reset.js'
-
-/** How long to wait for a job to stop by default, in milliseconds. */
-const defaultStopTimeout = 30_000
+import { createParts, defaultStopTimeout, type RegistryParts, stopParts } from './registry-parts.js'
+import { refreshCheckpointOf } from './reset.js'
 
 /** Total time for closing the dispatcher, the storage and other owned resources, in milliseconds. */
 const ownedTimeout = 5000
@@ -80,57 +58,13 @@ const ownedTimeout = 5000
 export class Registry {
   /** Redacts secrets in text, including those of the option `redact`, as statuses and logs do: `redactor.redact(text)`. */
   readonly redactor: Redactor
-  readonly #runtime: RegistryRuntime
-  readonly #jobs = new JobCatalog()
-  readonly #listeners: JobListeners
-  readonly #executions: LocalExecutions
-  readonly #completions: CompletionWaiter
-  readonly #remoteEvents: RemoteEvents
-  readonly #dispatcher: Dispatcher
-  readonly #queue: ExecutionQueue
-  readonly #runner: Runner
-  readonly #paused: PausedJobs
-  readonly #recovery: OrphanRecovery
-  readonly #ends: EndNotifier
-  readonly #scheduler: Scheduler
-  readonly #probe: HealthProbe
-  readonly #unwatch: (() => void) | undefined
-  readonly #abandon = createAbortController()
+  readonly #parts: RegistryParts
   #closing: Promise<void> | undefined
 
   constructor(options: RegistryOptions) {
     checkRegistryOptions(options)
-    const limits = limitsOf(options.concurrency)
-    const runtime = createRuntime(options, this.#abandon.signal)
-    const { storage, events, onEnd } = runtime
-    if (onEnd) featureOf(storage, 'ends', 'onEnd')
-    const dispatcher = createDispatcher(options, runtime)
-    const jobs = this.#jobs
-    const listeners = new JobListeners(runtime)
-    // Each handles an event in the order in which they are made: an ended job is gone before anyone hears of it and starts it again.
-    const executions = new LocalExecutions(runtime)
-    const partitionEvents = new PartitionEvents(runtime)
-    const completions = new CompletionWaiter(runtime, executions)
-    this.#remoteEvents = new RemoteEvents(runtime, jobs, executions, listeners.cluster)
-    const paused = new PausedJobs(runtime)
-    const queue = new ExecutionQueue(runtime, dispatcher, jobs, paused)
-    const runner = new Runner(runtime, { queue, jobs, executions, partitionEvents, completions, paused })
-    this.#recovery = new OrphanRecovery(runtime, jobs, runner, paused)
-    this.#ends = new EndNotifier(runtime, jobs)
-    this.#scheduler = new Scheduler(runtime, dispatcher.schedules, { runner, completions, paused })
-    listeners.subscribe()
-    this.redactor = runtime.redactor
-    this.#runtime = runtime
-    this.#dispatcher = dispatcher
-    this.#listeners = listeners
-    this.#executions = executions
-    this.#completions = completions
-    this.#queue = queue
-    this.#runner = runner
-    this.#paused = paused
-    this.#probe = new HealthProbe(runtime, executions, this.#scheduler)
-    queue.open(dispatchWorker(runtime, { limits, queue, runner, completions }))
-    this.#unwatch = storage.watch?.((change) => void events.emit('storageChange', change))
+    this.#parts = createParts(options)
+    this.redactor = this.#parts.runtime.redactor
   }
 
   /** Adds a job. Throws `invalid_options` when the job is not valid or is defined already. */
@@ -148,17 +82,19 @@ export class Registry {
   }
 
   #add(job: LibraryJob): void {
-    const ends = hasEndHandler(job, this.#runtime) && featureOf(this.#runtime.storage, 'ends', 'onEnd')
-    this.#jobs.add(job)
-    this.#paused.start()
-    if (ends) this.#ends.start(ends)
-    if (job.resume === 'auto' || job.makePartition) this.#recovery.start()
-    this.#scheduler.add(job)
+    const { runtime, jobs, paused, ends, recovery, scheduler } = this.#parts
+    const openEnds = hasEndHandler(job, runtime) && featureOf(runtime.storage, 'ends', 'onEnd')
+    jobs.add(job)
+    paused.start()
+    if (openEnds) ends.start(openEnds)
+    if (job.resume === 'auto' || job.makePartition) recovery.start()
+    scheduler.add(job)
   }
 
   /** Whether this registry defines the job, or any job of the type when `id` is not given. */
   has(type: string, id?: string): boolean {
-    return id === undefined ? this.#jobs.types.has(type) : this.#jobs.get(checkedKey(type, id)) !== undefined
+    const { jobs } = this.#parts
+    return id === undefined ? jobs.types.has(type) : jobs.get(checkedKey(type, id)) !== undefined
   }
 
   /**
@@ -168,15 +104,16 @@ export class Registry {
   async start(type: string, id: string, options: StartOptions = {}): Promise<StartedExecution> {
     checkOptions('options', options, startRules)
     const key = checkedKey(type, id)
-    if (this.#closing) throw new JobError('closed', 'The registry is closed.')
-    const job = this.#jobs.require(key, { type, id })
+    this.#assertOpen()
+    const { jobs, runner, runtime } = this.#parts
+    const job = jobs.require(key, { type, id })
     const { force = false, fullRefresh = false, ...rest } = options
     const params = rest.params && keptParams(rest.params)
     const checked = checkParams(job, params ?? {})
     if (checked instanceof Promise) await checked
     const request = { ...rest, ...(params && { params }), refusesPaused: !force }
-    if (!fullRefresh) return this.#runner.start(job, request)
-    return this.#runner.start(job, { ...request, checkpoint: refreshCheckpointOf(job, this.#runtime.clock.now()) })
+    if (!fullRefresh) return runner.start(job, request)
+    return runner.start(job, { ...request, checkpoint: refreshCheckpointOf(job, runtime.clock.now()) })
   }
 
   /**
@@ -184,8 +121,7 @@ export class Registry {
    * jobs with one call of the storage. Throws `not_supported` when the storage does not have `latest`.
    */
   jobs(): Promise<DefinedJob[]> {
-    const next = (job: LibraryJob) => this.#scheduler.next(job)
-    return listJobs(this.#jobs.all, { storage: this.#runtime.storage, paused: this.#paused, next })
+    return this.#parts.management.list()
   }
 
   /**
@@ -193,28 +129,23 @@ export class Registry {
    * `start` throws `paused` unless it is forced. Other processes see the pause within 2 seconds. A job that is paused already stays
    * as it is. Throws `not_defined` when the job is not defined here and never ran, and `not_supported`.
    */
-  async pause(type: string, id: string, options: PauseOptions = {}): Promise<JobPause> {
-    checkOptions('options', options, pauseRules)
-    const isKnown = this.#jobs.get(checkedKey(type, id)) ?? (await this.#runtime.storage.find(type, id))
-    if (!isKnown) throw new JobError('not_defined', `No job [${type}/${id}] is defined.`)
-    return toJobPause(await this.#paused.pause({ type, id }, options, 'registry.pause'))
+  pause(type: string, id: string, options: PauseOptions = {}): Promise<JobPause> {
+    return this.#parts.management.pause(type, id, options)
   }
 
   /** Ends the pause of a job in all processes. Resolves with whether it was paused. A pause of all jobs still holds. */
   unpause(type: string, id: string): Promise<boolean> {
-    checkedKey(type, id)
-    return this.#paused.unpause({ type, id }, 'registry.unpause')
+    return this.#parts.management.unpause(type, id)
   }
 
   /** Pauses all jobs in all processes, as `pause` does, for example before a deploy. Independent of the pauses of single jobs. */
-  async pauseAll(options: PauseOptions = {}): Promise<JobPause> {
-    checkOptions('options', options, pauseRules)
-    return toJobPause(await this.#paused.pause({}, options, 'registry.pauseAll'))
+  pauseAll(options: PauseOptions = {}): Promise<JobPause> {
+    return this.#parts.management.pauseAll(options)
   }
 
   /** Ends the pause of all jobs. Resolves with whether there was one. Jobs that were paused by themselves stay paused. */
   unpauseAll(): Promise<boolean> {
-    return this.#paused.unpause({}, 'registry.unpauseAll')
+    return this.#parts.management.unpauseAll()
   }
 
   /**
@@ -223,21 +154,19 @@ export class Registry {
    * `not_supported` when the storage cannot reset.
    */
   async reset(type: string, id: string, options: ResetOptions = {}): Promise<JobStatus | undefined> {
-    checkOptions('options', options, resetRules)
-    const key = checkedKey(type, id)
-    if (this.#closing) throw new JobError('closed', 'The registry is closed.')
-    return resetJob(this.#runtime, this.#jobs.require(key, { type, id }), options.checkpoint)
+    this.#assertOpen()
+    return this.#parts.management.reset(type, id, options)
   }
 
   /** The status of the job's live execution, else of its last one. `undefined` when the job never ran. */
   async status(type: string, id: string): Promise<JobStatus | undefined> {
-    const record = await this.#runtime.storage.find(type, id)
+    const record = await this.#parts.runtime.storage.find(type, id)
     return record && toStatus(record)
   }
 
   /** The statuses of all live executions of a type in all processes, oldest start first. */
   async running(type: string): Promise<LiveStatus[]> {
-    const records = await allLive(this.#runtime.storage, { type })
+    const records = await allLive(this.#parts.runtime.storage, { type })
     return records.sort((a, b) => a.startTime - b.startTime).map((record) => toStatus(record) as LiveStatus)
   }
 
@@ -248,18 +177,19 @@ export class Registry {
   async abort(type: string, id: string, options: AbortOptions = {}): Promise<JobStatus | undefined> {
     checkOptions('options', options, abortRules)
     const { timeout = defaultStopTimeout, signal, reason, onAsked } = options
-    const { asked, settled, execution } = await this.#runner.askToStop({ type, id }, reason)
+    const { clock, logger } = this.#parts.runtime
+    const { asked, settled, execution } = await this.#parts.runner.askToStop({ type, id }, reason)
     isolate(
       () => onAsked?.(),
-      (error) => this.#runtime.logger.warn({ type, id, error: errorMessages(error) }, '`onAsked` of an abort threw.'),
+      (error) => logger.warn({ type, id, error: errorMessages(error) }, '`onAsked` of an abort threw.'),
     )
     if (!asked || !isLive(asked.state)) return asked && toStatus(asked)
     if (timeout === 0) return toStatus(asked)
     if (settled) return toStatus(settled)
     if (execution) {
-      return (await withTimeout(this.#runtime.clock, timeout, execution.finished, undefined, signal)) ?? toStatus(asked)
+      return (await withTimeout(clock, timeout, execution.finished, undefined, signal)) ?? toStatus(asked)
     }
-    return toStatus(await withTimeout(this.#runtime.clock, timeout, this.#completions.whenEnded(asked), asked, signal))
+    return toStatus(await withTimeout(clock, timeout, this.#parts.completions.whenEnded(asked), asked, signal))
   }
 
   /**
@@ -269,14 +199,14 @@ export class Registry {
   async queued(options: WaitingOptions = {}): Promise<WaitingPage> {
     checkOptions('options', options, waitingRules)
     const { from = 0, size = 10 } = options
-    return this.#dispatcher.waiting({ from, size })
+    return this.#parts.dispatcher.waiting({ from, size })
   }
 
   /** Changes the priority of a queued job, behind those that have it already. Resolves with whether the job is queued. */
   async setPriority(type: string, id: string, priority: number): Promise<boolean> {
     checkValue('priority', priority, priorityRule)
-    const record = await this.#runtime.storage.find(type, id)
-    return record?.state === 'queued' && this.#dispatcher.move(record.executionId, priority)
+    const record = await this.#parts.runtime.storage.find(type, id)
+    return record?.state === 'queued' && this.#parts.dispatcher.move(record.executionId, priority)
   }
 
   /**
@@ -284,13 +214,14 @@ export class Registry {
    * `not_defined`.
    */
   nextRun(type: string, id: string): number | undefined {
-    return this.#scheduler.next(this.#jobs.require(checkedKey(type, id), { type, id }))
+    const { scheduler, jobs } = this.#parts
+    return scheduler.next(jobs.require(checkedKey(type, id), { type, id }))
   }
 
   /** Searches the log, newest first. Without `state`, finds ended executions only. */
   async search(filter: SearchFilter = {}): Promise<SearchResult<JobStatus>> {
     checkOptions('filter', filter, searchRules)
-    const { total, hits } = await this.#runtime.storage.search(filter)
+    const { total, hits } = await this.#parts.runtime.storage.search(filter)
     return { total, hits: hits.map((record) => toStatus(record)) }
   }
 
@@ -299,7 +230,7 @@ export class Registry {
    * unreachable storage in the result instead of throwing.
    */
   async health(options: HealthOptions = {}): Promise<RegistryHealth> {
-    return this.#probe.check(options, this.#closing !== undefined)
+    return this.#parts.probe.check(options, this.#closing !== undefined)
   }
 
   /**
@@ -313,11 +244,15 @@ export class Registry {
 
   /** Resolves when storage, dispatcher and other adapters can be used. */
   protected async readyWith(checks: readonly ReadinessCheck[], options: ReadyOptions): Promise<void> {
-    if (this.#closing) throw new JobError('closed', 'The registry is closed.')
-    const storage = { name: 'storage', code: 'storage', check: () => this.#probe.assertUsable() } as const
-    const queue = () => this.#dispatcher.waiting({ from: 0, size: 0 })
-    const dispatcher = { name: 'dispatcher', code: 'dispatcher', check: queue } as const
-    await untilReady(this.#runtime, [storage, dispatcher, ...checks], options)
+    this.#assertOpen()
+    const { runtime, probe, dispatcher } = this.#parts
+    const askStorage = () => probe.assertUsable()
+    const askQueue = () => dispatcher.waiting({ from: 0, size: 0 })
+    const own: ReadinessCheck[] = [
+      { name: 'storage', code: 'storage', check: askStorage },
+      { name: 'dispatcher', code: 'dispatcher', check: askQueue },
+    ]
+    await untilReady(runtime, [...own, ...checks], options)
   }
 
   /**
@@ -335,13 +270,14 @@ export class Registry {
 
   /** Removes a listener, regardless of its scope. */
   off<Name extends JobEventName>(name: Name, listener: JobListener<Name>): void {
-    for (const emitter of [this.#listeners.own, this.#listeners.cluster]) emitter.off(name, listener)
+    const { own, cluster } = this.#parts.listeners
+    for (const emitter of [own, cluster]) emitter.off(name, listener)
   }
 
   /** Adds a listener to the batches that jobs of this registry have written. Returns a function that removes the listener. */
   onBatch(listener: BatchListener): () => void {
     checkValue('listener', listener, rule.aFunction)
-    return this.#listeners.batches.add(listener)
+    return this.#parts.listeners.batches.add(listener)
   }
 
   /**
@@ -362,43 +298,27 @@ export class Registry {
 
   /** The resources to close besides the dispatcher, by name. */
   protected get owned(): Record<string, Owned> {
-    return { storage: this.#runtime.storage }
+    return { storage: this.#parts.runtime.storage }
   }
 
-  async #close({ drain = false, timeout = defaultStopTimeout }: CloseOptions): Promise<void> {
-    this.#scheduler.stop()
-    this.#runner.close()
-    this.#queue.close()
-    const ended = this.#executions.whenEnded()
-    if (drain === true) await ended
-    else if (drain !== false) await withTimeout(this.#runtime.clock, drain, ended)
-    const stops = this.#runner.stopAll()
-    await withTimeout(
-      this.#runtime.clock,
-      timeout,
-      Promise.all([stops, ended]).then(() => this.#ends.finish()),
-    )
-    this.#abandon.abort()
-    this.#unwatch?.()
-    this.#recovery.stop()
-    this.#paused.stop()
-    this.#ends.stop()
-    this.#remoteEvents.stop()
-    this.#completions.stop()
-    await this.#closeOwned()
+  #assertOpen(): void {
+    if (this.#closing) throw new JobError('closed', 'The registry is closed.')
   }
 
-  /** Closes the dispatcher first, as it releases slots. If it hangs, half of the time remains for the other resources. */
-  async #closeOwned(): Promise<void> {
-    await closeInTime(this.#runtime, { dispatcher: this.#dispatcher }, ownedTimeout / 2)
-    await closeInTime(this.#runtime, this.owned, ownedTimeout / 2)
+  async #close(options: CloseOptions): Promise<void> {
+    const { runtime, dispatcher } = this.#parts
+    await stopParts(this.#parts, options)
+    // The dispatcher first, as it releases slots. If it hangs, half of the time remains for the other resources.
+    await closeInTime(runtime, { dispatcher }, ownedTimeout / 2)
+    await closeInTime(runtime, this.owned, ownedTimeout / 2)
   }
 
   #emitterFor(options: ListenOptions): IsolatedEmitter {
     checkOptions('options', options, listenRules)
-    if (options.scope !== 'cluster') return this.#listeners.own
-    if (!this.#unwatch) throw invalid('scope', '`own`, as the storage does not emit changes', options.scope)
-    this.#remoteEvents.start()
-    return this.#listeners.cluster
+    const { listeners, unwatch, remoteEvents } = this.#parts
+    if (options.scope !== 'cluster') return listeners.own
+    if (!unwatch) throw invalid('scope', '`own`, as the storage does not emit changes', options.scope)
+    remoteEvents.start()
+    return listeners.cluster
   }
 }

@@ -1,0 +1,64 @@
+import { checkedKey, checkOptions, JobError } from '../base/index.js'
+import type { JobCatalog, LibraryJob, PausedJobs } from '../execution/index.js'
+import type { JobStatus } from '../model/index.js'
+import type { Runtime } from '../runtime/index.js'
+import type { Scheduler } from '../scheduling/index.js'
+import { type DefinedJob, type JobPause, listJobs, toJobPause } from './job-list.js'
+import { type PauseOptions, pauseRules, type ResetOptions, resetRules } from './registry-options.js'
+import { resetJob } from './reset.js'
+
+/** The parts of a registry that {@link JobManagement} uses. */
+interface ManagementParts {
+  readonly jobs: JobCatalog
+  readonly paused: PausedJobs
+  readonly scheduler: Scheduler
+}
+
+/** Lists, pauses and resets jobs. */
+export class JobManagement {
+  readonly #runtime: Runtime
+  readonly #jobs: JobCatalog
+  readonly #paused: PausedJobs
+  readonly #scheduler: Scheduler
+
+  constructor(runtime: Runtime, { jobs, paused, scheduler }: ManagementParts) {
+    this.#runtime = runtime
+    this.#jobs = jobs
+    this.#paused = paused
+    this.#scheduler = scheduler
+  }
+
+  /** The jobs that are defined here. */
+  list(): Promise<DefinedJob[]> {
+    const next = (job: LibraryJob) => this.#scheduler.next(job)
+    return listJobs(this.#jobs.all, { storage: this.#runtime.storage, paused: this.#paused, next })
+  }
+
+  /** Pauses a job. Throws `not_defined` when it is not defined here and never ran. */
+  async pause(type: string, id: string, options: PauseOptions): Promise<JobPause> {
+    checkOptions('options', options, pauseRules)
+    const isKnown = this.#jobs.get(checkedKey(type, id)) ?? (await this.#runtime.storage.find(type, id))
+    if (!isKnown) throw new JobError('not_defined', `No job [${type}/${id}] is defined.`)
+    return toJobPause(await this.#paused.pause({ type, id }, options, 'registry.pause'))
+  }
+
+  unpause(type: string, id: string): Promise<boolean> {
+    checkedKey(type, id)
+    return this.#paused.unpause({ type, id }, 'registry.unpause')
+  }
+
+  async pauseAll(options: PauseOptions): Promise<JobPause> {
+    checkOptions('options', options, pauseRules)
+    return toJobPause(await this.#paused.pause({}, options, 'registry.pauseAll'))
+  }
+
+  unpauseAll(): Promise<boolean> {
+    return this.#paused.unpause({}, 'registry.unpauseAll')
+  }
+
+  /** Sets where the next execution begins. Returns the last status. */
+  async reset(type: string, id: string, options: ResetOptions): Promise<JobStatus | undefined> {
+    checkOptions('options', options, resetRules)
+    return resetJob(this.#runtime, this.#jobs.require(checkedKey(type, id), { type, id }), options.checkpoint)
+  }
+}
