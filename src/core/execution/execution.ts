@@ -14,7 +14,6 @@ import {
   toStatus,
 } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
-import type { BeginRequest } from '../storage/index.js'
 import type { Outcome } from './ending.js'
 import type { ExecutionLease } from './execution-lease.js'
 import { checkParams, type ExecutionContext, type LibraryJob, type Partitions } from './partitions.js'
@@ -31,25 +30,6 @@ export interface StartedExecution {
   readonly status: JobStatus
   /** Resolves with the final status, also when the job failed or was aborted. Never rejects. */
   readonly finished: Promise<EndedStatus>
-}
-
-/** The orphan that an execution resumes. */
-export type Takeover = Required<Pick<BeginRequest, 'resumedFrom' | 'takeovers'>>
-
-/**
- * How to resume an orphan. Counts one more lost node in a row, unless the job made progress, or the node closed, which no job
- * causes.
- */
-export function takeoverOf({ executionId, state, count, checkpoint, takeovers = 0 }: ExecutionRecord): Takeover {
-  const hasProgressed = count > 0 && checkpoint !== undefined
-  const lost = state === 'error' ? 1 : 0
-  return { resumedFrom: executionId, takeovers: hasProgressed ? 0 : takeovers + lost }
-}
-
-/** Whether a registry resumes the last execution of a job automatically. */
-export function canTakeOver(job: LibraryJob, last: ExecutionRecord): boolean {
-  if (!last.isOrphaned || job.resume !== 'auto') return false
-  return takeoverOf(last).takeovers <= retryPolicyOf(job).limit
 }
 
 /**

@@ -13,7 +13,7 @@ import {
 import type { Runtime } from '../runtime/index.js'
 import type { BeginRequest } from '../storage/index.js'
 import type { CompletionWaiter } from './completion-waiter.js'
-import { canTakeOver, Execution, type StartedExecution, takeoverOf } from './execution.js'
+import { Execution, type StartedExecution } from './execution.js'
 import { ExecutionLease } from './execution-lease.js'
 import type { ExecutionQueue } from './execution-queue.js'
 import type { JobCatalog } from './job-catalog.js'
@@ -22,6 +22,7 @@ import { type PartitionEvents, PartitionHandle, type PartitionRunner } from './p
 import type { LibraryJob } from './partitions.js'
 import type { PausedJobs } from './paused-jobs.js'
 import { RemoteExecution } from './remote-execution.js'
+import { canTakeOver, takeoverOf } from './takeover.js'
 
 /** How long a start that cannot be queued waits for its end in storage, in milliseconds. */
 const failTimeout = 1000
@@ -145,7 +146,7 @@ export class Runner implements PartitionRunner {
     if (!job || !canTakeOver(job, orphan) || this.#isClosing) return
     await this.#paused.pending
     if (orphan.partition === undefined && this.#paused.of(orphan)) return
-    const takeover = takeoverOf(orphan)
+    const takeover = await takeoverOf(this.#runtime.storage, job, orphan)
     if (this.#queue.isShared) return unlessRunning(this.#resumeShared(job, takeover))
     const slot = this.#tryAcquire(job)
     if (slot) await unlessRunning(this.#startIn(slot, job, takeover))
@@ -164,7 +165,8 @@ export class Runner implements PartitionRunner {
     const job = this.#jobs.forExecution(record)
     if (!job || !this.#mayBegin(job) || this.#executions.hasJob(job)) return
     if (isEnded(record.state)) {
-      const begun = this.#begin(job, { ...takeoverOf(record), state: 'running' })
+      const takeover = await takeoverOf(this.#runtime.storage, job, record)
+      const begun = this.#begin(job, { ...takeover, state: 'running' })
       return unlessRunning(begun.then((part) => part.run()))
     }
     // Dispatching it again while it runs here would waste a slot.

@@ -1,5 +1,8 @@
+import { once } from 'node:events'
 import {
   type Clock,
+  type Datasource,
+  type IngestionJob,
   type Job,
   type JobContext,
   JobError,
@@ -8,7 +11,7 @@ import {
   type JobStorage,
   memoryStorage,
 } from 'headgate'
-import { systemClock } from 'headgate/adapter'
+import { RecordBatch, systemClock } from 'headgate/adapter'
 import { type FakeClock, fakeClock, heldJob, recordEvents } from 'headgate/testing'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
@@ -167,6 +170,56 @@ describe('when a node dies', () => {
       await clock.advance(lost)
     }
     expect(contexts.map(({ checkpoint }) => checkpoint)).toEqual([undefined, 0, 1, 2, 3, 4, 5, 6])
+  })
+
+  test('a job that counts, and never gets past its checkpoint, is let go of', async () => {
+    const { definition, contexts } = job('a', { resume: 'auto', retry: { limit: 1 } })
+    const nodes = await eightNodes(definition)
+    for (const [n, node] of nodes.entries()) {
+      contexts.at(-1)?.progress({ count: 1, checkpoint: { at: 1 } })
+      await clock.advance(1000)
+      nodes[n + 1]?.registry.define(definition)
+      node.die()
+      await clock.advance(lost)
+    }
+    expect(contexts).toHaveLength(4)
+  })
+
+  test('an ingestion that only repeats its lookback is let go of', async () => {
+    let reads = 0
+    const repeated = RecordBatch.fromRecords([{ id: 1 }])
+    const datasource: Datasource = {
+      kind: 'late',
+      read: () => {
+        throw new Error('reads by a cursor')
+      },
+      async *readByCursor(_query, { signal, cursor }) {
+        reads++
+        yield cursor.position === undefined
+          ? { batch: repeated, position: ['1'] }
+          : { batch: repeated, isReplay: true as const }
+        await once(signal, 'abort')
+      },
+    }
+    const nodes = Array.from({ length: 8 }, (_, n) => openNode(`node-${n}`, { datasources: { late: datasource } }))
+    const definition: IngestionJob = {
+      id: 'late',
+      datasource: 'late',
+      cursor: { columns: 'id', lookback: 5 },
+      resume: 'auto',
+      retry: { limit: 1 },
+      target: () => {},
+    }
+    nodes[0]?.registry.define(definition)
+    await nodes[0]?.registry.start('ingestion', 'late')
+    for (const [n, node] of nodes.entries()) {
+      await clock.advance(1000)
+      expect(await storage.find('ingestion', 'late')).toMatchObject({ count: 1 })
+      nodes[n + 1]?.registry.define(definition)
+      node.die()
+      await clock.advance(lost)
+    }
+    expect(reads).toBe(4)
   })
 
   test('the next start of its own kind goes on too', async () => {

@@ -1,0 +1,46 @@
+import { type ExecutionRecord, retryPolicyOf } from '../model/index.js'
+import { type BeginRequest, findEnded, type JobStorage } from '../storage/index.js'
+import type { LibraryJob } from './partitions.js'
+
+/** The orphan that an execution resumes. */
+export type Takeover = Required<Pick<BeginRequest, 'resumedFrom' | 'takeovers'>>
+
+/**
+ * How to resume an orphan. Counts one more lost node in a row, unless the job made progress, or the node closed, which no job
+ * causes. Progress is a checkpoint other than that of the execution before. Where the log no longer has that one, any count is.
+ */
+export async function takeoverOf(storage: JobStorage, job: LibraryJob, orphan: ExecutionRecord): Promise<Takeover> {
+  const { executionId: resumedFrom, takeovers = 0 } = orphan
+  const hasProgressed = mayHaveProgressed(orphan) && (await hasMoved(storage, job, orphan))
+  return { resumedFrom, takeovers: hasProgressed ? 0 : takeovers + lostBy(orphan) }
+}
+
+/** Whether a registry resumes the last execution of a job automatically. */
+export function canTakeOver(job: LibraryJob, last: ExecutionRecord): boolean {
+  if (!last.isOrphaned || job.resume !== 'auto') return false
+  return isWithin(retryPolicyOf(job).limit, last)
+}
+
+/** Whether so few nodes in a row were lost that an orphan may be resumed, as far as the orphan itself tells. */
+export function isWithin(limit: number, orphan: ExecutionRecord): boolean {
+  const { takeovers = 0 } = orphan
+  return takeovers + (mayHaveProgressed(orphan) ? 0 : lostBy(orphan)) <= limit
+}
+
+function mayHaveProgressed({ count, checkpoint }: ExecutionRecord): boolean {
+  return count > 0 && checkpoint !== undefined
+}
+
+function lostBy({ state }: ExecutionRecord): number {
+  return state === 'error' ? 1 : 0
+}
+
+async function hasMoved(storage: JobStorage, job: LibraryJob, orphan: ExecutionRecord): Promise<boolean> {
+  const { resumedFrom, checkpoint } = orphan
+  // The partitions move, rather than the checkpoint of their parent. A count of new records cannot grow without the checkpoint.
+  if (resumedFrom === undefined || job.makePartition || (job.distanceOf && !job.repeatsRecords)) return true
+  const before = await findEnded(storage, { ...orphan, executionId: resumedFrom })
+  if (!before) return true
+  if (job.distanceOf) return job.distanceOf(checkpoint) > job.distanceOf(before.checkpoint)
+  return JSON.stringify(checkpoint) !== JSON.stringify(before.checkpoint)
+}
