@@ -45,7 +45,8 @@ export function ingestion(
   const checkParams = (params: JobParams) => plan.query.checkParams(params)
   if (schedule && !definition.params) checkParams(schedule.params ?? {})
   const common = { ...sharedOf(definition), checkParams }
-  const repeatsRecords = (plan.cursor?.lookback ?? 0) > 0
+  // Partitions without positions begin anew with each try of their parent, which adds up what they count.
+  const repeatsRecords = (plan.cursor?.lookback ?? 0) > 0 || (partitions !== undefined && !plan.hasPositions)
   const management = {
     refreshCheckpoint: (time: number) => refreshCheckpoint(id, plan, time),
     ...resetOf(id, plan, partitions !== undefined),

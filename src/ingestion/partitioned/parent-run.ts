@@ -28,13 +28,14 @@ import {
   storedParentCheckpoint,
   storedPartitionCheckpoint,
 } from '../run/index.js'
+import { endPartitions } from './end-partitions.js'
 import { parentProgress } from './parent-progress.js'
 import { ParentTarget } from './parent-target.js'
 import { countsOf, isDoneBy, PartitionProgress, writtenUpTo } from './partition-progress.js'
 import { boundsField, splitQuery } from './split-query.js'
 
-/** How often to poll the partitions, in milliseconds: at least, and per partition. */
-const intervals = { least: 250, ofPart: 10 }
+/** How often to poll the partitions, in milliseconds: at least, per partition, and at most while they stop. */
+const intervals = { least: 250, ofPart: 10, most: 5000 }
 
 /**
  * One run of an ingestion with partitions. It creates the partitions, queues them for any registry, runs those that no registry has
@@ -262,8 +263,8 @@ export class ParentRun {
   /** The execution of a partition, after an aborting one has stopped. */
   async #findStopped({ n }: PartitionProgress): Promise<ExecutionRecord | undefined> {
     let record = await this.#partitions.find(n)
-    while (record?.state === 'aborting') {
-      await this.#pause()
+    for (let turn = 1; record?.state === 'aborting'; turn++) {
+      await this.#pause(turn)
       this.#context.signal.throwIfAborted()
       record = await this.#partitions.find(n)
     }
@@ -325,12 +326,8 @@ export class ParentRun {
     return parent !== undefined && parent.state !== 'aborting' && !isEnded(parent.state)
   }
 
-  async #endAll(): Promise<void> {
-    for (let live = await this.#partitions.live(); live.length > 0; live = await this.#partitions.live()) {
-      await Promise.all(live.map((n) => this.#partitions.abort(n)))
-      await this.#pause()
-      if (!this.#context.isHeld()) return
-    }
+  #endAll(): Promise<void> {
+    return endPartitions(this.#context, (turn) => this.#pause(turn))
   }
 
   async #refresh(partitions: readonly PartitionProgress[]): Promise<void> {
@@ -351,10 +348,11 @@ export class ParentRun {
     }
   }
 
-  /** Waits for the next poll, or for a change. */
-  #pause(): Promise<void> {
-    const { least, ofPart } = intervals
-    return sleep(this.#context.clock, Math.max(least, ofPart * this.#progress.length), this.#change.signal)
+  /** Waits for the next poll, or for a change: up to twice as long with each turn. */
+  #pause(turn = 1): Promise<void> {
+    const { least, ofPart, most } = intervals
+    const first = Math.max(least, ofPart * this.#progress.length)
+    return sleep(this.#context.clock, Math.max(first, Math.min(most, first * 2 ** (turn - 1))), this.#change.signal)
   }
 
   #wake(): void {

@@ -1,5 +1,5 @@
 import { JobError } from '../../core/base/index.js'
-import { type Partitions, takeoverOf } from '../../core/execution/index.js'
+import { isWithin, type Partitions } from '../../core/execution/index.js'
 import { type ExecutionRecord, isEnded } from '../../core/model/index.js'
 import { addedUp, type IngestionDetail, nothingRead, type Partition, type PartitionCounts } from '../contract/index.js'
 import {
@@ -209,7 +209,7 @@ export class PartitionProgress {
 
   /** Whether it is an orphan that may still be resumed. */
   #isLeft(record: ExecutionRecord): boolean {
-    return isEnded(record.state) && record.isOrphaned === true && takeoverOf(record).takeovers <= this.#limit
+    return isEnded(record.state) && record.isOrphaned === true && isWithin(this.#limit, record)
   }
 }
 
