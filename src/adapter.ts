@@ -1,5 +1,6 @@
 export {
   type Clock,
+  type CopyBounds,
   checkOptions,
   checkValue,
   createAbortController,
@@ -15,6 +16,7 @@ export {
   JobMap,
   newExecutionId,
   type Rule,
+  redactedFields,
   rule,
   succeedsWithin,
   systemClock,

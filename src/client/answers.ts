@@ -1,5 +1,5 @@
 import { isEnded, isLive, isState, type JobState } from '../core/model/index.js'
-import type { WireHit, WireHits, WireJob, WireStatus } from '../wire/index.js'
+import type { WireDetail, WireHit, WireHits, WireJob, WireStatus } from '../wire/index.js'
 
 // Checks of answers. The answer may come from another server, or from a cache that mixes answers up.
 
@@ -8,6 +8,8 @@ export interface Asked {
   readonly type?: string | undefined
   readonly id?: string | undefined
   readonly state?: JobState | undefined
+  /** Whether each status has a detail. */
+  readonly detail?: boolean | undefined
 }
 
 /** What a call for a page asks about. */
@@ -16,15 +18,15 @@ export interface AskedPage extends Asked {
 }
 
 /** Whether a body is about a job. */
-export function isJob(body: unknown): body is WireJob {
+export function isJob(body: unknown, hasDetail = false): body is WireJob {
   const { _id, type, found, status } = fieldsOf(body)
   if (!isText(_id) || !isText(type) || typeof found !== 'boolean') return false
-  return status === undefined || (found && isStatus(status, _id))
+  return status === undefined || (found && isStatus(status, _id, hasDetail))
 }
 
 /** Returns a check that a body is about the job that the call asked for. */
-export function isJobOf({ type, id }: Asked): (body: unknown) => body is WireJob {
-  return (body): body is WireJob => isJob(body) && body.type === type && body._id === id
+export function isJobOf({ type, id, detail }: Asked): (body: unknown) => body is WireJob {
+  return (body): body is WireJob => isJob(body, detail) && body.type === type && body._id === id
 }
 
 /** Returns a check that a body has a status of the job that the call asked for. */
@@ -38,9 +40,9 @@ export function isAbortOf(asked: Asked): (body: unknown) => body is WireJob {
 }
 
 /** Returns a check that a body is a list of live jobs of a type. */
-export function isJobsOf({ type }: Asked): (body: unknown) => body is WireHits<WireJob> {
+export function isJobsOf({ type, detail }: Asked): (body: unknown) => body is WireHits<WireJob> {
   const isHit = (hit: unknown) =>
-    isJob(hit) && hit.status !== undefined && isLive(hit.status.state) && hit.type === type
+    isJob(hit, detail) && hit.status !== undefined && isLive(hit.status.state) && hit.type === type
   return (body): body is WireHits<WireJob> => isList(body, isHit)
 }
 
@@ -49,7 +51,7 @@ const defaultSize = 10
 
 /** Returns a check that a body is a page of the log, with matching entries only, and no more than were asked for. */
 export function isLogOf({ size = defaultSize, ...asked }: AskedPage): (body: unknown) => body is WireHits<WireHit> {
-  const isHit = (hit: unknown) => isEntry(hit) && isAbout(asked, hit)
+  const isHit = (hit: unknown) => isEntry(hit, asked.detail) && isAbout(asked, hit)
   return (body): body is WireHits<WireHit> => isList(body, isHit, size)
 }
 
@@ -60,10 +62,10 @@ export function isAbout({ type, id, state }: Asked, { _source }: WireHit): boole
 }
 
 /** Whether a value is an entry of the log. */
-export function isEntry(value: unknown): value is WireHit {
+export function isEntry(value: unknown, hasDetail = false): value is WireHit {
   const { _id, _source } = fieldsOf(value)
   const [status, ...more] = Object.values(fieldsOf(_source))
-  return isText(_id) && more.length === 0 && isStatus(status) && _id.startsWith(status.id)
+  return isText(_id) && more.length === 0 && isStatus(status, undefined, hasDetail) && _id.startsWith(status.id)
 }
 
 export function isList(body: unknown, isHit: (hit: unknown) => boolean, size = Number.POSITIVE_INFINITY): boolean {
@@ -72,7 +74,7 @@ export function isList(body: unknown, isHit: (hit: unknown) => boolean, size = N
 }
 
 /** Whether a value is a status whose fields do not contradict each other. */
-function isStatus(value: unknown, ofId?: unknown): value is WireStatus {
+function isStatus(value: unknown, ofId: unknown, hasDetail: boolean): value is WireStatus {
   const { version, id, state, count, start_time, infos, last_id = '', ...fields } = fieldsOf(value)
   if (!isState(state) || version !== 1 || (ofId ?? id) !== id) return false
   const isAborting = state === 'aborting' || state === 'aborted'
@@ -83,7 +85,19 @@ function isStatus(value: unknown, ofId?: unknown): value is WireStatus {
     fields.is_running === (state === 'running' || state === 'aborting') &&
     fields.is_aborting === (isAborting || undefined) &&
     (isEnded(state) ? isTime(fields.end_time) : fields.end_time === undefined) &&
-    (state === 'error' ? areTexts(fields.error) : fields.error === undefined)
+    (state === 'error' ? areTexts(fields.error) : fields.error === undefined) &&
+    (hasDetail ? isDetail(fields.detail, id as string) : fields.detail === undefined)
+  )
+}
+
+function isDetail(value: unknown, id: string): value is WireDetail {
+  const { execution_id, params = {}, progress = {}, log = [], ...texts } = fieldsOf(value)
+  return (
+    isText(execution_id) &&
+    execution_id.startsWith(id) &&
+    [params, progress].every((fields) => typeof fields === 'object' && fields !== null && !Array.isArray(fields)) &&
+    areTexts(log) &&
+    [texts.node ?? '', texts.resumed_from ?? '', texts.abort_reason ?? ''].every(isText)
   )
 }
 

@@ -38,7 +38,7 @@ export class Connection {
   /** Makes a call. Throws a `JobError` unless the answer is as expected, or says that the server does not know the job. */
   async call<Body>(call: Call, isExpected: (body: unknown) => body is Body): Promise<Body> {
     const response = await this.#send(call)
-    const body = await this.#bodyOf(response, call.signal)
+    const body = await this.#bodyOf(response, call)
     if (response.ok && isExpected(body)) return body
     if (response.status === 404 && isExpected(body) && isJob(body) && !body.found) return body
     // The code of an error counts only with the status of an error.
@@ -55,7 +55,7 @@ export class Connection {
       void response.body?.cancel().catch(() => {})
       throw toError(undefined, response.status)
     }
-    throw toError(await this.#bodyOf(response, call.signal), response.status)
+    throw toError(await this.#bodyOf(response, call), response.status)
   }
 
   async #send({ method = 'GET', path, query = {}, headers, signal }: Call): Promise<Response> {
@@ -76,10 +76,11 @@ export class Connection {
   }
 
   /** The body as JSON, or `undefined` if it is not JSON of an answer. Throws when the body is cut off or too long. */
-  async #bodyOf(response: Response, signal: AbortSignal | undefined): Promise<unknown> {
+  async #bodyOf(response: Response, { query, signal }: Call): Promise<unknown> {
+    const { detail }: { detail?: boolean } = query ?? {}
     const text = await reached(untilAborted(textOf(response, this.#options.maxAnswer), signal), signal)
     try {
-      return parseJson(text)
+      return parseJson(text, detail)
     } catch {
       return undefined
     }

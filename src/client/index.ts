@@ -3,6 +3,7 @@ import type { JobState } from '../core/model/index.js'
 import type { JobPause } from '../core/registry/index.js'
 import type { SearchFilter, SearchResult } from '../core/storage/index.js'
 import {
+  type Detailed,
   fromEntry,
   fromWire,
   fromWireJob,
@@ -22,7 +23,15 @@ import { areDefinedJobs, isPausedOf, isUnpausedOf } from './managed-answers.js'
 
 export { JobError, type JobErrorCode } from '../core/base/index.js'
 export type { JobPause } from '../core/registry/index.js'
-export type { LoggedStatus, RemoteEndedStatus, RemoteJob, RemoteLiveStatus, RemoteStatus } from '../wire/index.js'
+export type {
+  Detailed,
+  LoggedStatus,
+  RemoteDetail,
+  RemoteEndedStatus,
+  RemoteJob,
+  RemoteLiveStatus,
+  RemoteStatus,
+} from '../wire/index.js'
 export type { HeadersSource } from './connection.js'
 
 /** The options of a {@link JobsClient}. */
@@ -45,8 +54,14 @@ export interface CallOptions {
   signal?: AbortSignal
 }
 
+/** The options of calls that resolve with statuses. */
+export interface StatusOptions extends CallOptions {
+  /** Whether each status has a `detail`: its execution id, parameters, log and progress. Default `false`. */
+  detail?: boolean
+}
+
 /** The options of `start`. */
-export interface RemoteStartOptions extends CallOptions {
+export interface RemoteStartOptions extends StatusOptions {
   /** Whether the job starts although it is paused. Default `false`. */
   force?: boolean
   /** Whether to read everything again, from the beginning. The next run goes on from its end. Default `false`. */
@@ -54,7 +69,7 @@ export interface RemoteStartOptions extends CallOptions {
 }
 
 /** The options of `reset`. */
-export interface RemoteResetOptions extends CallOptions {
+export interface RemoteResetOptions extends StatusOptions {
   /** Where the next run begins: a JSON value, as `registry.reset` accepts it. Default: the beginning. */
   checkpoint?: unknown
 }
@@ -68,7 +83,7 @@ export interface RemotePauseOptions extends CallOptions {
 }
 
 /** The options of `abort`. */
-export interface RemoteAbortOptions extends CallOptions {
+export interface RemoteAbortOptions extends StatusOptions {
   /** Who aborts and why, for people: 1 to 1,000 characters. Default: none. */
   reason?: string
   /** How long the server waits for the job to stop, in milliseconds. 0 does not wait. Default 30,000. */
@@ -145,25 +160,30 @@ export class JobsClient {
 
   /** Whether a job is defined on the server, or has ever run. */
   async has(type: string, id: string, { signal }: CallOptions = {}): Promise<boolean> {
-    return (await this.#find(type, id, signal)).found
+    return (await this.#find(type, id, { signal })).found
   }
 
   /**
    * Starts a job. Resolves with its status as soon as it runs or is queued. Throws `not_defined`, `paused`, `already_running` and
    * `closed`.
    */
-  async start(type: string, id: string, options: RemoteStartOptions = {}): Promise<RemoteStatus> {
-    const { fullRefresh, force, signal } = options
+  async start<Options extends RemoteStartOptions>(
+    type: string,
+    id: string,
+    options?: Options,
+  ): Promise<Detailed<RemoteStatus, Options>> {
+    const { fullRefresh, force, detail, signal } = options ?? ({} as RemoteStartOptions)
     checkValue('fullRefresh', fullRefresh, flagRule)
-    const query = { fullRefresh, force }
+    const query = { fullRefresh, force, detail }
     const call = { method: 'POST', path: [...jobPath(type, id), '_start'], query, signal } as const
-    return statusOf(await this.#connection.call(call, isStatusOf({ type, id }))) as RemoteStatus
+    return statusOf(await this.#connection.call(call, isStatusOf({ type, id, detail }))) as never
   }
 
   /** The jobs that the registry of the server defines, with their schedules, pauses and last statuses, in the order of type and id. */
-  async jobs({ signal }: CallOptions = {}): Promise<RemoteJob[]> {
-    const { hits } = await this.#connection.call({ path: [], signal }, areDefinedJobs)
-    return hits.hits.map(fromWireJob)
+  async jobs<Options extends StatusOptions>(options?: Options): Promise<RemoteJob<Options>[]> {
+    const { detail, signal } = options ?? ({} as StatusOptions)
+    const { hits } = await this.#connection.call({ path: [], query: { detail }, signal }, areDefinedJobs(detail))
+    return hits.hits.map(fromWireJob) as never
   }
 
   /** Pauses a job in all processes of the server, as a registry does. Throws `not_defined` for a job that is not known. */
@@ -194,17 +214,25 @@ export class JobsClient {
   }
 
   /** The status of the live execution of a job, else of its last one, else `undefined`. */
-  async status(type: string, id: string, { signal }: CallOptions = {}): Promise<RemoteStatus | undefined> {
-    return statusOf(await this.#find(type, id, signal))
+  async status<Options extends StatusOptions>(
+    type: string,
+    id: string,
+    options?: Options,
+  ): Promise<Detailed<RemoteStatus, Options> | undefined> {
+    return statusOf(await this.#find(type, id, options)) as never
   }
 
   /** The statuses of all live executions of a type, in any process of the server, oldest start first. */
-  async running(type: string, { signal }: CallOptions = {}): Promise<RemoteLiveStatus[]> {
+  async running<Options extends StatusOptions>(
+    type: string,
+    options?: Options,
+  ): Promise<Detailed<RemoteLiveStatus, Options>[]> {
     checkValue('type', type, rule.text)
-    const call = { path: [type], query: { includeQueued: true }, signal }
+    const { detail, signal } = options ?? ({} as StatusOptions)
+    const call = { path: [type], query: { includeQueued: true, detail }, signal }
     try {
-      const { hits } = await this.#connection.call(call, isJobsOf({ type }))
-      return hits.hits.map((job) => statusOf(job) as RemoteLiveStatus)
+      const { hits } = await this.#connection.call(call, isJobsOf({ type, detail }))
+      return hits.hits.map(statusOf) as never
     } catch (error) {
       // As with a registry, nothing runs of a type that nobody knows.
       if (JobError.isInstance(error) && error.code === 'not_defined') return []
@@ -216,30 +244,40 @@ export class JobsClient {
    * Asks a job to stop and waits until it has. Resolves with its status: still `aborting` when `timeout` has passed, the
    * last one when nothing was running, `undefined` when it never ran.
    */
-  async abort(type: string, id: string, options: RemoteAbortOptions = {}): Promise<RemoteStatus | undefined> {
-    const { timeout, reason, signal } = options
+  async abort<Options extends RemoteAbortOptions>(
+    type: string,
+    id: string,
+    options?: Options,
+  ): Promise<Detailed<RemoteStatus, Options> | undefined> {
+    const { timeout, reason, detail, signal } = options ?? ({} as RemoteAbortOptions)
     checkValue('timeout', timeout, timeoutRule)
-    const query = { timeout: timeout && `${timeout}ms`, reason }
+    const query = { timeout: timeout && `${timeout}ms`, reason, detail }
     const call = { method: 'POST', path: [...jobPath(type, id), '_abort'], query, signal } as const
-    return statusOf(await this.#connection.call(call, isAbortOf({ type, id })))
+    return statusOf(await this.#connection.call(call, isAbortOf({ type, id, detail }))) as never
   }
 
   /**
    * Clears or sets the checkpoint that the next execution of a job begins with. Resolves with its last status, or `undefined` when it never
    * ran. Throws `not_defined`, `already_running` and `not_supported`.
    */
-  async reset(type: string, id: string, options: RemoteResetOptions = {}): Promise<RemoteStatus | undefined> {
-    const { checkpoint, signal } = options
-    const query = { checkpoint: checkpoint === undefined ? undefined : JSON.stringify(checkpoint) }
+  async reset<Options extends RemoteResetOptions>(
+    type: string,
+    id: string,
+    options?: Options,
+  ): Promise<Detailed<RemoteStatus, Options> | undefined> {
+    const { checkpoint, detail, signal } = options ?? ({} as RemoteResetOptions)
+    const query = { checkpoint: checkpoint === undefined ? undefined : JSON.stringify(checkpoint), detail }
     const call = { method: 'POST', path: [...jobPath(type, id), '_reset'], query, signal } as const
-    return statusOf(await this.#connection.call(call, isJobOf({ type, id })))
+    return statusOf(await this.#connection.call(call, isJobOf({ type, id, detail }))) as never
   }
 
   /** Searches the log, newest first. Without `state`, finds ended executions. */
-  async search(filter: SearchFilter & CallOptions = {}): Promise<SearchResult<LoggedStatus>> {
-    const { signal, ...query } = filter
+  async search<Options extends SearchFilter & StatusOptions>(
+    filter?: Options,
+  ): Promise<SearchResult<Detailed<LoggedStatus, Options>>> {
+    const { signal, ...query } = filter ?? ({} as SearchFilter & StatusOptions)
     const { hits } = await this.#connection.call({ path: ['_search'], query, signal }, isLogOf(query))
-    return { total: hits.total, hits: hits.hits.map(fromEntry) }
+    return { total: hits.total, hits: hits.hits.map(fromEntry) as never }
   }
 
   /**
@@ -284,7 +322,7 @@ export class JobsClient {
     signal: AbortSignal | undefined,
   ): Promise<RemoteStatus | undefined> {
     try {
-      const job = await this.#find(type, id, signal)
+      const job = await this.#find(type, id, { signal })
       if (job.found) return statusOf(job)
     } catch (error) {
       if (isNeeded || !(error as JobError).isTransient) throw error
@@ -293,9 +331,13 @@ export class JobsClient {
     throw new JobError('not_defined', `No job [${type}/${id}] is defined.`)
   }
 
-  #find(type: string, id: string, signal: AbortSignal | undefined): Promise<WireJob> {
-    const call = { path: jobPath(type, id), query: { includeQueued: true }, signal }
-    return this.#connection.call(call, isJobOf({ type, id }))
+  #find(
+    type: string,
+    id: string,
+    { detail, signal }: { detail?: boolean; signal?: AbortSignal | undefined } = {},
+  ): Promise<WireJob> {
+    const call = { path: jobPath(type, id), query: { includeQueued: true, detail }, signal }
+    return this.#connection.call(call, isJobOf({ type, id, detail }))
   }
 }
 

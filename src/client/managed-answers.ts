@@ -1,13 +1,13 @@
 import type { WireDefinedJob, WireHits, WirePaused, WireUnpaused } from '../wire/index.js'
 import { type Asked, fieldsOf, isJob, isList, isText, isTime } from './answers.js'
 
-/** Whether a body is a list of defined jobs. */
-export function areDefinedJobs(body: unknown): body is WireHits<WireDefinedJob> {
-  return isList(body, isDefinedJob)
+/** Returns a check that a body is a list of defined jobs. */
+export function areDefinedJobs(hasDetail?: boolean): (body: unknown) => body is WireHits<WireDefinedJob> {
+  return (body): body is WireHits<WireDefinedJob> => isList(body, (job) => isDefinedJob(job, hasDetail))
 }
 
-function isDefinedJob(value: unknown): boolean {
-  if (!isJob(value) || !value.found) return false
+function isDefinedJob(value: unknown, hasDetail?: boolean): boolean {
+  if (!isJob(value, hasDetail) || !value.found) return false
   const { datasource = '', target = '', schedule, next_run = 0, paused } = fieldsOf(value)
   return (
     [datasource, target].every(isText) &&

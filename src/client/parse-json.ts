@@ -1,20 +1,24 @@
 /** Maximum nesting of an answer. That of a page of the log is seven. */
 const maxDepth = 32
 
-/** How many arrays and objects an answer may have: some, and one for so many characters. A status has more than a hundred. */
-const containers = { some: 100, characters: 32 }
+/**
+ * How many arrays and objects an answer may have: some, and one for so many characters. A status has more than a hundred. The server
+ * leaves out what would be more in a detail.
+ */
+const containers = { some: 100, characters: 32, charactersOfDetail: 8 }
 
 /**
  * Parses JSON of a server. Throws for text that is nested deeper, or has more arrays and objects, than an answer of headgate: parsing a
  * million of them would block the event loop for a second.
  */
-export function parseJson(text: string): unknown {
-  if (!isFlat(text)) throw new SyntaxError('The JSON has too many arrays or objects.')
+export function parseJson(text: string, hasDetail = false): unknown {
+  if (!isFlat(text, hasDetail ? containers.charactersOfDetail : containers.characters))
+    throw new SyntaxError('The JSON has too many arrays or objects.')
   return JSON.parse(text)
 }
 
-function isFlat(text: string): boolean {
-  let left = containers.some + text.length / containers.characters
+function isFlat(text: string, characters: number): boolean {
+  let left = containers.some + text.length / characters
   let depth = 0
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at)

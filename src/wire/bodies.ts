@@ -36,7 +36,30 @@ export interface WireStatus {
   count: number
   /** The last known value of the primary key column. */
   last_id?: string
+  /** What the protocol does not have, when the call asks for it. */
+  detail?: WireDetail
 }
+
+/** What headgate knows of an execution beside the status of the protocol. */
+export interface WireDetail {
+  /** The id of the execution in the log. */
+  execution_id: string
+  /** The name of the registry that runs or ran it. */
+  node?: string
+  /** The id of the orphan that it resumes. */
+  resumed_from?: string
+  /** Why it was asked to abort. */
+  abort_reason?: string
+  /** The parameters of the start. */
+  params?: Record<string, unknown>
+  /** The last lines that the job logged, newest last, each after its time in ISO 8601. */
+  log?: string[]
+  /** What the job reports with its progress: an `IngestionDetail` for an ingestion. */
+  progress?: Record<string, unknown>
+}
+
+/** Makes the detail of a status. */
+export type DetailOf = (status: JobStatus) => WireDetail
 
 /** The answer about one job. */
 export interface WireJob {
@@ -142,8 +165,8 @@ export function toError(body: unknown, status: number): JobError {
   return new JobError(code, reason, { isTransient: status >= 500 || status === 429 })
 }
 
-/** A status as the protocol prints it, its keys in the protocol's order. */
-export function toWire(status: JobStatus): WireStatus {
+/** A status as the protocol prints it, its keys in the protocol's order. The detail, if any, comes last. */
+export function toWire(status: JobStatus, detailOf?: DetailOf): WireStatus {
   const { id, startTime, infos, state, count, lastId } = status
   return {
     version: 1,
@@ -157,6 +180,7 @@ export function toWire(status: JobStatus): WireStatus {
     state,
     count,
     ...(lastId !== undefined && { last_id: shortened(lastId, maxLastId) }),
+    ...(detailOf && { detail: detailOf(status) }),
   }
 }
 
@@ -174,8 +198,8 @@ function shortened(text: string, max: number): string {
 }
 
 /** The body about a job that is defined or has run. */
-export function foundBody(type: string, id: string, status?: JobStatus): WireJob {
-  return { _id: id, type, found: true, ...(status && { status: toWire(status) }) }
+export function foundBody(type: string, id: string, status?: JobStatus, detailOf?: DetailOf): WireJob {
+  return { _id: id, type, found: true, ...(status && { status: toWire(status, detailOf) }) }
 }
 
 /** The body about an unknown job. */
@@ -184,23 +208,23 @@ export function notFoundBody(type: string, id: string): WireJob {
 }
 
 /** The body of a list of jobs. */
-export function jobsBody(statuses: readonly JobStatus[]): WireHits<WireJob> {
-  const hits = statuses.map((status) => foundBody(status.type, status.id, status))
+export function jobsBody(statuses: readonly JobStatus[], detailOf?: DetailOf): WireHits<WireJob> {
+  const hits = statuses.map((status) => foundBody(status.type, status.id, status, detailOf))
   return { hits: { total: hits.length, hits } }
 }
 
 /** The body of a page of the log. */
-export function searchBody({ total, hits }: SearchResult<JobStatus>): WireHits<WireHit> {
-  return { hits: { total, hits: hits.map(toEntry) } }
+export function searchBody({ total, hits }: SearchResult<JobStatus>, detailOf?: DetailOf): WireHits<WireHit> {
+  return { hits: { total, hits: hits.map((status) => toEntry(status, detailOf)) } }
 }
 
 /** A status as an entry of the log. Events have this form too. */
-export function toEntry(status: JobStatus): WireHit {
-  return { _id: status.executionId, _source: { [status.type]: toWire(status) } }
+export function toEntry(status: JobStatus, detailOf?: DetailOf): WireHit {
+  return { _id: status.executionId, _source: { [status.type]: toWire(status, detailOf) } }
 }
 
 type Seen<Status> = Status extends JobStatus
-  ? Omit<Status, 'executionId' | 'detail' | 'resumedFrom' | 'abortReason' | 'params'>
+  ? Omit<Status, 'executionId' | 'node' | 'detail' | 'log' | 'resumedFrom' | 'abortReason' | 'params'>
   : never
 
 /** The status of a job on a server: the fields of a `JobStatus` that the HTTP API sends. */
@@ -217,6 +241,27 @@ export type LoggedStatus = RemoteStatus & {
   /** The id of the execution in the log: the job's id followed by a time-ordered UUID. */
   executionId: string
 }
+
+/** What a call with `detail: true` adds to a status. */
+export interface RemoteDetail {
+  /** The id of the execution in the log. */
+  executionId: string
+  /** The name of the registry that runs or ran it. Absent while any registry may claim it. */
+  node?: string
+  /** The id of the orphan that it resumes: its node died or closed. */
+  resumedFrom?: string
+  /** Why it was asked to abort. */
+  abortReason?: string
+  /** The parameters of the start, secrets redacted. */
+  params?: Readonly<Record<string, unknown>>
+  /** The last lines that the job logged, newest last, each after its time in ISO 8601. */
+  log?: readonly string[]
+  /** What the job reports with its progress, secrets redacted: an `IngestionDetail` for an ingestion. */
+  progress?: Readonly<Record<string, unknown>>
+}
+
+/** A status, with its detail if the call has asked for it. */
+export type Detailed<Status, Options> = Options extends { detail: true } ? Status & { detail: RemoteDetail } : Status
 
 /** Converts a status of the protocol. Frozen, like the statuses of a registry. */
 export function fromWire(type: string, wire: WireStatus): RemoteStatus {
@@ -241,7 +286,18 @@ function readStatus(type: string, { id, state, infos, error, count, ...wire }: W
     ...(error !== undefined && { error: boundedMessages(error) }),
     count,
     ...(wire.last_id !== undefined && { lastId: shortened(wire.last_id, maxLastId) }),
+    ...(wire.detail && { detail: readDetail(wire.detail) }),
   }
+}
+
+/** A detail, its names as in TypeScript. */
+function readDetail(detail: WireDetail): RemoteDetail {
+  const named = Object.entries(detail).map(([name, value]) => [toOptionName(name), value])
+  return Object.freeze(Object.fromEntries(named)) as RemoteDetail
+}
+
+function toOptionName(name: string): string {
+  return name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase())
 }
 
 /** The name of a query parameter on the wire: `startTimeFrom` is `start_time_from`. */

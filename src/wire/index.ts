@@ -1,4 +1,6 @@
 export {
+  type Detailed,
+  type DetailOf,
   errorBody,
   foundBody,
   fromEntry,
@@ -8,6 +10,7 @@ export {
   jobsBody,
   type LoggedStatus,
   notFoundBody,
+  type RemoteDetail,
   type RemoteEndedStatus,
   type RemoteLiveStatus,
   type RemoteStatus,
@@ -16,6 +19,7 @@ export {
   toEntry,
   toError,
   toWireName,
+  type WireDetail,
   type WireError,
   type WireErrorType,
   type WireHit,

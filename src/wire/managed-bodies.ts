@@ -1,5 +1,13 @@
 import type { DefinedJob, JobPause } from '../core/registry/index.js'
-import { foundBody, fromWire, type RemoteStatus, type WireHits, type WireJob } from './bodies.js'
+import {
+  type Detailed,
+  type DetailOf,
+  foundBody,
+  fromWire,
+  type RemoteStatus,
+  type WireHits,
+  type WireJob,
+} from './bodies.js'
 
 /** The pause of a job, or of all jobs. */
 export interface WirePause {
@@ -48,31 +56,23 @@ export interface WireUnpaused {
 }
 
 /** A job that the registry of a server defines. */
-export type RemoteJob = Omit<DefinedJob, 'schedule' | 'status'> & {
+export type RemoteJob<Options = unknown> = Omit<DefinedJob, 'schedule' | 'status'> & {
   /** Its schedule. Absent without one, and when the schedule is not enabled. */
   schedule?: { cron: string; timeZone: string } | { every: number }
   /** The status of its live execution, else of its last one. Absent when it never ran. */
-  status?: RemoteStatus
+  status?: Detailed<RemoteStatus, Options>
 }
 
 /** The body of a list of defined jobs. */
-export function definedJobsBody(jobs: readonly DefinedJob[]): WireHits<WireDefinedJob> {
-  return { hits: { total: jobs.length, hits: jobs.map(toWireJob) } }
+export function definedJobsBody(jobs: readonly DefinedJob[], detailOf?: DetailOf): WireHits<WireDefinedJob> {
+  return { hits: { total: jobs.length, hits: jobs.map((job) => toWireJob(job, detailOf)) } }
 }
 
 /** A defined job as the protocol prints it. */
-export function toWireJob({
-  type,
-  id,
-  datasource,
-  target,
-  schedule,
-  nextRun,
-  paused,
-  status,
-}: DefinedJob): WireDefinedJob {
+export function toWireJob(job: DefinedJob, detailOf?: DetailOf): WireDefinedJob {
+  const { type, id, datasource, target, schedule, nextRun, paused, status } = job
   return {
-    ...foundBody(type, id, status),
+    ...foundBody(type, id, status, detailOf),
     ...(datasource !== undefined && { datasource }),
     ...(target !== undefined && { target }),
     ...(schedule && { schedule: toWireSchedule(schedule) }),

@@ -33,6 +33,7 @@ test('a client', async () => {
 
   await client.start('report', 'daily')
   await client.status('report', 'daily') // the running one, else the last
+  await client.status('report', 'daily', { detail: true }) // with its log, parameters and progress
   await client.running('report')
   await client.search({ state: 'error', startTimeFrom: Date.now() - 86_400_000 })
   // #endregion

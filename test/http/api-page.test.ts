@@ -25,7 +25,12 @@ const examples = [...page.matchAll(/```sh\ncurl (?:-X (\w+) )?(\S+)\n```\n\n(\d+
   }),
 )
 
-const events = record({ startTime: 1538731228589, count: 3459, lastId: '2289' })
+const events = record({
+  ...{ startTime: 1538731228589, count: 3459, lastId: '2289', node: 'worker-1' },
+  params: { region: 'eu' },
+  logTail: ['2018-10-05T09:20:28.590Z Reading from the replica.'],
+  detail: { read: 3459, written: 3457, failed: 2, skipped: 0, consistency: 'statement', split: false },
+})
 const stopped = record({ startTime: 1538733800993, count: 2220, lastId: '2219' })
 
 const jobs: Record<string, JobStatus> = {

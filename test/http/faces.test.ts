@@ -175,7 +175,8 @@ describe.each(Object.entries(faces))('%s', (face, open) => {
     expect(await search('size=1000&type=copy&id=a&state=successful&start_time_from=0')).toEqual(ids)
   })
 
-  const allowed = '`type`, `id`, `state`, `start_time_from`, `start_time_to`, `from`, `size`, `search_after`, `pretty`'
+  const allowed =
+    '`type`, `id`, `state`, `start_time_from`, `start_time_to`, `from`, `size`, `search_after`, `detail`, `pretty`'
   const states = '`queued`, `running`, `aborting`, `aborted`, `error`, `successful`'
   const text = 'a string of 1 to 512 well-formed characters without NUL'
   const time = '0, or a whole number with a unit, one of `ms`, `s`, `m`, `h`, `d`, up to 24 days, such as `30s`'
@@ -199,14 +200,17 @@ describe.each(Object.entries(faces))('%s', (face, open) => {
     ['/_search?search_after=x', `Expected \`search_after\` to be ${entry}, got \`x\` (string)`],
     [`/_search?search_after=${uuid}`, `Expected \`search_after\` to be ${entry}, got \`${uuid}\` (string)`],
     ['/_search?pretty=1', 'Expected `pretty` to be true, false or nothing, got `1` (string)'],
-    ['/copy?size=1', 'Expected `parameter` to be one of `include_queued`, `pretty`, got `size` (string)'],
+    ['/copy?size=1', 'Expected `parameter` to be one of `include_queued`, `detail`, `pretty`, got `size` (string)'],
     ['/copy/a?include_queued=yes', 'Expected `include_queued` to be true or false, got `yes` (string)'],
     ['/copy/a?include_queued=toString', 'Expected `include_queued` to be true or false, got `toString` (string)'],
-    ['/copy/a?__proto__=1', 'Expected `parameter` to be one of `include_queued`, `pretty`, got `__proto__` (string)'],
+    [
+      '/copy/a?__proto__=1',
+      'Expected `parameter` to be one of `include_queued`, `detail`, `pretty`, got `__proto__` (string)',
+    ],
     ['/copy/', `Expected \`id\` to be ${text}, got \`\` (string)`],
     ['/copy/%00', `Expected \`id\` to be ${text}, got \`\\u0000\` (string)`],
     ['//', `Expected \`type\` to be ${text}, not beginning with "_", got \`\` (string)`],
-    ['/?type=copy', 'Expected `parameter` to be one of `pretty`, got `type` (string)'],
+    ['/?type=copy', 'Expected `parameter` to be one of `detail`, `pretty`, got `type` (string)'],
     [
       'POST /_pause?reason=',
       'Expected `reason` to be a string of 1 to 1000 well-formed characters without NUL, got `` (string)',
@@ -222,7 +226,7 @@ describe.each(Object.entries(faces))('%s', (face, open) => {
     ['POST /copy/a/_abort?wait_for_completion=', 'Expected `wait_for_completion` to be true or false, got `` (string)'],
     [
       'POST /copy/a/_start?timeout=5s',
-      'Expected `parameter` to be one of `force`, `full_refresh`, `pretty`, got `timeout` (string)',
+      'Expected `parameter` to be one of `force`, `full_refresh`, `detail`, `pretty`, got `timeout` (string)',
     ],
   ] as const
   test.each(refused.filter(([call]) => isRouted(call)))('400 for %s', async (call, reason) => {

@@ -76,7 +76,7 @@ describe('the list of jobs', () => {
     await registry.pauseAll({ reason: 'deploy' })
     const jobs = await client.jobs()
     const expected = (await registry.jobs()).map(({ status, ...job }) => {
-      const { executionId: _, ...seen } = status ?? { executionId: '' }
+      const { executionId: _, node: __, ...seen } = status ?? { executionId: '' }
       return { ...job, ...(status && { status: seen }) }
     })
     expect(jobs).toEqual([expected[0], { ...expected[1], schedule: { cron: '0 3 * * *', timeZone: 'UTC' } }])

@@ -20,6 +20,7 @@ export { checkedKey, executionOrder, JobMap, jobKey, newExecutionId } from './id
 export { isMisconfigured, isRefused, isTransient } from './is-transient.js'
 export { answerOf, isolate } from './isolate.js'
 export { isJson, jsonCopyOf, lostInJson, maxJsonDepth, maxJsonLength } from './json.js'
+export { type CopyBounds, redactedFields } from './log-fields.js'
 export { errorOf, isolatedLogger, type Logger, loggerRule, type NestLogger, silentLogger, warnOf } from './logger.js'
 export { Poller } from './poller.js'
 export { pauseAfter, retry } from './retry.js'

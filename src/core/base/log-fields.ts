@@ -1,26 +1,36 @@
 import { isSecretName, type Redactor } from '../redaction/index.js'
 import { read } from './errors.js'
 
-/** Limits of a log entry: levels of nesting, total values, and characters of one text. */
-const bounds = { depth: 8, values: 1000, text: 10_000 }
+/** Limits of a copy: levels of nesting, total values, and characters of one text. */
+export interface CopyBounds {
+  readonly depth: number
+  readonly values: number
+  readonly text: number
+}
+
+/** The limits of a log entry. */
+const logBounds: CopyBounds = { depth: 8, values: 1000, text: 10_000 }
 
 /** Replaces a value that is not shown. */
 const beyond = '…'
 
 /**
- * Redacts a value of a log entry: in texts, in the values of names such as `password`, and in errors with their causes. Returns a copy
+ * Redacts a value, by default of a log entry: in texts, in the values of names such as `password`, and in errors with their causes. Returns a copy
  * that is bounded in depth and size. Values with `toJSON` are shown by its result.
  */
-export function redactedFields(details: unknown, redactor: Redactor): unknown {
-  return new Copy(redactor).of(details, 0)
+export function redactedFields(details: unknown, redactor: Redactor, bounds: CopyBounds = logBounds): unknown {
+  return new Copy(redactor, bounds).of(details, 0)
 }
 
 class Copy {
   readonly #redactor: Redactor
-  #left = bounds.values
+  readonly #bounds: CopyBounds
+  #left: number
 
-  constructor(redactor: Redactor) {
+  constructor(redactor: Redactor, bounds: CopyBounds) {
     this.#redactor = redactor
+    this.#bounds = bounds
+    this.#left = bounds.values
   }
 
   /** The copy of a value. A value that throws when it is read is not shown. */
@@ -33,12 +43,12 @@ class Copy {
   }
 
   #copy(value: unknown, depth: number): unknown {
-    if (typeof value === 'string') return this.#redactor.shorten(value, bounds.text)
+    if (typeof value === 'string') return this.#redactor.shorten(value, this.#bounds.text)
     // Loggers show the description of a symbol, and the name of a function.
     if (typeof value === 'symbol' || typeof value === 'function')
-      return this.#redactor.shorten(named(value), bounds.text)
+      return this.#redactor.shorten(named(value), this.#bounds.text)
     if (typeof value !== 'object' || value === null || value instanceof Date) return value
-    if (depth === bounds.depth) return beyond
+    if (depth === this.#bounds.depth) return beyond
     if (value instanceof Error) return this.#error(value, depth)
     if (value instanceof URL) return this.of(value.href, depth)
     if (ArrayBuffer.isView(value)) return `${value.byteLength} bytes`
@@ -84,7 +94,7 @@ class Copy {
       if (this.#left-- <= 0) break
       const its = read(value, name)
       shown.push([
-        this.#redactor.shorten(name, bounds.text),
+        this.#redactor.shorten(name, this.#bounds.text),
         isSecretName(name) || (isSecretPair && given.has(name)) ? hidden(name, its) : this.of(its, depth + 1),
       ])
     }
@@ -108,7 +118,7 @@ class Copy {
 
   #text(error: Error, name: string): string {
     const text = read(error, name)
-    return typeof text === 'string' ? this.#redactor.shorten(text, bounds.text) : ''
+    return typeof text === 'string' ? this.#redactor.shorten(text, this.#bounds.text) : ''
   }
 }
 

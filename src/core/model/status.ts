@@ -17,6 +17,8 @@ export interface StatusBase {
   count: number
   /** The last known value of the primary key column, always as text. */
   lastId?: string
+  /** The name of the registry that runs or ran it, or queues it. Absent while any registry may claim it. Not part of the protocol. */
+  node?: string
   /** The id of the orphan that this execution resumes: its node died or closed. */
   resumedFrom?: string
   /** The parameters of the start, if there were any. */
@@ -107,7 +109,7 @@ export function toStatus(record: ExecutionRecord): JobStatus
 export function toStatus(record: ExecutionRecord): JobStatus {
   const { state, type, id, executionId, startTime, endTime, count, lastId, detail, logTail, error, resumedFrom } =
     record
-  const { params } = record
+  const { params, node } = record
   const abortReason = abortReasonOf(record)
   // Every change of every execution passes here: assignments are faster than spreads.
   const status: Record<string, unknown> = { state, type, id, executionId, startTime }
@@ -118,6 +120,7 @@ export function toStatus(record: ExecutionRecord): JobStatus {
   if (lastId !== undefined) status.lastId = lastId
   if (detail !== undefined) status.detail = detail
   if (logTail !== undefined) status.log = logTail
+  if (node !== null) status.node = node
   if (resumedFrom !== undefined) status.resumedFrom = resumedFrom
   if (params !== undefined) status.params = params
   if (abortReason !== undefined) status.abortReason = abortReason

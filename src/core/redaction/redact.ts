@@ -12,6 +12,9 @@ const mask = '***'
 /** How far to read beyond the end of a shortened text, so that a secret at the end is seen completely. */
 const margin = 8192
 
+/** The length of texts that are remembered, as names of fields and words repeat, and how many are. */
+const short = { length: 40, count: 1000 }
+
 /** How many times a text may be escaped, as HTML in HTML. */
 const maxEscapes = 3
 
@@ -22,6 +25,7 @@ export const maxSecretLength = 4096
 export class Redactor {
   readonly #secrets: OwnSecrets
   readonly #custom: ((text: string) => string) | undefined
+  readonly #known = new Map<string, string>()
 
   /** `own` are literal secrets, or a function that redacts a text further. */
   constructor(own: readonly string[] | ((text: string) => string) = []) {
@@ -40,6 +44,16 @@ export class Redactor {
    * split. Control characters are escaped, except tabs and line breaks: SQL and stacks have them on purpose.
    */
   shorten(text: string, limit: number): string {
+    // What a function of the user hides may change.
+    const isKept = text.length <= short.length && limit >= 6 * short.length && !this.#custom
+    const redacted = (isKept ? this.#known.get(text) : undefined) ?? this.#shortened(text, limit)
+    if (!isKept) return redacted
+    if (this.#known.size >= short.count) this.#known.clear()
+    this.#known.set(text, redacted)
+    return redacted
+  }
+
+  #shortened(text: string, limit: number): string {
     const isCut = text.length > limit + margin
     const window = withoutColors(isCut ? text.slice(0, limit + margin) : text)
     // A secret that begins before here is seen completely.

@@ -1,4 +1,6 @@
 import type { JobStatus, SearchFilter, SearchResult } from '../../index.js'
+import type { DetailOf } from '../../wire/index.js'
+import { lengthOfDetail } from './status-detail.js'
 
 /** Reads a page of the log. */
 export type Search = (filter: SearchFilter) => Promise<SearchResult<JobStatus>>
@@ -10,6 +12,12 @@ export const pieceSize = 64 * 1024
 export const firstPage = 20
 const largestPage = 500
 
+/** How to divide the entries of a search into pages: about how many characters one has, and how many a status has. */
+interface PageOptions {
+  readonly text?: number
+  measure?(status: JobStatus): number
+}
+
 /**
  * Yields the entries of a search, newest first, in pages of about `text` characters. Each page is read when it is
  * requested, so that unread pages are not read from storage.
@@ -17,7 +25,7 @@ const largestPage = 500
 export async function* pagesOf(
   search: Search,
   { size = 10, ...filter }: SearchFilter,
-  text = pieceSize,
+  { text = pieceSize, measure = lengthOf }: PageOptions = {},
 ): AsyncGenerator<SearchResult<JobStatus>, undefined> {
   let next: SearchFilter = filter
   let page = Math.min(size, firstPage)
@@ -29,7 +37,7 @@ export async function* pagesOf(
     if (left <= 0 || found.hits.length < page || !last) return
     const { from: _, ...rest } = filter
     next = { ...rest, searchAfter: last.executionId }
-    const largest = Math.max(...found.hits.map(lengthOf))
+    const largest = Math.max(...found.hits.map((hit) => measure(hit)))
     page = Math.min(left, largestPage, Math.max(1, Math.floor(text / largest)))
   }
 }
@@ -50,7 +58,12 @@ export function* piecesOf<Item>(items: Iterable<Item>, lengthOf: (item: Item) =>
   if (length > 0) yield piece
 }
 
-/** Estimates the length of a status on the wire, in characters. */
+/** Returns a function that estimates the length of a status on the wire, in characters, with its detail if there is one. */
+export function lengthBy(detailOf?: DetailOf): (status: JobStatus) => number {
+  return detailOf ? (status) => lengthOf(status) + lengthOfDetail(status) : lengthOf
+}
+
+/** Estimates the length of a status on the wire, in characters, without its detail. */
 export function lengthOf(status: JobStatus): number {
   const { type, id, lastId = '' } = status
   const errors = 'error' in status ? status.error.reduce((sum, message) => sum + message.length, 0) : 0

@@ -1,7 +1,7 @@
 import { commonRedactor, isolatedLogger, systemClock } from '../../adapter.js'
 import { type Clock, errorMessages, JobError, type Logger, type SearchFilter } from '../../index.js'
-import { errorBody, internalError, thrownBody, type WireError, wireErrors } from '../../wire/index.js'
-import { isStream, jsonHeaders } from '../answers/index.js'
+import { type DetailOf, errorBody, internalError, thrownBody, type WireError, wireErrors } from '../../wire/index.js'
+import { detailsBy, isStream, jsonHeaders } from '../answers/index.js'
 import { EventBroadcaster } from '../events/index.js'
 import { crossSiteReason, hostReason } from './csrf.js'
 import { type Found, findRoute, isUnder, jobOf } from './find-route.js'
@@ -32,6 +32,7 @@ export class JobsApi {
   readonly #allowedHosts: readonly string[] | undefined
   readonly #allowedOrigins: readonly string[]
   readonly #logger: Logger
+  readonly #detailOf: DetailOf
   readonly #limiter: StorageLimiter
   readonly #broadcaster: EventBroadcaster
 
@@ -46,6 +47,7 @@ export class JobsApi {
     this.#allowedHosts = options.allowedHosts
     this.#allowedOrigins = allowedOrigins
     this.#logger = isolatedLogger(logger, registry.redactor ?? commonRedactor)
+    this.#detailOf = detailsBy(registry.redactor ?? commonRedactor)
     this.#limiter = new StorageLimiter(clock)
     const search = (filter: SearchFilter) => this.#limiter.run(() => registry.search(filter))
     this.#broadcaster = new EventBroadcaster({ registry, search, clock, keepAlive, logger: this.#logger })
@@ -100,10 +102,12 @@ export class JobsApi {
   #answer(request: JobsRequest, found: Found | (() => Reply), query: URLSearchParams): Reply | Promise<Reply> {
     if (typeof found === 'function') return found()
     const { route, job } = found
+    const options = readQuery(query, route.parameters)
     return route.answer({
       registry: this.#registry,
       job,
-      options: readQuery(query, route.parameters),
+      options,
+      detailOf: options.detail === true ? this.#detailOf : undefined,
       request,
       limiter: this.#limiter,
       broadcaster: this.#broadcaster,

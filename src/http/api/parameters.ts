@@ -48,6 +48,9 @@ export const jobFilter = {
 /** The parameter of routes that leave out queued executions by default. */
 export const includeQueued = flag('include_queued', 'Whether to include queued executions. Default: `false`.')
 
+/** The parameter of routes that answer statuses: it adds `detail` to each. */
+export const detail = flag('detail', 'Whether to add `detail` to each status. Default: `false`.')
+
 /** Whether the answer is indented. */
 export function isPretty(query: URLSearchParams): boolean {
   return pretty.parse(query.get('pretty') ?? 'false') === true

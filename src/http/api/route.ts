@@ -1,4 +1,5 @@
 import { JobError, type JobRegistry } from '../../index.js'
+import type { DetailOf } from '../../wire/index.js'
 import type { TextStream } from '../answers/index.js'
 import type { EventBroadcaster } from '../events/index.js'
 import type { Parameters, Values } from './parameters.js'
@@ -65,6 +66,8 @@ export interface Call<Path extends string = string, Table extends Parameters = P
   readonly limiter: StorageLimiter
   /** The source of event streams. */
   readonly broadcaster: EventBroadcaster
+  /** Makes the detail of each status of the answer. Absent unless the call asks for it. */
+  readonly detailOf: DetailOf | undefined
   /** The indentation of the answer. */
   readonly indent: number
   /** The base path. */

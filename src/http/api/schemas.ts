@@ -1,6 +1,7 @@
 import { jobStates } from '../../index.js'
 import {
   type WireDefinedJob,
+  type WireDetail,
   type WireError,
   type WireHit,
   type WireJob,
@@ -53,6 +54,17 @@ const status: Fields<WireStatus> = {
   state: schemas.state,
   count: { ...count, description: 'Records processed so far.' },
   last_id: { ...text, description: 'The last known value of the primary key column.' },
+  detail: ref('Detail'),
+}
+
+const detail: Fields<WireDetail> = {
+  execution_id: { ...schemas.executionId, description: 'The id of the execution in the log.' },
+  node: { ...text, description: 'The name of the registry that runs or ran it.' },
+  resumed_from: { ...text, description: 'The id of the orphan that it resumes.' },
+  abort_reason: { ...text, description: 'Why it was asked to abort.' },
+  params: { type: 'object', description: 'The parameters of the start, secrets redacted.' },
+  log: { type: 'array', items: text, description: 'The last lines that the job logged, newest last.' },
+  progress: { type: 'object', description: 'What the job reports, secrets redacted.' },
 }
 
 const job: Fields<WireJob> = { _id: id, type, found: { const: true }, status: ref('Status') }
@@ -128,7 +140,8 @@ const health: Fields<WireHealth> = {
 
 /** The schemas of bodies. */
 export const bodies = {
-  Status: object(status, ['is_aborting', 'end_time', 'error', 'last_id']),
+  Status: object(status, ['is_aborting', 'end_time', 'error', 'last_id', 'detail']),
+  Detail: object(detail, ['node', 'resumed_from', 'abort_reason', 'params', 'log', 'progress']),
   Job: object(job, ['status']),
   UnknownJob: object(unknownJob),
   Jobs: hits(ref('Job')),

@@ -88,7 +88,11 @@ export class LiveExecutions {
   async #refresh(): Promise<void> {
     this.#ended.clear()
     for (const state of liveStates) {
-      for await (const { hits } of pagesOf(this.#search, { state, size: Number.POSITIVE_INFINITY }, refreshSize)) {
+      for await (const { hits } of pagesOf(
+        this.#search,
+        { state, size: Number.POSITIVE_INFINITY },
+        { text: refreshSize },
+      )) {
         for (const status of hits) {
           const order = orderOf(status.executionId)
           if (!this.#ended.has(order) && !this.#live.has(order)) this.#add(order, status)

@@ -82,7 +82,7 @@ async function scan(search: Search, filter: SearchFilter, from: string) {
     length = 0
   }
   let left = maxMissed
-  for await (const { hits } of pagesOf(search, { ...filter, size: maxMissed + 1 }, scanSize)) {
+  for await (const { hits } of pagesOf(search, { ...filter, size: maxMissed + 1 }, { text: scanSize })) {
     for (const hit of hits) {
       const isOlder = orderOf(hit.executionId) < from
       if (isOlder || left-- === 0) {

@@ -64,6 +64,7 @@ describe('JobRegistry', () => {
         infos: 'The job is done.',
         count: 3,
         lastId: '7',
+        node: expect.stringContaining('headgate-'),
       })
       expect(await registry.status('test', 'a')).toEqual(status)
       expect(events.states('test', 'a')).toEqual(['running', 'successful'])

@@ -1,12 +1,13 @@
 import { type AbortOptions, isLive, type JobStatus } from '../../../index.js'
 import { foundBody, notFoundBody } from '../../../wire/index.js'
-import { duration, flag, shortText, type Values } from '../parameters.js'
+import { detail, duration, flag, shortText, type Values } from '../parameters.js'
 import { defineRoute } from '../route.js'
 
 const parameters = {
   timeout: duration('timeout', 'How long to wait for the job to stop. Default: `30s`.'),
   reason: shortText('reason', 'Who aborts and why, for people.'),
   waitForCompletion: flag('wait_for_completion', 'Whether to wait for the job to stop. Default: `true`.'),
+  detail,
 }
 
 export const abort = defineRoute({
@@ -26,7 +27,7 @@ export const abort = defineRoute({
    * Requests the abort through the limiter, also when the client has disconnected. Then waits outside of the limiter
    * for the end of the job, for as long as the client does.
    */
-  async answer({ registry, job: { type, id }, options, request, limiter }) {
+  async answer({ registry, job: { type, id }, options, detailOf, request, limiter }) {
     const wait = toAbortOptions(options)
     const { signal } = wait.timeout === 0 ? {} : request
     const ask = () =>
@@ -38,7 +39,7 @@ export const abort = defineRoute({
     const { stopped } = await limiter.run(ask)
     const status = await stopped
     if (!status) return { status: 404, body: notFoundBody(type, id) }
-    return { status: isLive(status.state) ? 202 : 200, body: foundBody(type, id, status) }
+    return { status: isLive(status.state) ? 202 : 200, body: foundBody(type, id, status, detailOf) }
   },
 })
 

@@ -1,5 +1,5 @@
 import { foundBody } from '../../../wire/index.js'
-import { json } from '../parameters.js'
+import { detail, json } from '../parameters.js'
 import { defineRoute, methodOf } from '../route.js'
 
 export const reset = defineRoute({
@@ -8,7 +8,7 @@ export const reset = defineRoute({
   path: '/{type}/{id}/_reset',
   action: 'reset',
   summary: 'Sets or clears where the next run of a job begins. The records of its target stay.',
-  parameters: { checkpoint: json('checkpoint', 'Where the next run begins. Default: the beginning.') },
+  parameters: { checkpoint: json('checkpoint', 'Where the next run begins. Default: the beginning.'), detail },
   answers: {
     200: { description: 'The job was reset. The status is that of its last execution.', body: 'Job' },
     404: { description: 'The job is not defined in the registry that answers.', body: 'Error' },
@@ -16,9 +16,9 @@ export const reset = defineRoute({
     501: { description: 'The storage cannot reset jobs.', body: 'Error' },
   },
 
-  async answer({ registry, job: { type, id }, options, limiter, request }) {
+  async answer({ registry, job: { type, id }, options: { detail: _, ...options }, detailOf, limiter, request }) {
     const reset = methodOf(registry, 'reset')
     const status = await limiter.run(() => reset(type, id, options), request)
-    return { status: 200, body: foundBody(type, id, status) }
+    return { status: 200, body: foundBody(type, id, status, detailOf) }
   },
 })

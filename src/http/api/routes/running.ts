@@ -1,7 +1,7 @@
 import type { JobStatus } from '../../../index.js'
 import { errorBody, foundBody, jobsBody } from '../../../wire/index.js'
-import { hitsText, jsonHeaders, lengthOf, piecesOf } from '../../answers/index.js'
-import { includeQueued } from '../parameters.js'
+import { hitsText, jsonHeaders, lengthBy, piecesOf } from '../../answers/index.js'
+import { detail, includeQueued } from '../parameters.js'
 import { defineRoute } from '../route.js'
 
 /** The longest list of jobs that is serialized at once. */
@@ -13,13 +13,13 @@ export const running = defineRoute({
   path: '/{type}',
   action: 'read',
   summary: 'Lists the running jobs of a type in all processes that share the storage, oldest start first.',
-  parameters: { includeQueued },
+  parameters: { includeQueued, detail },
   answers: {
     200: { description: 'The running jobs of the type.', body: 'Jobs' },
     404: { description: 'No job of this type is defined, and the log has none.', body: 'Error' },
   },
 
-  async answer({ registry, job: { type }, options, limiter, request, broadcaster, indent }) {
+  async answer({ registry, job: { type }, options, detailOf, limiter, request, broadcaster, indent }) {
     const live = await limiter.run(() => registry.running(type), request)
     if (live.length === 0 && !registry.has(type)) {
       const { total } = await limiter.run(() => registry.search({ type, size: 0 }), request)
@@ -27,10 +27,13 @@ export const running = defineRoute({
       if (total === 0) return { status: 404, body: errorBody('not_defined', reason) }
     }
     const visible = live.filter(({ state }) => options.includeQueued || state !== 'queued')
-    if (visible.length <= longestList) return { status: 200, body: jobsBody(visible) }
-    const toHit = (status: JobStatus) => foundBody(status.type, status.id, status)
+    if (visible.length <= longestList) return { status: 200, body: jobsBody(visible, detailOf) }
+    const toHit = (status: JobStatus) => foundBody(status.type, status.id, status, detailOf)
     const onEnd = broadcaster.onEnd.bind(broadcaster)
-    const body = hitsText({ total: visible.length, pieces: piecesOf(visible, lengthOf), toHit, onEnd }, indent)
+    const body = hitsText(
+      { total: visible.length, pieces: piecesOf(visible, lengthBy(detailOf)), toHit, onEnd },
+      indent,
+    )
     return { status: 200, body, headers: jsonHeaders }
   },
 })

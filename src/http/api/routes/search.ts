@@ -1,8 +1,8 @@
 import { executionOrder, type Rule } from '../../../adapter.js'
-import type { SearchFilter } from '../../../index.js'
+import type { JobStatus, SearchFilter } from '../../../index.js'
 import { searchBody, toEntry } from '../../../wire/index.js'
-import { firstPage, hitsText, jsonHeaders, pagesOf } from '../../answers/index.js'
-import { jobFilter, type Parameter, state, text, whole } from '../parameters.js'
+import { firstPage, hitsText, jsonHeaders, lengthBy, pagesOf } from '../../answers/index.js'
+import { detail, jobFilter, type Parameter, state, text, whole } from '../parameters.js'
 import { defineRoute } from '../route.js'
 import { schemas } from '../schemas.js'
 
@@ -33,21 +33,25 @@ export const search = defineRoute({
       entryRule,
       schemas.executionId,
     ),
-  } satisfies Record<keyof SearchFilter, Parameter>,
+    detail,
+  } satisfies Record<keyof SearchFilter | 'detail', Parameter>,
   answers: { 200: { description: 'A page of the log.', body: 'Log' } },
 
   /** Reads and serializes a long page of the log as the client takes it. */
-  async answer({ registry, options: filter, limiter, request, broadcaster, indent }) {
-    const pages = pagesOf((page) => limiter.run(() => registry.search(page), request), filter)
+  async answer({ registry, options: { detail: _, ...filter }, detailOf, limiter, request, broadcaster, indent }) {
+    const pages = pagesOf((page) => limiter.run(() => registry.search(page), request), filter, {
+      measure: lengthBy(detailOf),
+    })
     const { value: first = { total: 0, hits: [] } } = await pages.next()
     if ((filter.size ?? 0) <= firstPage || first.hits.length < firstPage)
-      return { status: 200, body: searchBody(first) }
+      return { status: 200, body: searchBody(first, detailOf) }
     async function* pieces() {
       yield first.hits
       for await (const { hits } of pages) yield hits
     }
+    const toHit = (status: JobStatus) => toEntry(status, detailOf)
     const onEnd = broadcaster.onEnd.bind(broadcaster)
-    const body = hitsText({ total: first.total, pieces: pieces(), toHit: toEntry, onEnd }, indent)
+    const body = hitsText({ total: first.total, pieces: pieces(), toHit, onEnd }, indent)
     return { status: 200, body, headers: jsonHeaders }
   },
 })

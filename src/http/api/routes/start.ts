@@ -1,5 +1,5 @@
 import { foundBody } from '../../../wire/index.js'
-import { flag } from '../parameters.js'
+import { detail, flag } from '../parameters.js'
 import { defineRoute } from '../route.js'
 
 export const start = defineRoute({
@@ -11,6 +11,7 @@ export const start = defineRoute({
   parameters: {
     force: flag('force', 'Whether the job starts although it is paused. Default: `false`.'),
     fullRefresh: flag('full_refresh', 'Whether to read everything again, from the beginning. Default: `false`.'),
+    detail,
   },
   answers: {
     201: { description: 'The job runs, or is queued for a free slot.', body: 'Job' },
@@ -18,8 +19,8 @@ export const start = defineRoute({
     409: { description: 'The job already runs, in a process that shares the storage, or is paused.', body: 'Error' },
   },
 
-  async answer({ registry, job: { type, id }, options, limiter, request }) {
+  async answer({ registry, job: { type, id }, options: { detail: _, ...options }, detailOf, limiter, request }) {
     const { status } = await limiter.run(() => registry.start(type, id, options), request)
-    return { status: 201, body: foundBody(type, id, status) }
+    return { status: 201, body: foundBody(type, id, status, detailOf) }
   },
 })
