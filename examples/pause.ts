@@ -1,5 +1,5 @@
 /**
- * The jobs of a registry, and a pause of one of them.
+ * The jobs of a registry, a pause of one of them, and another definition.
  *
  *     npx tsx examples/pause.ts
  */
@@ -36,6 +36,12 @@ for (const { id, paused, status } of await registry.jobs()) {
 
 // #region unpause
 await registry.unpause('report', 'daily')
+// #endregion
+
+// #region remove
+await registry.abort('report', 'weekly')
+registry.remove('report', 'weekly')
+registry.define({ type: 'report', id: 'weekly', run: () => {}, schedule: { cron: '0 6 * * 1' } })
 // #endregion
 
 await registry.close()

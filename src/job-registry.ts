@@ -56,8 +56,8 @@ export class JobRegistry<Datasources extends NamedDatasources = NamedDatasources
   readonly #rateLimiter: RateLimiter | undefined
   /** Datasources that were given to jobs directly, without a name. */
   readonly #inline = new Set<Datasource>()
-  /** The targets of jobs, with the ids of the jobs. */
-  readonly #targets = new Map<Target, string>()
+  /** The targets of ingestions, by the ids of the jobs. */
+  readonly #targets = new Map<string, Target[]>()
 
   /** Throws `invalid_options` when an option is not valid. */
   constructor(options: JobRegistryOptions<Datasources>) {
@@ -100,9 +100,20 @@ export class JobRegistry<Datasources extends NamedDatasources = NamedDatasources
     const { datasource } = job
     const isNamed = typeof datasource === 'string' || Object.values(this.#datasources).includes(datasource)
     if (!isNamed) this.#inline.add(datasource)
-    for (const target of [job.target, job.failures?.deadLetters]) {
-      if (typeof target === 'object') this.#targets.set(target as Target, job.id)
-    }
+    const targets = [job.target, job.failures?.deadLetters].filter((target) => typeof target === 'object')
+    this.#targets.set(job.id, targets as Target[])
+  }
+
+  /**
+   * Removes the definition of a job from this registry, so that it starts here no more. Storage and other processes keep the job: its log,
+   * its checkpoint, its pause, and what a shared queue holds. Its schedule continues in the processes that still define it. `define` adds it
+   * again, also in another way. A datasource that was given to it directly stays open until `close`. Returns whether it was defined. Throws
+   * `already_running` while this registry runs or queues the job or one of its partitions.
+   */
+  override remove(type: string, id: string): boolean {
+    const isRemoved = super.remove(type, id)
+    if (isRemoved && type === 'ingestion') this.#targets.delete(id)
+    return isRemoved
   }
 
   /**
@@ -118,7 +129,8 @@ export class JobRegistry<Datasources extends NamedDatasources = NamedDatasources
       if (adapter.check) checks.push({ name, code, check: (signal) => adapter.check?.(signal) })
     }
     if (datasources) for (const [name, datasource] of this.#allDatasources) add(name, 'datasource', datasource)
-    if (targets) for (const [target, id] of this.#targets) add(`target of job [ingestion/${id}]`, 'target', target)
+    const used = new Map([...this.#targets].flatMap(([id, all]) => all.map((target) => [target, id])))
+    if (targets) for (const [target, id] of used) add(`target of job [ingestion/${id}]`, 'target', target)
     await this.readyWith(checks, rest)
   }
 

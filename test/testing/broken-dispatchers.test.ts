@@ -11,6 +11,8 @@ test('a sound dispatcher passes every case', async () => {
   expect([Object.fromEntries(failed), skipped]).toEqual([{}, []])
 })
 
+const withdrawn = 'schedules: a registry follows its own again when another one has removed the later definition'
+
 /** The cases that notice each bug. */
 const noticed: Record<DispatcherBug, string[]> = {
   'ignores priorities': [
@@ -136,14 +138,17 @@ const noticed: Record<DispatcherBug, string[]> = {
     'redelivery: the limit of a datasource holds when the process dies that holds its slot',
     'schedules: a registry yields to a later definition, until that registry is gone',
     'schedules: a registry yields to a later definition that has no schedule',
+    withdrawn,
   ],
   'loses what a dead process ran': ['redelivery: an execution of a process that died is dispatched elsewhere'],
   'lets the first schedule win': [
     'schedules: a registry yields to a later definition, until that registry is gone',
     'schedules: a registry yields to a later definition that has no schedule',
+    withdrawn,
   ],
   'ignores a removed schedule': ['schedules: a registry yields to a later definition that has no schedule'],
   'hides that a rival is gone': ['schedules: a registry yields to a later definition, until that registry is gone'],
+  'keeps a withdrawn schedule': [withdrawn],
 }
 
 test.each(Object.entries(noticed))('a dispatcher that %s fails for it alone', async (bug, cases) => {
@@ -158,7 +163,7 @@ test('a dispatcher that shares nothing fails, unless it says so: then the cases 
   const why = 'it is small'
   const unsupported = { share: why, redeliver: why, schedules: why }
   const said = await outcomeOf((test) => dispatcherSuite({ test, create: create as never, unsupported }))
-  expect([said.failed.size, said.skipped.length]).toEqual([0, 13])
+  expect([said.failed.size, said.skipped.length]).toEqual([0, 14])
   expect(said.skipped.at(-1)).toMatch(/^schedules: .* \(unsupported schedules: it is small\)$/)
   expect(said.passed.filter((name) => /^(share|redelivery|schedules): /.test(name))).toEqual([])
 })

@@ -32,6 +32,7 @@ export type DispatcherBug =
   | 'lets the first schedule win'
   | 'ignores a removed schedule'
   | 'hides that a rival is gone'
+  | 'keeps a withdrawn schedule'
 
 /** How long until a refused execution is offered to the same dispatcher again, and until a dead one is noticed, in milliseconds. */
 const pause = 10
@@ -127,14 +128,24 @@ class SharedQueue {
     for (const rival of rivals) (this.#bug === 'lets the first schedule win' ? definition : rival).onRival()
   }
 
+  /** Tells the others that a dispatcher does not define the schedule of a job any more. */
+  withdraw(member: SoundDispatcher, { type, id }: ScheduledJob): void {
+    if (this.#bug === 'keeps a withdrawn schedule') return
+    this.#forget(member, this.#definitions.get(JSON.stringify([type, id])))
+  }
+
   /** Tells the others which schedules have ended with a dispatcher. */
   leave(member: SoundDispatcher): void {
     for (const definitions of this.#definitions.values()) {
-      const wasLatest = [...definitions.keys()].at(-1) === member
-      definitions.delete(member)
-      if (wasLatest && this.#bug !== 'hides that a rival is gone')
-        [...definitions.values()].at(-1)?.onRival(this.clock.now())
+      if (this.#bug === 'hides that a rival is gone') definitions.delete(member)
+      else this.#forget(member, definitions)
     }
+  }
+
+  #forget(member: SoundDispatcher, definitions = new Map<SoundDispatcher, Definition>()): void {
+    const wasLatest = [...definitions.keys()].at(-1) === member
+    definitions.delete(member)
+    if (wasLatest) [...definitions.values()].at(-1)?.onRival(this.clock.now())
   }
 
   #hasSlot(member: SoundDispatcher, { waiting: { datasource = '' } }: Entry): boolean {
@@ -189,6 +200,7 @@ class SoundDispatcher implements Dispatcher {
     this.isShared = bug !== 'says that its queue is its own'
     this.schedules = {
       set: (job, schedule, onRival) => queue.define(this, job, { schedule: JSON.stringify(schedule), onRival }),
+      remove: (job) => queue.withdraw(this, job),
     }
   }
 

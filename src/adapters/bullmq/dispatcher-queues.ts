@@ -70,7 +70,11 @@ export class DispatcherQueues {
     const handleRival: RivalListener = (rival, last) => {
       if (rival || last) onRival(rival ? undefined : last?.seen)
     }
-    this.#directory.publish(`schedule/${keyOf(job)}`, timesOf(schedule), handleRival, since)
+    this.#directory.publish(keyOf(job), timesOf(schedule), handleRival, since)
+  }
+
+  removeSchedule(job: ScheduledJob): void {
+    this.#directory.withdraw(keyOf(job))
   }
 
   async close(): Promise<void> {
@@ -128,7 +132,7 @@ function timesOf(schedule: Schedule | undefined): Omit<Schedule, 'enabled'> | un
   return { cron, timeZone, every, ifRunning, ifMissed } as Schedule
 }
 
-/** The key of a job in BullMQ, without colons. */
+/** The key of the schedule of a job in BullMQ, without colons. */
 function keyOf({ type, id }: ScheduledJob): string {
-  return `${encodeURIComponent(type)}/${encodeURIComponent(id)}`
+  return `schedule/${encodeURIComponent(type)}/${encodeURIComponent(id)}`
 }

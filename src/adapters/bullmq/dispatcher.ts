@@ -91,6 +91,7 @@ class BullmqDispatcher implements Dispatcher {
       // That the queue could not be opened is logged already.
       void this.#queues.then((queues) => queues.setSchedule(since, ...given)).catch(() => undefined)
     },
+    remove: (job) => void this.#queues.then((queues) => queues.removeSchedule(job)).catch(() => undefined),
   }
   readonly #name: string
   readonly #connect: Omit<Connect, 'driver'>

@@ -80,6 +80,11 @@ export class ScheduleDirectory {
     this.#pollIn(0)
   }
 
+  /** Publishes no definition any more, not even that there is none: those of other registries apply. */
+  withdraw(key: string): void {
+    if (this.#own.delete(key)) this.#pollIn(0)
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
     this.#timer?.cancel()

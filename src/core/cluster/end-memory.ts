@@ -1,5 +1,9 @@
+import type { LibraryJob } from '../execution/index.js'
+
 /** What a process knows of an end that is not notified yet. */
 interface KnownEnd {
+  /** The job that has ended here. It may be removed since. */
+  readonly job?: LibraryJob
   /** What the job threw, if it did so here. */
   readonly cause?: unknown
   /** The handlers that have succeeded. */
@@ -18,8 +22,8 @@ export class EndMemory {
   }
 
   /** Remembers an end of this process. */
-  add(executionId: string, cause: unknown): void {
-    this.#set(executionId, { done: new Set(), ...(cause !== undefined && { cause }) })
+  add(executionId: string, job: LibraryJob | undefined, cause: unknown): void {
+    this.#set(executionId, { done: new Set(), ...(job && { job }), ...(cause !== undefined && { cause }) })
   }
 
   get(executionId: string): KnownEnd {

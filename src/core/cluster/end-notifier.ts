@@ -120,7 +120,7 @@ export class EndNotifier {
 
   #handleChange(record: ExecutionRecord, cause: unknown): void {
     if (!this.#ends || !record.notifiesEnd || !isEnded(record.state)) return
-    this.#memory.add(record.executionId, cause)
+    this.#memory.add(record.executionId, this.#jobs.forExecution(record), cause)
     this.#poller.nudge()
   }
 
@@ -159,8 +159,7 @@ export class EndNotifier {
     return [...foreign, ...this.#outages.jobs].slice(0, page.exceptions)
   }
 
-  #isNotifiedHere(name: JobName): boolean {
-    const job = this.#jobs.forExecution(name)
+  #isNotifiedHere(name: JobName, job = this.#jobs.forExecution(name)): boolean {
     return job !== undefined && hasEndHandler(job, this.#runtime)
   }
 
@@ -177,7 +176,7 @@ export class EndNotifier {
   /** Never rejects. */
   async #handle(record: ExecutionRecord, until: number): Promise<void> {
     try {
-      const job = this.#jobs.forExecution(record)
+      const job = this.#jobs.forExecution(record) ?? this.#memory.get(record.executionId).job
       const fate = await this.#fateOf(record, job)
       if (fate === 'none') await this.#settle(record)
       else if (this.#clock.now() - (record.endTime ?? 0) > maxAge) await this.#drop(record)
@@ -190,7 +189,7 @@ export class EndNotifier {
   /** Whether to notify of an end: it is due, nobody wants it, or it is left to another process or a later time. */
   async #fateOf(record: ExecutionRecord, job: LibraryJob | undefined): Promise<'due' | 'none' | 'left'> {
     if (record.partition !== undefined) return 'none'
-    if (!job || !this.#isNotifiedHere(record)) {
+    if (!job || !this.#isNotifiedHere(record, job)) {
       const { type, id } = record
       if (this.#foreign.size < page.exceptions) this.#foreign.set(jobKey(record), { type, id })
       return 'left'

@@ -60,6 +60,7 @@ export function checkedDispatcher(dispatcher: Dispatcher, { clock, logger, timeo
             schedules.set(job, schedule, (lastSeen) => isolate(() => handle(lastSeen), notHandled)),
           )
         },
+        remove: (job) => atOnce('schedules.remove', rule.nothingLater, () => schedules.remove(job)),
       },
     }),
     work: (worker) => atOnce('work', rule.nothingLater, () => dispatcher.work(worker)),

@@ -117,11 +117,16 @@ export type ScheduledJob = Pick<WaitingExecution, 'type' | 'id'>
  */
 export interface ScheduleEngine {
   /**
-   * Sets or, with `undefined`, removes the schedule of a job in this registry. Calls `onRival` when another registry has defined the
+   * Sets the schedule of a job in this registry. `undefined` says that the job has none, which may win too. Calls `onRival` when another registry has defined the
    * schedule differently and more recently: this registry then stops following its own. Calls it with `lastSeen`, in epoch
    * milliseconds, when that registry has been gone since then: this one then follows its own again.
    */
   set(job: ScheduledJob, schedule: Schedule | undefined, onRival: (lastSeen?: number) => void): void
+  /**
+   * Forgets what this registry has set for a job, as if it were gone: the latest definition of the other registries applies. Calls its
+   * `onRival` no more.
+   */
+  remove(job: ScheduledJob): void
 }
 
 const queueRule = rule.having('work', 'add', 'remove', 'move', 'waiting')

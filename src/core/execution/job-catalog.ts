@@ -2,6 +2,11 @@ import { JobError, jobKey } from '../base/index.js'
 import type { JobKey } from '../model/index.js'
 import type { LibraryJob } from './partitions.js'
 
+/** The error for a job that is not defined. */
+export function notDefined({ type, id }: JobKey): JobError {
+  return new JobError('not_defined', `No job [${type}/${id}] is defined.`)
+}
+
 /** The jobs that a registry has defined. */
 export class JobCatalog {
   readonly #jobs = new Map<string, LibraryJob>()
@@ -15,6 +20,18 @@ export class JobCatalog {
     this.#jobs.set(key, job)
   }
 
+  /** Removes a job by its key. */
+  remove(key: string): void {
+    this.#jobs.delete(key)
+  }
+
+  /** Whether a job is still defined: this one, or the one whose partition it is. */
+  holds(job: LibraryJob): boolean {
+    const { type, id, partition } = job
+    const defined = this.#jobs.get(jobKey({ type, id }))
+    return partition === undefined ? defined === job : defined !== undefined
+  }
+
   get(key: string): LibraryJob | undefined {
     return this.#jobs.get(key)
   }
@@ -22,7 +39,7 @@ export class JobCatalog {
   /** The job by its key. Throws `not_defined`. */
   require(key: string, { type, id }: JobKey): LibraryJob {
     const job = this.#jobs.get(key)
-    if (!job) throw new JobError('not_defined', `No job [${type}/${id}] is defined.`)
+    if (!job) throw notDefined({ type, id })
     return job
   }
 

@@ -7,7 +7,7 @@ import type { Execution, ExecutionHealth } from './execution.js'
 export class LocalExecutions {
   readonly #executions = new Map<string, Execution>()
   /** Jobs that ask for a lease. Each resolves with the execution, or with `undefined` when the lease is not granted. */
-  readonly #pending = new Map<string, Promise<Execution | undefined>>()
+  readonly #pending = new Map<string, { readonly job: JobKey; readonly granted: Promise<Execution | undefined> }>()
 
   constructor({ events }: Runtime) {
     events.on('changed', (record) => this.#handleChange(record))
@@ -18,7 +18,7 @@ export class LocalExecutions {
 
   /** All executions, those that are about to begin last. */
   get all(): (Execution | Promise<Execution | undefined>)[] {
-    return [...this.#executions.values(), ...this.#pending.values()]
+    return [...this.#executions.values(), ...[...this.#pending.values()].map(({ granted }) => granted)]
   }
 
   /** The health of each. */
@@ -32,6 +32,12 @@ export class LocalExecutions {
     return this.#executions.has(key) || this.#pending.has(key)
   }
 
+  /** Whether the job or one of its partitions has an execution, or is about to begin. */
+  hasAnyOf({ type, id }: JobKey): boolean {
+    const all: JobKey[] = [...this.#executions.values(), ...[...this.#pending.values()].map(({ job }) => job)]
+    return all.some((one) => one.type === type && one.id === id)
+  }
+
   /** The execution with that id, if it has its lease. */
   find(key: ExecutionKey): Execution | undefined {
     const execution = this.#executions.get(jobKey(key))
@@ -40,13 +46,13 @@ export class LocalExecutions {
 
   /** The execution with that id. Waits for the lease of a job that is about to begin. */
   async whenGranted(key: ExecutionKey): Promise<Execution | undefined> {
-    await this.#pending.get(jobKey(key))
+    await this.#pending.get(jobKey(key))?.granted
     return this.find(key)
   }
 
   /** Whether a job was about to begin, and has begun now. */
   async hasJustBegun(job: JobKey): Promise<boolean> {
-    return (await this.#pending.get(jobKey(job))) !== undefined
+    return (await this.#pending.get(jobKey(job))?.granted) !== undefined
   }
 
   /**
@@ -57,7 +63,7 @@ export class LocalExecutions {
     if (this.hasJob(job)) throw alreadyRunning(job)
     const key = jobKey(job)
     const granted = deferred<Execution | undefined>()
-    this.#pending.set(key, granted.promise)
+    this.#pending.set(key, { job, granted: granted.promise })
     let execution: Made | undefined
     try {
       execution = await begin()
@@ -82,7 +88,7 @@ export class LocalExecutions {
   /** Asks storage at once whether the execution of a job may continue, when one was asked to stop or has ended. */
   async #checkLease(job: JobKey): Promise<void> {
     const key = jobKey(job)
-    const execution = await (this.#executions.get(key) ?? this.#pending.get(key))
+    const execution = await (this.#executions.get(key) ?? this.#pending.get(key)?.granted)
     await execution?.checkLease()
   }
 }

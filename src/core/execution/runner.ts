@@ -16,7 +16,7 @@ import type { CompletionWaiter } from './completion-waiter.js'
 import { Execution, type StartedExecution } from './execution.js'
 import { ExecutionLease } from './execution-lease.js'
 import type { ExecutionQueue } from './execution-queue.js'
-import type { JobCatalog } from './job-catalog.js'
+import { type JobCatalog, notDefined } from './job-catalog.js'
 import type { LocalExecutions } from './local-executions.js'
 import { type PartitionEvents, PartitionHandle, type PartitionRunner } from './partition-handle.js'
 import type { LibraryJob } from './partitions.js'
@@ -273,6 +273,7 @@ export class Runner implements PartitionRunner {
   #passGate<Answer>(job: LibraryJob, begin: () => Promise<Answer>, refusesPaused = false): Promise<Answer> {
     return this.#gate.pass(async () => {
       if (!this.#mayBegin(job)) throw new JobError('closed', 'The registry is closed.')
+      if (!this.#jobs.holds(job)) throw notDefined(job)
       if (refusesPaused) await this.#paused.refuse(job)
       return begin()
     })

@@ -1,5 +1,5 @@
 import { checkedKey, checkOptions, JobError } from '../base/index.js'
-import type { JobCatalog, LibraryJob, PausedJobs } from '../execution/index.js'
+import type { JobCatalog, LibraryJob, LocalExecutions, PausedJobs } from '../execution/index.js'
 import type { JobStatus } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
 import type { Scheduler } from '../scheduling/index.js'
@@ -10,20 +10,23 @@ import { resetJob } from './reset.js'
 /** The parts of a registry that {@link JobManagement} uses. */
 interface ManagementParts {
   readonly jobs: JobCatalog
+  readonly executions: LocalExecutions
   readonly paused: PausedJobs
   readonly scheduler: Scheduler
 }
 
-/** Lists, pauses and resets jobs. */
+/** Lists, removes, pauses and resets jobs. */
 export class JobManagement {
   readonly #runtime: Runtime
   readonly #jobs: JobCatalog
+  readonly #executions: LocalExecutions
   readonly #paused: PausedJobs
   readonly #scheduler: Scheduler
 
-  constructor(runtime: Runtime, { jobs, paused, scheduler }: ManagementParts) {
+  constructor(runtime: Runtime, { jobs, executions, paused, scheduler }: ManagementParts) {
     this.#runtime = runtime
     this.#jobs = jobs
+    this.#executions = executions
     this.#paused = paused
     this.#scheduler = scheduler
   }
@@ -32,6 +35,20 @@ export class JobManagement {
   list(): Promise<DefinedJob[]> {
     const next = (job: LibraryJob) => this.#scheduler.next(job)
     return listJobs(this.#jobs.all, { storage: this.#runtime.storage, paused: this.#paused, next })
+  }
+
+  /** Removes the definition of a job. Returns whether there was one. */
+  remove(type: string, id: string): boolean {
+    const key = checkedKey(type, id)
+    const job = this.#jobs.get(key)
+    if (!job) return false
+    if (this.#executions.hasAnyOf(job)) {
+      const message = `Job [${type}/${id}] runs or is queued in this registry. Abort it, or wait for its end, before you remove it.`
+      throw new JobError('already_running', message)
+    }
+    this.#scheduler.remove(job)
+    this.#jobs.remove(key)
+    return true
   }
 
   /** Pauses a job. Throws `not_defined` when it is not defined here and never ran. */

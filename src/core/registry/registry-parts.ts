@@ -67,7 +67,7 @@ export function createParts(options: RegistryOptions): RegistryParts {
   const ends = new EndNotifier(runtime, jobs)
   const scheduler = new Scheduler(runtime, dispatcher.schedules, { runner, completions, paused })
   listeners.subscribe()
-  const management = new JobManagement(runtime, { jobs, paused, scheduler })
+  const management = new JobManagement(runtime, { jobs, executions, paused, scheduler })
   const probe = new HealthProbe(runtime, executions, scheduler)
   queue.open(dispatchWorker(runtime, { limits, queue, runner, completions }))
   const unwatch = storage.watch?.((change) => void events.emit('storageChange', change))

@@ -91,6 +91,16 @@ export class Registry {
     scheduler.add(job)
   }
 
+  /**
+   * Removes the definition of a job from this registry, so that it starts here no more. Storage and other processes keep the job: its log,
+   * its checkpoint, its pause, and what a shared queue holds. Its schedule continues in the processes that still define it. `define` adds it
+   * again, also in another way. Returns whether it was defined. Throws `already_running` while this registry runs or queues the job or one of
+   * its partitions.
+   */
+  remove(type: string, id: string): boolean {
+    return this.#parts.management.remove(type, id)
+  }
+
   /** Whether this registry defines the job, or any job of the type when `id` is not given. */
   has(type: string, id?: string): boolean {
     const { jobs } = this.#parts

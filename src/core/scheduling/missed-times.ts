@@ -14,6 +14,8 @@ interface Parts {
   readonly starts: ScheduledStarts
   readonly limiter: CallLimiter
   readonly log: ScheduleLog
+  /** Whether the definition of the job was removed. */
+  isRemoved(job: Job): boolean
 }
 
 /** Handles the scheduled times that came while no process was available. */
@@ -53,6 +55,7 @@ export class MissedTimes {
 
   async #logMissed(job: Job, due: number): Promise<void> {
     const { type, id } = job
+    if (this.#parts.isRemoved(job)) return
     try {
       const last = await this.#parts.limiter.call(() => this.#last(job))
       if (last?.scheduledFor === undefined || Math.max(last.scheduledFor, last.endTime ?? due) >= due) return

@@ -16,8 +16,8 @@ export interface StartParts {
 interface SchedulerParts {
   readonly limiter: CallLimiter
   readonly log: ScheduleLog
-  /** The jobs whose schedules another registry follows. */
-  readonly yielded: ReadonlySet<string>
+  /** Whether this registry follows the schedule of a job: it is still defined, and no other registry follows another schedule. */
+  isFollowed(job: Job): boolean
   readonly stopped: AbortSignal
 }
 
@@ -31,7 +31,7 @@ export interface OverdueSchedule {
   since: number
 }
 
-/** The result of a start. `taken`: any node has started this time or a later one. */
+/** The result of a start. `taken`: any node has started this time or a later one, or this one need not. */
 type Result = 'started' | 'taken' | 'paused' | ExecutionRecord
 
 /** A start in progress. A job has at most one, which also handles times that come in the meantime. */
@@ -62,7 +62,8 @@ export class ScheduledStarts {
   start(job: Job, schedule: Schedule, due: number, first = due): Promise<void> {
     const key = jobKey(job)
     const inProgress = this.#starts.get(key)
-    if (inProgress) {
+    // The start of a definition that was removed since ends by itself.
+    if (inProgress?.job === job) {
       inProgress.asked = Math.max(inProgress.asked, due)
       return inProgress.done
     }
@@ -76,6 +77,11 @@ export class ScheduledStarts {
   startsBefore(time: number): OverdueSchedule[] {
     const late = [...this.#starts.values()].filter(({ first }) => first < time)
     return late.map(({ job: { type, id }, first }) => ({ type, id, since: first }))
+  }
+
+  /** Forgets the start in progress of a job, which ends by itself. */
+  forget(job: Job): void {
+    this.#starts.delete(jobKey(job))
   }
 
   async #run(job: Job, schedule: Schedule, start: Start): Promise<void> {
@@ -100,13 +106,13 @@ export class ScheduledStarts {
       }
       if (due >= start.first) start.first = nextAfter(schedule, due)
     } while (!stopped.aborted && latest() > due)
-    this.#starts.delete(jobKey(job))
+    if (this.#starts.get(jobKey(job)) === start) this.#starts.delete(jobKey(job))
   }
 
   /** Starts a job for a scheduled time, or returns the live execution that prevents it. */
   async #startFor(job: Job, { params }: Schedule, scheduledFor: number): Promise<Result> {
-    const { yielded, paused, runner } = this.#parts
-    if (yielded.has(jobKey(job))) return 'taken'
+    const { paused, runner } = this.#parts
+    if (!this.#parts.isFollowed(job)) return 'taken'
     const { pending } = paused
     if (pending) await pending
     if (paused.of(job)) return 'paused'

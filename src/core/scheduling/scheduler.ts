@@ -35,6 +35,8 @@ export class Scheduler {
   readonly #waiting = new Map<string, Waiting>()
   /** The jobs whose schedules another registry follows. */
   readonly #yielded = new Set<string>()
+  /** The definitions that were removed, whose starts may be under way. */
+  readonly #removed = new WeakSet<Job>()
   readonly #stopped = createAbortController()
   #timer: Timer | undefined
   /** When the timer fires. */
@@ -48,9 +50,11 @@ export class Scheduler {
     this.#log = new ScheduleLog(runtime)
     const log = this.#log
     const stopped = this.#stopped.signal
+    const isRemoved = (job: Job) => this.#removed.has(job)
+    const isFollowed = (job: Job) => !isRemoved(job) && !this.#yielded.has(jobKey(job))
     const limiter = new CallLimiter(runtime, stopped)
-    this.#starts = new ScheduledStarts(runtime, { ...parts, limiter, log, yielded: this.#yielded, stopped })
-    this.#missed = new MissedTimes(runtime, { starts: this.#starts, limiter, log })
+    this.#starts = new ScheduledStarts(runtime, { ...parts, limiter, log, isFollowed, stopped })
+    this.#missed = new MissedTimes(runtime, { starts: this.#starts, limiter, log, isRemoved })
     parts.paused.onUnpaused((affects) => this.#catchUp(affects))
   }
 
@@ -60,6 +64,17 @@ export class Scheduler {
     const schedule = scheduleOf(job)
     if (schedule && !this.#stopped.signal.aborted) this.#follow(job, schedule)
     this.#engine?.set({ type, id }, job.schedule, (lastSeen) => this.#handleRival(job, lastSeen))
+  }
+
+  /** Follows the schedule of a job no more. Other registries follow theirs. */
+  remove(job: Job): void {
+    const { type, id } = job
+    this.#engine?.remove({ type, id })
+    const key = jobKey(job)
+    this.#removed.add(job)
+    this.#waiting.delete(key)
+    this.#yielded.delete(key)
+    this.#starts.forget(job)
   }
 
   /** Starts a job for a scheduled time that has come, or for the latest one since. Never rejects. */
@@ -103,7 +118,7 @@ export class Scheduler {
   /** Yields a schedule to another registry or, when that has been gone since `lastSeen`, resumes it. */
   #handleRival(job: Job, lastSeen: number | undefined): void {
     const schedule = scheduleOf(job)
-    if (!schedule || this.#stopped.signal.aborted) return
+    if (!schedule || this.#removed.has(job) || this.#stopped.signal.aborted) return
     const key = jobKey(job)
     const isYielded = this.#yielded.has(key)
     if (lastSeen === undefined && !isYielded) {

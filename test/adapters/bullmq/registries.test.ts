@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import { createPostgresBackend } from 'bullmq'
 import {
   type Dispatcher,
@@ -107,6 +108,26 @@ function shares(openLine: () => { dispatcher(): Dispatcher; lose(): Promise<void
     expect(await (await one.start('test', 'a')).finished).toMatchObject({ state: 'successful' })
     expect(await (await other.start('test', 'quick')).finished).toMatchObject({ state: 'successful' })
     expect(ran).toEqual(['one'])
+  })
+
+  test('removes a job from one registry, while the other one follows its schedule and runs it', async () => {
+    const line = openLine()
+    const [one, other] = [open(line.dispatcher(), { lease: 300 }), open(line.dispatcher(), { lease: 300 })]
+    const ran: string[] = []
+    other.define({ type: 'test', id: 'a', run: () => void ran.push('other'), schedule: { every: 200 } })
+    await vi.waitFor(() => expect(ran.length).toBeGreaterThan(1), { timeout: 8000 })
+    one.define({ type: 'test', id: 'a', run: () => void ran.push('one'), schedule: { every: 3_600_000 } })
+    // The other one yields to the later definition.
+    const isQuiet = async () => {
+      const count = ran.length
+      await setTimeout(600)
+      expect(ran).toHaveLength(count)
+    }
+    await vi.waitFor(isQuiet, { timeout: 10_000 })
+    expect(one.remove('test', 'a')).toBe(true)
+    ran.length = 0
+    await vi.waitFor(() => expect(ran.length).toBeGreaterThan(2), { timeout: 10_000 })
+    expect(ran).not.toContain('one')
   })
 
   test('shares the work, and aborts and moves what another registry started', async () => {

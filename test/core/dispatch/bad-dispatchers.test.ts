@@ -233,6 +233,8 @@ describe('a dispatcher', () => {
       expect.objectContaining({ code: 'dispatcher', message: `The dispatcher could not answer \`${method}\`.` })
     expect(() => open({ work: fails })).toThrow(error('work'))
     expect(() => open({ schedules: { set: fails } })).toThrow(error('schedules.set'))
+    const { registry } = open({ schedules: { set: () => undefined, remove: fails } })
+    expect(() => registry.remove('test', '0')).toThrow(error('schedules.remove'))
     await expect(open({ tryAcquire: fails }).registry.start('test', '0')).rejects.toEqual(error('tryAcquire'))
   })
 })

@@ -24,6 +24,7 @@ function worldOf(schedule: Schedule, lasts = 0) {
     set: (_job, _schedule, onRival) => {
       yieldTo = onRival
     },
+    remove: () => {},
   }
   const registry = new JobRegistry({
     storage: memoryStorage({ clock }),

@@ -32,6 +32,23 @@ export const scheduleCases: Cases<DispatcherSubject> = {
     await time.until(() => rivals.length > 0)
     assert.equal(rivals[0], undefined)
   },
+
+  async 'schedules: a registry follows its own again when another one has removed the later definition'({
+    open,
+    time,
+  }) {
+    const [older, newer] = [open(), open()]
+    const rivals = define(older, { every: 1000 })
+    await time.pass(later)
+    const own = define(newer, { every: 2000 })
+    await time.until(() => rivals.length > 0)
+    newer.schedules?.remove(job)
+    await time.until(() => rivals.at(-1) !== undefined)
+    assert.deepEqual(own, [])
+    await time.pass(later)
+    define(newer, { every: 3000 })
+    await time.until(() => rivals.at(-1) === undefined)
+  },
 }
 
 /** Defines the schedule of a job. Returns what the registry hears of rivals: when each was last seen, if it is gone. */
