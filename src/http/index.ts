@@ -45,10 +45,18 @@ export function createJobsHandler(registry: ServedRegistry, options: JobsHandler
   const api = new JobsApi(registry, options)
   const handle = async (request: Request): Promise<Response> => {
     const { method, url } = request
-    const headers = headersOf(request)
-    const answer = await api.answer({ method, url, headers, native: request, signal: request.signal })
+    const answer = await api.answer({
+      method,
+      url,
+      headers: headersOf(request),
+      native: request,
+      signal: request.signal,
+    })
     const { body } = answer
-    return new Response(typeof body === 'string' ? body || null : toWebStream(body), answer)
+    if (typeof body === 'string') return new Response(body || null, answer)
+    // A kept-alive connection would keep the server from closing until its idle timeout.
+    const headers = body.isEndless ? { ...answer.headers, connection: 'close' } : answer.headers
+    return new Response(toWebStream(body), { ...answer, headers })
   }
   return Object.assign(handle, {
     answer: (request: JobsRequest) => api.answer(request),

@@ -11,7 +11,7 @@ export type ServedRegistry = Pick<
   JobRegistry,
   'has' | 'start' | 'status' | 'running' | 'abort' | 'search' | 'health' | 'on'
 > &
-  Partial<Pick<JobRegistry, 'redactor' | 'jobs' | 'pause' | 'reset' | 'unpause' | 'pauseAll' | 'unpauseAll'>>
+  Partial<Pick<JobRegistry, 'closed' | 'redactor' | 'jobs' | 'pause' | 'reset' | 'unpause' | 'pauseAll' | 'unpauseAll'>>
 
 /** The kind of a call. */
 export type JobsAction = 'read' | 'start' | 'abort' | 'pause' | 'reset' | 'events'
