@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Job, Queue, Worker } from 'bullmq'
 import { type AddOptions, maxPriority, type WaitingExecution } from '../../adapter.js'
+import { backendOf } from './backend.js'
 import { type Connect, disconnect, readJobs, sharedOptions, waitBriefly } from './connect.js'
 import { Fairness } from './fairness.js'
 import { removeLostJobs } from './lost-jobs.js'
@@ -96,10 +97,10 @@ export class BullmqQueue {
       backend as never,
     )
     claimAnyJob(this.#worker, (job) => this.#lostSlots?.noteTaken(job))
-    if (backend === undefined) removeUnreadable(this.#worker.getBackend(), warn)
+    if (backend === undefined) removeUnreadable(backendOf(this.#worker), warn)
     this.#fairness = new Fairness(closing)
     this.#lostSlots = backend === undefined ? this.#watchRedis() : undefined
-    throttleIdlePolling(this.#worker.getBackend(), {
+    throttleIdlePolling(backendOf(this.#worker), {
       fairness: this.#fairness,
       closing,
       wakesInVain: backend !== undefined,
@@ -123,7 +124,7 @@ export class BullmqQueue {
       },
     }))
     const ids = entries.map(({ opts }) => opts.jobId)
-    const locked = this.#lostSlots && requeued ? await removeLostJobs(this.#queue.getBackend(), ids) : []
+    const locked = this.#lostSlots && requeued ? await removeLostJobs(backendOf(this.#queue), ids) : []
     const [one] = entries
     // A bulk costs a client more than a single command.
     if (one && entries.length === 1) await this.#queue.add(one.name, one.data, one.opts)
@@ -184,7 +185,7 @@ export class BullmqQueue {
   #watchRedis(): LostSlots {
     const { lockDuration, closing, warn, hasLiveBefore, restore } = this.#options
     const lostSlots = new LostSlots({
-      engine: this.#worker.getBackend(),
+      engine: backendOf(this.#worker),
       lockDuration,
       closing,
       held: () => this.#slots.values(),
