@@ -100,6 +100,7 @@ export type {
   Target,
   TargetContext,
   TargetFunction,
+  TargetFunctionContext,
   TransformContext,
   Transformed,
 } from './ingestion/index.js'

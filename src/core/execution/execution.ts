@@ -258,6 +258,7 @@ export class Execution implements StartedExecution {
       progress: (update: ProgressUpdate) => this.#lease.report(toProgress(update)),
       batchDone,
       log: (text) => this.#lease.log(text),
+      logFrom: (time, text) => this.#lease.log(text, Number.isFinite(time) ? time : undefined),
       save: () => this.#lease.save(),
       complete,
       isHeld: () => this.#lease.isHeld,

@@ -60,6 +60,11 @@ export interface TransformContext {
   readonly params: JobParams
   /** Aborts when the job must stop. */
   readonly signal: AbortSignal
+  /**
+   * Keeps a line in the `log` of the job's status: the last 100 lines, of up to 1,000 characters with their time, secrets redacted. A line
+   * costs next to nothing: it is saved with the next progress.
+   */
+  log(text: string): void
 }
 
 /** What a run does when the target has lost records that the checkpoint counts on. */

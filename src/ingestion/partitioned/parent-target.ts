@@ -188,12 +188,13 @@ export class ParentTarget {
 
   #open({ scheme, sequence, position }: ParentCheckpoint): Promise<Required<OpenTarget>> {
     const { type, id, executionId, signal } = this.#context
+    const opening = { type, id, executionId, signal, log: (text: string) => this.#context.log(text) }
     const { target, isResumable, ifTargetReset: ifReset } = this.#plan
     const isResumed = scheme !== undefined || sequence > 0
     // What partitions have written is after every position.
     const openPosition = scheme ? undefined : position
     return this.#callTarget(async () =>
-      openTarget(target, { type, id, executionId, signal, position: openPosition, isResumed, isResumable, ifReset }),
+      openTarget(target, { ...opening, position: openPosition, isResumed, isResumable, ifReset }),
     )
   }
 

@@ -76,9 +76,9 @@ export class DeadLetters {
   async write(): Promise<void> {
     const rows = this.#rows
     if (rows.length === 0) return
-    const { executionId, signal } = this.#context
+    const { executionId, signal, log } = this.#context
     const idempotencyKey = `${rows[0]?.[keyColumn]}+${rows.length}`
-    const context = { ...keyOf(this.#context), executionId, signal, idempotencyKey }
+    const context = { ...keyOf(this.#context), executionId, signal, idempotencyKey, ...(log && { log }) }
     await this.#targeting(async () => this.#writer?.write(RecordBatch.fromRows(columns, rows), context))
     this.#rows = []
     this.#isFlushed = false

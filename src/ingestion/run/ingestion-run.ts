@@ -56,7 +56,8 @@ export class IngestionRun {
     this.#context = context
     this.#stallWatch = new StallWatch(context, needsOf(plan))
     const { signal } = this.#stallWatch
-    this.#targetContext = { ...keyOf(context), executionId, signal, params: context.params }
+    const log = (text: string) => context.log(text)
+    this.#targetContext = { ...keyOf(context), executionId, signal, params: context.params, log }
     this.#progress = new RunProgress(plan, context)
     this.#deadLetters = plan.tolerance?.deadLetters && new DeadLetters(plan.tolerance.deadLetters)
     this.#batchWriter = this.#makeBatchWriter()

@@ -55,6 +55,7 @@ export class Reading {
       batchSize: Math.min(batchSize, left),
       batchBytes,
       warn: (message) => this.#context.warnOnce(message),
+      log: (text) => this.#context.log(text),
       ...this.#encoded(writer),
     }
   }
