@@ -7,6 +7,38 @@ export interface WatchedStorage extends JobStorage {
   failedWrite(maxAge: number): unknown
 }
 
+/** What a call does. A `read` may write too, and need not. */
+type Kind = 'write' | 'read' | 'other'
+
+type KindsOf<Members> = {
+  readonly [Name in keyof Required<Members>]: Required<Members>[Name] extends (...given: never[]) => unknown
+    ? Kind
+    : KindsOf<Required<Members>[Name]>
+}
+
+/** Every member of a storage: one that is missing here does not compile. */
+const kinds: KindsOf<JobStorage> = {
+  begin: 'write',
+  renew: 'write',
+  claim: 'write',
+  run: 'write',
+  finish: 'write',
+  requestAbort: 'write',
+  find: 'read',
+  live: 'read',
+  orphans: 'read',
+  search: 'read',
+  latest: 'read',
+  reset: 'write',
+  // Read every second: its success would hide at once what another call has found.
+  pauses: { pause: 'write', unpause: 'write', list: 'other' },
+  // A claim of nothing writes nothing, so it does not show that writes succeed.
+  ends: { claim: 'read', settle: 'write' },
+  isWritable: 'other',
+  watch: 'other',
+  close: 'other',
+}
+
 /**
  * Remembers the error of the last write until a write succeeds: a disk may be full, or a table locked. Logs once that a person has to
  * mend the storage, until a call succeeds.
@@ -40,18 +72,25 @@ export function watchedStorage(
       throw error
     }
   }
+  const call = { read: noted, write: watched }
   return {
-    ...storage,
-    begin: (request) => watched(storage.begin(request)),
-    renew: (lease, request) => watched(storage.renew(lease, request)),
-    claim: (waiting, request) => watched(storage.claim(waiting, request)),
-    run: (lease) => watched(storage.run(lease)),
-    finish: (lease, request) => watched(storage.finish(lease, request)),
-    requestAbort: (request) => watched(storage.requestAbort(request)),
-    find: (...job) => noted(storage.find(...job)),
-    live: (filter) => noted(storage.live(filter)),
-    orphans: (page) => noted(storage.orphans(page)),
-    search: (filter) => noted(storage.search(filter)),
+    ...wrapped(storage, kinds, call),
     failedWrite: (maxAge) => (failed && clock.now() - failed.at < maxAge ? failed.error : undefined),
   }
+}
+
+/** The members of a storage with their calls noted. */
+function wrapped<Members extends object>(
+  members: Members,
+  kinds: KindsOf<Members>,
+  call: Record<'read' | 'write', <Answer>(asked: Promise<Answer>) => Promise<Answer>>,
+): Members {
+  const entries = Object.entries(members).map(([name, member]: [string, unknown]) => {
+    const kind = kinds[name as keyof Members] as Kind | KindsOf<object>
+    if (typeof kind === 'object' && member) return [name, wrapped(member, kind, call)]
+    if ((kind !== 'read' && kind !== 'write') || typeof member !== 'function') return [name, member]
+    const noted: unknown = (...given: unknown[]) => call[kind](member.apply(members, given))
+    return [name, noted]
+  })
+  return Object.fromEntries(entries)
 }
