@@ -33,5 +33,6 @@ export {
   checkValue,
   invalid,
   type Rule,
+  readable,
   rule,
 } from './validation.js'

@@ -3,6 +3,7 @@ import {
   checkValue,
   invalid,
   type Rule,
+  readable,
   rule,
   type StandardSchema,
   schemaRule,
@@ -198,7 +199,8 @@ const jobRules: Record<keyof IngestionJob, Rule> = {
 /** Throws `invalid_options` when the job is not valid. */
 export function checkIngestion(job: IngestionJob): void {
   checkOptions('job', job, jobRules)
-  const { kind, strategy } = job.target as Partial<Target>
+  const target = job.target as Partial<Target>
+  const [kind, strategy] = readable('target', () => [target.kind, target.strategy])
   checkValue('target.kind', kind, rule.optional(rule.text))
   checkValue('target.strategy', strategy, rule.optional(rule.oneOf('append', 'replace')))
   checkValue('datasource.kind', (job.datasource as Partial<Datasource>).kind, rule.optional(rule.text))
