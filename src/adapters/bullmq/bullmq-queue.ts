@@ -1,4 +1,4 @@
-import { setTimeout } from 'node:timers/promises'
+import { setImmediate, setTimeout } from 'node:timers/promises'
 import type { Job, Queue, Worker } from 'bullmq'
 import { type AddOptions, maxPriority, type WaitingExecution } from '../../adapter.js'
 import { backendOf } from './backend.js'
@@ -231,9 +231,14 @@ export class BullmqQueue {
     if (closing.aborted) return requeue()
     try {
       // A slot that was taken while the engine had lost the limit does not count and is taken again.
-      if (!((await this.#lostSlots?.counts(job)) ?? true)) return this.#postpone(job, token, Date.now() + failurePause)
+      const counts = this.#lostSlots?.counts(job) ?? true
+      if (counts !== true && !(await counts)) return this.#postpone(job, token, Date.now() + failurePause)
       if (isGate) await job.changePriority({ priority: firstPriority })
-      if (await this.#holdSlot(job, token, () => this.#options.dispatch(waiting, closing))) return
+      if (await this.#holdSlot(job, token, () => this.#options.dispatch(waiting, closing))) {
+        // What starts because this one has ended is queued first: the engine then hands it out with the same command.
+        await setImmediate()
+        return
+      }
     } catch (error) {
       warn(error)
       return this.#postpone(job, token, Date.now() + failurePause)
