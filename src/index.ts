@@ -8,6 +8,7 @@ export {
   type JobErrorOptions,
   jobErrorCodes,
   type Logger,
+  type RecordPlace,
 } from './core/base/index.js'
 export {
   type AddOptions,

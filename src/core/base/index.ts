@@ -13,6 +13,9 @@ export {
   type JobErrorOptions,
   jobErrorCodes,
   leaseLost,
+  notePlace,
+  placeOf,
+  type RecordPlace,
   read,
 } from './errors.js'
 export { EventLoopTurns, type EventLoopTurnsOptions } from './event-loop-turns.js'
