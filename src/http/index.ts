@@ -1,6 +1,8 @@
 import { toWebStream } from './answers/index.js'
 import {
+  alreadyRead,
   checkHandlerOptions,
+  collected,
   defaultBasePath,
   type JobsAnswer,
   JobsApi,
@@ -51,6 +53,7 @@ export function createJobsHandler(registry: ServedRegistry, options: JobsHandler
       headers: headersOf(request),
       native: request,
       signal: request.signal,
+      body: (maxBytes) => bodyOf(request, maxBytes),
     })
     const { body } = answer
     if (typeof body === 'string') return new Response(body || null, answer)
@@ -69,4 +72,22 @@ export function createJobsHandler(registry: ServedRegistry, options: JobsHandler
 /** The headers of a web request. A request without a `Host` gets the host of its URL. */
 function headersOf({ url, headers }: Request): JobsRequest['headers'] {
   return { get: (name) => headers.get(name) ?? (name.toLowerCase() === 'host' ? new URL(url).host : null) }
+}
+
+/** The bytes of a web request, unless a middleware has read them. */
+async function bodyOf({ body, bodyUsed }: Request, maxBytes: number): Promise<Uint8Array | undefined> {
+  if (!body) return undefined
+  if (bodyUsed) throw alreadyRead()
+  return collected(piecesOf(body), maxBytes)
+}
+
+/** Not every runtime iterates a stream. */
+async function* piecesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const reader = body.getReader()
+  try {
+    for (let read = await reader.read(); read.value; read = await reader.read()) yield read.value
+  } finally {
+    // A server may close the connection of a body that is cancelled, before the answer is sent.
+    reader.releaseLock()
+  }
 }
