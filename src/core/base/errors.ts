@@ -162,6 +162,12 @@ export function* chain(error: unknown): Generator<unknown> {
   }
 }
 
+/** Whether an error, or one of its causes, says anything. A value that cannot be read does not. */
+export function hasMessage(error: unknown): boolean {
+  for (const link of chain(error)) if (messageOf(link) !== '') return true
+  return false
+}
+
 function innerErrors(link: unknown): unknown[] {
   const errors = read(link, 'errors')
   try {

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from './clock.js'
-import { JobError } from './errors.js'
+import { hasMessage, JobError } from './errors.js'
 
 /** Calls a method of an adapter, which the messages name if it is given, and reads its answer. */
 export type TimedCall = <Answer>(
@@ -57,6 +57,20 @@ export function adapterFailure(
   if (JobError.isInstance(error)) return error
   const shown = typeof kind === 'string' ? `${adapter} [${kind}]` : adapter
   return new JobError(adapter, `The ${shown} could not answer${nameOf(method)}.`, { cause: error })
+}
+
+/** What a method of an adapter threw. Names the method where that says nothing, as a revoked proxy does not. */
+export function thrownBy(adapter: 'datasource' | 'target', method: string, error: unknown): unknown {
+  return hasMessage(error) ? error : adapterFailure(adapter, error, method)
+}
+
+/** Calls a method of a target. See {@link thrownBy}. */
+export async function callTarget<Answer>(method: string, call: () => Answer | Promise<Answer>): Promise<Answer> {
+  try {
+    return await call()
+  } catch (error) {
+    throw thrownBy('target', method, error)
+  }
 }
 
 /** Calls the adapter. A synchronous error becomes a rejection. */

@@ -1,4 +1,4 @@
-import { JobError } from '../../core/base/index.js'
+import { callTarget, JobError } from '../../core/base/index.js'
 import type { ExecutionContext } from '../../core/execution/index.js'
 import type { ExecutionRecord } from '../../core/model/index.js'
 import {
@@ -176,7 +176,7 @@ export class ParentTarget {
         if ((await checkTarget({ ...opened, resume: 'position' }, expected)) === 'restart')
           throw new JobError('target', 'The target was emptied after a partition was done.', { isTransient: true })
         const position = await flushed(writer, this.#plan.isResumable ? { ...checkpoint, executionId, detail } : null)
-        await writer.commit?.()
+        await callTarget('commit', () => writer.commit?.())
         return position
       } catch (error) {
         // The first error matters.
