@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 const shared = {
   setupFiles: ['test/support/strays.ts', 'test/support/patience.ts'],
@@ -35,11 +36,41 @@ const waits = [
   'test/client/browser.test.ts',
 ]
 
+/**
+ * The files that take longest, which run first, so that none is left alone at the end. Without the times of an earlier run,
+ * vitest would begin with the largest ones.
+ */
+const longest = [
+  'faults/dispatch',
+  'adapters/bullmq/dispatcher',
+  'faults/connections',
+  'adapters/bullmq/board',
+  'adapters/bullmq/engine-away',
+  'adapters/bullmq/emptied',
+  'examples',
+  'patterns',
+  'http/faces',
+  'http/mounts',
+].map((name) => `/test/${name}.test.ts`)
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files)
+    const first = longest.flatMap((end) => sorted.filter(({ moduleId }) => moduleId.endsWith(end)))
+    const inOrder = [...first, ...sorted.filter((file) => !first.includes(file))]
+    // The projects stay in their order.
+    return [...new Set(sorted.map(({ project }) => project))].flatMap((each) =>
+      inOrder.filter(({ project }) => project === each),
+    )
+  }
+}
+
 /** Files share the modules of their worker: to load them for each file would take longer than most tests. */
 const isolate = false
 
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         resolve: { tsconfigPaths: true },
