@@ -63,7 +63,7 @@ const ended: [what: string, set: string, status: object][] = [
   ['a reason that is no text', `abort_reason = '{"a":1}'`, { state: 'successful', count: 3 }],
   ['a log tail of no lines', `log_tail = '[1]'`, { state: 'successful', count: 3 }],
   ['negative takeovers', 'takeovers = -1', { state: 'successful' }],
-  ['an end beside a state that has none', `state = 'running'`, {}],
+  ['an end beside a state that has none', `state = 'running'`, { state: 'error', count: 3 }],
   ['a state that has an end, and none', 'end_time = null', { state: 'successful', count: 3 }],
   ['a time of a schedule that no date has', 'scheduled_for = 9223372036854775807', { state: 'successful' }],
 ]
@@ -146,6 +146,7 @@ function tampering(open: () => Promise<Subject>): void {
     ['no node', `claimed_by = ''`],
     ['a lease that ran out before there were dates', 'lease_until = -9223372036854775807'],
     ['an epoch that no number holds', 'epoch = 9223372036854775807'],
+    ['no lease', 'lease_until = null'],
     ['a start that no date has', 'start_time = 9223372036854775807'],
   ])('of a live execution, whose lease ran out, which has %s', async (what, set) => {
     const id = `dead, ${what}`
@@ -279,6 +280,7 @@ describePostgres('a tampered tick in Postgres', (server) => {
 describePostgres('a tampered lease in Postgres', (server) => {
   test.each([
     ['no end', 'lease_until = null, lease = 0', 'error'],
+    ['neither an end nor a length', 'lease_until = null, lease = null', 'error'],
     ['a length that no time can be added to', 'lease = 9223372036854775807', 'running'],
   ])('that has %s concerns no other execution', async (_, set, state) => {
     const pool = new pg.Pool({ connectionString: server.url })

@@ -150,7 +150,7 @@ class SqliteStorage implements JobStorage {
       }
       jobs.change(execution)
       return { started: true, execution }
-    })
+    }, request)
   }
 
   renew(lease: LeaseToken, { lease: duration, ...progress }: RenewRequest): Promise<ExecutionRecord | undefined> {
@@ -198,23 +198,27 @@ class SqliteStorage implements JobStorage {
   }
 
   requestAbort({ type, id, partition, reason }: AbortRequest): Promise<ExecutionRecord | undefined> {
-    return this.#writeSettled((jobs) => {
-      const execution = jobs.find(type, id, partition)
-      const next = execution && nextState(execution.state, 'abort')
-      if (!next || next === execution.state) return execution
-      execution.state = next
-      if (reason !== undefined) execution.abortReason = reason
-      jobs.change(execution)
-      return execution
-    })
+    return this.#writeSettled(
+      (jobs) => {
+        const execution = jobs.find(type, id, partition)
+        const next = execution && nextState(execution.state, 'abort')
+        if (!next || next === execution.state) return execution
+        execution.state = next
+        if (reason !== undefined) execution.abortReason = reason
+        jobs.change(execution)
+        return execution
+      },
+      { type, id },
+    )
   }
 
   find(...job: Parameters<JobStorage['find']>): Promise<ExecutionRecord | undefined> {
-    return this.#read((jobs) => jobs.find(...job))
+    const [type, id] = job
+    return this.#read((jobs) => jobs.find(...job), { type, id })
   }
 
   live(filter: LiveFilter): Promise<ExecutionPage> {
-    return this.#read((jobs) => jobs.live(filter))
+    return this.#read((jobs) => jobs.live(filter), filter)
   }
 
   orphans(page: PageRequest = {}): Promise<ExecutionPage> {
@@ -267,18 +271,22 @@ class SqliteStorage implements JobStorage {
   }
 
   /** Reads without a lock, unless a lease has expired. */
-  #read<Answer>(read: (jobs: Jobs, connection: Connection, now: number) => Answer): Promise<Answer> {
+  #read<Answer>(
+    read: (jobs: Jobs, connection: Connection, now: number) => Answer,
+    job?: Partial<JobName>,
+  ): Promise<Answer> {
     return this.#access.read((connection) => {
       const jobs = new Jobs(connection, this.#limits)
-      if (jobs.hasExpired(this.#clock.now())) this.#transact(connection, jobs, (now) => jobs.settleExpired(now))
+      const settle = (now: number) => jobs.settleExpired(now, job)
+      if (jobs.hasExpired(this.#clock.now(), job)) this.#transact(connection, jobs, settle)
       return read(jobs, connection, this.#clock.now())
     })
   }
 
   /** Every write but `finish` works through this, so that it sees no expired lease. */
-  #writeSettled<Answer>(change: (jobs: Jobs, now: number) => Answer): Promise<Answer> {
+  #writeSettled<Answer>(change: (jobs: Jobs, now: number) => Answer, job?: JobName): Promise<Answer> {
     return this.#write((jobs, now) => {
-      jobs.settleExpired(now)
+      jobs.settleExpired(now, job)
       return change(jobs, now)
     })
   }

@@ -132,7 +132,7 @@ describePostgres('the statements of postgresStorage', (database) => {
     ['find', ['type-1', 'job-1', 3], ['job_pkey']],
     ['live', [false, null, 1000, 'type-1', null], ['job_live']],
     ['live', [true, uuid, 10, 'type-1', 'job-1'], ['job_live']],
-    ['expired', [], ['job_may_expire']],
+    ['expired', [], ['job_live', 'job_may_expire']],
     ['orphans', [true, null, 1000], ['job_may_expire', 'job_orphaned']],
     ['latest', ['[["type-1","job-1"],["type-2","job-2"]]'], ['job_pkey']],
     ['claimEnds', ['n', 1000, 10, '[]'], ['log_open_end', 'log_pkey']],

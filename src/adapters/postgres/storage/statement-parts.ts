@@ -4,12 +4,15 @@ import { hasLease, now } from './migrations.js'
 /** SQL for the end of a lease. One row that lacks it must not make others unreadable. */
 export const leaseEnd = 'coalesce(job.lease_until, 0)'
 
+/** SQL for whether a claimed execution has lost its lease, as another version or client may have written it. */
+export const lacksLease = `(not job.${hasLease} and job.claimed_by is not null)`
+
 /**
  * SQL for whether the lease of a live execution has expired. After a restart of the server, a lease expires only once
  * it could have been renewed, because nobody can renew it while the server is down: after a day at most.
  */
-export const isExpired = `(job.end_time is null and job.${hasLease} and greatest(${leaseEnd},
-  floor(extract(epoch from pg_postmaster_start_time()) * 1000)::int8 + least(job.lease, 86400000)) <= ${now})`
+export const isExpired = `(job.end_time is null and (job.${hasLease} or ${lacksLease}) and greatest(${leaseEnd},
+  floor(extract(epoch from pg_postmaster_start_time()) * 1000)::int8 + least(coalesce(job.lease, 0), 86400000)) <= ${now})`
 
 /**
  * A statement with a name for preparing it. The name depends on the text, because proxies share connections among

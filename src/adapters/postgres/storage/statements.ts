@@ -1,7 +1,7 @@
 import { managementIn } from './management-statements.js'
 import { hasLease, hour, isOfJob, type Names, now, nowInTicks } from './migrations.js'
 import { logged, recordOf } from './rows.js'
-import { hasRun, isExpired, keyOf, leaseEnd, named } from './statement-parts.js'
+import { hasRun, isExpired, keyOf, lacksLease, leaseEnd, named } from './statement-parts.js'
 
 /** The same for a check of all executions. It reads the time once and compares one number for most rows. */
 const isAnyExpired = `job.${hasLease} and ${leaseEnd} <= (select ${now}) and ${isExpired}`
@@ -56,7 +56,9 @@ export function statementsIn(names: Names) {
     /** Whether this is a primary that accepts writes, and the role may change jobs. */
     isWritable: named(`select (not pg_is_in_recovery() and current_setting('transaction_read_only') = 'off'
       and has_table_privilege('${job}', 'insert') and has_table_privilege('${job}', 'update'))::text as answer`),
-    expired: named(`select ${record} from ${job} where ${isAnyExpired}`),
+    /** An execution that lacks a lease is found when it is read, or when another one expires: an index leaves out the many that have none. */
+    expired: named(`select ${record} from ${job} where ${isAnyExpired}
+      union all select ${record} from ${job} where ${isExpired} and ${lacksLease}`),
     /** Whether partitions are included, the last UUID of the page before, size. */
     orphans: named(`select looked.*, ${recordOf('orphan')} from (select ${hasExpired(names)} as has_expired) looked
       left join (select * from ${job} where is_orphaned and ${isOnPage} ${page}) orphan on true order by orphan.uuid`),

@@ -14,7 +14,7 @@ import {
   pageOf,
   pageSize,
 } from '../../../adapter.js'
-import { type Connection, isConstraint } from './connection.js'
+import { type Connection, isConstraint, type SqliteRow } from './connection.js'
 import { type LogLimits, trim } from './log-table.js'
 import { columns, executionOf, noPartition, positionOf, selected, valuesOf } from './rows.js'
 
@@ -113,20 +113,26 @@ export class Jobs {
     return pageOf(rows.map(executionOf), size)
   }
 
-  hasExpired(now: number): boolean {
-    return (
-      this.#connection.get('select 1 from headgate_job where end_time is null and lease_until <= ? limit 1', now) !==
-      undefined
-    )
+  /** Whether any lease has expired, or `job` lacks one. */
+  hasExpired(now: number, job?: Partial<JobName>): boolean {
+    return this.#expired('1', now, job, 'limit 1').length > 0
   }
 
-  /** Ends executions whose lease has expired. */
-  settleExpired(now: number): void {
-    const expired = this.#connection.all(
-      `select rowid as row_id, ${selected} from headgate_job where end_time is null and lease_until <= ?`,
-      now,
-    )
+  /** Ends executions whose lease has expired, and those of `job` that lack one. */
+  settleExpired(now: number, job?: Partial<JobName>): void {
+    const expired = this.#expired(`rowid as row_id, ${selected}`, now, job)
     for (const { row_id: rowId, ...row } of expired) this.#settle(executionOf(row), Number(rowId), now)
+  }
+
+  /** A claimed execution without a lease, as others may have written it, is found by its job: most without a lease are unclaimed. */
+  #expired(columns: string, now: number, { type, id }: Partial<JobName> = {}, limit = ''): SqliteRow[] {
+    const from = `select ${columns} from headgate_job where end_time is null and`
+    const rows = this.#connection.all(`${from} lease_until <= ? ${limit}`, now)
+    if (type === undefined) return rows
+    const ofJob = id === undefined ? [type] : [type, id]
+    const isOfJob = id === undefined ? 'type = ?' : 'type = ? and id = ?'
+    const lacksLease = 'lease_until is null and claimed_by is not null'
+    return [...rows, ...this.#connection.all(`${from} ${isOfJob} and ${lacksLease} ${limit}`, ...ofJob)]
   }
 
   /** Ends a row with an invalid key as it is, because it cannot be rewritten and would fail every call. */
