@@ -8,7 +8,6 @@ export {
   type JobErrorOptions,
   jobErrorCodes,
   type Logger,
-  type RecordPlace,
 } from './core/base/index.js'
 export {
   type AddOptions,
@@ -101,7 +100,6 @@ export type {
   Target,
   TargetContext,
   TargetFunction,
-  TargetFunctionContext,
   TransformContext,
   Transformed,
 } from './ingestion/index.js'

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import {
   compile,
   declarationsOf,
+  isOfPage,
   lineOf,
   manifest,
   nodesOf,
@@ -25,6 +26,8 @@ const reach: Record<string, readonly string[]> = {
   wire: ['core'],
   client: ['core', 'wire'],
   http: ['index.ts', 'adapter.ts', 'wire'],
+  dashboard: ['index.ts', 'adapter.ts', 'wire', 'http'],
+  'dashboard/page': ['wire', 'client'],
   opentelemetry: ['index.ts', 'adapter.ts'],
   testing: ['index.ts', 'adapter.ts'],
 }
@@ -68,7 +71,7 @@ describe('the library leaves its host alone', () => {
   })
 
   rule('signals are made by core/base/abort.ts, so that Node does not warn of their listeners', (source) => {
-    if (/^(core\/base\/abort\.ts$|client\/|testing\/)/.test(source.name)) return []
+    if (/^(core\/base\/abort\.ts$|client\/|testing\/|dashboard\/page\/)/.test(source.name)) return []
     return nodesOf(source.tree)
       .filter((node) => /^(new AbortController\(\)|AbortSignal\.any)$/.test(node.getText()))
       .map((node) => `line ${lineOf(node)} uses ${node.getText()}`)
@@ -169,9 +172,10 @@ function rule(title: string, check: (source: SourceFile) => string[]): void {
   })
 }
 
-/** The part of `src` that a file belongs to: a folder, a system among the adapters, or a file that is a way in. */
+/** The part of `src` that a file belongs to: a folder, a system among the adapters, the page, or a file that is a way in. */
 function unitOf(name: string): string {
   const [folder, system] = name.split('/') as [string, string?]
+  if (isOfPage(name)) return 'dashboard/page'
   return folder === 'adapters' ? `${folder}/${system}` : folder
 }
 
@@ -182,7 +186,10 @@ function mayImport(from: string, to: string): boolean {
 }
 
 /** Folders that only hold others, each of which is entered by itself. */
-const groups = ['core/', 'adapters/', 'http/mounts/']
+const groups = [
+  ...['core/', 'adapters/', 'http/', 'http/mounts/'],
+  ...['data', 'parts', 'views'].map((folder) => `dashboard/page/${folder}/`),
+]
 
 /** The file by which `from` has to import `to`: the face of the outermost folder that `from` is not in. */
 function entryOf(from: string, to: string): string {

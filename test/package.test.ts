@@ -4,7 +4,7 @@ import { isBuiltin } from 'node:module'
 import { dirname, join, normalize } from 'node:path'
 import ts from 'typescript'
 import { describe, expect, test } from 'vitest'
-import { compilerOptions, manifest, packageExports, packageName, root, sources } from './support/source.js'
+import { compilerOptions, isOfPage, manifest, packageExports, packageName, root, sources } from './support/source.js'
 
 /** One role of a system = one file = one page = one test file: `postgres/target`. The system is one subpath. */
 const roles = sources.flatMap(
@@ -55,7 +55,8 @@ describe('adapters', () => {
 })
 
 describe('dependencies', () => {
-  const imported = new Set(sources.flatMap(({ packages }) => packages.map(packageName)))
+  const packagesOf = (files: typeof sources) => new Set(files.flatMap(({ packages }) => packages.map(packageName)))
+  const imported = packagesOf(sources.filter(({ name }) => !isOfPage(name)))
 
   test('are what src imports', () => {
     expect(Object.keys(manifest.dependencies).filter((name) => !imported.has(name))).toEqual([])
@@ -64,6 +65,11 @@ describe('dependencies', () => {
   test('of an adapter are dependencies or optional peers', () => {
     const known = { ...manifest.dependencies, ...manifest.peerDependencies }
     expect([...imported].filter((name) => !isBuiltin(name) && !(name in known))).toEqual([])
+  })
+
+  test('of the page of the dashboard are there in development, as it is built with them inside', () => {
+    const bundled = packagesOf(sources.filter(({ name }) => isOfPage(name)))
+    expect([...bundled].filter((name) => !(name in manifest.devDependencies))).toEqual([])
   })
 
   test('that are peers are optional, imported by an adapter or a server that it mounts on, and there in development', () => {

@@ -1,43 +1,48 @@
-/** A page that shows jobs live, starts and aborts them: `npm run dashboard`, then http://localhost:3000. */
-import { readFile } from 'node:fs/promises'
+/**
+ * The dashboard over six jobs of different fates, and a Postgres of its own: `npm run dashboard`, then
+ * http://localhost:3000/dashboard/. Ctrl-C ends it, and nothing is left behind.
+ */
+import { once } from 'node:events'
 import { createServer } from 'node:http'
-import { setTimeout } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
-import { JobRegistry, memoryStorage } from 'headgate'
-import { createJobsHandler } from 'headgate/http'
+import type { AddressInfo } from 'node:net'
+import { JobRegistry } from 'headgate'
+import { createDashboardHandler } from 'headgate/dashboard'
 import { toNodeHandler } from 'headgate/http/node'
+import { postgresDatasource, postgresStorage } from 'headgate/postgres'
+import pg from 'pg'
+import { startPostgres } from '../../test/support/postgres.js'
+import { createTables, defineJobs, startJobs } from './jobs.js'
 
-const registry = new JobRegistry({ storage: memoryStorage() })
-for (const id of ['customers', 'orders']) {
-  registry.define({
-    type: 'copy',
-    id,
-    async run({ signal, progress }) {
-      for (let count = 1; count <= 100; count++) {
-        await setTimeout(100, undefined, { signal })
-        progress({ count })
-      }
-    },
-  })
-}
+console.log('Starting a Postgres of its own …')
+const postgres = await startPostgres()
+const pool = new pg.Pool({ connectionString: postgres.url, max: 24 })
+await createTables(pool)
 
-// What a bundler makes of the client, for a page that has none of its own.
-const { outputFiles } = await build({
-  stdin: { contents: "export { JobsClient } from 'headgate/client'", resolveDir: import.meta.dirname },
-  bundle: true,
-  format: 'esm',
-  minify: true,
-  write: false,
+const registry = new JobRegistry({
+  storage: postgresStorage({ pool }),
+  node: 'worker-1',
+  datasources: {
+    shop: postgresDatasource({ pool }),
+    warehouse: postgresDatasource({ pool }),
+    legacy: postgresDatasource({ connectionString: 'postgres://reader:secret@127.0.0.1:1/legacy' }),
+  },
+  concurrency: { datasources: { warehouse: 1 } },
 })
-const page = await readFile(fileURLToPath(new URL('page.html', import.meta.url)))
+defineJobs(registry, pool)
 
-const serveJobs = toNodeHandler(createJobsHandler(registry, { basePath: '/jobs' }))
-const server = createServer((request, response) =>
-  serveJobs(request, response, () => {
-    const isScript = request.url === '/client.js'
-    response.setHeader('content-type', `${isScript ? 'text/javascript' : 'text/html'}; charset=utf-8`)
-    response.end(isScript ? outputFiles[0]?.contents : page)
-  }),
-)
-server.listen(Number(process.env.PORT ?? 3000), () => console.log(server.address()))
+// #region serve
+const handler = createDashboardHandler(registry, { title: 'Shop', allowedHosts: ['localhost', '127.0.0.1'] })
+const server = createServer(toNodeHandler(handler))
+server.listen(Number(process.env.PORT ?? 3000), '127.0.0.1')
+// #endregion
+await once(server, 'listening')
+console.log(`http://localhost:${(server.address() as AddressInfo).port}/dashboard/`)
+const started = startJobs(registry)
+
+await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
+handler.endStreams()
+server.close()
+await registry.close()
+await started.catch(() => {})
+await pool.end()
+await postgres.stop()

@@ -49,7 +49,7 @@ export function ingestion(
   const repeatsRecords = (plan.cursor?.lookback ?? 0) > 0 || (partitions !== undefined && !plan.hasPositions)
   const management = {
     refreshCheckpoint: (time: number) => refreshCheckpoint(id, plan, time),
-    ...resetOf(definition, plan),
+    ...resetOf(id, plan, partitions !== undefined),
   }
   const named = {
     type: 'ingestion',

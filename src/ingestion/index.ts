@@ -33,7 +33,6 @@ export {
   type TargetCapabilities,
   type TargetContext,
   type TargetFunction,
-  type TargetFunctionContext,
   type TargetResumption,
   type TargetWriter,
   type WriteContext,

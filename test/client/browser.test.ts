@@ -1,29 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { type BrowserContext, chromium, type Page } from 'playwright-core'
+import type { BrowserContext, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { lacksChromium, openChromium } from '../support/chromium.js'
 import { exampleProgram } from '../support/program.js'
 
-/** Debian's, from `apt-get install chromium`. Without it, the tests are skipped, but in CI they fail. */
-const executablePath = '/usr/bin/chromium'
-
-const args = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-]
-
 async function serve(port = 0): Promise<{ process: ChildProcess; port: number }> {
-  const server = spawn(process.execPath, [await exampleProgram('dashboard/index.ts')], {
+  const server = spawn(process.execPath, [await exampleProgram('client-page/index.ts')], {
     env: { ...process.env, PORT: String(port) },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -36,21 +19,17 @@ async function stop({ process }: { process: ChildProcess }): Promise<void> {
   await once(process, 'exit')
 }
 
-describe.skipIf(!existsSync(executablePath) && !process.env.CI)('in a browser', () => {
-  let folder: string
+describe.skipIf(lacksChromium)('in a browser', () => {
+  let close: () => Promise<void>
   let browser: BrowserContext
   let server: Awaited<ReturnType<typeof serve>>
   let page: Page
   const errors: string[] = []
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'headgate-browser-'))
-    browser = await chromium.launchPersistentContext(folder, { executablePath, args, timeout: 60_000 })
+    ;({ browser, close } = await openChromium())
   }, 90_000)
-  afterAll(async () => {
-    await browser?.close()
-    await rm(folder, { recursive: true, force: true })
-  })
+  afterAll(() => close?.())
 
   beforeEach(async () => {
     server = await serve()

@@ -26,8 +26,7 @@ export function pageOf({ paths, components }: OpenApi, code: string): string {
   return [introduction.replace('CODE', () => code), '## Calls\n', ...calls, '## Bodies\n', ...bodies].join('\n')
 }
 
-function callSection(title: string, operation: OpenApiOperation): string {
-  const { operationId, summary, parameters, requestBody, responses } = operation
+function callSection(title: string, { operationId, summary, parameters, responses }: OpenApiOperation): string {
   const parameterRows = parameters.map(({ name, in: place, schema, description }) => {
     return [`\`${name}\``, place, kindOf(schema), description]
   })
@@ -43,7 +42,6 @@ function callSection(title: string, operation: OpenApiOperation): string {
   return [
     `### \`${title}\`\n\n${summary} Operation \`${operationId}\`.\n`,
     table(['parameter', 'in', 'type', 'meaning'], parameterRows),
-    ...(requestBody ? [`The body may be a ${kindOf(requestBody.content['application/json'].schema)}.\n`] : []),
     table(['status', 'body', 'when'], answerRows),
   ].join('\n')
 }

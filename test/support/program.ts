@@ -41,7 +41,7 @@ const exampleNames = [
   ],
   ...['prometheus.ts', 'reload.ts', 'resume.ts', 'schedule.ts', 'service.ts', 'watch.ts', 'webhook.ts'],
   ...['express.ts', 'fastify.ts', 'hono.ts', 'koa.ts', 'node-http.ts'],
-  ...['cluster/index.ts', 'cluster/worker.ts', 'failover/index.ts', 'failover/worker.ts', 'dashboard/index.ts'],
+  ...['cluster/index.ts', 'cluster/worker.ts', 'failover/index.ts', 'failover/worker.ts', 'client-page/index.ts'],
 ]
 
 /** Makes programs in one folder. Gives the function that says where the program of a file is. */

@@ -44,7 +44,7 @@ export interface SourceFile {
 
 const src = join(root, 'src')
 
-const paths = ts.sys.readDirectory(src, ['.ts'])
+const paths = ts.sys.readDirectory(src, ['.ts', '.tsx'])
 
 /** Every file of src. */
 export const sources: SourceFile[] = paths.map(readSource)
@@ -55,7 +55,7 @@ function readSource(path: string): SourceFile {
   return {
     name: nameOf(path),
     tree: ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true),
-    imports: specifiers.filter(isRelative).map((to) => nameOf(join(dirname(path), to)).replace(/\.js$/, '.ts')),
+    imports: specifiers.filter(isCode).map((to) => nameOf(sourceOf(join(dirname(path), to)))),
     packages: specifiers.filter((specifier) => !isRelative(specifier)),
   }
 }
@@ -66,6 +66,21 @@ function nameOf(path: string): string {
 
 function isRelative(specifier: string): boolean {
   return specifier.startsWith('.')
+}
+
+function isCode(specifier: string): boolean {
+  return isRelative(specifier) && !specifier.endsWith('.css')
+}
+
+/** The file that an import of a file of JavaScript leads to. */
+function sourceOf(path: string): string {
+  const [code, page] = ['.ts', '.tsx'].map((ending) => path.replace(/\.js$/, ending)) as [string, string]
+  return paths.includes(page.replaceAll('\\', '/')) ? page : code
+}
+
+/** Whether a file is of the page of the dashboard, which is built into one file and runs in browsers. */
+export function isOfPage(name: string): boolean {
+  return name.startsWith('dashboard/page/')
 }
 
 /** The package that an import names: `@scope/name/sub` is of `@scope/name`. */
@@ -96,9 +111,15 @@ export function compilerOptions(): ts.CompilerOptions {
   return ts.parseJsonConfigFileContent(config, ts.sys, root).options
 }
 
-/** All of src as the compiler sees it. */
+/** All of src as the compiler sees it, except for the page, which exports nothing to users. */
 export function compile(): ts.Program {
-  return ts.createProgram(paths, { ...compilerOptions(), noEmit: false, declaration: true, emitDeclarationOnly: true })
+  const exporting = paths.filter((path) => !isOfPage(nameOf(path)))
+  return ts.createProgram(exporting, {
+    ...compilerOptions(),
+    noEmit: false,
+    declaration: true,
+    emitDeclarationOnly: true,
+  })
 }
 
 /** The public types: the declaration of every file of src, as a user's compiler gets them. */

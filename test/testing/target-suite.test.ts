@@ -10,6 +10,7 @@ describe('collectingTarget keeps the contract of a target', () => {
       return { target, read: () => target.records as readonly TargetRecord[], refused }
     },
     unsupported: {
+      writesPartitions: 'each execution truncates it',
       writesDuringFlush: 'it has nothing to flush',
       acceptsEncoded: 'it stores objects',
       checkpoint: 'storage keeps its checkpoints',

@@ -1,7 +1,6 @@
-import { setImmediate, setTimeout } from 'node:timers/promises'
+import { setTimeout } from 'node:timers/promises'
 import type { Job, Queue, Worker } from 'bullmq'
 import { type AddOptions, maxPriority, type WaitingExecution } from '../../adapter.js'
-import { backendOf } from './backend.js'
 import { type Connect, disconnect, readJobs, sharedOptions, waitBriefly } from './connect.js'
 import { Fairness } from './fairness.js'
 import { removeLostJobs } from './lost-jobs.js'
@@ -97,10 +96,10 @@ export class BullmqQueue {
       backend as never,
     )
     claimAnyJob(this.#worker, (job) => this.#lostSlots?.noteTaken(job))
-    if (backend === undefined) removeUnreadable(backendOf(this.#worker), warn)
+    if (backend === undefined) removeUnreadable(this.#worker.getBackend(), warn)
     this.#fairness = new Fairness(closing)
     this.#lostSlots = backend === undefined ? this.#watchRedis() : undefined
-    throttleIdlePolling(backendOf(this.#worker), {
+    throttleIdlePolling(this.#worker.getBackend(), {
       fairness: this.#fairness,
       closing,
       wakesInVain: backend !== undefined,
@@ -124,7 +123,7 @@ export class BullmqQueue {
       },
     }))
     const ids = entries.map(({ opts }) => opts.jobId)
-    const locked = this.#lostSlots && requeued ? await removeLostJobs(backendOf(this.#queue), ids) : []
+    const locked = this.#lostSlots && requeued ? await removeLostJobs(this.#queue.getBackend(), ids) : []
     const [one] = entries
     // A bulk costs a client more than a single command.
     if (one && entries.length === 1) await this.#queue.add(one.name, one.data, one.opts)
@@ -185,7 +184,7 @@ export class BullmqQueue {
   #watchRedis(): LostSlots {
     const { lockDuration, closing, warn, hasLiveBefore, restore } = this.#options
     const lostSlots = new LostSlots({
-      engine: backendOf(this.#worker),
+      engine: this.#worker.getBackend(),
       lockDuration,
       closing,
       held: () => this.#slots.values(),
@@ -231,14 +230,9 @@ export class BullmqQueue {
     if (closing.aborted) return requeue()
     try {
       // A slot that was taken while the engine had lost the limit does not count and is taken again.
-      const counts = this.#lostSlots?.counts(job) ?? true
-      if (counts !== true && !(await counts)) return this.#postpone(job, token, Date.now() + failurePause)
+      if (!((await this.#lostSlots?.counts(job)) ?? true)) return this.#postpone(job, token, Date.now() + failurePause)
       if (isGate) await job.changePriority({ priority: firstPriority })
-      if (await this.#holdSlot(job, token, () => this.#options.dispatch(waiting, closing))) {
-        // What starts because this one has ended is queued first: the engine then hands it out with the same command.
-        await setImmediate()
-        return
-      }
+      if (await this.#holdSlot(job, token, () => this.#options.dispatch(waiting, closing))) return
     } catch (error) {
       warn(error)
       return this.#postpone(job, token, Date.now() + failurePause)

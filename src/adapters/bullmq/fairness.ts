@@ -35,10 +35,10 @@ export class Fairness {
     return intervals * interval
   }
 
-  /** Resolves when this process may ask for an execution. `undefined` when it may ask at once. */
-  waitForOthers(): Promise<void> | undefined {
+  /** Resolves when this process may ask for an execution. */
+  async waitForOthers(): Promise<void> {
     const past = Date.now() % interval
-    return this.#isActive && past < headStart ? this.#pause(headStart - past) : undefined
+    if (this.#isActive && past < headStart) await this.#pause(headStart - past)
   }
 
   /** Limits how long to wait for an execution, in seconds: not beyond the next offer, which others should get. */

@@ -1,6 +1,5 @@
 import type { EventEmitter } from 'node:events'
 import { JobError } from '../../adapter.js'
-import { ignoreUnheardErrors } from './unheard-errors.js'
 
 /** Creates the backend of a BullMQ queue or worker. */
 export type BackendFactory = (...options: never[]) => unknown
@@ -73,8 +72,13 @@ function guardOwn(connection: Connection, backend: object): void {
   connection.pgModule = { Client }
 }
 
-/** Errors also reject the client's queries. */
+/** Errors also reject the client's queries. A listener would not do, because BullMQ removes all of them. */
 function ignoreErrors(client: Client): void {
-  if (!guarded.has(client)) ignoreUnheardErrors(client)
+  if (guarded.has(client)) return
   guarded.add(client)
+  const { emit } = client
+  client.emit = (event, ...values) => {
+    const isUnheard = event === 'error' && client.listenerCount('error') === 0
+    return isUnheard ? false : emit.call(client, event, ...values)
+  }
 }

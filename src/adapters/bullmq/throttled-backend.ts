@@ -57,8 +57,7 @@ export function throttleIdlePolling(
     return woken
   }
   backend.moveToActive = async (...given) => {
-    const others = fairness.waitForOthers()
-    if (others) await others
+    await fairness.waitForOthers()
     if (!isOpen()) return []
     const answer = await moving(moveToActive.apply(backend, given))
     if (answer[0]) inVain = 0

@@ -139,12 +139,9 @@ export class Execution implements StartedExecution {
   }
 
   /** Cancels the work when it takes longer than the job allows. */
-  #withinDuration<Answer>(work: () => Promise<Answer>): Promise<Answer> {
+  async #withinDuration<Answer>(work: () => Promise<Answer>): Promise<Answer> {
     const { maxDuration } = this.#job
-    return maxDuration === undefined ? work() : this.#limited(maxDuration, work)
-  }
-
-  async #limited<Answer>(maxDuration: number, work: () => Promise<Answer>): Promise<Answer> {
+    if (maxDuration === undefined) return work()
     const cancel = () => {
       if (!this.signal.aborted) this.#lease.cancel(tooLong(maxDuration))
     }
@@ -261,7 +258,6 @@ export class Execution implements StartedExecution {
       progress: (update: ProgressUpdate) => this.#lease.report(toProgress(update)),
       batchDone,
       log: (text) => this.#lease.log(text),
-      logFrom: (time, text) => this.#lease.log(text, Number.isFinite(time) ? time : undefined),
       save: () => this.#lease.save(),
       complete,
       isHeld: () => this.#lease.isHeld,

@@ -60,8 +60,9 @@ export class PausedJobs {
     return pause !== undefined && acceptedAt(executionId) <= pause.since
   }
 
-  /** Throws `paused` when a job is paused, as last read. */
-  refuse(job: JobName): void {
+  /** Rejects with `paused` when a job is paused. */
+  async refuse(job: JobName): Promise<void> {
+    await this.pending
     const pause = this.of(job)
     if (pause) throw new JobError('paused', `Job [${job.type}/${job.id}] is paused${describe(pause)}.`)
   }

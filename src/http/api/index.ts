@@ -1,3 +1,4 @@
+export { isUnder } from './find-route.js'
 export {
   type Authorize,
   checkHandlerOptions,
@@ -8,6 +9,5 @@ export {
   type Refusal,
 } from './handler-options.js'
 export { JobsApi } from './jobs-api.js'
-export { alreadyRead, collected } from './request-body.js'
 export type { JobsAction, NamedJob, ServedRegistry } from './route.js'
-export { fromPath } from './url-path.js'
+export { fromPath, splitUrl } from './url-path.js'

@@ -14,11 +14,10 @@ import {
   type Refusal,
 } from './handler-options.js'
 import { isPretty, readQuery } from './parameters.js'
-import { readBody } from './request-body.js'
 import type { Reply, ServedRegistry } from './route.js'
 import { routes } from './routes/index.js'
 import { StorageLimiter } from './storage-limiter.js'
-import { fromPath, noPath } from './url-path.js'
+import { splitUrl } from './url-path.js'
 
 /** The longest URL, in characters: what `_search` needs for the longest type and ids. */
 const maxUrlLength = 16_384
@@ -60,6 +59,16 @@ export class JobsApi {
 
   endStreams(): void {
     this.#broadcaster.endAll()
+  }
+
+  /** The answer to a request for a page beside the API, a `read` without a job, that is refused. `undefined` when it is allowed. */
+  async refusal(request: JobsRequest): Promise<JobsAnswer | undefined> {
+    const reason = this.#foreignReason(request)
+    const reply =
+      reason !== undefined
+        ? toReply({ status: 403, reason })
+        : this.#authorize && (await this.#refusal(this.#authorize, request, undefined, noQuery))
+    return reply && toAnswer(request, noQuery, reply)
   }
 
   async answer(request: JobsRequest): Promise<JobsAnswer> {
@@ -108,7 +117,6 @@ export class JobsApi {
       registry: this.#registry,
       job,
       options,
-      body: (...names) => readBody(request, names, this.#clock),
       detailOf: options.detail === true ? this.#detailOf : undefined,
       request,
       limiter: this.#limiter,
@@ -122,11 +130,13 @@ export class JobsApi {
   async #refusal(
     authorize: Authorize,
     request: JobsRequest,
-    found: Found | (() => Reply),
+    found: Found | (() => Reply) | undefined,
     query: URLSearchParams,
   ): Promise<Reply | undefined> {
     const [action, job] =
-      typeof found === 'function' ? (['read', {}] as const) : ([found.route.action, jobOf(found, query)] as const)
+      found === undefined || typeof found === 'function'
+        ? (['read', {}] as const)
+        : ([found.route.action, jobOf(found, query)] as const)
     try {
       const verdict = await this.#inTime(authorize(request, action, job))
       return verdict === true ? undefined : toReply(verdict || { status: 403 })
@@ -183,15 +193,6 @@ function toAnswer({ method }: JobsRequest, query: URLSearchParams, { status, hea
 const urlTooLong: Reply = {
   status: wireErrors.uri_too_long,
   body: errorBody('uri_too_long', `Expected the address to have up to ${maxUrlLength} characters`),
-}
-
-/**
- * Splits a URL, which may be absolute, into its raw path and its query. A URL with a `#` in its path, which no client sends, has no
- * path, because guards of the host may read the `#` as a part of the path.
- */
-function splitUrl(url: string): { path: string; search: string | undefined } {
-  const [, path = noPath, search] = /^([^?#]*)(?:\?([^#]*)(?:#.*)?)?$/s.exec(fromPath(url)) ?? []
-  return { path, search }
 }
 
 /** Converts a refusal to a reply. Its input is foreign and may have any form. */

@@ -18,7 +18,6 @@ export interface OpenApiOperation {
   operationId: string
   summary: string
   parameters: OpenApiParameter[]
-  requestBody?: { required: false; content: { 'application/json': { schema: Schema } } }
   /** By status. */
   responses: Record<string, { description: string; content: Record<string, { schema: Schema }> }>
 }
@@ -53,8 +52,7 @@ export function openApiOf(routes: readonly Route[], base: string): OpenApi {
     info: {
       title: 'headgate jobs API',
       version: '1',
-      description:
-        'Starts, shows and aborts jobs. Every `GET` route also answers `HEAD`. Only `start` reads a request body.',
+      description: 'Starts, shows and aborts jobs. Every `GET` route also answers `HEAD`. Request bodies are ignored.',
     },
     servers: [{ url: base || '/' }],
     paths,
@@ -62,15 +60,12 @@ export function openApiOf(routes: readonly Route[], base: string): OpenApi {
   }
 }
 
-function operationOf({ name, path, summary, parameters, requestBody, answers }: Route): OpenApiOperation {
+function operationOf({ name, path, summary, parameters, answers }: Route): OpenApiOperation {
   const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => pathParameter(name))
   return {
     operationId: name,
     summary,
     parameters: [...inPath, ...[...Object.values(parameters), pretty].map(queryParameter)],
-    ...(requestBody && {
-      requestBody: { required: false, content: { 'application/json': { schema: ref(requestBody) } } },
-    }),
     responses: responsesOf(answers),
   }
 }

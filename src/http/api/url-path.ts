@@ -13,3 +13,12 @@ export function fromPath(url: string): string {
   const host = URL.canParse(url) && origin.exec(url)?.[0]
   return typeof host === 'string' ? url.slice(host.length) : noPath
 }
+
+/**
+ * Splits a URL, which may be absolute, into its raw path and its query. A URL with a `#` in its path, which no client sends, has no
+ * path, because guards of the host may read the `#` as a part of the path.
+ */
+export function splitUrl(url: string): { path: string; search: string | undefined } {
+  const [, path = noPath, search] = /^([^?#]*)(?:\?([^#]*)(?:#.*)?)?$/s.exec(fromPath(url)) ?? []
+  return { path, search }
+}

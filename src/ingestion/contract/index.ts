@@ -48,7 +48,6 @@ export type {
   TargetCapabilities,
   TargetContext,
   TargetFunction,
-  TargetFunctionContext,
   TargetResumption,
   TargetWriter,
   WriteContext,

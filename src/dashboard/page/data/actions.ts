@@ -1,0 +1,75 @@
+import { refreshJobs, takeStatus } from './jobs.js'
+import { notify } from './notices.js'
+import { client, codeOf, reasonOf } from './server.js'
+
+/** The names of a job. */
+export interface JobNames {
+  readonly type: string
+  readonly id: string
+}
+
+/** How a job is started. */
+export interface StartOptions {
+  readonly params?: Record<string, unknown>
+  readonly fullRefresh?: boolean
+  readonly force?: boolean
+}
+
+/** Starts a job. */
+export async function start({ type, id }: JobNames, options: StartOptions = {}): Promise<void> {
+  const status = await client.start(type, id, options)
+  takeStatus(status)
+  notify(status.state === 'queued' ? `${type}/${id} is queued.` : `${type}/${id} has started.`)
+}
+
+/** Asks a job to stop. */
+export async function abort({ type, id }: JobNames, reason: string): Promise<void> {
+  const status = await client.abort(type, id, { timeout: 0, ...(reason !== '' && { reason }) })
+  if (status) takeStatus(status)
+  notify(`${type}/${id} was asked to stop.`)
+}
+
+/** Pauses a job. */
+export async function pause({ type, id }: JobNames, { reason, by }: { reason: string; by: string }): Promise<void> {
+  await client.pause(type, id, { ...(reason !== '' && { reason }), ...(by !== '' && { by }) })
+  await refreshJobs()
+  notify(`${type}/${id} is paused.`)
+}
+
+/** Ends the pause of a job. */
+export async function unpause({ type, id }: JobNames): Promise<void> {
+  await client.unpause(type, id)
+  await refreshJobs()
+  notify(`${type}/${id} is no longer paused.`)
+}
+
+/** Sets where the next run begins: without a checkpoint, at the beginning. */
+export async function reset({ type, id }: JobNames, checkpoint: string): Promise<void> {
+  await client.reset(type, id, checkpoint === '' ? {} : { checkpoint: parseJson(checkpoint, 'The checkpoint') })
+  notify(`The next run of ${type}/${id} begins ${checkpoint === '' ? 'at the beginning' : 'at the checkpoint'}.`)
+}
+
+/** Reads an object of parameters as somebody has typed it. */
+export function parseParams(text: string): Record<string, unknown> {
+  const params = parseJson(text, 'The parameters')
+  if (typeof params === 'object' && params !== null && !Array.isArray(params)) return params as Record<string, unknown>
+  throw new TypeError('The parameters are not a JSON object, such as {"customer": "acme"}.')
+}
+
+function parseJson(text: string, what: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new TypeError(`${what} are not JSON: ${reasonOf(error)}`.replace('checkpoint are', 'checkpoint is'))
+  }
+}
+
+/** Does what a click asks for, and tells when it fails. */
+export async function attempt(action: Promise<void>): Promise<void> {
+  try {
+    await action
+  } catch (error) {
+    // A login is asked for at the top of the page.
+    if (codeOf(error) !== 'unauthorized') notify(reasonOf(error), { isError: true })
+  }
+}

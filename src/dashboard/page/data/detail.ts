@@ -1,0 +1,20 @@
+import type { RemoteStatus } from '../../../client/index.js'
+import type { RemoteDetail } from '../../../wire/index.js'
+
+/** A status as the page receives it: in events and in the log with the id of its execution, and with a detail where it was asked for. */
+export type Status = RemoteStatus & { readonly executionId?: string; readonly detail?: Partial<RemoteDetail> }
+
+/** What the server tells about an execution beside its status: empty where nobody has asked for it. */
+export function detailOf(status: Status | undefined): Partial<RemoteDetail> {
+  return status?.detail ?? {}
+}
+
+/** The fields of an object; none of any other value. What a job reports may have any form. */
+export function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {}
+}
+
+/** A number of a field, if it is one. */
+export function numberOf(value: unknown): number | undefined {
+  return typeof value === 'number' && Number.isFinite(value) ? value : undefined
+}

@@ -1,0 +1,94 @@
+const grouped = new Intl.NumberFormat()
+const compact = new Intl.NumberFormat(undefined, { notation: 'compact', maximumFractionDigits: 1 })
+const short = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 })
+const dateAndTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
+const thisYear = new Intl.DateTimeFormat(undefined, {
+  ...{ month: 'short', day: 'numeric' },
+  ...{ hour: '2-digit', minute: '2-digit', second: '2-digit' },
+})
+const timeOfDay = new Intl.DateTimeFormat(undefined, {
+  ...{ hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3, hourCycle: 'h23' },
+})
+
+/** The time zone of the viewer. */
+export const timeZone = dateAndTime.resolvedOptions().timeZone
+
+/** A number with its groups of digits. */
+export function formatCount(count: number): string {
+  return grouped.format(count)
+}
+
+/** A number in a few characters. */
+export function formatCompact(count: number): string {
+  return count < 10_000 ? grouped.format(Math.round(count)) : compact.format(count)
+}
+
+/** A number per second. */
+export function formatRate(perSecond: number): string {
+  return `${perSecond < 10 ? short.format(perSecond) : formatCompact(perSecond)}/s`
+}
+
+/** A share as a percentage. */
+export function formatPercent(percent: number): string {
+  return `${percent < 10 ? short.format(percent) : Math.floor(percent)} %`
+}
+
+/** A number of bytes. */
+export function formatBytes(bytes: number): string {
+  const power = Math.min(4, Math.max(0, Math.floor(Math.log10(Math.max(1, bytes)) / 3)))
+  return `${short.format(bytes / 1000 ** power)} ${['B', 'kB', 'MB', 'GB', 'TB'][power]}`
+}
+
+/** A time with its date, in the zone of the viewer. */
+export function formatTime(time: number): string {
+  return Math.abs(time) > 8.64e15 ? String(time) : dateAndTime.format(time)
+}
+
+/** A time with its date, without the year if that is the current one. */
+export function formatShortTime(time: number): string {
+  const isRecent = Math.abs(time - Date.now()) < 8_640_000_000
+  return isRecent ? thisYear.format(time) : formatTime(time)
+}
+
+/** The time of a day. */
+export function formatClock(time: number): string {
+  return timeOfDay.format(time)
+}
+
+/** A duration in its two largest units. */
+export function formatDuration(ms: number): string {
+  if (ms < 1000) return `${Math.max(0, Math.round(ms))} ms`
+  const s = ms / 1000
+  if (s < 10) return `${short.format(s)} s`
+  if (s < 60) return `${Math.floor(s)} s`
+  if (s < 3600) return two(s / 60, 'min', 60, 's')
+  if (s < 86_400) return two(s / 3600, 'h', 60, 'min')
+  return two(s / 86_400, 'd', 24, 'h')
+}
+
+function two(amount: number, unit: string, size: number, smaller: string): string {
+  const whole = Math.floor(amount)
+  const rest = Math.floor((amount - whole) * size + 1e-6)
+  return rest === 0 ? `${whole} ${unit}` : `${whole} ${unit} ${rest} ${smaller}`
+}
+
+/** A time in relation to another one, in its largest unit. */
+export function formatRelative(time: number, now: number): string {
+  const distance = Math.abs(time - now)
+  if (distance < 1500) return 'now'
+  const s = distance / 1000
+  const text =
+    s < 60
+      ? `${Math.floor(s)} s`
+      : s < 3600
+        ? `${Math.floor(s / 60)} min`
+        : s < 172_800
+          ? `${Math.floor(s / 3600)} h`
+          : `${grouped.format(Math.floor(s / 86_400))} d`
+  return time > now ? `in ${text}` : `${text} ago`
+}
+
+/** The size of a text, by its characters. */
+export function formatLength(characters: number): string {
+  return formatBytes(characters).replace(/ B$/, ' characters')
+}

@@ -1,0 +1,68 @@
+import { effect } from '@preact/signals'
+import { render } from 'preact'
+import { startClock } from './data/clock.js'
+import { followDetails } from './data/details.js'
+import { followHealth } from './data/health.js'
+import { followJobs } from './data/jobs.js'
+import { type Route, route, startRouting } from './data/route.js'
+import { title } from './data/settings.js'
+import { applyTheme } from './data/theme.js'
+import { Empty } from './parts/blocks.js'
+import './style/index.css'
+import { JobView } from './views/job.js'
+import { LogView } from './views/log.js'
+import { Overview } from './views/overview.js'
+import { Shell } from './views/shell.js'
+
+function App() {
+  return (
+    <Shell>
+      <View {...route.value} />
+    </Shell>
+  )
+}
+
+function View(shown: Route) {
+  switch (shown.view) {
+    case 'overview':
+      return <Overview {...shown} />
+    case 'job':
+      return <JobView key={`${shown.type}/${shown.id}`} {...shown} />
+    case 'log':
+      return <LogView {...shown} />
+    default:
+      return (
+        <Empty icon="search" title="There is no such view">
+          <a href="#/">Show all jobs</a>
+        </Empty>
+      )
+  }
+}
+
+/** What the title of the document says of a view. */
+function titleOf(shown: Route): string {
+  if (shown.view === 'job') return `${shown.type}/${shown.id} · ${title}`
+  return shown.view === 'log' ? `Log · ${title}` : title
+}
+
+applyTheme()
+startClock()
+followJobs()
+followHealth()
+followDetails()
+// A new view begins at its heading, for the eye and for a screen reader.
+startRouting(() => {
+  window.scrollTo(0, 0)
+  setTimeout(() => document.querySelector<HTMLElement>('h1')?.focus({ preventScroll: true }))
+})
+effect(() => {
+  document.title = titleOf(route.value)
+})
+document.addEventListener('keydown', (event) => {
+  const isTyping = /^(INPUT|TEXTAREA|SELECT)$/.test((event.target as HTMLElement).tagName)
+  if (event.key !== '/' || isTyping || event.ctrlKey || event.metaKey || document.querySelector('dialog[open]')) return
+  const field = document.querySelector<HTMLElement>('[data-shortcut="/"]')
+  if (field) event.preventDefault()
+  field?.focus()
+})
+render(<App />, document.getElementById('app') as HTMLElement)

@@ -1,0 +1,78 @@
+import type { ComponentChildren } from 'preact'
+import { useEffect, useRef, useState } from 'preact/hooks'
+import { reasonOf } from '../data/server.js'
+import { Icon } from './icon.js'
+
+/** The properties of a {@link FormDialog}. */
+export interface FormDialogProps {
+  readonly title: string
+  /** What the button says that does it. */
+  readonly action: string
+  readonly isDangerous?: boolean
+  readonly children: ComponentChildren
+  /** Does it. The dialog closes when that has succeeded, and else says why not. */
+  onSubmit(form: FormData): Promise<void>
+  onClose(): void
+}
+
+/** A dialog that asks before something is done. */
+export function FormDialog({ title, action, isDangerous, children, onSubmit, onClose }: FormDialogProps) {
+  const ref = useRef<HTMLDialogElement>(null)
+  const [isBusy, setBusy] = useState(false)
+  const [error, setError] = useState<unknown>()
+  useEffect(() => ref.current?.showModal(), [])
+  const submit = async (event: SubmitEvent) => {
+    event.preventDefault()
+    setBusy(true)
+    setError(undefined)
+    try {
+      await onSubmit(new FormData(event.target as HTMLFormElement))
+      ref.current?.close()
+    } catch (thrown) {
+      setError(thrown)
+      setBusy(false)
+    }
+  }
+  return (
+    <dialog ref={ref} class="dialog" aria-labelledby="dialog-title" onClose={onClose}>
+      <form onSubmit={submit}>
+        <div class="dialog-head">
+          <h2 id="dialog-title">{title}</h2>
+          <button type="button" class="icon-button" aria-label="Close" onClick={() => ref.current?.close()}>
+            <Icon name="close" />
+          </button>
+        </div>
+        <div class="dialog-body">
+          {children}
+          {error !== undefined && (
+            <p class="form-error" role="alert">
+              <Icon name="error" />
+              {reasonOf(error)}
+            </p>
+          )}
+        </div>
+        <div class="dialog-foot">
+          <button type="button" class="button" onClick={() => ref.current?.close()}>
+            Cancel
+          </button>
+          <button type="submit" class={`button ${isDangerous ? 'is-dangerous' : 'is-primary'}`} disabled={isBusy}>
+            {action}
+          </button>
+        </div>
+      </form>
+    </dialog>
+  )
+}
+
+/** A field of a dialog, with what to know about it. */
+export function Field(props: { label: string; hint?: string; children: ComponentChildren }) {
+  const { label, hint, children } = props
+  return (
+    // biome-ignore lint/a11y/noLabelWithoutControl: the control is among the children
+    <label class="field">
+      <span class="field-label">{label}</span>
+      {children}
+      {hint && <span class="field-hint">{hint}</span>}
+    </label>
+  )
+}

@@ -1,0 +1,93 @@
+import type { ComponentChildren } from 'preact'
+import { detailOf, fieldsOf, numberOf, type Status } from '../data/detail.js'
+import { formatBytes, formatCount, formatDuration, formatPercent, formatRate } from '../data/format.js'
+import { rateOf, ratesOf } from '../data/rates.js'
+import { Elapsed } from './time.js'
+
+/** How far a live run is: a bar, and the figures below it. */
+export function Progress({ jobKey, status }: { jobKey: string; status: Status }) {
+  const { progress = {}, node } = detailOf(status)
+  const total = numberOf(progress.total)
+  const percent = numberOf(progress.percent) ?? (total ? Math.min(100, (100 * status.count) / total) : undefined)
+  const rate = rateOf(jobKey, status)
+  return (
+    <div class="progress">
+      <Bar percent={percent} label={`Progress of ${status.type}/${status.id}`} />
+      <ul class="figures">
+        <Figure
+          value={formatCount(status.count)}
+          text={total === undefined ? 'records' : `of ${formatCount(total)} records`}
+        />
+        {percent !== undefined && <Figure value={formatPercent(percent)} />}
+        {rate !== undefined && (
+          <Figure value={formatRate(rate)}>
+            <Sparkline values={ratesOf(jobKey)} />
+          </Figure>
+        )}
+        <ReportedFigures progress={progress} />
+        <li>
+          for{' '}
+          <strong>
+            <Elapsed since={status.startTime} />
+          </strong>
+        </li>
+        {node !== undefined && (
+          <li>
+            on <bdi>{node}</bdi>
+          </li>
+        )}
+      </ul>
+    </div>
+  )
+}
+
+/** What only the job itself knows. */
+function ReportedFigures({ progress }: { progress: Readonly<Record<string, unknown>> }) {
+  const [bytes, bytesRate, eta] = [progress.bytes, progress.bytesRate, progress.eta].map(numberOf)
+  const parts = fieldsOf(progress.parts)
+  const [done, all] = [numberOf(parts.done), numberOf(parts.total)]
+  return (
+    <>
+      {bytes !== undefined && (
+        <Figure value={formatBytes(bytes)} text={bytesRate === undefined ? '' : `at ${formatBytes(bytesRate)}/s`} />
+      )}
+      {eta !== undefined && <Figure value={formatDuration(eta)} text="left" />}
+      {all !== undefined && all > 0 && <Figure value={`${done} of ${all}`} text="partitions" />}
+    </>
+  )
+}
+
+function Figure({ value, text = '', children }: { value: string; text?: string; children?: ComponentChildren }) {
+  return (
+    <li class="figure">
+      <strong>{value}</strong> {text}
+      {children}
+    </li>
+  )
+}
+
+/** A bar that fills, or that only shows that something goes on. */
+export function Bar({ percent, label }: { percent: number | undefined; label: string }) {
+  const value =
+    percent === undefined ? {} : { 'aria-valuenow': Math.round(percent), 'aria-valuemin': 0, 'aria-valuemax': 100 }
+  return (
+    <div class="bar" role="progressbar" aria-label={label} {...value}>
+      <div
+        class={percent === undefined ? 'bar-moving' : 'bar-fill'}
+        style={percent === undefined ? {} : { width: `${percent}%` }}
+      />
+    </div>
+  )
+}
+
+/** A line of the last values. The figure beside it says the last one. */
+function Sparkline({ values }: { values: readonly number[] }) {
+  if (values.length < 3) return null
+  const max = Math.max(...values, 1)
+  const points = values.map((value, index) => `${(index * 60) / (values.length - 1)},${15 - (13 * value) / max}`)
+  return (
+    <svg class="sparkline" viewBox="0 0 60 16" preserveAspectRatio="none" aria-hidden="true">
+      <polyline points={points.join(' ')} />
+    </svg>
+  )
+}

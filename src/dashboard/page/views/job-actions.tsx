@@ -1,0 +1,214 @@
+import { useState } from 'preact/hooks'
+import * as actions from '../data/actions.js'
+import { detailOf } from '../data/detail.js'
+import { isLive, type Job } from '../data/jobs.js'
+import { readOnly } from '../data/settings.js'
+import { Field, FormDialog } from '../parts/dialog.js'
+import { Icon } from '../parts/icon.js'
+
+/** What asks before it is done. */
+export type Question = 'params' | 'refresh' | 'abort' | 'pause' | 'reset' | 'retry'
+
+/** What can be done with a job now. */
+export function JobActions({ job }: { job: Job }) {
+  const [question, ask] = useState<Question>()
+  if (readOnly) return null
+  const isDefined = job.definition !== undefined
+  const { paused } = job.definition ?? {}
+  return (
+    <div class="actions">
+      {isLive(job) ? (
+        <button type="button" class="button" onClick={() => ask('abort')} disabled={job.status?.state === 'aborting'}>
+          <Icon name="stop" />
+          Abort…
+        </button>
+      ) : (
+        <StartButton job={job} />
+      )}
+      {isDefined && !isLive(job) && (
+        <>
+          <ActionButton text="Start with parameters…" onClick={() => ask('params')} />
+          {isIngestion(job) && <ActionButton text="Full refresh…" onClick={() => ask('refresh')} />}
+          <ActionButton text="Reset…" onClick={() => ask('reset')} />
+        </>
+      )}
+      {isDefined && !paused && <ActionButton text="Pause…" onClick={() => ask('pause')} />}
+      {paused && !paused.isOfAll && (
+        <ActionButton text="End the pause" onClick={() => actions.attempt(actions.unpause(job))} />
+      )}
+      {question && <JobDialog job={job} question={question} onClose={() => ask(undefined)} />}
+    </div>
+  )
+}
+
+/** Starts a job. A failed one goes on from its checkpoint. */
+export function StartButton({ job, isSmall = false }: { job: Job; isSmall?: boolean }) {
+  const [isBusy, setBusy] = useState(false)
+  if (readOnly || job.definition === undefined) return null
+  const { paused } = job.definition
+  const start = async () => {
+    setBusy(true)
+    await actions.attempt(actions.start(job, paused ? { force: true } : {}))
+    setBusy(false)
+  }
+  const hasFailed = job.status?.state === 'error' || job.status?.state === 'aborted'
+  const text = `${hasFailed ? 'Retry' : 'Start'}${paused ? ' although paused' : ''}`
+  return (
+    <button
+      type="button"
+      class={`button is-primary ${isSmall ? 'is-small' : ''}`}
+      onClick={start}
+      disabled={isBusy}
+      aria-label={`${text} ${job.type}/${job.id}`}
+    >
+      <Icon name={hasFailed ? 'repeat' : 'play'} />
+      {text}
+    </button>
+  )
+}
+
+function ActionButton({ text, onClick }: { text: string; onClick: () => void }) {
+  return (
+    <button type="button" class="button" onClick={onClick}>
+      {text}
+    </button>
+  )
+}
+
+/** The dialog of a question about a job. */
+export function JobDialog(props: {
+  job: Job
+  question: Question
+  onClose: () => void
+  checkpoint?: string | undefined
+}) {
+  const { job, question, onClose, checkpoint } = props
+  const name = `${job.type}/${job.id}`
+  const isForced = job.definition?.paused ? { force: true } : {}
+  switch (question) {
+    case 'params':
+      return (
+        <FormDialog
+          title={`Start ${name} with parameters`}
+          action="Start"
+          onClose={onClose}
+          onSubmit={async (form) => {
+            const params = actions.parseParams(textOf(form, 'params'))
+            await actions.start(job, { params, ...(form.has('refresh') && { fullRefresh: true }), ...isForced })
+          }}
+        >
+          <ParamsField job={job} />
+          {isIngestion(job) && (
+            <label class="choice">
+              <input type="checkbox" name="refresh" /> Read everything again, from the beginning
+            </label>
+          )}
+        </FormDialog>
+      )
+    case 'refresh':
+      return (
+        <FormDialog
+          title={`Full refresh of ${name}`}
+          action="Read everything again"
+          onClose={onClose}
+          onSubmit={() => actions.start(job, { fullRefresh: true, ...isForced })}
+        >
+          <p>
+            The job reads everything again, from the beginning, and its target replaces or merges the records. A target
+            that would hold records twice refuses this.
+          </p>
+        </FormDialog>
+      )
+    case 'abort':
+      return <AbortDialog job={job} onClose={onClose} />
+    default:
+      return <LaterDialog job={job} question={question} onClose={onClose} checkpoint={checkpoint} />
+  }
+}
+
+function AbortDialog({ job, onClose }: { job: Job; onClose: () => void }) {
+  return (
+    <FormDialog
+      title={`Abort ${job.type}/${job.id}`}
+      action="Abort"
+      isDangerous
+      onClose={onClose}
+      onSubmit={(form) => actions.abort(job, textOf(form, 'reason'))}
+    >
+      <p>
+        The job stops after its current batch. What it has written stays, and the next run goes on from the checkpoint.
+      </p>
+      <Field label="Reason" hint="For people. It is shown with the run.">
+        <input name="reason" maxLength={1000} autocomplete="off" />
+      </Field>
+    </FormDialog>
+  )
+}
+
+/** The questions that concern later runs. */
+function LaterDialog(props: { job: Job; question: Question; onClose: () => void; checkpoint?: string | undefined }) {
+  const { job, question, onClose, checkpoint } = props
+  const name = `${job.type}/${job.id}`
+  if (question === 'pause')
+    return (
+      <FormDialog
+        title={`Pause ${name}`}
+        action="Pause"
+        onClose={onClose}
+        onSubmit={(form) => actions.pause(job, { reason: textOf(form, 'reason'), by: textOf(form, 'by') })}
+      >
+        <p>
+          No process starts the job until the pause ends, and its schedule does not either. A run that is live goes on.
+        </p>
+        <Field label="Reason">
+          <input name="reason" maxLength={1000} autocomplete="off" />
+        </Field>
+        <Field label="By">
+          <input name="by" maxLength={1000} />
+        </Field>
+      </FormDialog>
+    )
+  const isRetry = question === 'retry'
+  return (
+    <FormDialog
+      title={isRetry ? `Retry ${name} from there` : `Reset ${name}`}
+      action={isRetry ? 'Reset and start' : 'Reset'}
+      isDangerous={!isRetry}
+      onClose={onClose}
+      onSubmit={async (form) => {
+        await actions.reset(job, textOf(form, 'checkpoint'))
+        if (isRetry) await actions.start(job)
+      }}
+    >
+      <p>Sets where the next run begins. The records of the target stay{isRetry && ', and the job starts at once'}.</p>
+      <Field label="Checkpoint" hint='JSON, such as {"lastId":"1000"}. Empty: the beginning.'>
+        <textarea name="checkpoint" rows={3} spellcheck={false} class="code" defaultValue={checkpoint ?? ''} />
+      </Field>
+    </FormDialog>
+  )
+}
+
+function ParamsField({ job }: { job: Job }) {
+  const { params = {} } = detailOf(job.status)
+  return (
+    <Field label="Parameters" hint="A JSON object. The last run's are filled in, where they are known.">
+      <textarea
+        name="params"
+        rows={6}
+        spellcheck={false}
+        class="code"
+        required
+        defaultValue={JSON.stringify(params, undefined, 2)}
+      />
+    </Field>
+  )
+}
+
+function textOf(form: FormData, field: string): string {
+  return String(form.get(field) ?? '').trim()
+}
+
+/** Whether a job reads records, which can be read again. Only ingestions have this type. */
+function isIngestion({ type }: Job): boolean {
+  return type === 'ingestion'
+}

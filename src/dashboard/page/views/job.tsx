@@ -1,0 +1,252 @@
+import { useState } from 'preact/hooks'
+import type { LoggedStatus } from '../../../client/index.js'
+import { detailOf, type Status } from '../data/detail.js'
+import { withDetail } from '../data/details.js'
+import { formatCount, formatDuration } from '../data/format.js'
+import { isLive, type Job, jobs, keyOf } from '../data/jobs.js'
+import { home, linkTo, linkToJob, type Route, wholeLog } from '../data/route.js'
+import { client } from '../data/server.js'
+import { readOnly } from '../data/settings.js'
+import { type Read, useRead } from '../data/use-read.js'
+import { Empty, Facts, Failure, Loading, Section } from '../parts/blocks.js'
+import { Icon } from '../parts/icon.js'
+import { JobName } from '../parts/job-name.js'
+import { LongText } from '../parts/long-text.js'
+import { Progress } from '../parts/progress.js'
+import { Mark, State } from '../parts/state.js'
+import { Elapsed, Time } from '../parts/time.js'
+import { History } from './history.js'
+import { JobActions, JobDialog } from './job-actions.js'
+import { RunReport } from './run-report.js'
+import { RunsTable } from './runs-table.js'
+
+/** How many runs the chart shows, and how many the table below it. */
+const charted = 50
+const listed = 10
+
+/** One job: how it is now, why it failed, how it did before, and what can be done. */
+export function JobView({ type, id, run }: Extract<Route, { view: 'job' }>) {
+  const known = jobs.value?.get(keyOf(type, id))
+  const { state, startTime } = known?.status ?? {}
+  const status = useRead((signal) => client.status(type, id, { detail: true, signal }), [type, id, state, startTime])
+  const log = useRead((signal) => client.search({ type, id, size: charted, signal }), [type, id, state, startTime])
+  const past = useRead((signal) => readRun(type, id, run, signal), [type, id, run?.executionId])
+  const job: Job = {
+    ...(known ?? { key: keyOf(type, id), type, id }),
+    ...statusOf(known && withDetail(known), status.value),
+  }
+  if (!known && status.error !== undefined && status.value === undefined)
+    return <Failure title="The job could not be read" error={status.error} onRetry={status.again} />
+  if (!known && !status.isReading && !job.status && log.value?.total === 0) return <Unknown type={type} id={id} />
+  const isPast = run !== undefined && past.value?.executionId === run.executionId
+  const shown = run === undefined ? job.status : past.value
+  return (
+    <>
+      <JobHead job={job} />
+      {run !== undefined && <PastNote job={job} past={past} />}
+      <div class="job-grid">
+        <div class="job-run">
+          {run === undefined && job.status && isLive(job) && (
+            <Section title="Now" name="now">
+              <div class="card is-running">
+                {job.status.state === 'queued' ? (
+                  <p>The job waits for a free slot.</p>
+                ) : (
+                  <Progress jobKey={job.key} status={job.status} />
+                )}
+              </div>
+            </Section>
+          )}
+          {shown && <RunReport status={shown} />}
+        </div>
+        <div class="job-runs">
+          <RunsOf job={job} log={log} shown={isPast ? run.executionId : undefined} />
+        </div>
+        <aside class="job-side" aria-label="Facts">
+          <JobFacts job={job} shown={shown} isPast={run !== undefined} />
+        </aside>
+      </div>
+    </>
+  )
+}
+
+/** The status that is newer: of an event, or as it was read. That of an event has no detail. */
+function statusOf(known: Status | undefined, read: Status | undefined): { status?: Status } {
+  if (!known || !read || known.startTime !== read.startTime) {
+    const status = known && (!read || known.startTime > read.startTime) ? known : read
+    return status ? { status } : {}
+  }
+  if (known.state === read.state && known.count <= read.count) return { status: read }
+  const detail = known.detail ?? read.detail
+  return { status: { ...known, ...(detail && { detail }) } }
+}
+
+/** Finds a run in the log by when it began. */
+async function readRun(
+  type: string,
+  id: string,
+  run: { executionId: string; startTime: number } | undefined,
+  signal: AbortSignal,
+): Promise<LoggedStatus | undefined> {
+  if (!run) return undefined
+  const { executionId, startTime } = run
+  const filter = { type, id, size: 20, detail: true, signal } as const
+  const at = Number.isSafeInteger(startTime) ? { startTimeFrom: startTime, startTimeTo: startTime } : {}
+  const { hits } = await client.search({ ...filter, ...at })
+  return hits.find((hit) => hit.executionId === executionId)
+}
+
+function JobHead({ job }: { job: Job }) {
+  const { type, id, status, definition } = job
+  return (
+    <div class="job-head">
+      <a class="back" href={linkTo(home)}>
+        <Icon name="back" />
+        Jobs
+      </a>
+      <div class="job-title">
+        <h1 tabIndex={-1}>
+          <JobName type={type} id={id} />
+        </h1>
+        <State state={status?.state ?? 'never'} isBadge />
+        {definition?.paused && <Mark icon="paused" tone="paused" text="Paused" />}
+      </div>
+      <JobActions job={job} />
+    </div>
+  )
+}
+
+/** Says that a past run is shown, and leads back to the last one. */
+function PastNote({ job, past }: { job: Job; past: Read<LoggedStatus | undefined> }) {
+  const [isAsked, ask] = useState(false)
+  if (past.isReading && !past.value) return <Loading rows={1} />
+  const { lastId } = past.value ?? {}
+  return (
+    <div class="past-note">
+      {past.value ? (
+        <p>
+          This is the run of <Time at={past.value.startTime} isFull />.
+        </p>
+      ) : (
+        <p>{past.error !== undefined ? 'The run could not be read.' : 'The log does not hold this run any more.'}</p>
+      )}
+      <a href={linkToJob(job.type, job.id)}>Show the last run</a>
+      {!readOnly && lastId !== undefined && !isLive(job) && job.definition && (
+        <button type="button" class="button is-small" onClick={() => ask(true)}>
+          Retry from there…
+        </button>
+      )}
+      {isAsked && (
+        <JobDialog job={job} question="retry" checkpoint={JSON.stringify({ lastId })} onClose={() => ask(false)} />
+      )}
+    </div>
+  )
+}
+
+function RunsOf(props: { job: Job; log: Read<{ total: number; hits: LoggedStatus[] }>; shown: string | undefined }) {
+  const { job, log, shown } = props
+  const inLog = linkTo({ view: 'log', query: { ...wholeLog.query, type: job.type, id: job.id } })
+  if (log.value === undefined)
+    return log.error === undefined ? (
+      <Loading rows={5} />
+    ) : (
+      <Failure title="The runs could not be read" error={log.error} onRetry={log.again} />
+    )
+  const { total, hits } = log.value
+  return (
+    <Section title="Runs" count={total} aside={total > listed && <a href={inLog}>All in the log</a>}>
+      {total === 0 ? (
+        <Empty icon="never" title="No run has ended yet">
+          The runs of this job appear here with their durations and counts.
+        </Empty>
+      ) : (
+        <>
+          {hits.length > 1 && <History runs={hits} shown={shown} />}
+          <RunsTable runs={hits.slice(0, listed)} shown={shown} />
+        </>
+      )}
+    </Section>
+  )
+}
+
+function JobFacts({ job, shown, isPast }: { job: Job; shown: Status | undefined; isPast: boolean }) {
+  const { schedule, nextRun, paused, datasource, target } = job.definition ?? {}
+  return (
+    <>
+      <Facts
+        facts={{
+          Source: datasource,
+          Target: target,
+          Schedule:
+            schedule &&
+            ('cron' in schedule ? <ScheduleText {...schedule} /> : `every ${formatDuration(schedule.every)}`),
+          'Next run': nextRun !== undefined && <Time at={nextRun} isFull />,
+          Paused: paused && <PauseText paused={paused} />,
+        }}
+      />
+      {shown && <RunFacts status={shown} title={isPast ? 'This run' : 'Last run'} />}
+    </>
+  )
+}
+
+function RunFacts({ status, title }: { status: Status; title: string }) {
+  const { params, node, abortReason, resumedFrom } = detailOf(status)
+  const ended = 'endTime' in status ? status.endTime : undefined
+  return (
+    <Facts
+      facts={{
+        [title]: <State state={status.state} />,
+        Began: <Time at={status.startTime} isFull />,
+        Ended: ended !== undefined && <Time at={ended} isFull />,
+        Took: ended === undefined ? <Elapsed since={status.startTime} /> : formatDuration(ended - status.startTime),
+        Records: status.state !== 'queued' && formatCount(status.count),
+        Checkpoint: status.lastId !== undefined && <Value text={status.lastId} label="the last id" />,
+        'Aborted because': abortReason,
+        Node: node && <bdi>{node}</bdi>,
+        Resumes: resumedFrom,
+        Parameters: params && <Value text={JSON.stringify(params, undefined, 2)} label="the parameters" />,
+      }}
+    />
+  )
+}
+
+function Value({ text, label }: { text: string; label: string }) {
+  return (
+    <code class="value">
+      <LongText text={text} label={label} />
+    </code>
+  )
+}
+
+function ScheduleText({ cron, timeZone }: { cron: string; timeZone: string }) {
+  return (
+    <>
+      <code>{cron}</code> <span class="muted">{timeZone}</span>
+    </>
+  )
+}
+
+function PauseText({ paused }: { paused: NonNullable<NonNullable<Job['definition']>['paused']> }) {
+  const { since, by, reason, isOfAll } = paused
+  return (
+    <>
+      <Time at={since} />
+      {by !== undefined && ` by ${by}`}
+      {isOfAll && ' with all jobs'}
+      {reason !== undefined && `: ${reason}`}
+    </>
+  )
+}
+
+function Unknown({ type, id }: { type: string; id: string }) {
+  return (
+    <>
+      <h1 class="visually-hidden" tabIndex={-1}>
+        Unknown job
+      </h1>
+      <Empty icon="search" title="There is no such job">
+        <JobName type={type} id={id} /> is not defined here, and has never run. <a href={linkTo(home)}>Show all jobs</a>
+      </Empty>
+    </>
+  )
+}

@@ -1,0 +1,178 @@
+import { useState } from 'preact/hooks'
+import { formatCount } from '../data/format.js'
+import { endedCount, sortedJobs } from '../data/jobs.js'
+import { type LogQuery, linkTo, replaceRoute, wholeLog } from '../data/route.js'
+import { client } from '../data/server.js'
+import { useRead } from '../data/use-read.js'
+import { useSettled } from '../data/use-settled.js'
+import { Empty, Failure, Loading } from '../parts/blocks.js'
+import { Icon } from '../parts/icon.js'
+import { stateWords } from '../parts/state.js'
+import { RunsTable } from './runs-table.js'
+
+const pageSize = 50
+
+const states = ['error', 'successful', 'aborted', 'running', 'aborting', 'queued'] as const
+
+/** The log: every run that has ended, newest first, with all filters that the server has. */
+export function LogView({ query }: { query: LogQuery }) {
+  const page = Math.max(1, Math.floor(Number(query.page)) || 1)
+  const filter = useSettled(JSON.stringify(filterOf(query)))
+  const read = useRead(
+    (signal) => client.search({ ...JSON.parse(filter), from: (page - 1) * pageSize, size: pageSize, signal }),
+    [filter, page],
+  )
+  const { total = 0, hits = [] } = read.value ?? {}
+  return (
+    <>
+      <h1 tabIndex={-1}>Log</h1>
+      <Filters query={query} />
+      {page === 1 && read.value && <NewerRuns key={JSON.stringify([filter, read.value.total])} onShow={read.again} />}
+      {read.error !== undefined ? (
+        <Failure title="The log could not be read" error={read.error} onRetry={read.again} />
+      ) : read.value === undefined ? (
+        <Loading rows={8} />
+      ) : hits.length === 0 ? (
+        <Empty icon="search" title={total === 0 ? 'No run is like that' : 'This page is behind the last one'}>
+          <a href={linkTo(wholeLog)}>Show the whole log</a>
+        </Empty>
+      ) : (
+        <div class={read.isReading ? 'is-stale' : ''}>
+          <RunsTable runs={hits} hasNames />
+        </div>
+      )}
+      {total > 0 && <Pager query={query} page={page} total={total} />}
+    </>
+  )
+}
+
+/** The texts of the filters as the server takes them. Times are those of the viewer. */
+function filterOf({ type, id, state, from, to }: LogQuery) {
+  const known = states.find((name) => name === state)
+  const [startTimeFrom, startTimeTo] = [Date.parse(from), Date.parse(to)]
+  return {
+    ...(type !== '' && { type }),
+    ...(id !== '' && { id }),
+    ...(known && { state: known }),
+    ...(Number.isFinite(startTimeFrom) && { startTimeFrom }),
+    // The field has no seconds: the minute as a whole.
+    ...(Number.isFinite(startTimeTo) && { startTimeTo: startTimeTo + 59_999 }),
+  }
+}
+
+function Filters({ query }: { query: LogQuery }) {
+  const types = [...new Set(sortedJobs.value.map(({ type }) => type))]
+  const ids = [
+    ...new Set(sortedJobs.value.filter(({ type }) => query.type === '' || type === query.type).map(({ id }) => id)),
+  ]
+  const change = (event: Event) => {
+    const form = (event.target as HTMLInputElement).form as HTMLFormElement
+    const given = Object.fromEntries(new FormData(form)) as Record<string, string>
+    replaceRoute({ view: 'log', query: { ...query, ...given, page: '' } })
+  }
+  return (
+    <search aria-label="Filter the log">
+      <form class="filters" onSubmit={(event) => event.preventDefault()} onInput={change}>
+        <FilterText name="type" label="Type" value={query.type} options={types} />
+        <FilterText name="id" label="Id" value={query.id} options={ids.slice(0, 500)} />
+        <label class="filter">
+          <span>State</span>
+          <select name="state" value={query.state}>
+            <option value="">Every end</option>
+            {states.map((state) => (
+              <option key={state} value={state} selected={state === query.state}>
+                {stateWords[state]}
+              </option>
+            ))}
+          </select>
+        </label>
+        <label class="filter">
+          <span>Began from</span>
+          <input type="datetime-local" name="from" value={query.from} />
+        </label>
+        <label class="filter">
+          <span>to</span>
+          <input type="datetime-local" name="to" value={query.to} />
+        </label>
+        <a class="button" href={linkTo(wholeLog)}>
+          Clear
+        </a>
+      </form>
+    </search>
+  )
+}
+
+function FilterText(props: { name: string; label: string; value: string; options: readonly string[] }) {
+  const { name, label, value, options } = props
+  return (
+    <label class="filter">
+      <span>{label}</span>
+      <input
+        name={name}
+        value={value}
+        list={`${name}-options`}
+        autocomplete="off"
+        placeholder="Any"
+        data-shortcut={name === 'type' ? '/' : undefined}
+      />
+      <datalist id={`${name}-options`}>
+        {options.map((option) => (
+          <option key={option} value={option} />
+        ))}
+      </datalist>
+    </label>
+  )
+}
+
+/** Says that runs have ended since the page of the log was read. The rows do not move while somebody reads them. */
+function NewerRuns({ onShow }: { onShow: () => void }) {
+  const [before] = useState(endedCount.peek())
+  const newer = endedCount.value - before
+  if (newer === 0) return null
+  return (
+    <button type="button" class="newer" onClick={onShow}>
+      <Icon name="repeat" />
+      {newer === 1 ? 'A run has' : `${formatCount(newer)} runs have`} ended since
+    </button>
+  )
+}
+
+function Pager({ query, page, total }: { query: LogQuery; page: number; total: number }) {
+  const last = Math.max(1, Math.ceil(total / pageSize))
+  const first = (page - 1) * pageSize + 1
+  const to = (number: number) => linkTo({ view: 'log', query: { ...query, page: number === 1 ? '' : String(number) } })
+  const go = (event: Event) => {
+    const number = Number((event.target as HTMLInputElement).value)
+    location.hash = to(Math.min(last, Math.max(1, Math.floor(number) || 1)))
+  }
+  return (
+    <nav class="pager" aria-label="Pages">
+      <span>
+        {first > total ? 0 : formatCount(first)}–{formatCount(Math.min(total, page * pageSize))} of{' '}
+        <strong>{formatCount(total)}</strong>
+      </span>
+      <span class="pager-links">
+        <PageLink href={to(1)} isOff={page <= 1} text="Newest" />
+        <PageLink href={to(page - 1)} isOff={page <= 1} text="Newer" />
+        <label>
+          Page <input type="number" min={1} max={last} value={page} onChange={go} aria-label="Page" /> of{' '}
+          {formatCount(last)}
+        </label>
+        <PageLink href={to(page + 1)} isOff={page >= last} text="Older" />
+        <PageLink href={to(last)} isOff={page >= last} text="Oldest" />
+      </span>
+    </nav>
+  )
+}
+
+function PageLink({ href, isOff, text }: { href: string; isOff: boolean; text: string }) {
+  return isOff ? (
+    <span class="button is-off" aria-disabled="true">
+      {text}
+    </span>
+  ) : (
+    <a class="button" href={href}>
+      {text}
+    </a>
+  )
+}

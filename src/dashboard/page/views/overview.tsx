@@ -1,0 +1,330 @@
+import { memo } from 'preact/compat'
+import { useState } from 'preact/hooks'
+import { minutes } from '../data/clock.js'
+import { withDetail } from '../data/details.js'
+import { formatCount, formatDuration } from '../data/format.js'
+import { health } from '../data/health.js'
+import { isLive, type Job, jobs, jobsError, refreshJobs, sortedJobs } from '../data/jobs.js'
+import { home, linkTo, type Route, replaceRoute, type ShownJobs } from '../data/route.js'
+import { readOnly } from '../data/settings.js'
+import { Empty, Failure, Loading, Section } from '../parts/blocks.js'
+import { Icon, type IconName } from '../parts/icon.js'
+import { JobLink } from '../parts/job-name.js'
+import { Progress } from '../parts/progress.js'
+import { Mark, State } from '../parts/state.js'
+import { Time } from '../parts/time.js'
+import { JobDialog, StartButton } from './job-actions.js'
+
+const isIn: Record<ShownJobs, (job: Job) => boolean> = {
+  all: () => true,
+  running: (job) => isLive(job) && job.status?.state !== 'queued',
+  failing: (job) => job.status?.state === 'error',
+  queued: (job) => job.status?.state === 'queued',
+  scheduled: (job) => job.definition?.schedule !== undefined,
+  paused: (job) => job.definition?.paused !== undefined,
+}
+
+/** All jobs: what runs, what fails and why, what waits, and what comes next. */
+export function Overview({ show, find }: Extract<Route, { view: 'overview' }>) {
+  if (jobs.value === undefined)
+    return jobsError.value === undefined ? (
+      <Loading rows={6} />
+    ) : (
+      <Failure title="The jobs could not be read" error={jobsError.value} onRetry={refreshJobs} />
+    )
+  const all = sortedJobs.value
+  const running = all.filter(isIn.running)
+  const failing = all.filter(isIn.failing).sort((one, other) => startOf(other) - startOf(one))
+  return (
+    <>
+      <h1 class="visually-hidden" tabIndex={-1}>
+        Jobs
+      </h1>
+      <Summary all={all} show={show} />
+      {failing.length > 0 && (
+        <Section title="Failing now" count={failing.length} name="failing">
+          <ul class="cards">
+            {failing.slice(0, 8).map((job) => (
+              <FailingJob key={job.key} job={job} />
+            ))}
+          </ul>
+          {failing.length > 8 && <a href={linkTo({ ...home, show: 'failing' })}>All {failing.length} that fail</a>}
+        </Section>
+      )}
+      <Section title="Running" count={running.length} name="running">
+        {running.length === 0 ? (
+          <Empty icon="never" title="Nothing runs at the moment">
+            <NextRun all={all} />
+          </Empty>
+        ) : (
+          <ul class="cards">
+            {running.map((job) => (
+              <RunningJob key={job.key} job={job} />
+            ))}
+          </ul>
+        )}
+      </Section>
+      <JobList all={all} show={show} find={find} />
+    </>
+  )
+}
+
+function startOf({ status }: Job): number {
+  return status?.startTime ?? 0
+}
+
+const tiles: readonly [ShownJobs, string, IconName, string][] = [
+  ['running', 'Running', 'running', 'running'],
+  ['failing', 'Failing', 'error', 'error'],
+  ['queued', 'Queued', 'queued', 'queued'],
+  ['scheduled', 'Scheduled', 'scheduled', 'muted'],
+  ['paused', 'Paused', 'paused', 'paused'],
+]
+
+/** How many jobs are in which state. Each figure leads to them. */
+function Summary({ all, show }: { all: readonly Job[]; show: ShownJobs }) {
+  return (
+    <nav class="summary" aria-label="Jobs by state">
+      {tiles.map(([name, text, icon, tone]) => {
+        const count = all.filter(isIn[name]).length
+        const isShown = show === name
+        return (
+          <a
+            key={name}
+            class={`tile ${count > 0 ? `is-${tone}` : 'is-none'}`}
+            href={linkTo({ ...home, show: isShown ? 'all' : name })}
+            aria-current={isShown ? 'true' : undefined}
+          >
+            <span class="tile-figure">{formatCount(count)}</span>
+            <span class="tile-text">
+              <Icon name={icon} />
+              {text}
+            </span>
+          </a>
+        )
+      })}
+      <HealthTile />
+    </nav>
+  )
+}
+
+const healthWords: Record<string, string> = {
+  ok: 'Healthy',
+  unreachable: 'No storage',
+  readonly: 'Storage read-only',
+  closed: 'Closed',
+}
+
+function HealthTile() {
+  const { value } = health
+  const isOk = value?.status === 'ok' && value.overdue.length === 0
+  const text =
+    value === undefined
+      ? 'Unknown'
+      : value.overdue.length > 0
+        ? `${value.overdue.length} overdue`
+        : (healthWords[value.status] ?? value.status)
+  const detail = value?.error ?? (value && `${value.node} · storage ${formatDuration(value.latency)}`)
+  return (
+    <div class={`tile tile-health ${isOk ? 'is-successful' : value ? 'is-error' : 'is-none'}`}>
+      <span class="tile-figure tile-word">{text}</span>
+      <span class="tile-text">
+        <Icon name="health" />
+        <bdi class="cut-text">{detail ?? 'Health'}</bdi>
+      </span>
+    </div>
+  )
+}
+
+function RunningJob({ job }: { job: Job }) {
+  const [isAsked, ask] = useState(false)
+  const status = withDetail(job)
+  if (!status) return null
+  return (
+    <li class="card is-running">
+      <div class="card-head">
+        <State state={status.state} />
+        <JobLink type={job.type} id={job.id} />
+        {!readOnly && status.state === 'running' && (
+          <button
+            type="button"
+            class="button is-small"
+            aria-label={`Abort ${job.type}/${job.id}`}
+            onClick={() => ask(true)}
+          >
+            Abort…
+          </button>
+        )}
+      </div>
+      <Progress jobKey={job.key} status={status} />
+      {isAsked && <JobDialog job={job} question="abort" onClose={() => ask(false)} />}
+    </li>
+  )
+}
+
+/** A job whose last run failed: the first message says what failed, the last one why. */
+function FailingJob({ job }: { job: Job }) {
+  const { status } = job
+  if (status?.state !== 'error') return null
+  const [first = '', ...causes] = status.error
+  const last = causes.at(-1)
+  return (
+    <li class="card is-error">
+      <div class="card-head">
+        <State state="error" />
+        <JobLink type={job.type} id={job.id} />
+        <span class="muted">
+          <Time at={status.endTime} />
+        </span>
+        <StartButton job={job} isSmall />
+      </div>
+      <p class="reason">{first.slice(0, 300)}</p>
+      {last !== undefined && (
+        <p class="reason cause">
+          <span class="muted">because</span> {last.slice(0, 300)}
+        </p>
+      )}
+    </li>
+  )
+}
+
+/** When the next schedule starts something. */
+function NextRun({ all }: { all: readonly Job[] }) {
+  const next = all
+    .filter(({ definition }) => definition?.nextRun !== undefined)
+    .sort((one, other) => Number(one.definition?.nextRun) - Number(other.definition?.nextRun))[0]
+  if (next?.definition?.nextRun === undefined) return <>Start a job, or wait for somebody else to.</>
+  return (
+    <>
+      Next: <JobLink type={next.type} id={next.id} /> <Time at={next.definition.nextRun} />
+    </>
+  )
+}
+
+/** How many jobs are drawn at first. */
+const drawnAtFirst = 100
+
+const listTitles: Record<ShownJobs, string> = {
+  all: 'All jobs',
+  running: 'Running jobs',
+  failing: 'Failing jobs',
+  queued: 'Queued jobs',
+  scheduled: 'Schedules',
+  paused: 'Paused jobs',
+}
+
+function JobList({ all, show, find }: { all: readonly Job[]; show: ShownJobs; find: string }) {
+  const [isWhole, setWhole] = useState(false)
+  const words = find.toLowerCase().split(/\s+/).filter(Boolean)
+  const found = all
+    .filter(isIn[show])
+    .filter(({ type, id }) => words.every((word) => `${type}/${id}`.toLowerCase().includes(word)))
+  if (show === 'scheduled') found.sort((one, other) => nextOf(one) - nextOf(other))
+  const drawn = isWhole ? found : found.slice(0, drawnAtFirst)
+  const filter = (event: Event) =>
+    replaceRoute({ view: 'overview', show, find: (event.target as HTMLInputElement).value })
+  return (
+    <Section
+      title={listTitles[show]}
+      count={found.length}
+      name="list"
+      aside={
+        <div class="section-aside">
+          {show !== 'all' && <a href={linkTo({ ...home, find })}>Show all jobs</a>}
+          <label class="search">
+            <Icon name="search" />
+            <span class="visually-hidden">Find jobs</span>
+            <input type="search" placeholder="Find jobs" value={find} onInput={filter} data-shortcut="/" />
+          </label>
+        </div>
+      }
+    >
+      {found.length === 0 ? (
+        <NoJobs isFiltered={all.length > 0} />
+      ) : (
+        <div class="table-frame">
+          <table class="table">
+            <thead>
+              <tr>
+                <th scope="col">Job</th>
+                <th scope="col">Last run</th>
+                <th scope="col" class="number">
+                  Records
+                </th>
+                <th scope="col" class="number">
+                  Duration
+                </th>
+                <th scope="col">Next run</th>
+              </tr>
+            </thead>
+            <tbody>
+              {drawn.map((job) => (
+                <JobRow key={job.key} job={job} />
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      {drawn.length < found.length && (
+        <button type="button" class="button" onClick={() => setWhole(true)}>
+          Show all {formatCount(found.length)}
+        </button>
+      )}
+    </Section>
+  )
+}
+
+function NoJobs({ isFiltered }: { isFiltered: boolean }) {
+  return isFiltered ? (
+    <Empty icon="search" title="No job is like that">
+      <a href={linkTo(home)}>Show all jobs</a>
+    </Empty>
+  ) : (
+    <Empty icon="gate" title="This registry defines no job yet">
+      Jobs appear here as soon as your application calls <code>registry.define</code>.
+    </Empty>
+  )
+}
+
+function nextOf({ definition }: Job): number {
+  return definition?.nextRun ?? Number.POSITIVE_INFINITY
+}
+
+const JobRow = memo(({ job }: { job: Job }) => {
+  const { type, id, status, definition } = job
+  const { paused, nextRun, schedule } = definition ?? {}
+  return (
+    <tr>
+      <td data-label="Job">
+        <JobLink type={type} id={id} />
+      </td>
+      <td data-label="Last run">
+        <State state={status?.state ?? 'never'} />{' '}
+        {status && (
+          <span class="muted">
+            <Time at={'endTime' in status ? status.endTime : status.startTime} />
+          </span>
+        )}
+      </td>
+      <td data-label="Records" class="number">
+        {status && status.state !== 'queued' ? formatCount(status.count) : <span class="muted">–</span>}
+      </td>
+      <td data-label="Duration" class="number">
+        {status && 'endTime' in status ? (
+          formatDuration(status.endTime - status.startTime)
+        ) : (
+          <span class="muted">–</span>
+        )}
+      </td>
+      <td data-label="Next run">
+        {paused ? (
+          <Mark icon="paused" tone="paused" text="Paused" />
+        ) : nextRun !== undefined ? (
+          <Time at={Math.max(nextRun, minutes.peek())} />
+        ) : (
+          <span class="muted">{schedule ? 'by its schedule' : 'on demand'}</span>
+        )}
+      </td>
+    </tr>
+  )
+})

@@ -1,0 +1,130 @@
+import { detailOf, fieldsOf, numberOf, type Status } from '../data/detail.js'
+import { formatClock, formatCount, formatTime } from '../data/format.js'
+import { Section } from '../parts/blocks.js'
+import { LongText } from '../parts/long-text.js'
+
+/** What a run says of itself: why it failed, what became of its records, its partitions, its log. */
+export function RunReport({ status }: { status: Status }) {
+  const { progress = {}, log = [] } = detailOf(status)
+  return (
+    <>
+      {status.state === 'error' && <Causes messages={status.error} />}
+      <Records progress={progress} />
+      {log.length > 0 && <LogLines lines={log} />}
+    </>
+  )
+}
+
+/** The messages of an error, from what failed to why. */
+function Causes({ messages }: { messages: readonly string[] }) {
+  return (
+    <Section title="Why it failed">
+      <ol class="causes">
+        {messages.map((message, index) => (
+          <li key={index}>
+            {index > 0 && <span class="causes-word">because</span>}
+            <p>
+              <LongText text={message} label="the message" />
+            </p>
+          </li>
+        ))}
+      </ol>
+    </Section>
+  )
+}
+
+const fates = [
+  ['written', 'Written', 'successful'],
+  ['failed', 'Failed', 'error'],
+  ['skipped', 'Skipped', 'muted'],
+] as const
+
+/** read = written + failed + skipped, as a sum and as a bar of these shares. */
+function Records({ progress }: { progress: Readonly<Record<string, unknown>> }) {
+  const read = numberOf(progress.read)
+  if (read === undefined || fates.some(([name]) => numberOf(progress[name]) === undefined)) return null
+  const countOf = (name: string) => numberOf(progress[name]) ?? 0
+  return (
+    <Section title="Records">
+      <div class="sum">
+        <span class="sum-part">
+          <strong>{formatCount(read)}</strong> read
+        </span>
+        {fates.map(([name, text, tone], index) => (
+          <span key={name} class={`sum-part is-${countOf(name) > 0 ? tone : 'muted'}`}>
+            <span class="sum-sign">{index === 0 ? '=' : '+'}</span>
+            <strong>{formatCount(countOf(name))}</strong> {text.toLowerCase()}
+          </span>
+        ))}
+      </div>
+      {read > 0 && (
+        <div class="shares" aria-hidden="true">
+          {fates.map(([name, , tone]) => (
+            <span
+              key={name}
+              class={`share is-${tone}`}
+              hidden={countOf(name) === 0}
+              style={{ flexGrow: countOf(name) }}
+            />
+          ))}
+        </div>
+      )}
+      <Partitions parts={fieldsOf(progress.parts)} />
+    </Section>
+  )
+}
+
+/** Up to how many partitions are drawn one by one. */
+const mostDrawn = 240
+
+function Partitions({ parts }: { parts: Readonly<Record<string, unknown>> }) {
+  const [total, done] = [numberOf(parts.total), numberOf(parts.done)]
+  if (!total || done === undefined) return null
+  return (
+    <div class="partitions">
+      <p>
+        <strong>
+          {formatCount(done)} of {formatCount(total)}
+        </strong>{' '}
+        partitions are done
+      </p>
+      {total <= mostDrawn && (
+        <div class="partition-cells" aria-hidden="true">
+          {Array.from({ length: total }, (_, index) => (
+            <span key={index} class={index < done ? 'is-done' : ''} />
+          ))}
+        </div>
+      )}
+    </div>
+  )
+}
+
+function LogLines({ lines }: { lines: readonly string[] }) {
+  return (
+    <Section title="Log lines" count={lines.length}>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls needs to be reached by the keyboard */}
+      <section class="log-lines" tabIndex={0} aria-label="Log lines, newest last">
+        {lines.map((line, index) => (
+          <LogLine key={index} line={line} />
+        ))}
+      </section>
+    </Section>
+  )
+}
+
+/** A line behind the time of its context, which the server writes in UTC. */
+function LogLine({ line }: { line: string }) {
+  const [, time = '', text = line] = /^(\d{4}-\d\d-\d\dT[\d:.]+Z) (.*)$/s.exec(line) ?? []
+  return (
+    <div class="log-line">
+      {time !== '' && (
+        <time dateTime={time} title={formatTime(Date.parse(time))}>
+          {formatClock(Date.parse(time))}
+        </time>
+      )}
+      <span>
+        <LongText text={text} label="the line" />
+      </span>
+    </div>
+  )
+}

@@ -1,0 +1,1 @@
+export { type JobsHandler, type Served, toFetchHandler } from './fetch-handler.js'

@@ -1,0 +1,493 @@
+import { readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import type { BrowserContext, Page } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { iterableDatasource } from '../../src/adapters/iterable/index.js'
+import type { ServedRegistry } from '../../src/http/index.js'
+import type { EndedStatus, JobRegistry } from '../../src/index.js'
+import { collectingTarget } from '../../src/testing/index.js'
+import { lacksChromium, openChromium } from '../support/chromium.js'
+import { defineCounting, defineFailing, serveDashboard, watchedRegistry } from './served.js'
+
+const axeFile = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
+
+describe.skipIf(lacksChromium)('the page of the dashboard', () => {
+  let browser: BrowserContext
+  let close: () => Promise<void>
+  let page: Page
+  const errors: string[] = []
+
+  beforeAll(async () => {
+    ;({ browser, close } = await openChromium())
+  }, 90_000)
+  afterAll(() => close?.())
+
+  beforeEach(async () => {
+    page = await browser.newPage()
+    await page.bringToFront()
+    await page.setViewportSize({ width: 1280, height: 800 })
+    page.on('pageerror', (error) => errors.push(String(error)))
+    // The policy of the page is strict: nothing of the page may be refused by it.
+    page.on('console', (message) => message.text().includes('Content Security') && errors.push(message.text()))
+    page.setDefaultTimeout(8000)
+  })
+  afterEach(async () => {
+    await page.close()
+    expect(errors.splice(0)).toEqual([])
+  })
+
+  const button = (name: string | RegExp) => page.getByRole('button', { name })
+  const text = (words: string | RegExp) => page.getByText(words).first().waitFor()
+  const section = (name: string) => page.getByRole('region', { name })
+
+  /** A registry with a job of each fate. */
+  async function sixFates(): Promise<ReturnType<typeof watchedRegistry>> {
+    const served = watchedRegistry({ concurrency: { process: 1 } })
+    const { registry } = served
+    defineCounting(registry, 'running')
+    defineCounting(registry, 'queued')
+    defineFailing(registry, 'failing')
+    registry.define({ type: 'copy', id: 'scheduled', run: () => {}, schedule: { cron: '0 3 * * *' } })
+    registry.define({ type: 'copy', id: 'paused', run: () => {} })
+    registry.define({ type: 'copy', id: 'done', run: ({ progress }) => progress({ count: 7 }) })
+    for (const id of ['failing', 'done']) await (await registry.start('copy', id)).finished
+    await registry.pause('copy', 'paused', { reason: 'The source is being moved', by: 'ann' })
+    await registry.start('copy', 'running')
+    await registry.start('copy', 'queued')
+    return served
+  }
+
+  describe('shows', () => {
+    test('all jobs: what runs, live, what fails and why, what waits, and what is next', async () => {
+      const { watched } = await sixFates()
+      const { url } = await serveDashboard(watched, { title: 'Shop' })
+      await page.goto(url)
+      await section('Failing now').getByText('Could not copy.').waitFor()
+      await section('Failing now').getByText('because ENOSPC').waitFor()
+      const figure = section('Running').locator('.figure strong').first()
+      await expect.poll(async () => Number(await figure.textContent())).toBeGreaterThan(300)
+      await section('Running').getByText('/s').waitFor()
+      for (const tile of ['1Running', '1Failing', '1Queued', '1Scheduled', '1Paused'])
+        await page
+          .getByRole('link', { name: tile.replace('1', '1 ') })
+          .or(page.locator('.tile', { hasText: tile }))
+          .first()
+          .waitFor()
+      await text('Healthy')
+      await text('Live')
+      await page.locator('tr', { hasText: 'paused' }).getByText('Paused', { exact: true }).waitFor()
+      expect(await page.title()).toBe('Shop')
+    })
+
+    test('the jobs that somebody looks for, by an address', async () => {
+      const { watched } = await sixFates()
+      const { url } = await serveDashboard(watched)
+      await page.goto(url)
+      await page.locator('.tile', { hasText: 'Failing' }).click()
+      await expect.poll(() => page.locator('.list tbody tr').count()).toBe(1)
+      expect(page.url()).toContain('#/?show=failing')
+      await page.goto(`${url}#/?find=sched`)
+      await expect
+        .poll(() => page.locator('.list tbody tr').allInnerTexts())
+        .toEqual([expect.stringContaining('scheduled')])
+      await page.locator('body').press('/')
+      await page.keyboard.type('nothing')
+      await text('No job is like that')
+    })
+
+    test('a job: why it failed, what it was started with, what it logged, and how it did before', async () => {
+      const { registry, watched } = watchedRegistry()
+      registry.define({
+        type: 'report',
+        id: 'daily',
+        run({ params, log, progress, complete }) {
+          log('About to read.')
+          progress({ count: Number(params.count ?? 0) })
+          if (params.fails) throw new Error('No report.', { cause: new Error('The printer burns.') })
+          complete()
+        },
+      })
+      for (const params of [{ count: 1 }, { count: 3 }, { count: 2, fails: true }])
+        await (await registry.start('report', 'daily', { params })).finished
+      const { url } = await serveDashboard(watched)
+      await page.goto(`${url}#/job/report/daily`)
+      await expect.poll(() => page.locator('.causes').innerText()).toMatch(/No report\..*because.*The printer burns\./s)
+      await section('Log lines').getByText('About to read.').waitFor()
+      await page.getByText('"fails": true').waitFor()
+      await expect.poll(() => page.locator('.column').count()).toBe(3)
+      // An older run, by the keyboard.
+      await page.locator('.column').last().focus()
+      await page.keyboard.press('ArrowLeft')
+      await page.keyboard.press('Enter')
+      await text('This is the run of')
+      await page.getByText('"count": 3').waitFor()
+      await page.getByText('Show the last run').click()
+      await page.getByText('"fails": true').waitFor()
+    })
+
+    test('a job that is unknown, and a job that never ran', async () => {
+      const { registry, watched } = watchedRegistry()
+      registry.define({ type: 'report', id: 'daily', run: () => {} })
+      const { url } = await serveDashboard(watched)
+      await page.goto(`${url}#/job/report/nobody`)
+      await text('There is no such job')
+      await page.goto(`${url}#/job/report/daily`)
+      await text('No run has ended yet')
+      await page.goto(`${url}#/nowhere`)
+      await text('There is no such view')
+    })
+
+    test('a registry without jobs', async () => {
+      const { url } = await serveDashboard(watchedRegistry().watched)
+      await page.goto(url)
+      await text('This registry defines no job yet')
+      await page.getByRole('link', { name: 'Log' }).click()
+      await text('No run is like that')
+    })
+
+    test('100,000 runs of the log, by pages and by every filter', async () => {
+      const asked: object[] = []
+      const { watched } = watchedRegistry()
+      const { url } = await serveDashboard(logOf(watched, 100_000, asked))
+      await page.goto(`${url}#/log`)
+      await text('1–50 of')
+      await page.getByRole('link', { name: 'Oldest' }).click()
+      await text(/99,951–100,000 of/)
+      await page.getByLabel('Page', { exact: true }).fill('1000')
+      await page.keyboard.press('Enter')
+      await text(/49,951–50,000 of/)
+      await page.getByLabel('Type').fill('copy')
+      await page.getByLabel('Id').fill('job-3')
+      await page.getByLabel('State').selectOption('error')
+      await page.getByLabel('Began from').fill('2026-01-02T03:04')
+      await page.getByLabel('to', { exact: true }).fill('2026-01-03T00:00')
+      await page.keyboard.press('Tab')
+      const [from, to] = await page.evaluate(() => [Date.parse('2026-01-02T03:04'), Date.parse('2026-01-03T00:00')])
+      await expect
+        .poll(() => asked.filter((filter) => 'type' in filter).at(-1))
+        .toMatchObject({
+          type: 'copy',
+          id: 'job-3',
+          state: 'error',
+          startTimeFrom: from,
+          startTimeTo: Number(to) + 59_999,
+        })
+      await page.reload()
+      expect(await page.getByLabel('Id').inputValue()).toBe('job-3')
+    })
+  })
+
+  describe('does', () => {
+    test('start, abort with a reason, and start again', async () => {
+      const { registry, watched, calls } = watchedRegistry()
+      defineCounting(registry, 'a')
+      const { url } = await serveDashboard(watched)
+      await page.goto(`${url}#/job/copy/a`)
+      await button('Start copy/a').click()
+      await text('copy/a has started.')
+      await section('Now').getByRole('progressbar').waitFor()
+      await button('Abort…').click()
+      await page.getByLabel('Reason').fill('The source is wrong.')
+      await page.getByRole('dialog').getByRole('button', { name: 'Abort' }).click()
+      await page.locator('.badge', { hasText: 'Aborted' }).waitFor()
+      await page.getByText('The source is wrong.').waitFor()
+      await button('Retry copy/a').click()
+      await page.locator('.badge', { hasText: 'Running' }).waitFor()
+      expect(calls.map(([name]) => name)).toEqual(['start', 'abort', 'start'])
+      expect(calls[1]?.[3]).toMatchObject({ reason: 'The source is wrong.' })
+    })
+
+    test('a full refresh, a reset, a pause and its end', async () => {
+      const { registry, watched, calls } = watchedRegistry()
+      const datasource = iterableDatasource(() => [{ id: 1 }])
+      const target = collectingTarget()
+      const capabilities = { ...target.capabilities, onFullRefresh: 'merge' as const }
+      registry.define({ id: 'a', datasource, target: { ...target, capabilities } })
+      const { url } = await serveDashboard(watched)
+      await page.goto(`${url}#/job/ingestion/a`)
+      await button('Full refresh…').click()
+      await button('Read everything again').click()
+      await expect.poll(() => calls.at(-1)).toMatchObject(['start', 'ingestion', 'a', { fullRefresh: true }])
+      await page.locator('.badge', { hasText: 'Succeeded' }).waitFor()
+      await button('Reset…').click()
+      await page.getByLabel('Checkpoint').fill('{"lastId":')
+      await button(/^Reset$/).click()
+      await page.getByRole('alert').getByText('The checkpoint is not JSON').waitFor()
+      await page.getByLabel('Checkpoint').fill('')
+      await button(/^Reset$/).click()
+      await text('The next run of ingestion/a begins at the beginning.')
+      expect(calls.at(-1)).toMatchObject(['reset', 'ingestion', 'a', {}])
+      await button('Pause…').click()
+      await page.getByLabel('Reason').fill('Moving')
+      await page.getByLabel('By').fill('ann')
+      await button(/^Pause$/).click()
+      await page.getByText('by ann: Moving').waitFor()
+      await button('Start although paused ingestion/a').click()
+      await expect.poll(() => calls.at(-1)).toMatchObject(['start', 'ingestion', 'a', { force: true }])
+      await button('End the pause').click()
+      await button('Pause…').waitFor()
+      expect((await registry.jobs())[0]?.paused).toBeUndefined()
+    })
+
+    test('what fails is said, and stays until it is closed', async () => {
+      const { registry, watched } = watchedRegistry()
+      defineCounting(registry, 'a')
+      const { url } = await serveDashboard(watched)
+      await page.goto(`${url}#/job/copy/a`)
+      await button('Start copy/a').waitFor()
+      await page.route('**/_start', async (route) => {
+        // Another tab was faster.
+        await registry.start('copy', 'a')
+        await route.continue()
+      })
+      await button('Start copy/a').click()
+      await text('Job [copy/a] is already running.')
+      await button('Close the notice').click()
+      await page.locator('.notice').waitFor({ state: 'detached' })
+      const other = await browser.newPage()
+      await other.goto(`${url}#/job/copy/a`)
+      await other.locator('.badge', { hasText: 'Running' }).waitFor()
+      await registry.abort('copy', 'a')
+      for (const tab of [page, other]) {
+        await tab.locator('.badge', { hasText: 'Aborted' }).waitFor()
+      }
+      await other.close()
+    })
+
+    test('everything by the keyboard', async () => {
+      const { registry, watched, calls } = watchedRegistry()
+      defineCounting(registry, 'a')
+      await registry.start('copy', 'a')
+      const { url } = await serveDashboard(watched)
+      await page.goto(url)
+      await button('Abort copy/a').waitFor()
+      await page.keyboard.press('Tab')
+      await expect.poll(() => page.evaluate('document.activeElement.textContent.trim()')).toBe('Skip to the content')
+      await page.keyboard.press('Enter')
+      await expect.poll(() => page.evaluate('document.activeElement.id')).toBe('main')
+      await button('Abort copy/a').focus()
+      await page.keyboard.press('Enter')
+      await page.getByRole('dialog').waitFor()
+      await page.keyboard.press('Escape')
+      await page.getByRole('dialog').waitFor({ state: 'detached' })
+      await button('Abort copy/a').focus()
+      await page.keyboard.press('Enter')
+      await page.getByLabel('Reason').focus()
+      await page.keyboard.type('by keys')
+      await page.keyboard.press('Enter')
+      await expect.poll(() => calls.at(-1)).toMatchObject(['abort', 'copy', 'a', { reason: 'by keys' }])
+    })
+
+    test('nothing when it is read-only', async () => {
+      const { watched } = await sixFates()
+      const { url } = await serveDashboard(watched, { readOnly: true })
+      await page.goto(url)
+      await text('Read-only')
+      await section('Running').getByRole('progressbar').waitFor()
+      await expect.poll(() => button(/Start|Retry|Abort|Pause|Reset/).count()).toBe(0)
+      await page.goto(`${url}#/job/copy/failing`)
+      await section('Why it failed').waitFor()
+      expect(await button(/Start|Retry|Abort|Pause|Reset/).count()).toBe(0)
+      const status = await page.evaluate("fetch('api/copy/failing/_start', { method: 'POST' }).then((r) => r.status)")
+      expect(status).toBe(403)
+    })
+  })
+
+  describe('survives', () => {
+    test('a server that is started again', async () => {
+      const { registry, watched } = watchedRegistry()
+      defineCounting(registry, 'a')
+      const first = await serveDashboard(watched)
+      await page.goto(first.url)
+      await text('Live')
+      await first.stop()
+      await text('The server does not answer.')
+      const port = Number(new URL(first.url).port)
+      await serveDashboard(watched, { port })
+      await page.locator('.banner').waitFor({ state: 'detached' })
+      await registry.start('copy', 'a')
+      await section('Running').getByRole('progressbar').waitFor()
+      await text('Live')
+    })
+
+    test('a stream that is cut again and again', async () => {
+      const { registry, watched } = watchedRegistry()
+      defineCounting(registry, 'a')
+      const { url, streams } = await serveDashboard(watched)
+      await page.goto(url)
+      for (let cut = 0; cut < 3; cut++) {
+        await expect.poll(() => streams.size, { interval: 20 }).toBe(1)
+        for (const stream of streams) stream.destroy()
+      }
+      await registry.start('copy', 'a')
+      await section('Running').getByRole('progressbar').waitFor()
+    })
+
+    test('a login that expires, and comes back', async () => {
+      const { registry, watched } = watchedRegistry()
+      defineCounting(registry, 'a')
+      await registry.start('copy', 'a')
+      let isIn = true
+      const { url, streams } = await serveDashboard(watched, { authorize: () => isIn || { status: 401 } })
+      await page.goto(`${url}#/job/copy/a`)
+      await button('Abort…').waitFor()
+      isIn = false
+      await button('Abort…').click()
+      await page.getByRole('dialog').getByRole('button', { name: 'Abort' }).click()
+      await text('Your login has expired.')
+      await page.keyboard.press('Escape')
+      await text('running')
+      for (const stream of streams) stream.destroy()
+      isIn = true
+      await page.locator('.banner').waitFor({ state: 'detached' })
+      await text('Live')
+      expect(page.url()).toContain('#/job/copy/a')
+    })
+
+    test('a user who may not list jobs, or not follow events', async () => {
+      const { registry, watched } = watchedRegistry()
+      defineCounting(registry, 'a')
+      let allowed: readonly string[] = ['read']
+      const { url } = await serveDashboard(watched, {
+        authorize: ({ url }, action) =>
+          !/api\/?$/.test(url) || allowed.includes('list') ? allowed.includes(action) : false,
+      })
+      await page.goto(url)
+      await text('You may not list the jobs of this server.')
+      allowed = ['read', 'list']
+      await page.reload()
+      await text('Every 5 s')
+      await page.getByRole('link', { name: 'copy/a' }).waitFor()
+    })
+
+    test('ids of every kind', async () => {
+      const { registry, watched, calls } = watchedRegistry()
+      const ids = ['"><script>globalThis.hit=1</script>', '..a%2F%00/b//c', 'שלום עולם', '💥 #?&=', ' ']
+      for (const id of ids) {
+        registry.define({ type: `<b>${id}`, id, run: ({ complete }) => complete() })
+        await (await registry.start(`<b>${id}`, id)).finished
+      }
+      const { url } = await serveDashboard(watched)
+      await page.goto(url)
+      for (const id of ids) {
+        const links = page.locator('.list .job-link')
+        await links.first().waitFor()
+        await links.nth((await links.locator('.job-id').allTextContents()).indexOf(id)).click()
+        await expect.poll(() => page.locator('h1 .job-id').textContent()).toBe(id)
+        await button(/^Start </).click()
+        await expect.poll(() => calls.at(-1)?.slice(0, 3)).toEqual(['start', `<b>${id}`, id])
+        await page.locator('.column').first().click()
+        await text('This is the run of')
+        await page.reload()
+        await text('This is the run of')
+        await page.getByRole('link', { name: 'Jobs' }).first().click()
+      }
+      expect(await page.evaluate('globalThis.hit')).toBeUndefined()
+    })
+
+    test('a status of 5 MB', async () => {
+      const { registry, watched } = watchedRegistry()
+      const big = 'x'.repeat(5_000_000)
+      registry.define({
+        type: 'copy',
+        id: 'big',
+        run({ log, progress }) {
+          for (let line = 0; line < 50; line++) log(big.slice(0, 100_000))
+          progress({
+            count: 1,
+            lastId: big.slice(0, 8000),
+            detail: { read: 1, written: 1, failed: 0, skipped: 0, big: big.slice(0, 900_000) },
+          })
+          throw new Error(big, { cause: new Error(big) })
+        },
+      })
+      await (await registry.start('copy', 'big')).finished
+      const { url } = await serveDashboard(watched)
+      await page.goto(`${url}#/job/copy/big`)
+      await section('Why it failed').waitFor()
+      await button(/Show all of the last id/).click()
+      await page.getByRole('region', { name: 'the last id' }).waitFor()
+      const longest = await page.evaluate(longestTask)
+      expect(longest).toBeLessThan(1500)
+      await page.goto(url)
+      await section('Failing now').getByText('xxxx').first().waitFor()
+      expect(await page.evaluate('document.body.innerText.length')).toBeLessThan(20_000)
+    })
+
+    test('a clock that is an hour wrong', async () => {
+      const { registry, watched } = watchedRegistry()
+      registry.define({ type: 'copy', id: 'a', run: ({ complete }) => complete() })
+      await (await registry.start('copy', 'a')).finished
+      await page.addInitScript('const now = Date.now; Date.now = () => now() + 3_600_000')
+      const { url } = await serveDashboard(watched)
+      await page.goto(url)
+      await text("This device's clock is 1 h ahead of the server's.")
+      await expect.poll(() => page.locator('.list time').first().textContent()).toMatch(/^(now|\d s ago)$/)
+    })
+  })
+
+  describe.each(['light', 'dark'] as const)('in %s', (colorScheme) => {
+    test('has no fault that axe-core finds, and fits a phone', async () => {
+      const { watched } = await sixFates()
+      const { url } = await serveDashboard(watched)
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
+      const views: [string, string][] = [
+        ['#/', '.cards'],
+        ['#/job/copy/failing', '.causes'],
+        ['#/job/copy/running', '.log-lines'],
+        ['#/log', '.pager'],
+        ['#/job/copy/none', '.empty'],
+      ]
+      for (const [hash, ready] of views) {
+        await page.setViewportSize({ width: 1280, height: 800 })
+        await page.goto(url + hash)
+        await page.locator(ready).first().waitFor()
+        expect(await faultsOf(page), hash).toEqual([])
+        await page.setViewportSize({ width: 390, height: 844 })
+        expect(await page.evaluate('document.documentElement.scrollWidth'), hash).toBeLessThanOrEqual(390)
+      }
+      await page.goto(`${url}#/job/copy/failing`)
+      await button('Reset…').click()
+      expect(await faultsOf(page), 'dialog').toEqual([])
+    })
+  })
+})
+
+/** What axe-core finds. It is run from outside, as the policy of the page lets no other script in. */
+async function faultsOf(page: Page): Promise<string[]> {
+  await page.evaluate(await readFile(axeFile, 'utf8'))
+  const found = (await page.evaluate('axe.run()')) as { violations: { id: string; nodes: { html: string }[] }[] }
+  return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
+}
+
+/** How long the page was busy without a pause, at most, while it draws for a second. */
+const longestTask = `new Promise((resolve) => {
+  let last = performance.now(), longest = 0
+  const timer = setInterval(() => {
+    longest = Math.max(longest, performance.now() - last)
+    last = performance.now()
+  }, 10)
+  setTimeout(() => { clearInterval(timer); resolve(longest) }, 1000)
+})`
+
+/** A registry whose log has so many runs. */
+function logOf(registry: ServedRegistry, total: number, asked: object[]): ServedRegistry {
+  const runAt = (index: number): EndedStatus => ({
+    state: 'successful',
+    type: 'copy',
+    id: `job-${index % 7}`,
+    executionId: `job-${index % 7}019a0000-0000-7000-8000-${String(index).padStart(12, '0')}`,
+    startTime: 1_796_000_000_000 - index * 1000,
+    endTime: 1_796_000_000_500 - index * 1000,
+    infos: 'The job is done.',
+    count: index,
+  })
+  const search: JobRegistry['search'] = async (filter = {}) => {
+    asked.push(filter)
+    const { from = 0, size = 10, state } = filter
+    if (state !== undefined) return { total: 0, hits: [] }
+    const length = Math.max(0, Math.min(size, total - from))
+    return { total, hits: Array.from({ length }, (_, index) => runAt(from + index)) }
+  }
+  return new Proxy(registry, { get: (target, name) => (name === 'search' ? search : Reflect.get(target, name)) })
+}
