@@ -36,6 +36,7 @@ describe('linesDatasource', () => {
       failing: 'a file fails when it is opened',
       held: 'the system counts open files',
       fetched: 'a file is read in blocks',
+      check: 'each query has a file of its own',
       batchBytes: 'lines are short',
       values: 'a path has no values',
       bigIntegers: 'the number of a line is small',
@@ -88,6 +89,7 @@ describe('pagesDatasource', () => {
       stalling: 'a page is there as a whole',
       failing: 'a page fails as a whole',
       heldBetween: 'a page is a request of its own',
+      check: 'it is small',
       batchBytes: 'the API counts items',
       values: 'a path has no values',
       bigIntegers: 'JSON has none',
@@ -135,6 +137,7 @@ describe.each([
       failing: 'no query fails halfway',
       held: 'it has one connection',
       fetched: 'SQLite does not count them',
+      check: 'the database is open',
       batchBytes: 'it counts rows',
       resumesAfterId: 'it resumes by a cursor',
       readsRanges: 'it requires a query',
@@ -184,6 +187,7 @@ describe('arrayTarget', () => {
     unsupported: {
       replace: 'it appends only',
       writesAtomically: 'it rejects nothing',
+      writesIdempotently: 'it appends what comes again',
       writesPartitions: 'its array has one end',
       writesDuringFlush: 'it has nothing to flush',
       acceptsEncoded: 'it stores objects',
@@ -191,6 +195,7 @@ describe('arrayTarget', () => {
       truncate: 'its array is emptied by nobody',
       resetCheckpoint: 'storage keeps its checkpoints',
       isReset: 'its array is emptied by nobody else',
+      check: 'its array is there',
     },
   })
 })

@@ -3,13 +3,27 @@ import { expect, test } from 'vitest'
 import { outcomeOf } from './cases.js'
 import { soundTarget, type TargetBug } from './sound-target.js'
 
-const outcomeWith = (bug?: TargetBug, unsupported = {}) =>
-  outcomeOf((test) => targetSuite({ test, create: ({ strategy }) => soundTarget(strategy, bug), unsupported }))
+const outcomeWith = (bug?: TargetBug, writes: 'atomically' | 'idempotently' = 'atomically') =>
+  outcomeOf((test) =>
+    targetSuite({
+      test,
+      create: ({ strategy }) => soundTarget(strategy, bug, writes),
+      unsupported: writes === 'atomically' ? { writesIdempotently: why } : { writesAtomically: why },
+    }),
+  )
 
-test('a sound target passes every case', async () => {
-  const { failed, skipped } = await outcomeWith()
-  expect([Object.fromEntries(failed), skipped]).toEqual([{}, []])
-})
+const why = 'it writes in the other way'
+
+test.each(['atomically', 'idempotently'] as const)(
+  'a sound target that writes %s passes every case',
+  async (writes) => {
+    const { failed, passed, skipped } = await outcomeWith(undefined, writes)
+    expect(Object.fromEntries(failed)).toEqual({})
+    const isOther = writes === 'atomically' ? /idempotent: / : /rejected|broken: /
+    expect(skipped.filter((name) => !isOther.test(name))).toEqual([])
+    expect(passed.filter((name) => name.includes('idempotent: '))).toHaveLength(writes === 'atomically' ? 0 : 4)
+  },
+)
 
 const both = (...names: string[]) =>
   ['append', 'replace'].flatMap((strategy) => names.map((name) => `${strategy}: ${name}`))
@@ -35,6 +49,9 @@ test.each<[TargetBug, string[]]>([
       'append: truncate: without new records, the target is empty',
     ],
   ],
+  ['checks nothing', both('check: throws when the target cannot be written to')],
+  ['ignores the signal of a check', both('check: throws the reason when its signal aborts')],
+  ['writes in a check', both('check: resolves when the target can be written to, and changes nothing')],
   ['truncates at once', ['append: truncate: an abort before the next flush keeps the earlier records']],
   [
     'resets nothing',
@@ -78,6 +95,23 @@ test.each<[TargetBug, string[]]>([
   expect([...failed.keys()]).toEqual(cases)
 })
 
+test.each<[TargetBug, string[]]>([
+  [
+    'writes again what it has',
+    both(
+      'idempotent: records that are written again are there once',
+      'idempotent: the good records of a rejected write can be written again',
+    ),
+  ],
+  [
+    'loses what came before a rejected write',
+    both('idempotent: the good records of a rejected write can be written again'),
+  ],
+])('an idempotent target that %s fails for it alone', async (bug, cases) => {
+  const { failed } = await outcomeWith(bug, 'idempotently')
+  expect([...failed.keys()]).toEqual(cases)
+})
+
 test.each<[TargetBug, string]>([
   ['has one buffer', 'append: partitions: concurrent writers store the records and the checkpoint of each'],
   ['forgets its checkpoint', 'append: checkpoint: the last durable one is returned, regardless of storage'],
@@ -92,10 +126,16 @@ test('a target without a capability fails, unless it says so: then the cases sho
     const { target, ...fixture } = soundTarget(strategy)
     return { ...fixture, target: { ...target, capabilities: {} } }
   }
-  const capabilities = ['writesAtomically', 'writesPartitions', 'writesDuringFlush', 'truncate'] as const
+  const capabilities = [
+    'writesAtomically',
+    'writesIdempotently',
+    'writesPartitions',
+    'writesDuringFlush',
+    'truncate',
+  ] as const
   const { failed } = await outcomeOf((test) => targetSuite({ test, create: plain }))
-  expect(failed.size).toBe(8)
+  expect(failed.size).toBe(12)
   const unsupported = Object.fromEntries(capabilities.map((name) => [name, 'it is small']))
   const said = await outcomeOf((test) => targetSuite({ test, create: plain, unsupported }))
-  expect([said.failed.size, said.skipped.length]).toEqual([0, 19])
+  expect([said.failed.size, said.skipped.length]).toEqual([0, 23])
 })

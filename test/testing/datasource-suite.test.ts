@@ -57,6 +57,7 @@ describe('testDatasource keeps the contract of a datasource', () => {
       batchBytes: 'its records have no size',
       values: 'its queries are up to the test',
       fetched: 'its records are in memory',
+      check: 'its records are in memory',
     },
   })
 })

@@ -23,6 +23,9 @@ export type DatasourceBug =
   | 'binds no values'
   | 'binds no values by a cursor'
   | 'calls what comes again new'
+  | 'checks nothing'
+  | 'holds on after a check'
+  | 'ignores the signal of a check'
   | 'compares each column alone'
   | 'counts nulls in every partition'
   | 'cuts ties at its limit'
@@ -281,8 +284,16 @@ export function soundDatasource(bug?: DatasourceBug): DatasourceFixture {
       : isWithin(value, range)
   }
 
+  /** Whether it can be read. */
+  const checkOf = (isUsable: boolean) => async (signal: AbortSignal) => {
+    if (bug !== 'ignores the signal of a check') signal.throwIfAborted()
+    if (bug === 'holds on after a check' && isUsable) held++
+    if (!isUsable && bug !== 'checks nothing') throw new JobError('datasource', 'It is away.')
+  }
+
   const datasource: Datasource = {
     kind: 'sound',
+    check: checkOf(true),
     capabilities: {
       resumesAfterId: true,
       readsRanges: true,
@@ -308,6 +319,7 @@ export function soundDatasource(bug?: DatasourceBug): DatasourceFixture {
     echo: (value) => `echo ${value}`,
     held: () => held,
     fetched: () => fetched,
+    unusable: () => ({ ...datasource, check: checkOf(false) }),
   }
 }
 

@@ -28,6 +28,11 @@ export type TargetBug =
   | 'touches what it has lost'
   | 'truncates at once'
   | 'truncates nothing'
+  | 'checks nothing'
+  | 'ignores the signal of a check'
+  | 'writes in a check'
+  | 'writes again what it has'
+  | 'loses what came before a rejected write'
 
 /** What is stored of a job. */
 interface Stored {
@@ -36,8 +41,12 @@ interface Stored {
   owner: string
 }
 
-/** A target that supports everything that the suite knows, in memory; `bug` breaks it. */
-export function soundTarget(strategy: 'append' | 'replace', bug?: TargetBug): TargetFixture {
+/** A target that supports everything that the suite knows, in memory, of which one way to write; `bug` breaks it. */
+export function soundTarget(
+  strategy: 'append' | 'replace',
+  bug?: TargetBug,
+  writes: 'atomically' | 'idempotently' = 'atomically',
+): TargetFixture {
   const jobs = new Map<string, Stored>()
   let published: TargetRecord[] = []
   let connections = 0
@@ -73,7 +82,8 @@ export function soundTarget(strategy: 'append' | 'replace', bug?: TargetBug): Ta
         const records = batch.records() as unknown as TargetRecord[]
         const refused = records.findIndex(({ text }) => text === 'refused')
         if (refused >= 0) {
-          if (bug === 'keeps half a batch') bufferOf().push(...records.slice(0, refused))
+          if (bug === 'loses what came before a rejected write') bufferOf().length = 0
+          if (bug === 'keeps half a batch' || writes === 'idempotently') bufferOf().push(...records.slice(0, refused))
           const recordIndex = bug === 'blames the first record' ? 0 : refused
           throw new JobError('target', 'It is refused.', toleratesFailures ? { recordIndex } : {})
         }
@@ -93,7 +103,10 @@ export function soundTarget(strategy: 'append' | 'replace', bug?: TargetBug): Ta
         const taken = bufferOf().splice(0)
         await setTimeout(1)
         if (bug === 'loses what comes during a flush') bufferOf().splice(0)
-        stored.records.push(...taken)
+        const known = new Set(writes === 'idempotently' ? stored.records.map(({ id }) => id) : [])
+        const isNew = ({ id }: TargetRecord) =>
+          writes === 'atomically' || bug === 'writes again what it has' || (!known.has(id) && known.add(id))
+        stored.records.push(...taken.filter(isNew))
         if (bug !== 'forgets its checkpoint') stored.checkpoint = checkpoint
         if (bug === 'publishes at once') published = [...stored.records]
       },
@@ -111,16 +124,26 @@ export function soundTarget(strategy: 'append' | 'replace', bug?: TargetBug): Ta
     return { writer, resume: isGone ? 'restart' : { checkpoint: stored.checkpoint } }
   }
 
+  /** Whether it can be written to. */
+  const checkOf = (isUsable: boolean) => async (signal: AbortSignal) => {
+    if (bug !== 'ignores the signal of a check') signal.throwIfAborted()
+    if (bug === 'writes in a check') jobs.clear()
+    if (bug === 'writes in a check') published = []
+    if (!isUsable && bug !== 'checks nothing') throw new JobError('target', 'It is away.')
+  }
+
   const all = () => [...jobs.values()].flatMap(({ records }) => records).sort((a, b) => a.id - b.id)
   return {
     target: {
       kind: 'sound',
       strategy,
       capabilities: {
-        ...{ writesAtomically: true, writesPartitions: true, writesDuringFlush: true },
+        ...(writes === 'atomically' ? { writesAtomically: true } : { writesIdempotently: true }),
+        ...{ writesPartitions: true, writesDuringFlush: true },
         ...(strategy === 'append' && { onFullRefresh: 'truncate' as const }),
       },
       open,
+      check: checkOf(true),
       async resetCheckpoint({ id, executionId, checkpoint }) {
         const stored = jobs.get(JSON.stringify([id, undefined]))
         if (!stored || bug === 'resets nothing') return
@@ -137,6 +160,7 @@ export function soundTarget(strategy: 'append' | 'replace', bug?: TargetBug): Ta
         ['id', 'text', 'nested'].map((name) => ({ name, type: 'value' })),
         encodedRows(records.map(({ id, text, nested }) => [id, text, nested])),
       ),
+    unusable: () => ({ kind: 'sound', open, check: checkOf(false) }),
     empty() {
       for (const stored of jobs.values()) stored.records.length = 0
     },

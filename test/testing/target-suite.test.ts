@@ -12,6 +12,8 @@ describe('collectingTarget keeps the contract of a target', () => {
     unsupported: {
       writesPartitions: 'each execution truncates it',
       writesDuringFlush: 'it has nothing to flush',
+      writesIdempotently: 'it writes atomically',
+      check: 'it is in memory',
       acceptsEncoded: 'it stores objects',
       checkpoint: 'storage keeps its checkpoints',
       truncate: 'it collects what one test writes',

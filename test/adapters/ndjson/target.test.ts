@@ -47,7 +47,9 @@ describe('conformance', () => {
       empty: () => truncate(path),
     }),
     unsupported: {
+      writesIdempotently: 'it writes atomically',
       writesPartitions: 'a file has one end',
+      check: 'the file is opened by the first run',
       writesDuringFlush: 'a file is flushed as a whole',
       acceptsEncoded: 'it writes JSON',
       checkpoint: 'storage keeps its checkpoints',

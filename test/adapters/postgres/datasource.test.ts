@@ -74,6 +74,7 @@ describePostgres('postgresDatasource keeps the contract of a datasource', (datab
           values: [],
         },
         held: () => pool.totalCount - pool.idleCount,
+        unusable: () => postgresDatasource({ connectionString: 'postgres://127.0.0.1:1/nowhere' }),
         close: () => pool.end(),
       }
     },

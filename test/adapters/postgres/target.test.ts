@@ -43,10 +43,12 @@ describePostgres('conformance', (database) => {
           refused: (id) => ({ id, text: 'no \0 in Postgres', nested: null }),
           encoded: (records) => encodedBatch(pool, records),
           empty: async () => void (await pool.query('truncate suite')),
+          unusable: () => postgresTarget({ pool, table: 'nowhere' }),
           disconnect: async () => void (await pool.query(disconnectAll)),
         }
       },
       unsupported: {
+        writesIdempotently: 'it writes atomically',
         ...(able === 'append' ? { replace: 'it appends only' } : { append: 'it replaces only' }),
         ...(!('connections' in options) && { writesDuringFlush: 'it has one connection' }),
       },

@@ -34,6 +34,8 @@ export interface DatasourceFixture {
   held?(): number | Promise<number>
   /** How many records the source has given to all reads, including those that a read has fetched and not returned yet. */
   fetched?(): number | Promise<number>
+  /** A datasource of the same kind that cannot be read, such as one whose server is away. */
+  unusable?(): Datasource
   /** Closes everything after the case, including the datasource. */
   close?(): Promise<void>
 }

@@ -23,6 +23,7 @@ import {
   blockCases,
   bytesCases,
   cancelCases,
+  checkCases,
   failCases,
   fetchCases,
   heldBetweenCases,
@@ -39,7 +40,7 @@ import {
 /**
  * What a datasource may leave out:
  *
- * - `resumesAfterId`, `readsRanges`: the capability. `readByCursor`, `partition`: the method.
+ * - `resumesAfterId`, `readsRanges`: the capability. `readByCursor`, `partition`, `check`: the method.
  * - `lookback`, `nulls` (those other than `first`), `nullsFirst`, `parallel`: of a read by a cursor. `snapshot`: of `partition`.
  * - `batchBytes`: batches of a limited size. `values`: queries with values. `textValues`: values that are texts. `bigIntegers`: 64-bit
  *   integers.
@@ -66,6 +67,7 @@ export type DatasourceAbility =
   | 'held'
   | 'heldBetween'
   | 'fetched'
+  | 'check'
 
 /** Options of {@link datasourceSuite}. */
 export interface DatasourceSuiteOptions {
@@ -100,6 +102,7 @@ export function datasourceSuite({ test, create, unsupported }: DatasourceSuiteOp
     { cases: heldCases, needs: 'held' },
     { cases: heldBetweenCases, needs: ['held', 'heldBetween'] },
     { cases: fetchCases, needs: 'fetched' },
+    { cases: checkCases, needs: 'check' },
     { cases: bytesCases, needs: 'batchBytes' },
     { cases: integerCases, needs: 'bigIntegers' },
     { cases: valueCases, needs: 'values' },

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { setTimeout } from 'node:timers/promises'
 import { type ReadRange, RecordBatch } from '../../../adapter.js'
+import type { Datasource } from '../../../index.js'
 import type { Cases } from '../suite.js'
 import {
   batchesOf,
@@ -308,6 +309,30 @@ export const heldBetweenCases: Cases<DatasourceFixture> = {
     assert.equal(await held(fixture), 1, message)
     await iterator.return?.()
   },
+}
+
+export const checkCases: Cases<DatasourceFixture> = {
+  async 'check: resolves when the datasource can be read, and holds nothing after'(fixture) {
+    await checked(fixture.datasource)
+    if (fixture.held) await untilHeld(fixture, 0, 'after `check`')
+    assert.deepEqual((await readAll(fixture, fixture.query(3))).flat(), idsFrom(1, 3))
+  },
+
+  async 'check: throws when the datasource cannot be read'({ unusable }) {
+    const datasource = given(unusable, 'unusable', 'check')()
+    await assert.rejects(checked(datasource))
+    await datasource.close?.()
+  },
+
+  async 'check: throws the reason when its signal aborts'({ datasource }) {
+    const reason = new RangeError('stopped by the suite')
+    await assert.rejects(checked(datasource, AbortSignal.abort(reason)), isThe(reason))
+  },
+}
+
+function checked(datasource: Datasource, signal = new AbortController().signal): Promise<void> {
+  const check = given(datasource.check, 'check')
+  return soon(check.call(datasource, signal), '`check` to be done')
 }
 
 export const fetchCases: Cases<DatasourceFixture> = {

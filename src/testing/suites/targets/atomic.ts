@@ -2,19 +2,23 @@ import assert from 'node:assert/strict'
 import { RecordBatch } from '../../../adapter.js'
 import type { JobRecord } from '../../../index.js'
 import type { Cases } from '../suite.js'
-import { batches, recordsOf, type TargetFixture, TargetRun } from './fixture.js'
+import { batches, rawBatch, recordsOf, type TargetFixture, TargetRun } from './fixture.js'
 
 /** A batch of the ids from `first` to `last`, of which those are records that the target refuses. */
-function spoiltBatch({ refused }: TargetFixture, first: number, last: number, ids: readonly number[]): RecordBatch {
-  const records = recordsOf(first, last).map((record) =>
-    ids.includes(record.id) ? refusedOne(refused, record.id) : record,
+function spoiltBatch(
+  { refused }: TargetFixture,
+  first: number,
+  last: number,
+  ids: readonly number[],
+  ability = 'writesAtomically',
+): RecordBatch {
+  const refusedOne = (id: number): JobRecord => {
+    assert.ok(refused, `Expected \`refused\`, or the reason in \`unsupported.${ability}\``)
+    return refused(id)
+  }
+  return RecordBatch.fromRecords(
+    recordsOf(first, last).map((record) => (ids.includes(record.id) ? refusedOne(record.id) : record)),
   )
-  return RecordBatch.fromRecords(records)
-}
-
-function refusedOne(refused: TargetFixture['refused'], id: number): JobRecord {
-  assert.ok(refused, 'Expected `refused`, or the reason in `unsupported.writesAtomically`')
-  return refused(id)
 }
 
 export const atomicCases: Cases<TargetFixture> = {
@@ -65,6 +69,41 @@ export const atomicCases: Cases<TargetFixture> = {
     await run.commit()
     assert.deepEqual(await fixture.read(), recordsOf(1, 5000))
   },
+}
+
+export const idempotentCases: Cases<TargetFixture> = {
+  async 'idempotent: records that are written again are there once'({ target, read }) {
+    checkWritesIdempotently(target)
+    const run = await TargetRun.begin(target, undefined, true)
+    await run.write(batches[0] as RecordBatch)
+    await run.write(batches[0] as RecordBatch)
+    await run.write(rawBatch(recordsOf(3, 8)))
+    await run.checkpoint()
+    await run.write(rawBatch(recordsOf(5, 12)))
+    await run.commit()
+    assert.deepEqual(await read(), recordsOf(1, 12))
+  },
+
+  async 'idempotent: the good records of a rejected write can be written again'(fixture) {
+    const { target, read } = fixture
+    checkWritesIdempotently(target)
+    const run = await TargetRun.begin(target, undefined, true)
+    await run.write(batches[0] as RecordBatch)
+    await assert.rejects(run.write(spoiltBatch(fixture, 5, 8, [7], 'writesIdempotently')))
+    assert.ok(!run.writer.isBroken, 'Expected the writer to continue after a rejected write')
+    for (const [first, last] of [
+      [5, 6],
+      [8, 8],
+    ] as const)
+      await run.write(rawBatch(recordsOf(first, last)))
+    await run.commit()
+    const good = (await read()).filter(({ id }) => id !== 7)
+    assert.deepEqual(good, [...recordsOf(1, 6), ...recordsOf(8, 8)])
+  },
+}
+
+function checkWritesIdempotently({ capabilities }: TargetFixture['target']): void {
+  assert.ok(capabilities?.writesIdempotently, 'Expected `writesIdempotently`, or the reason in `unsupported`')
 }
 
 export const recordIndexCases: Cases<TargetFixture> = {

@@ -109,6 +109,35 @@ export const resetCases: Cases<TargetFixture> = {
   },
 }
 
+export const checkCases: Cases<TargetFixture> = {
+  async 'check: resolves when the target can be written to, and changes nothing'({ target, read }) {
+    assert.ok(target.check, 'Expected `check`, or the reason in `unsupported`')
+    await target.check(new AbortController().signal)
+    assert.deepEqual(await read(), [])
+    await TargetRun.complete(target, batches)
+    await target.check(new AbortController().signal)
+    assert.deepEqual(await read(), recordsOf(1, 20))
+  },
+
+  async 'check: throws when the target cannot be written to'({ unusable }) {
+    assert.ok(unusable, 'Expected `unusable`, or the reason in `unsupported.check`')
+    await assert.rejects(async () => unusable().check?.(new AbortController().signal))
+  },
+
+  async 'check: throws the reason when its signal aborts'({ target }) {
+    const reason = new RangeError('stopped by the suite')
+    await assert.rejects(
+      async () => target.check?.(AbortSignal.abort(reason)),
+      (error) => isCausedBy(error, reason),
+    )
+  },
+}
+
+function isCausedBy(error: unknown, reason: unknown): boolean {
+  for (let link = error; link instanceof Error; link = link.cause) if (link === reason) return true
+  return false
+}
+
 export const brokenCases: Cases<TargetFixture> = {
   async 'broken: is reported by a writer that cannot continue'({ target, disconnect, read }) {
     assert.ok(disconnect, 'Expected `disconnect`, or the reason in `unsupported.isBroken`')

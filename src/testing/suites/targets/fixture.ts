@@ -28,6 +28,8 @@ export interface TargetFixture {
   refused?(id: number): JobRecord
   /** A batch that holds the records as encoded rows, in a format that the target accepts. */
   encoded?(records: readonly TargetRecord[]): RecordBatch | Promise<RecordBatch>
+  /** A target of the same kind that cannot be written to, such as one without its table. */
+  unusable?(): Target
   /** Empties the target behind the back of the job: its records are gone, and its checkpoints stay. */
   empty?(): void | Promise<void>
   /** Breaks the connections of open writers, as the end of a server does. */

@@ -1,6 +1,6 @@
 import { type Group, runGroups, type SuiteTest, type Unsupported } from '../suite.js'
-import { atomicCases, recordIndexCases } from './atomic.js'
-import { brokenCases, checkpointCases, encodedCases, flushCases, resetCases } from './capabilities.js'
+import { atomicCases, idempotentCases, recordIndexCases } from './atomic.js'
+import { brokenCases, checkCases, checkpointCases, encodedCases, flushCases, resetCases } from './capabilities.js'
 import { type TargetFixture, TargetRun } from './fixture.js'
 import { checkpointResetCases, truncateCases } from './full-refresh.js'
 import { partitionCases } from './partitions.js'
@@ -11,15 +11,16 @@ import { appendCases, replaceCases, writeCases } from './write.js'
  * What a target may leave out:
  *
  * - `append`, `replace`: the strategy.
- * - `writesAtomically`, `writesPartitions`, `writesDuringFlush`: the capability.
+ * - `writesAtomically`, `writesIdempotently`, `writesPartitions`, `writesDuringFlush`: the capability.
  * - `acceptsEncoded`, `isReset`, `isBroken`: the member of the writer. `checkpoint`: `open` that returns it.
- * - `truncate`: `onFullRefresh: 'truncate'`. `resetCheckpoint`: the method.
+ * - `truncate`: `onFullRefresh: 'truncate'`. `resetCheckpoint`, `check`: the method.
  * - `deduplicate`: a batch that is written again after a crash is there once. `recordIndex`: errors that name the record.
  */
 export type TargetAbility =
   | 'append'
   | 'replace'
   | 'writesAtomically'
+  | 'writesIdempotently'
   | 'writesPartitions'
   | 'writesDuringFlush'
   | 'acceptsEncoded'
@@ -28,6 +29,7 @@ export type TargetAbility =
   | 'checkpoint'
   | 'truncate'
   | 'resetCheckpoint'
+  | 'check'
   | 'deduplicate'
   | 'recordIndex'
 
@@ -74,10 +76,12 @@ const commonGroups: readonly TargetGroup[] = [
   { cases: resumeCases },
   { cases: repeatCases, needs: 'deduplicate' },
   { cases: atomicCases, needs: 'writesAtomically' },
+  { cases: idempotentCases, needs: 'writesIdempotently' },
   { cases: recordIndexCases, needs: ['writesAtomically', 'recordIndex'] },
   { cases: brokenCases, needs: ['writesAtomically', 'isBroken'] },
   { cases: encodedCases, needs: 'acceptsEncoded' },
   { cases: checkpointCases, needs: 'checkpoint' },
+  { cases: checkCases, needs: 'check' },
 ]
 const appendGroups: readonly TargetGroup[] = [
   { cases: appendCases },
