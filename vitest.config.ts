@@ -33,7 +33,7 @@ const faults = 'test/faults/**/*.test.ts'
 /** Those of them that mainly wait, and can do so beside each other. The rest would starve whatever is beside it. */
 const waits = [
   'test/faults/{clocks,cluster-events,connections,disk-full,dispatch,frozen,outages,silence}.test.ts',
-  'test/adapters/bullmq/{board,dispatcher,emptied,engine-away,messages,mute}.test.ts',
+  'test/adapters/bullmq/{board,bullmq-5,dispatcher,emptied,engine-away,messages,mute}.test.ts',
   'test/client/browser.test.ts',
   'test/dashboard/page.test.ts',
 ]

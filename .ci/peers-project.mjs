@@ -94,13 +94,23 @@ if (postgresUrl) {
 }
 
 if (redisUrl) {
-  const dispatcher = bullmqDispatcher({ connection: redisUrl, queue: `peers-${process.pid}` })
-  const queued = new JobRegistry({ storage: memoryStorage(), dispatcher, concurrency: 1 })
-  queued.define({ type: 'report', id: 'daily', run: () => {} })
-  // headgate needs backends of BullMQ 6, and says so beside an older one.
-  if (versionOf('bullmq').startsWith('5.')) await assert.rejects(queued.queued(), /npm install bullmq@6/)
-  else assert.equal((await (await queued.start('report', 'daily')).finished).state, 'successful')
+  const open = (options) => bullmqDispatcher({ connection: redisUrl, queue: `peers-${process.pid}`, ...options })
+  const queued = new JobRegistry({ storage: memoryStorage(), dispatcher: open(), concurrency: { cluster: 1 } })
+  const ends = new Promise((resolve) => {
+    queued.on('status', ({ id, status }) => id === 'scheduled' && status.state === 'successful' && resolve())
+  })
+  queued.define({ type: 'report', id: 'queued', run: () => {} })
+  queued.define({ type: 'report', id: 'scheduled', schedule: { every: 1000 }, run: () => {} })
+  assert.equal((await (await queued.start('report', 'queued')).finished).state, 'successful')
+  await ends
   await queued.close()
+  // Backends are of BullMQ 6.
+  if (versionOf('bullmq').startsWith('5.')) {
+    const dispatcher = open({ connection: postgresUrl ?? 'postgres://127.0.0.1:1/none', backend: () => ({}) })
+    const refused = new JobRegistry({ storage: memoryStorage(), dispatcher })
+    await assert.rejects(refused.queued(), /npm install bullmq@6/)
+    await refused.close()
+  }
   done.push(`bullmq ${versionOf('bullmq')}`)
 }
 console.log(`works with ${done.join(', ')}`)

@@ -8,6 +8,7 @@ export {
   type JobErrorOptions,
   jobErrorCodes,
   type Logger,
+  type RecordPlace,
 } from './core/base/index.js'
 export {
   type AddOptions,
@@ -100,6 +101,7 @@ export type {
   Target,
   TargetContext,
   TargetFunction,
+  TargetFunctionContext,
   TransformContext,
   Transformed,
 } from './ingestion/index.js'

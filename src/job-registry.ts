@@ -1,4 +1,4 @@
-import { checkOptions, checkValue, invalid, read, rule } from './core/base/index.js'
+import { checkOptions, checkValue, invalid, read, readable, rule } from './core/base/index.js'
 import { limitsOf } from './core/dispatch/index.js'
 import type { Job, JobDetail, JobParams } from './core/model/index.js'
 import {
@@ -61,9 +61,9 @@ export class JobRegistry<Datasources extends NamedDatasources = NamedDatasources
 
   /** Throws `invalid_options` when an option is not valid. */
   constructor(options: JobRegistryOptions<Datasources>) {
-    const { datasources = {}, rateLimit, ...rest } = Object(options) as JobRegistryOptions
+    const { datasources = {}, rateLimit, ...rest } = readable('options', () => ({ ...options })) as JobRegistryOptions
     super(rest)
-    for (const [name, datasource] of Object.entries(datasources)) {
+    for (const [name, datasource] of readable('datasources', () => Object.entries(datasources))) {
       checkValue(`datasources.${name}`, datasource, datasourceRule)
       checkValue(`datasources.${name}.kind`, datasource.kind, rule.optional(rule.text))
     }
@@ -89,9 +89,13 @@ export class JobRegistry<Datasources extends NamedDatasources = NamedDatasources
   >(
     job: Job<Checkpoint, Detail, Params> | (IngestionJob<Item, Out, Name> & Naming<Name, keyof Datasources & string>),
   ): void {
+    readable('job', () => this.#define(job as unknown as Job | IngestionJob))
+  }
+
+  #define(job: Job | IngestionJob): void {
     const { run, type = 'ingestion' } = Object(job) as Partial<Job>
-    if (type !== 'ingestion') super.define(job as unknown as Job)
-    else if (run === undefined) this.#defineIngestion(job as unknown as IngestionJob)
+    if (type !== 'ingestion') super.define(job as Job)
+    else if (run === undefined) this.#defineIngestion(job as IngestionJob)
     else throw invalid('type', 'a word other than `ingestion` for a job with `run`', type)
   }
 

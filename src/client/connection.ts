@@ -22,6 +22,8 @@ export interface Call {
   /** Options that become query parameters; those that are `undefined` are left out. */
   query?: object
   headers?: Record<string, string>
+  /** The body, which is sent as JSON. */
+  body?: object | undefined
   signal?: AbortSignal | undefined
 }
 
@@ -58,13 +60,14 @@ export class Connection {
     throw toError(await this.#bodyOf(response, call), response.status)
   }
 
-  async #send({ method = 'GET', path, query = {}, headers, signal }: Call): Promise<Response> {
+  async #send({ method = 'GET', path, query = {}, headers, body, signal }: Call): Promise<Response> {
     const { url, fetch } = this.#options
     const address = `${url}/${path.map(toPart).join('/')}${toQuery(query)}`
     signal?.throwIfAborted()
-    const all = await this.#headers(headers, signal)
+    const all = await this.#headers(body ? { 'content-type': 'application/json' } : headers, signal)
     // A redirect would pass the headers on, and turn a `POST` into a `GET`.
-    const request = { method, headers: all, redirect: 'manual', signal: signal ?? null } as const
+    const sent = body ? JSON.stringify(body) : null
+    const request = { method, headers: all, body: sent, redirect: 'manual', signal: signal ?? null } as const
     const response = await reached(untilAborted(fetch(address, request), signal), signal)
     if (
       response.type !== 'opaqueredirect' &&

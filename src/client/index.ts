@@ -1,5 +1,14 @@
-import { type Clock, checkOptions, checkValue, JobError, rule, systemClock } from '../core/base/index.js'
-import type { JobState } from '../core/model/index.js'
+import {
+  type Clock,
+  checkOptions,
+  checkValue,
+  invalid,
+  JobError,
+  lostInJson,
+  rule,
+  systemClock,
+} from '../core/base/index.js'
+import type { JobParams, JobState } from '../core/model/index.js'
 import type { JobPause } from '../core/registry/index.js'
 import type { SearchFilter, SearchResult } from '../core/storage/index.js'
 import {
@@ -64,6 +73,8 @@ export interface StatusOptions extends CallOptions {
 export interface RemoteStartOptions extends StatusOptions {
   /** Whether the job starts although it is paused. Default `false`. */
   force?: boolean
+  /** The parameters of this execution: a JSON object of up to 10,000 characters. Default: none. */
+  params?: JobParams
   /** Whether to read everything again, from the beginning. The next run goes on from its end. Default `false`. */
   fullRefresh?: boolean
 }
@@ -167,17 +178,21 @@ export class JobsClient {
 
   /**
    * Starts a job. Resolves with its status as soon as it runs or is queued. Throws `not_defined`, `paused`, `already_running` and
-   * `closed`.
+   * `closed`, and `invalid_options` for parameters that the job does not accept.
    */
   async start<Options extends RemoteStartOptions>(
     type: string,
     id: string,
     options?: Options,
   ): Promise<Detailed<RemoteStatus, Options>> {
-    const { fullRefresh, force, detail, signal } = options ?? ({} as RemoteStartOptions)
+    const { params, fullRefresh, force, detail, signal } = options ?? ({} as RemoteStartOptions)
     checkValue('fullRefresh', fullRefresh, flagRule)
     const query = { fullRefresh, force, detail }
-    const call = { method: 'POST', path: [...jobPath(type, id), '_start'], query, signal } as const
+    const lost = lostInJson(params ?? {})
+    // The server sees what JSON has made of it.
+    if (lost) throw invalid(`params${lost.path}`, 'a value that JSON keeps', lost.value)
+    const body = params && { params }
+    const call = { method: 'POST', path: [...jobPath(type, id), '_start'], query, body, signal } as const
     return statusOf(await this.#connection.call(call, isStatusOf({ type, id, detail }))) as never
   }
 

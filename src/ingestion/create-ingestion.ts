@@ -49,7 +49,7 @@ export function ingestion(
   const repeatsRecords = (plan.cursor?.lookback ?? 0) > 0 || (partitions !== undefined && !plan.hasPositions)
   const management = {
     refreshCheckpoint: (time: number) => refreshCheckpoint(id, plan, time),
-    ...resetOf(id, plan, partitions !== undefined),
+    ...resetOf(definition, plan),
   }
   const named = {
     type: 'ingestion',

@@ -33,6 +33,7 @@ export {
   type TargetCapabilities,
   type TargetContext,
   type TargetFunction,
+  type TargetFunctionContext,
   type TargetResumption,
   type TargetWriter,
   type WriteContext,

@@ -1,7 +1,7 @@
-import { checkOptions, invalid, newExecutionId, type Rule } from '../core/base/index.js'
+import { checkOptions, invalid, newExecutionId, type Rule, rule } from '../core/base/index.js'
 import type { LibraryJob } from '../core/execution/index.js'
 import { nothingRead } from './contract/index.js'
-import type { IngestionPlan } from './definition/index.js'
+import { type IngestionJob, type IngestionPlan, selectionOf } from './definition/index.js'
 import { type Checkpoint, variableRules, variablesOf } from './run/index.js'
 
 const anything: Rule = { accepts: () => true, expected: 'anything', optional: true }
@@ -16,17 +16,18 @@ const rules: Readonly<Record<string, Rule>> = {
       anything,
     ]),
   ),
+  params: rule.optional(rule.anObject),
 }
 
 /** What resets an ingestion. */
 export function resetOf(
-  id: string,
+  job: Pick<IngestionJob, 'id' | 'selectedBy' | 'partitions'>,
   plan: IngestionPlan,
-  isPartitioned: boolean,
 ): Pick<LibraryJob, 'resetCheckpoint' | 'resetTarget'> {
+  const { id } = job
   const { target } = plan
   return {
-    resetCheckpoint: (value, time) => (value === null ? null : checkpointOf(value, id, time, plan, isPartitioned)),
+    resetCheckpoint: (value, time) => (value === null ? null : checkpointOf(value, job, time, plan)),
     async resetTarget({ checkpoint, executionId, signal }) {
       const kept = checkpoint === null ? null : keptOf(checkpoint as Checkpoint)
       const last = executionId === undefined ? {} : { executionId }
@@ -42,15 +43,14 @@ function keptOf(checkpoint: Checkpoint): object {
 
 function checkpointOf(
   value: unknown,
-  id: string,
+  { id, selectedBy, partitions }: Pick<IngestionJob, 'id' | 'selectedBy' | 'partitions'>,
   time: number,
   plan: IngestionPlan,
-  isPartitioned: boolean,
 ): Checkpoint {
-  const refusal = refusalOf(plan, isPartitioned)
+  const refusal = refusalOf(plan, partitions !== undefined)
   if (refusal !== undefined) throw invalid('checkpoint', `omitted, as ${refusal}`, value)
   checkOptions('checkpoint', value, rules)
-  const { cursor, ...variables } = value as Checkpoint
+  const { cursor, params, ...variables } = value as Checkpoint
   const isGiven = cursor !== undefined
   if (isGiven !== (plan.cursor !== undefined)) {
     throw invalid(
@@ -64,8 +64,21 @@ function checkpointOf(
   const missing = isKeyAsked && given.lastId === undefined ? 'last_id' : plan.query.missingIn(given)
   if (missing !== undefined)
     throw invalid('checkpoint', `an object with what the query resumes from, \`${missing}\``, value)
+  const names = selectedBy ?? plan.query.params
+  if (!params && names && names.length > 0) {
+    const shown = names.map((name) => `\`${name}\``).join(', ')
+    throw invalid('checkpoint.params', `an object with the parameters that select its records: ${shown}`, params)
+  }
+  const selection = selectionOf(params ?? {}, names)
   const counts = { read: 0, written: 0, failed: 0, skipped: 0 }
-  return { origin: newExecutionId(id, time), sequence: 1, ...counts, ...given, ...(isGiven && { cursor }) }
+  return {
+    origin: newExecutionId(id, time),
+    sequence: 1,
+    ...counts,
+    ...given,
+    ...(isGiven && { cursor }),
+    ...(selection && { params: selection }),
+  }
 }
 
 /** Why no execution would resume from a checkpoint. */

@@ -67,7 +67,7 @@ export function boundAfter(position: unknown, { columns, ties }: ReadCursor): Bo
   if (!record.columns.every((name, index) => name === columns[index])) {
     throw new JobError(
       'datasource',
-      `The checkpoint belongs to the cursor ${quotedNames(record.columns)}, not to ${quotedNames(columns)}: run the job once with \`resume: 'restart'\`, or give it another id.`,
+      `The checkpoint belongs to the cursor ${quotedNames(record.columns)}, not to ${quotedNames(columns)}: start the job with \`fullRefresh: true\`, call \`reset\`, or give it another id.`,
     )
   }
   const isBefore = record.columns.length < columns.length || (record.ties === 'refuse' && ties === 'drain')

@@ -74,6 +74,18 @@ test('a client', async () => {
   expect(shown).toEqual([['It runs already.'], ['daily', 'running']])
 })
 
+test('a start with parameters', async () => {
+  const { registry, shown } = setup()
+  registry.define({ type: 'report', id: 'sales', run: ({ params }) => void shown.push([params]) })
+  const { port } = await listen(toNodeHandler(describedHandler(registry)))
+  const client = new JobsClient({ url: `http://localhost:${port}/_siren/connector/jobs` })
+  // #region params
+  await client.start('report', 'sales', { params: { customer: 'acme' } })
+  // #endregion
+  await client.waitFor('report', 'sales')
+  expect(shown).toEqual([[{ customer: 'acme' }]])
+})
+
 test('a server that closes', async () => {
   const { registry } = setup()
   const handler = describedHandler(registry)

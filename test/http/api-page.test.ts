@@ -16,14 +16,17 @@ import { record } from './support.js'
 
 const page = readFileSync(new URL('../../docs/reference/http-api.md', import.meta.url), 'utf8')
 
-const examples = [...page.matchAll(/```sh\ncurl (?:-X (\w+) )?(\S+)\n```\n\n(\d+):\n\n```json\n([\s\S]*?)\n```/g)].map(
-  ([, method = 'GET', url = '', status, body]) => ({
-    method,
-    path: url.replaceAll("'", '').replace('localhost:3000', ''),
-    status: Number(status),
-    body,
-  }),
-)
+const examples = [
+  ...page.matchAll(
+    /```sh\ncurl (?:-X (\w+) )?(\S+)(?: -H '([\w-]+): (\S+)' -d '(.*)')?\n```\n\n(\d+):\n\n```json\n([\s\S]*?)\n```/g,
+  ),
+].map(([, method = 'GET', url = '', header, value, sent, status, body]) => ({
+  method,
+  path: url.replaceAll("'", '').replace('localhost:3000', ''),
+  sent: { method, ...(header && { headers: { [header]: value ?? '' }, body: sent ?? '' }) },
+  status: Number(status),
+  body,
+}))
 
 const events = record({
   ...{ startTime: 1538731228589, count: 3459, lastId: '2289', node: 'worker-1' },
@@ -78,11 +81,17 @@ const registry: ServedRegistry = {
   health: async () => health,
   running: async (type) => (type === 'ingestion' ? [toStatus({ ...events, state: 'running' })] : []),
   search: async ({ type } = {}) => (type === 'ingestion' ? { total: 1, hits: [logged] } : { total: 0, hits: [] }),
-  async start(type, id) {
+  async start(type, id, { params } = {}) {
+    if (typeof params?.customer === 'number') {
+      const reason = '`params.customer`: expected a string, got number.'
+      throw new JobError('invalid_options', `Expected \`params\` to match the schema of the job. ${reason}`)
+    }
     if (id === 'nobody') throw new JobError('not_defined', `No job [${type}/${id}] is defined.`)
     if (id === 'postgres-paused') throw new JobError('paused', pausedReason)
     if (id in jobs) throw new JobError('already_running', `Job [${type}/${id}] is already running.`)
-    const status = toStatus(record({ id, startTime: 1538734000000 }))
+    const status = toStatus(
+      record({ id, startTime: 1538734000000, ...(params && { params: { ...params }, node: 'worker-1' }) }),
+    )
     return { type, id, executionId: status.executionId, status, finished: new Promise(() => {}) }
   },
   jobs: async () => [
@@ -110,8 +119,8 @@ describe('docs/reference/http-api.md', () => {
     expect(examples.length).toBeGreaterThan(10)
   })
 
-  test.each(examples)('$method $path answers $status', async ({ method, path, status, body }) => {
-    const answer = await describedHandler(registry)(new Request(`http://localhost${path}`, { method }))
+  test.each(examples)('$method $path answers $status', async ({ path, sent, status, body }) => {
+    const answer = await describedHandler(registry)(new Request(`http://localhost${path}`, sent))
     expect([answer.status, await answer.text()]).toEqual([status, body])
   })
 

@@ -1,12 +1,13 @@
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type RequestListener } from 'node:http'
 import { connect } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
+import { getRequestListener } from '@hono/node-server'
 import { describe, expect, test, vi } from 'vitest'
 import { type ExecutionRecord, newExecutionId, systemClock } from '../../src/adapter.js'
 import { StorageLimiter } from '../../src/http/api/storage-limiter.js'
 import { SseStream } from '../../src/http/events/sse-stream.js'
-import type { TextStream } from '../../src/http/index.js'
+import type { JobsHandler, TextStream } from '../../src/http/index.js'
 import { toNodeHandler } from '../../src/http/mounts/node.js'
 import { JobRegistry, memoryStorage, type SearchFilter } from '../../src/index.js'
 import { fakeClock } from '../../src/testing/index.js'
@@ -276,19 +277,30 @@ describe('what is done for clients that are gone', () => {
     for (const { body } of await Promise.all(stopped)) expect(body).toContain('"state":"aborted"')
   })
 
-  test('a server closes at once though the readers of its events keep their connections', async () => {
-    const handler = describedHandler(newRegistry())
-    const server = createServer(toNodeHandler(handler)).listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    server.keepAliveTimeout = 600_000
-    const socket = connect((server.address() as { port: number }).port, '127.0.0.1')
-    socket.write(`GET ${base}/_events HTTP/1.1\r\nHost: x\r\n\r\n`)
-    await once(socket, 'data')
-    const closed = once(server, 'close')
-    server.close()
-    handler.endStreams()
-    await closed
-  })
+  test.each([
+    ['node:http', 'the handler', toNodeHandler],
+    ['node:http', 'the registry', toNodeHandler],
+    ['Hono', 'the handler', (handler: JobsHandler) => getRequestListener(handler)],
+    ['Hono', 'the registry', (handler: JobsHandler) => getRequestListener(handler)],
+  ])(
+    'a server by %s closes at once though readers keep their connections, when %s ends the streams',
+    async (_, by, mount) => {
+      const registry = newRegistry()
+      const handler = describedHandler(registry)
+      const server = createServer(mount(handler) as RequestListener).listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      server.keepAliveTimeout = 600_000
+      const socket = connect((server.address() as { port: number }).port, '127.0.0.1')
+      socket.write(`GET ${base}/_events HTTP/1.1\r\nHost: x\r\n\r\n`)
+      await once(socket, 'data')
+      const closed = once(server, 'close')
+      server.close()
+      if (by === 'the handler') handler.endStreams()
+      else await registry.close()
+      await closed
+      if (by === 'the registry') expect((await handler(new Request(`http://x${base}/_events`))).status).toBe(503)
+    },
+  )
 
   test('a server closes though a reader does not read', async () => {
     const { storage } = logOf(500, 40_000)

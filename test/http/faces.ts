@@ -23,7 +23,7 @@ import { base, type Listener, listen } from './support.js'
 /** A way to serve a handler whose base path is the default. */
 export type Face = (handler: JobsHandler) => Promise<Send>
 
-const served = async (listener: Listener, prefix?: string) => sendTo((await listen(listener)).port, prefix)
+export const served = async (listener: Listener, prefix?: string) => sendTo((await listen(listener)).port, prefix)
 
 /** Every face, where every call that the server lets through reaches the handler as it came. */
 export const faces: Record<string, Face> = {
@@ -68,7 +68,7 @@ async function byFetch(handler: JobsHandler): Promise<Send> {
   })
 }
 
-async function byFastify(
+export async function byFastify(
   app: FastifyInstance,
   handler: JobsHandler,
   sendTo: (port: number, prefix: string) => Send,

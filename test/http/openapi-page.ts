@@ -26,7 +26,8 @@ export function pageOf({ paths, components }: OpenApi, code: string): string {
   return [introduction.replace('CODE', () => code), '## Calls\n', ...calls, '## Bodies\n', ...bodies].join('\n')
 }
 
-function callSection(title: string, { operationId, summary, parameters, responses }: OpenApiOperation): string {
+function callSection(title: string, operation: OpenApiOperation): string {
+  const { operationId, summary, parameters, requestBody, responses } = operation
   const parameterRows = parameters.map(({ name, in: place, schema, description }) => {
     return [`\`${name}\``, place, kindOf(schema), description]
   })
@@ -42,6 +43,7 @@ function callSection(title: string, { operationId, summary, parameters, response
   return [
     `### \`${title}\`\n\n${summary} Operation \`${operationId}\`.\n`,
     table(['parameter', 'in', 'type', 'meaning'], parameterRows),
+    ...(requestBody ? [`The body may be a ${kindOf(requestBody.content['application/json'].schema)}.\n`] : []),
     table(['status', 'body', 'when'], answerRows),
   ].join('\n')
 }

@@ -167,9 +167,9 @@ test('every answer that belongs to one call is given to some request', async () 
   const registry = newRegistry({ concurrency: 1 })
   const handler = createJobsHandler(registry)
   const seen = new Set<string>()
-  const send = async (call: string, to = handler) => {
+  const send = async (call: string, to = handler, sent?: string) => {
     const [method = '', path = ''] = call.split(' ')
-    const asked = { method, url: base + path, headers: new Headers(), native: undefined }
+    const asked = { method, url: base + path, headers: new Headers(), native: undefined, body: async () => sent }
     const { status } = await to.answer(asked)
     seen.add(`${operationOf(document, method, base + path)?.operationId} ${status}`)
   }
@@ -189,6 +189,7 @@ test('every answer that belongs to one call is given to some request', async () 
     'POST /copy/a/_abort?timeout=0',
   ]
   for (const call of calls) await send(call)
+  for (const sent of ['x', 'x'.repeat(100_000)]) await send('POST /copy/a/_start', handler, sent)
   const managing = [
     'GET /',
     ...['POST /copy/a/_reset', 'POST /copy/c/_reset', 'POST /copy/nobody/_reset'],

@@ -199,15 +199,21 @@ describe('bounds', () => {
   test('an endless body is not read', async () => {
     const { handler } = served()
     let pulled = 0
-    const body = new ReadableStream({
-      pull(controller) {
-        pulled++
-        controller.enqueue(new Uint8Array(65_536))
-      },
-    })
+    const endless = () =>
+      new ReadableStream({
+        pull(controller) {
+          pulled++
+          controller.enqueue(new Uint8Array(65_536))
+        },
+      })
+    const body = endless()
     const sent = { method: 'POST', body, duplex: 'half' } as RequestInit
-    expect((await handler(new Request(`http://localhost${base}/copy/a/_start`, sent))).status).toBe(201)
-    expect(pulled).toBeLessThan(5)
+    expect((await handler(new Request(`http://localhost${base}/copy/a/_abort`, sent))).status).toBe(404)
+    expect(pulled).toBeLessThan(2)
+    const headers = { 'content-type': 'application/json' }
+    const start = new Request(`http://localhost${base}/copy/a/_start`, { ...sent, body: endless(), headers })
+    expect((await handler(start)).status).toBe(413)
+    expect(pulled).toBeLessThan(8)
   })
 })
 

@@ -10,7 +10,6 @@ describe('collectingTarget keeps the contract of a target', () => {
       return { target, read: () => target.records as readonly TargetRecord[], refused }
     },
     unsupported: {
-      writesPartitions: 'each execution truncates it',
       writesDuringFlush: 'it has nothing to flush',
       writesIdempotently: 'it writes atomically',
       check: 'it is in memory',

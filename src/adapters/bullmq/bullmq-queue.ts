@@ -1,6 +1,7 @@
-import { setTimeout } from 'node:timers/promises'
+import { setImmediate, setTimeout } from 'node:timers/promises'
 import type { Job, Queue, Worker } from 'bullmq'
 import { type AddOptions, maxPriority, type WaitingExecution } from '../../adapter.js'
+import { backendOf } from './backend.js'
 import { type Connect, disconnect, readJobs, sharedOptions, waitBriefly } from './connect.js'
 import { Fairness } from './fairness.js'
 import { removeLostJobs } from './lost-jobs.js'
@@ -96,10 +97,10 @@ export class BullmqQueue {
       backend as never,
     )
     claimAnyJob(this.#worker, (job) => this.#lostSlots?.noteTaken(job))
-    if (backend === undefined) removeUnreadable(this.#worker.getBackend(), warn)
+    if (backend === undefined) removeUnreadable(backendOf(this.#worker), warn)
     this.#fairness = new Fairness(closing)
     this.#lostSlots = backend === undefined ? this.#watchRedis() : undefined
-    throttleIdlePolling(this.#worker.getBackend(), {
+    throttleIdlePolling(backendOf(this.#worker), {
       fairness: this.#fairness,
       closing,
       wakesInVain: backend !== undefined,
@@ -123,7 +124,7 @@ export class BullmqQueue {
       },
     }))
     const ids = entries.map(({ opts }) => opts.jobId)
-    const locked = this.#lostSlots && requeued ? await removeLostJobs(this.#queue.getBackend(), ids) : []
+    const locked = this.#lostSlots && requeued ? await removeLostJobs(backendOf(this.#queue), ids) : []
     const [one] = entries
     // A bulk costs a client more than a single command.
     if (one && entries.length === 1) await this.#queue.add(one.name, one.data, one.opts)
@@ -184,7 +185,7 @@ export class BullmqQueue {
   #watchRedis(): LostSlots {
     const { lockDuration, closing, warn, hasLiveBefore, restore } = this.#options
     const lostSlots = new LostSlots({
-      engine: this.#worker.getBackend(),
+      engine: backendOf(this.#worker),
       lockDuration,
       closing,
       held: () => this.#slots.values(),
@@ -230,9 +231,14 @@ export class BullmqQueue {
     if (closing.aborted) return requeue()
     try {
       // A slot that was taken while the engine had lost the limit does not count and is taken again.
-      if (!((await this.#lostSlots?.counts(job)) ?? true)) return this.#postpone(job, token, Date.now() + failurePause)
+      const counts = this.#lostSlots?.counts(job) ?? true
+      if (counts !== true && !(await counts)) return this.#postpone(job, token, Date.now() + failurePause)
       if (isGate) await job.changePriority({ priority: firstPriority })
-      if (await this.#holdSlot(job, token, () => this.#options.dispatch(waiting, closing))) return
+      if (await this.#holdSlot(job, token, () => this.#options.dispatch(waiting, closing))) {
+        // What starts because this one has ended is queued first: the engine then hands it out with the same command.
+        await setImmediate()
+        return
+      }
     } catch (error) {
       warn(error)
       return this.#postpone(job, token, Date.now() + failurePause)

@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import { createAbortController } from '../../adapter.js'
+import { backendOf } from './backend.js'
 import { type BackendFactory, destroyClients } from './postgres.js'
 import { clearSilenceTimers } from './redis.js'
 
@@ -14,11 +15,6 @@ export interface Connect {
   readonly lockDuration: number
   /** Aborts when slots are to be released. */
   readonly closing: AbortSignal
-}
-
-/** A BullMQ queue or worker with a connection. */
-interface Connected {
-  getBackend(): { close(force: boolean): Promise<unknown>; reconnectBlocking(): Promise<unknown> }
 }
 
 /** The part of a BullMQ queue that is read. */
@@ -49,8 +45,8 @@ export async function waitBriefly(work: Promise<unknown>, timeout: number): Prom
  * Closes the connections of a queue or worker without waiting for commands, which may wait forever for an engine that
  * is down and keep the process alive.
  */
-export async function disconnect(connected: Connected, timeout: number): Promise<void> {
-  const backend = connected.getBackend()
+export async function disconnect(connected: object, timeout: number): Promise<void> {
+  const backend = backendOf(connected)
   // A paused worker would connect again when its connection has ended, which a hanging server delays.
   backend.reconnectBlocking = async () => undefined
   await waitBriefly(backend.close(true), timeout)
@@ -59,9 +55,8 @@ export async function disconnect(connected: Connected, timeout: number): Promise
 }
 
 /** Calls `listener` whenever a connection to the engine is established. */
-export function onReady(connected: Connected, listener: () => void): void {
-  const backend = connected.getBackend() as { on?(event: 'ready', listener: () => void): unknown }
-  backend.on?.('ready', listener)
+export function onReady(connected: object, listener: () => void): void {
+  backendOf(connected).on?.('ready', listener)
 }
 
 /**

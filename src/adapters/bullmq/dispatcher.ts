@@ -12,6 +12,7 @@ import {
   type WaitingPage,
 } from '../../adapter.js'
 import { loadDriver } from '../shared/index.js'
+import { hasBackends } from './backend.js'
 import type { Connect } from './connect.js'
 import { DispatcherQueues } from './dispatcher-queues.js'
 import { guardedFactory } from './postgres.js'
@@ -23,7 +24,7 @@ export interface BullmqDispatcherOptions {
    * You close what you created. A client of `ioredis` needs `maxRetriesPerRequest: null` and no `keyPrefix`.
    */
   connection: object | string
-  /** The backend of BullMQ. Default: Redis. For Postgres: `createPostgresBackend` of `bullmq`. */
+  /** The backend of BullMQ. Default: Redis. For Postgres: `createPostgresBackend` of `bullmq` 6. */
   backend?: (...options: never[]) => unknown
   /**
    * The name of the queue. Registries with the same name share it, and should define the same jobs. Default
@@ -61,7 +62,8 @@ const silenceTimeout = 15_000
 
 /**
  * Creates a shared queue on BullMQ: an execution runs in any registry of the same storage and queue that has the job
- * defined and a free slot. Pass it as the `dispatcher` option of each registry. Throws `invalid_options`.
+ * defined and a free slot. Pass it as the `dispatcher` option of each registry. Needs `bullmq` 5.77 or later; 6 on
+ * Postgres. Throws `invalid_options`.
  */
 export function bullmqDispatcher(options: BullmqDispatcherOptions): Dispatcher {
   checkOptions('options', options, optionRules)
@@ -69,14 +71,22 @@ export function bullmqDispatcher(options: BullmqDispatcherOptions): Dispatcher {
   return new BullmqDispatcher(options)
 }
 
-/** Refuses clients that BullMQ would reject later with less explanation. */
+/** Refuses connections that BullMQ would reject later with less explanation. */
 function checkClient(connection: object | string): void {
+  // An `import` of `createPostgresBackend` from BullMQ 5 is `undefined`.
+  if (isPostgres(connection))
+    throw invalid('backend', '`createPostgresBackend` of `bullmq` 6, as `connection` is one to Postgres', undefined)
   const { defineCommand, options = {} } = connection as { defineCommand?: unknown; options?: Record<string, unknown> }
   if (typeof defineCommand !== 'function') return
   const { maxRetriesPerRequest, keyPrefix } = options
   if (maxRetriesPerRequest)
     throw invalid('connection', 'a client with `maxRetriesPerRequest: null`', maxRetriesPerRequest)
   if (keyPrefix) throw invalid('connection', 'a client without `keyPrefix`; the option `prefix` does that', keyPrefix)
+}
+
+function isPostgres(connection: object | string): boolean {
+  if (typeof connection === 'string') return /^postgres(ql)?:/i.test(connection)
+  return 'connectionString' in connection || typeof (connection as { query?: unknown }).query === 'function'
 }
 
 /** Loaded by BullMQ, which needs it to connect. A name that bundlers do not follow. */
@@ -143,18 +153,19 @@ class BullmqDispatcher implements Dispatcher {
     if (!backend && !isClient(connection)) await loadDriver('dispatcher', redisDriver, () => import(redisDriver))
     // Bundlers show a CommonJS package as `default` only.
     const { default: driver = loaded } = loaded
-    checkVersion(driver)
+    checkVersion(driver, backend === undefined)
     return new DispatcherQueues(this.#name, { driver, ...this.#connect }, worker)
   }
 }
 
-/** Other majors may be installed for an application's own queues. */
-function checkVersion(driver: { Queue?: { prototype?: { getBackend?: unknown } } }): void {
-  if (typeof driver.Queue?.prototype?.getBackend === 'function') return
-  throw new JobError(
-    'dispatcher',
-    'Expected the package `bullmq` to have backends, as version 6 does: run `npm install bullmq@6`.',
-  )
+/** Applications may have another version for queues of their own. */
+function checkVersion(driver: { Queue?: { prototype: object } }, isOnRedis: boolean): void {
+  // What makes the clients of Redis alike.
+  const isOld = !('createIORedisClient' in driver)
+  if (!isOld && (isOnRedis || hasBackends(driver.Queue?.prototype ?? {}))) return
+  const expected = isOnRedis ? '5.77 or later' : '6, as the dispatcher has a `backend`'
+  const message = `Expected the package \`bullmq\` in version ${expected}: run \`npm install bullmq@6\`.`
+  throw new JobError('dispatcher', message)
 }
 
 /** Whether a connection is a client of Redis, not its options. */

@@ -35,10 +35,10 @@ export class Fairness {
     return intervals * interval
   }
 
-  /** Resolves when this process may ask for an execution. */
-  async waitForOthers(): Promise<void> {
+  /** Resolves when this process may ask for an execution. `undefined` when it may ask at once. */
+  waitForOthers(): Promise<void> | undefined {
     const past = Date.now() % interval
-    if (this.#isActive && past < headStart) await this.#pause(headStart - past)
+    return this.#isActive && past < headStart ? this.#pause(headStart - past) : undefined
   }
 
   /** Limits how long to wait for an execution, in seconds: not beyond the next offer, which others should get. */

@@ -121,9 +121,12 @@ export class LostSlots {
     this.#marks.set(job, this.#known)
   }
 
-  /** Whether the slot of a job counts. */
-  async counts(job: object): Promise<boolean> {
-    if (this.#limit === undefined) return true
+  /** Whether the slot of a job counts. Without a limit, every slot does. */
+  counts(job: object): true | Promise<boolean> {
+    return this.#limit === undefined || this.#countsNow(job)
+  }
+
+  async #countsNow(job: object): Promise<boolean> {
     const known = this.#marks.get(job)
     const mark = await this.#mark()
     if (mark !== this.#known) this.#known = undefined

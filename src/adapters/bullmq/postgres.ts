@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events'
 import { JobError } from '../../adapter.js'
+import { ignoreUnheardErrors } from './unheard-errors.js'
 
 /** Creates the backend of a BullMQ queue or worker. */
 export type BackendFactory = (...options: never[]) => unknown
@@ -72,13 +73,8 @@ function guardOwn(connection: Connection, backend: object): void {
   connection.pgModule = { Client }
 }
 
-/** Errors also reject the client's queries. A listener would not do, because BullMQ removes all of them. */
+/** Errors also reject the client's queries. */
 function ignoreErrors(client: Client): void {
-  if (guarded.has(client)) return
+  if (!guarded.has(client)) ignoreUnheardErrors(client)
   guarded.add(client)
-  const { emit } = client
-  client.emit = (event, ...values) => {
-    const isUnheard = event === 'error' && client.listenerCount('error') === 0
-    return isUnheard ? false : emit.call(client, event, ...values)
-  }
 }

@@ -11,6 +11,8 @@ interface Stored {
   readonly name?: string
   readonly data?: string
   readonly attemptsStarted?: number
+  /** The same in BullMQ 5. */
+  readonly ats?: string
 }
 
 /** The job id of an execution in BullMQ: the unique part of its id, without a colon. */
@@ -58,10 +60,12 @@ export function claimAnyJob(worker: object, onTaken: (job: object) => void): voi
       ...stored,
       repeatJobKey: undefined,
       deferredFailure: undefined,
+      ...{ rjk: undefined, defa: undefined },
       parentKey: undefined,
       parent: undefined,
     }
-    const unreadable = { name: 'unreadable', data: '{}', attemptsStarted: own.attemptsStarted ?? 0 }
+    const { attemptsStarted = 0, ats = '0' } = stored
+    const unreadable = { name: 'unreadable', data: '{}', attemptsStarted, ats }
     const job = attempt(() => createJob.call(worker, own, id)) ?? createJob.call(worker, unreadable, id)
     onTaken(job)
     return job

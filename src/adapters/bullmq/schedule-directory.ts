@@ -1,5 +1,6 @@
 import type { Job, Queue } from 'bullmq'
 import type { DispatchWorker, Timer } from '../../adapter.js'
+import { backendOf } from './backend.js'
 import { type Connect, disconnect, onReady, sharedOptions, waitBriefly } from './connect.js'
 import { removeLostJobs } from './lost-jobs.js'
 import { bodyId, type Definition, definitionsOf, type Heartbeat, heartbeatId, heartbeatOf } from './schedule-entries.js'
@@ -213,7 +214,7 @@ export class ScheduleDirectory {
   }
 
   async #add(name: string, data: object, jobId: string): Promise<void> {
-    if (this.#isOnRedis) await removeLostJobs(this.#queue.getBackend(), [jobId])
+    if (this.#isOnRedis) await removeLostJobs(backendOf(this.#queue), [jobId])
     await this.#queue.add(name, data, { jobId })
   }
 }

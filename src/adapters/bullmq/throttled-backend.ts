@@ -57,7 +57,8 @@ export function throttleIdlePolling(
     return woken
   }
   backend.moveToActive = async (...given) => {
-    await fairness.waitForOthers()
+    const others = fairness.waitForOthers()
+    if (others) await others
     if (!isOpen()) return []
     const answer = await moving(moveToActive.apply(backend, given))
     if (answer[0]) inVain = 0

@@ -1,5 +1,6 @@
 export { digestOf, markOf } from './digest.js'
-export { type BigNumbers, maxMembers, memberCheck, NdjsonEncoder, tooLargeError } from './json-encoder.js'
+export { type BigNumbers, NdjsonEncoder } from './json-encoder.js'
 export { loadDriver } from './load-driver.js'
+export { maxMembers, memberCheck, tooLargeError } from './member-count.js'
 export { invalidDate, isOpaque, isWrapper, nameOf, notJson, refused } from './opaque-values.js'
 export { defaultMaxShrink, fewestInPlaceOf, shrinkError } from './shrink-guard.js'

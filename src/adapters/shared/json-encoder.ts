@@ -1,4 +1,5 @@
 import { type Column, JobError, type RecordBatch, type Row } from '../../adapter.js'
+import { maxDepth, memberCheck, shownPath, tooLargeError } from './member-count.js'
 import { invalidDate, isOpaque, isWrapper, notJson, refused } from './opaque-values.js'
 
 /** How `bigint` and `decimal` are written: as JSON strings, or as JSON numbers, whatever their size. */
@@ -6,15 +7,6 @@ export type BigNumbers = 'string' | 'number'
 
 /** The length at which a chunk is yielded, in UTF-16 code units. Larger ones cost the garbage collector more. */
 const chunkLength = 16_384
-
-/** How deep a value is nested at most: a `toJSON` or a getter may make new objects without end. */
-const maxDepth = 100_000
-
-/** How many members a value has at most, those of nested objects and arrays included: each takes memory until all is written. */
-export const maxMembers = 20_000_000
-
-/** How many members are written before all are counted: to write these takes a moment. */
-const maxUncounted = 100_000
 
 /** A column, prepared for writing. */
 interface Field {
@@ -101,12 +93,13 @@ export class NdjsonEncoder {
   #value(value: unknown, key: string): string | undefined {
     const shown = this.#shallow(value, key)
     if (typeof shown !== 'object') return shown
+    const levels: Levels = { inner: levelOf(shown, undefined) }
     try {
-      return this.#nested(shown)
+      return this.#nested(shown, levels)
     } catch (error) {
       // Long texts that are shared: the engine limits the length of a string.
       if (!isTooLong(error)) throw error
-      throw tooLargeError('longer than a string can be')
+      throw tooLargeError('longer than a string can be', pathOf(levels.inner))
     }
   }
 
@@ -152,8 +145,8 @@ export class NdjsonEncoder {
    * The JSON of an object or array, without recursion: records come from outside and may be nested deeper than the
    * stack.
    */
-  #nested(root: object): string {
-    let level: Level | undefined = levelOf(root, undefined)
+  #nested(root: object, levels: Levels): string {
+    let level: Level | undefined = levels.inner
     let text = level.isArray ? '[' : '{'
     // The objects around the current level, to detect circular references.
     const outer = new Set<object>()
@@ -161,7 +154,7 @@ export class NdjsonEncoder {
     const check = memberCheck(root)
     while (level) {
       // Counted as soon as an array is met: a sparse one may have four billion.
-      check(members)
+      check(members, () => pathOf(level))
       const { value, names, isArray, length } = level as Level
       if (level.next === length) {
         text += isArray ? ']' : '}'
@@ -181,9 +174,9 @@ export class NdjsonEncoder {
         continue
       }
       outer.add(value)
-      if (outer.has(member)) throw circularError(String(name))
-      if (outer.size > maxDepth) throw tooLargeError(`nested more than ${maxDepth} deep`)
-      level = levelOf(member, level)
+      if (outer.has(member)) throw circularError(pathOf(level))
+      if (outer.size > maxDepth) throw tooLargeError(`nested more than ${maxDepth} deep`, pathOf(level))
+      level = levels.inner = levelOf(member, level)
       members += level.length
       text += level.isArray ? '[' : '{'
     }
@@ -196,70 +189,13 @@ function pathOf(level: Level | undefined): string {
   const names: string[] = []
   // The names of the innermost members would be cut anyway.
   for (let outer = level; outer; outer = outer.parent) names.push(nameIn(outer))
-  return names.reverse().slice(0, 20).join('').replace(/^\./, '')
+  return shownPath(names.reverse())
 }
 
+/** The name of the member that is being written. Empty before the first one. */
 function nameIn({ names, next }: Level): string {
+  if (next === 0) return ''
   return names ? `.${names[next - 1]}` : `[${next - 1}]`
-}
-
-/**
- * Checks how many members of a value are written so far. Counts all of them once there are some: shared ones would otherwise be written again
- * and again, before they are too many.
- */
-export function memberCheck(root: object): (written: number) => void {
-  let isCounted = false
-  return (written) => {
-    if (written <= maxUncounted) return
-    if (written > maxMembers || (!isCounted && hasMoreMembers(root, maxMembers))) {
-      throw tooLargeError(`larger than ${maxMembers} members`)
-    }
-    isCounted = true
-  }
-}
-
-/** An object or array whose members are being counted. */
-interface Counted {
-  readonly value: object
-  readonly members: readonly unknown[]
-  next: number
-  sum: number
-}
-
-/**
- * Whether a value has more members than `limit`. Counts an object that is shared once, so that the time depends on how many there are, and
- * not on how often they are written. What `toJSON` makes of an object is not known, and counts as nothing.
- */
-function hasMoreMembers(root: object, limit: number): boolean {
-  const sums = new Map<object, number>()
-  const begin = (value: object): Counted => {
-    const members = Array.isArray(value) ? value : Object.values(value)
-    // A circular reference is reported when it is written.
-    sums.set(value, 0)
-    return { value, members, next: 0, sum: members.length }
-  }
-  const open = [begin(root)]
-  for (let at = open.at(-1); at; at = open.at(-1)) {
-    if (at.sum > limit || sums.size > limit) return true
-    if (open.length > maxDepth) return false
-    const member = at.members[at.next++]
-    if (at.next > at.members.length) {
-      open.pop()
-      sums.set(at.value, at.sum)
-      const parent = open.at(-1)
-      if (parent) parent.sum += at.sum
-    } else if (typeof member === 'object' && member !== null && !hasOwnForm(member)) {
-      const known = sums.get(member)
-      if (known === undefined) open.push(begin(member))
-      else at.sum += known
-    }
-  }
-  return false
-}
-
-/** Whether an object is not written member by member. */
-function hasOwnForm(value: object): boolean {
-  return ArrayBuffer.isView(value) || ('toJSON' in value && typeof value.toJSON === 'function')
 }
 
 /** An object or array whose members are being written. */
@@ -277,6 +213,11 @@ interface Level {
   isFilled: boolean
 }
 
+/** The innermost level of a value that is being written. */
+interface Levels {
+  inner: Level
+}
+
 function levelOf(value: object, parent: Level | undefined): Level {
   const isArray = Array.isArray(value)
   const names = isArray ? undefined : Object.keys(value)
@@ -290,10 +231,6 @@ function isTooLong(error: unknown): boolean {
 
 function circularError(name: string): JobError {
   return new JobError('target', `Expected a value that JSON can hold, got a circular reference in \`${name}\`.`)
-}
-
-export function tooLargeError(what: string): JobError {
-  return new JobError('target', `Expected a value that JSON can hold, got one that is ${what}.`)
 }
 
 /** The JSON of an array whose elements are JSON text, which is written unchanged. */

@@ -41,6 +41,16 @@ export interface JobErrorOptions extends ErrorOptions {
   recordIndexes?: readonly number[]
 }
 
+/** Which record an ingestion failed at. */
+export interface RecordPlace {
+  /** The number of the batch since the job began from the beginning, from 0, as in the `key` of dead letters. */
+  readonly batch: number
+  /** The index of the record in the batch, as it was read, from 0. Absent when it is not known. */
+  readonly recordIndex?: number
+  /** What failed. */
+  readonly phase: 'schema' | 'transform' | 'target'
+}
+
 /** The error class of headgate. The original error is its `cause`, unchanged. */
 export class JobError extends Error {
   /** The kind of error, for programs. */
@@ -51,6 +61,8 @@ export class JobError extends Error {
   readonly recordIndex: number | undefined
   /** The indexes in their batch of the records that the target rejected. `undefined` when they are not known. */
   readonly recordIndexes: readonly number[] | undefined
+  /** Which record an ingestion failed at: set by the job, for its log. */
+  declare readonly place?: RecordPlace
   /** Identifies the class across copies of the package. */
   readonly [brand] = true
 
@@ -68,6 +80,17 @@ export class JobError extends Error {
   static isInstance(value: unknown): value is JobError {
     return typeof value === 'object' && value !== null && read(value, brand) === true
   }
+}
+
+/** Notes at which record an ingestion failed, in an error that the job made. */
+export function notePlace(error: unknown, place: RecordPlace): void {
+  if (JobError.isInstance(error) && error.place === undefined) Reflect.set(error, 'place', place)
+}
+
+/** Which record an ingestion failed at. `undefined` when no error of the chain says so. */
+export function placeOf(error: unknown): RecordPlace | undefined {
+  for (const link of chain(error)) if (JobError.isInstance(link) && link.place) return link.place
+  return undefined
 }
 
 /** The error of an execution that has lost its lease. */
@@ -137,6 +160,12 @@ export function* chain(error: unknown): Generator<unknown> {
     yield link
     left.push(read(link, 'cause'), ...innerErrors(link).reverse())
   }
+}
+
+/** Whether an error, or one of its causes, says anything. A value that cannot be read does not. */
+export function hasMessage(error: unknown): boolean {
+  for (const link of chain(error)) if (messageOf(link) !== '') return true
+  return false
 }
 
 function innerErrors(link: unknown): unknown[] {

@@ -3,6 +3,9 @@ const { setImmediate } = globalThis as { setImmediate?(callback: () => void): un
 /** Calls back in the next turn of the event loop. */
 const nextTurn = (callback: () => void): unknown => setImmediate?.(callback) ?? setTimeout(callback)
 
+/** How long a turn is measured before the next one, in milliseconds. A callback in every turn would keep the event loop from sleeping. */
+const measured = 5
+
 /** The options of {@link EventLoopTurns}. */
 export interface EventLoopTurnsOptions {
   /** How long work may block the event loop, in milliseconds. Default 25. */
@@ -32,14 +35,19 @@ export class EventLoopTurns {
    */
   pass(isUrgent = false): Promise<void> | undefined {
     const now = performance.now()
-    if (this.#begunAt === undefined) {
-      this.#begunAt = now
-      nextTurn(() => {
-        this.#begunAt = undefined
-      })
-    }
-    const isFree = this.#waiting.length + this.#urgent.length === 0 && now - this.#begunAt < this.#longest
+    const begunAt = this.#begunAt ?? this.#begin(now)
+    const isFree = this.#waiting.length + this.#urgent.length === 0 && now - begunAt < this.#longest
     return isFree ? undefined : this.#wait(isUrgent ? this.#urgent : this.#waiting)
+  }
+
+  /** A timer that is due and has not fired tells that the event loop has had no turn since. */
+  #begin(now: number): number {
+    this.#begunAt = now
+    const timer: unknown = setTimeout(() => {
+      this.#begunAt = undefined
+    }, measured)
+    ;(timer as { unref?(): void }).unref?.()
+    return now
   }
 
   #wait(queue: (() => void)[]): Promise<void> {

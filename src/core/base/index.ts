@@ -13,6 +13,9 @@ export {
   type JobErrorOptions,
   jobErrorCodes,
   leaseLost,
+  notePlace,
+  placeOf,
+  type RecordPlace,
   read,
 } from './errors.js'
 export { EventLoopTurns, type EventLoopTurnsOptions } from './event-loop-turns.js'
@@ -25,7 +28,7 @@ export { errorOf, isolatedLogger, type Logger, loggerRule, type NestLogger, sile
 export { Poller } from './poller.js'
 export { pauseAfter, retry } from './retry.js'
 export { issuesText, type SchemaIssue, type SchemaResult, type StandardSchema, schemaRule } from './standard-schema.js'
-export { adapterFailure, type TimedCall, timedCalls } from './timed-calls.js'
+export { adapterFailure, callTarget, type TimedCall, thrownBy, timedCalls } from './timed-calls.js'
 export {
   badAnswer,
   checkedAnswer,
@@ -33,5 +36,6 @@ export {
   checkValue,
   invalid,
   type Rule,
+  readable,
   rule,
 } from './validation.js'

@@ -1,5 +1,5 @@
 import type { Redactor } from '../redaction/index.js'
-import { errorMessages, read } from './errors.js'
+import { errorMessages, placeOf, read } from './errors.js'
 import { isolate } from './isolate.js'
 import { redactedFields } from './log-fields.js'
 import { type Rule, rule } from './validation.js'
@@ -63,7 +63,8 @@ export function errorOf(logger: Logger, job: LoggedExecution, error: unknown, me
 }
 
 function detailsOf({ type, id, partition, executionId }: LoggedExecution, error: unknown): object {
-  return { type, id, ...(partition !== undefined && { partition }), executionId, error: errorMessages(error) }
+  const job = { type, id, ...(partition !== undefined && { partition }), executionId }
+  return { ...job, ...placeOf(error), error: errorMessages(error) }
 }
 
 /**

@@ -1,8 +1,12 @@
 import type { Clock, Timer } from './clock.js'
-import { JobError } from './errors.js'
+import { hasMessage, JobError } from './errors.js'
 
-/** Calls a method of an adapter, which the messages name if it is given. */
-export type TimedCall = <Answer>(ask: () => Promise<Answer>, method?: string) => Promise<Answer>
+/** Calls a method of an adapter, which the messages name if it is given, and reads its answer. */
+export type TimedCall = <Answer>(
+  ask: () => Promise<unknown>,
+  method: string | undefined,
+  read: (answer: unknown) => Answer,
+) => Promise<Answer>
 
 /**
  * Limits calls of an adapter to `timeout` milliseconds. After that, and for errors other than a `JobError`, the call fails with the
@@ -13,7 +17,7 @@ export function timedCalls(adapter: 'storage' | 'dispatcher', clock: Clock, time
     new JobError(adapter, `The ${adapter} gave no answer${nameOf(method, ' to')} within ${timeout} ms.`, {
       isTransient: true,
     })
-  return (ask, method) =>
+  return (ask, method, read) =>
     new Promise((resolve, reject) => {
       let timer: Timer | undefined
       let hasSettled = false
@@ -24,7 +28,12 @@ export function timedCalls(adapter: 'storage' | 'dispatcher', clock: Clock, time
       started(ask).then(
         (answer) => {
           settle()
-          resolve(answer)
+          // One promise per call: this is on the way of every start.
+          try {
+            resolve(read(answer))
+          } catch (error) {
+            reject(error)
+          }
         },
         (error) => {
           settle()
@@ -48,6 +57,20 @@ export function adapterFailure(
   if (JobError.isInstance(error)) return error
   const shown = typeof kind === 'string' ? `${adapter} [${kind}]` : adapter
   return new JobError(adapter, `The ${shown} could not answer${nameOf(method)}.`, { cause: error })
+}
+
+/** What a method of an adapter threw. Names the method where that says nothing, as a revoked proxy does not. */
+export function thrownBy(adapter: 'datasource' | 'target', method: string, error: unknown): unknown {
+  return hasMessage(error) ? error : adapterFailure(adapter, error, method)
+}
+
+/** Calls a method of a target. See {@link thrownBy}. */
+export async function callTarget<Answer>(method: string, call: () => Answer | Promise<Answer>): Promise<Answer> {
+  try {
+    return await call()
+  } catch (error) {
+    throw thrownBy('target', method, error)
+  }
 }
 
 /** Calls the adapter. A synchronous error becomes a rejection. */

@@ -25,7 +25,7 @@ export function badAnswer(code: JobErrorCode, method: string, expected: string, 
 
 /** What code of the user answers at once. Throws when it is not what `rule` accepts, such as a promise. */
 export function checkedAnswer<Answer>(code: JobErrorCode, method: string, rule: Rule, answer: unknown): Answer {
-  if (((answer ?? undefined) === undefined && rule.optional) || rule.accepts(answer)) return answer as Answer
+  if (((answer ?? undefined) === undefined && rule.optional) || isAccepted(rule, answer)) return answer as Answer
   throw badAnswer(code, method, rule.expected, answer)
 }
 
@@ -35,21 +35,42 @@ export function checkOptions(where: string, options: unknown, rules: Record<stri
   for (const name of namesIn(where, options)) {
     if (!Object.hasOwn(rules, name)) throw invalid(where, `an object with ${list(Object.keys(rules))}`, name)
   }
-  for (const name of Object.keys(rules)) checkValue(`${prefix}${name}`, options[name], rules[name] as Rule)
+  for (const name of Object.keys(rules)) {
+    checkValue(
+      `${prefix}${name}`,
+      readable(`${prefix}${name}`, () => options[name], 'a property that can be read'),
+      rules[name] as Rule,
+    )
+  }
 }
 
 function namesIn(where: string, options: object): string[] {
+  return readable(where, () => Object.keys(options))
+}
+
+/** What `read` returns. Throws `invalid_options` for what cannot be read, such as a revoked proxy or a getter that throws. */
+export function readable<Value>(
+  field: string,
+  read: () => Value,
+  expected = 'an object whose properties can be read',
+): Value {
   try {
-    return Object.keys(options)
+    return read()
   } catch (cause) {
-    throw invalid(where, 'an object whose properties can be read', options, { cause })
+    if (JobError.isInstance(cause)) throw cause
+    throw new JobError('invalid_options', `Expected \`${field}\` to be ${expected}`, { cause })
   }
+}
+
+/** Whether a rule accepts a value. None accepts one that cannot be read. */
+function isAccepted(rule: Rule, value: unknown): boolean {
+  return answerOf(() => rule.accepts(value)) === true
 }
 
 /** Throws `invalid_options` unless `value` matches `rule`. */
 export function checkValue(field: string, value: unknown, rule: Rule): void {
   if (value === undefined && rule.optional) return
-  if (!rule.accepts(value)) throw invalid(field, rule.expected, value)
+  if (!isAccepted(rule, value)) throw invalid(field, rule.expected, value)
 }
 
 /** Maximum length of a job id, in UTF-16 code units. */

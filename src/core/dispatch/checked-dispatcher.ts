@@ -42,8 +42,8 @@ export function checkedDispatcher(dispatcher: Dispatcher, { clock, logger, timeo
       throw adapterFailure('dispatcher', error, method)
     }
   }
-  const flag = async (method: string, ask: () => Promise<boolean>): Promise<boolean> =>
-    check(method, rule.flag, await inTime(ask, method))
+  const flag = (method: string, ask: () => Promise<boolean>) =>
+    inTime(ask, method, (answer) => check<boolean>(method, rule.flag, answer))
   const warning = (message: string) => (error: unknown) => logger.warn({ error: errorMessages(error) }, message)
   const notReleased = warning('The dispatcher could not release a slot.')
   const notHandled = warning('Could not handle a newer schedule of another registry.')
@@ -64,10 +64,15 @@ export function checkedDispatcher(dispatcher: Dispatcher, { clock, logger, timeo
       },
     }),
     work: (worker) => atOnce('work', rule.nothingLater, () => dispatcher.work(worker)),
-    add: (waiting, options) => inTime(() => dispatcher.add(waiting, options), 'add'),
+    add: (waiting, options) => inTime(() => dispatcher.add(waiting, options), 'add', nothing),
     remove: (executionId) => flag('remove', () => dispatcher.remove(executionId)),
     move: (executionId, priority) => flag('move', () => dispatcher.move(executionId, priority)),
-    waiting: async (page) => checkedPage(await inTime(() => dispatcher.waiting(page), 'waiting'), page.size),
+    waiting: (page) =>
+      inTime(
+        () => dispatcher.waiting(page),
+        'waiting',
+        (answer) => checkedPage(answer, page.size),
+      ),
     ...(tryAcquire && {
       tryAcquire(datasource) {
         const acquire = () => tryAcquire.call(dispatcher, datasource)
@@ -78,6 +83,9 @@ export function checkedDispatcher(dispatcher: Dispatcher, { clock, logger, timeo
     ...(close && { close: async () => close.call(dispatcher) }),
   }
 }
+
+/** Reads an answer that says no more than that the call succeeded. */
+const nothing = (): void => undefined
 
 function checkedPage(answer: unknown, size: number): WaitingPage {
   const { total, hits } = Object(answer ?? {}) as Partial<WaitingPage>

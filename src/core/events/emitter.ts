@@ -100,7 +100,8 @@ export class IsolatedEmitter {
   }
 
   #isolate(name: JobEventName, listener: AnyListener): IsolatedListener {
-    if (!Object.hasOwn(names, name)) throw invalid('event', `one of ${jobEventNames.join(', ')}`, name)
+    if (typeof name !== 'string' || !Object.hasOwn(names, name))
+      throw invalid('event', `one of ${jobEventNames.join(', ')}`, name)
     if (typeof listener !== 'function') throw invalid('listener', 'a function', listener)
     const known = this.#isolated.get(listener)
     if (known) return known

@@ -131,8 +131,8 @@ export class ExecutionLease {
   }
 
   /** Keeps a line. The next save of progress or of the lease has it: lines alone save nothing at once. */
-  log(text: unknown): void {
-    if (this.#state !== 'ending') this.#log.add(text)
+  log(text: unknown, at?: number): void {
+    if (this.#state !== 'ending') this.#log.add(text, at)
   }
 
   /**

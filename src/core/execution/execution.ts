@@ -139,9 +139,12 @@ export class Execution implements StartedExecution {
   }
 
   /** Cancels the work when it takes longer than the job allows. */
-  async #withinDuration<Answer>(work: () => Promise<Answer>): Promise<Answer> {
+  #withinDuration<Answer>(work: () => Promise<Answer>): Promise<Answer> {
     const { maxDuration } = this.#job
-    if (maxDuration === undefined) return work()
+    return maxDuration === undefined ? work() : this.#limited(maxDuration, work)
+  }
+
+  async #limited<Answer>(maxDuration: number, work: () => Promise<Answer>): Promise<Answer> {
     const cancel = () => {
       if (!this.signal.aborted) this.#lease.cancel(tooLong(maxDuration))
     }
@@ -258,6 +261,7 @@ export class Execution implements StartedExecution {
       progress: (update: ProgressUpdate) => this.#lease.report(toProgress(update)),
       batchDone,
       log: (text) => this.#lease.log(text),
+      logFrom: (time, text) => this.#lease.log(text, Number.isFinite(time) ? time : undefined),
       save: () => this.#lease.save(),
       complete,
       isHeld: () => this.#lease.isHeld,

@@ -29,10 +29,10 @@ export class LogTail {
     return !this.#isSaved
   }
 
-  /** Adds a line. Never throws. */
-  add(text: unknown): void {
+  /** Adds a line, of a time in epoch milliseconds. Never throws. */
+  add(text: unknown, at = this.#clock.now()): void {
     const whole = typeof text === 'string' ? text : `${answerOf(() => String(text), '')}`
-    this.#lines.push({ at: this.#clock.now(), text: whole.slice(0, maxKept) })
+    this.#lines.push({ at, text: whole.slice(0, maxKept) })
     if (this.#lines.length >= 2 * maxLogLines) this.#lines = this.#lines.slice(-maxLogLines)
     this.#isSaved = false
   }

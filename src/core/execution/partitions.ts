@@ -53,6 +53,8 @@ export interface ExecutionContext extends JobContext {
   /** The number of the partition, in an execution of a partition. */
   readonly partition?: number
   readonly partitions: Partitions
+  /** Keeps a line as `log` does, of an earlier time in epoch milliseconds. */
+  logFrom(time: number, text: string): void
   /** Logs a warning, once per execution. */
   warnOnce(message: string): void
 }

@@ -60,9 +60,8 @@ export class PausedJobs {
     return pause !== undefined && acceptedAt(executionId) <= pause.since
   }
 
-  /** Rejects with `paused` when a job is paused. */
-  async refuse(job: JobName): Promise<void> {
-    await this.pending
+  /** Throws `paused` when a job is paused, as last read. */
+  refuse(job: JobName): void {
     const pause = this.of(job)
     if (pause) throw new JobError('paused', `Job [${job.type}/${job.id}] is paused${describe(pause)}.`)
   }

@@ -273,8 +273,10 @@ export class Runner implements PartitionRunner {
   #passGate<Answer>(job: LibraryJob, begin: () => Promise<Answer>, refusesPaused = false): Promise<Answer> {
     return this.#gate.pass(async () => {
       if (!this.#mayBegin(job)) throw new JobError('closed', 'The registry is closed.')
+      const pending = refusesPaused ? this.#paused.pending : undefined
+      if (pending) await pending
       if (!this.#jobs.holds(job)) throw notDefined(job)
-      if (refusesPaused) await this.#paused.refuse(job)
+      if (refusesPaused) this.#paused.refuse(job)
       return begin()
     })
   }

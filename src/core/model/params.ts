@@ -5,6 +5,7 @@ import {
   jsonCopyOf,
   lostInJson,
   type Rule,
+  readable,
   rule,
   type SchemaResult,
   type StandardSchema,
@@ -22,7 +23,7 @@ export const paramsRule: Rule = rule.optional(schemaRule)
 
 /** A copy of parameters. Throws `invalid_options` for what is no JSON object that storage keeps. */
 export function keptParams(value: unknown): Record<string, unknown> {
-  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+  const isObject = typeof value === 'object' && value !== null && !readable('params', () => Array.isArray(value))
   const lost = isObject ? lostInJson(value) : undefined
   if (lost) throw invalid(`params${lost.path}`, 'a value that JSON keeps', lost.value)
   const copy = isObject ? jsonCopyOf(value) : undefined

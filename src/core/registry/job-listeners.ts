@@ -1,4 +1,4 @@
-import { errorMessages, read, silentLogger } from '../base/index.js'
+import { errorMessages, placeOf, read, silentLogger } from '../base/index.js'
 import { BatchListeners, emitChange, IsolatedEmitter, type JobEvent } from '../events/index.js'
 import { abortReasonOf, type ExecutionRecord, toStatus } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
@@ -42,7 +42,7 @@ export class JobListeners {
     const message = `Job [${record.type}/${record.id}] ${whatHappened(record, change)}`
     if (change === 'progress') logger.debug(status, message)
     else if (record.state !== 'error') logger.info(status, message)
-    else logger.error({ ...status, ...stackOf(cause) }, message)
+    else logger.error({ ...status, ...placeOf(cause), ...stackOf(cause) }, message)
   }
 }
 

@@ -1,4 +1,4 @@
-import { createAbortController, withTimeout } from '../base/index.js'
+import { createAbortController, JobError, withTimeout } from '../base/index.js'
 import { EndNotifier, OrphanRecovery, RemoteEvents } from '../cluster/index.js'
 import { type Dispatcher, limitsOf } from '../dispatch/index.js'
 import {
@@ -71,7 +71,7 @@ export function createParts(options: RegistryOptions): RegistryParts {
   const probe = new HealthProbe(runtime, executions, scheduler)
   queue.open(dispatchWorker(runtime, { limits, queue, runner, completions }))
   const unwatch = storage.watch?.((change) => void events.emit('storageChange', change))
-  const abandon = () => abandoned.abort()
+  const abandon = () => abandoned.abort(new JobError('closed', 'The registry is closed.'))
   const cluster = { remoteEvents, recovery, ends }
   const running = { executions, completions, dispatcher, paused, queue, runner }
   return { runtime, jobs, listeners, ...running, ...cluster, scheduler, management, probe, abandon, unwatch }

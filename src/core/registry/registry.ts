@@ -290,6 +290,11 @@ export class Registry {
     return this.#parts.listeners.batches.add(listener)
   }
 
+  /** Aborts, with the code `closed`, when `close()` has stopped the jobs, and before it closes the storage. */
+  get closed(): AbortSignal {
+    return this.#parts.runtime.abandoned
+  }
+
   /**
    * Stops starting jobs, aborts or drains live ones, waits for them, and closes the dispatcher, the storage and the datasources.
    * Jobs that have not stopped within `timeout`, and resources that have not closed within 5 seconds, are left behind and logged.

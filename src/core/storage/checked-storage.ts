@@ -2,6 +2,7 @@ import {
   adapterFailure,
   badAnswer,
   type Clock,
+  checkedAnswer,
   EventLoopTurns,
   errorMessages,
   executionOrder,
@@ -37,7 +38,7 @@ interface CallOptions {
 export function checkedStorage(storage: JobStorage, { clock, logger, timeout }: CallOptions): JobStorage {
   const inTime = timelyCalls(clock, timeout)
   const checked = recordCheck(logger)
-  const answered: Answered = async (method, ask, check) => checkedBy(method, check, await inTime(ask, method))
+  const answered: Answered = (method, ask, check) => inTime(ask, method, (answer) => checkedBy(method, check, answer))
   const one = (method: string, ask: () => Promise<unknown>, asked: Asked) =>
     answered(method, ask, (value) => {
       if (value === undefined || value === null) return undefined
@@ -87,10 +88,14 @@ export function checkedStorage(storage: JobStorage, { clock, logger, timeout }: 
       return answered('search', () => storage.search(filter), check)
     },
     ...checkedManagement(storage, answered, checked),
-    ...(isWritable && { isWritable: () => inTime(async () => isWritable.call(storage)) }),
+    ...(isWritable && { isWritable: () => answered('isWritable', () => isWritable.call(storage), checkedFlag) }),
     ...(watch && { watch: checkedWatch(watch.bind(storage), logger) }),
     ...(close && { close: async () => close.call(storage) }),
   }
+}
+
+function checkedFlag(answer: unknown): boolean {
+  return checkedAnswer('storage', 'isWritable() of the storage', rule.flag, answer)
 }
 
 function checkedSearch(answer: unknown, size = searchSize): SearchResult<unknown> {
@@ -129,7 +134,8 @@ const urgentMethods: ReadonlySet<string | undefined> = new Set(['renew', 'claim'
 function timelyCalls(clock: Clock, timeout: number): TimedCall {
   const inTime = timedCalls('storage', clock, timeout)
   const turns = new EventLoopTurns()
-  return (ask, method) => turns.pass(urgentMethods.has(method))?.then(() => inTime(ask)) ?? inTime(ask)
+  return (ask, method, read) =>
+    turns.pass(urgentMethods.has(method))?.then(() => inTime(ask, undefined, read)) ?? inTime(ask, undefined, read)
 }
 
 /** Checks an answer, of which a getter may throw. */

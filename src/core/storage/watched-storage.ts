@@ -7,51 +7,83 @@ export interface WatchedStorage extends JobStorage {
   failedWrite(maxAge: number): unknown
 }
 
+/** What a call does. A `read` may write too, and need not. */
+type Kind = 'write' | 'read' | 'other'
+
+type KindsOf<Members> = {
+  readonly [Name in keyof Required<Members>]: Required<Members>[Name] extends (...given: never[]) => unknown
+    ? Kind
+    : KindsOf<Required<Members>[Name]>
+}
+
+/** Every member of a storage: one that is missing here does not compile. */
+const kinds: KindsOf<JobStorage> = {
+  begin: 'write',
+  renew: 'write',
+  claim: 'write',
+  run: 'write',
+  finish: 'write',
+  requestAbort: 'write',
+  find: 'read',
+  live: 'read',
+  orphans: 'read',
+  search: 'read',
+  latest: 'read',
+  reset: 'write',
+  // Read every second: its success would hide at once what another read has found.
+  pauses: { pause: 'write', unpause: 'write', list: 'other' },
+  // A claim of nothing writes nothing, so it does not show that writes succeed.
+  ends: { claim: 'read', settle: 'write' },
+  isWritable: 'other',
+  watch: 'other',
+  close: 'other',
+}
+
+/** Called with the answer of each call. */
+type Note = (answer: Promise<unknown>, kind: Kind) => void
+
 /**
  * Remembers the error of the last write until a write succeeds: a disk may be full, or a table locked. Logs once that a person has to
- * mend the storage, until a call succeeds.
+ * mend the storage, until a call of the same kind succeeds.
  */
 export function watchedStorage(
   storage: JobStorage,
   { clock, logger }: { clock: Clock; logger: Logger },
 ): WatchedStorage {
   let failed: { readonly error: unknown; readonly at: number } | undefined
-  let isMisconfiguredNow = false
-  const noted = async <Answer>(asked: Promise<Answer>): Promise<Answer> => {
-    try {
-      const answer = await asked
-      isMisconfiguredNow = false
-      return answer
-    } catch (error) {
-      if (!isMisconfiguredNow && isMisconfigured(error)) {
-        isMisconfiguredNow = true
-        logger.error({ error: errorMessages(error) }, 'The storage cannot be used. No job starts until that is mended.')
-      }
-      throw error
-    }
+  /** The first call that showed it: a storage that can be read may still reject every write. */
+  let misconfigured: { readonly kind: Kind } | undefined
+  const noteError = (error: unknown, kind: Kind) => {
+    if (kind === 'write' && JobError.isInstance(error) && error.code === 'storage') failed = { error, at: clock.now() }
+    if (misconfigured || !isMisconfigured(error)) return
+    misconfigured = { kind }
+    logger.error({ error: errorMessages(error) }, 'The storage cannot be used. No job starts until that is mended.')
   }
-  const watched = async <Answer>(written: Promise<Answer>): Promise<Answer> => {
-    try {
-      const answer = await noted(written)
-      failed = undefined
-      return answer
-    } catch (error) {
-      if (JobError.isInstance(error) && error.code === 'storage') failed = { error, at: clock.now() }
-      throw error
+  const note: Note = (answer, kind) => {
+    const noteSuccess = () => {
+      if (kind === 'write' || misconfigured?.kind === kind) misconfigured = undefined
+      if (kind === 'write') failed = undefined
     }
+    answer.then(noteSuccess, (error) => noteError(error, kind))
   }
   return {
-    ...storage,
-    begin: (request) => watched(storage.begin(request)),
-    renew: (lease, request) => watched(storage.renew(lease, request)),
-    claim: (waiting, request) => watched(storage.claim(waiting, request)),
-    run: (lease) => watched(storage.run(lease)),
-    finish: (lease, request) => watched(storage.finish(lease, request)),
-    requestAbort: (request) => watched(storage.requestAbort(request)),
-    find: (...job) => noted(storage.find(...job)),
-    live: (filter) => noted(storage.live(filter)),
-    orphans: (page) => noted(storage.orphans(page)),
-    search: (filter) => noted(storage.search(filter)),
+    ...watched(storage, kinds, note),
     failedWrite: (maxAge) => (failed && clock.now() - failed.at < maxAge ? failed.error : undefined),
   }
+}
+
+/** The members of a storage with their calls noted. */
+function watched<Members extends object>(members: Members, kinds: KindsOf<Members>, note: Note): Members {
+  const entries = Object.entries(members).map(([name, member]: [string, unknown]) => {
+    const kind = kinds[name as keyof Members] as Kind | KindsOf<object>
+    if (typeof kind === 'object' && member) return [name, watched(member, kind, note)]
+    if ((kind !== 'read' && kind !== 'write') || typeof member !== 'function') return [name, member]
+    const call = (...given: unknown[]) => {
+      const answer: Promise<unknown> = member.apply(members, given)
+      note(answer, kind)
+      return answer
+    }
+    return [name, call]
+  })
+  return Object.fromEntries(entries)
 }

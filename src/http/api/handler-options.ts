@@ -63,6 +63,11 @@ export interface JobsRequest {
   /** The request of the underlying server: a `Request`, or a node or Express request. */
   native: unknown
   /**
+   * Reads the body: resolves with its text or bytes, with the value that a parser has made of it, or with `undefined` when there is
+   * none. Stops after `maxBytes`, with more than that. Called at most once, after `authorize`, and by `_start` only. Default: no body.
+   */
+  body?(maxBytes: number): Promise<unknown>
+  /**
    * Aborts when the client disconnects before the answer. The handler then drops its work for that client. Default:
    * never.
    */

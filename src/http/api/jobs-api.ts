@@ -14,6 +14,7 @@ import {
   type Refusal,
 } from './handler-options.js'
 import { isPretty, readQuery } from './parameters.js'
+import { readBody } from './request-body.js'
 import type { Reply, ServedRegistry } from './route.js'
 import { routes } from './routes/index.js'
 import { StorageLimiter } from './storage-limiter.js'
@@ -117,6 +118,7 @@ export class JobsApi {
       registry: this.#registry,
       job,
       options,
+      body: (...names) => readBody(request, names, this.#clock),
       detailOf: options.detail === true ? this.#detailOf : undefined,
       request,
       limiter: this.#limiter,

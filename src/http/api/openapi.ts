@@ -18,6 +18,7 @@ export interface OpenApiOperation {
   operationId: string
   summary: string
   parameters: OpenApiParameter[]
+  requestBody?: { required: false; content: { 'application/json': { schema: Schema } } }
   /** By status. */
   responses: Record<string, { description: string; content: Record<string, { schema: Schema }> }>
 }
@@ -52,7 +53,8 @@ export function openApiOf(routes: readonly Route[], base: string): OpenApi {
     info: {
       title: 'headgate jobs API',
       version: '1',
-      description: 'Starts, shows and aborts jobs. Every `GET` route also answers `HEAD`. Request bodies are ignored.',
+      description:
+        'Starts, shows and aborts jobs. Every `GET` route also answers `HEAD`. Only `start` reads a request body.',
     },
     servers: [{ url: base || '/' }],
     paths,
@@ -60,12 +62,15 @@ export function openApiOf(routes: readonly Route[], base: string): OpenApi {
   }
 }
 
-function operationOf({ name, path, summary, parameters, answers }: Route): OpenApiOperation {
+function operationOf({ name, path, summary, parameters, requestBody, answers }: Route): OpenApiOperation {
   const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => pathParameter(name))
   return {
     operationId: name,
     summary,
     parameters: [...inPath, ...[...Object.values(parameters), pretty].map(queryParameter)],
+    ...(requestBody && {
+      requestBody: { required: false, content: { 'application/json': { schema: ref(requestBody) } } },
+    }),
     responses: responsesOf(answers),
   }
 }

@@ -3,6 +3,7 @@ import type { DetailOf } from '../../wire/index.js'
 import type { TextStream } from '../answers/index.js'
 import type { EventBroadcaster } from '../events/index.js'
 import type { Parameters, Values } from './parameters.js'
+import type { BodyRead } from './request-body.js'
 import type { BodyName } from './schemas.js'
 import type { Client, StorageLimiter } from './storage-limiter.js'
 
@@ -11,7 +12,7 @@ export type ServedRegistry = Pick<
   JobRegistry,
   'has' | 'start' | 'status' | 'running' | 'abort' | 'search' | 'health' | 'on'
 > &
-  Partial<Pick<JobRegistry, 'redactor' | 'jobs' | 'pause' | 'reset' | 'unpause' | 'pauseAll' | 'unpauseAll'>>
+  Partial<Pick<JobRegistry, 'closed' | 'redactor' | 'jobs' | 'pause' | 'reset' | 'unpause' | 'pauseAll' | 'unpauseAll'>>
 
 /** The kind of a call. */
 export type JobsAction = 'read' | 'start' | 'abort' | 'pause' | 'reset' | 'events'
@@ -39,6 +40,8 @@ export interface Route<Path extends string = string, Table extends Parameters = 
   /** One sentence. */
   readonly summary: string
   readonly parameters: Table
+  /** The body of a request. Default: requests have none, and one that is sent is not read. */
+  readonly requestBody?: BodyName
   /** The answers of this route only, by status. */
   readonly answers: Readonly<Record<number, AnswerDescription>>
   answer(call: Call<Path, Table>): Promise<Reply>
@@ -66,6 +69,8 @@ export interface Call<Path extends string = string, Table extends Parameters = P
   readonly limiter: StorageLimiter
   /** The source of event streams. */
   readonly broadcaster: EventBroadcaster
+  /** Reads the body: a JSON object with some of these fields, or nothing. Throws `invalid_options`. */
+  body(...names: string[]): BodyRead | Promise<BodyRead>
   /** Makes the detail of each status of the answer. Absent unless the call asks for it. */
   readonly detailOf: DetailOf | undefined
   /** The indentation of the answer. */

@@ -152,6 +152,7 @@ export const bodies = {
   Unpaused: object(unpaused, ['_id', 'type']),
   LogEntry: object(hit),
   Log: hits(ref('LogEntry')),
+  StartRequest: object({ params: { type: 'object', description: 'The parameters of the execution.' } }, ['params']),
   Error: object(error),
   Health: object(health, ['oldest_renewal_ms', 'overdue']),
   OpenApi: { type: 'object', required: ['openapi', 'info', 'paths'] },

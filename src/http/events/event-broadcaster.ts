@@ -56,6 +56,7 @@ export class EventBroadcaster {
   #keepAliveTimer: Timer | undefined
   #flushTimer: Timer | undefined
   #lastFlush = 0
+  readonly #handleClosed = () => this.endAll()
 
   constructor(options: EventBroadcasterOptions) {
     this.#options = options
@@ -118,6 +119,7 @@ export class EventBroadcaster {
 
   #drop(): void {
     this.#executions?.stop()
+    this.#options.registry.closed?.removeEventListener('abort', this.#handleClosed)
     this.#executions = undefined
     this.#keepAliveTimer?.cancel()
     this.#flushTimer?.cancel()
@@ -127,6 +129,8 @@ export class EventBroadcaster {
   async #follow(): Promise<LiveExecutions> {
     if (!this.#executions) {
       const { registry, search } = this.#options
+      registry.closed?.throwIfAborted()
+      registry.closed?.addEventListener('abort', this.#handleClosed)
       this.#executions = new LiveExecutions(registry, search, (status, isBeginOrEnd) =>
         this.#push(status, isBeginOrEnd),
       )

@@ -6,6 +6,7 @@ import { printResumeToken } from './resume-token.js'
 /** The part of a registry that tells of executions. */
 export interface FedRegistry {
   readonly redactor?: Pick<Redactor, 'shorten'>
+  readonly closed?: AbortSignal
   on(name: 'status', listener: (event: JobEvent) => unknown, options: { scope: 'cluster' }): () => void
   search(filter: SearchFilter): Promise<SearchResult<JobStatus>>
 }

@@ -1,5 +1,5 @@
 import { toWebStream } from '../answers/index.js'
-import type { JobsAnswer, JobsRequest } from '../api/index.js'
+import { alreadyRead, collected, type JobsAnswer, type JobsRequest } from '../api/index.js'
 
 /** The API as a fetch handler, with the methods that other mounts use. */
 export interface JobsHandler {
@@ -22,10 +22,19 @@ export type Served = Pick<JobsHandler, 'answer' | 'covers' | 'endStreams'>
 export function toFetchHandler(served: Served, basePath: string): JobsHandler {
   const handle = async (request: Request): Promise<Response> => {
     const { method, url } = request
-    const headers = headersOf(request)
-    const answer = await served.answer({ method, url, headers, native: request, signal: request.signal })
+    const answer = await served.answer({
+      method,
+      url,
+      headers: headersOf(request),
+      native: request,
+      signal: request.signal,
+      body: (maxBytes) => bodyOf(request, maxBytes),
+    })
     const { body } = answer
-    return new Response(typeof body === 'string' ? body || null : toWebStream(body), answer)
+    if (typeof body === 'string') return new Response(body || null, answer)
+    // A kept-alive connection would keep the server from closing until its idle timeout.
+    const headers = body.isEndless ? { ...answer.headers, connection: 'close' } : answer.headers
+    return new Response(toWebStream(body), { ...answer, headers })
   }
   return Object.assign(handle, {
     answer: (request: JobsRequest) => served.answer(request),
@@ -38,4 +47,22 @@ export function toFetchHandler(served: Served, basePath: string): JobsHandler {
 /** The headers of a web request. A request without a `Host` gets the host of its URL. */
 function headersOf({ url, headers }: Request): JobsRequest['headers'] {
   return { get: (name) => headers.get(name) ?? (name.toLowerCase() === 'host' ? new URL(url).host : null) }
+}
+
+/** The bytes of a web request, unless a middleware has read them. */
+async function bodyOf({ body, bodyUsed }: Request, maxBytes: number): Promise<Uint8Array | undefined> {
+  if (!body) return undefined
+  if (bodyUsed) throw alreadyRead()
+  return collected(piecesOf(body), maxBytes)
+}
+
+/** Not every runtime iterates a stream. */
+async function* piecesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const reader = body.getReader()
+  try {
+    for (let read = await reader.read(); read.value; read = await reader.read()) yield read.value
+  } finally {
+    // A server may close the connection of a body that is cancelled, before the answer is sent.
+    reader.releaseLock()
+  }
 }

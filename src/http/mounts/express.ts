@@ -6,7 +6,7 @@ export type ExpressMiddleware = (request: NodeRequest, response: NodeResponse, n
 
 /**
  * Serves a handler of `headgate/http` in Express, for `app.use` with or without a path. `OPTIONS` and requests
- * outside of the base path go to the next middleware. Request bodies are not read, so a parser may run before.
+ * outside of the base path go to the next middleware. A body parser may run before.
  * `authorize` gets the Express request as `native`.
  */
 export function toExpressMiddleware(handler: JobsHandler): ExpressMiddleware {

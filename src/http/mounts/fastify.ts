@@ -28,14 +28,14 @@ export type FastifyPlugin = (app: FastifyInstance) => Promise<void>
 
 /**
  * Serves a handler of `headgate/http` in Fastify, for `app.register`. Its `prefix` comes before the base path. The
- * plugin serves all methods except `OPTIONS`. Request bodies are not read. `authorize` gets the Fastify request as
- * `native`. Closing the app ends the event streams.
+ * plugin serves all methods except `OPTIONS`. `authorize` gets the Fastify request as `native`. Closing the app ends the
+ * event streams.
  */
 export function toFastifyPlugin(handler: JobsHandler): FastifyPlugin {
   return async (app) => {
     app.addHook('preClose', async () => handler.endStreams())
     app.removeAllContentTypeParsers()
-    app.addContentTypeParser('*', {}, async () => {})
+    app.addContentTypeParser('*', {}, async (_, stream) => stream)
     const method = (app.supportedMethods ?? methodsOf4).filter((name) => name !== 'OPTIONS')
     const restOf = withoutPrefix(app.prefix)
     const answer: FastifyHandler = async (request, reply) => {

@@ -18,8 +18,8 @@ export type KoaMiddleware = <Context extends KoaContext>(
 
 /**
  * Serves a handler of `headgate/http` in Koa, for `app.use` or under `koa-mount`. `OPTIONS` and requests outside of
- * the base path go to the next middleware. `OPTIONS` without another answer are answered with 405. Request bodies are
- * not read, so a parser may run before. `authorize` gets the Koa context as `native`.
+ * the base path go to the next middleware. `OPTIONS` without another answer are answered with 405. A body parser may
+ * run before. `authorize` gets the Koa context as `native`.
  */
 export function toKoaMiddleware(handler: JobsHandler): KoaMiddleware {
   return async (context, next) => {

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import { createAbortController } from '../../adapter.js'
 import { flushTime } from '../answers/index.js'
-import { fromPath } from '../api/index.js'
+import { alreadyRead, collected, fromPath } from '../api/index.js'
 import type { JobsHandler, JobsRequest, TextStream } from '../index.js'
 
 /** The part of the request of Node, and of frameworks on it, that headgate uses. Some keep the original URL. */
@@ -14,6 +14,12 @@ export interface NodeRequest {
   /** In Express, the values of the parameters of the mount path. */
   params?: unknown
   headers: Record<string, string | string[] | undefined>
+  /** What a parser, such as `express.json()`, has made of the body. In Fastify, its stream; in Koa, the body of the answer. */
+  body?: unknown
+  /** In Koa, the request of Node. */
+  req?: unknown
+  /** In Koa, its own request, on which a parser puts the body. */
+  request?: { body?: unknown } | undefined
   /** The connection. */
   socket?: NodeSocket | undefined
 }
@@ -93,25 +99,42 @@ export interface NodeConnection {
 }
 
 /** Converts a Node request for a handler. */
-export function toJobsRequest(
-  request: NodeRequest,
-  response: NodeConnection,
-  url: string,
-  native: unknown = request,
-): JobsRequest {
+export function toJobsRequest(request: NodeRequest, response: NodeConnection, url: string): JobsRequest {
   const { method = 'GET', headers } = request
   let signal: AbortSignal | undefined
   return {
     method,
     url,
     headers: { get: (name) => headerOf(headers, name.toLowerCase()) },
-    native,
+    native: request,
+    body: (maxBytes) => bodyOf(request, maxBytes),
     // Most calls are answered before the signal is needed.
     get signal() {
       signal ??= signalOf(request, response)
       return signal
     },
   }
+}
+
+/** The bytes of a body or, when a parser has read them, what it has made of them. */
+async function bodyOf(request: NodeRequest, maxBytes: number): Promise<unknown> {
+  const { headers, req, request: own } = request
+  const parsed = own ? own.body : request.body
+  const readable = (isReadable(parsed) ? parsed : (req ?? request)) as Readable
+  // A parser that passes a request over may set an empty object all the same.
+  if (isReadable(readable) && !readable.readableDidRead && !readable.readableEnded) {
+    const bytes = await collected(readable.iterator({ destroyOnReturn: false }), maxBytes)
+    // The rest is dropped, as Node drops a body that is not read: the connection stays usable.
+    if (bytes.length > maxBytes) readable.resume()
+    return bytes
+  }
+  const hadBody = Number(headers['content-length'] ?? 0) > 0 || headers['transfer-encoding'] !== undefined
+  if (hadBody && parsed === undefined) throw alreadyRead()
+  return parsed
+}
+
+function isReadable(value: unknown): value is Readable {
+  return typeof (value as Partial<Readable> | null | undefined)?.iterator === 'function'
 }
 
 /** Aborts when the connection closes before the response was written. */

@@ -17,7 +17,7 @@ export type NodeHandler = (request: NodeRequest, response: NodeResponse, next?: 
 /**
  * Serves a handler of `headgate/http` in `node:http`, in the compatibility API of `node:http2`, or as a Connect
  * middleware. As a middleware, it passes on `OPTIONS` and requests outside of the base path. On a mount path, it uses
- * the original URL when the base path is under that path, otherwise the rest of the URL. Request bodies are not read.
+ * the original URL when the base path is under that path, otherwise the rest of the URL. A body parser may run before.
  */
 export function toNodeHandler(handler: JobsHandler): NodeHandler {
   const serve = async (request: NodeRequest, response: NodeResponse, url: string, next?: (error: unknown) => void) => {

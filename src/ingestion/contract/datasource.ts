@@ -25,6 +25,8 @@ export interface BatchOptions {
   readonly batchBytes?: number
   /** Logs a warning that is not a failure, in a whole sentence. Default: none. */
   warn?(message: string): void
+  /** Keeps a line in the `log` of the job's status, as `log` of a job of one's own does. Default: none. */
+  log?(text: string): void
   /** Set when the job needs no values between datasource and target: batches may then hold encoded rows. */
   readonly encoded?: EncodedOptions
 }

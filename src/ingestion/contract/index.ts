@@ -48,6 +48,7 @@ export type {
   TargetCapabilities,
   TargetContext,
   TargetFunction,
+  TargetFunctionContext,
   TargetResumption,
   TargetWriter,
   WriteContext,

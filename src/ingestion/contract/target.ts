@@ -16,6 +16,8 @@ export interface TargetContext {
   readonly signal: AbortSignal
   /** The parameters of the start: an empty object without any. Absent where nothing is written. */
   readonly params?: JobParams
+  /** Keeps a line in the `log` of the job's status, as `log` of a job of one's own does. Absent where nothing is written. */
+  log?(text: string): void
 }
 
 /** What `open` receives. */
@@ -195,11 +197,20 @@ export interface Target<Item extends object = JobRecord> {
   check?(signal: AbortSignal): Promise<void>
 }
 
+/** What a function target receives. */
+export interface TargetFunctionContext extends WriteContext {
+  /**
+   * Keeps a line in the `log` of the job's status: the last 100 lines, of up to 1,000 characters with their time, secrets redacted. A line
+   * costs next to nothing: it is saved with the next progress.
+   */
+  log(text: string): void
+}
+
 /**
  * The simplest target: receives a batch, which is durable when it returns or, if it returns a promise or another thenable, when that
  * resolves. What it resolves to is ignored. Delivery is at least once.
  */
 export type TargetFunction<Item extends object = JobRecord> = (
   batch: RecordBatch<Item>,
-  context: WriteContext,
+  context: TargetFunctionContext,
 ) => unknown

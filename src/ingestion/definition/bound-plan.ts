@@ -5,13 +5,13 @@ import type { IngestionPlan } from './plan.js'
 /** The plan of an execution with these parameters: its query has them, and its checkpoint those that select records. */
 export function boundPlan(plan: IngestionPlan, { selectedBy }: IngestionJob, params: JobParams): IngestionPlan {
   const { query } = plan
-  const selection = selectionOf(params, selectedBy ?? query.params ?? Object.keys(params))
+  const selection = selectionOf(params, selectedBy ?? query.params)
   const render: typeof query.render = (variables) => query.render({ ...variables, params })
   return { ...plan, query: { ...query, render }, ...(selection && { selection }) }
 }
 
-/** The values by which records are selected, in an order that does not depend on the start. */
-function selectionOf(params: JobParams, names: readonly string[]): JobParams | undefined {
+/** The values by which records are selected, by default all, in an order that does not depend on the start. */
+export function selectionOf(params: JobParams, names: readonly string[] = Object.keys(params)): JobParams | undefined {
   const given = [...names].sort().filter((name) => Object.hasOwn(params, name) && params[name] !== undefined)
   if (given.length === 0) return undefined
   return JSON.parse(JSON.stringify(Object.fromEntries(given.map((name) => [name, sorted(params[name])]))))

@@ -3,6 +3,7 @@ import {
   checkValue,
   invalid,
   type Rule,
+  readable,
   rule,
   type StandardSchema,
   schemaRule,
@@ -60,6 +61,11 @@ export interface TransformContext {
   readonly params: JobParams
   /** Aborts when the job must stop. */
   readonly signal: AbortSignal
+  /**
+   * Keeps a line in the `log` of the job's status: the last 100 lines, of up to 1,000 characters with their time, secrets redacted. A line
+   * costs next to nothing: it is saved with the next progress.
+   */
+  log(text: string): void
 }
 
 /** What a run does when the target has lost records that the checkpoint counts on. */
@@ -193,7 +199,8 @@ const jobRules: Record<keyof IngestionJob, Rule> = {
 /** Throws `invalid_options` when the job is not valid. */
 export function checkIngestion(job: IngestionJob): void {
   checkOptions('job', job, jobRules)
-  const { kind, strategy } = job.target as Partial<Target>
+  const target = job.target as Partial<Target>
+  const [kind, strategy] = readable('target', () => [target.kind, target.strategy])
   checkValue('target.kind', kind, rule.optional(rule.text))
   checkValue('target.strategy', strategy, rule.optional(rule.oneOf('append', 'replace')))
   checkValue('datasource.kind', (job.datasource as Partial<Datasource>).kind, rule.optional(rule.text))

@@ -17,10 +17,12 @@ export async function validated(
       const answer = schema['~standard'].validate(from[index])
       // Awaiting only promises keeps synchronous schemas several times as fast.
       const result = answer instanceof Promise ? await answer : answer
-      records.push(recordIn(result))
+      records.push(recordIn(result, index))
       origins.push(index)
     } catch (error) {
-      const failure = JobError.isInstance(error) ? error : new JobError('schema', 'The schema threw.', { cause: error })
+      const failure = JobError.isInstance(error)
+        ? error
+        : new JobError('schema', 'The schema threw.', { cause: error, recordIndex: index })
       if (!mayFail(failure)) throw failure
       failures.push({ index, error: failure })
     }
@@ -29,9 +31,13 @@ export async function validated(
   return { batch: valid as RecordBatch, skipped: 0, failures, originOf: (index) => origins[index] }
 }
 
-function recordIn(result: SchemaResult): object {
-  if (result.issues) throw new JobError('schema', `The record does not match the schema: ${issuesText(result.issues)}.`)
+function recordIn(result: SchemaResult, recordIndex: number): object {
+  if (result.issues) {
+    const message = `The record does not match the schema: ${issuesText(result.issues)}.`
+    throw new JobError('schema', message, { recordIndex })
+  }
   const { value } = result
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
-  throw new JobError('schema', `Expected the schema to return an object, got a value of type ${typeof value}.`)
+  const message = `Expected the schema to return an object, got a value of type ${typeof value}.`
+  throw new JobError('schema', message, { recordIndex })
 }

@@ -31,10 +31,10 @@ function afterSchema(schema: StandardSchema, transform: BatchTransform, tolerate
 function ownTransform({ transform, transformBatch }: IngestionJob, tolerates?: Tolerates): BatchTransform {
   if (transformBatch) return named((batch, context) => wholeBatch(batch, transformBatch(batch, context)))
   if (transform) {
-    return named((batch, context) => {
+    return (batch, context) => {
       const mayFail = (error: unknown) => !context.signal.aborted && tolerates?.(error) === true
       return eachRecord(batch, (record) => transform(record, context), mayFail)
-    })
+    }
   }
   return (batch) => ({ batch, skipped: 0, originOf: (index) => index })
 }
@@ -63,7 +63,7 @@ async function eachRecord(
   const origins: number[] = []
   const failures: TransformFailure[] = []
   let skipped = 0
-  const from = batch.records()
+  const from = recordsIn(batch)
   for (let index = 0; index < from.length; index++) {
     try {
       const answer = transform(from[index] as JobRecord)
@@ -73,7 +73,7 @@ async function eachRecord(
       if (Array.isArray(transformed)) for (const record of transformed.map(checked)) records.push(record)
       else if (transformed) records.push(checked(transformed))
     } catch (error) {
-      if (!mayFail(error)) throw error
+      if (!mayFail(error)) throw threw(error, index)
       failures.push({ index, error: threw(error) })
       continue
     }
@@ -81,6 +81,14 @@ async function eachRecord(
     while (origins.length < records.length) origins.push(index)
   }
   return { batch: RecordBatch.fromRecords(records), skipped, failures, originOf: (index) => origins[index] }
+}
+
+function recordsIn(batch: RecordBatch): readonly JobRecord[] {
+  try {
+    return batch.records()
+  } catch (error) {
+    throw threw(error)
+  }
 }
 
 /** Checks a record that a transform returned. A value that is no object would be written as a record without values. */
@@ -96,8 +104,9 @@ function notGiven(expected: string, given: unknown): JobError {
 
 function nobodyKnows(): undefined {}
 
-function threw(cause: unknown): JobError {
-  return new JobError('transform', 'The transform failed.', { cause })
+function threw(cause: unknown, recordIndex?: number): JobError {
+  const place = recordIndex === undefined ? {} : { recordIndex }
+  return new JobError('transform', 'The transform failed.', { cause, ...place })
 }
 
 function named(transform: BatchTransform): BatchTransform {

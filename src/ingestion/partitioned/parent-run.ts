@@ -31,6 +31,7 @@ import {
 import { endPartitions } from './end-partitions.js'
 import { parentProgress } from './parent-progress.js'
 import { ParentTarget } from './parent-target.js'
+import { PartitionLogs } from './partition-logs.js'
 import { countsOf, isDoneBy, PartitionProgress, writtenUpTo } from './partition-progress.js'
 import { boundsField, splitQuery } from './split-query.js'
 
@@ -49,6 +50,7 @@ export class ParentRun {
   /** How many nodes in a row may be lost per partition. */
   readonly #limit: number
   readonly #target: ParentTarget
+  readonly #logs: PartitionLogs
   /** The counts of earlier tries, and of what earlier executions have not reported. */
   #counted: IngestionDetail
   #before!: ParentCheckpoint
@@ -69,6 +71,7 @@ export class ParentRun {
     this.#split = split
     this.#limit = limit
     this.#target = new ParentTarget(plan, context)
+    this.#logs = new PartitionLogs(context)
     const { fullRefresh, ...counted } = storedDetail(context.detail) ?? nothingRead
     this.#fullRefresh = fullRefresh
     this.#counted = counted
@@ -332,6 +335,7 @@ export class ParentRun {
 
   async #refresh(partitions: readonly PartitionProgress[]): Promise<void> {
     await Promise.all(partitions.map((partition) => this.#try(() => partition.refresh(this.#partitions))))
+    for (const { n, record } of partitions) if (record) this.#logs.copy(n, record)
   }
 
   get #isDone(): boolean {

@@ -1,4 +1,4 @@
-import { adapterFailure, JobError, warnOf } from '../../core/base/index.js'
+import { adapterFailure, JobError, thrownBy, warnOf } from '../../core/base/index.js'
 import type { ExecutionContext } from '../../core/execution/index.js'
 import type { Partitioning, SplitRequest } from '../contract/index.js'
 import type { IngestionPlan } from '../definition/index.js'
@@ -32,7 +32,9 @@ export async function splitQuery(
     return { ...partitioning, release: () => release(partitioning, plan, context) }
   } catch (error) {
     const isDamaged = unfinished && JobError.isInstance(error) && error.code === 'invalid_options'
-    const cause = isDamaged ? damagedField('storage', boundsField, 'values of the column', { cause: error }) : error
+    const cause = isDamaged
+      ? damagedField('storage', boundsField, 'values of the column', { cause: error })
+      : thrownBy('datasource', 'partition', error)
     throw new JobError('datasource', failures.datasource, { cause })
   }
 }

@@ -1,4 +1,12 @@
-import { badAnswer, EventLoopTurns, jsonCopyOf, type Rule, rule, withTimeout } from '../../core/base/index.js'
+import {
+  badAnswer,
+  callTarget,
+  EventLoopTurns,
+  jsonCopyOf,
+  type Rule,
+  rule,
+  withTimeout,
+} from '../../core/base/index.js'
 import type { ExecutionContext } from '../../core/execution/index.js'
 import {
   type OpenContext,
@@ -14,7 +22,7 @@ import {
 
 /** Opens a target. Throws when its answer is not valid. */
 export async function openTarget(target: Target, context: OpenContext): Promise<Required<OpenTarget>> {
-  const opened: unknown = await target.open(context)
+  const opened: unknown = await callTarget('open', () => target.open(context))
   const { writer, resume = 'position' } = Object(opened ?? {}) as Partial<OpenTarget>
   if (!rule.having('write').accepts(writer)) {
     throw badAnswer('target', opening, 'an object whose `writer` has the method `write`', opened)
@@ -118,7 +126,7 @@ export async function flushed(
   writer: TargetWriter | undefined,
   checkpoint: Parameters<NonNullable<TargetWriter['flush']>>[0],
 ): Promise<unknown> {
-  const position: unknown = await writer?.flush?.(checkpoint)
+  const position: unknown = await callTarget('flush', () => writer?.flush?.(checkpoint))
   const copy = position === undefined ? undefined : jsonCopyOf(position)
   if (copy !== undefined || position === undefined) return copy
   throw badAnswer('target', 'flush() of the target', 'nothing or a JSON value', position)
@@ -130,7 +138,7 @@ export async function truncated(writer: TargetWriter | undefined): Promise<void>
     const expected = "a writer with the method `truncate`, as its `onFullRefresh` is 'truncate'"
     throw badAnswer('target', opening, expected, writer)
   }
-  await writer.truncate()
+  await callTarget('truncate', () => writer.truncate?.())
 }
 
 /** The result of `partition` of a datasource, for a number of ranges or given bounds. Throws when it is not valid. */

@@ -1,4 +1,13 @@
-import { type Clock, chain, errorMessages, JobError, read, sleep } from '../../core/base/index.js'
+import {
+  type Clock,
+  chain,
+  errorMessages,
+  JobError,
+  notePlace,
+  type RecordPlace,
+  read,
+  sleep,
+} from '../../core/base/index.js'
 import { backoff } from '../../core/model/index.js'
 import type { Redactor } from '../../core/redaction/index.js'
 import { addedUp, type IngestionDetail, nothingRead, type RecordBatch, type TargetContext } from '../contract/index.js'
@@ -16,6 +25,8 @@ export interface BatchWriterOptions {
 
 /** Identifies a batch. */
 export interface BatchName {
+  /** The number of the batch since the job began from the beginning, from 0. */
+  readonly number: number
   /** The position of the batch among those read: the same when it is read again after a crash. */
   readonly position: string
   /** Position and extent: the idempotency key. */
@@ -44,13 +55,18 @@ export class DirectBatchWriter implements BatchWriter {
     this.#options = options
   }
 
-  async write(batch: RecordBatch, { key }: BatchName): Promise<BatchOutcome> {
+  async write(batch: RecordBatch, { key, number }: BatchName): Promise<BatchOutcome> {
     const { transform, write, context } = this.#options
+    let transformed: TransformedBatch | undefined
     try {
-      const { batch: transformed, skipped } = await transform(batch, context)
-      if (transformed.length > 0) await write(transformed, key)
+      transformed = await transform(batch, context)
+      const { batch: result, skipped } = transformed
+      if (result.length > 0) await write(result, key)
       return { settled: { read: batch.length, written: batch.length - skipped, failed: 0, skipped } }
     } catch (error) {
+      // The schema and the transform name records as they were read, and the target those that it received.
+      const index = transformed ? originsOf(error, transformed)[0] : read(error, 'recordIndex')
+      if (!context.signal.aborted) notePlace(error, placeIn(number, error, index))
       return { settled: nothingRead, error }
     }
   }
@@ -200,7 +216,14 @@ export class TolerantBatchWriter implements BatchWriter {
 
   #setAside(index: number, error: unknown): void {
     const { deadLetters, shown, clock, redactor, dropped } = this.#options
-    this.#budget.take(error, this.#counts)
+    const place = placeIn(this.#name.number, error, index)
+    notePlace(error, place)
+    try {
+      this.#budget.take(error, this.#counts)
+    } catch (failure) {
+      notePlace(failure, place)
+      throw failure
+    }
     const letter: DeadLetter = {
       ...shown,
       key: `${this.#name.position}:${index}`,
@@ -243,6 +266,10 @@ function around({ start, end }: Range, positions: readonly number[]): Range[] {
 function phaseOf(error: unknown): DeadLetter['phase'] {
   const code = JobError.isInstance(error) ? error.code : undefined
   return code === 'schema' || code === 'transform' ? code : 'target'
+}
+
+function placeIn(batch: number, error: unknown, index: unknown): RecordPlace {
+  return { batch, ...(typeof index === 'number' && { recordIndex: index }), phase: phaseOf(error) }
 }
 
 function isFatal(error: unknown): boolean {

@@ -1,4 +1,4 @@
-import { errorMessages, JobError } from '../../core/base/index.js'
+import { callTarget, errorMessages, JobError } from '../../core/base/index.js'
 import { keyOf } from '../../core/model/index.js'
 import {
   type Column,
@@ -76,10 +76,12 @@ export class DeadLetters {
   async write(): Promise<void> {
     const rows = this.#rows
     if (rows.length === 0) return
-    const { executionId, signal } = this.#context
+    const { executionId, signal, log } = this.#context
     const idempotencyKey = `${rows[0]?.[keyColumn]}+${rows.length}`
-    const context = { ...keyOf(this.#context), executionId, signal, idempotencyKey }
-    await this.#targeting(async () => this.#writer?.write(RecordBatch.fromRows(columns, rows), context))
+    const context = { ...keyOf(this.#context), executionId, signal, idempotencyKey, ...(log && { log }) }
+    await this.#targeting(() =>
+      callTarget('write', () => this.#writer?.write(RecordBatch.fromRows(columns, rows), context)),
+    )
     this.#rows = []
     this.#isFlushed = false
   }
@@ -105,14 +107,14 @@ export class DeadLetters {
   }
 
   async commit(): Promise<void> {
-    await this.#targeting(async () => this.#writer?.commit?.())
+    await this.#targeting(() => callTarget('commit', () => this.#writer?.commit?.()))
     this.#writer = undefined
   }
 
   async abort(abort: TargetAbort): Promise<void> {
     const writer = this.#writer
     this.#writer = undefined
-    await this.#targeting(async () => writer?.abort?.(abort))
+    await this.#targeting(() => callTarget('abort', () => writer?.abort?.(abort)))
   }
 
   async #targeting<Answer>(call: () => Promise<Answer>): Promise<Answer> {

@@ -1,10 +1,12 @@
 import {
   anySignal,
+  callTarget,
   createAbortController,
   EventLoopTurns,
   JobError,
   leaseLost,
   sleep,
+  thrownBy,
   warnOf,
 } from '../../core/base/index.js'
 import type { ExecutionContext } from '../../core/execution/index.js'
@@ -56,7 +58,8 @@ export class IngestionRun {
     this.#context = context
     this.#stallWatch = new StallWatch(context, needsOf(plan))
     const { signal } = this.#stallWatch
-    this.#targetContext = { ...keyOf(context), executionId, signal, params: context.params }
+    const log = (text: string) => context.log(text)
+    this.#targetContext = { ...keyOf(context), executionId, signal, params: context.params, log }
     this.#progress = new RunProgress(plan, context)
     this.#deadLetters = plan.tolerance?.deadLetters && new DeadLetters(plan.tolerance.deadLetters)
     this.#batchWriter = this.#makeBatchWriter()
@@ -83,7 +86,7 @@ export class IngestionRun {
       await this.#flusher.flush()
       checkHeld(this.#context)
       await this.#deadLetters?.commit()
-      await this.#callTarget(async () => this.#writer.commit?.())
+      await this.#callTarget(() => callTarget('commit', () => this.#writer.commit?.()))
     } catch (error) {
       await this.#stop(error)
       throw error
@@ -277,7 +280,7 @@ export class IngestionRun {
     this.#flusher.beginWrite()
     const isOwnTarget = this.#plan.target.needs === undefined
     this.#stallWatch.step(isOwnTarget)
-    await this.#callTarget(async () => this.#writer.write(batch, context))
+    await this.#callTarget(() => callTarget('write', () => this.#writer.write(batch, context)))
     this.#stallWatch.step(true)
   }
 
@@ -333,7 +336,7 @@ export class IngestionRun {
     const isHeld = this.#context.isHeld()
     const reason = isHeld ? (signal.aborted ? signal.reason : error) : leaseLost()
     const abort = { reason, leaseLost: !isHeld }
-    await stopping(() => this.#callTarget(async () => this.#writer.abort?.(abort)))
+    await stopping(() => this.#callTarget(() => callTarget('abort', () => this.#writer.abort?.(abort))))
     await stopping(async () => this.#deadLetters?.abort(abort))
     timer.cancel()
     // An abort that fails is a failure. After a failure, the first error matters.
@@ -357,7 +360,8 @@ export class IngestionRun {
     try {
       yield* read()
     } catch (error) {
-      const cause = this.#progress.isResumed ? unfitFailure(error) : error
+      const thrown = thrownBy('datasource', this.#plan.cursor ? 'readByCursor' : 'read', error)
+      const cause = this.#progress.isResumed ? unfitFailure(thrown) : thrown
       throw new JobError('datasource', this.#plan.failures.datasource, { cause })
     }
   }

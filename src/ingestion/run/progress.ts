@@ -201,7 +201,7 @@ export class RunProgress {
     const position = isCertain ? `${origin}:${own}` : `${origin}:${own}:${this.#nonce}`
     // Position and extent: a batch that is read again with more records is another batch.
     const end = parallel ? '' : (after.lastId ?? '')
-    const name = { position, key: `${position}:${batch.length}:${end}` }
+    const name = { number: sequence, position, key: `${position}:${batch.length}:${end}` }
     return { batch, name, after, isResumePoint }
   }
 

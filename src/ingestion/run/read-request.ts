@@ -1,4 +1,4 @@
-import { checkedAnswer, rule } from '../../core/base/index.js'
+import { checkedAnswer, rule, thrownBy } from '../../core/base/index.js'
 import type { ExecutionContext } from '../../core/execution/index.js'
 import type {
   BatchOptions,
@@ -55,6 +55,7 @@ export class Reading {
       batchSize: Math.min(batchSize, left),
       batchBytes,
       warn: (message) => this.#context.warnOnce(message),
+      log: (text) => this.#context.log(text),
       ...this.#encoded(writer),
     }
   }
@@ -63,8 +64,15 @@ export class Reading {
     const { pkField, cursor, readsValues } = this.#plan
     if (readsValues || !writer.acceptsEncoded) return {}
     const keys = [...(pkField === undefined ? [] : [pkField]), ...(cursor?.columns ?? [])]
-    const accepts = (...format: Parameters<EncodedOptions['accepts']>) =>
-      checkedAnswer<boolean>('target', 'acceptsEncoded() of the target', rule.flag, writer.acceptsEncoded?.(...format))
+    const ask: EncodedOptions['accepts'] = (...format) => {
+      try {
+        return writer.acceptsEncoded?.(...format) as boolean
+      } catch (error) {
+        throw thrownBy('target', 'acceptsEncoded', error)
+      }
+    }
+    const accepts: EncodedOptions['accepts'] = (...format) =>
+      checkedAnswer<boolean>('target', 'acceptsEncoded() of the target', rule.flag, ask(...format))
     return { encoded: { accepts, keys } }
   }
 

@@ -1,4 +1,4 @@
-import { badAnswer, JobError } from '../../core/base/index.js'
+import { badAnswer, callTarget, JobError } from '../../core/base/index.js'
 import type { OpenTarget } from '../contract/index.js'
 import type { IngestionPlan } from '../definition/index.js'
 import { checkpointIn } from './adapter-answers.js'
@@ -17,7 +17,7 @@ export async function checkTarget(
   if (written === 0) return 'continue'
   const isForgotten = checkpointIn(resume) === null
   if (!isForgotten && ifTargetReset === 'continue') return 'continue'
-  const isGone: unknown = (await writer.isReset?.()) ?? false
+  const isGone: unknown = (await callTarget('isReset', () => writer.isReset?.())) ?? false
   if (typeof isGone !== 'boolean') throw badAnswer('target', 'isReset() of the target', 'true or false', isGone)
   if (!isForgotten && !isGone) return 'continue'
   // Nothing can be duplicated in an empty target, and an inbox that is emptied keeps its checkpoint.

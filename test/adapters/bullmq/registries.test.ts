@@ -287,6 +287,12 @@ describe('bullmqDispatcher', () => {
     expect(of({ connection: client })).toThrow('a client with `maxRetriesPerRequest: null`, got `20`')
     const prefixed = { defineCommand: () => {}, options: { maxRetriesPerRequest: null, keyPrefix: 'k' } }
     expect(of({ connection: prefixed })).toThrow('a client without `keyPrefix`')
+    // As `createPostgresBackend` is when it is taken from BullMQ 5.
+    const backend = undefined
+    for (const postgres of ['postgres://127.0.0.1/a', { connectionString: 'postgres://127.0.0.1/a' }, new pg.Pool()])
+      expect(of({ connection: postgres, backend })).toThrow(
+        'Expected `backend` to be `createPostgresBackend` of `bullmq` 6',
+      )
   })
 })
 

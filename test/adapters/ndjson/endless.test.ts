@@ -16,7 +16,7 @@ describe('JSON of a value that makes new objects as it is read', () => {
 
   test.each(Object.keys(endless))('%s is refused', (name) => {
     const value = endless[name]?.()
-    expect(() => new NdjsonEncoder('string').json(value)).toThrowError('nested more than 100000 deep')
+    expect(() => new NdjsonEncoder('string').json(value)).toThrowError(/nested more than 100000 deep in `next\.next\./)
   })
 
   test('members that are shared are counted, and not written until they are too many', () => {
@@ -24,11 +24,24 @@ describe('JSON of a value that makes new objects as it is read', () => {
     const leaf = Object.defineProperty({}, 'value', { enumerable: true, get: () => ++reads })
     let halves: unknown = leaf
     for (let level = 0; level < 41; level++) halves = [halves, halves]
-    expect(() => new NdjsonEncoder('string').json({ halves })).toThrowError('larger than 20000000 members')
+    const value = { few: Array.from({ length: 200_000 }, () => 1), of: [{ halves }] }
+    expect(() => new NdjsonEncoder('string').json(value)).toThrowError(
+      'larger than 20000000 members in `of[0].halves[0]',
+    )
     expect(reads).toBeLessThan(100_000)
     let few: unknown = leaf
     for (let level = 0; level < 16; level++) few = [few, few]
     expect(JSON.parse(new NdjsonEncoder('string').json(few) ?? '').flat(20)).toHaveLength(2 ** 16)
+  })
+
+  test('an error names the place by path, however deep it is', () => {
+    const inner: Record<string, unknown> = {}
+    inner.self = inner
+    const encoder = new NdjsonEncoder('string')
+    expect(() => encoder.json({ a: { b: [{}, inner] } })).toThrowError('circular reference in `a.b[1].self`')
+    expect(() => encoder.json({ a: [new Array(2 ** 32 - 1)] })).toThrowError('larger than 20000000 members in `a[0]`')
+    const long = 'x'.repeat(2 ** 28)
+    expect(() => encoder.json({ a: { b: [long, long, long] } })).toThrowError('longer than a string can be in `a.b[')
   })
 
   test('an array of endless length is refused', () => {

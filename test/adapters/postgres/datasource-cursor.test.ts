@@ -469,7 +469,7 @@ describePostgres('a read from Postgres by a cursor', (database) => {
   test('does not go on from the position of another order', async () => {
     const [first] = await batches('select 1 as a, 2 as b', ['a', 'b'])
     expect(await failure('select 1 as a, 2 as b', ['b', 'a'], { position: first?.position })).toBe(
-      "The checkpoint belongs to the cursor `a`, `b`, not to `b`, `a`: run the job once with `resume: 'restart'`, or give it another id.",
+      'The checkpoint belongs to the cursor `a`, `b`, not to `b`, `a`: start the job with `fullRefresh: true`, call `reset`, or give it another id.',
     )
   })
 })

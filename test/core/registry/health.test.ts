@@ -2,6 +2,7 @@ import { JobRegistry, type JobStorage, memoryStorage } from 'headgate'
 import type { ExecutionRecord } from 'headgate/adapter'
 import { fakeClock, heldJob } from 'headgate/testing'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { plainStorage } from '../../support/plain-storage.js'
 
 type Search = JobStorage['search']
 
@@ -151,6 +152,35 @@ describe('the health of a registry', () => {
     save.mockRejectedValue(new Error('disk full'))
     await clock.advance(10_000)
     expect((await registry.health()).status).toBe('readonly')
+  })
+
+  test('is readonly after a pause or a reset that failed, until one works, and whatever is read', async () => {
+    const clock = fakeClock()
+    const storage = plainStorage(memoryStorage({ clock }))
+    const { pauses, reset } = storage as Required<JobStorage>
+    const registry = new JobRegistry({
+      storage: { ...storage, pauses: { ...pauses, pause: fail }, reset: fail },
+      clock,
+    })
+    onTestFinished(() => registry.close())
+    function fail(): Promise<never> {
+      if (isFull) throw new Error('disk full')
+      return (reset as (...given: unknown[]) => Promise<never>).call(storage, 'test', 'a', { checkpoint: null })
+    }
+    let isFull = true
+    registry.define({ type: 'test', id: 'a', run: () => {} })
+    await expect(registry.pause('test', 'a')).rejects.toMatchObject({ code: 'storage' })
+    expect(await registry.health()).toMatchObject({ status: 'readonly' })
+    await registry.jobs()
+    await clock.advance(2000)
+    expect(await registry.health()).toMatchObject({ status: 'readonly' })
+    await registry.unpause('test', 'a')
+    expect(await registry.health()).toMatchObject({ status: 'ok' })
+    await expect(registry.reset('test', 'a')).rejects.toMatchObject({ code: 'storage' })
+    expect(await registry.health()).toMatchObject({ status: 'readonly' })
+    isFull = false
+    await registry.reset('test', 'a')
+    expect(await registry.health()).toMatchObject({ status: 'ok' })
   })
 
   test('is ok again a lease after a write that failed, when nothing is written', async () => {

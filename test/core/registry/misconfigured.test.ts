@@ -35,3 +35,46 @@ it('a storage that a person has to mend is logged once as an error, and not retr
   await expect(registry.start('test', 'a')).rejects.toMatchObject({ code: 'storage' })
   expect(log.filter((line) => line.startsWith('error'))).toHaveLength(2)
 })
+
+it('a storage that can be read, and rejects all writes, is logged once', async () => {
+  const clock = fakeClock(0)
+  const errors: string[] = []
+  const logger: Logger = { debug() {}, info() {}, warn() {}, error: (_, message) => void errors.push(String(message)) }
+  const storage = memoryStorage({ clock })
+  const refuse = async () => {
+    throw Object.assign(new Error('permission denied for table jobs'), { code: '42501' })
+  }
+  Object.assign(storage, { begin: refuse, reset: refuse })
+  await using registry = new JobRegistry({ storage, clock, logger })
+  registry.define({ type: 'test', id: 'a', run: () => {} })
+  for (let second = 0; second < 5; second++) {
+    await expect(registry.start('test', 'a')).rejects.toMatchObject({ code: 'storage' })
+    expect(await registry.search()).toMatchObject({ total: 0 })
+    await clock.advance(1000)
+  }
+  expect(errors).toEqual(['The storage cannot be used. No job starts until that is mended.'])
+})
+
+it.each(['reset', 'requestAbort'])('an error of %s shows in the health as a failed write', async (method) => {
+  const clock = fakeClock(0)
+  const storage = memoryStorage({ clock })
+  let isFull = false
+  const answer = (storage as unknown as Record<string, (...given: unknown[]) => unknown>)[method]
+  const limited = async (...given: unknown[]) => {
+    if (isFull) throw new Error('no space left on device')
+    return answer?.apply(storage, given)
+  }
+  Object.assign(storage, { [method]: limited })
+  await using registry = new JobRegistry({ storage, clock })
+  registry.define({ type: 'test', id: 'a', run: () => {} })
+  await (await registry.start('test', 'a')).finished
+  isFull = true
+  const call = method === 'reset' ? registry.reset('test', 'a') : registry.abort('test', 'a')
+  await expect(call).rejects.toMatchObject({ code: 'storage' })
+  const { storage: health } = await registry.health()
+  expect(health.error).toEqual([
+    expect.stringContaining('The last write'),
+    expect.anything(),
+    'no space left on device',
+  ])
+})

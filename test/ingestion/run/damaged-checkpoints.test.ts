@@ -153,7 +153,7 @@ describePostgres('a damaged checkpoint', (database) => {
     const errors = (status as { error: string[] }).error.join(' ')
     expect(errors).toContain(message)
     expect(errors).not.toMatch(/TypeError|RangeError|undefined|is not (?:a|an|iterable|defined)\b/)
-    expect(errors).toMatch(/resume: 'restart'/)
+    expect(errors).toMatch(/call `reset`/)
     expect(read).toEqual([])
   }
 
@@ -190,6 +190,12 @@ describePostgres('a damaged checkpoint', (database) => {
       await store(id, checkpoint)
       expect(await run(id)).toMatchObject({ state: 'successful', count: 0 })
       if (id === 'ndjson') expect((await readFile(join(folder, 'a'), 'utf8')).split('\n')).toHaveLength(10)
+    })
+
+    it('starts from the beginning after a reset', async () => {
+      await store(id, damagedBy(checkpoint, damages[0] as Damage))
+      await registry.reset('ingestion', id)
+      expect(await run(id)).toMatchObject({ state: 'successful', count: 9 })
     })
   })
 
@@ -250,6 +256,13 @@ describePostgres('a damaged checkpoint', (database) => {
       await keep('kept', checkpoint)
       expect(await run('kept')).toMatchObject({ state: 'successful', count: 0 })
     })
+
+    it('starts from the beginning after a reset', async () => {
+      await keep('kept', damagedBy(checkpoint, damages[0] as Damage))
+      await pool.query('truncate copy')
+      await registry.reset('ingestion', 'kept')
+      expect(await run('kept')).toMatchObject({ state: 'successful', count: 9 })
+    })
   })
 
   describe('in storage, of a job in parts', () => {
@@ -308,7 +321,7 @@ describePostgres('a damaged checkpoint', (database) => {
         expect(status).toMatchObject({ state: 'error' })
         const errors = (status as { error: string[] }).error.join(' ')
         expect(errors).toContain(damage[2])
-        expect(errors).toMatch(/resume: 'restart'/)
+        expect(errors).toMatch(/call `reset`/)
         // Beside a partition that is damaged, sound ones may have begun.
         if (partition === null) expect(read).toEqual([])
       })

@@ -142,7 +142,7 @@ describePostgres('a job that resumes by its ids', (database) => {
     expect((await run()).error).toContain('The ids of `id` are not rising')
     expect((await run()).error).toContain('order by id')
     define(last('shuffled', 'order by id'))
-    expect(await run()).toMatchObject({ state: 'error', error: expect.stringContaining("resume: 'restart'") })
+    expect(await run()).toMatchObject({ state: 'error', error: expect.stringContaining('fullRefresh: true') })
   })
 
   it.each([

@@ -84,6 +84,32 @@ describe('a checkpoint', () => {
     expect(await run({ customer: 'other' })).toMatchObject({ state: 'successful', count: 2 })
   })
 
+  test('is set by a reset for the parameters that it names', async () => {
+    const after = (id: unknown = 0) => [{ id: 1 }, { id: 2 }].filter((row) => row.id > Number(id))
+    const { registry, run, read } = open({
+      query:
+        'select * from t where customer = {{params.customer}} {{#last_id}}and id > {{last_id}}{{/last_id}} order by id',
+      cursor: undefined,
+      pkField: 'id',
+      datasource: testDatasource(({ values: [, lastId] }) => after(lastId)),
+    })
+    await run({ customer: 'acme' })
+    await expect(registry.reset('ingestion', 'a', { checkpoint: { lastId: '1' } })).rejects.toMatchObject({
+      code: 'invalid_options',
+      message:
+        'Expected `checkpoint.params` to be an object with the parameters that select its records: `customer`, got nothing',
+    })
+    const reset = { checkpoint: { lastId: '1', params: { customer: 'other', note: 1 } } }
+    await registry.reset('ingestion', 'a', reset)
+    expect(await run({ customer: 'acme' })).toMatchObject({ state: 'error' })
+    await registry.reset('ingestion', 'a', reset)
+    read.length = 0
+    expect(await run({ customer: 'other' })).toMatchObject({ state: 'successful', count: 1 })
+    expect(read).toEqual([{ id: 2 }])
+    await registry.reset('ingestion', 'a')
+    expect(await run({ customer: 'acme' })).toMatchObject({ state: 'successful', count: 2 })
+  })
+
   test('depends on all parameters of a query function', async () => {
     const { run } = open({ query: () => ({ text: 'all' }) })
     await run({ customer: 'acme' })

@@ -81,8 +81,7 @@ export class AppendedTable {
     throw new JobError(
       'checkpoint',
       `${fence.checkpoints} has no checkpoint of partition ${partition + 1} of job [${type}/${id}], which has stored one: its row was ` +
-        `deleted or changed, and what the partition has written would be written twice. Empty \`${ref.title}\` and run the job once ` +
-        `with \`resume: 'restart'\`.`,
+        `deleted or changed, and what the partition has written would be written twice. Empty \`${ref.title}\` and call \`reset\`.`,
     )
   }
 

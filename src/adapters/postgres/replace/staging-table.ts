@@ -175,6 +175,6 @@ function startOf(name: string): string {
 function damagedKept(field: string, expected: string): JobError {
   return new JobError(
     'checkpoint',
-    `The checkpoint in the target was damaged. Expected \`${field}\` to be ${expected}: delete the row of the job in the checkpoint table, and run the job once with \`resume: 'restart'\`.`,
+    `The checkpoint in the target was damaged. Expected \`${field}\` to be ${expected}: call \`reset\`, or delete the row of the job in the checkpoint table.`,
   )
 }

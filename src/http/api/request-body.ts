@@ -1,0 +1,121 @@
+import { checkOptions, invalid, rule } from '../../adapter.js'
+import { type Clock, JobError } from '../../index.js'
+import { errorBody, type WireError, type WireErrorType } from '../../wire/index.js'
+
+/** The longest body of a request, in bytes. Parameters have up to 10,000 characters, so they always fit. */
+export const maxBody = 65_536
+
+/** How long a body may take to arrive, in milliseconds. */
+const longestBody = 10_000
+
+/** The fields of a body, or the error that refuses it. */
+export type BodyRead = { readonly fields: Record<string, unknown> } | { readonly refusal: WireError }
+
+/** A request with a body, as far as it is read here. */
+interface SentRequest {
+  readonly headers: { get(name: string): string | null }
+  body?(maxBytes: number): Promise<unknown>
+}
+
+/**
+ * Reads the body of a request: a JSON object with some of the given fields, or nothing. A parser of the server may have read it before.
+ * Throws `invalid_options`.
+ */
+export function readBody(
+  { body, headers }: SentRequest,
+  names: readonly string[],
+  clock: Clock,
+): BodyRead | Promise<BodyRead> {
+  if (!body) return { fields: {} }
+  return inTime(body(maxBody), clock).then((received) => fieldsIn(received, headers, names))
+}
+
+function fieldsIn(received: unknown, headers: SentRequest['headers'], names: readonly string[]): BodyRead {
+  const isText = typeof received === 'string' || received instanceof Uint8Array
+  if (isText && received.length > maxBody) {
+    return refuse('payload_too_large', `Expected the body to have up to ${maxBody} bytes.`)
+  }
+  if (isEmpty(received)) return { fields: {} }
+  const type = headers.get('content-type')
+  if (!/^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(type ?? '')) {
+    const got = type === null ? 'none' : `\`${type.slice(0, 100)}\``
+    return refuse(
+      'unsupported_media_type',
+      `Expected the \`content-type\` of the body to be application/json, got ${got}.`,
+    )
+  }
+  if (isText && (headers.get('content-encoding') ?? 'identity') !== 'identity') {
+    return refuse('unsupported_media_type', 'Expected a body without a `content-encoding`.')
+  }
+  const value = isText ? parsed(received) : received
+  const anything = rule.optional({ accepts: () => true, expected: 'anything' })
+  if (Array.isArray(value)) throw invalid('body', 'an object', value)
+  checkOptions('body', value, Object.fromEntries(names.map((name) => [name, anything])))
+  return { fields: value as Record<string, unknown> }
+}
+
+/** The body, unless it takes too long to arrive or its connection breaks. */
+function inTime(reading: Promise<unknown>, clock: Clock): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const late = () => reject(unreadable(`The body of the request did not arrive within ${longestBody} ms.`))
+    const timer = clock.setTimer(longestBody, late, { background: true })
+    reading
+      .then(resolve, (cause) => {
+        reject(JobError.isInstance(cause) ? cause : unreadable('The body of the request could not be read.', cause))
+      })
+      .finally(() => timer.cancel())
+  })
+}
+
+function parsed(received: string | Uint8Array): unknown {
+  try {
+    return JSON.parse(typeof received === 'string' ? received : utf8.decode(received))
+  } catch (cause) {
+    throw unreadable('Expected the body to be JSON in UTF-8.', cause)
+  }
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true })
+
+/** Whether there is no body. Parsers make an empty object of none. */
+function isEmpty(received: unknown): boolean {
+  if (typeof received === 'string' || received instanceof Uint8Array) return received.length === 0
+  if (typeof received !== 'object' || received === null) return received === undefined || received === null
+  return Object.keys(received).length === 0 && !Array.isArray(received)
+}
+
+function unreadable(message: string, cause?: unknown): JobError {
+  return new JobError('invalid_options', message, { cause, isTransient: false })
+}
+
+/** The error for a body that was read before, and not passed on. */
+export function alreadyRead(): JobError {
+  return unreadable(
+    'A middleware has read the body of the request, and did not pass it on. Pass the request before it is read, or with a parsed `body`.',
+  )
+}
+
+function refuse(type: WireErrorType, reason: string): BodyRead {
+  return { refusal: errorBody(type, reason) }
+}
+
+/** Collects pieces of a body up to a limit. The result is longer than the limit if the body is. */
+export async function collected(pieces: AsyncIterable<Uint8Array | string>, limit: number): Promise<Uint8Array> {
+  const kept: Uint8Array[] = []
+  let length = 0
+  for await (const piece of pieces) {
+    const bytes = typeof piece === 'string' ? encoder.encode(piece) : piece
+    kept.push(bytes)
+    length += bytes.length
+    if (length > limit) break
+  }
+  const all = new Uint8Array(length)
+  let at = 0
+  for (const bytes of kept) {
+    all.set(bytes, at)
+    at += bytes.length
+  }
+  return all
+}
+
+const encoder = new TextEncoder()
