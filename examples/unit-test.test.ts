@@ -73,6 +73,21 @@ test('a changed row comes again, after the others', async () => {
 })
 // #endregion
 
+// #region parallel
+test.each([{ parallel: 4 }, { partitions: 4 }])('orders arrive once with %o, also after a failure', async (how) => {
+  const orders = Array.from({ length: 100 }, (_, n) => ({ id: n + 1 }))
+  const datasource = testDatasource(orders, { failAfter: 10, once: true })
+  const target = collectingTarget()
+  await using registry = new JobRegistry({ storage: memoryStorage() })
+  registry.define({ id: 'orders', datasource, cursor: 'id', batchSize: 5, target, ...how })
+  const run = async () => (await registry.start('ingestion', 'orders')).finished
+
+  expect(await run()).toMatchObject({ state: 'error' })
+  expect(await run()).toMatchObject({ state: 'successful' })
+  expect(target.records.map(({ id }) => Number(id)).sort((a, b) => a - b)).toEqual(orders.map(({ id }) => id))
+})
+// #endregion
+
 // #region abort
 test('an abort reaches a datasource that hangs', async () => {
   const datasource = testDatasource(people, { hangAfter: 2 })
