@@ -89,6 +89,7 @@ export type {
   FailurePolicy,
   IngestionDetail,
   IngestionJob,
+  IngestionSpeed,
   JobRecord,
   PartitionOptions,
   QueryFunction,

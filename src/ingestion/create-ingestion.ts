@@ -27,7 +27,7 @@ import {
 } from './definition/index.js'
 import { ParentRun, PartitionRun } from './partitioned/index.js'
 import { resetOf } from './reset-ingestion.js'
-import { IngestionRun } from './run/index.js'
+import { IngestionRun, measured, RunMeter } from './run/index.js'
 
 /**
  * Makes the job of an ingestion. It reads a batch, writes it, and moves the checkpoint once the target holds it, while it reads the
@@ -68,7 +68,10 @@ export function ingestion(
   const partitionPlan = { ...plan, isResumable: plan.hasPositions, startsOver: false }
   return {
     ...job,
-    run: (context) => new ParentRun(bound(plan, context), context, split, limit).run(),
+    run: (context) => {
+      const meter = new RunMeter(context, plan, context.count)
+      return new ParentRun(bound(plan, context), measured(context, meter), split, limit).run()
+    },
     makePartition: (n) => ({
       ...partitionOptions,
       distanceOf,

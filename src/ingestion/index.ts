@@ -11,6 +11,7 @@ export {
   type EncodedOptions,
   type EncodedRows,
   type IngestionDetail,
+  type IngestionSpeed,
   type JobRecord,
   type OpenContext,
   type OpenTarget,

@@ -49,6 +49,7 @@ export class Execution implements StartedExecution {
   readonly #ended = deferred<EndedStatus>()
   readonly #warned = new Set<string>()
   #params: JobParams | undefined
+  #attempts = 0
   #running: Promise<void> | undefined
 
   constructor(job: LibraryJob, lease: ExecutionLease, partitions: Partitions, runtime: Runtime) {
@@ -193,6 +194,7 @@ export class Execution implements StartedExecution {
   }
 
   async #attempt(): Promise<Outcome> {
+    this.#attempts++
     const { signal } = this.#lease
     const isAborted = () => signal.aborted && signal.reason.code === 'aborted'
     let isComplete = false
@@ -247,6 +249,7 @@ export class Execution implements StartedExecution {
       type,
       id,
       executionId,
+      attempt: this.#attempts,
       params,
       status: toStatus({ ...record, count, ...(detail && { detail }) }),
       signal,

@@ -41,6 +41,8 @@ export interface ExecutionContext extends JobContext {
   readonly id: string
   /** The id of this execution in the log. */
   readonly executionId: string
+  /** Which attempt of the execution this is, from 1. */
+  readonly attempt: number
   /** The records counted so far in this execution: 0, unless an earlier attempt made progress. */
   readonly count: number
   /** The last detail that this execution reported: `undefined`, unless an earlier attempt reported one. */

@@ -16,7 +16,13 @@ export type {
   Query,
   ReadOptions,
 } from './datasource.js'
-export { addedUp, type IngestionDetail, nothingRead, type RefreshEffect } from './ingestion-detail.js'
+export {
+  addedUp,
+  type IngestionDetail,
+  type IngestionSpeed,
+  nothingRead,
+  type RefreshEffect,
+} from './ingestion-detail.js'
 export {
   maxPartitions,
   type Partition,

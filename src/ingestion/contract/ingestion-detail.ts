@@ -3,11 +3,27 @@ import type { Consistency } from './cursor.js'
 /** What a full refresh does to the records that the target holds. */
 export type RefreshEffect = 'replace' | 'merge' | 'truncate'
 
+/** What an ingestion reports of its speed and its position. All of it is of the current attempt, and as of the last durable record. */
+export type IngestionSpeed = {
+  /** Which attempt of the execution this is, from 1. Grows with each retry. */
+  attempt: number
+  /** Records per second, on average since the attempt began to read: with all waits, such as those of `rateLimit`. */
+  rowsPerSecond?: number
+  /** The size of the batches that were written, in bytes as the datasource sent them. Only when they go to the target as such. */
+  bytes?: number
+  /** The average of `bytes` per second, like `rowsPerSecond`. */
+  bytesPerSecond?: number
+  /** The value of the first column of the cursor in the last record: ISO 8601 if it is a time, up to 200 characters. */
+  position?: string
+  /** How far `position` is behind the clock of the registry, in milliseconds. Only for times with a zone, and dates of JavaScript. */
+  lag?: number
+}
+
 /**
  * The `status.detail` of an ingestion. It counts the records that this execution has read. Each is written, failed or skipped, so
  * that `read` is always the sum of the others.
  */
-export type IngestionDetail = {
+export type IngestionDetail = Partial<IngestionSpeed> & {
   /** Records read. Equals `count`. */
   read: number
   /** Records that the target holds, as they were read or as the transform changed them. */

@@ -16,6 +16,7 @@ export {
 export { IngestionRun } from './ingestion-run.js'
 export { type AllocationRequest, holding, type Release } from './resource-allocator.js'
 export { checkParentResumable, checkRange, isSamePosition } from './resumable.js'
+export { measured, RunMeter } from './run-meter.js'
 export {
   damagedField,
   keptCheckpoint,

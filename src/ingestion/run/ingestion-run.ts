@@ -24,6 +24,7 @@ import { type ResumePoint, RunProgress } from './progress.js'
 import { Reading } from './read-request.js'
 import { holding } from './resource-allocator.js'
 import { unfitFailure } from './resumable.js'
+import { RunMeter } from './run-meter.js'
 import { StallWatch } from './stall-watch.js'
 import { checkTarget } from './target-check.js'
 import { announceRefresh } from './target-refresh.js'
@@ -41,6 +42,7 @@ export class IngestionRun {
   readonly #order: KeyOrder | undefined
   #opened!: Required<OpenTarget>
   #flusher!: Flusher
+  #meter: RunMeter | undefined
   /** Whether the start position is known. Before that, the run has no checkpoint to save. */
   #hasBegun = false
   /** Whether the records of earlier runs have yet to be removed from the target. */
@@ -129,6 +131,7 @@ export class IngestionRun {
     if (this.#progress.isRefresh) this.#beginRefresh()
     const split = this.#progress.isResumed && this.#progress.checkpoint.sequence > 0
     this.#progress.report({ ...(consistency && { consistency }), split })
+    this.#meter = new RunMeter(this.#context, this.#plan, this.#progress.detail.read)
     this.#hasBegun = true
   }
 
@@ -243,6 +246,7 @@ export class IngestionRun {
     this.#order?.recordWritten(batch, settled.read)
     this.#markOrder()
     if ('error' in outcome) throw outcome.error
+    this.#meter?.add(read)
     this.#context.batchDone({ records: batch.length, duration: Math.max(0, clock.now() - begunAt) })
   }
 
@@ -307,7 +311,7 @@ export class IngestionRun {
     // That nothing was read yet is not worth an event.
     const isTold = detail.fullRefresh !== undefined || this.#context.detail !== undefined
     const hasDetail = this.#isOver || detail.read > 0 || isTold
-    const counts = { count: detail.read, ...(hasDetail && { detail }) }
+    const counts = { count: detail.read, ...(hasDetail && { detail: { ...detail, ...this.#meter?.at(detail.read) } }) }
     const { partition, isResumable } = this.#plan
     const kept = isResumable
       ? checkpoint
