@@ -58,6 +58,7 @@ import {
   statementsIn,
   type TextRow,
   toRecord,
+  totalIn,
   type Value,
 } from './storage/index.js'
 
@@ -254,7 +255,7 @@ class PostgresStorage implements JobStorage {
     if (!isStorable(`${filter.type}${filter.id}`)) return { total: 0, hits: [] }
     const { text, values } = searchIn(this.#names, filter)
     const rows = await this.#readSettled(() => this.#database.query(text, values), isList)
-    return { total: Number(rows[0]?.total), hits: rows.filter(isHit).map(toRecord) }
+    return { total: totalIn(this.#names, rows[0]?.total), hits: rows.filter(isHit).map(toRecord) }
   }
 
   async latest(jobs: readonly JobName[]): Promise<ExecutionRecord[]> {

@@ -1,4 +1,4 @@
-import { isLive, type StorageFilter } from '../../../adapter.js'
+import { isLive, JobError, type StorageFilter } from '../../../adapter.js'
 import type { Value } from './database.js'
 import { hour, isOfJob, type Names } from './migrations.js'
 import { recordOf, splitId } from './rows.js'
@@ -116,6 +116,18 @@ function firstUuidOf(time: number): string {
 function totalOfLive({ job }: Names, filter: StorageFilter, values: Values): string {
   const conditions = conditionsOf(filter, values, filter.state)
   return `select count(*) from ${job} where ${['end_time is null', ...conditions].join(' and ')}`
+}
+
+/** The number of executions of a search. Throws when the tally contradicts the log, with the statement that repairs it. */
+export function totalIn({ schema, log, tally }: Names, total: unknown): number {
+  if (!(Number(total) < 0)) return Number(total)
+  const count = `start_time / ${hour}, type, state, partition is not null, count(*), min(${schema}.accept_time(uuid))`
+  const repair = `begin; lock table ${log} in share row exclusive mode; delete from ${tally}; insert into ${tally} (hour, type, state, is_partition, n, first_time) select ${count} from ${log} group by 1, 2, 3, 4; commit`
+  throw new JobError(
+    'storage',
+    `The table ${tally} counts fewer than no executions, because rows were added to ${log} by hand. To count them again, run: ${repair}`,
+    { isTransient: false },
+  )
 }
 
 /** Counts whole hours in the tally, and the remaining parts of hours, or one job, in the log by index. */
