@@ -21,6 +21,7 @@ const all = [
   'partitions',
   'abort',
   'http',
+  'detail',
   'events',
 ]
 const asked = process.argv.slice(2)

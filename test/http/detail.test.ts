@@ -157,6 +157,14 @@ describe('a detail is bounded', () => {
     expect(detail.log).toEqual(['a', 'b'])
   })
 
+  test('lines of a foreign storage that JSON writes longer are bounded too', async () => {
+    for (const character of ['\u0001', '"', '\ud800']) {
+      const { text, detail } = await detailOf({ logTail: Array(100).fill(character.repeat(900)) })
+      expect(text.length).toBeLessThan(34_000)
+      expect(detail.log[0]).toMatch(/^\d\d earlier lines are left out\.$/)
+    }
+  })
+
   test('a secret at the place of the cut is hidden', async () => {
     const url = 'postgres://ann:hunter22@db/shop '
     const { text } = await detailOf({ detail: { urls: url.repeat(10_000) } })

@@ -32,11 +32,18 @@ export function detailsBy(redactor: Redactor): DetailOf {
 function lastLines(lines: readonly string[]): string[] {
   let first = lines.length
   for (let left = limits.log; first > 0; first--) {
-    left -= JSON.stringify(lines[first - 1]).length
+    left -= jsonLength(lines[first - 1] ?? '')
     if (left < 0) break
   }
   const shown = lines.slice(first)
   return first === 0 ? shown : [`${first} earlier lines are left out.`, ...shown]
+}
+
+/** What JSON writes in another way. */
+const escaped = /["\\\p{Cc}\p{Cs}]/u
+
+function jsonLength(text: string): number {
+  return escaped.test(text) ? JSON.stringify(text).length : text.length + 2
 }
 
 /** Estimates the length of the detail of a status on the wire, in characters. */
