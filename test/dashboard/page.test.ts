@@ -73,6 +73,7 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
           .or(page.locator('.tile', { hasText: tile }))
           .first()
           .waitFor()
+      await section('Queued').getByText('waits for').waitFor()
       await text('Healthy')
       await text('Live')
       await page.locator('tr', { hasText: 'paused' }).getByText('Paused', { exact: true }).waitFor()
@@ -227,6 +228,27 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await button('End the pause').click()
       await button('Pause…').waitFor()
       expect((await registry.jobs())[0]?.paused).toBeUndefined()
+    })
+
+    test('a start with parameters', async () => {
+      const { registry, watched, calls } = watchedRegistry()
+      registry.define({ type: 'report', id: 'sales', run: ({ complete }) => complete() })
+      const { url } = await serveDashboard(watched)
+      await page.goto(`${url}#/job/report/sales`)
+      await button('Start with parameters…').click()
+      await page.getByRole('textbox', { name: 'Parameters' }).fill('[1]')
+      await button('Start').last().click()
+      await page.getByRole('alert').getByText('The parameters are not a JSON object').waitFor()
+      await page.getByRole('textbox', { name: 'Parameters' }).fill('{"customer": "acme", "days": 3}')
+      await button('Start').last().click()
+      await page.locator('.job-side').getByText('"customer": "acme"').waitFor()
+      expect(calls).toMatchObject([['start', 'report', 'sales', { params: { customer: 'acme', days: 3 } }]])
+      // The next ones begin with the last ones.
+      await button('Start with parameters…').click()
+      expect(JSON.parse(await page.getByRole('textbox', { name: 'Parameters' }).inputValue())).toEqual({
+        customer: 'acme',
+        days: 3,
+      })
     })
 
     test('what fails is said, and stays until it is closed', async () => {

@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact'
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useId, useRef, useState } from 'preact/hooks'
 import { reasonOf } from '../data/server.js'
 import { Icon } from './icon.js'
 
@@ -64,15 +64,24 @@ export function FormDialog({ title, action, isDangerous, children, onSubmit, onC
   )
 }
 
-/** A field of a dialog, with what to know about it. */
-export function Field(props: { label: string; hint?: string; children: ComponentChildren }) {
-  const { label, hint, children } = props
+/** A field of a dialog, with what to know about it. The control gets the id that its label refers to. */
+export function Field({ label, hint, children }: FieldProps) {
+  const id = useId()
   return (
-    // biome-ignore lint/a11y/noLabelWithoutControl: the control is among the children
-    <label class="field">
-      <span class="field-label">{label}</span>
-      {children}
-      {hint && <span class="field-hint">{hint}</span>}
-    </label>
+    <div class="field">
+      <label for={id}>{label}</label>
+      {children(hint === undefined ? { id } : { id, 'aria-describedby': `${id}-hint` })}
+      {hint !== undefined && (
+        <span class="field-hint" id={`${id}-hint`}>
+          {hint}
+        </span>
+      )}
+    </div>
   )
+}
+
+interface FieldProps {
+  readonly label: string
+  readonly hint?: string
+  children(names: { id: string; 'aria-describedby'?: string }): ComponentChildren
 }

@@ -139,7 +139,7 @@ function AbortDialog({ job, onClose }: { job: Job; onClose: () => void }) {
         The job stops after its current batch. What it has written stays, and the next run goes on from the checkpoint.
       </p>
       <Field label="Reason" hint="For people. It is shown with the run.">
-        <input name="reason" maxLength={1000} autocomplete="off" />
+        {(names) => <input {...names} name="reason" maxLength={1000} autocomplete="off" />}
       </Field>
     </FormDialog>
   )
@@ -161,11 +161,9 @@ function LaterDialog(props: { job: Job; question: Question; onClose: () => void;
           No process starts the job until the pause ends, and its schedule does not either. A run that is live goes on.
         </p>
         <Field label="Reason">
-          <input name="reason" maxLength={1000} autocomplete="off" />
+          {(names) => <input {...names} name="reason" maxLength={1000} autocomplete="off" />}
         </Field>
-        <Field label="By">
-          <input name="by" maxLength={1000} />
-        </Field>
+        <Field label="By">{(names) => <input {...names} name="by" maxLength={1000} />}</Field>
       </FormDialog>
     )
   const isRetry = question === 'retry'
@@ -182,7 +180,16 @@ function LaterDialog(props: { job: Job; question: Question; onClose: () => void;
     >
       <p>Sets where the next run begins. The records of the target stay{isRetry && ', and the job starts at once'}.</p>
       <Field label="Checkpoint" hint='JSON, such as {"lastId":"1000"}. Empty: the beginning.'>
-        <textarea name="checkpoint" rows={3} spellcheck={false} class="code" defaultValue={checkpoint ?? ''} />
+        {(names) => (
+          <textarea
+            {...names}
+            name="checkpoint"
+            rows={3}
+            spellcheck={false}
+            class="code"
+            defaultValue={checkpoint ?? ''}
+          />
+        )}
       </Field>
     </FormDialog>
   )
@@ -192,14 +199,17 @@ function ParamsField({ job }: { job: Job }) {
   const { params = {} } = detailOf(job.status)
   return (
     <Field label="Parameters" hint="A JSON object. The last run's are filled in, where they are known.">
-      <textarea
-        name="params"
-        rows={6}
-        spellcheck={false}
-        class="code"
-        required
-        defaultValue={JSON.stringify(params, undefined, 2)}
-      />
+      {(names) => (
+        <textarea
+          {...names}
+          name="params"
+          rows={6}
+          spellcheck={false}
+          class="code"
+          required
+          defaultValue={JSON.stringify(params, undefined, 2)}
+        />
+      )}
     </Field>
   )
 }

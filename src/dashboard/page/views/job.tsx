@@ -13,6 +13,7 @@ import { Icon } from '../parts/icon.js'
 import { JobName } from '../parts/job-name.js'
 import { LongText } from '../parts/long-text.js'
 import { Progress } from '../parts/progress.js'
+import { ScheduleText } from '../parts/schedule.js'
 import { Mark, State } from '../parts/state.js'
 import { Elapsed, Time } from '../parts/time.js'
 import { History } from './history.js'
@@ -177,9 +178,7 @@ function JobFacts({ job, shown, isPast }: { job: Job; shown: Status | undefined;
         facts={{
           Source: datasource,
           Target: target,
-          Schedule:
-            schedule &&
-            ('cron' in schedule ? <ScheduleText {...schedule} /> : `every ${formatDuration(schedule.every)}`),
+          Schedule: schedule && <ScheduleText schedule={schedule} hasZone />,
           'Next run': nextRun !== undefined && <Time at={nextRun} isFull />,
           Paused: paused && <PauseText paused={paused} />,
         }}
@@ -215,14 +214,6 @@ function Value({ text, label }: { text: string; label: string }) {
     <code class="value">
       <LongText text={text} label={label} />
     </code>
-  )
-}
-
-function ScheduleText({ cron, timeZone }: { cron: string; timeZone: string }) {
-  return (
-    <>
-      <code>{cron}</code> <span class="muted">{timeZone}</span>
-    </>
   )
 }
 

@@ -1,6 +1,5 @@
 import { memo } from 'preact/compat'
 import { useState } from 'preact/hooks'
-import { minutes } from '../data/clock.js'
 import { withDetail } from '../data/details.js'
 import { formatCount, formatDuration } from '../data/format.js'
 import { health } from '../data/health.js'
@@ -11,8 +10,9 @@ import { Empty, Failure, Loading, Section } from '../parts/blocks.js'
 import { Icon, type IconName } from '../parts/icon.js'
 import { JobLink } from '../parts/job-name.js'
 import { Progress } from '../parts/progress.js'
+import { ScheduleText } from '../parts/schedule.js'
 import { Mark, State } from '../parts/state.js'
-import { Time } from '../parts/time.js'
+import { Elapsed, Time } from '../parts/time.js'
 import { JobDialog, StartButton } from './job-actions.js'
 
 const isIn: Record<ShownJobs, (job: Job) => boolean> = {
@@ -34,6 +34,7 @@ export function Overview({ show, find }: Extract<Route, { view: 'overview' }>) {
     )
   const all = sortedJobs.value
   const running = all.filter(isIn.running)
+  const queued = all.filter(isIn.queued).sort((one, other) => startOf(one) - startOf(other))
   const failing = all.filter(isIn.failing).sort((one, other) => startOf(other) - startOf(one))
   return (
     <>
@@ -64,6 +65,7 @@ export function Overview({ show, find }: Extract<Route, { view: 'overview' }>) {
           </ul>
         )}
       </Section>
+      {queued.length > 0 && <Queue jobs={queued} />}
       <JobList all={all} show={show} find={find} />
     </>
   )
@@ -185,6 +187,29 @@ function FailingJob({ job }: { job: Job }) {
         </p>
       )}
     </li>
+  )
+}
+
+/** How many queued jobs are drawn. */
+const drawnOfQueue = 8
+
+/** What waits for a free slot, longest first. */
+function Queue({ jobs }: { jobs: readonly Job[] }) {
+  return (
+    <Section title="Queued" count={jobs.length} name="queued">
+      <ul class="card queue">
+        {jobs.slice(0, drawnOfQueue).map((job) => (
+          <li key={job.key}>
+            <State state="queued" />
+            <JobLink type={job.type} id={job.id} />
+            <span class="muted">
+              waits for <Elapsed since={startOf(job)} />
+            </span>
+          </li>
+        ))}
+      </ul>
+      {jobs.length > drawnOfQueue && <a href={linkTo({ ...home, show: 'queued' })}>All {jobs.length} that wait</a>}
+    </Section>
   )
 }
 
@@ -320,7 +345,9 @@ const JobRow = memo(({ job }: { job: Job }) => {
         {paused ? (
           <Mark icon="paused" tone="paused" text="Paused" />
         ) : nextRun !== undefined ? (
-          <Time at={Math.max(nextRun, minutes.peek())} />
+          <>
+            <Time at={nextRun} /> {schedule && <ScheduleText schedule={schedule} />}
+          </>
         ) : (
           <span class="muted">{schedule ? 'by its schedule' : 'on demand'}</span>
         )}
