@@ -186,7 +186,7 @@ describePostgres('an ingestion in parts that is cut short', (database) => {
     second.define(uncut)
     expect(await run(second)).toMatchObject({
       state: 'error',
-      error: [expect.stringMatching(/has unfinished partitions.*`partitions`.*restart/)],
+      error: [expect.stringMatching(/has unfinished partitions.*`partitions`.*fullRefresh/)],
     })
     const third = world.registry({ isAlone: true })
     third.define(world.job(bounds))
