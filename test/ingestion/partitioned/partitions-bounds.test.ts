@@ -85,7 +85,7 @@ describe('an ingestion that is cut by bounds, without a cursor', () => {
     }
     const runOf = async (other: JobRegistry) => (await other.start('ingestion', 'people')).finished
     expect(await runOf(of({}))).toMatchObject({ state: 'successful' })
-    const failure = { state: 'error', error: [expect.stringMatching(/other `partitions`.*restart/)] }
+    const failure = { state: 'error', error: [expect.stringMatching(/other `partitions`.*fullRefresh/)] }
     expect(await runOf(of({ partitions: [11] }))).toMatchObject(failure)
     const { partitions: _, ...uncut } = job({
       datasource: testDatasource(people(1, 9)),
