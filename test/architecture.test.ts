@@ -28,6 +28,7 @@ const reach: Record<string, readonly string[]> = {
   http: ['index.ts', 'adapter.ts', 'wire'],
   dashboard: ['index.ts', 'adapter.ts', 'wire', 'http'],
   'dashboard/page': ['wire', 'client'],
+  nestjs: ['index.ts', 'adapter.ts', 'http', 'dashboard'],
   opentelemetry: ['index.ts', 'adapter.ts'],
   testing: ['index.ts', 'adapter.ts'],
 }

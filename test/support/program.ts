@@ -40,7 +40,7 @@ const exampleNames = [
     'pause.ts',
   ],
   ...['prometheus.ts', 'reload.ts', 'resume.ts', 'schedule.ts', 'service.ts', 'watch.ts', 'webhook.ts'],
-  ...['express.ts', 'fastify.ts', 'hono.ts', 'koa.ts', 'node-http.ts'],
+  ...['express.ts', 'fastify.ts', 'hono.ts', 'koa.ts', 'nest.ts', 'node-http.ts'],
   ...['cluster/index.ts', 'cluster/worker.ts', 'failover/index.ts', 'failover/worker.ts', 'client-page/index.ts'],
 ]
 
@@ -60,8 +60,8 @@ async function make(sources: string[]): Promise<(source: string) => string> {
     splitting: true,
     platform: 'node',
     format: 'esm',
-    // Two have parts that are native, and the third is never there.
-    external: ['esbuild', 'libsql', 'pg-native'],
+    // Two have parts that are native, the third is never there, and Nest looks for parts of its own that are not there.
+    external: ['esbuild', 'libsql', 'pg-native', '@nestjs/*'],
     // What is in CommonJS asks for Node's own modules by `require`.
     banner: {
       js: "import { createRequire as requireAt } from 'node:module'; const require = requireAt(import.meta.url);",

@@ -1,0 +1,79 @@
+import { checkOptions, rule } from '../adapter.js'
+import type { JobsHandlerOptions } from '../http/index.js'
+import type { CloseOptions, JobRegistryOptions, NamedDatasources } from '../index.js'
+import type { MountOptions } from './mount.js'
+
+/** Where and how `HeadgateModule` serves the HTTP API: the options of `createJobsHandler`, with a path and guards in place of `basePath`. */
+export interface ApiOptions extends MountOptions, Omit<JobsHandlerOptions, 'basePath'> {}
+
+/** The options of `HeadgateModule` that Nest needs before it makes any provider. */
+export interface HeadgateModuleSettings {
+  /** The name of the registry, for applications with several. Default: none. */
+  name?: string
+  /** Modules whose providers `inject` and `guards` need. Default: none. */
+  imports?: readonly unknown[]
+  /** Serves the HTTP API. Without `guards` or `authorize`, every caller may make every call. Default: it is not served. */
+  api?: ApiOptions
+  /** How the registry closes when the application does: by default it aborts jobs, and waits 30 seconds for them. */
+  close?: CloseOptions
+}
+
+/** The options of `HeadgateModule.forRoot`: those of the registry, and of its place in Nest. */
+export interface HeadgateModuleOptions<Datasources extends NamedDatasources = NamedDatasources>
+  extends JobRegistryOptions<Datasources>,
+    HeadgateModuleSettings {}
+
+/** What Nest injects for a token: an instance for a class, otherwise what only you know. */
+export type Injected<Tokens extends readonly unknown[]> = {
+  [Index in keyof Tokens]: Tokens[Index] extends abstract new (
+    ...dependencies: never[]
+  ) => infer Instance
+    ? Instance
+    : unknown
+}
+
+/** The options of `HeadgateModule.forRootAsync`. */
+export interface HeadgateModuleAsyncOptions<Tokens extends readonly unknown[] = readonly unknown[]>
+  extends HeadgateModuleSettings {
+  /** The injection tokens of what `useFactory` receives. Default: none. */
+  inject?: Tokens
+  /** Returns the options of the registry, or a promise of them. */
+  useFactory(...dependencies: Injected<Tokens>): JobRegistryOptions | Promise<JobRegistryOptions>
+}
+
+const segment = /^\/?[\w.~!$&'()+,;=@-]+(\/[\w.~!$&'()+,;=@-]+)*$/
+
+/** The rule for an array of something. */
+const arrayOf = (things: string) => {
+  return rule.optional({ accepts: (value: unknown) => Array.isArray(value), expected: `an array of ${things}` })
+}
+
+const mountRules = {
+  path: {
+    accepts: (value: unknown) => typeof value === 'string' && segment.test(value),
+    expected: 'a path such as `jobs`',
+  },
+  guards: arrayOf('guards'),
+}
+
+const closeRules = {
+  drain: rule.optional({
+    accepts: (value: unknown) => typeof value === 'boolean' || rule.whole(0).accepts(value),
+    expected: 'true, false or a whole number of milliseconds',
+  }),
+  timeout: rule.optional(rule.whole(0)),
+}
+
+const settingsRules = {
+  name: rule.optional(rule.text),
+  imports: arrayOf('modules'),
+  api: rule.optional(rule.anObject),
+  close: rule.optional(rule.anObject),
+}
+
+/** Throws `invalid_options` for what would otherwise fail later, or in words of Nest. */
+export function checkSettings({ name, imports, api, close }: HeadgateModuleSettings): void {
+  checkOptions('options', { name, imports, api, close }, settingsRules)
+  if (api) checkOptions('api', { path: api.path, guards: api.guards }, mountRules, 'api.')
+  if (close) checkOptions('close', close, closeRules, 'close.')
+}
