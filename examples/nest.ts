@@ -1,4 +1,4 @@
-// A Nest application with a job, an ingestion, the HTTP API and health, on Express or Fastify: tsx examples/nest.ts [fastify]
+// A Nest application with jobs, the HTTP API, the dashboard and health, on Express or Fastify: tsx examples/nest.ts [fastify]
 import { Controller, Get, Inject, Injectable, Module } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'
 import { ExpressAdapter } from '@nestjs/platform-express'
@@ -54,7 +54,9 @@ class HealthController {
 }
 
 @Module({
-  imports: [HeadgateModule.forRoot({ storage: memoryStorage(), api: { path: 'jobs' } })],
+  imports: [
+    HeadgateModule.forRoot({ storage: memoryStorage(), api: { path: 'jobs' }, dashboard: { path: 'dashboard' } }),
+  ],
   controllers: [HealthController],
   providers: [Shop, Orders, Reports],
 })

@@ -1,12 +1,12 @@
-import type { DiscoveryService, MetadataScanner, ModuleRef } from '@nestjs/core'
 import { JobError, type JobRegistry } from '../index.js'
 import { type DecoratedJob, decoratedJobs, getRegistryToken } from './job-decorator.js'
+import type { MethodScanner, ProviderList, ProviderLookup } from './nest.js'
 
 /** The parts of Nest that find providers. */
 export interface Discovery {
-  readonly providers: Pick<DiscoveryService, 'getProviders' | 'getControllers'>
-  readonly scanner: Pick<MetadataScanner, 'getAllMethodNames'>
-  readonly moduleRef: ModuleRef
+  readonly providers: ProviderList
+  readonly scanner: MethodScanner
+  readonly lookup: ProviderLookup
 }
 
 /** A job that was found on a class, or on one of its methods. */
@@ -79,7 +79,7 @@ function foundJobs({ providers, scanner }: Discovery): FoundJob[] {
   return found
 }
 
-function jobsOf(instance: object, prototype: object | null, scanner: Discovery['scanner']): FoundJob[] {
+function jobsOf(instance: object, prototype: object | null, scanner: MethodScanner): FoundJob[] {
   const type = prototype?.constructor
   if (!prototype || !type || type === Object) return []
   const ofClass = decoratedJobs(type).map((job) => ({ ...job, instance, place: type.name }))
@@ -91,7 +91,7 @@ function jobsOf(instance: object, prototype: object | null, scanner: Discovery['
 }
 
 /** An instance per request cannot run jobs, which no request starts. */
-function checkUndecorated(type: { prototype?: object }, scanner: Discovery['scanner']): void {
+function checkUndecorated(type: { prototype?: object }, scanner: MethodScanner): void {
   const [job] = type.prototype ? jobsOf(type, type.prototype, scanner) : []
   if (job)
     throw new JobError(
@@ -101,9 +101,9 @@ function checkUndecorated(type: { prototype?: object }, scanner: Discovery['scan
 }
 
 /** A job of a registry that nothing makes would never run. */
-function checkKnown(job: FoundJob, { moduleRef }: Discovery): void {
+function checkKnown(job: FoundJob, { lookup }: Discovery): void {
   try {
-    moduleRef.get(getRegistryToken(job.registry), { strict: false })
+    lookup.get(getRegistryToken(job.registry), { strict: false })
   } catch (cause) {
     const name = job.registry === undefined ? 'without a name' : `[${job.registry}]`
     const expected = `Expected @Job of [${job.place}] to belong to a registry of HeadgateModule`

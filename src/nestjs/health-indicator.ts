@@ -1,6 +1,6 @@
-import type { ModuleRef } from '@nestjs/core'
 import type { JobRegistry, RegistryHealth } from '../index.js'
 import { getRegistryToken } from './job-decorator.js'
+import type { ProviderLookup } from './nest.js'
 
 /** Options of {@link HeadgateHealthIndicator.isHealthy}. */
 export interface HealthIndicatorOptions {
@@ -25,11 +25,11 @@ export interface HeadgateHealth extends Pick<RegistryHealth, 'node' | 'running' 
  * no terminus: any controller can call it.
  */
 export class HeadgateHealthIndicator {
-  readonly #moduleRef: ModuleRef
+  readonly #lookup: ProviderLookup
 
   /** Nest calls it. */
-  constructor(moduleRef: ModuleRef) {
-    this.#moduleRef = moduleRef
+  constructor(lookup: ProviderLookup) {
+    this.#lookup = lookup
   }
 
   /**
@@ -40,7 +40,7 @@ export class HeadgateHealthIndicator {
     key: Key = 'headgate' as Key,
     { registry: name, ...options }: HealthIndicatorOptions = {},
   ): Promise<Record<Key, HeadgateHealth>> {
-    const registry: JobRegistry = this.#moduleRef.get(getRegistryToken(name), { strict: false })
+    const registry = this.#lookup.get(getRegistryToken(name), { strict: false }) as JobRegistry
     const { status, storage, node, running, queued, overdue } = await registry.health(options)
     const health: HeadgateHealth = {
       status: status === 'ok' ? 'up' : 'down',

@@ -12,7 +12,8 @@ export {
 } from './job-decorator.js'
 export { type ConfiguredModule, HeadgateModule } from './module.js'
 export type {
-  ApiOptions,
+  ApiMountOptions,
+  DashboardMountOptions,
   HeadgateModuleAsyncOptions,
   HeadgateModuleOptions,
   HeadgateModuleSettings,

@@ -1,10 +1,14 @@
 import { checkOptions, rule } from '../adapter.js'
+import type { DashboardOptions } from '../dashboard/index.js'
 import type { JobsHandlerOptions } from '../http/index.js'
 import type { CloseOptions, JobRegistryOptions, NamedDatasources } from '../index.js'
 import type { MountOptions } from './mount.js'
 
 /** Where and how `HeadgateModule` serves the HTTP API: the options of `createJobsHandler`, with a path and guards in place of `basePath`. */
-export interface ApiOptions extends MountOptions, Omit<JobsHandlerOptions, 'basePath'> {}
+export interface ApiMountOptions extends MountOptions, Omit<JobsHandlerOptions, 'basePath'> {}
+
+/** Where and how `HeadgateModule` serves the dashboard: the options of `createDashboardHandler`, with a path and guards in place of `basePath`. */
+export interface DashboardMountOptions extends MountOptions, Omit<DashboardOptions, 'basePath'> {}
 
 /** The options of `HeadgateModule` that Nest needs before it makes any provider. */
 export interface HeadgateModuleSettings {
@@ -13,7 +17,9 @@ export interface HeadgateModuleSettings {
   /** Modules whose providers `inject` and `guards` need. Default: none. */
   imports?: readonly unknown[]
   /** Serves the HTTP API. Without `guards` or `authorize`, every caller may make every call. Default: it is not served. */
-  api?: ApiOptions
+  api?: ApiMountOptions
+  /** Serves the dashboard, with an API of its own. Without `guards` or `authorize`, every caller may use it. Default: it is not served. */
+  dashboard?: DashboardMountOptions
   /** How the registry closes when the application does: by default it aborts jobs, and waits 30 seconds for them. */
   close?: CloseOptions
 }
@@ -68,12 +74,15 @@ const settingsRules = {
   name: rule.optional(rule.text),
   imports: arrayOf('modules'),
   api: rule.optional(rule.anObject),
+  dashboard: rule.optional(rule.anObject),
   close: rule.optional(rule.anObject),
 }
 
 /** Throws `invalid_options` for what would otherwise fail later, or in words of Nest. */
-export function checkSettings({ name, imports, api, close }: HeadgateModuleSettings): void {
-  checkOptions('options', { name, imports, api, close }, settingsRules)
-  if (api) checkOptions('api', { path: api.path, guards: api.guards }, mountRules, 'api.')
+export function checkSettings({ name, imports, api, dashboard, close }: HeadgateModuleSettings): void {
+  checkOptions('options', { name, imports, api, dashboard, close }, settingsRules)
+  for (const [where, mount] of Object.entries({ api, dashboard })) {
+    if (mount) checkOptions(where, { path: mount.path, guards: mount.guards }, mountRules, `${where}.`)
+  }
   if (close) checkOptions('close', close, closeRules, 'close.')
 }

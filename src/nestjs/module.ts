@@ -1,19 +1,20 @@
 import { Inject, Logger, Module } from '@nestjs/common'
 import { DiscoveryModule, DiscoveryService, HttpAdapterHost, MetadataScanner, ModuleRef } from '@nestjs/core'
 import { isolatedLogger } from '../adapter.js'
-import { createJobsHandler } from '../http/index.js'
+import { createDashboardHandler } from '../dashboard/index.js'
+import { createJobsHandler, type JobsHandler, type JobsHandlerOptions } from '../http/index.js'
 import { type CloseOptions, JobRegistry, type JobRegistryOptions, type NamedDatasources } from '../index.js'
 import { type Discovery, defineJobs } from './define-jobs.js'
 import { HeadgateHealthIndicator } from './health-indicator.js'
 import { getRegistryToken } from './job-decorator.js'
 import {
-  type ApiOptions,
   checkSettings,
   type HeadgateModuleAsyncOptions,
   type HeadgateModuleOptions,
   type HeadgateModuleSettings,
 } from './module-options.js'
-import { createController, type MountController, MountedHandler, routeController } from './mount.js'
+import { createController, type MountController, MountedHandler, type MountOptions, routeController } from './mount.js'
+import type { MethodScanner, ProviderList, ProviderLookup, ServerHost } from './nest.js'
 
 /** A module for the `imports` of another one. */
 export interface ConfiguredModule {
@@ -28,12 +29,11 @@ interface ModuleParts {
   readonly controllers: readonly MountController[]
   readonly registry: JobRegistry
   readonly discovery: Discovery
-  readonly host: HttpAdapterHost
+  readonly host: ServerHost
 }
 
 const partsToken = Symbol('headgate parts')
 const optionsToken = Symbol('headgate options')
-const apiToken = Symbol('headgate api')
 
 /**
  * Makes a {@link JobRegistry} for a Nest application, defines the jobs that `@Job` decorates when it starts, and closes the registry when
@@ -51,16 +51,9 @@ export class HeadgateModule {
   static forRoot<Datasources extends NamedDatasources = NamedDatasources>(
     options: HeadgateModuleOptions<Datasources>,
   ): ConfiguredModule {
-    const { name, imports, api, close, ...registryOptions } = options
-    return configure(
-      {
-        ...(name !== undefined && { name }),
-        ...(imports && { imports }),
-        ...(api && { api }),
-        ...(close && { close }),
-      },
-      { provide: optionsToken, useValue: registryOptions },
-    )
+    const { name, imports, api, dashboard, close, ...registryOptions } = options
+    const settings = { name, imports, api, dashboard, close } as HeadgateModuleSettings
+    return configure(settings, { provide: optionsToken, useValue: registryOptions })
   }
 
   /** Makes a registry with options that depend on other providers. Throws `invalid_options`. */
@@ -98,13 +91,11 @@ Inject(partsToken)(HeadgateModule, undefined, 0)
 
 function configure(settings: HeadgateModuleSettings, options: object): ConfiguredModule {
   checkSettings(settings)
-  const { name, imports = [], api, close } = settings
+  const { name, imports = [], close } = settings
   const token = getRegistryToken(name)
-  const controllers = api ? [createController(api, apiToken)] : []
   const logger = new Logger(name === undefined ? 'Headgate' : `Headgate ${name}`)
-  const openRegistry = (given: JobRegistryOptions) => new JobRegistry({ logger, ...given })
-  const openApi = (registry: JobRegistry) =>
-    new MountedHandler((basePath) => createApi(registry, api as ApiOptions, basePath, logger))
+  const mounts = mountsOf(settings, logger)
+  const controllers = mounts.map((mount) => mount.controller)
   const module = {
     module: HeadgateModule,
     global: true,
@@ -112,24 +103,32 @@ function configure(settings: HeadgateModuleSettings, options: object): Configure
     controllers,
     providers: [
       options,
-      { provide: token, useFactory: openRegistry, inject: [optionsToken] },
+      {
+        provide: token,
+        useFactory: (given: JobRegistryOptions) => new JobRegistry({ logger, ...given }),
+        inject: [optionsToken],
+      },
       {
         provide: HeadgateHealthIndicator,
-        useFactory: (moduleRef: ModuleRef) => new HeadgateHealthIndicator(moduleRef),
+        useFactory: (lookup: ProviderLookup) => new HeadgateHealthIndicator(lookup),
         inject: [ModuleRef],
       },
-      ...(api ? [{ provide: apiToken, useFactory: openApi, inject: [token] }] : []),
+      ...mounts.map(({ handler, create }) => ({
+        provide: handler,
+        useFactory: (registry: JobRegistry) => new MountedHandler((basePath) => create(registry, basePath)),
+        inject: [token],
+      })),
       {
         provide: partsToken,
         useFactory: (
           registry: JobRegistry,
-          providers: DiscoveryService,
-          scanner: MetadataScanner,
-          moduleRef: ModuleRef,
-          host: HttpAdapterHost,
+          providers: ProviderList,
+          scanner: MethodScanner,
+          lookup: ProviderLookup,
+          host: ServerHost,
         ): ModuleParts => ({
           ...{ name, close, controllers, registry, host },
-          discovery: { providers, scanner, moduleRef },
+          discovery: { providers, scanner, lookup },
         }),
         inject: [token, DiscoveryService, MetadataScanner, ModuleRef, HttpAdapterHost],
       },
@@ -139,12 +138,33 @@ function configure(settings: HeadgateModuleSettings, options: object): Configure
   return module
 }
 
-function createApi(
-  registry: JobRegistry,
-  { path: _, guards: __, ...options }: ApiOptions,
-  basePath: string,
+/** A handler and the controller that passes requests to it. */
+interface Mount {
+  /** The injection token of its {@link MountedHandler}. */
+  readonly handler: symbol
+  readonly controller: MountController
+  create(registry: JobRegistry, basePath: string): JobsHandler
+}
+
+function mountsOf({ api, dashboard }: HeadgateModuleSettings, logger: Logger): Mount[] {
+  return [
+    ...(api ? [mountOf(api, logger, createJobsHandler)] : []),
+    ...(dashboard ? [mountOf(dashboard, logger, createDashboardHandler)] : []),
+  ]
+}
+
+function mountOf<Options extends JobsHandlerOptions>(
+  { path, guards, ...options }: MountOptions & Omit<Options, 'basePath'>,
   logger: Logger,
-) {
-  const { redactor } = registry
-  return createJobsHandler(registry, { logger: isolatedLogger(logger, redactor), ...options, basePath })
+  create: (registry: JobRegistry, options: Options) => JobsHandler,
+): Mount {
+  const handler = Symbol(`headgate ${path}`)
+  return {
+    handler,
+    controller: createController({ path, ...(guards && { guards }) }, handler),
+    create: (registry, basePath) => {
+      const log = isolatedLogger(logger, registry.redactor)
+      return create(registry, { logger: log, ...options, basePath } as unknown as Options)
+    },
+  }
 }

@@ -1,8 +1,8 @@
 import { All, Controller, Inject, Req, Res, UseGuards, VERSION_NEUTRAL } from '@nestjs/common'
-import type { HttpAdapterHost } from '@nestjs/core'
 import type { JobsHandler } from '../http/index.js'
 import { type NodeResponse, toNodeHandler } from '../http/mounts/node.js'
 import { type NodeRequest, toJobsRequest, toReadable } from '../http/mounts/node-request.js'
+import type { ServerHost } from './nest.js'
 
 /** Where a handler is mounted in Nest. */
 export interface MountOptions {
@@ -83,13 +83,13 @@ export function createController({ path, guards = [] }: MountOptions, token: sym
 }
 
 /** Gives a controller its routes, in the words of the router: call it before Nest registers them. */
-export function routeController({ prototype }: MountController, { httpAdapter }: HttpAdapterHost): void {
+export function routeController({ prototype }: MountController, { httpAdapter }: ServerHost): void {
   const descriptor = Object.getOwnPropertyDescriptor(prototype, 'handle') as TypedPropertyDescriptor<unknown>
   All(['/', wildcardOf(httpAdapter)])(prototype, 'handle', descriptor)
 }
 
 /** Fastify, and Express 4 of Nest 10, know wildcards without a name, and Express 5 with one. */
-function wildcardOf(adapter: HttpAdapterHost['httpAdapter']): string {
-  const isUnnamed = adapter.getType() === 'fastify' || 'lazyrouter' in adapter.getInstance()
+function wildcardOf(adapter: ServerHost['httpAdapter']): string {
+  const isUnnamed = adapter.getType() === 'fastify' || 'lazyrouter' in Object(adapter.getInstance())
   return isUnnamed ? '/*' : '/*path'
 }

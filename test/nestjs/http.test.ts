@@ -3,7 +3,7 @@ import { type CanActivate, type ExecutionContext, Inject, Injectable, Module, Ve
 import { APP_GUARD } from '@nestjs/core'
 import { type JobContext, JobRegistry, memoryStorage } from 'headgate'
 import { JobsClient } from 'headgate/client'
-import { type ApiOptions, HeadgateModule, Job } from 'headgate/nestjs'
+import { type ApiMountOptions, HeadgateModule, Job } from 'headgate/nestjs'
 import { heldJob } from 'headgate/testing'
 import { describe, expect, it, vi } from 'vitest'
 import { listen, platforms } from './support.js'
@@ -17,7 +17,7 @@ class Reports {
 }
 
 /** Settings of an application with a job and the API at `jobs`. */
-function withApi(api: Partial<ApiOptions> = {}, registry = {}) {
+function withApi(api: Partial<ApiMountOptions> = {}, registry = {}) {
   const module = HeadgateModule.forRoot({ storage: memoryStorage(), ...registry, api: { path: 'jobs', ...api } })
   return { imports: [module], providers: [Reports] }
 }
@@ -99,7 +99,7 @@ describe.each(platforms)('the API in Nest over %s', (_, open) => {
 
   it('gives `authorize` the request of the server', async () => {
     const ips: unknown[] = []
-    const authorize: ApiOptions['authorize'] = ({ native }) => ips.push((native as { ip: string }).ip) > 1
+    const authorize: ApiMountOptions['authorize'] = ({ native }) => ips.push((native as { ip: string }).ip) > 1
     const { url } = await listen(withApi({ authorize }), open())
     expect((await fetch(`${url}/jobs`)).status).toBe(403)
     expect((await fetch(`${url}/jobs`)).status).toBe(200)
@@ -136,6 +136,29 @@ describe.each(platforms)('the API in Nest over %s', (_, open) => {
     finish()
     expect((await answer).status).toBe(200)
     await closed
+  })
+
+  it('serves the dashboard, whose page finds its files and its API', async () => {
+    const module = HeadgateModule.forRoot({
+      storage: memoryStorage(),
+      imports: [TokensModule],
+      dashboard: { path: 'ops/jobs', guards: [TokenGuard], title: 'Shop', readOnly: true },
+    })
+    const { url } = await listen({ imports: [module], providers: [Reports] }, open(), { prefix: 'api' })
+    const headers = { authorization: 'Bearer secret' }
+    const page = `${url}/api/ops/jobs/`
+    for (const path of ['', 'api/report/daily']) expect((await fetch(page + path)).status).toBe(403)
+
+    const response = await fetch(page.slice(0, -1), { headers })
+    const html = await response.text()
+    expect([response.status, response.url]).toEqual([200, page])
+    expect(html).toContain('Shop')
+    const files = [...html.matchAll(/(?:src|href)="(?!data:)([^"#]+)"/g)].map(([, file = '']) => new URL(file, page))
+    expect(files).not.toEqual([])
+    for (const file of files) expect((await fetch(file, { headers })).status, file.href).toBe(200)
+
+    expect((await fetch(`${page}api/report`, { headers })).status).toBe(200)
+    expect((await fetch(`${page}api/report/daily/_start`, { method: 'POST', headers })).status).toBe(403)
   })
 
   it('serves several registries', async () => {

@@ -28,6 +28,7 @@ it.each(['express', 'fastify'])('the example serves jobs and health on %s, until
     await client.start(type, id)
     await expect.poll(() => client.status(type, id)).toMatchObject({ state: 'successful', count: 1 })
   }
+  expect(await (await fetch(`${url}/dashboard/`)).text()).toContain('<!doctype html>')
   expect(await (await fetch(`${url}/health`)).json()).toMatchObject({ jobs: { status: 'up' } })
   expect(printed).toContain('Job [report/daily] was successful.')
 
