@@ -93,7 +93,7 @@ export function defineJobs(registry: Registry, pool: pg.Pool): void {
       for (let day = 1; day <= days; day++) {
         await setTimeout(30 + 60 * Math.random(), undefined, { signal })
         log(`Day ${day} has ${Math.round(900 * Math.random())} sales.`)
-        progress({ count: day * 100 })
+        progress({ count: day * 100, detail: { total: days * 100 } })
       }
       complete()
     },

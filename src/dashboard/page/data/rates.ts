@@ -1,5 +1,5 @@
 import { hasEnded } from '../../../wire/index.js'
-import { detailOf, numberOf, type Status } from './detail.js'
+import type { Status } from './detail.js'
 
 /** How far a run was at a time. */
 interface Sample {
@@ -33,10 +33,9 @@ export function addSample(key: string, status: Status): void {
   if (run.samples.length > maxSamples) run.samples.shift()
 }
 
-/** How many records a run reads per second: as the job reports it, else as this page has seen it. */
-export function rateOf(key: string, status: Status): number | undefined {
-  const reported = numberOf(detailOf(status).progress?.rate)
-  if (reported !== undefined) return reported
+/** How many records a run has read per second of late, as this page has seen it. */
+export function rateOf(key: string, { startTime }: Status): number | undefined {
+  if (runs.get(key)?.startTime !== startTime) return undefined
   const { samples = [] } = runs.get(key) ?? {}
   const last = samples.at(-1)
   if (!last) return undefined

@@ -4,12 +4,13 @@ import { formatBytes, formatCount, formatDuration, formatPercent, formatRate } f
 import { rateOf, ratesOf } from '../data/rates.js'
 import { Elapsed } from './time.js'
 
-/** How far a live run is: a bar, and the figures below it. */
+/** How far a live run is: a bar, and the figures below it. A job that reports the `total` of its records gets a share and an end. */
 export function Progress({ jobKey, status }: { jobKey: string; status: Status }) {
   const { progress = {}, node } = detailOf(status)
   const total = numberOf(progress.total)
-  const percent = numberOf(progress.percent) ?? (total ? Math.min(100, (100 * status.count) / total) : undefined)
-  const rate = rateOf(jobKey, status)
+  const percent = total ? Math.min(100, (100 * status.count) / total) : undefined
+  const rate = rateOf(jobKey, status) ?? numberOf(progress.rowsPerSecond)
+  const left = total && rate ? (1000 * Math.max(0, total - status.count)) / rate : undefined
   return (
     <div class="progress">
       <Bar percent={percent} label={`Progress of ${status.type}/${status.id}`} />
@@ -24,6 +25,7 @@ export function Progress({ jobKey, status }: { jobKey: string; status: Status })
             <Sparkline values={ratesOf(jobKey)} />
           </Figure>
         )}
+        {left !== undefined && <Figure value={formatDuration(left)} text="left" />}
         <ReportedFigures progress={progress} />
         <li>
           for{' '}
@@ -43,23 +45,29 @@ export function Progress({ jobKey, status }: { jobKey: string; status: Status })
 
 /** What only the job itself knows. */
 function ReportedFigures({ progress }: { progress: Readonly<Record<string, unknown>> }) {
-  const [bytes, bytesRate, eta] = [progress.bytes, progress.bytesRate, progress.eta].map(numberOf)
-  const parts = fieldsOf(progress.parts)
-  const [done, all] = [numberOf(parts.done), numberOf(parts.total)]
+  const { bytes, bytesPerSecond, lag, attempt, failed, parts } = progress
+  const [done, all] = [numberOf(fieldsOf(parts).done), numberOf(fieldsOf(parts).total)]
+  const perSecond = numberOf(bytesPerSecond)
   return (
     <>
-      {bytes !== undefined && (
-        <Figure value={formatBytes(bytes)} text={bytesRate === undefined ? '' : `at ${formatBytes(bytesRate)}/s`} />
+      {numberOf(bytes) !== undefined && (
+        <Figure
+          value={formatBytes(Number(bytes))}
+          text={perSecond === undefined ? '' : `at ${formatBytes(perSecond)}/s`}
+        />
       )}
-      {eta !== undefined && <Figure value={formatDuration(eta)} text="left" />}
       {all !== undefined && all > 0 && <Figure value={`${done} of ${all}`} text="partitions" />}
+      {Number(failed) > 0 && <Figure value={formatCount(Number(failed))} text="failed" tone="is-error" />}
+      {numberOf(lag) !== undefined && <Figure value={formatDuration(Number(lag))} text="behind" />}
+      {Number(attempt) > 1 && <Figure value={`attempt ${attempt}`} />}
     </>
   )
 }
 
-function Figure({ value, text = '', children }: { value: string; text?: string; children?: ComponentChildren }) {
+function Figure(props: { value: string; text?: string; tone?: string; children?: ComponentChildren }) {
+  const { value, text = '', tone = '', children } = props
   return (
-    <li class="figure">
+    <li class={`figure ${tone}`}>
       <strong>{value}</strong> {text}
       {children}
     </li>

@@ -16,7 +16,8 @@ export function Time({ at, isFull = false }: { at: number; isFull?: boolean }) {
 
 /** How long something has taken so far. */
 export function Elapsed({ since }: { since: number }) {
-  return <>{formatDuration(Math.floor(Math.max(0, seconds.value - since) / 1000) * 1000)}</>
+  const whole = Math.floor(Math.max(0, seconds.value - since) / 1000)
+  return <>{whole === 0 ? '0 s' : formatDuration(whole * 1000)}</>
 }
 
 function isoOf(time: number): string {

@@ -1,6 +1,6 @@
 import { detailOf, fieldsOf, numberOf, type Status } from '../data/detail.js'
-import { formatClock, formatCount, formatTime } from '../data/format.js'
-import { Section } from '../parts/blocks.js'
+import { formatBytes, formatClock, formatCount, formatDuration, formatRate, formatTime } from '../data/format.js'
+import { Facts, Section } from '../parts/blocks.js'
 import { LongText } from '../parts/long-text.js'
 
 /** What a run says of itself: why it failed, what became of its records, its partitions, its log. */
@@ -69,9 +69,43 @@ function Records({ progress }: { progress: Readonly<Record<string, unknown>> }) 
           ))}
         </div>
       )}
+      {countOf('failed') > 0 && (
+        <p class="note">
+          Failed records are set aside, each with its reason: in the dead letters of the job, where it has some.
+        </p>
+      )}
       <Partitions parts={fieldsOf(progress.parts)} />
+      <Readings progress={progress} />
     </Section>
   )
+}
+
+const refreshes: Record<string, string> = {
+  replace: 'replaces all earlier records at its end',
+  merge: 'replaces earlier records with the same key',
+  truncate: 'removes all earlier records with its first commit',
+}
+
+/** How fast an ingestion reads, and where it stands. */
+function Readings({ progress }: { progress: Readonly<Record<string, unknown>> }) {
+  const numbered = (name: string, format: (value: number) => string) => {
+    const value = numberOf(progress[name])
+    return value === undefined ? undefined : format(value)
+  }
+  const rate = numbered('rowsPerSecond', formatRate)
+  const bytesRate = numbered('bytesPerSecond', formatBytes)
+  const facts = {
+    'On average': rate && `${rate}${bytesRate ? `, ${bytesRate}/s` : ''}`,
+    Bytes: numbered('bytes', formatBytes),
+    Position: typeof progress.position === 'string' && <code>{progress.position}</code>,
+    Lag: numbered('lag', (lag) => `${formatDuration(lag)} behind the clock`),
+    'Without cursor': numbered('withoutCursor', formatCount),
+    Consistency: typeof progress.consistency === 'string' && progress.consistency,
+    Resumed: progress.split === true && 'from a checkpoint, so its records come from more than one read',
+    'Full refresh': typeof progress.fullRefresh === 'string' && refreshes[progress.fullRefresh],
+    Attempt: Number(progress.attempt) > 1 && String(progress.attempt),
+  }
+  return Object.values(facts).some(Boolean) ? <Facts facts={facts} /> : null
 }
 
 /** Up to how many partitions are drawn one by one. */
