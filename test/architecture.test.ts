@@ -26,7 +26,7 @@ const reach: Record<string, readonly string[]> = {
   wire: ['core'],
   client: ['core', 'wire'],
   http: ['index.ts', 'adapter.ts', 'wire'],
-  dashboard: ['index.ts', 'adapter.ts', 'wire', 'http'],
+  dashboard: ['index.ts', 'adapter.ts', 'wire', 'client', 'http'],
   'dashboard/page': ['wire', 'client'],
   nestjs: ['index.ts', 'adapter.ts', 'http', 'dashboard'],
   opentelemetry: ['index.ts', 'adapter.ts'],

@@ -24,6 +24,8 @@ export interface Call {
   headers?: Record<string, string>
   /** The body, which is sent as JSON. */
   body?: object | undefined
+  /** A query and a body as they are, in place of `query` and `body`. */
+  raw?: { search: string; body?: string | Uint8Array<ArrayBuffer> | undefined } | undefined
   signal?: AbortSignal | undefined
 }
 
@@ -39,7 +41,7 @@ export class Connection {
 
   /** Makes a call. Throws a `JobError` unless the answer is as expected, or says that the server does not know the job. */
   async call<Body>(call: Call, isExpected: (body: unknown) => body is Body): Promise<Body> {
-    const response = await this.#send(call)
+    const response = await this.send(call)
     const body = await this.#bodyOf(response, call)
     if (response.ok && isExpected(body)) return body
     if (response.status === 404 && isExpected(body) && isJob(body) && !body.found) return body
@@ -49,7 +51,7 @@ export class Connection {
 
   /** Opens a stream of events. Throws a `JobError` for any other answer. */
   async open(call: Call): Promise<ReadableStream<Uint8Array>> {
-    const response = await this.#send(call)
+    const response = await this.send(call)
     const type = response.headers.get('content-type') ?? streamType
     if (response.ok && response.body && type.startsWith(streamType)) return response.body
     if (response.ok) {
@@ -60,13 +62,15 @@ export class Connection {
     throw toError(await this.#bodyOf(response, call), response.status)
   }
 
-  async #send({ method = 'GET', path, query = {}, headers, body, signal }: Call): Promise<Response> {
+  /** Makes a call, and resolves with its answer, whatever its status. */
+  async send({ method = 'GET', path, query = {}, headers, body, raw, signal }: Call): Promise<Response> {
     const { url, fetch } = this.#options
-    const address = `${url}/${path.map(toPart).join('/')}${toQuery(query)}`
+    const search = raw ? raw.search && `?${raw.search}` : toQuery(query)
+    const address = `${url}/${path.map(toPart).join('/')}${search}`
     signal?.throwIfAborted()
     const all = await this.#headers(body ? { 'content-type': 'application/json' } : headers, signal)
     // A redirect would pass the headers on, and turn a `POST` into a `GET`.
-    const sent = body ? JSON.stringify(body) : null
+    const sent = raw ? (raw.body ?? null) : body ? JSON.stringify(body) : null
     const request = { method, headers: all, body: sent, redirect: 'manual', signal: signal ?? null } as const
     const response = await reached(untilAborted(fetch(address, request), signal), signal)
     if (

@@ -101,6 +101,20 @@ export interface RemoteAbortOptions extends StatusOptions {
   timeout?: number
 }
 
+/** A call as {@link JobsClient.request} makes it. */
+export interface RemoteRequest extends CallOptions {
+  /** Default `GET`. */
+  method?: 'GET' | 'POST'
+  /** The parts of the path below the URL of the API, which are percent-encoded here. */
+  path: readonly string[]
+  /** The query without `?`, percent-encoded. Default: none. */
+  search?: string
+  /** Headers beside those of the client. */
+  headers?: Record<string, string>
+  /** Default: none. */
+  body?: string | Uint8Array<ArrayBuffer> | undefined
+}
+
 /** Selects events. Default: all. */
 export interface EventsOptions extends CallOptions {
   /** Keeps events of jobs of that type. */
@@ -325,6 +339,14 @@ export class JobsClient {
       if (told === 'gap') await onGap?.()
       else if (told !== 'connected') yield { type: told.type, id: told.id, status: told }
     }
+  }
+
+  /**
+   * Makes a call as it is, and resolves with the answer, whatever its status: for servers that pass calls on. Throws `server` when the
+   * server could not be reached, and `invalid_options` for a path with a part `.` or `..`.
+   */
+  request({ search = '', body, ...call }: RemoteRequest): Promise<Response> {
+    return this.#connection.send({ ...call, raw: { search, body } })
   }
 
   #follow(query: Asked & { includeQueued?: boolean }, signal: AbortSignal | undefined) {

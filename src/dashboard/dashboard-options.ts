@@ -1,5 +1,6 @@
 import { checkOptions, rule } from '../adapter.js'
-import { checkHandlerOptions } from '../http/api/index.js'
+import type { JobsClient } from '../client/index.js'
+import { checkHandlerOptions, checkRegistry } from '../http/api/index.js'
 import type { JobsHandlerOptions, ServedRegistry } from '../http/index.js'
 
 /** The options of `createDashboardHandler`: those of the HTTP API, and these. */
@@ -22,11 +23,18 @@ const dashboardRules = {
   title: rule.optional(rule.shortText(1000)),
 }
 
+/** What a dashboard shows: a registry of this process, or the API of another server by its client. */
+export type DashboardSource = ServedRegistry | JobsClient
+
+/** Whether the jobs are those of another server. */
+export function isClient(source: DashboardSource): source is JobsClient {
+  return typeof Object(source).request === 'function'
+}
+
 /** Validates what `createDashboardHandler` receives. Throws `invalid_options`. */
-export function checkDashboardOptions(
-  registry: ServedRegistry,
-  { readOnly, title, ...options }: DashboardOptions,
-): void {
-  checkHandlerOptions(registry, options)
+export function checkDashboardOptions(source: DashboardSource, options: DashboardOptions): void {
+  if (!isClient(source)) checkRegistry(source)
+  const { readOnly, title, ...rest } = options
+  checkHandlerOptions(rest)
   checkOptions('options', { readOnly, title }, dashboardRules)
 }

@@ -1,8 +1,9 @@
-import { invalid, rule } from '../adapter.js'
+import { commonRedactor, invalid, rule } from '../adapter.js'
 import { isUnder, JobsApi, splitUrl } from '../http/api/index.js'
-import type { Authorize, JobsAnswer, JobsRequest, ServedRegistry } from '../http/index.js'
+import type { Authorize, JobsAnswer, JobsRequest } from '../http/index.js'
 import { errorBody, wireErrors } from '../wire/index.js'
-import { type DashboardOptions, defaultBasePath } from './dashboard-options.js'
+import { type DashboardOptions, type DashboardSource, defaultBasePath, isClient } from './dashboard-options.js'
+import { Forwarding } from './forwarding.js'
 import { type PageFile, pageFiles } from './page-files.js'
 
 /** The page, with the HTTP API below it. */
@@ -11,11 +12,14 @@ export class Dashboard {
   readonly #api: JobsApi
   readonly #files: ReadonlyMap<string, PageFile>
 
-  constructor(registry: ServedRegistry, options: DashboardOptions) {
+  constructor(source: DashboardSource, options: DashboardOptions) {
     const { basePath = defaultBasePath, readOnly = false, title = 'headgate', ...rest } = options
     this.#base = basePath === '/' ? '' : basePath
     const authorize = readOnly ? refusingChanges(options.authorize) : options.authorize
-    this.#api = new JobsApi(registry, { ...rest, basePath: `${this.#base}/api`, ...(authorize && { authorize }) })
+    const api = { ...rest, basePath: `${this.#base}/api`, ...(authorize && { authorize }) }
+    this.#api = isClient(source)
+      ? new JobsApi(api, commonRedactor, () => new Forwarding(source))
+      : JobsApi.of(source, api)
     this.#files = pageFiles({ title, readOnly })
   }
 

@@ -1,5 +1,6 @@
 import {
   checkHandlerOptions,
+  checkRegistry,
   defaultBasePath,
   JobsApi,
   type JobsHandlerOptions,
@@ -26,6 +27,7 @@ export type { JobsHandler } from './fetch/index.js'
  * `toNodeHandler` of `headgate/http/node`. Throws `invalid_options`.
  */
 export function createJobsHandler(registry: ServedRegistry, options: JobsHandlerOptions = {}): JobsHandler {
-  checkHandlerOptions(registry, options)
-  return toFetchHandler(new JobsApi(registry, options), options.basePath ?? defaultBasePath)
+  checkRegistry(registry)
+  checkHandlerOptions(options)
+  return toFetchHandler(JobsApi.of(registry, options), options.basePath ?? defaultBasePath)
 }

@@ -1,12 +1,14 @@
 import { readFile } from 'node:fs/promises'
+import type { AddressInfo, Server } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import express from 'express'
 import fastify from 'fastify'
 import Koa from 'koa'
 import { describe, expect, test } from 'vitest'
 import { buildPage, generatedFile } from '../../scripts/build-page.js'
+import { JobsClient } from '../../src/client/index.js'
 import { createDashboardHandler, type DashboardOptions } from '../../src/dashboard/index.js'
-import type { JobsHandler } from '../../src/http/index.js'
+import { createJobsHandler, type JobsHandler, type JobsRequest } from '../../src/http/index.js'
 import { toExpressMiddleware } from '../../src/http/mounts/express.js'
 import { toFastifyPlugin } from '../../src/http/mounts/fastify.js'
 import { toKoaMiddleware } from '../../src/http/mounts/koa.js'
@@ -17,6 +19,12 @@ function newDashboard(options?: DashboardOptions): JobsHandler {
   const registry = newRegistry()
   registry.define({ type: 'report', id: 'daily', run: () => {} })
   return createDashboardHandler(registry, options)
+}
+
+const bare = { method: 'GET', headers: new Headers(), native: undefined }
+
+function portOf(server: Server): number {
+  return (server.address() as AddressInfo).port
 }
 
 /** What the handler answers to a web request. */
@@ -189,6 +197,81 @@ describe('who may do what', () => {
     const headers = { host: 'jobs.example.com', 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' }
     expect((await answerOf(handler, '/dashboard/', { headers })).status).toBe(200)
     expect((await answerOf(handler, '/dashboard/api/report/daily/_start', { ...post, headers })).status).toBe(403)
+  })
+})
+
+describe('of another server', () => {
+  /** A dashboard, the registry that it shows over HTTP, and what the server of that has heard. */
+  async function remote(options?: DashboardOptions) {
+    const registry = newRegistry()
+    const params: unknown[] = []
+    registry.define({ type: 'report', id: 'a/b', run: (context) => void params.push(context.params) })
+    const authorize = ({ headers }: JobsRequest) => headers.get('authorization') === 'Bearer abc'
+    const served = createJobsHandler(registry, { authorize })
+    const { port, server } = await listen(toNodeHandler(served))
+    // #region client
+    const client = new JobsClient({
+      url: `http://127.0.0.1:${port}/_siren/connector/jobs`,
+      headers: { authorization: 'Bearer abc' },
+    })
+    const handler = createDashboardHandler(client, options)
+    // #endregion
+    return { registry, params, handler, server, served }
+  }
+
+  test('calls are passed on as they are, with the headers of the client', async () => {
+    const { handler, params } = await remote()
+    expect((await answerOf(handler, '/dashboard/')).status).toBe(200)
+    const list = await answerOf(handler, '/dashboard/api/')
+    expect([list.status, list.headers.get('content-type')]).toEqual([200, 'application/json; charset=utf-8'])
+    expect(JSON.parse(list.text).hits.total).toBe(1)
+    const start = await answerOf(handler, '/dashboard/api/report/a%2Fb/_start?detail=true&pretty', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', authorization: 'Bearer of the user', cookie: 'secret' },
+      body: '{"params":{"days":3}}',
+    })
+    expect(start.status).toBe(201)
+    await expect.poll(() => params).toEqual([{ days: 3 }])
+    expect((await answerOf(handler, '/dashboard/api/_search?size=x')).status).toBe(400)
+    expect((await answerOf(handler, '/dashboard/api/report/nobody')).status).toBe(404)
+    expect((await answerOf(handler, '/dashboard/api/report/a%2Fb', { method: 'HEAD' })).text).toBe('')
+  })
+
+  test('no path leads out of the API', async () => {
+    const { handler } = await remote()
+    for (const path of ['/%2E%2E/_health', '/../x', '/%2e%2e/%2e%2e/_start', '/./a'])
+      expect((await handler.answer({ ...bare, url: `/dashboard/api${path}` })).status, path).toBeGreaterThanOrEqual(400)
+  })
+
+  test('authorize and readOnly hold here', async () => {
+    const asked: unknown[] = []
+    const authorize: DashboardOptions['authorize'] = (_, ...call) => asked.push(call) > 0
+    const { handler, params } = await remote({ authorize, readOnly: true })
+    const { status } = await answerOf(handler, '/dashboard/api/report/a%2Fb/_start', { method: 'POST' })
+    expect([status, asked, params]).toEqual([403, [['start', { type: 'report', id: 'a/b' }]], []])
+  })
+
+  test('events arrive, until the streams are ended', async () => {
+    const { handler, registry } = await remote()
+    const { body } = await handler(new Request('http://localhost/dashboard/api/_events'))
+    const reader = (body as ReadableStream<Uint8Array>).pipeThrough(new TextDecoderStream()).getReader()
+    await registry.start('report', 'a/b')
+    let text = ''
+    while (!text.includes('successful')) text += (await reader.read()).value
+    handler.endStreams()
+    await expect(reader.read()).rejects.toThrow()
+  })
+
+  test('a server that is away, or refuses this one, is an error of this server', async () => {
+    const logged: unknown[] = []
+    const { handler, server, served } = await remote({ logger: { error: (details) => logged.push(details) } })
+    const wrong = createDashboardHandler(
+      new JobsClient({ url: `http://127.0.0.1:${portOf(server)}${served.basePath}` }),
+    )
+    expect((await answerOf(wrong, '/dashboard/api/')).status).toBe(500)
+    server.close()
+    expect((await answerOf(handler, '/dashboard/api/')).status).toBe(500)
+    expect(logged).toMatchObject([{ error: expect.arrayContaining([expect.stringContaining('could not be reached')]) }])
   })
 })
 

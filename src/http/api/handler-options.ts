@@ -112,9 +112,13 @@ const handlerRules = {
   clock: rule.optional(rule.aClock),
 }
 
-/** Validates what `createJobsHandler` receives. Throws `invalid_options`. */
-export function checkHandlerOptions(registry: ServedRegistry, options: JobsHandlerOptions): void {
+/** Validates what serves as registry. Throws `invalid_options`. */
+export function checkRegistry(registry: ServedRegistry): void {
   checkOptions('arguments', { registry }, { registry: registryRule })
+}
+
+/** Validates the options of `createJobsHandler`. Throws `invalid_options`. */
+export function checkHandlerOptions(options: JobsHandlerOptions): void {
   checkOptions('options', options, handlerRules)
 }
 

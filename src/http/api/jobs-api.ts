@@ -1,8 +1,8 @@
-import { commonRedactor, isolatedLogger, systemClock } from '../../adapter.js'
-import { type Clock, errorMessages, JobError, type Logger, type SearchFilter } from '../../index.js'
-import { type DetailOf, errorBody, internalError, thrownBody, type WireError, wireErrors } from '../../wire/index.js'
-import { detailsBy, isStream, jsonHeaders } from '../answers/index.js'
-import { EventBroadcaster } from '../events/index.js'
+import { commonRedactor, isolatedLogger, type Redactor, systemClock } from '../../adapter.js'
+import { type Clock, errorMessages, JobError, type Logger } from '../../index.js'
+import { errorBody, internalError, thrownBody, type WireError, wireErrors } from '../../wire/index.js'
+import { isStream, jsonHeaders } from '../answers/index.js'
+import { type Answering, RegistryAnswering } from './answering.js'
 import { crossSiteReason, hostReason } from './csrf.js'
 import { type Found, findRoute, isUnder, jobOf } from './find-route.js'
 import {
@@ -13,19 +13,17 @@ import {
   type JobsRequest,
   type Refusal,
 } from './handler-options.js'
-import { isPretty, readQuery } from './parameters.js'
-import { readBody } from './request-body.js'
+import { isPretty } from './parameters.js'
 import type { Reply, ServedRegistry } from './route.js'
-import { routes } from './routes/index.js'
-import { StorageLimiter } from './storage-limiter.js'
 import { splitUrl } from './url-path.js'
 
 /** The longest URL, in characters: what `_search` needs for the longest type and ids. */
 const maxUrlLength = 16_384
 
-/** The jobs API of a registry, on any server. */
+/** The jobs API on any server: checks who calls, and lets the rest be answered. */
 export class JobsApi {
-  readonly #registry: ServedRegistry
+  readonly #answering: Answering
+  readonly #redactor: Redactor
   readonly #base: string
   readonly #clock: Clock
   readonly #authorize: Authorize | undefined
@@ -33,25 +31,26 @@ export class JobsApi {
   readonly #allowedHosts: readonly string[] | undefined
   readonly #allowedOrigins: readonly string[]
   readonly #logger: Logger
-  readonly #detailOf: DetailOf
-  readonly #limiter: StorageLimiter
-  readonly #broadcaster: EventBroadcaster
 
-  constructor(registry: ServedRegistry, options: JobsHandlerOptions) {
+  /** `redactor` is for what is logged. */
+  constructor(options: JobsHandlerOptions, redactor: Redactor, answering: (logger: Logger) => Answering) {
     const { basePath = defaultBasePath, allowedOrigins = [], logger = {} } = options
-    const { authorizeTimeout = 10_000, keepAlive = 15_000, clock = systemClock } = options
-    this.#registry = registry
+    const { authorizeTimeout = 10_000, clock = systemClock } = options
+    this.#redactor = redactor
     this.#base = basePath === '/' ? '' : basePath
     this.#clock = clock
     this.#authorize = options.authorize
     this.#authorizeTimeout = authorizeTimeout
     this.#allowedHosts = options.allowedHosts
     this.#allowedOrigins = allowedOrigins
-    this.#logger = isolatedLogger(logger, registry.redactor ?? commonRedactor)
-    this.#detailOf = detailsBy(registry.redactor ?? commonRedactor)
-    this.#limiter = new StorageLimiter(clock)
-    const search = (filter: SearchFilter) => this.#limiter.run(() => registry.search(filter))
-    this.#broadcaster = new EventBroadcaster({ registry, search, clock, keepAlive, logger: this.#logger })
+    this.#logger = isolatedLogger(logger, redactor)
+    this.#answering = answering(this.#logger)
+  }
+
+  /** The API of a registry. */
+  static of(registry: ServedRegistry, options: JobsHandlerOptions): JobsApi {
+    const answering = (logger: Logger) => new RegistryAnswering(registry, options, logger)
+    return new JobsApi(options, registry.redactor ?? commonRedactor, answering)
   }
 
   covers(url: string): boolean {
@@ -59,7 +58,7 @@ export class JobsApi {
   }
 
   endStreams(): void {
-    this.#broadcaster.endAll()
+    this.#answering.endStreams()
   }
 
   /** The answer to a request for a page beside the API, a `read` without a job, that is refused. `undefined` when it is allowed. */
@@ -111,22 +110,7 @@ export class JobsApi {
   }
 
   #answer(request: JobsRequest, found: Found | (() => Reply), query: URLSearchParams): Reply | Promise<Reply> {
-    if (typeof found === 'function') return found()
-    const { route, job } = found
-    const options = readQuery(query, route.parameters)
-    return route.answer({
-      registry: this.#registry,
-      job,
-      options,
-      body: (...names) => readBody(request, names, this.#clock),
-      detailOf: options.detail === true ? this.#detailOf : undefined,
-      request,
-      limiter: this.#limiter,
-      broadcaster: this.#broadcaster,
-      indent: isPretty(query) ? 2 : 0,
-      base: this.#base,
-      routes,
-    })
+    return typeof found === 'function' ? found() : this.#answering.answer(found, query, request)
   }
 
   async #refusal(
@@ -162,8 +146,7 @@ export class JobsApi {
 
   #failure(request: JobsRequest, error: unknown, body: WireError): Reply {
     // A client that has disconnected needs no answer and no log entry.
-    if (body.status >= 500 && !request.signal?.aborted)
-      this.#log(request, errorMessages(error, this.#registry.redactor))
+    if (body.status >= 500 && !request.signal?.aborted) this.#log(request, errorMessages(error, this.#redactor))
     return { status: body.status, body }
   }
 

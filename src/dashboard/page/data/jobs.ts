@@ -18,8 +18,11 @@ export interface Job {
 /** All jobs, by their keys. `undefined` until the server has answered. */
 export const jobs = signal<ReadonlyMap<string, Job> | undefined>(undefined)
 
-/** Why the jobs could not be read. */
+/** Why the jobs could not be read the last time. */
 export const jobsError = signal<unknown>(undefined)
+
+/** When the jobs were last read, by the clock of this browser. */
+export const lastRead = signal(Date.now())
 
 /** How many runs have ended since the page was opened. */
 export const endedCount = signal(0)
@@ -77,6 +80,7 @@ async function readJobs(): Promise<void> {
     for (const [key, job] of jobs.value ?? []) if (!next.has(key) && job.definition === undefined) next.set(key, job)
     jobs.value = next
     jobsError.value = undefined
+    lastRead.value = Date.now()
   } catch (error) {
     jobsError.value = error
     if (codeOf(error) === 'forbidden') reach.value = 'forbidden'
@@ -140,7 +144,7 @@ export function followJobs(): void {
   void follow()
   setInterval(() => {
     const isDue = Date.now() - refreshedAt > (hasEvents.value === false ? pollInterval : refreshInterval)
-    const isAway = reach.value === 'offline' || reach.value === 'expired'
+    const isAway = reach.value === 'offline' || reach.value === 'expired' || jobsError.value !== undefined
     if ((isDue || isAway) && !document.hidden) void refreshJobs()
   }, 2500)
   document.addEventListener('visibilitychange', () => {

@@ -21,9 +21,6 @@ export const connection = computed((): Connection => {
   return hasEvents.value === undefined ? 'connecting' : hasEvents.value ? 'live' : 'polling'
 })
 
-/** When the server last answered, by the clock of this browser. */
-export const lastAnswer = signal(Date.now())
-
 /** The API of the server. */
 export const client = new JobsClient({ url: apiPath, fetch: watchedFetch })
 
@@ -33,7 +30,6 @@ async function watchedFetch(...call: Parameters<typeof fetch>): Promise<Response
   try {
     const response = await fetch(...call)
     readClock(response)
-    lastAnswer.value = Date.now()
     if (isStream) hasEvents.value = response.ok
     if (response.status === 401) reach.value = 'expired'
     else if (reach.value !== 'forbidden' || response.ok) reach.value = 'online'

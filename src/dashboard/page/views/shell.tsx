@@ -1,9 +1,10 @@
 import type { ComponentChildren } from 'preact'
 import { clockOffset } from '../data/clock.js'
 import { formatDuration, timeZone } from '../data/format.js'
+import { jobs, jobsError, lastRead } from '../data/jobs.js'
 import { closeNotice, notices } from '../data/notices.js'
 import { home, linkTo, route, wholeLog } from '../data/route.js'
-import { type Connection, connection, lastAnswer } from '../data/server.js'
+import { type Connection, connection, reasonOf } from '../data/server.js'
 import { readOnly, title } from '../data/settings.js'
 import { nextTheme, theme } from '../data/theme.js'
 import { Icon, type IconName } from '../parts/icon.js'
@@ -98,7 +99,7 @@ function Banner() {
         <Icon name="offline" />
         <p>
           <strong>The server does not answer.</strong> The page tries again by itself. What it shows is of{' '}
-          <Time at={lastAnswer.value + clockOffset.value} />.
+          <Time at={lastRead.value + clockOffset.value} />.
         </p>
       </div>
     )
@@ -120,6 +121,16 @@ function Banner() {
         <Icon name="lock" />
         <p>
           <strong>You may not list the jobs of this server.</strong> A link to one of your jobs may still work.
+        </p>
+      </div>
+    )
+  if (jobs.value !== undefined && jobsError.value !== undefined)
+    return (
+      <div class="banner is-error" role="alert">
+        <Icon name="error" />
+        <p>
+          <strong>The jobs cannot be read.</strong> {reasonOf(jobsError.value)} What the page shows is of{' '}
+          <Time at={lastRead.value + clockOffset.value} />.
         </p>
       </div>
     )
