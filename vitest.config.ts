@@ -9,7 +9,10 @@ const shared = {
 }
 
 /** Tests that share a Postgres and a Redis, which start before them. */
-const withServers = { ...shared, globalSetup: ['test/support/global-setup.ts', 'test/support/strays-setup.ts'] }
+const withServers = {
+  ...shared,
+  globalSetup: ['test/support/global-setup.ts', 'test/support/strays-setup.ts', 'test/support/page-setup.ts'],
+}
 
 /** Tests of one part at a time, in this process, that need no server: all of them take less than a minute. */
 const unit = [
@@ -78,7 +81,7 @@ export default defineConfig({
         resolve: { tsconfigPaths: true },
         test: {
           ...shared,
-          globalSetup: ['test/support/strays-setup.ts'],
+          globalSetup: ['test/support/strays-setup.ts', 'test/support/page-setup.ts'],
           name: 'unit',
           include: unit,
           isolate,

@@ -1,16 +1,14 @@
-/** Builds the page of the dashboard into `src/dashboard/page.generated.ts`: `npm run build:page`. */
+/** Builds the page of the dashboard into `src/dashboard/page.generated.js`: `npm run build:page`. */
 import { createHash } from 'node:crypto'
-import { writeFile } from 'node:fs/promises'
+import { rename, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
+const generated = `${root}src/dashboard/page.generated.js`
 
-/** The file that the page is built into. */
-export const generatedFile = `${root}src/dashboard/page.generated.ts`
-
-/** The text of the file: the script and the style of the page, minified. */
-export async function buildPage(): Promise<string> {
+/** Builds the script and the style of the page, minified. */
+export async function buildPage(): Promise<void> {
   const { outputFiles } = await build({
     absWorkingDir: root,
     entryPoints: { app: 'src/dashboard/page/main.tsx' },
@@ -28,9 +26,12 @@ export async function buildPage(): Promise<string> {
   const [script, style] = [textOf('.js'), textOf('.css')]
   const version = createHash('sha256').update(script).update(style).digest('hex').slice(0, 12)
   const lines = Object.entries({ pageVersion: version, pageStyle: style, pageScript: script }).map(
-    ([name, text]) => `export const ${name} = ${JSON.stringify(text)}`,
+    ([name, text]) => `export const ${name} = ${JSON.stringify(text)}\n`,
   )
-  return `// Built by \`npm run build:page\` from src/dashboard/page.\n${lines.join('\n')}\n`
+  // At once: another process may read the module meanwhile.
+  const written = `${generated}.${process.pid}`
+  await writeFile(written, lines.join(''))
+  await rename(written, generated)
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await writeFile(generatedFile, await buildPage())
+if (process.argv[1] === fileURLToPath(import.meta.url)) await buildPage()

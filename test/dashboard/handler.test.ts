@@ -1,11 +1,9 @@
-import { readFile } from 'node:fs/promises'
 import type { AddressInfo, Server } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import express from 'express'
 import fastify from 'fastify'
 import Koa from 'koa'
 import { describe, expect, test } from 'vitest'
-import { buildPage, generatedFile } from '../../scripts/build-page.js'
 import { JobsClient } from '../../src/client/index.js'
 import { createDashboardHandler, type DashboardOptions } from '../../src/dashboard/index.js'
 import { createJobsHandler, type JobsHandler, type JobsRequest } from '../../src/http/index.js'
@@ -34,10 +32,6 @@ async function answerOf(handler: JobsHandler, path: string, init?: RequestInit) 
 }
 
 describe('the page', () => {
-  test('is built from its source', async () => {
-    expect(await readFile(generatedFile, 'utf8'), 'run `npm run build:page`').toBe(await buildPage())
-  }, 30_000)
-
   test('has up to 60 kB when it is compressed, and loads nothing from elsewhere', async () => {
     const handler = newDashboard()
     const files = await Promise.all(['/', '/app.js', '/app.css'].map((file) => answerOf(handler, `/dashboard${file}`)))
