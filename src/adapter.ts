@@ -86,6 +86,7 @@ export {
   type CheckpointReset,
   type Column,
   type ColumnType,
+  type CountOptions,
   type CursorReadOptions,
   type Datasource,
   type DatasourceCapabilities,

@@ -150,6 +150,7 @@ function planOf(definition: IngestionJob, datasource: Datasource, shared: RateLi
     batchBytes: Math.min(batchBytes, ...limiters.flatMap(({ limit }) => limit.bytes ?? [])),
     limiters,
     limit,
+    total: totalOf(definition, datasource, name),
     transform: batchTransform(definition, tolerance && ((error) => !tolerance.isTransient(error))),
     target,
     tolerance,
@@ -174,6 +175,12 @@ function planOf(definition: IngestionJob, datasource: Datasource, shared: RateLi
 function checkLookback(cursor: Cursor | undefined, { strategy }: Target): void {
   if (!cursor || cursor.lookback === 0 || strategy !== 'replace') return
   throw invalid('lookback', '0 with a target that replaces, as each run of it loads everything', cursor.lookback)
+}
+
+function totalOf({ total }: IngestionJob, datasource: Datasource, name: string): IngestionPlan['total'] {
+  if (typeof total === 'object') return compileQuery(total.query, placeholderOf(datasource))
+  if (total === undefined || datasource.count) return total
+  throw invalid('total', `omitted or an object with \`query\`, as the datasource [${name}] cannot count`, total)
 }
 
 /** The query of a job. With a cursor, it is the same in every run, and the datasource adds where to resume. */

@@ -4,6 +4,7 @@ export {
   type Column,
   type ColumnType,
   type Consistency,
+  type CountOptions,
   type CursorOptions,
   type CursorReadOptions,
   type Datasource,

@@ -24,6 +24,17 @@ test.concurrent.each<[DatasourceBug, string[]]>([
   ['checks nothing', ['check: throws when the datasource cannot be read']],
   ['ignores the signal of a check', ['check: throws the reason when its signal aborts']],
   ['holds on after a check', ['check: resolves when the datasource can be read, and holds nothing after']],
+  [
+    'counts one too many',
+    [
+      'count: returns how many records a read returns, and holds nothing after',
+      'count: by a cursor, returns how many records are left',
+    ],
+  ],
+  ['counts from the beginning', ['count: by a cursor, returns how many records are left']],
+  ['estimates nonsense', ['count: an estimate is a number of records, or not known']],
+  ['holds on after a count', ['count: returns how many records a read returns, and holds nothing after']],
+  ['ignores the signal of a count', ['count: throws the reason when its signal aborts']],
   ['rounds integers', ['read: 64-bit integers are exact', 'cursor: resumes after a 64-bit integer']],
   ['binds no values', ['read: values stand for their placeholders']],
   ['reads all first', ['read: returns a batch as soon as its records are available']],
@@ -112,6 +123,7 @@ test.concurrent.each<[DatasourceBug, string[]]>([
 test('a datasource whose positions lie too late fails wherever a read resumes', async () => {
   const { failed } = await outcomeWith('resumes too late')
   expect([...failed.keys()]).toEqual([
+    'count: by a cursor, returns how many records are left',
     'cursor: resumes after the position of any batch',
     'cursor: resumes between records that differ in the last column only',
     'cursor: no position lies between drained ties',

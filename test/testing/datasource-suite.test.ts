@@ -58,6 +58,7 @@ describe('testDatasource keeps the contract of a datasource', () => {
       values: 'its queries are up to the test',
       fetched: 'its records are in memory',
       check: 'its records are in memory',
+      count: 'its jobs are short',
     },
   })
 })

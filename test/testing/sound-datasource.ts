@@ -2,6 +2,7 @@ import type { Datasource, JobRecord } from 'headgate'
 import {
   type BatchOptions,
   type Column,
+  type CountOptions,
   type CursorReadOptions,
   type EncodedRows,
   JobError,
@@ -27,6 +28,11 @@ export type DatasourceBug =
   | 'holds on after a check'
   | 'ignores the signal of a check'
   | 'compares each column alone'
+  | 'counts one too many'
+  | 'counts from the beginning'
+  | 'estimates nonsense'
+  | 'holds on after a count'
+  | 'ignores the signal of a count'
   | 'counts nulls in every partition'
   | 'cuts ties at its limit'
   | 'does not look back'
@@ -291,6 +297,15 @@ export function soundDatasource(bug?: DatasourceBug): DatasourceFixture {
     if (!isUsable && bug !== 'checks nothing') throw new JobError('datasource', 'It is away.')
   }
 
+  async function count(query: Query, { signal, isEstimate, cursor }: CountOptions): Promise<number> {
+    if (bug !== 'ignores the signal of a count') signal.throwIfAborted()
+    if (bug === 'holds on after a count') held++
+    if (isEstimate && bug === 'estimates nonsense') return -0.5
+    const { after } = Object(bug === 'counts from the beginning' ? {} : (cursor?.position ?? {})) as Place
+    const left = find(query).filter(({ id }) => Number(id) > Number(after?.keys[0] ?? 0)).length
+    return bug === 'counts one too many' ? left + 1 : left
+  }
+
   const datasource: Datasource = {
     kind: 'sound',
     check: checkOf(true),
@@ -302,6 +317,7 @@ export function soundDatasource(bug?: DatasourceBug): DatasourceFixture {
     },
     read,
     readByCursor,
+    count,
     ...(bug !== 'splits nothing' && { partition }),
   }
   const query = (text: string) => (count: number) => ({ text, values: [count] })

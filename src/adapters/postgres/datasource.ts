@@ -1,4 +1,5 @@
 import {
+  type CountOptions,
   type CursorReadOptions,
   checkOptions,
   type Datasource,
@@ -21,7 +22,7 @@ import {
   type PostgresClient,
   type PostgresPool,
 } from './client/index.js'
-import { CursorRead, type CursorReading, snapshotLiteral } from './keyset/index.js'
+import { bareStatement, CursorRead, type CursorReading, countOf, estimateOf, snapshotLiteral } from './keyset/index.js'
 import { formatOf } from './protocol/index.js'
 import {
   checkSameFields,
@@ -111,6 +112,7 @@ function datasourceOf(pool: PostgresPool, options: PostgresDatasourceOptions): D
     read: (query, readOptions) => read(pool, query, readOptions, options, types),
     readByCursor: (query, readOptions) => readByCursor(pool, query, readOptions, options, types),
     partition: (query, partitionOptions) => partition(pool, query, partitionOptions, options, types),
+    count: (query, countOptions) => count(pool, query, countOptions, options, types),
     async check(signal) {
       const { session } = await openSession(pool, signal, timeoutsOf(options), oneStatement)
       await session.release()
@@ -219,6 +221,25 @@ async function partition(
     await read.release()
     throw signal.aborted ? signal.reason : queryFailure(error)
   }
+}
+
+/** Counts in a transaction of its own, which may see other rows than the read. */
+async function count(
+  pool: PostgresPool,
+  query: Query,
+  { cursor, signal, isEstimate }: CountOptions,
+  datasource: PostgresDatasourceOptions,
+  types: TypeNames,
+): Promise<number | undefined> {
+  if (cursor) {
+    const read = new CursorRead(cursorReading(pool, query, { signal, cursor, batchSize: 1 }, datasource, types))
+    return read.count(isEstimate).finally(() => read.release())
+  }
+  const { session } = await openSession(pool, signal, timeoutsOf(datasource), oneSnapshot)
+  const { values } = query
+  const text = `select count(*) from (\n${bareStatement(query.text)}\n) q`
+  const counted = isEstimate ? estimateOf(session, query) : countOf(session, { text, values })
+  return counted.finally(() => session.release())
 }
 
 function cursorReading(

@@ -45,6 +45,14 @@ export interface CursorReadOptions extends BatchOptions {
   readonly cursor: ReadCursor
 }
 
+/** Options of `count`: what it counts is the read that would begin with them. */
+export interface CountOptions extends Pick<ReadOptions, 'signal' | 'lastId'> {
+  /** Whether an estimate is enough, such as that of a planner, which costs next to nothing. */
+  readonly isEstimate: boolean
+  /** The cursor of the read, if it has one. */
+  readonly cursor?: ReadCursor
+}
+
 /** Which encoded rows batches may hold. */
 export interface EncodedOptions {
   /** Whether the target accepts rows of these columns in that format. Called once, when the columns are known. */
@@ -107,6 +115,11 @@ export interface Datasource {
    * reads until it is released. Without it, jobs with a `cursor` and `partitions` are rejected.
    */
   partition?(query: Query, options: PartitionOptions): Promise<Partitioning>
+  /**
+   * How many records a read would return, for the `total` of a job. It runs beside the read of the job, and may take as long. `undefined`
+   * when that is not known. Without it, jobs with `total: 'count'` or `'estimate'` are rejected.
+   */
+  count?(query: Query, options: CountOptions): Promise<number | undefined>
   /** Resolves when the datasource can be read: for `registry.ready`. Throws as `read` does, and the signal's reason when it aborts. */
   check?(signal: AbortSignal): Promise<void>
   /** Closes what the datasource itself opened, and leaves what the caller passed in open. */

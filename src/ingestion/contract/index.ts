@@ -9,6 +9,7 @@ export {
 } from './cursor.js'
 export type {
   BatchOptions,
+  CountOptions,
   CursorReadOptions,
   Datasource,
   DatasourceCapabilities,

@@ -15,6 +15,12 @@ export type IngestionSpeed = {
   bytesPerSecond?: number
   /** The value of the first column of the cursor in the last record: ISO 8601 if it is a time, up to 200 characters. */
   position?: string
+  /** How many records the execution reads in all. Only with `total`, and once that is known. Grows when more come. */
+  total?: number
+  /** The part of `total` that is durable in the target, from 0 to 100, with one decimal. */
+  percent?: number
+  /** How long the rest of `total` takes at `rowsPerSecond`, in milliseconds. */
+  eta?: number
   /** How far `position` is behind the clock of the registry, in milliseconds. Only for times with a zone, and dates of JavaScript. */
   lag?: number
 }

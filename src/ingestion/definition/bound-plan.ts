@@ -1,13 +1,21 @@
 import type { JobParams } from '../../core/model/index.js'
 import type { IngestionJob } from './ingestion-job.js'
 import type { IngestionPlan } from './plan.js'
+import type { CompiledQuery } from './query-template.js'
 
 /** The plan of an execution with these parameters: its query has them, and its checkpoint those that select records. */
 export function boundPlan(plan: IngestionPlan, { selectedBy }: IngestionJob, params: JobParams): IngestionPlan {
-  const { query } = plan
+  const { query, total } = plan
   const selection = selectionOf(params, selectedBy ?? query.params)
-  const render: typeof query.render = (variables) => query.render({ ...variables, params })
-  return { ...plan, query: { ...query, render }, ...(selection && { selection }) }
+  const bound = {
+    query: withParams(query, params),
+    total: typeof total === 'object' ? withParams(total, params) : total,
+  }
+  return { ...plan, ...bound, ...(selection && { selection }) }
+}
+
+function withParams(query: CompiledQuery, params: JobParams): CompiledQuery {
+  return { ...query, render: (variables) => query.render({ ...variables, params }) }
 }
 
 /** The values by which records are selected, by default all, in an order that does not depend on the start. */

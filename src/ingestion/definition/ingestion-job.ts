@@ -120,6 +120,12 @@ export interface IngestionJob<Item extends object = JobRecord, Out extends objec
   batchBytes?: number
   /** Maximum number of records to read in one run, for trials. Default: no limit. */
   maxRecords?: number
+  /**
+   * How many records a run reads, for `total`, `percent` and `eta` in the detail of the status. `count`: the datasource counts them, which
+   * reads them a second time. `estimate`: what its planner expects. An object: the first value that a query of your own returns, a
+   * template with the same variables as `query`. It is asked beside the read, which does not wait for it. Default: none.
+   */
+  total?: 'count' | 'estimate' | { query: string }
   /** Maximum write rate per second. A batch then holds at most a second's worth of records. Default: no limit. */
   rateLimit?: RateLimit
   /**
@@ -168,6 +174,12 @@ const namesRule: Rule = {
   expected: 'an array of the names of parameters',
 }
 
+const totalRule: Rule = {
+  accepts: (value) =>
+    value === 'count' || value === 'estimate' || rule.text.accepts(Object(value ?? {}).query as unknown),
+  expected: '`count`, `estimate`, or an object with `query`, a string that is not empty',
+}
+
 const jobRules: Record<keyof IngestionJob, Rule> = {
   type: rule.optional(rule.oneOf('ingestion')),
   id: rule.jobId,
@@ -180,6 +192,7 @@ const jobRules: Record<keyof IngestionJob, Rule> = {
   batchSize: rule.optional(rule.whole(1)),
   batchBytes: rule.optional(rule.whole(1)),
   maxRecords: rule.optional(rule.whole(1)),
+  total: rule.optional(totalRule),
   rateLimit: rule.optional(rule.anObject),
   schema: rule.optional(schemaRule),
   transform: rule.optional(rule.aFunction),

@@ -36,6 +36,8 @@ export interface IngestionPlan {
   readonly limiters: readonly RateLimiter[]
   /** Maximum number of records to read. */
   readonly limit: number
+  /** How the number of records is found out. */
+  readonly total: 'count' | 'estimate' | CompiledQuery | undefined
   readonly transform: BatchTransform
   readonly target: Target
   /** Whether a transform, a failure policy or the query needs values, besides the primary key of last records. */

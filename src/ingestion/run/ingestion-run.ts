@@ -83,6 +83,7 @@ export class IngestionRun {
       await this.#copy()
       if (this.#mustTruncate) await this.#truncate()
       this.#isOver = true
+      this.#meter?.end(this.#progress.written.read)
       // The job continues with a partition that is not marked, whatever state storage gives it.
       if (this.#plan.partition) this.#progress.mark({ isDone: true })
       await this.#flusher.flush()
@@ -197,7 +198,10 @@ export class IngestionRun {
   async #copy(): Promise<void> {
     const left = this.#plan.limit - this.#progress.detail.read
     if (left <= 0) return
-    const batches = this.#callDatasource(() => this.#read(left))
+    const reading = new Reading(this.#plan, this.#progress, this.#context)
+    const signal = anySignal([this.#signal, this.#stopReading.signal])
+    if (this.#meter) void reading.measureTotal(this.#meter, signal)
+    const batches = this.#callDatasource(() => reading.batches(this.#writer, left, signal))
     const wait = <Next>(next: Promise<Next>) => this.#flusher.whenIdle(next)
     // By a cursor, the datasource enforces the limit: only it knows where reading may end.
     const limit = this.#plan.cursor ? Number.POSITIVE_INFINITY : left
@@ -215,6 +219,7 @@ export class IngestionRun {
       await this.#flusher.afterBatch()
       this.#stallWatch.step(isOwnDatasource)
     }
+    stop()
   }
 
   async #limitRate(batch: RecordBatch): Promise<void> {
@@ -222,11 +227,6 @@ export class IngestionRun {
     const waits = this.#plan.limiters.map((limiter) => limiter.reserve(clock.now(), batch))
     const delay = Math.max(0, ...waits)
     if (delay > 0) await this.#flusher.whenIdle(sleep(clock, delay, this.#signal))
-  }
-
-  #read(left: number): AsyncGenerator<ReadBatch> {
-    const reading = new Reading(this.#plan, this.#progress, this.#context)
-    return reading.batches(this.#writer, left, anySignal([this.#signal, this.#stopReading.signal]))
   }
 
   async #write(read: ReadBatch): Promise<void> {
@@ -329,6 +329,7 @@ export class IngestionRun {
   async #stop(error: unknown): Promise<void> {
     const signal = this.#signal
     this.#isOver = true
+    this.#stopReading.abort()
     await this.#flusher.settled()
     const isTargetSound = !(JobError.isInstance(error) && error.code === 'target')
     const failures: unknown[] = []

@@ -10,6 +10,7 @@ export class RunMeter {
   readonly #before: number
   #bytes: number | undefined = 0
   #position: IngestionPosition | undefined
+  #total: number | undefined
   #last: { readonly read: number; readonly speed: IngestionSpeed } | undefined
 
   /** `read` is the number of records that earlier attempts have read. */
@@ -26,6 +27,17 @@ export class RunMeter {
     // The size of other rows would have to be summed up value by value.
     this.#bytes = batch.encoded && this.#bytes !== undefined ? this.#bytes + batch.byteLength : undefined
     if (this.#column !== undefined && !isReplay) this.#position = positionIn(read, this.#column) ?? this.#position
+  }
+
+  /** Call when it is known how many records this attempt reads, at most `limit` in all of its execution. */
+  expect(left: number, limit: number): void {
+    this.#total = Math.min(this.#before + left, limit)
+    this.#last = undefined
+  }
+
+  /** Call when all is read: an estimate gives way to the number of records. */
+  end(read: number): void {
+    if (this.#total !== undefined) this.expect(read - this.#before, read)
   }
 
   /** The measures when `read` records are durable. Unchanged while that number is. */
@@ -48,7 +60,17 @@ export class RunMeter {
       speed.position = this.#position.text
       if (this.#position.time !== undefined) speed.lag = Math.max(0, now - this.#position.time)
     }
+    this.#measureRest(speed, read)
     return speed
+  }
+
+  #measureRest(speed: IngestionSpeed, read: number): void {
+    if (this.#total === undefined) return
+    const total = Math.max(this.#total, read)
+    speed.total = total
+    speed.percent = total === 0 ? 100 : Math.floor((1000 * read) / total) / 10
+    if (read === total) speed.eta = 0
+    else if (speed.rowsPerSecond) speed.eta = Math.round(((total - read) / speed.rowsPerSecond) * 1000)
   }
 }
 

@@ -75,6 +75,7 @@ describe('iterableDatasource keeps the contract of a datasource', () => {
     unsupported: {
       readByCursor: 'its records come in the order in which they are there',
       check: 'a read begins with the first record',
+      count: 'an iterable does not tell its length',
       values: 'its queries are up to the source',
       bigIntegers: 'its records are passed on as they are',
     },

@@ -321,13 +321,19 @@ describe('an ingestion with failures', () => {
     })
 
     it('that stops at the signal is no failure of a record', async () => {
+      let begin = () => {}
+      const begun = new Promise<void>((resolve) => {
+        begin = resolve
+      })
       const transform = async (_: JobRecord, { signal }: { signal: AbortSignal }) => {
+        begin()
         await new Promise((resolve) => signal.addEventListener('abort', resolve))
-        throw new RangeError('stopped')
+        throw new RangeError('stopped', { cause: signal.reason })
       }
       const dead = graveyard()
       const failures = { deadLetters: dead.write }
       await start({ datasource: testDatasource(people(1, 3)), transform, target: () => {}, failures })
+      await begun
       await registry.abort('ingestion', 'people')
       expect(dead.letters).toEqual([])
       expect(await registry.status('ingestion', 'people')).toMatchObject({ state: 'aborted', count: 0 })

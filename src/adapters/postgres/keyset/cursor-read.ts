@@ -9,6 +9,7 @@ import {
   JobError,
   type Lookback,
   type Partitioning,
+  type Query,
   type ReadBatch,
   type ReadCursor,
   RecordBatch,
@@ -23,7 +24,7 @@ import type { ReadSession } from '../read/index.js'
 import type { CursorType } from './cursor-types.js'
 import { type CursorReading, type Description, describe } from './description.js'
 import { nullFailure, splitFailure, staleFailure } from './errors.js'
-import { orderWarning } from './index-advice.js'
+import { estimateOf, orderWarning } from './index-advice.js'
 import { Keyset } from './keyset.js'
 import { checkOrder } from './order.js'
 import { SplitRead } from './parallel-read.js'
@@ -97,6 +98,20 @@ export class CursorRead {
       snapshot: String(rows[0]?.[0]),
       start: { order: this.#description.order } satisfies CursorPosition,
     }
+  }
+
+  /** How many records `batches` would read. `undefined` when an earlier read has left ranges of several readers. */
+  async count(isEstimate: boolean): Promise<number | undefined> {
+    const session = await this.#open()
+    if (this.#position?.ranges) return undefined
+    let count = 0
+    for (const segment of this.#segments()) {
+      const statement = isEstimate ? this.#keyset.select(segment) : this.#keyset.count(segment)
+      const found = isEstimate ? await estimateOf(session, statement) : await countOf(session, statement)
+      if (found === undefined) return undefined
+      count += found
+    }
+    return count
   }
 
   /** Releases all connections. Never rejects. */
@@ -311,6 +326,12 @@ export class CursorRead {
       yield batch.slice(this.#batchSize, batch.length)
     }
   }
+}
+
+/** The number that a statement returns. */
+export async function countOf(session: ReadSession, statement: Query): Promise<number> {
+  const { rows } = await session.run(statement)
+  return Number(rows[0]?.[0])
 }
 
 /** The point before all records with this value in the first column. */

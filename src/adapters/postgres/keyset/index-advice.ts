@@ -72,6 +72,12 @@ async function indexOn(session: ReadSession, fields: readonly Field[]): Promise<
   return table ? { table, index: index ?? null, isValid: isValid === 't' } : undefined
 }
 
+/** How many rows the planner expects a statement to return. `undefined` when the server does not show a plan. */
+export async function estimateOf(session: ReadSession, { text, values }: Query): Promise<number | undefined> {
+  const plan = await planOf(session, { text: `explain (format json) ${text}`, values })
+  return plan?.['Plan Rows']
+}
+
 /** A failed statement aborts its transaction, so it runs in a savepoint. */
 async function planOf(
   session: ReadSession,

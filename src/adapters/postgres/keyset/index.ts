@@ -1,3 +1,5 @@
-export { CursorRead } from './cursor-read.js'
+export { CursorRead, countOf } from './cursor-read.js'
 export type { CursorReading } from './description.js'
+export { estimateOf } from './index-advice.js'
+export { bareStatement } from './single-statement.js'
 export { snapshotLiteral } from './stored-position.js'

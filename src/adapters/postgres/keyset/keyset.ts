@@ -43,6 +43,11 @@ export class Keyset {
     return this.#query('*', (bind) => `${this.#conditions(range, bind)} ${order}${end}`)
   }
 
+  /** Counts the records of a range. */
+  count(range: CursorRange): Query {
+    return this.#query('count(*)', (bind) => this.#conditions(range, bind))
+  }
+
   /** The lowest and the highest value of the first column in a range, as text. */
   selectExtremes(range: CursorRange): Query {
     const [column] = this.#columns

@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import { runGroups, type SuiteTest, type Unsupported } from '../suite.js'
+import { countCases, cursorCountCases } from './count.js'
 import { cursorCases } from './cursor.js'
 import {
   lookbackCases,
@@ -40,7 +41,7 @@ import {
 /**
  * What a datasource may leave out:
  *
- * - `resumesAfterId`, `readsRanges`: the capability. `readByCursor`, `partition`, `check`: the method.
+ * - `resumesAfterId`, `readsRanges`: the capability. `readByCursor`, `partition`, `check`, `count`: the method.
  * - `lookback`, `nulls` (those other than `first`), `nullsFirst`, `parallel`: of a read by a cursor. `snapshot`: of `partition`.
  * - `batchBytes`: batches of a limited size. `values`: queries with values. `textValues`: values that are texts. `bigIntegers`: 64-bit
  *   integers.
@@ -68,6 +69,7 @@ export type DatasourceAbility =
   | 'heldBetween'
   | 'fetched'
   | 'check'
+  | 'count'
 
 /** Options of {@link datasourceSuite}. */
 export interface DatasourceSuiteOptions {
@@ -103,6 +105,8 @@ export function datasourceSuite({ test, create, unsupported }: DatasourceSuiteOp
     { cases: heldBetweenCases, needs: ['held', 'heldBetween'] },
     { cases: fetchCases, needs: 'fetched' },
     { cases: checkCases, needs: 'check' },
+    { cases: countCases, needs: 'count' },
+    { cases: cursorCountCases, needs: ['count', 'readByCursor'] },
     { cases: bytesCases, needs: 'batchBytes' },
     { cases: integerCases, needs: 'bigIntegers' },
     { cases: valueCases, needs: 'values' },
