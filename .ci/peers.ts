@@ -1,17 +1,58 @@
 // Installs the packed package beside each major of its optional peers, each time in an empty project: tsx peers.ts <tarball>
+import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { startRedis } from '../test/support/own-redis.js'
 import { startPostgres } from '../test/support/postgres.js'
 
 const tarball = resolve(process.argv[2] ?? '')
-const common = ['pg@8', 'ioredis@5', 'zod@4', 'valibot@1', 'arktype@2']
-const sets = [
-  ['express@4', 'fastify@4', 'koa@2', 'bullmq@5', 'pg-copy-streams@6'],
-  ['express@5', 'fastify@5', 'koa@3', 'bullmq@6', 'pg-copy-streams@7'],
+const common = [
+  'pg@8',
+  'ioredis@5',
+  'zod@4',
+  'valibot@1',
+  'arktype@2',
+  'reflect-metadata@0.2',
+  'rxjs@7',
+  '@types/node@20',
 ]
+const nest = (major: number) =>
+  ['common', 'core', 'platform-express', 'platform-fastify'].map((name) => `@nestjs/${name}@${major}`)
+const sets = [
+  ['express@4', 'fastify@4', 'koa@2', 'bullmq@5', 'pg-copy-streams@6', ...nest(10)],
+  ['express@5', 'fastify@5', 'koa@3', 'bullmq@6', 'pg-copy-streams@7', ...nest(12)],
+]
+
+/** How an application of Nest compiles to CommonJS: as `nest new` makes it, and as a bundler reads packages. */
+const compilers = [
+  { module: 'nodenext', moduleResolution: 'nodenext' },
+  { module: 'commonjs', moduleResolution: 'bundler' },
+]
+
+/** Compiles an application of Nest to CommonJS beside the package, and runs it. */
+function runNest(cwd: string, compiler: object): void {
+  cpSync(new URL('../test/nestjs/commonjs-app.ts', import.meta.url), join(cwd, 'app.ts'))
+  const decorators = { experimentalDecorators: true, emitDecoratorMetadata: true }
+  const compilerOptions = {
+    ...compiler,
+    ...decorators,
+    target: 'es2022',
+    strict: true,
+    skipLibCheck: true,
+    types: ['node'],
+  }
+  writeFileSync(join(cwd, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['app.ts'] }))
+  execFileSync('node', [fileURLToPath(import.meta.resolve('typescript/bin/tsc')), '-p', cwd], { stdio: 'inherit' })
+  assert.match(readFileSync(join(cwd, 'app.js'), 'utf8'), /require\("headgate\/nestjs"\)/)
+  const lines = execFileSync('node', ['app.js'], { cwd, encoding: 'utf8', timeout: 60_000 }).trim().split('\n')
+  for (const line of lines) assert.match(line, /^\[\{"state":"successful","count":1,.*"status":"up".*"found":true/)
+  const { version } = JSON.parse(readFileSync(join(cwd, 'node_modules/@nestjs/core/package.json'), 'utf8'))
+  assert.equal(lines.length, 2)
+  console.log(`works with @nestjs/core ${version} in CommonJS, on express and fastify`)
+}
 
 const folder = mkdtempSync(join(tmpdir(), 'peers-'))
 const postgres = await startPostgres()
@@ -30,6 +71,7 @@ try {
     execFileSync('npm', args, { cwd, stdio: 'inherit' })
     cpSync(new URL('peers-project.mjs', import.meta.url), join(cwd, 'project.mjs'))
     execFileSync('node', ['project.mjs'], { cwd, env, stdio: 'inherit', timeout: 60_000 })
+    runNest(cwd, compilers[n] ?? {})
   }
 } finally {
   await redis?.stop()

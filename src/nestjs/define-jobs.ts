@@ -67,7 +67,7 @@ function foundJobs({ providers, scanner }: Discovery): FoundJob[] {
   const seen = new Set<object>()
   for (const wrapper of [...providers.getProviders(), ...providers.getControllers()]) {
     const { instance, metatype } = wrapper
-    if (!wrapper.isDependencyTreeStatic()) {
+    if (wrapper.isTransient || !wrapper.isDependencyTreeStatic()) {
       checkUndecorated(Object(metatype), scanner)
       continue
     }
@@ -90,13 +90,13 @@ function jobsOf(instance: object, prototype: object | null, scanner: MethodScann
   return [...ofClass, ...ofMethods]
 }
 
-/** An instance per request cannot run jobs, which no request starts. */
+/** No request and no other class starts a job, so that an instance for each of them would have no job to run. */
 function checkUndecorated(type: { prototype?: object }, scanner: MethodScanner): void {
   const [job] = type.prototype ? jobsOf(type, type.prototype, scanner) : []
   if (job)
     throw new JobError(
       'invalid_options',
-      `Expected the class of @Job [${job.place}] to be a singleton, got the scope of requests`,
+      `Expected the class of @Job [${job.place}] to be a singleton, got another scope`,
     )
 }
 

@@ -78,6 +78,13 @@ const settingsRules = {
   close: rule.optional(rule.anObject),
 }
 
+const asyncRules = { ...settingsRules, inject: arrayOf('injection tokens'), useFactory: rule.aFunction }
+
+/** Throws `invalid_options` for options of `forRootAsync` that are not known or not valid. */
+export function checkAsyncOptions(options: HeadgateModuleAsyncOptions): void {
+  checkOptions('options', options, asyncRules)
+}
+
 /** Throws `invalid_options` for what would otherwise fail later, or in words of Nest. */
 export function checkSettings({ name, imports, api, dashboard, close }: HeadgateModuleSettings): void {
   checkOptions('options', { name, imports, api, dashboard, close }, settingsRules)

@@ -8,6 +8,7 @@ import { type Discovery, defineJobs } from './define-jobs.js'
 import { HeadgateHealthIndicator } from './health-indicator.js'
 import { getRegistryToken } from './job-decorator.js'
 import {
+  checkAsyncOptions,
   checkSettings,
   type HeadgateModuleAsyncOptions,
   type HeadgateModuleOptions,
@@ -60,6 +61,7 @@ export class HeadgateModule {
   static forRootAsync<const Tokens extends readonly unknown[] = readonly []>(
     options: HeadgateModuleAsyncOptions<Tokens>,
   ): ConfiguredModule {
+    checkAsyncOptions(options as HeadgateModuleAsyncOptions)
     const { inject = [], useFactory } = options
     return configure(options, { provide: optionsToken, useFactory, inject: [...inject] })
   }

@@ -5,6 +5,8 @@ export interface ProviderWrapper {
   readonly token: unknown
   readonly instance: unknown
   readonly metatype: unknown
+  /** Whether each class that injects it has an instance of its own. */
+  readonly isTransient: boolean
   /** Whether there is one instance, and not one per request. */
   isDependencyTreeStatic(): boolean
 }

@@ -71,7 +71,10 @@ async function main(): Promise<void> {
     for (const path of ['report', 'jobs/report/daily?pretty=false'])
       answers.push(await (await fetch(`${url}/${path}`)).json())
     console.log(JSON.stringify(answers))
+    const events = await fetch(`${url}/jobs/_events`)
     await app.close()
+    // The shutdown ends it.
+    await events.text()
   }
 }
 

@@ -201,16 +201,17 @@ describe('the start fails', () => {
     await expect(app.init()).rejects.toThrow(/^@Job of \[Reports\.weekly\] is not valid: .*defined/)
   })
 
-  it('for a class in the scope of requests', async () => {
-    @Injectable({ scope: Scope.REQUEST })
-    @Job({ type: 'report', id: 'daily' })
-    class PerRequest {
-      run() {}
-    }
-    expect(await failure(PerRequest)).toBe(
-      'Expected the class of @Job [PerRequest] to be a singleton, got the scope of requests',
-    )
-  })
+  it.each([Scope.REQUEST, Scope.TRANSIENT])(
+    'for a class in the scope %i, of which there are several instances',
+    async (scope) => {
+      @Injectable({ scope })
+      @Job({ type: 'report', id: 'daily' })
+      class Scoped {
+        run() {}
+      }
+      expect(await failure(Scoped)).toBe('Expected the class of @Job [Scoped] to be a singleton, got another scope')
+    },
+  )
 
   it('for a registry that is not there', async () => {
     @Job({ type: 'report', id: 'daily' }, 'reports')

@@ -42,6 +42,14 @@ describe('forRootAsync', () => {
   })
 })
 
+it.each([
+  [{}, 'Expected `useFactory` to be a function'],
+  [{ useClass: Config }, 'got `useClass`'],
+  [{ inject: Config, useFactory: () => {} }, 'Expected `inject` to be an array of injection tokens'],
+])('forRootAsync refuses %o at once', (options, message) => {
+  expect(() => HeadgateModule.forRootAsync(options as never)).toThrow(message)
+})
+
 describe('the settings', () => {
   it.each([
     ['name', { name: '' }, 'Expected `name` to be'],
