@@ -5,8 +5,8 @@ import { type JobContext, JobRegistry, memoryStorage } from 'headgate'
 import { JobsClient } from 'headgate/client'
 import { type ApiMountOptions, HeadgateModule, Job } from 'headgate/nestjs'
 import { heldJob } from 'headgate/testing'
-import { describe, expect, it, vi } from 'vitest'
-import { listen, platforms } from './support.js'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { listen, platforms, silent } from './support.js'
 
 @Injectable()
 class Reports {
@@ -104,6 +104,22 @@ describe.each(platforms)('the API in Nest over %s', (_, open) => {
     expect((await fetch(`${url}/jobs`)).status).toBe(403)
     expect((await fetch(`${url}/jobs`)).status).toBe(200)
     expect(ips).toEqual(['127.0.0.1', '127.0.0.1'])
+  })
+
+  it("logs a call that fails to Nest's logger", async () => {
+    const logged = vi.spyOn(silent, 'error')
+    onTestFinished(() => logged.mockRestore())
+    const authorize = () => {
+      throw new Error('There is no session.')
+    }
+    const { url } = await listen(withApi({ authorize }), open())
+    expect((await fetch(`${url}/jobs`)).status).toBe(500)
+    const entry = [
+      expect.any(String),
+      expect.objectContaining({ error: ['There is no session.'], url: '/jobs' }),
+      'Headgate',
+    ]
+    expect(logged.mock.calls).toEqual([entry])
   })
 
   it('keeps the CORS headers of the application', async () => {

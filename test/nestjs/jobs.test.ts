@@ -122,6 +122,32 @@ describe('jobs of a Nest application', () => {
     expect(ran).toHaveBeenCalledTimes(1)
   })
 
+  it('are not there before all modules are initialized', async () => {
+    class Slow {
+      @InjectRegistry() readonly registry!: JobRegistry
+      seen: boolean | undefined
+      onModuleInit() {
+        this.seen = this.registry.has('report', 'weekly')
+      }
+    }
+    const app = await start({ imports: [HeadgateModule.forRoot(memory())], providers: [Slow, Reports] })
+    expect(app.get(Slow).seen).toBe(false)
+    expect(app.get(JobRegistry).has('report', 'weekly')).toBe(true)
+  })
+
+  it('are in any module, which gets the registry without an import', async () => {
+    @Injectable()
+    class Feature {
+      @InjectRegistry() readonly registry!: JobRegistry
+      @Job({ type: 'feature', id: 'a' })
+      run() {}
+    }
+    @Module({ providers: [Feature] })
+    class FeatureModule {}
+    const app = await start({ imports: [FeatureModule, HeadgateModule.forRoot(memory())] })
+    expect(app.get(Feature, { strict: false }).registry.has('feature', 'a')).toBe(true)
+  })
+
   it('are there when others start, whose hooks may start them', async () => {
     class Starter {
       @InjectRegistry() readonly registry!: JobRegistry

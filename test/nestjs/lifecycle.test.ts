@@ -116,6 +116,7 @@ describe('the shutdown', () => {
     await registry.start('report', 'long')
     await running
     const closed = app.close()
+    await expect.poll(() => registry.health()).toMatchObject({ status: 'closed', running: 1 })
     finish()
     await closed
     await events.waitFor('status', ({ status }) => status.state === 'successful')

@@ -11,7 +11,8 @@ export const platforms: [name: string, open: () => AbstractHttpAdapter][] = [
   ['Fastify', () => new FastifyAdapter()],
 ]
 
-const silent = { log: () => {}, warn: () => {}, error: () => {} }
+/** The logger of the applications. */
+export const silent = { log: () => {}, warn: () => {}, error: () => {} }
 
 /** An application without a server, that is closed when the test has finished. */
 export async function start(metadata: ModuleMetadata): Promise<TestingModule> {
