@@ -126,6 +126,35 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await page.getByText('"fails": true').waitFor()
     })
 
+    test('what an ingestion reports, and how far a job is that knows its total', async () => {
+      const { registry, watched } = watchedRegistry()
+      const datasource = iterableDatasource(() => [1, 2, 3, 4].map((id) => ({ id })))
+      const transform = ({ id }: { id: number }) => (id === 1 ? undefined : { id })
+      registry.define({ id: 'a', datasource, transform, target: collectingTarget() })
+      await (await registry.start('ingestion', 'a')).finished
+      registry.define({
+        type: 'copy',
+        id: 'long',
+        async run({ signal, progress }) {
+          for (let count = 100; !signal.aborted; count += 10) {
+            progress({ count, detail: { total: 4000 } })
+            await new Promise((resolve) => setTimeout(resolve, 50))
+          }
+        },
+      })
+      await registry.start('copy', 'long')
+      const { url } = await serveDashboard(watched)
+      await page.goto(`${url}#/job/ingestion/a`)
+      await expect
+        .poll(() => page.locator('.sum').innerText())
+        .toMatch(/4 read\s+=\s*3 written\s+\+\s*0 failed\s+\+\s*1 skipped/)
+      await section('Records').getByText('On average').waitFor()
+      await page.goto(url)
+      await section('Running').getByText('of 4,000 records').waitFor()
+      await section('Running').getByText('left').waitFor()
+      expect(Number(await page.getByRole('progressbar').getAttribute('aria-valuenow'))).toBeGreaterThan(1)
+    })
+
     test('a job that is unknown, and a job that never ran', async () => {
       const { registry, watched } = watchedRegistry()
       registry.define({ type: 'report', id: 'daily', run: () => {} })

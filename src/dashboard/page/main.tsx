@@ -50,10 +50,14 @@ startClock()
 followJobs()
 followHealth()
 followDetails()
-// A new view begins at its heading, for the eye and for a screen reader.
+// A new view begins at its heading, for the eye and for a screen reader. A figure at the top leads to the list that it counts.
 startRouting(() => {
-  window.scrollTo(0, 0)
-  setTimeout(() => document.querySelector<HTMLElement>('h1')?.focus({ preventScroll: true }))
+  const isList = route.value.view === 'overview' && route.value.show !== 'all'
+  if (!isList) window.scrollTo(0, 0)
+  setTimeout(() => {
+    if (isList) document.querySelector('.list')?.scrollIntoView()
+    document.querySelector<HTMLElement>(isList ? '.list h2' : 'h1')?.focus({ preventScroll: true })
+  })
 })
 effect(() => {
   document.title = titleOf(route.value)

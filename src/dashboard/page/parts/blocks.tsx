@@ -14,7 +14,7 @@ export function Section(props: {
   return (
     <section class={`section ${name ?? ''}`} aria-label={title}>
       <div class="section-head">
-        <h2>
+        <h2 tabIndex={-1}>
           {title}
           {count !== undefined && <span class="count">{count}</span>}
         </h2>

@@ -20,7 +20,11 @@ export function FormDialog({ title, action, isDangerous, children, onSubmit, onC
   const ref = useRef<HTMLDialogElement>(null)
   const [isBusy, setBusy] = useState(false)
   const [error, setError] = useState<unknown>()
-  useEffect(() => ref.current?.showModal(), [])
+  useEffect(() => {
+    ref.current?.showModal()
+    // What somebody came for: the first field, or else the button that does it.
+    ref.current?.querySelector<HTMLElement>('.dialog-body :is(input, textarea), [type="submit"]')?.focus()
+  }, [])
   const submit = async (event: SubmitEvent) => {
     event.preventDefault()
     setBusy(true)

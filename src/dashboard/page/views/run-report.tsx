@@ -46,36 +46,38 @@ function Records({ progress }: { progress: Readonly<Record<string, unknown>> }) 
   const countOf = (name: string) => numberOf(progress[name]) ?? 0
   return (
     <Section title="Records">
-      <div class="sum">
-        <span class="sum-part">
-          <strong>{formatCount(read)}</strong> read
-        </span>
-        {fates.map(([name, text, tone], index) => (
-          <span key={name} class={`sum-part is-${countOf(name) > 0 ? tone : 'muted'}`}>
-            <span class="sum-sign">{index === 0 ? '=' : '+'}</span>
-            <strong>{formatCount(countOf(name))}</strong> {text.toLowerCase()}
+      <div class="card">
+        <div class="sum">
+          <span class="sum-part">
+            <strong>{formatCount(read)}</strong> read
           </span>
-        ))}
-      </div>
-      {read > 0 && (
-        <div class="shares" aria-hidden="true">
-          {fates.map(([name, , tone]) => (
-            <span
-              key={name}
-              class={`share is-${tone}`}
-              hidden={countOf(name) === 0}
-              style={{ flexGrow: countOf(name) }}
-            />
+          {fates.map(([name, text, tone], index) => (
+            <span key={name} class={`sum-part is-${countOf(name) > 0 ? tone : 'muted'}`}>
+              <span class="sum-sign">{index === 0 ? '=' : '+'}</span>
+              <strong>{formatCount(countOf(name))}</strong> {text.toLowerCase()}
+            </span>
           ))}
         </div>
-      )}
-      {countOf('failed') > 0 && (
-        <p class="note">
-          Failed records are set aside, each with its reason: in the dead letters of the job, where it has some.
-        </p>
-      )}
-      <Partitions parts={fieldsOf(progress.parts)} />
-      <Readings progress={progress} />
+        {read > 0 && (
+          <div class="shares" aria-hidden="true">
+            {fates.map(([name, , tone]) => (
+              <span
+                key={name}
+                class={`share is-${tone}`}
+                hidden={countOf(name) === 0}
+                style={{ flexGrow: countOf(name) }}
+              />
+            ))}
+          </div>
+        )}
+        {countOf('failed') > 0 && (
+          <p class="note">
+            Failed records are set aside, each with its reason: in the dead letters of the job, where it has some.
+          </p>
+        )}
+        <Partitions parts={fieldsOf(progress.parts)} />
+        <Readings progress={progress} />
+      </div>
     </Section>
   )
 }

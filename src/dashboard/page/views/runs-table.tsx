@@ -12,7 +12,7 @@ export function RunsTable(props: { runs: readonly LoggedStatus[]; hasNames?: boo
   const hasMessages = runs.some(({ state }) => state === 'error')
   return (
     <div class="table-frame">
-      <table class="table">
+      <table class={`table ${hasNames ? 'has-names' : ''}`}>
         <thead>
           <tr>
             <th scope="col">State</th>
