@@ -76,7 +76,7 @@ function Records({ progress }: { progress: Readonly<Record<string, unknown>> }) 
           </p>
         )}
         <Partitions parts={fieldsOf(progress.parts)} />
-        <Readings progress={progress} />
+        {read > 0 && <Readings progress={progress} />}
       </div>
     </Section>
   )
