@@ -111,10 +111,9 @@ async function openRegistry(plan: NodePlan): Promise<JobRegistry> {
 
 /** A line that processes share. What makes it is loaded by those alone that have one: every process is soon killed. */
 async function lineOn(connectionString: string): Promise<Dispatcher> {
-  const [{ createPostgresBackend }, { bullmqDispatcher }] = await Promise.all([
-    import('bullmq'),
-    import('headgate/bullmq'),
-  ])
+  const [loaded, { bullmqDispatcher }] = await Promise.all([import('bullmq'), import('headgate/bullmq')])
+  // Bundlers show a CommonJS package as `default` only.
+  const { createPostgresBackend } = 'default' in loaded ? (loaded.default as typeof loaded) : loaded
   const connection = { connectionString, max: 3 }
   return bullmqDispatcher({ connection, backend: createPostgresBackend, lockDuration: 1000 })
 }
