@@ -280,6 +280,28 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       })
     })
 
+    test('a retry from where a past run ended', async () => {
+      const { registry, watched, calls } = watchedRegistry()
+      let lastId = 6
+      registry.define({
+        type: 'copy',
+        id: 'a',
+        run: ({ progress }) => progress({ count: 1, lastId: String(++lastId) }),
+      })
+      for (let run = 0; run < 2; run++) await (await registry.start('copy', 'a')).finished
+      const { url } = await serveDashboard(watched)
+      await page.goto(`${url}#/job/copy/a`)
+      await page.locator('.column').first().click()
+      await button('Retry from there…').click()
+      await button('Reset and start').click()
+      await expect
+        .poll(() => calls)
+        .toMatchObject([
+          ['reset', 'copy', 'a', { checkpoint: { lastId: '7' } }],
+          ['start', 'copy', 'a', {}],
+        ])
+    })
+
     test('what fails is said, and stays until it is closed', async () => {
       const { registry, watched } = watchedRegistry()
       defineCounting(registry, 'a')
@@ -372,6 +394,24 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       }
       await registry.start('copy', 'a')
       await section('Running').getByRole('progressbar').waitFor()
+    })
+
+    test('a device that sleeps while the jobs go on', async () => {
+      const { registry, watched } = watchedRegistry()
+      defineCounting(registry, 'a')
+      await registry.start('copy', 'a')
+      const { url, streams } = await serveDashboard(watched)
+      await page.goto(url)
+      await section('Running').getByRole('progressbar').waitFor()
+      await browser.setOffline(true)
+      for (const stream of streams) stream.destroy()
+      await registry.abort('copy', 'a')
+      registry.define({ type: 'copy', id: 'new', run: () => {} })
+      await browser.setOffline(false)
+      await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+      await text('Nothing runs at the moment')
+      await page.locator('.list tr', { hasText: 'Aborted' }).waitFor()
+      await page.getByRole('link', { name: 'copy/new' }).waitFor()
     })
 
     test('a login that expires, and comes back', async () => {
