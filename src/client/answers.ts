@@ -118,6 +118,6 @@ export function isTime(value: unknown): boolean {
   return isWhole(value) && (value as number) <= 8.64e15
 }
 
-function isWhole(value: unknown): boolean {
+export function isWhole(value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) >= 0
 }

@@ -45,6 +45,12 @@ export interface RemoteResetOptions extends StatusOptions {
   checkpoint?: unknown
 }
 
+/** The options of `health`. */
+export interface RemoteHealthOptions extends CallOptions {
+  /** How long the server waits for its storage, in milliseconds. Default 1,000. */
+  timeout?: number
+}
+
 /** The options of `pause` and `pauseAll`. */
 export interface RemotePauseOptions extends CallOptions {
   /** The reason, for people: 1 to 1,000 characters. */

@@ -27,6 +27,8 @@ export interface Call {
   /** A query and a body as they are, in place of `query` and `body`. */
   raw?: { search: string; body?: string | Uint8Array<ArrayBuffer> | undefined } | undefined
   signal?: AbortSignal | undefined
+  /** The HTTP status of an error that comes with an expected body too. */
+  errorStatus?: number
 }
 
 const streamType = 'text/event-stream'
@@ -43,7 +45,7 @@ export class Connection {
   async call<Body>(call: Call, isExpected: (body: unknown) => body is Body): Promise<Body> {
     const response = await this.send(call)
     const body = await this.#bodyOf(response, call)
-    if (response.ok && isExpected(body)) return body
+    if ((response.ok || response.status === call.errorStatus) && isExpected(body)) return body
     if (response.status === 404 && isExpected(body) && isJob(body) && !body.found) return body
     // The code of an error counts only with the status of an error.
     throw toError(response.ok ? undefined : body, response.status)

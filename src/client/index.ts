@@ -8,20 +8,22 @@ import {
   rule,
   systemClock,
 } from '../core/base/index.js'
-import type { JobPause } from '../core/registry/index.js'
+import type { JobPause, RegistryHealth } from '../core/registry/index.js'
 import type { SearchFilter, SearchResult } from '../core/storage/index.js'
 import {
   type Detailed,
   fromEntry,
   fromWire,
+  fromWireHealth,
   fromWireJob,
   fromWirePause,
   hasEnded,
+  type LoggedEndedStatus,
   type LoggedStatus,
-  type RemoteEndedStatus,
   type RemoteJob,
   type RemoteLiveStatus,
   type RemoteStatus,
+  type WireDetail,
   type WireJob,
 } from '../wire/index.js'
 import { type Asked, isAbortOf, isJobOf, isJobsOf, isLogOf, isStatusOf } from './answers.js'
@@ -31,6 +33,7 @@ import type {
   JobsClientOptions,
   RemoteAbortOptions,
   RemoteEvent,
+  RemoteHealthOptions,
   RemotePauseOptions,
   RemoteRequest,
   RemoteResetOptions,
@@ -39,12 +42,14 @@ import type {
 } from './client-options.js'
 import { Connection } from './connection.js'
 import { follow } from './follow-events.js'
-import { areDefinedJobs, isPausedOf, isUnpausedOf } from './managed-answers.js'
+import { areDefinedJobs, isHealth, isPausedOf, isUnpausedOf } from './managed-answers.js'
+import { checked, clientRules } from './option-rules.js'
 
 export { JobError, type JobErrorCode } from '../core/base/index.js'
-export type { JobPause } from '../core/registry/index.js'
+export type { JobPause, OverdueSchedule, RegistryHealth, StorageHealth } from '../core/registry/index.js'
 export type {
   Detailed,
+  LoggedEndedStatus,
   LoggedStatus,
   RemoteDetail,
   RemoteEndedStatus,
@@ -58,6 +63,7 @@ export type {
   JobsClientOptions,
   RemoteAbortOptions,
   RemoteEvent,
+  RemoteHealthOptions,
   RemotePauseOptions,
   RemoteRequest,
   RemoteResetOptions,
@@ -65,30 +71,6 @@ export type {
   StatusOptions,
 } from './client-options.js'
 export type { HeadersSource } from './connection.js'
-
-const optionRules = {
-  url: {
-    accepts: isAddress,
-    expected:
-      'an http or https address or a path, without a user, and without a slash, a query or a fragment at its end',
-  },
-  fetch: rule.optional(rule.aFunction),
-  headers: rule.optional({
-    accepts: (value) => typeof value === 'function' || (typeof value === 'object' && value !== null),
-    expected: 'an object, or a function that gives one',
-  }),
-  maxAnswer: rule.optional(rule.whole(1)),
-  clock: rule.optional(rule.aClock),
-}
-
-function isAddress(value: unknown): boolean {
-  if (typeof value !== 'string' || !/^[^?#]*[^?#/]$/.test(value)) return false
-  return /^[\w+.-]+:/.test(value) ? /^https?:\/\/[^/@]+(\/|$)/i.test(value) : true
-}
-
-const flagRule = rule.optional(rule.flag)
-const timeoutRule = rule.optional(rule.whole(0))
-const gapRule = rule.optional(rule.aFunction)
 
 /**
  * Starts, watches, aborts and finds the jobs of a server that serves a handler of `headgate/http`, as a registry does. Calls throw a
@@ -101,7 +83,7 @@ export class JobsClient {
 
   /** Throws `invalid_options`. Nothing is sent before the first call. */
   constructor(options: JobsClientOptions) {
-    checkOptions('options', options, optionRules)
+    checkOptions('options', options, clientRules)
     // A browser's `fetch` throws with another `this`.
     const { url, fetch = (...call) => globalThis.fetch(...call), headers, clock = systemClock } = options
     const { maxAnswer = 32 * 1024 * 1024 } = options
@@ -110,8 +92,8 @@ export class JobsClient {
   }
 
   /** Whether a job is defined on the server, or has ever run. */
-  async has(type: string, id: string, { signal }: CallOptions = {}): Promise<boolean> {
-    return (await this.#find(type, id, { signal })).found
+  async has(type: string, id: string, options?: CallOptions): Promise<boolean> {
+    return (await this.#find(type, id, checked(options))).found
   }
 
   /**
@@ -123,8 +105,13 @@ export class JobsClient {
     id: string,
     options?: Options,
   ): Promise<Detailed<RemoteStatus, Options>> {
-    const { params, fullRefresh, force, detail, signal } = options ?? ({} as RemoteStartOptions)
-    checkValue('fullRefresh', fullRefresh, flagRule)
+    const { params, fullRefresh, force, detail, signal } = checked<RemoteStartOptions>(
+      options,
+      'params',
+      'force',
+      'fullRefresh',
+      'detail',
+    )
     const query = { fullRefresh, force, detail }
     const lost = lostInJson(params ?? {})
     // The server sees what JSON has made of it.
@@ -136,34 +123,37 @@ export class JobsClient {
 
   /** The jobs that the registry of the server defines, with their schedules, pauses and last statuses, in the order of type and id. */
   async jobs<Options extends StatusOptions>(options?: Options): Promise<RemoteJob<Options>[]> {
-    const { detail, signal } = options ?? ({} as StatusOptions)
+    const { detail, signal } = checked<StatusOptions>(options, 'detail')
     const { hits } = await this.#connection.call({ path: [], query: { detail }, signal }, areDefinedJobs(detail))
     return hits.hits.map(fromWireJob) as never
   }
 
   /** Pauses a job in all processes of the server, as a registry does. Throws `not_defined` for a job that is not known. */
-  async pause(type: string, id: string, options: RemotePauseOptions = {}): Promise<JobPause> {
+  async pause(type: string, id: string, options?: RemotePauseOptions): Promise<JobPause> {
     return this.#pause(jobPath(type, id), options, { type, id })
   }
 
-  /** Ends the pause of a job. Resolves with whether it was paused. */
-  async unpause(type: string, id: string, { signal }: CallOptions = {}): Promise<boolean> {
+  /** Ends the pause of a job. Resolves with whether it was paused. Throws `not_defined` for a job that is not known. */
+  async unpause(type: string, id: string, options?: CallOptions): Promise<boolean> {
+    const { signal } = checked(options)
     const call = { method: 'POST', path: [...jobPath(type, id), '_unpause'], signal } as const
     return (await this.#connection.call(call, isUnpausedOf({ type, id }))).was_paused
   }
 
   /** Pauses all jobs in all processes of the server. */
-  async pauseAll(options: RemotePauseOptions = {}): Promise<JobPause> {
+  async pauseAll(options?: RemotePauseOptions): Promise<JobPause> {
     return this.#pause([], options, {})
   }
 
   /** Ends the pause of all jobs. Resolves with whether there was one. */
-  async unpauseAll({ signal }: CallOptions = {}): Promise<boolean> {
+  async unpauseAll(options?: CallOptions): Promise<boolean> {
+    const { signal } = checked(options)
     const call = { method: 'POST', path: ['_unpause'], signal } as const
     return (await this.#connection.call(call, isUnpausedOf({}))).was_paused
   }
 
-  async #pause(path: string[], { signal, reason, by }: RemotePauseOptions, asked: Asked): Promise<JobPause> {
+  async #pause(path: string[], options: RemotePauseOptions | undefined, asked: Asked): Promise<JobPause> {
+    const { signal, reason, by } = checked(options, 'reason', 'by')
     const call = { method: 'POST', path: [...path, '_pause'], query: { reason, by }, signal } as const
     return fromWirePause((await this.#connection.call(call, isPausedOf(asked))).paused)
   }
@@ -174,7 +164,7 @@ export class JobsClient {
     id: string,
     options?: Options,
   ): Promise<Detailed<RemoteStatus, Options> | undefined> {
-    return statusOf(await this.#find(type, id, options)) as never
+    return statusOf(await this.#find(type, id, checked<StatusOptions>(options, 'detail'))) as never
   }
 
   /** The statuses of all live executions of a type, in any process of the server, oldest start first. */
@@ -183,7 +173,7 @@ export class JobsClient {
     options?: Options,
   ): Promise<Detailed<RemoteLiveStatus, Options>[]> {
     checkValue('type', type, rule.text)
-    const { detail, signal } = options ?? ({} as StatusOptions)
+    const { detail, signal } = checked<StatusOptions>(options, 'detail')
     const call = { path: [type], query: { includeQueued: true, detail }, signal }
     try {
       const { hits } = await this.#connection.call(call, isJobsOf({ type, detail }))
@@ -204,9 +194,8 @@ export class JobsClient {
     id: string,
     options?: Options,
   ): Promise<Detailed<RemoteStatus, Options> | undefined> {
-    const { timeout, reason, detail, signal } = options ?? ({} as RemoteAbortOptions)
-    checkValue('timeout', timeout, timeoutRule)
-    const query = { timeout: timeout && `${timeout}ms`, reason, detail }
+    const { timeout, reason, detail, signal } = checked<RemoteAbortOptions>(options, 'timeout', 'reason', 'detail')
+    const query = { timeout: durationOf(timeout), reason, detail }
     const call = { method: 'POST', path: [...jobPath(type, id), '_abort'], query, signal } as const
     return statusOf(await this.#connection.call(call, isAbortOf({ type, id, detail }))) as never
   }
@@ -220,7 +209,7 @@ export class JobsClient {
     id: string,
     options?: Options,
   ): Promise<Detailed<RemoteStatus, Options> | undefined> {
-    const { checkpoint, detail, signal } = options ?? ({} as RemoteResetOptions)
+    const { checkpoint, detail, signal } = checked<RemoteResetOptions>(options, 'checkpoint', 'detail')
     const query = { checkpoint: checkpoint === undefined ? undefined : JSON.stringify(checkpoint), detail }
     const call = { method: 'POST', path: [...jobPath(type, id), '_reset'], query, signal } as const
     return statusOf(await this.#connection.call(call, isJobOf({ type, id, detail }))) as never
@@ -230,9 +219,27 @@ export class JobsClient {
   async search<Options extends SearchFilter & StatusOptions>(
     filter?: Options,
   ): Promise<SearchResult<Detailed<LoggedStatus, Options>>> {
-    const { signal, ...query } = filter ?? ({} as SearchFilter & StatusOptions)
+    const { signal, ...query } = checked<SearchFilter & StatusOptions>(
+      filter,
+      'type',
+      'id',
+      'state',
+      'startTimeFrom',
+      'startTimeTo',
+      'from',
+      'size',
+      'searchAfter',
+      'detail',
+    )
     const { hits } = await this.#connection.call({ path: ['_search'], query, signal }, isLogOf(query))
     return { total: hits.total, hits: hits.hits.map(fromEntry) as never }
+  }
+
+  /** The health of the registry of the server. Resolves also when its storage does not answer, and when it is closed. */
+  async health(options?: RemoteHealthOptions): Promise<RegistryHealth> {
+    const { timeout, signal } = checked(options, 'timeout')
+    const call = { path: ['_health'], query: { timeout: durationOf(timeout) }, signal, errorStatus: 503 }
+    return fromWireHealth(await this.#connection.call(call, isHealth))
   }
 
   /**
@@ -240,7 +247,8 @@ export class JobsClient {
    * ran, with its first end. Reconnects after a lost connection. Throws `not_defined` for an unknown job, and the error of the first
    * connection.
    */
-  async waitFor(type: string, id: string, { signal }: CallOptions = {}): Promise<RemoteEndedStatus> {
+  async waitFor(type: string, id: string, options?: CallOptions): Promise<LoggedEndedStatus> {
+    const { signal } = checked(options)
     let since = 0
     let isFirst = true
     for await (const told of this.#follow({ type, id, includeQueued: true }, signal)) {
@@ -257,8 +265,8 @@ export class JobsClient {
    * connection: then it misses no end and yields none twice, but may miss states in between. Leave the loop with `break`, or abort
    * `signal`, whose reason it then throws. Throws the error of the first connection.
    */
-  async *events({ signal, onGap, ...filter }: EventsOptions = {}): AsyncGenerator<RemoteEvent, void> {
-    checkValue('onGap', onGap, gapRule)
+  async *events(options?: EventsOptions): AsyncGenerator<RemoteEvent, void> {
+    const { signal, onGap, ...filter } = checked(options, 'type', 'id', 'state', 'includeQueued', 'onGap')
     for await (const told of this.#follow(filter, signal)) {
       if (told === 'gap') await onGap?.()
       else if (told !== 'connected') yield { type: told.type, id: told.id, status: told }
@@ -269,7 +277,9 @@ export class JobsClient {
    * Makes a call as it is, and resolves with the answer, whatever its status: for servers that pass calls on. Throws `server` when the
    * server could not be reached, and `invalid_options` for a path with a part `.` or `..`.
    */
-  request({ search = '', body, ...call }: RemoteRequest): Promise<Response> {
+  async request(options: RemoteRequest): Promise<Response> {
+    checked(options, 'method', 'path', 'search', 'headers', 'body')
+    const { search = '', body, ...call } = options
     return this.#connection.send({ ...call, raw: { search, body } })
   }
 
@@ -283,10 +293,10 @@ export class JobsClient {
     id: string,
     isNeeded: boolean,
     signal: AbortSignal | undefined,
-  ): Promise<RemoteStatus | undefined> {
+  ): Promise<LoggedStatus | undefined> {
     try {
-      const job = await this.#find(type, id, { signal })
-      if (job.found) return statusOf(job)
+      const job = await this.#find(type, id, { detail: true, signal })
+      if (job.found) return loggedStatusOf(job)
     } catch (error) {
       if (isNeeded || !(error as JobError).isTransient) throw error
       return undefined
@@ -308,6 +318,17 @@ function jobPath(type: string, id: string): string[] {
   checkValue('type', type, rule.text)
   checkValue('id', id, rule.text)
   return [type, id]
+}
+
+function durationOf(timeout: number | undefined): string | undefined {
+  return timeout === undefined ? undefined : `${timeout}ms`
+}
+
+/** A status with the id of its execution, which its detail has. */
+function loggedStatusOf({ type, status }: WireJob): LoggedStatus | undefined {
+  if (!status) return undefined
+  const { detail, ...rest } = status
+  return fromEntry({ _id: (detail as WireDetail).execution_id, _source: { [type]: rest } })
 }
 
 function statusOf({ type, status }: WireJob): RemoteStatus | undefined {

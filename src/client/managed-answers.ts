@@ -1,5 +1,5 @@
-import type { WireDefinedJob, WireHits, WirePaused, WireUnpaused } from '../wire/index.js'
-import { type Asked, fieldsOf, isJob, isList, isText, isTime } from './answers.js'
+import type { WireDefinedJob, WireHealth, WireHits, WirePaused, WireUnpaused } from '../wire/index.js'
+import { type Asked, fieldsOf, isJob, isList, isText, isTime, isWhole } from './answers.js'
 
 /** Returns a check that a body is a list of defined jobs. */
 export function areDefinedJobs(hasDetail?: boolean): (body: unknown) => body is WireHits<WireDefinedJob> {
@@ -25,6 +25,22 @@ function isSchedule(value: unknown): boolean {
 function isPause(value: unknown): boolean {
   const { since, of_all, reason = '', by = '' } = fieldsOf(value)
   return isTime(since) && typeof of_all === 'boolean' && [reason, by].every(isText)
+}
+
+/** Whether a body is the health of a registry. */
+export function isHealth(body: unknown): body is WireHealth {
+  const { status, node, storage, running, queued, lease_ms, oldest_renewal_ms = 0, overdue = [] } = fieldsOf(body)
+  const { reachable, latency_ms, error = '' } = fieldsOf(storage)
+  return (
+    [status, node, error].every(isText) &&
+    typeof reachable === 'boolean' &&
+    [running, queued, lease_ms, latency_ms, oldest_renewal_ms].every(isWhole) &&
+    Array.isArray(overdue) &&
+    overdue.every((job) => {
+      const { _id, type, since } = fieldsOf(job)
+      return isText(_id) && isText(type) && isTime(since)
+    })
+  )
 }
 
 /** Returns a check that a body is about the pause that the call asked for. */

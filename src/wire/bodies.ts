@@ -244,6 +244,9 @@ export type LoggedStatus = RemoteStatus & {
   executionId: string
 }
 
+/** The status of an ended execution, with its id. */
+export type LoggedEndedStatus = RemoteEndedStatus & Pick<LoggedStatus, 'executionId'>
+
 /** What a call with `detail: true` adds to a status. */
 export interface RemoteDetail {
   /** The id of the execution in the log. */

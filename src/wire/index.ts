@@ -8,6 +8,7 @@ export {
   hasEnded,
   internalError,
   jobsBody,
+  type LoggedEndedStatus,
   type LoggedStatus,
   notFoundBody,
   type RemoteDetail,
@@ -28,6 +29,7 @@ export {
   type WireStatus,
   wireErrors,
 } from './bodies.js'
+export { fromWireHealth, healthBody, type WireHealth } from './health-body.js'
 export {
   definedJobsBody,
   fromWireJob,

@@ -158,6 +158,25 @@ describe('who may do what', () => {
     expect(await statusOf('/api/report/daily/_start', 'operator', post)).toBe(201)
   })
 
+  test('a browser logs in by Basic auth', async () => {
+    const registry = newRegistry()
+    const password = 'secret'
+    // #region basic
+    const login = `Basic ${btoa(`ops:${password}`)}`
+    const handler = createDashboardHandler(registry, {
+      authorize: ({ headers }) =>
+        headers.get('authorization') === login || { status: 401, headers: { 'www-authenticate': 'Basic' } },
+    })
+    // #endregion
+    for (const path of ['/dashboard/', '/dashboard/app.js', '/dashboard/api/']) {
+      // A browser asks for the password when it sees this header, and then sends it with every request.
+      const refused = await answerOf(handler, path)
+      expect([refused.status, refused.headers.get('www-authenticate')]).toEqual([401, 'Basic'])
+      const headers = { authorization: `Basic ${Buffer.from('ops:secret').toString('base64')}` }
+      expect((await answerOf(handler, path, { headers })).status).toBe(200)
+    }
+  })
+
   test.each([
     '/report/daily/_start',
     '/report/daily/_start?force=true&full_refresh=true',

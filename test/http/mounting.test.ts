@@ -47,7 +47,9 @@ test('who may do what', async () => {
       if (headers.get('authorization') !== `Bearer ${token}`) {
         return { status: 401, reason: 'Send the token.', headers: { 'www-authenticate': 'Bearer' } }
       }
-      return action === 'read' || type === 'report'
+      // What is not allowed here is refused, also an action of a later version.
+      const isRead = action === 'read' || action === 'events'
+      return isRead || (action === 'start' && type === 'report')
     },
   })
   // #endregion
@@ -57,14 +59,16 @@ test('who may do what', async () => {
   expect(await statusOf('/report/daily', 'GET', {})).toBe(401)
   expect(await statusOf('/_search', 'GET', headers)).toBe(200)
   expect(await statusOf('/report/daily/_start', 'POST', headers)).toBe(201)
-  expect(await statusOf('/ingestion/a/_start', 'POST', headers)).toBe(403)
+  const refused = ['/ingestion/a/_start', '/report/daily/_abort', '/report/daily/_reset', '/report/daily/_pause']
+  for (const path of [...refused, '/_pause', '/_unpause']) expect(await statusOf(path, 'POST', headers)).toBe(403)
 })
 
 test('who may see one job', async () => {
   const registry = withReport()
   // #region one
   const handler = createJobsHandler(registry, {
-    authorize: (_request, action, { type, id }) => action !== 'start' && type === 'report' && id === 'daily',
+    authorize: (_request, action, { type, id }) =>
+      ['read', 'events'].includes(action) && type === 'report' && id === 'daily',
   })
   // #endregion
   const statusOf = async (path: string, method = 'HEAD') =>
@@ -73,7 +77,9 @@ test('who may see one job', async () => {
     expect(await statusOf(path)).toBe(200)
   }
   for (const path of ['/_search', '/_events', '/_events?id=daily', '/report']) expect(await statusOf(path)).toBe(403)
-  expect(await statusOf('/report/daily/_start', 'POST')).toBe(403)
+  for (const call of ['_start', '_abort', '_reset', '_pause', '_unpause']) {
+    expect(await statusOf(`/report/daily/${call}`, 'POST')).toBe(403)
+  }
 })
 
 test('other servers', async () => {

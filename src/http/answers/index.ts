@@ -1,4 +1,3 @@
-export { healthBody, type WireHealth } from './health-body.js'
 export { firstPage, lengthBy, lengthOf, pagesOf, pieceSize, piecesOf, type Search } from './pages.js'
 export { hitsText, jsonHeaders } from './search-hits.js'
 export { detailsBy, lengthOfDetail } from './status-detail.js'

@@ -19,7 +19,7 @@ export interface JobsHandlerOptions {
    */
   allowedHosts?: readonly string[]
   /**
-   * Origins of other sites whose pages may start and abort jobs, such as `https://admin.example.com`. Default: none.
+   * Origins of other sites whose pages may change jobs, such as `https://admin.example.com`. Default: none.
    * Other cross-site calls of browsers are refused with 403. This does not set CORS headers; the host does.
    */
   allowedOrigins?: readonly string[]

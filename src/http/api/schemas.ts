@@ -3,6 +3,7 @@ import {
   type WireDefinedJob,
   type WireDetail,
   type WireError,
+  type WireHealth,
   type WireHit,
   type WireJob,
   type WirePause,
@@ -11,7 +12,6 @@ import {
   type WireUnpaused,
   wireErrors,
 } from '../../wire/index.js'
-import type { WireHealth } from '../answers/index.js'
 
 /** A JSON Schema of draft 2020-12, as OpenAPI 3.1 uses it. */
 export interface Schema {

@@ -1,4 +1,4 @@
-import { healthBody } from '../../answers/index.js'
+import { healthBody } from '../../../wire/index.js'
 import { duration } from '../parameters.js'
 import { defineRoute } from '../route.js'
 

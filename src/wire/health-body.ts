@@ -1,4 +1,5 @@
-import { jobErrorCodes, type RegistryHealth } from '../../index.js'
+import { jobErrorCodes } from '../core/base/index.js'
+import type { RegistryHealth } from '../core/registry/index.js'
 
 /** The health of a registry in its wire form. */
 export interface WireHealth {
@@ -44,5 +45,23 @@ export function healthBody(health: RegistryHealth): WireHealth {
     lease_ms: lease,
     ...(oldestRenewal !== undefined && { oldest_renewal_ms: oldestRenewal }),
     ...(overdue && { overdue: overdue.map(({ type, id, since }) => ({ _id: id, type, since })) }),
+  }
+}
+
+/** Converts a health of the protocol. */
+export function fromWireHealth({
+  storage,
+  lease_ms: lease,
+  oldest_renewal_ms,
+  overdue,
+  ...health
+}: WireHealth): RegistryHealth {
+  const { reachable: isReachable, latency_ms: latency, error } = storage
+  return {
+    ...health,
+    storage: { isReachable, latency, ...(error !== undefined && { error: [error] }) },
+    lease,
+    ...(oldest_renewal_ms !== undefined && { oldestRenewal: oldest_renewal_ms }),
+    ...(overdue && { overdue: overdue.map(({ _id: id, ...job }) => ({ ...job, id })) }),
   }
 }
