@@ -39,12 +39,17 @@ export interface JobErrorOptions extends ErrorOptions {
   recordIndex?: number
   /** The same for several records. Default: not known. */
   recordIndexes?: readonly number[]
+  /** The `idempotencyKey` of the batch of that record, which may be an earlier one. Default: the batch that is being written. */
+  batchKey?: string
 }
 
 /** Which record an ingestion failed at. */
 export interface RecordPlace {
-  /** The number of the batch since the job began from the beginning, from 0, as in the `key` of dead letters. */
-  readonly batch: number
+  /**
+   * The number of the batch since the job began from the beginning, from 0, as in the `key` of dead letters. Absent when it is not known,
+   * as for a target that writes several batches together and does not name the record.
+   */
+  readonly batch?: number
   /** The index of the record in the batch, as it was read, from 0. Absent when it is not known. */
   readonly recordIndex?: number
   /** What failed. */
@@ -61,19 +66,22 @@ export class JobError extends Error {
   readonly recordIndex: number | undefined
   /** The indexes in their batch of the records that the target rejected. `undefined` when they are not known. */
   readonly recordIndexes: readonly number[] | undefined
+  /** The `idempotencyKey` of the batch of that record. `undefined` when it is the one that was being written. */
+  readonly batchKey: string | undefined
   /** Which record an ingestion failed at: set by the job, for its log. */
   declare readonly place?: RecordPlace
   /** Identifies the class across copies of the package. */
   readonly [brand] = true
 
   constructor(code: JobErrorCode, message: string, given: JobErrorOptions = {}) {
-    const { isTransient, recordIndex, recordIndexes, ...options } = given
+    const { isTransient, recordIndex, recordIndexes, batchKey, ...options } = given
     super(message, options)
     this.name = 'JobError'
     this.code = code
     this.isTransient = isTransient
     this.recordIndex = recordIndex
     this.recordIndexes = recordIndexes
+    this.batchKey = batchKey
   }
 
   /** Whether `value` is a `JobError`, including one from another copy of headgate. */

@@ -97,7 +97,8 @@ export interface TargetWriter<Item extends object = JobRecord> {
   readonly isBroken?: boolean
   /**
    * Writes a batch. Without `flush`, the batch is durable when this resolves. When one record causes a rejection, the error may name
-   * it by a property `recordIndex`: its index in the batch, from 0. `recordIndexes` names several.
+   * it by a property `recordIndex`: its index in the batch, from 0. `recordIndexes` names several. When the record is in an earlier batch, and
+   * in errors of `flush` and `commit`, `batchKey` is the `idempotencyKey` of its batch.
    */
   write(batch: RecordBatch<Item>, context: WriteContext): Promise<void> | void
   /**

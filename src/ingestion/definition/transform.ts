@@ -20,11 +20,13 @@ function afterSchema(schema: StandardSchema, transform: BatchTransform, tolerate
   return async (batch, context) => {
     const mayFail = (error: unknown) => !context.signal.aborted && tolerates?.(error) === true
     const valid = await validated(batch, schema, mayFail)
-    const { failures = [], ...rest } = await transform(valid.batch, context)
-    const originOf = (index: number | undefined) => (index === undefined ? undefined : valid.originOf(index))
+    const { failures = [], originOf: validOf, ...rest } = await transform(valid.batch, context)
+    // The functions are kept longer than the batches, so they hold none.
+    const { originOf: sourceOf } = valid
+    const originOf = (index: number | undefined) => (index === undefined ? undefined : sourceOf(index))
     const later = failures.map(({ index, error }) => ({ index: originOf(index) as number, error }))
     const all = [...(valid.failures ?? []), ...later].sort((a, b) => a.index - b.index)
-    return { ...rest, failures: all, originOf: (index) => originOf(rest.originOf(index)) }
+    return { ...rest, failures: all, originOf: (index) => originOf(validOf(index)) }
   }
 }
 

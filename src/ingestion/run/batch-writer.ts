@@ -14,6 +14,7 @@ import { addedUp, type IngestionDetail, nothingRead, type RecordBatch, type Targ
 import type { BatchTransform, DeadLetter, Tolerance, TransformContext, TransformedBatch } from '../definition/index.js'
 import { type DeadLetters, recordOf } from './dead-letters.js'
 import { FailureBudget } from './failure-budget.js'
+import { originsOf, RecentBatches } from './recent-batches.js'
 
 /** What a batch writer needs. */
 export interface BatchWriterOptions {
@@ -21,6 +22,8 @@ export interface BatchWriterOptions {
   readonly transform: BatchTransform
   /** Writes to the target, under an idempotency key. */
   write(batch: RecordBatch, key: string): Promise<void>
+  /** Whether the target has written each batch when `write` resolves. An error of it is then about that batch. */
+  keepsNone(): boolean
 }
 
 /** Identifies a batch. */
@@ -45,30 +48,55 @@ export interface BatchOutcome {
 export interface BatchWriter {
   /** Transforms and writes a batch. `before` has the counts before it. Never rejects. */
   write(batch: RecordBatch, name: BatchName, before: IngestionDetail): Promise<BatchOutcome>
+  /** Where the target failed when it was not asked to write a batch, as in a flush. */
+  placeOf(error: unknown): RecordPlace
+}
+
+/** Notes at which record the target failed in a call that writes no batch. */
+export async function placing<Answer>(
+  answer: Promise<Answer>,
+  batchWriter: Pick<BatchWriter, 'placeOf'>,
+  signal: AbortSignal,
+): Promise<Answer> {
+  try {
+    return await answer
+  } catch (error) {
+    if (!signal.aborted) notePlace(error, batchWriter.placeOf(error))
+    throw error
+  }
 }
 
 /** Writes each batch completely, or fails. */
 export class DirectBatchWriter implements BatchWriter {
   readonly #options: BatchWriterOptions
+  readonly #recent = new RecentBatches()
 
   constructor(options: BatchWriterOptions) {
     this.#options = options
   }
 
-  async write(batch: RecordBatch, { key, number }: BatchName): Promise<BatchOutcome> {
-    const { transform, write, context } = this.#options
+  async write(batch: RecordBatch, name: BatchName): Promise<BatchOutcome> {
+    const { transform, write, context, keepsNone } = this.#options
+    const { key, number } = name
     let transformed: TransformedBatch | undefined
     try {
       transformed = await transform(batch, context)
       const { batch: result, skipped } = transformed
+      this.#recent.add(name, transformed)
       if (result.length > 0) await write(result, key)
       return { settled: { read: batch.length, written: batch.length - skipped, failed: 0, skipped } }
     } catch (error) {
       // The schema and the transform name records as they were read, and the target those that it received.
-      const index = transformed ? originsOf(error, transformed)[0] : read(error, 'recordIndex')
-      if (!context.signal.aborted) notePlace(error, placeIn(number, error, index))
+      const place = transformed
+        ? this.#recent.placeOf(error, key, keepsNone())
+        : placeIn(number, error, read(error, 'recordIndex'))
+      if (!context.signal.aborted) notePlace(error, place)
       return { settled: nothingRead, error }
     }
+  }
+
+  placeOf(error: unknown): RecordPlace {
+    return this.#recent.placeOf(error, undefined, false)
   }
 }
 
@@ -136,6 +164,10 @@ export class TolerantBatchWriter implements BatchWriter {
     }
   }
 
+  placeOf(): RecordPlace {
+    return { phase: 'target' }
+  }
+
   async #settleAll(): Promise<void> {
     const rest: Range[] = [{ start: 0, end: this.#batch.length }]
     for (let range = rest.pop(); range; range = rest.pop()) rest.push(...(await this.#settle(range)).reverse())
@@ -173,7 +205,11 @@ export class TolerantBatchWriter implements BatchWriter {
   async #recover(range: Range, error: unknown, transformed: TransformedBatch | undefined): Promise<Range[]> {
     const { context, tolerance, isSound } = this.#options
     const { start, end } = range
-    if (context.signal.aborted || isFatal(error) || !isSound()) throw error
+    if (context.signal.aborted) throw error
+    if (isFatal(error) || !isSound()) {
+      notePlace(error, placeIn(this.#name.number, error, undefined))
+      throw error
+    }
     if (tolerance.isTransient(error)) {
       await this.#pause(error)
       return halves(range)
@@ -191,7 +227,10 @@ export class TolerantBatchWriter implements BatchWriter {
   async #pause(error: unknown): Promise<void> {
     const { clock, context } = this.#options
     this.#tries++
-    if (this.#tries > maxTries) throw error
+    if (this.#tries > maxTries) {
+      notePlace(error, placeIn(this.#name.number, error, undefined))
+      throw error
+    }
     await sleep(clock, backoff(this.#tries, waits), context.signal)
     context.signal.throwIfAborted()
   }
@@ -274,17 +313,4 @@ function placeIn(batch: number, error: unknown, index: unknown): RecordPlace {
 
 function isFatal(error: unknown): boolean {
   return [...chain(error)].some((link) => JobError.isInstance(link) && fatal.has(link.code))
-}
-
-/** The indexes of the source records that an error names, as far as they are in the written batch: a target may name anything. */
-function originsOf(error: unknown, { batch, originOf }: TransformedBatch): number[] {
-  for (const link of chain(error)) {
-    const several = read(link, 'recordIndexes')
-    const named: unknown[] = Array.isArray(several) ? several.slice(0, batch.length) : [read(link, 'recordIndex')]
-    const indexes = named.filter((index): index is number => Number.isSafeInteger(index))
-    if (indexes.length === 0) continue
-    const written = indexes.filter((index) => index >= 0 && index < batch.length)
-    return written.map(originOf).filter((origin) => origin !== undefined)
-  }
-  return []
 }

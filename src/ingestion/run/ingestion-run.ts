@@ -14,7 +14,13 @@ import { keyOf } from '../../core/model/index.js'
 import type { OpenContext, OpenTarget, ReadBatch, RecordBatch, TargetContext, TargetWriter } from '../contract/index.js'
 import { type BatchTransform, type IngestionPlan, needsOf, type TransformContext } from '../definition/index.js'
 import { checkpointIn, flushed, openTarget, stopTimeout, truncated } from './adapter-answers.js'
-import { type BatchWriter, type BatchWriterOptions, DirectBatchWriter, TolerantBatchWriter } from './batch-writer.js'
+import {
+  type BatchWriter,
+  type BatchWriterOptions,
+  DirectBatchWriter,
+  placing,
+  TolerantBatchWriter,
+} from './batch-writer.js'
 import { type Checkpoint, initialCheckpoint, writtenBy } from './checkpoint.js'
 import { DeadLetters } from './dead-letters.js'
 import { checkHeld, Flusher } from './flusher.js'
@@ -89,7 +95,7 @@ export class IngestionRun {
       await this.#flusher.flush()
       checkHeld(this.#context)
       await this.#deadLetters?.commit()
-      await this.#callTarget(() => callTarget('commit', () => this.#writer.commit?.()))
+      await this.#placing(this.#callTarget(() => callTarget('commit', () => this.#writer.commit?.())))
     } catch (error) {
       await this.#stop(error)
       throw error
@@ -109,7 +115,7 @@ export class IngestionRun {
       context: this.#context,
       progress: this.#progress,
       deadLetters: this.#deadLetters,
-      flushTarget: writer.flush && ((checkpoint) => this.#callTarget(() => flushed(writer, checkpoint))),
+      flushTarget: writer.flush && ((checkpoint) => this.#placing(this.#callTarget(() => flushed(writer, checkpoint)))),
       writesDuringFlush: !tolerance && target.capabilities?.writesDuringFlush === true,
       report: (point) => this.#reportProgress(point),
     })
@@ -167,6 +173,7 @@ export class IngestionRun {
       context: this.#targetContext,
       transform: (batch, context) => this.#transform(batch, context),
       write: (batch, key) => this.#writeTo(batch, key),
+      keepsNone: () => this.#writer.flush === undefined,
     }
     if (!tolerance) return new DirectBatchWriter(options)
     return new TolerantBatchWriter({
@@ -312,16 +319,7 @@ export class IngestionRun {
     const isTold = detail.fullRefresh !== undefined || this.#context.detail !== undefined
     const hasDetail = this.#isOver || detail.read > 0 || isTold
     const counts = { count: detail.read, ...(hasDetail && { detail: { ...detail, ...this.#meter?.at(detail.read) } }) }
-    const { partition, isResumable } = this.#plan
-    const kept = isResumable
-      ? checkpoint
-      : partition
-        ? {
-            ...initialCheckpoint(checkpoint.origin),
-            scheme: partition.scheme,
-            ...(checkpoint.isDone && { isDone: true }),
-          }
-        : (this.#refreshMark ?? null)
+    const kept = this.#progress.stored(checkpoint) ?? this.#refreshMark ?? null
     this.#context.progress({ ...counts, checkpoint: kept, ...(lastId !== undefined && { lastId }) })
   }
 
@@ -359,6 +357,11 @@ export class IngestionRun {
     } catch (error) {
       throw new JobError('target', this.#plan.failures.target, { cause: error })
     }
+  }
+
+  /** The answer of a call that writes no batch. */
+  #placing<Answer>(answer: Promise<Answer>): Promise<Answer> {
+    return placing(answer, this.#batchWriter, this.#signal)
   }
 
   async *#callDatasource(read: () => AsyncIterable<ReadBatch>): AsyncGenerator<ReadBatch> {

@@ -150,6 +150,14 @@ export class RunProgress {
     return this.#plan.isResumable ? { ...checkpoint, executionId: this.#executionId, detail } : null
   }
 
+  /** What storage holds of a checkpoint. Of a job without positions, only partitions keep one. */
+  stored(checkpoint: Checkpoint): unknown {
+    const { partition, isResumable } = this.#plan
+    if (isResumable) return checkpoint
+    const done = checkpoint.isDone && { isDone: true }
+    return partition && { ...initialCheckpoint(checkpoint.origin), scheme: partition.scheme, ...done }
+  }
+
   /** Starts from the beginning. */
   restart(): void {
     this.#isResumed = false

@@ -301,4 +301,38 @@ describePostgres('a table of Postgres that refuses records', (database) => {
     // What came before the bad row, and what came after it: to look for it in halves would make a dozen pieces.
     expect(await values(`select count(distinct xmin::text)::int from ${sql}`)).toEqual([2])
   })
+
+  test.each([{}, { mode: 'upsert', key: 'id' } as const])(
+    'without `failures`, the entry of a job that COPY refuses names the batch of the row, though later ones are being sent',
+    async (more) => {
+      const entries: Record<string, unknown>[] = []
+      const nothing = () => {}
+      const logger = {
+        debug: nothing,
+        info: nothing,
+        warn: nothing,
+        error: (entry: object) => entries.push({ ...entry }),
+      }
+      await using logging = new JobRegistry({ storage: memoryStorage(), logger })
+      const query = `select n as id, case n when 70000 then 'x' else '1' end as n, 'a' as name from generate_series(1, 100000) n`
+      const job = {
+        datasource: postgresDatasource({ pool }),
+        query,
+        cursor: 'id',
+        batchSize: 1000,
+        target: target(more),
+      }
+      logging.define({ id: 'late', ...job })
+      await (await logging.start('ingestion', 'late')).finished
+      expect(entries).toMatchObject([{ batch: 69, recordIndex: 999, phase: 'target' }])
+    },
+  )
+
+  test.each([{}, { mode: 'upsert', key: 'id' } as const])('an error that names no row names no batch', async (more) => {
+    const causes: unknown[] = []
+    registry.on('error', ({ cause }) => causes.push((cause as JobError).place))
+    const datasource = testDatasource(records(30, { 5: { parent: 9 } }))
+    expect(await run({ datasource, batchSize: 10, target: target(more) })).toMatchObject({ state: 'error' })
+    expect(causes).toEqual([{ phase: 'target' }])
+  })
 })

@@ -1,4 +1,13 @@
-import { type IngestionJob, JobError, type JobRecord, JobRegistry, type Logger, memoryStorage } from 'headgate'
+import {
+  type IngestionJob,
+  JobError,
+  type JobRecord,
+  JobRegistry,
+  type Logger,
+  memoryStorage,
+  type Target,
+} from 'headgate'
+import type { TargetWriter } from 'headgate/adapter'
 import { collectingTarget, testDatasource } from 'headgate/testing'
 import { expect, test } from 'vitest'
 
@@ -37,6 +46,32 @@ const naming: IngestionJob['target'] = (batch) => {
   const recordIndex = batch.records().findIndex((record) => isFour(record as JobRecord))
   if (recordIndex >= 0) throw new JobError('target', 'is four', { recordIndex })
 }
+const refusing: IngestionJob['target'] = (batch) => {
+  if (batch.records().some((record) => isFour(record as JobRecord))) throw new Error('is four')
+}
+const passing = {
+  '~standard': { version: 1, vendor: 'test', validate: (value: unknown) => ({ value }) },
+} as const
+
+/** A target that refuses a record only when it writes the next batch or flushes, when it flushes, or when it commits. */
+function late(method: 'write' | 'flush' | 'commit', { isNamed = true } = {}): Target {
+  let error: JobError | undefined
+  const order = ['write', 'flush', 'commit']
+  const fail = (called: string) => {
+    if (error && order.indexOf(called) >= order.indexOf(method)) throw error
+  }
+  const writer: TargetWriter = {
+    write: (batch, { idempotencyKey: batchKey }) => {
+      const recordIndex = batch.records().findIndex(isFour)
+      fail('write')
+      const named = isNamed && { recordIndex, batchKey }
+      if (recordIndex >= 0) error = new JobError('target', 'is four', { ...named })
+    },
+    flush: async () => fail('flush'),
+    commit: async () => fail('commit'),
+  }
+  return { kind: 'late', open: () => ({ writer }) }
+}
 const withoutThree = (person: JobRecord) => (person.id === 3 ? null : person)
 
 test.each<[what: string, job: Partial<IngestionJob>, place: object]>([
@@ -48,7 +83,25 @@ test.each<[what: string, job: Partial<IngestionJob>, place: object]>([
     { target: naming, transform: withoutThree },
     { batch: 1, recordIndex: 1, phase: 'target' },
   ],
-  ['a target that names no record', { target: collectingTarget({ failAt: 2 }) }, { batch: 1, phase: 'target' }],
+  ['a function that names no record', { target: refusing }, { batch: 1, phase: 'target' }],
+  [
+    'a target that writes batches together and names no record',
+    { target: collectingTarget({ failAt: 2 }) },
+    { phase: 'target' },
+  ],
+  [
+    'a target that refuses a record of an earlier batch',
+    { target: late('write'), batchSize: 1 },
+    { batch: 4, recordIndex: 0, phase: 'target' },
+  ],
+  [
+    'one behind a transform',
+    { target: late('write'), batchSize: 3, schema: passing as never, transform: withoutThree },
+    { batch: 1, recordIndex: 1, phase: 'target' },
+  ],
+  ['a flush', { target: late('flush') }, { batch: 1, recordIndex: 1, phase: 'target' }],
+  ['a commit', { target: late('commit') }, { batch: 1, recordIndex: 1, phase: 'target' }],
+  ['a flush that names no record', { target: late('flush', { isNamed: false }) }, { phase: 'target' }],
   [
     'a transform of batches',
     { transformBatch: (batch) => batch.records().map(failAtFour) },
@@ -76,7 +129,7 @@ test('so do the entries of records that are dropped, and of tries', async () => 
     error: new JobError('target', 'away', { isTransient: true }),
   })
   const tried = await logged({ target, retry: { limit: 1, delay: 1 } })
-  expect(tried).toEqual({ entries: [{ batch: 1, phase: 'target' }], causes: [] })
+  expect(tried).toEqual({ entries: [{ phase: 'target' }], causes: [] })
 })
 
 test('a read that fails names no record', async () => {

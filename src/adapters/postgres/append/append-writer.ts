@@ -1,4 +1,4 @@
-import type { Column, OpenTarget, RecordBatch, TargetWriter } from '../../../adapter.js'
+import type { Column, OpenTarget, RecordBatch, TargetWriter, WriteContext } from '../../../adapter.js'
 import { EmptiedCheck, Insert, TableCopy, type TargetTools, Upsert } from '../copy/index.js'
 import { StagingTable } from '../replace/index.js'
 import type { Table } from '../table/index.js'
@@ -41,10 +41,10 @@ class AppendWriter implements TargetWriter {
     return this.#copy.acceptsEncoded(format, columns)
   }
 
-  async write(batch: RecordBatch): Promise<void> {
+  async write(batch: RecordBatch, context: WriteContext): Promise<void> {
     await this.#copy.attempt('write to', async (connection) => {
       if (!this.#copy.hasTable) await this.#copy.create(batch, (table) => this.#table.identify(table))
-      const groups = await this.#copy.write(batch, connection)
+      const groups = await this.#copy.write(batch, context, connection)
       for (const name of groups.flatMap(({ names }) => names)) this.#written.add(name)
     })
   }

@@ -1,3 +1,4 @@
+import type { JobErrorOptions } from '../../../adapter.js'
 import type { WriteSession } from '../client/index.js'
 import type { Guard, RowGroup } from '../table/index.js'
 import type { EmptiedCheck } from './emptied-check.js'
@@ -16,8 +17,8 @@ export class CopyConnection {
   #hasWritten = false
   /** The open COPY: its strategy, and its format and columns. */
   #copy: { readonly load: LoadStrategy; readonly layout: string } | undefined
-  /** For each batch in the last COPY: how many rows came before it, and the index of each row in the batch. */
-  #written: { readonly start: number; readonly origins: RowGroup['origins'] }[] = []
+  /** For each batch in the last COPY: its key, how many rows came before it, and the index of each row in the batch. */
+  #written: { readonly start: number; readonly key: string; readonly origins: RowGroup['origins'] }[] = []
   #rows = 0
 
   /** `onRowsDropped` is called when COPY wrote fewer rows than it got. */
@@ -33,8 +34,8 @@ export class CopyConnection {
     if (guard && !this.#copy) await this.#fence.checkTable(this.session, guard)
   }
 
-  /** Writes a batch: continues the COPY to its columns, or starts one. */
-  async write(groups: readonly RowGroup[], load: LoadStrategy): Promise<void> {
+  /** Writes a batch: continues the COPY to its columns, or starts one. The server may refuse rows of it while later ones are sent. */
+  async write(groups: readonly RowGroup[], load: LoadStrategy, key: string): Promise<void> {
     this.#begin(load.guard)
     this.#hasWritten = true
     for (const group of groups) {
@@ -45,7 +46,7 @@ export class CopyConnection {
         await load.start(this.session, group)
         this.#copy = { load, layout }
       }
-      this.#count(group)
+      this.#count(group, key)
       for (const piece of group.pieces()) await this.session.writeCopy(piece)
     }
   }
@@ -54,14 +55,14 @@ export class CopyConnection {
    * Writes a batch completely or not at all. Encodes it before sending any of it, and after the transaction has
    * locked the columns that it is encoded for.
    */
-  async writeWhole(groups: readonly RowGroup[], load: LoadStrategy): Promise<void> {
+  async writeWhole(groups: readonly RowGroup[], load: LoadStrategy, key: string): Promise<void> {
     await this.#beginTolerant(load)
     this.#hasWritten = true
     const encoded = groups.map((group) => ({ group, pieces: [...group.pieces()] }))
     await inSavepoint(this.session, load, async () => {
       for (const { group, pieces } of encoded) {
         this.#countRows()
-        this.#count(group)
+        this.#count(group, key)
         await load.start(this.session, group)
         for (const piece of pieces) await this.session.writeCopy(piece)
         await this.#end(load)
@@ -94,10 +95,12 @@ export class CopyConnection {
     this.#emptiedCheck.forget()
   }
 
-  /** The index, in its batch, of a row of the last COPY. */
-  indexInBatch(row: number): number {
-    const { start, origins } = this.#written.findLast(({ start }) => start <= row) ?? { start: 0 }
-    return origins?.[row - start] ?? row - start
+  /** The batch of a row of the last COPY, and the index of the row in it. */
+  placeOf(row: number): Pick<JobErrorOptions, 'recordIndex' | 'batchKey'> {
+    const batch = this.#written.findLast(({ start }) => start <= row)
+    if (!batch) return {}
+    const { start, origins, key } = batch
+    return { recordIndex: origins?.[row - start] ?? row - start, batchKey: key }
   }
 
   #countRows(): void {
@@ -105,8 +108,8 @@ export class CopyConnection {
     this.#rows = 0
   }
 
-  #count({ length, origins }: RowGroup): void {
-    this.#written.push({ start: this.#rows, origins })
+  #count({ length, origins }: RowGroup, key: string): void {
+    this.#written.push({ start: this.#rows, key, origins })
     this.#rows += length
   }
 

@@ -1,4 +1,4 @@
-import type { Column, OpenContext, RecordBatch } from '../../../adapter.js'
+import type { Column, OpenContext, RecordBatch, WriteContext } from '../../../adapter.js'
 import { failure, type PostgresPool, WriteSession } from '../client/index.js'
 import {
   CopyRows,
@@ -121,12 +121,12 @@ export class TableCopy {
   }
 
   /** Writes a batch. Returns its rows. */
-  async write(batch: RecordBatch, connection: CopyConnection): Promise<RowGroup[]> {
+  async write(batch: RecordBatch, { idempotencyKey }: WriteContext, connection: CopyConnection): Promise<RowGroup[]> {
     const { toleratesFailures } = this.#tools.context
     const load = this.#loadOf(connection) as LoadStrategy
     const groups = await this.#groupsOf(batch, load, connection)
-    if (toleratesFailures) await connection.writeWhole(groups, load)
-    else await connection.write(groups, load)
+    if (toleratesFailures) await connection.writeWhole(groups, load, idempotencyKey)
+    else await connection.write(groups, load, idempotencyKey)
     return groups
   }
 
@@ -201,9 +201,8 @@ export class TableCopy {
       const { session } = connection
       const explained = await fence.explainMissing(fence.explain(error), session, this.#loading?.guard)
       const cause = await locks.explain(explained, session)
-      throw failure('target', `Could not ${what} \`${ref.title}\``, cause, {
-        ...(refused !== undefined && { recordIndex: connection.indexInBatch(refused) }),
-      })
+      const place = refused === undefined ? {} : connection.placeOf(refused)
+      throw failure('target', `Could not ${what} \`${ref.title}\``, cause, place)
     }
   }
 

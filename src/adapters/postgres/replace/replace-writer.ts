@@ -8,6 +8,7 @@ import {
   type TargetAbort,
   type TargetResumption,
   type TargetWriter,
+  type WriteContext,
 } from '../../../adapter.js'
 import { fewestInPlaceOf, shrinkError } from '../../shared/index.js'
 import { Insert, type LoadPlan, TableCopy, type TargetTools } from '../copy/index.js'
@@ -76,10 +77,10 @@ class ReplaceWriter implements TargetWriter {
     return this.#copy.acceptsEncoded(format, columns)
   }
 
-  async write(batch: RecordBatch): Promise<void> {
+  async write(batch: RecordBatch, context: WriteContext): Promise<void> {
     await this.#copy.attempt('write to', async (connection) => {
       if (!this.#copy.hasTable) await this.#copy.create(batch, (table) => this.#staging.create(table))
-      this.#staging.count(await this.#copy.write(batch, connection))
+      this.#staging.count(await this.#copy.write(batch, context, connection))
     })
   }
 
