@@ -12,6 +12,11 @@ const givenOrBoundary = new RegExp(
   `(?<given>\\b(?:received|got|given|value|entry|input)(?:${quote})?(?:\\s{1,4}|[:=]\\s{0,4})(?=${quote}|[[{\\d]))|\\}\\s{0,8},\\s{0,8}\\{|; |\u2716|\\bat (?:path )?${quote}[\\w.[\\]]{1,64}`,
   'gi',
 )
+/** The type of what was given. */
+const type = new RegExp(
+  `${quote}(?:undefined|null|nan|string|number|boolean|object|array|date|function|symbol|bigint)(?=${quote})`,
+  'iy',
+)
 
 /** What a validator was given, in a message that names the field behind or before it. */
 export function* givenNear(text: string, index: number): Generator<Span> {
@@ -27,7 +32,7 @@ export function* givenNear(text: string, index: number): Generator<Span> {
     if (groups?.given !== undefined) {
       const number = after(window, start, /\d[\w.]*/y)
       const end = number > start ? number : valueEnd(window, start, '')
-      found.push({ start: from + start, end: from + end })
+      if (after(window, start, type) === start) found.push({ start: from + start, end: from + end })
       givenOrBoundary.lastIndex = end
     } else if (start < pathAt) found = []
     else if (at > index - from) break

@@ -120,7 +120,7 @@ function valueStarts(text: string, match: RegExpExecArray): readonly number[] {
   const bracket = /\bPath `$/.test(before) ? after(text, nameEnd, inBrackets) : nameEnd
   if (bracket > nameEnd) return [bracket]
   const keyValue = before.includes('(') && keyBefore.test(before) ? after(text, nameEnd, keyAssigns) : nameEnd
-  if (keyValue > nameEnd) return [keyValue]
+  if (keyValue > nameEnd) return isCount(text, match, nameEnd, keyValue) ? [] : [keyValue]
   const spaced = after(text, nameEnd, sentenceSpace)
   const sentence = spaced > nameEnd ? sentenceAt(text, spaced) : undefined
   if (sentence) return sentence.quoted
@@ -130,15 +130,18 @@ function valueStarts(text: string, match: RegExpExecArray): readonly number[] {
 
 /** What a name says about a secret and does not hold: `token_type`, `password_policy`. */
 const aboutSecret =
-  /[^-_](?:[-_]?(?:type|length|count|policy|ttl|expir(?:y|es|ed|ation)(?:[-_]?(?:in|at))?)|[-_]at|(?:set|ed)At)$/i
+  /[^-_](?:[-_]?(?:type|name|length|count|policy|endpoint|ur[il]|arn|ref|lifetime|ttl|expir(?:y|es|ed|ation)(?:[-_]?(?:in|at))?)|[-_]at|(?:set|ed)At)$/i
 /** Numbers of tokens that language models count, and of rows. */
 const counted = /^tokens$|.[-_]?id$/i
 /** Values that hold no secret: flags, results, parameters of statements, placeholders of a usage. */
-const placeholder = /(?:true|false|invalid|\$\d{1,3}|\?|%s|<[a-z][a-z_-]{0,31}>)(?=[\s,;)}\]"'`]|$)/y
+const placeholder = /(?:true|false|null|invalid|\$\d{1,3}|\?|%s|<[a-z][a-z_-]{0,31}>)(?=[\s,;)}\]"'`]|$)/y
 /** The summary of a run of tests. */
 const passed = /\d{1,9},? {1,4}(?:fail|skip)/y
 const inBrackets = /` \((?=`)/y
-const count = /["'`]?\d{1,9}["'`]?(?=[\s,;)}\]]|$)/y
+const count = /\(?["'`]?\d{1,9}["'`]?(?=[\s,;)}\]]|$)/y
+/** A count of cookies, or a place in a list: no token is as short. */
+const isCounted = /^(?:token|cookie)$/i
+const smallCount = /\d{1,3}(?=[\s)}\]]|[,;](?:\s|\\{0,7}"|$)|$)/y
 /** Codes of errors, such as `invalid_token: the token is expired`. */
 const codeBefore =
   /\bnear ["'`]$|[uU]nexpected $|(?:^|[^a-z])(?:E?BAD[A-Z]{0,12}|[iI]nvalid|[eE]xpired|[mM]issing|[uU]nknown|[bB]ad|[rR]evoked|[uU]nsupported|INVALID|EXPIRED|MISSING)[-_]?$/
@@ -150,21 +153,21 @@ const keyAssigns = /[^\n]{0,256}?\) ?= ?(?=\()/y
 const sentenceSpace = /\\{0,7}["'`]? (?=[a-z])/y
 
 /** Whether a value is a count, or the message of an error whose code is the name, or prose behind a placeholder such as `<password>`. */
-function isHarmless(
-  text: string,
-  before: string,
-  { 0: word, index, groups }: RegExpExecArray,
-  nameEnd: number,
-  start: number,
-): boolean {
+function isHarmless(text: string, before: string, match: RegExpExecArray, nameEnd: number, start: number): boolean {
+  const { 0: word, index, groups } = match
   const full = text.slice(index, nameEnd)
   if (elementBefore.test(before) && text.startsWith('> ', nameEnd))
     return !text.slice(start, start + 1000).includes('</')
   if (after(text, start, placeholder) > start) return true
   if (groups?.short !== undefined && after(text, start, passed) > start) return true
-  if (groups?.strong !== undefined && counted.test(full) && after(text, start, count) > start) return true
+  if (isCount(text, match, nameEnd, start)) return true
   const isCode = codeBefore.test(before) || codeAfter.test(full.slice(word.length))
   return isCode && /^["'`]?: /.test(text.slice(nameEnd, nameEnd + 3)) && after(text, start, words) > start
+}
+
+function isCount(text: string, { 0: word, index, groups }: RegExpExecArray, nameEnd: number, start: number): boolean {
+  if (isCounted.test(word) && after(text, start, smallCount) > start) return true
+  return groups?.strong !== undefined && counted.test(text.slice(index, nameEnd)) && after(text, start, count) > start
 }
 
 function unassignedStart(

@@ -23,6 +23,9 @@ const scheme = /(?:bearer|basic|digest|negotiate|apikey|token)\s+/iy
 const properties = /(?:(?:&[\w.-]{1,64}|![\w.:/!-]{0,64})\s+){1,2}/y
 /** How Postgres goes on behind the value of a key, which may hold brackets itself. */
 const keyEnd = /\)(?= (?:already exists|is not present|is still referenced|is duplicated|conflicts with))/
+/** A number or a word of JSON behind a name in quotes. Commas are part of values in other texts. */
+const jsonName = new RegExp(`${quote}\\s{0,8}:\\s{0,8}$`, 'i')
+const jsonValue = /(?:-?\d{1,64}(?:\.\d{1,64})?(?:e[-+]?\d{1,4})?|true|false|null)(?=\s{0,64}(?:[,}\]]|$))/iy
 const brackets: Record<string, string> = { '(': ')', '[': ']', '{': '}' }
 
 const hereDocument = new RegExp(hereBegin, 'y')
@@ -59,6 +62,8 @@ export function valueEnd(text: string, start: number, word: string): number {
   if (closing !== undefined)
     return Math.max(bracketEnd(text, open, text[open] as string, closing), bracesEnd(text, start))
   if (isHeader.test(word)) return headerEnd(text, start)
+  const json = after(text, start, jsonValue)
+  if (json > start && jsonName.test(text.slice(Math.max(0, start - 32), start))) return json
   return endOf(text, after(text, start, scheme), /(?<!\\)\s/g)
 }
 

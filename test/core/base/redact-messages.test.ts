@@ -3,6 +3,28 @@ import { describe, expect, it } from 'vitest'
 
 /** Messages of libraries and servers that name a secret, and show none. */
 const readable: Record<string, string[]> = {
+  'JSON and its like': [
+    '{"password":null,"host":"db","error":"disk full"}',
+    '{"token":true,"error":"disk full"}',
+    '{"token":55,"error":"disk full"}',
+    '{\\"sync_token\\":55,\\"error\\":\\"disk full\\"}',
+    '[{"expected":"string","received":"undefined","path":["password"]}]',
+    "{ received: 'undefined', path: [ 'password' ] }",
+  ],
+  'names that say something about a secret': [
+    'token_endpoint: https://host/token',
+    'token_url=https://host/oauth/token',
+    'reset_password_url: https://host/reset',
+    'secretName: db-cred',
+    'secret_name: prod/db',
+    'cookieName: sid',
+    'secretKeyRef: name',
+    'secretArn: arn:aws:kms',
+    'accessTokenLifetime: 3600',
+    'sync_token=55',
+    'cookies: 3',
+    'Key (token_id)=(77) already exists.',
+  ],
   Postgres: [
     'password authentication failed for user "app"',
     'no password supplied',
@@ -229,6 +251,15 @@ const leaking: Record<string, [message: string, shown: string][]> = {
     ['<Setting Name="smtpPass">S3cr3t x</Setting>', '<Setting Name="smtpPass">***</Setting>'],
     ['<add key="dbPass" value="S3cr3t x"/>', '<add key="dbPass" value=***/>'],
     ['<input name="user_pw" type="text" value="S3cr3t x">', '<input name="user_pw" type="text" value=***>'],
+  ],
+  'JSON without spaces': [
+    ['{"token":12345,"error":"disk full"}', '{"token":***,"error":"disk full"}'],
+    ['{"a":[{"pwd":-1.5e3}],"error":"disk full"}', '{"a":[{"pwd":***}],"error":"disk full"}'],
+    ['{\\"token\\":12345,\\"error\\":\\"disk full\\"}', '{\\"token\\":***,\\"error\\":\\"disk full\\"}'],
+    ['{&quot;token&quot;:12345,&quot;error&quot;:1}', '{&quot;token&quot;:***,&quot;error&quot;:1}'],
+    ['{"token":12345S3cr3t,"x', '{"token":***'],
+    ['password=12345,S3cr3t x', 'password=*** x'],
+    ['token=55,S3cr3t x', 'token=*** x'],
   ],
   'forms and pairs': [
     ['name="db_pass"\r\n\r\nS3cr3t\r\n--x', 'name="db_pass"\r\n\r\n***\r\n--x'],

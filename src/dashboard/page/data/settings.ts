@@ -8,4 +8,4 @@ export const title = metaOf('title') ?? 'headgate'
 export const readOnly = metaOf('read-only') === 'true'
 
 /** The path of the API, which lies beside the page. */
-export const apiPath = `${location.pathname.replace(/\/+$/, '')}/api`
+export const apiPath = `${location.pathname.replace(/(?<!\/)\/+$/, '')}/api`
