@@ -1,6 +1,6 @@
 import {
   type Clock,
-  checkOptions,
+  checkOptionsBriefly,
   checkValue,
   invalid,
   JobError,
@@ -83,7 +83,7 @@ export class JobsClient {
 
   /** Throws `invalid_options`. Nothing is sent before the first call. */
   constructor(options: JobsClientOptions) {
-    checkOptions('options', options, clientRules)
+    checkOptionsBriefly('options', options, clientRules)
     // A browser's `fetch` throws with another `this`.
     const { url, fetch = (...call) => globalThis.fetch(...call), headers, clock = systemClock } = options
     const { maxAnswer = 32 * 1024 * 1024 } = options

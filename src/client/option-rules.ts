@@ -1,4 +1,4 @@
-import { checkOptions, type Rule, rule } from '../core/base/index.js'
+import { checkOptionsBriefly, type Rule, rule } from '../core/base/index.js'
 import { jobStates } from '../core/model/index.js'
 
 const { optional, text, flag, anObject, aFunction } = rule
@@ -64,6 +64,6 @@ export function checked<Options extends object>(
   ...names: Exclude<keyof Options & keyof typeof known, 'signal'>[]
 ): Partial<Options> {
   const rules = ['signal' as const, ...names].map((name) => [name, optional(known[name])])
-  checkOptions('options', options ?? {}, Object.fromEntries(rules))
+  checkOptionsBriefly('options', options ?? {}, Object.fromEntries(rules))
   return options ?? {}
 }

@@ -25,6 +25,7 @@ export { answerOf, isolate } from './isolate.js'
 export { isJson, jsonCopyOf, lostInJson, maxJsonDepth, maxJsonLength } from './json.js'
 export { type CopyBounds, redactedFields } from './log-fields.js'
 export { errorOf, isolatedLogger, type Logger, loggerRule, type NestLogger, silentLogger, warnOf } from './logger.js'
+export { checkOptions } from './options.js'
 export { Poller } from './poller.js'
 export { pauseAfter, retry } from './retry.js'
 export { issuesText, type SchemaIssue, type SchemaResult, type StandardSchema, schemaRule } from './standard-schema.js'
@@ -32,7 +33,7 @@ export { adapterFailure, callTarget, type TimedCall, thrownBy, timedCalls } from
 export {
   badAnswer,
   checkedAnswer,
-  checkOptions,
+  checkOptionsBriefly,
   checkValue,
   invalid,
   type Rule,

@@ -29,13 +29,25 @@ export function checkedAnswer<Answer>(code: JobErrorCode, method: string, rule: 
   throw badAnswer(code, method, rule.expected, answer)
 }
 
-/** Throws `invalid_options` unless all values match their rules and all names are known. `prefix` goes before the names. */
-export function checkOptions(where: string, options: unknown, rules: Record<string, Rule>, prefix = ''): void {
+/** What else the error for an unknown name says. */
+export type NameHint = (name: string, known: readonly string[]) => string
+
+/** The same as `checkOptions`, in little code: without a hint, the error for an unknown name suggests none. */
+export function checkOptionsBriefly(
+  where: string,
+  options: unknown,
+  rules: Record<string, Rule>,
+  prefix = '',
+  hint: NameHint = () => '',
+): void {
   if (!isObject(options)) throw invalid(where, 'an object', options)
+  const known = Object.keys(rules)
   for (const name of namesIn(where, options)) {
-    if (!Object.hasOwn(rules, name)) throw invalid(where, `an object with ${list(Object.keys(rules))}`, name)
+    if (Object.hasOwn(rules, name)) continue
+    const { code, message } = invalid(where, `an object with ${list(known)}`, name)
+    throw new JobError(code, `${message}${hint(name, known)}`)
   }
-  for (const name of Object.keys(rules)) {
+  for (const name of known) {
     checkValue(
       `${prefix}${name}`,
       readable(`${prefix}${name}`, () => options[name], 'a property that can be read'),

@@ -1,4 +1,14 @@
-import { type DeadLetter, type IngestionJob, JobRegistry, memoryStorage, type Target } from 'headgate'
+import {
+  type DeadLetter,
+  type IngestionJob,
+  JobRegistry,
+  memoryStorage,
+  type Query,
+  type QueryFunction,
+  type RecordBatch,
+  type Target,
+  type TargetFunction,
+} from 'headgate'
 import { iterableDatasource } from 'headgate/iterable'
 import { ndjsonFile } from 'headgate/ndjson'
 import { postgresTarget } from 'headgate/postgres'
@@ -129,4 +139,12 @@ it('a job names a datasource of its registry', () => {
   registry.define(job)
   const any: JobRegistry = registry
   any.define({ id: 'g', datasource: 'pg', target })
+})
+
+it('the types of what functions of a job receive are exported', () => {
+  expectTypeOf<Parameters<NonNullable<IngestionJob<Person>['transformBatch']>>[0]>().toEqualTypeOf<
+    RecordBatch<Person>
+  >()
+  expectTypeOf<Parameters<TargetFunction<Person>>[0]>().toEqualTypeOf<RecordBatch<Person>>()
+  expectTypeOf<ReturnType<QueryFunction>>().toEqualTypeOf<Query>()
 })
