@@ -1,12 +1,16 @@
 import {
+  checkOptions,
   type OpenContext,
   type RecordBatch,
+  type Rule,
+  rule,
   systemClock,
   type TargetAbort,
   type TargetWriter,
   type WriteContext,
 } from '../../adapter.js'
 import { type Clock, JobError, type JobRecord, type Target } from '../../index.js'
+import { faultRules, withCheckedFaults } from './fault-rules.js'
 import { hang, pause } from './wait.js'
 
 /** The faults of a target. Batches are counted from 1 in each execution. */
@@ -37,6 +41,17 @@ export interface CollectingTargetOptions extends TargetFaults {
   strategy?: 'append' | 'replace'
 }
 
+const targetFaultRules = {
+  failAt: rule.optional(rule.whole(1)),
+  refuses: rule.optional(rule.aFunction),
+  failFlush: rule.optional(rule.flag),
+  failCommit: rule.optional(rule.flag),
+  hangAt: rule.optional(rule.whole(1)),
+  ...faultRules,
+} satisfies Record<keyof TargetFaults, Rule>
+
+const optionRules = { strategy: rule.optional(rule.oneOf('append', 'replace')), ...targetFaultRules }
+
 /** A call to a target, with its arguments or its result. */
 export type TargetCall<Item extends object = JobRecord> =
   | { name: 'open'; context: OpenContext }
@@ -50,7 +65,7 @@ export type TargetCall<Item extends object = JobRecord> =
  * record once.
  */
 export interface CollectingTarget<Item extends object = JobRecord> extends Target<Item> {
-  /** The faults of later calls. */
+  /** The faults of later calls. Throws `invalid_options` when it is set to what is not valid. */
   faults: TargetFaults
   /** The visible records, those of partitions one after the other: with `append` all written ones, with `replace` those of the last commit. */
   readonly records: readonly Item[]
@@ -60,10 +75,11 @@ export interface CollectingTarget<Item extends object = JobRecord> extends Targe
   readonly calls: readonly TargetCall<Item>[]
 }
 
-/** Creates a target in memory, for tests of a job. */
+/** Creates a target in memory, for tests of a job. Throws `invalid_options` when an option is unknown or not valid. */
 export function collectingTarget<Item extends object = JobRecord>(
   options: CollectingTargetOptions = {},
 ): CollectingTarget<Item> {
+  checkOptions('options', options, optionRules)
   const { strategy = 'append', ...faults } = options
   const batches: RecordBatch<Item>[] = []
   const calls: TargetCall<Item>[] = []
@@ -118,8 +134,7 @@ export function collectingTarget<Item extends object = JobRecord>(
       },
     }
   }
-
-  return target
+  return withCheckedFaults(target, targetFaultRules)
 }
 
 /** Where an execution goes on in what is written. */

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers'
-import { invalid } from '../../adapter.js'
+import { checkValue, invalid, type Rule } from '../../adapter.js'
 import type { Clock } from '../../index.js'
 import { type QueuedTimer, TimerQueue } from './timer-queue.js'
 
@@ -14,6 +14,8 @@ export interface FakeClock extends Clock {
   readonly pending: number
 }
 
+const startRule: Rule = { accepts: Number.isFinite, expected: 'a number of milliseconds' }
+
 /** How many turns of the event loop `advance` waits for promises to settle. A chain of promises may need several. */
 const turns = 5
 
@@ -21,9 +23,10 @@ const turns = 5
  * Creates a {@link FakeClock} for the option `clock` of a registry or a storage. It does not change the global timers, so drivers work
  * as usual.
  *
- * @param start The initial time, in epoch milliseconds. Default: the beginning of 2020, UTC.
+ * @param start The initial time, in epoch milliseconds. Default: the beginning of 2020, UTC. Throws `invalid_options` for what is no number.
  */
 export function fakeClock(start: number = Date.UTC(2020)): FakeClock {
+  checkValue('start', start, startRule)
   const timers = new TimerQueue()
   let time = start
 

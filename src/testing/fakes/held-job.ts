@@ -1,4 +1,5 @@
 import { AssertionError } from 'node:assert'
+import { checkOptions, rule } from '../../adapter.js'
 import type { Job, JobContext } from '../../index.js'
 
 /** A job that runs until the test ends it, and a handle on its executions. */
@@ -23,8 +24,13 @@ export interface HeldJobOptions {
   ignoresSignal?: boolean
 }
 
-/** Creates a job that runs until the test ends it, or until it is aborted. */
-export function heldJob(job: Omit<Job, 'run'>, { ignoresSignal = false }: HeldJobOptions = {}): HeldJob {
+/**
+ * Creates a job that runs until the test ends it, or until it is aborted. Throws `invalid_options` when an option is unknown or not valid;
+ * `define` checks the job.
+ */
+export function heldJob(job: Omit<Job, 'run'>, options: HeldJobOptions = {}): HeldJob {
+  checkOptions('options', options, { ignoresSignal: rule.optional(rule.flag) })
+  const { ignoresSignal = false } = options
   const contexts: JobContext[] = []
   let finish: () => void = () => {}
   let fail: (error: unknown) => void = () => {}

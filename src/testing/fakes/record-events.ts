@@ -1,5 +1,6 @@
 import { AssertionError } from 'node:assert'
 import { clearTimeout, setTimeout } from 'node:timers'
+import { checkOptions, checkValue, rule } from '../../adapter.js'
 import { type JobEventName, type JobEvents, type JobListener, type JobState, jobEventNames } from '../../index.js'
 
 /** The part of a registry that the recorder uses. */
@@ -21,7 +22,7 @@ export interface EventRecorder {
   states(type: string, id: string): JobState[]
   /**
    * Resolves with the first event of that name that matches `predicate`, past or future. Rejects with an `AssertionError` that lists
-   * the recorded events, when none matches within the recorder's timeout or before `stop`.
+   * the recorded events, when none matches within the recorder's timeout or before `stop`. Rejects with `invalid_options` for an unknown name.
    */
   waitFor<Name extends JobEventName>(
     name: Name,
@@ -42,8 +43,13 @@ interface Wait {
   giveUp(why: string): void
 }
 
-/** Records all later events of a registry, so that a test can wait for one instead of sleeping. */
+/**
+ * Records all later events of a registry, so that a test can wait for one instead of sleeping. Throws `invalid_options` when an option is
+ * unknown or not valid.
+ */
 export function recordEvents(registry: EventSource, options: RecordEventsOptions = {}): EventRecorder {
+  checkValue('registry', registry, rule.having('on'))
+  checkOptions('options', options, { timeout: rule.optional(rule.whole(0)) })
   const { timeout = 5000 } = options
   const events: RecordedEvent[] = []
   const waits = new Set<Wait>()
@@ -56,7 +62,9 @@ export function recordEvents(registry: EventSource, options: RecordEventsOptions
   return {
     events,
     states: (type, id) => events.filter((event) => event.type === type && event.id === id).flatMap(stateOf),
-    waitFor(name, predicate = () => true) {
+    async waitFor(name, predicate = () => true) {
+      checkValue('name', name, rule.oneOf(...jobEventNames))
+      checkValue('predicate', predicate, rule.aFunction)
       return new Promise((resolve, reject) => {
         const settle = (act: () => void) => {
           clearTimeout(timer)

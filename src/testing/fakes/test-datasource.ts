@@ -2,6 +2,7 @@ import {
   type BatchOptions,
   type Column,
   type CursorReadOptions,
+  checkValue,
   type Partitioning,
   type PartitionOptions,
   type Query,
@@ -9,10 +10,13 @@ import {
   type ReadOptions,
   RecordBatch,
   type Row,
+  type Rule,
+  rule,
   systemClock,
 } from '../../adapter.js'
 import { type Clock, type Datasource, JobError, type JobRecord } from '../../index.js'
 import { boundsOf, type CursorRead, orderBy } from '../suites/index.js'
+import { faultRules, withCheckedFaults } from './fault-rules.js'
 import { hang, pause } from './wait.js'
 
 /** Records in memory: objects, or raw rows with their columns. */
@@ -32,6 +36,23 @@ export interface DatasourceFaults {
   delay?: number
   /** The clock of `delay`. Default: the system clock. */
   clock?: Clock
+}
+
+const readFaultRules = {
+  failAfter: rule.optional(rule.whole(0)),
+  hangAfter: rule.optional(rule.whole(0)),
+  ...faultRules,
+} satisfies Record<keyof DatasourceFaults, Rule>
+
+const recordsRule: Rule = {
+  accepts: (value) =>
+    isListOf(value, (item) => Object(item) === item) ||
+    (Object(value) === value && ['columns', 'rows'].every((name) => isListOf((value as never)[name]))),
+  expected: 'an array of objects, an object with arrays `columns` and `rows`, or a function that returns one of them',
+}
+
+function isListOf(value: unknown, isItem: (item: unknown) => boolean = () => true): boolean {
+  return Array.isArray(value) && value.every(isItem)
 }
 
 /** A read of a {@link TestDatasource}. */
@@ -55,7 +76,7 @@ export interface TestRead {
 export interface TestDatasource extends Datasource {
   readByCursor(query: Query, options: CursorReadOptions): AsyncIterable<ReadBatch>
   partition(query: Query, options: PartitionOptions): Promise<Partitioning>
-  /** The faults of later reads. */
+  /** The faults of later reads. Throws `invalid_options` when it is set to what is not valid. */
   faults: DatasourceFaults
   /** Every read, oldest first. */
   readonly reads: readonly TestRead[]
@@ -67,7 +88,8 @@ type OpenRead = { -readonly [Key in keyof TestRead]: TestRead[Key] }
 
 /**
  * Creates a datasource with records in memory, for tests of a job. With a `cursor`, it returns the records in the order of the columns,
- * and resumes after the last one. It splits them for `partitions`, and `parallel` readers are one.
+ * and resumes after the last one. It splits them for `partitions`, and `parallel` readers are one. Throws `invalid_options` when the
+ * records are none, or when a fault is unknown or not valid.
  *
  * @param records The records, or a function that returns them for a query. The function can use `query.values` to resume from a
  *   checkpoint, as a database would.
@@ -80,6 +102,7 @@ export function testDatasource(
   const snapshots = new Set<string>()
   let snapshotCount = 0
   const recordsFor = typeof records === 'function' ? records : () => records
+  if (typeof records !== 'function') checkValue('records', records, recordsRule)
   let isClosed = false
   const begin = (query: Query, { batchSize }: BatchOptions, lastId?: string): OpenRead => {
     const read: OpenRead = { query, batchSize, lastId, count: 0, state: 'open' }
@@ -127,7 +150,7 @@ export function testDatasource(
       isClosed = true
     },
   }
-  return source
+  return withCheckedFaults(source, readFaultRules)
 }
 
 /** Records how a read ends. */
@@ -149,6 +172,7 @@ async function* observed(
 
 function toBatch(records: TestRecords, order?: readonly number[]): RecordBatch {
   const inOrder = <Item>(items: readonly Item[]) => order?.map((index) => items[index] as Item) ?? [...items]
+  checkValue('records', records, recordsRule)
   if (!('rows' in records)) return RecordBatch.fromRecords(inOrder(records))
   return RecordBatch.fromRows(records.columns, inOrder(records.rows))
 }

@@ -1,3 +1,5 @@
+import { checkOptions, rule } from '../../adapter.js'
+
 /** The function of a test runner: `test` of vitest and of `node:test`, `it` of mocha and jest. */
 export interface SuiteTest {
   /** Runs a test with that name, now or later. */
@@ -42,4 +44,16 @@ export function runGroups<Subject, Ability extends string>(
       else test(name, runCase)
     }
   }
+}
+
+/** Throws `invalid_options` unless the options of a suite are valid, and what is unsupported is one of `abilities`. */
+export function checkSuite<Ability extends string>(options: object, abilities: Readonly<Record<Ability, true>>): void {
+  checkOptions('options', options, {
+    test: rule.aFunction,
+    create: rule.aFunction,
+    unsupported: rule.optional(rule.anObject),
+  })
+  const { unsupported = {} } = options as { unsupported?: object }
+  const reasons = Object.keys(abilities).map((ability) => [ability, rule.optional(rule.text)])
+  checkOptions('unsupported', unsupported, Object.fromEntries(reasons), 'unsupported.')
 }

@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises'
-import { runGroups, type SuiteTest, type Unsupported } from '../suite.js'
+import { checkSuite, runGroups, type SuiteTest, type Unsupported } from '../suite.js'
 import { countCases, cursorCountCases } from './count.js'
 import { cursorCases } from './cursor.js'
 import {
@@ -81,8 +81,34 @@ export interface DatasourceSuiteOptions {
   unsupported?: Unsupported<DatasourceAbility>
 }
 
-/** Tests that a datasource keeps the contract of `Datasource`. */
-export function datasourceSuite({ test, create, unsupported }: DatasourceSuiteOptions): void {
+const abilities: Record<DatasourceAbility, true> = {
+  resumesAfterId: true,
+  readsRanges: true,
+  readByCursor: true,
+  lookback: true,
+  nulls: true,
+  nullsFirst: true,
+  parallel: true,
+  partition: true,
+  snapshot: true,
+  batchBytes: true,
+  values: true,
+  textValues: true,
+  bigIntegers: true,
+  blocked: true,
+  stalling: true,
+  failing: true,
+  held: true,
+  heldBetween: true,
+  fetched: true,
+  check: true,
+  count: true,
+}
+
+/** Tests that a datasource keeps the contract of `Datasource`. Throws `invalid_options` when an option is unknown or not valid. */
+export function datasourceSuite(options: DatasourceSuiteOptions): void {
+  checkSuite(options, abilities)
+  const { test, create, unsupported } = options
   const over = async (run: (fixture: DatasourceFixture) => Promise<void>) => {
     const fixture = await create()
     try {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Clock, DispatchWorker } from '../../../adapter.js'
 import type { Dispatcher } from '../../../index.js'
-import { runGroups, type SuiteTest, type Unsupported } from '../suite.js'
+import { checkSuite, runGroups, type SuiteTest, type Unsupported } from '../suite.js'
 import { dispatchCases, limitCases } from './dispatch.js'
 import { queueCases } from './queue.js'
 import { scheduleCases } from './schedules.js'
@@ -38,8 +38,16 @@ export interface DispatcherSuiteOptions {
   unsupported?: Unsupported<'share' | 'redeliver' | 'schedules'>
 }
 
-/** Tests that a dispatcher keeps the contract of `Dispatcher`. */
-export function dispatcherSuite({ test, create, unsupported }: DispatcherSuiteOptions): void {
+const abilities: Record<keyof NonNullable<DispatcherSuiteOptions['unsupported']>, true> = {
+  share: true,
+  redeliver: true,
+  schedules: true,
+}
+
+/** Tests that a dispatcher keeps the contract of `Dispatcher`. Throws `invalid_options` when an option is unknown or not valid. */
+export function dispatcherSuite(options: DispatcherSuiteOptions): void {
+  checkSuite(options, abilities)
+  const { test, create, unsupported } = options
   const over = async (run: (subject: DispatcherSubject) => Promise<void>) => runOver(await create(), run)
   runGroups({ test, over, ...(unsupported && { unsupported }) }, [
     { cases: dispatchCases },

@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import type { JobStorage } from '../../../index.js'
-import { runGroups, type SuiteTest, type Unsupported } from '../suite.js'
+import { checkSuite, runGroups, type SuiteTest, type Unsupported } from '../suite.js'
 import { beginCases } from './begin.js'
 import { claimCases } from './claim.js'
 import { endCases } from './end.js'
@@ -54,8 +54,19 @@ export interface StorageSuiteOptions {
   unsupported?: Unsupported<'retain' | 'watch' | 'latest' | 'pauses' | 'reset' | 'ends'>
 }
 
-/** Tests that a storage keeps the contract of `JobStorage`. */
-export function storageSuite({ test, create, unsupported }: StorageSuiteOptions): void {
+const abilities: Record<keyof NonNullable<StorageSuiteOptions['unsupported']>, true> = {
+  retain: true,
+  watch: true,
+  latest: true,
+  pauses: true,
+  reset: true,
+  ends: true,
+}
+
+/** Tests that a storage keeps the contract of `JobStorage`. Throws `invalid_options` when an option is unknown or not valid. */
+export function storageSuite(options: StorageSuiteOptions): void {
+  checkSuite(options, abilities)
+  const { test, create, unsupported } = options
   const overA = (options: StorageCreateOptions) => async (run: (subject: StorageSubject) => Promise<void>) => {
     const { storage, peer = storage, pass, watchTimeout = 5000, close = nothing } = await create(options)
     try {

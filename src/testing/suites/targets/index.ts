@@ -1,4 +1,4 @@
-import { type Group, runGroups, type SuiteTest, type Unsupported } from '../suite.js'
+import { checkSuite, type Group, runGroups, type SuiteTest, type Unsupported } from '../suite.js'
 import { atomicCases, idempotentCases, recordIndexCases } from './atomic.js'
 import { brokenCases, checkCases, checkpointCases, encodedCases, flushCases, resetCases } from './capabilities.js'
 import { type TargetFixture, TargetRun } from './fixture.js'
@@ -49,8 +49,28 @@ export interface TargetSuiteOptions {
   unsupported?: Unsupported<TargetAbility>
 }
 
-/** Tests that a target keeps the contract of `Target`. */
-export function targetSuite({ test, create, unsupported }: TargetSuiteOptions): void {
+const abilities: Record<TargetAbility, true> = {
+  append: true,
+  replace: true,
+  writesAtomically: true,
+  writesIdempotently: true,
+  writesPartitions: true,
+  writesDuringFlush: true,
+  acceptsEncoded: true,
+  isReset: true,
+  isBroken: true,
+  checkpoint: true,
+  truncate: true,
+  resetCheckpoint: true,
+  check: true,
+  deduplicate: true,
+  recordIndex: true,
+}
+
+/** Tests that a target keeps the contract of `Target`. Throws `invalid_options` when an option is unknown or not valid. */
+export function targetSuite(options: TargetSuiteOptions): void {
+  checkSuite(options, abilities)
+  const { test, create, unsupported } = options
   for (const strategy of ['append', 'replace'] as const) {
     const over = async (run: (fixture: TargetFixture) => Promise<void>) => {
       const fixture = await create({ strategy })
