@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import express from 'express'
 import fastify, { type FastifyInstance } from 'fastify'
 import { JobsClient } from 'headgate/client'
@@ -251,4 +253,17 @@ test('a Fastify whose hooks replace the body gives the handler what they made', 
   expect(statusCode).toBe(201)
   await expect.poll(async () => (await registry.status('report', 'any'))?.state).toBe('successful')
   expect(seen).toEqual([{ b: 2 }])
+})
+
+test('a call whose body is on its way is answered with 503 when the registry closes', async () => {
+  const { registry, handler } = setup()
+  const { server, port } = await listen(toNodeHandler(handler))
+  const socket = connect(port, '127.0.0.1')
+  const head = ['Host: localhost', 'Content-Type: application/json', 'Content-Length: 50']
+  const asked = once(server, 'request')
+  socket.write(`POST ${start} HTTP/1.1\r\n${head.join('\r\n')}\r\n\r\n{`)
+  await asked
+  const answered = once(socket, 'data')
+  await registry.close({ timeout: 0 })
+  expect(String(await answered)).toContain('HTTP/1.1 503')
 })

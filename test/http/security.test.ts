@@ -311,3 +311,20 @@ describe('a storage that is down', () => {
     expect((await handler.answer(request('/copy/a'))).status).toBe(200)
   })
 })
+
+test('a refusal is sent with its own length, whatever headers `authorize` gives it', async () => {
+  const headers = {
+    'content-length': '5',
+    'transfer-encoding': 'chunked',
+    'content-encoding': 'gzip',
+    'www-authenticate': 'Bearer',
+  }
+  const { handler } = served({ authorize: () => ({ status: 401, headers }) })
+  const { port } = await listen(toNodeHandler(handler))
+  const response = await fetch(`http://127.0.0.1:${port}${base}`)
+  const text = await response.text()
+  expect(JSON.parse(text)).toMatchObject({ status: 401 })
+  expect(response.headers.get('www-authenticate')).toBe('Bearer')
+  expect(response.headers.get('content-length')).toBe(String(text.length))
+  for (const name of ['transfer-encoding', 'content-encoding']) expect(response.headers.get(name)).toBeNull()
+})

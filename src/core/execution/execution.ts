@@ -1,4 +1,4 @@
-import { deferred, isCausedBy, JobError, setLongTimer, sleep, warnOf } from '../base/index.js'
+import { deferred, isCausedBy, isolate, JobError, setLongTimer, sleep, warnOf } from '../base/index.js'
 import {
   type BatchDone,
   backoff,
@@ -241,10 +241,13 @@ export class Execution implements StartedExecution {
     const { progress: reached, record, signal } = this.#lease
     const { count, checkpoint, detail } = reached
     const partitions = this.#partitions
-    const batchDone = ({ records, duration }: BatchDone): void => {
+    const emitBatch = ({ records, duration }: BatchDone): void => {
+      if (!Number.isFinite(records) || !Number.isFinite(duration)) throw new TypeError(badBatch)
       const batch = { type, id, executionId: partitions.parentId ?? executionId, records, duration }
       this.#runtime.events.emit('batch', batch)
     }
+    const refuseBatch = () => this.#warnOnce(badBatch)
+    const batchDone = (batch: BatchDone): void => isolate(() => emitBatch(batch), refuseBatch)
     return {
       type,
       id,
@@ -273,6 +276,8 @@ export class Execution implements StartedExecution {
     }
   }
 }
+
+const badBatch = 'A batch was not emitted. Expected `batchDone` to get `{ records, duration }`, two numbers.'
 
 function tooLong(maxDuration: number): JobError {
   return new JobError('max_duration', `The job ran longer than \`maxDuration\`, ${maxDuration} ms.`, {

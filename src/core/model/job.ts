@@ -151,7 +151,7 @@ export interface JobContext<
    * saved with progress. Never throws.
    */
   log(text: string): void
-  /** Emits a written batch to the listeners of `registry.onBatch`. Saves nothing and never throws. */
+  /** Emits a written batch to the listeners of `registry.onBatch`. Logs one that is not two numbers. Saves nothing and never throws. */
   batchDone(batch: BatchDone): void
   /**
    * Saves the reported progress immediately. Resolves when storage holds it, after retries if necessary. Rejects with the reason

@@ -1,4 +1,5 @@
 import {
+  anySignal,
   checkedKey,
   checkOptions,
   checkValue,
@@ -182,12 +183,13 @@ export class Registry {
 
   /**
    * Requests an abort of a job in any process and waits until it has stopped. Resolves with its status: `aborting` when `timeout`
-   * has passed, the last status when the job was not live, `undefined` when it never ran.
+   * has passed, the last status when the job was not live, `undefined` when it never ran. Rejects with `closed` when the registry has
+   * closed and the job still runs: storage keeps the request.
    */
   async abort(type: string, id: string, options: AbortOptions = {}): Promise<JobStatus | undefined> {
     checkOptions('options', options, abortRules)
     const { timeout = defaultStopTimeout, signal, reason, onAsked } = options
-    const { clock, logger } = this.#parts.runtime
+    const { clock, logger, abandoned: closed } = this.#parts.runtime
     const { asked, settled, execution } = await this.#parts.runner.askToStop({ type, id }, reason)
     isolate(
       () => onAsked?.(),
@@ -196,10 +198,13 @@ export class Registry {
     if (!asked || !isLive(asked.state)) return asked && toStatus(asked)
     if (timeout === 0) return toStatus(asked)
     if (settled) return toStatus(settled)
-    if (execution) {
-      return (await withTimeout(clock, timeout, execution.finished, undefined, signal)) ?? toStatus(asked)
-    }
-    return toStatus(await withTimeout(clock, timeout, this.#parts.completions.whenEnded(asked), asked, signal))
+    const ended: Promise<JobStatus> =
+      execution?.finished ?? this.#parts.completions.whenEnded(asked).then((record) => toStatus(record))
+    const givenUp = signal ? anySignal([signal, closed]) : closed
+    const status = await withTimeout(clock, timeout, ended, undefined, givenUp)
+    // Nothing here hears of the end any more.
+    if (!status) closed.throwIfAborted()
+    return status ?? toStatus(asked)
   }
 
   /**

@@ -48,7 +48,7 @@ export interface Refusal {
   status: 401 | 403
   /** The reason in the answer. Default: a general sentence. */
   reason?: string
-  /** Headers of the answer, such as `www-authenticate`. */
+  /** Headers of the answer, such as `www-authenticate`. Those of its body, such as `content-length`, are dropped. */
   headers?: Record<string, string>
 }
 

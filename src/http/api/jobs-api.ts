@@ -187,5 +187,14 @@ function toReply({ status, reason, headers }: Refusal): Reply {
     status === 401
       ? errorBody('unauthorized', text ?? 'The call requires authentication.')
       : errorBody('forbidden', text ?? 'The call is not allowed.')
-  return { status: body.status, body, headers: Object.fromEntries(new Headers(headers)) }
+  return { status: body.status, body, headers: headersIn(headers) }
 }
+
+/** The headers of a refusal, without those that say how its body is sent: the body is written here. */
+function headersIn(given: Refusal['headers']): Record<string, string> {
+  const headers = new Headers(given)
+  for (const name of framing) headers.delete(name)
+  return Object.fromEntries(headers)
+}
+
+const framing = ['content-length', 'content-encoding', 'transfer-encoding', 'trailer', 'upgrade']

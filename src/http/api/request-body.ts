@@ -1,4 +1,4 @@
-import { checkOptions, invalid, rule } from '../../adapter.js'
+import { checkOptions, invalid, rule, untilAborted } from '../../adapter.js'
 import { type Clock, JobError } from '../../index.js'
 import { errorBody, type WireError, type WireErrorType } from '../../wire/index.js'
 
@@ -19,15 +19,16 @@ interface SentRequest {
 
 /**
  * Reads the body of a request: a JSON object with some of the given fields, or nothing. A parser of the server may have read it before.
- * Throws `invalid_options`.
+ * Throws `invalid_options`, and the reason of `closed` when that aborts first.
  */
 export function readBody(
   { body, headers }: SentRequest,
   names: readonly string[],
   clock: Clock,
+  closed?: AbortSignal,
 ): BodyRead | Promise<BodyRead> {
   if (!body) return { fields: {} }
-  return inTime(body(maxBody), clock).then((received) => fieldsIn(received, headers, names))
+  return inTime(untilAborted(body(maxBody), closed), clock).then((received) => fieldsIn(received, headers, names))
 }
 
 function fieldsIn(received: unknown, headers: SentRequest['headers'], names: readonly string[]): BodyRead {

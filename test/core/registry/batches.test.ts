@@ -1,4 +1,4 @@
-import { type BatchEvent, JobRegistry, memoryStorage } from 'headgate'
+import { type BatchEvent, type JobContext, JobRegistry, memoryStorage } from 'headgate'
 import { iterableDatasource } from 'headgate/iterable'
 import { fakeClock } from 'headgate/testing'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
@@ -55,6 +55,35 @@ describe('onBatch', () => {
     await finished
     expect(first.mock.calls).toEqual([[{ type: 'copy', id: 'a', executionId, records: 1, duration: 5 }]])
     expect(second).toHaveBeenCalledTimes(2)
+  })
+
+  test.each([
+    ['nothing', null],
+    [
+      'a getter that throws',
+      {
+        duration: 1,
+        get records(): number {
+          throw new Error('of a getter')
+        },
+      },
+    ],
+    ['text', { records: '1', duration: 1 }],
+  ])('warns once of a batch that is %s, and the job goes on', async (_, batch) => {
+    const { registry, logger } = open()
+    const heard = vi.fn()
+    registry.onBatch(heard)
+    const run = ({ batchDone }: JobContext) => {
+      batchDone(batch as never)
+      batchDone(batch as never)
+    }
+    registry.define({ type: 'copy', id: 'a', run })
+    expect((await (await registry.start('copy', 'a')).finished).state).toBe('successful')
+    expect(heard).not.toHaveBeenCalled()
+    const warned = logger.warn.mock.calls.map(([, message]) => message)
+    expect(warned).toEqual([
+      'Job [copy/a]: A batch was not emitted. Expected `batchDone` to get `{ records, duration }`, two numbers.',
+    ])
   })
 
   test('keeps listeners apart from each other and from the job', async () => {

@@ -86,3 +86,40 @@ describe('close', () => {
     expect(closed.toSorted()).toEqual(all)
   })
 })
+
+describe('an abort that waits for a job which does not stop', () => {
+  const deaf = { type: 'test', id: 'a', run: never }
+
+  it.each(['this registry', 'another registry'])(
+    'rejects with `closed` when its registry closes, in %s',
+    async (where) => {
+      const clock = fakeClock()
+      const storage = memoryStorage({ clock })
+      const [own, other] = ['own', 'other'].map((node) => new JobRegistry({ storage, clock, node }))
+      for (const registry of [own, other]) registry?.define(deaf)
+      await (where === 'this registry' ? own : other)?.start('test', 'a')
+      const aborted = own?.abort('test', 'a', { timeout: 86_400_000 }).then(String, ({ code }) => code)
+      await clock.advance(100)
+      const closing = own?.close({ timeout: 500 })
+      await clock.advance(500)
+      await closing
+      expect(await Promise.race([aborted, Promise.resolve('pending')])).toBe('closed')
+      const left = other?.close({ timeout: 0 })
+      await clock.advance(20_000)
+      await left
+    },
+  )
+
+  it('resolves when the job stops as its registry closes, and when its own time is over before', async () => {
+    const clock = fakeClock()
+    const registry = new JobRegistry({ storage: memoryStorage({ clock }), clock })
+    registry.define(deaf)
+    registry.define({ type: 'test', id: 'b', run: ({ signal }) => new Promise((stop) => (signal.onabort = stop)) })
+    for (const id of ['a', 'b']) await registry.start('test', id)
+    const states = ['a', 'b'].map((id) => registry.abort('test', id, { timeout: 100 }).then((status) => status?.state))
+    const closing = registry.close({ timeout: 500 })
+    for (let step = 0; step < 5; step++) await clock.advance(100)
+    await closing
+    expect(await Promise.all(states)).toEqual(['aborting', 'aborted'])
+  })
+})
