@@ -28,6 +28,7 @@ export function defineJobs(registry: Registry, pool: pg.Pool): void {
     query: `select n as id, 'order ' || n as name, repeat('x', 200) as note
       from generate_series(1, 400000) n {{#last_id}}where n > {{last_id}}{{/last_id}} order by n`,
     pkField: 'id',
+    total: { query: 'select 400000 as total' },
     batchSize: 500,
     rateLimit: { rows: 2000 },
     target: () => {},

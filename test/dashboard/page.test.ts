@@ -346,7 +346,8 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await page.getByRole('dialog').waitFor({ state: 'detached' })
       await button('Abort copy/a').focus()
       await page.keyboard.press('Enter')
-      await page.getByLabel('Reason').focus()
+      // The dialog begins at its first field.
+      await page.locator('input[name=reason]:focus').waitFor()
       await page.keyboard.type('by keys')
       await page.keyboard.press('Enter')
       await expect.poll(() => calls.at(-1)).toMatchObject(['abort', 'copy', 'a', { reason: 'by keys' }])

@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact'
-import { useEffect, useId, useRef, useState } from 'preact/hooks'
+import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { reasonOf } from '../data/server.js'
 import { Icon } from './icon.js'
 
@@ -20,7 +20,8 @@ export function FormDialog({ title, action, isDangerous, children, onSubmit, onC
   const ref = useRef<HTMLDialogElement>(null)
   const [isBusy, setBusy] = useState(false)
   const [error, setError] = useState<unknown>()
-  useEffect(() => {
+  // At once: keys that are pressed from now on are meant for the dialog.
+  useLayoutEffect(() => {
     ref.current?.showModal()
     // What somebody came for: the first field, or else the button that does it.
     ref.current?.querySelector<HTMLElement>('.dialog-body :is(input, textarea), [type="submit"]')?.focus()

@@ -8,9 +8,10 @@ import { Elapsed } from './time.js'
 export function Progress({ jobKey, status }: { jobKey: string; status: Status }) {
   const { progress = {}, node } = detailOf(status)
   const total = numberOf(progress.total)
-  const percent = total ? Math.min(100, (100 * status.count) / total) : undefined
+  const percent = numberOf(progress.percent) ?? (total ? Math.min(100, (100 * status.count) / total) : undefined)
   const rate = rateOf(jobKey, status) ?? numberOf(progress.rowsPerSecond)
-  const left = total && rate ? (1000 * Math.max(0, total - status.count)) / rate : undefined
+  const rest = total && rate ? (1000 * Math.max(0, total - status.count)) / rate : undefined
+  const left = numberOf(progress.eta) ?? rest
   return (
     <div class="progress">
       <Bar percent={percent} label={`Progress of ${status.type}/${status.id}`} />

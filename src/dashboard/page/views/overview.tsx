@@ -111,6 +111,7 @@ function Summary({ all, show }: { all: readonly Job[]; show: ShownJobs }) {
 }
 
 const healthWords: Record<string, string> = {
+  unknown: 'Unknown',
   ok: 'Healthy',
   unreachable: 'No storage',
   readonly: 'Storage read-only',
@@ -119,14 +120,10 @@ const healthWords: Record<string, string> = {
 
 function HealthTile() {
   const { value } = health
-  const isOk = value?.status === 'ok' && value.overdue.length === 0
-  const text =
-    value === undefined
-      ? 'Unknown'
-      : value.overdue.length > 0
-        ? `${value.overdue.length} overdue`
-        : (healthWords[value.status] ?? value.status)
-  const detail = value?.error ?? (value && `${value.node} · storage ${formatDuration(value.latency)}`)
+  const { status = 'unknown', overdue = [], storage, node } = value ?? {}
+  const isOk = status === 'ok' && overdue.length === 0
+  const text = overdue.length > 0 ? `${overdue.length} overdue` : (healthWords[status] ?? status)
+  const detail = storage?.error?.[0] ?? (storage && `${node} · storage ${formatDuration(storage.latency)}`)
   return (
     <div class={`tile tile-health ${isOk ? 'is-successful' : value ? 'is-error' : 'is-none'}`}>
       <span class="tile-figure tile-word">{text}</span>
