@@ -151,6 +151,7 @@ const noticed: Record<StorageBug, string[]> = {
     'orphans: an execution that resumes an orphan may become one',
     'orphans: all types and jobs are listed',
     'orphans: are listed in pages, oldest first, also while nodes resume them',
+    'ends: an orphan stays open when another start follows, and the log tells what resumed it',
   ],
   'lists resumed orphans': [
     'orphans: an orphan is listed until a node resumes it',
@@ -326,7 +327,13 @@ const noticed: Record<StorageBug, string[]> = {
     'ends: settling does not depend on the claim, or on the last execution',
   ],
   'settles the last ends only': ['ends: settling does not depend on the claim, or on the last execution'],
-  'notifies of no lost nodes': ['ends: an expired lease counts, when a read has settled it'],
+  'takes every later start for a resume': [
+    'ends: an orphan stays open when another start follows, and the log tells what resumed it',
+  ],
+  'notifies of no lost nodes': [
+    'ends: an expired lease counts, when a read has settled it',
+    'ends: an orphan stays open when another start follows, and the log tells what resumed it',
+  ],
 }
 
 test.each(Object.entries(noticed))('a storage that %s fails for it alone', async (bug, cases) => {

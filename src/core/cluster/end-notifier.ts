@@ -10,7 +10,7 @@ import {
   warnOf,
   withTimeout,
 } from '../base/index.js'
-import { canTakeOver, type JobCatalog, type LibraryJob } from '../execution/index.js'
+import { canTakeOver, isResumed, type JobCatalog, type LibraryJob } from '../execution/index.js'
 import {
   type EndedStatus,
   type ExecutionRecord,
@@ -195,8 +195,10 @@ export class EndNotifier {
       return 'left'
     }
     if (!canTakeOver(job, record)) return 'due'
-    const last = await this.#runtime.storage.find(record.type, record.id)
-    return last && last.executionId !== record.executionId ? 'none' : 'left'
+    const { storage } = this.#runtime
+    const last = await storage.find(record.type, record.id)
+    if (!last || last.executionId === record.executionId) return 'left'
+    return (await isResumed(storage, record, last)) ? 'none' : 'due'
   }
 
   /** Calls the handlers until they succeed, or the claim does not last for another call. */

@@ -1,6 +1,9 @@
-import { type ExecutionRecord, retryPolicyOf } from '../model/index.js'
+import { type ExecutionRecord, keyOf, retryPolicyOf } from '../model/index.js'
 import { type BeginRequest, findEnded, type JobStorage } from '../storage/index.js'
 import type { LibraryJob } from './partitions.js'
+
+/** How many executions of a job to search at once for the one that has resumed an orphan. */
+const page = 100
 
 /** The orphan that an execution resumes. */
 export type Takeover = Required<Pick<BeginRequest, 'resumedFrom' | 'takeovers'>>
@@ -25,6 +28,21 @@ export function canTakeOver(job: LibraryJob, last: ExecutionRecord): boolean {
 export function isWithin(limit: number, orphan: ExecutionRecord): boolean {
   const { takeovers = 0 } = orphan
   return takeovers + (mayHaveProgressed(orphan) ? 0 : lostBy(orphan)) <= limit
+}
+
+/**
+ * Whether an execution has resumed an orphan that is not the job's last one any more. A newer execution may be an ordinary start. The
+ * log keeps the answer for as long as the orphan.
+ */
+export async function isResumed(storage: JobStorage, orphan: ExecutionRecord, last: ExecutionRecord): Promise<boolean> {
+  const { executionId } = orphan
+  let newer = [last]
+  for (;;) {
+    if (newer.some(({ resumedFrom }) => resumedFrom === executionId)) return true
+    const searchAfter = newer.at(-1)?.executionId
+    if (searchAfter === undefined || newer.some((execution) => execution.executionId === executionId)) return false
+    newer = (await storage.search({ ...keyOf(orphan), searchAfter, size: page })).hits
+  }
 }
 
 function mayHaveProgressed({ count, checkpoint }: ExecutionRecord): boolean {

@@ -6,8 +6,9 @@ import {
   type JobRegistryOptions,
   type JobStorage,
   memoryStorage,
+  type StartOptions,
 } from 'headgate'
-import { type FakeClock, fakeClock, heldJob } from 'headgate/testing'
+import { collectingTarget, type FakeClock, fakeClock, heldJob } from 'headgate/testing'
 import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { plainStorage } from '../../support/plain-storage.js'
 
@@ -129,6 +130,97 @@ describe('onEnd', () => {
     await clock.advance(hour)
     expect(statesOf(ended)).toEqual(['successful'])
     expect(await storage.ends?.claim({ node: 'x', lease: 1000, size: 10 })).toEqual([])
+  })
+
+  test.each<[string, StartOptions]>([
+    ['an ordinary start', {}],
+    ['a full refresh', { fullRefresh: true }],
+  ])('hears of an orphan that is not resumed while the job is paused, because of %s', async (_, options) => {
+    const ended = onEnd()
+    const registry = open({ onEnd: ended })
+    const datasource = { kind: 'test', read: async function* () {} }
+    const collecting = collectingTarget()
+    const target = { ...collecting, capabilities: { ...collecting.capabilities, onFullRefresh: 'merge' as const } }
+    registry.define({ id: 'a', resume: 'auto', datasource, target })
+    await registry.pause('ingestion', 'a')
+    await die({ type: 'ingestion', id: 'a' })
+    await clock.advance(minute)
+    expect(ended).not.toHaveBeenCalled()
+    const finish = async (given: StartOptions) => {
+      const { finished } = await registry.start('ingestion', 'a', { force: true, ...given })
+      await clock.advance(100)
+      await finished
+    }
+    await finish(options)
+    // A later execution does not hide that none has resumed the orphan.
+    await finish({})
+    await clock.advance(hour)
+    expect(statesOf(ended)).toEqual(['successful', 'successful', 'error'])
+    expect(await storage.ends?.claim({ node: 'x', lease: 1000, size: 10 })).toEqual([])
+  })
+
+  test('hears of an orphan that the schedule starts anew before it is resumed', async () => {
+    const ended = onEnd()
+    await die({ type: 'test', id: 'a' })
+    await clock.advance(1000)
+    const { execution } = await storage.begin({
+      ...{ type: 'test', id: 'a', state: 'running', node: 'b', lease: 1000, notifiesEnd: true },
+      scheduledFor: clock.now(),
+    })
+    await storage.finish(execution, { state: 'successful' })
+    open().define({ type: 'test', id: 'a', resume: 'auto', run: () => {}, onEnd: ended })
+    await clock.advance(hour)
+    expect(statesOf(ended).sort()).toEqual(['error', 'successful'])
+  })
+
+  test('hears of no orphan that was resumed, however many executions came after that', async () => {
+    const ended = onEnd()
+    await die({ type: 'test', id: 'a' })
+    await clock.advance(1000)
+    const orphan = await storage.find('test', 'a')
+    for (let round = 0; round < 250; round++) {
+      const { execution } = await storage.begin({
+        ...{ type: 'test', id: 'a', state: 'running', node: 'b', lease: 1000 },
+        ...(round === 0 && orphan && { resumedFrom: orphan.executionId }),
+      })
+      await storage.finish(execution, { state: 'successful' })
+    }
+    open().define({ type: 'test', id: 'a', resume: 'auto', run: () => {}, onEnd: ended })
+    await clock.advance(hour)
+    expect(ended).not.toHaveBeenCalled()
+    expect(await storage.ends?.claim({ node: 'x', lease: 1000, size: 10 })).toEqual([])
+  })
+
+  test('hears of no orphan that is resumed after a reset, or after its job was removed and defined again', async () => {
+    const ended = onEnd()
+    const registry = open()
+    const job: Job = { type: 'test', id: 'a', resume: 'auto', run: () => {}, onEnd: ended }
+    registry.define(job)
+    await registry.pause('test', 'a')
+    await die({ type: 'test', id: 'a' })
+    await clock.advance(minute)
+    await registry.reset('test', 'a')
+    registry.remove('test', 'a')
+    await clock.advance(hour)
+    registry.define(job)
+    await registry.unpause('test', 'a')
+    await clock.advance(hour)
+    expect(statesOf(ended)).toEqual(['successful'])
+  })
+
+  test('hears of an orphan whose job was removed, and started by another process', async () => {
+    const ended = onEnd()
+    const [registry, other] = [open({ node: 'a' }), open({ node: 'b' })]
+    const job: Job = { type: 'test', id: 'a', resume: 'auto', run: () => {}, onEnd: ended }
+    registry.define(job)
+    await registry.pause('test', 'a')
+    await die({ type: 'test', id: 'a' })
+    await clock.advance(minute)
+    registry.remove('test', 'a')
+    other.define(job)
+    await (await other.start('test', 'a', { force: true })).finished
+    await clock.advance(hour)
+    expect(statesOf(ended)).toEqual(['successful', 'error'])
   })
 
   test('hears of an orphan that nobody resumes any more', async () => {

@@ -158,6 +158,14 @@ export const managementBugs = {
         if (last?.executionId === executionId) await settle(executionId)
       },
     })),
+  'takes every later start for a resume': ({ storage }) => ({
+    async begin(request) {
+      const before = await storage.find(request.type, request.id)
+      const begun = await storage.begin(request)
+      if (begun.started && before?.isOrphaned) await storage.ends?.settle(before.executionId)
+      return begun
+    },
+  }),
   'notifies of no lost nodes': (sound) =>
     endsWith(sound, ({ claim }) => ({
       claim: async (request) => (await claim(request)).filter(({ isOrphaned }) => !isOrphaned),

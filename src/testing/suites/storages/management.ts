@@ -288,4 +288,28 @@ export const openEndCases: Cases<StorageSubject> = {
       [executionId],
     )
   },
+
+  async 'ends: an orphan stays open when another start follows, and the log tells what resumed it'({ storage, peer }) {
+    const orphaned = { state: 'aborted', isOrphaned: true } as const
+    for (const id of ['resumed', 'anew']) {
+      const { executionId } = await runThrough(storage, { id, notifiesEnd: true }, orphaned)
+      const resumedFrom = id === 'resumed' ? { resumedFrom: executionId, takeovers: 1 } : {}
+      const next = await runThrough(peer, { id, ...resumedFrom })
+      const last = await runThrough(storage, { id })
+      const { hits } = await peer.search({ type: 'test', id })
+      assert.deepEqual(
+        hits.map((hit) => [hit.executionId, hit.resumedFrom]),
+        [
+          [last.executionId, undefined],
+          [next.executionId, resumedFrom.resumedFrom],
+          [executionId, undefined],
+        ],
+      )
+    }
+    const open = await claim(its(storage, 'ends'))
+    assert.ok(
+      open.some(({ id, isOrphaned }) => id === 'anew' && isOrphaned === true),
+      'Expected the end of an orphan that no execution has resumed',
+    )
+  },
 }
