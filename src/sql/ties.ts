@@ -14,7 +14,7 @@ export interface CursorColumns {
 }
 
 /**
- * Returns the position after a record from the raw values of its cursor columns.
+ * Returns the position after a record from the raw values of its cursor columns. It may be called again later, with a record of an earlier batch.
  *
  * @experimental
  */
@@ -112,13 +112,22 @@ export async function* refuseTies(
     const tied = keys.firstTied(last)
     if (tied !== undefined) {
       if (tied > 1) {
-        yield { batch: batch.slice(0, tied - 1), position: positionOf(keys.at(tied - 2)) }
+        yield {
+          batch: batch.slice(0, tied - 1),
+          position: positionOf(keys.at(tied - 2)),
+          positionAfter: after(keys, positionOf),
+        }
       }
       throw tieFailure(columns.names, keys.at(tied))
     }
     last = keys.last
-    yield { batch, position: positionOf(last) }
+    yield { batch, position: positionOf(last), positionAfter: after(keys, positionOf) }
   }
+}
+
+/** Finds the position within a batch, unless the next record is tied with the one before it. */
+function after(keys: Keys, positionOf: PositionOf): (count: number) => unknown {
+  return (count) => (keys.isTied(count, undefined) ? undefined : positionOf(keys.at(count - 1)))
 }
 
 /**
@@ -140,7 +149,11 @@ export async function* drainTies(
     let start = batch.length - 1
     while (start > 0 && keys.isTied(start, undefined)) start--
     if (start > 0) {
-      yield { batch: batch.slice(0, start), position: positionOf(keys.at(start - 1)) }
+      yield {
+        batch: batch.slice(0, start),
+        position: positionOf(keys.at(start - 1)),
+        positionAfter: after(keys, positionOf),
+      }
     }
     open = start > 0 ? batch.slice(start, batch.length) : batch
     last = keys.last

@@ -8,6 +8,11 @@ export interface ReadBatch<Item extends object = JobRecord> {
    * `undefined` where no read can resume, as between ties.
    */
   readonly position?: unknown
+  /**
+   * Returns where a later read resumes after the first records of the batch: a `position`, or `undefined` where no read can resume. Called
+   * once, with a number from 1 to less than all, when a job with `failures` fails within the batch. Without it, the next run begins with the batch.
+   */
+  positionAfter?(count: number): unknown
   /** Whether the batch repeats earlier records, for `lookback`. The job then keeps the position before it. Default `false`. */
   readonly isReplay?: boolean
   /** Set when ranges are read in parallel, so that batches come in any order. */

@@ -107,8 +107,10 @@ function checkedBatch(value: unknown): RecordBatch {
 }
 
 function checkedReadBatch(value: unknown): ReadBatch {
-  if (RecordBatch.isInstance(Object(value).batch)) return value as ReadBatch
-  const expected = 'objects whose `batch` is a `RecordBatch`'
+  const { batch, positionAfter } = Object(value)
+  const isComplete = positionAfter === undefined || typeof positionAfter === 'function'
+  if (RecordBatch.isInstance(batch) && isComplete) return value as ReadBatch
+  const expected = 'objects whose `batch` is a `RecordBatch`, and whose `positionAfter`, if any, is a function'
   throw badAnswer('datasource', 'readByCursor() of the datasource', expected, value)
 }
 

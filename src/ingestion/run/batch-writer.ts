@@ -110,6 +110,11 @@ export interface TolerantBatchWriterOptions extends BatchWriterOptions {
   readonly shown: Pick<DeadLetter, 'type' | 'id' | 'executionId'>
   /** Whether the target can continue after a rejected write. */
   isSound(): boolean
+  /**
+   * Called before a batch with a failed record is written in parts: makes what is before the batch durable. Nothing of the batch is
+   * written then.
+   */
+  beforeParts(): Promise<void>
   /** Called for a failed record without a dead-letter target. */
   dropped(error: unknown): void
 }
@@ -143,6 +148,7 @@ export class TolerantBatchWriter implements BatchWriter {
   #before = nothingRead
   /** The counts of its first records, which are settled. */
   #settled = nothingRead
+  #isInParts = false
   /** How many consecutive writes failed with a transient error. */
   #tries = 0
 
@@ -156,6 +162,7 @@ export class TolerantBatchWriter implements BatchWriter {
     this.#name = name
     this.#before = before
     this.#settled = nothingRead
+    this.#isInParts = false
     try {
       await this.#settleAll()
       return { settled: this.#settled }
@@ -189,6 +196,7 @@ export class TolerantBatchWriter implements BatchWriter {
       transformed = await transform(part, context)
       const { failures = [] } = transformed
       const [first] = failures
+      if (first) await this.#beginParts()
       // Records after the one that fails the job must not be written.
       if (first && part.length > 1 && !this.#budget.allows(failures.length, this.#counts)) {
         return around(range, [range.start + first.index])
@@ -210,6 +218,7 @@ export class TolerantBatchWriter implements BatchWriter {
       notePlace(error, placeIn(this.#name.number, error, undefined))
       throw error
     }
+    await this.#beginParts()
     if (tolerance.isTransient(error)) {
       await this.#pause(error)
       return halves(range)
@@ -222,6 +231,12 @@ export class TolerantBatchWriter implements BatchWriter {
     const positions = transformed ? originsOf(error, transformed).map((position) => start + position) : []
     const named = positions.filter((position) => position < end)
     return named.length === 0 ? halves(range) : around(range, named)
+  }
+
+  async #beginParts(): Promise<void> {
+    if (this.#isInParts) return
+    this.#isInParts = true
+    await this.#options.beforeParts()
   }
 
   async #pause(error: unknown): Promise<void> {

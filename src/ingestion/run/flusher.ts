@@ -36,7 +36,7 @@ export class Flusher {
     this.#flushedAt = options.context.clock.now()
   }
 
-  /** Whether no flush has failed while the run waited. After that, no record can be blamed for an error. */
+  /** Whether no flush has failed while the run waited or looked for a bad record. After that, no record can be blamed for an error. */
   get isSound(): boolean {
     return this.#isSound
   }
@@ -79,13 +79,18 @@ export class Flusher {
       () => true,
     )
     if (await withTimeout(clock, left, settled)) return next
+    await this.flushUnblamed()
+    return next
+  }
+
+  /** Flushes everything written. When that fails, no record is blamed for it. */
+  async flushUnblamed(): Promise<void> {
     try {
       await this.flush()
     } catch (error) {
       this.#isSound = false
       throw error
     }
-    return next
   }
 
   /** Flushes everything written. */

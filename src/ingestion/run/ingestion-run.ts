@@ -182,6 +182,10 @@ export class IngestionRun {
       deadLetters: this.#deadLetters,
       clock,
       redactor,
+      // By a cursor, no run can resume within some batches. A full refresh removes no records before it has others.
+      beforeParts: async () => {
+        if (this.#plan.cursor && this.#progress.written.read > 0) await this.#flusher.flushUnblamed()
+      },
       isSound: () => !this.#writer.isBroken && !this.#isTruncating && this.#flusher.isSound,
       shown: { type, id, executionId: this.#plan.partition?.parent ?? this.#context.executionId },
       dropped: (error) => this.#warn(error, 'dropped a record that failed'),

@@ -1,5 +1,5 @@
 import type { ExecutionContext } from '../../core/execution/index.js'
-import { addedUp, type IngestionDetail, nothingRead, type ReadBatch, type RecordBatch } from '../contract/index.js'
+import { addedUp, type IngestionDetail, nothingRead, type ReadBatch } from '../contract/index.js'
 import type { IngestionPlan } from '../definition/index.js'
 import type { BatchName } from './batch-writer.js'
 import {
@@ -29,7 +29,7 @@ type Marks = Pick<Checkpoint, 'position' | 'deadLetters' | 'isUnordered' | 'isDo
 
 /** A batch that was read, with its position. */
 export interface PlacedBatch {
-  readonly batch: RecordBatch
+  readonly read: ReadBatch
   readonly name: BatchName
   /** The checkpoint after it, without its counts. */
   readonly after: Checkpoint
@@ -210,20 +210,22 @@ export class RunProgress {
     // Position and extent: a batch that is read again with more records is another batch.
     const end = parallel ? '' : (after.lastId ?? '')
     const name = { number: sequence, position, key: `${position}:${batch.length}:${end}` }
-    return { batch, name, after, isResumePoint }
+    return { read, name, after, isResumePoint }
   }
 
   /** Moves the position after a batch or, when only its first records are settled, after those. */
-  moveAfter({ batch, after, isResumePoint }: PlacedBatch, settled: IngestionDetail, now: number): void {
+  moveAfter({ read, after, isResumePoint }: PlacedBatch, settled: IngestionDetail, now: number): void {
     if (settled.read === 0) return
     const before = this.#reached
-    const isWhole = settled.read === batch.length
-    const checkpoint = isWhole ? after : this.#after({ batch: batch.slice(0, settled.read) }, now)
+    const isWhole = settled.read === read.batch.length
+    const first: ReadBatch = isWhole ? read : partOf(read, settled.read)
+    // What is repeated has no position of its own.
+    const checkpoint = isWhole || read.isReplay ? after : this.#after(first, now)
     const reached = {
       checkpoint: { ...checkpoint, ...addedTo(before.checkpoint, settled) },
       detail: addedUp(before.detail, settled),
     }
-    const isKnown = isWhole ? isResumePoint : this.#plan.cursor === undefined
+    const isKnown = isWhole ? isResumePoint : this.isResumePoint(first)
     this.#beyond = isKnown ? undefined : reached
     if (isKnown) this.#resumePoint = reached
   }
@@ -236,4 +238,11 @@ export class RunProgress {
     const { pkField, query } = this.#plan
     return advance(this.#reached.checkpoint, read, now, pkField, query.needs)
   }
+}
+
+/** The first records of a batch, with the position after them if the datasource knows it. */
+function partOf(read: ReadBatch, count: number): ReadBatch {
+  const { batch, isReplay } = read
+  const position = isReplay ? undefined : read.positionAfter?.(count)
+  return { batch: batch.slice(0, count), ...(position !== undefined && { position }), ...(isReplay && { isReplay }) }
 }

@@ -191,8 +191,13 @@ async function* batchesOf(
     if (delay > 0) await pause(clock, delay, signal)
     signal.throwIfAborted()
     const batch = all.slice(read.count, Math.min(read.count + read.batchSize, end))
+    const { count } = read
     read.count += batch.length
-    yield { batch, position: cursor?.positionAfter(read.count) }
+    yield {
+      batch,
+      position: cursor?.positionAfter(read.count),
+      ...(cursor && { positionAfter: (records: number) => cursor.positionAfter(count + records) }),
+    }
   }
   signal.throwIfAborted()
   if (faultAt > all.length) return

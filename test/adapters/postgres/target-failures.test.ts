@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
-import { type IngestionJob, type JobError, type JobRecord, JobRegistry, memoryStorage } from 'headgate'
+import { type Datasource, type IngestionJob, type JobError, type JobRecord, JobRegistry, memoryStorage } from 'headgate'
 import { iterableDatasource } from 'headgate/iterable'
 import { type PostgresTargetOptions, postgresDatasource, postgresTarget } from 'headgate/postgres'
 import { testDatasource } from 'headgate/testing'
@@ -15,6 +15,14 @@ function records(length: number, changes: Record<number, JobRecord> = {}): JobRe
 
 const idsBut = (length: number, ...poison: number[]) =>
   records(length).flatMap(({ id }) => (poison.includes(Number(id)) ? [] : [id]))
+
+/** A datasource that knows no position within a batch. */
+function withoutPositions(datasource: Datasource): Datasource {
+  async function* readByCursor(...read: Parameters<NonNullable<Datasource['readByCursor']>>) {
+    for await (const { positionAfter: _, ...batch } of datasource.readByCursor?.(...read) ?? []) yield batch
+  }
+  return { ...datasource, readByCursor }
+}
 
 describePostgres('a table of Postgres that refuses records', (database) => {
   let pool: pg.Pool
@@ -335,4 +343,38 @@ describePostgres('a table of Postgres that refuses records', (database) => {
     expect(await run({ datasource, batchSize: 10, target: target(more) })).toMatchObject({ state: 'error' })
     expect(causes).toEqual([{ phase: 'target' }])
   })
+
+  describe.each([
+    ['by a cursor', {}, 1505],
+    ['by a cursor that drains ties', { ties: 'drain' }, 1505],
+    ['in pages', { consistency: 'pages' }, 1505],
+    ['whose datasource knows no position within a batch', { isWhole: true }, 1000],
+  ] as const)(
+    'a job beyond its budget %s',
+    (_, how: { isWhole?: true; ties?: 'drain'; consistency?: 'pages' }, count) => {
+      test('commits the records and dead letters before, and the next run begins with the record', async () => {
+        const { isWhole, ...more } = how
+        const job = {
+          datasource: isWhole ? withoutPositions(postgresDatasource({ pool })) : postgresDatasource({ pool }),
+          query: `select n as id, case when n in (700, 1506) then 666 else 1 end as n, 'a' as name from generate_series(1, 2500) n`,
+          cursor: { columns: 'id', ...more },
+          batchSize: 1000,
+          target: target(),
+          failures: { deadLetters: deadLetters(), total: 1 },
+        }
+        await using slow = new JobRegistry({ storage: memoryStorage(), progressInterval: 60_000 })
+        slow.define({ id: 'budget', ...job })
+        const first = await (await slow.start('ingestion', 'budget')).finished
+        expect(first).toMatchObject({
+          state: 'error',
+          error: expect.arrayContaining([expect.stringMatching(/^Too many records failed/)]),
+        })
+        const last = await values('select max(id) from t')
+        expect([first.count, ...last, await deadIds()]).toEqual([count, count, [700]])
+        const next = await (await slow.start('ingestion', 'budget')).finished
+        expect([next.state, await deadIds()]).toEqual(['successful', [700, 1506]])
+        expect(new Set(await values('select id from t')).size).toBe((await values('select id from t')).length)
+      })
+    },
+  )
 })

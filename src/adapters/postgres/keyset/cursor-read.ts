@@ -244,11 +244,15 @@ export class CursorRead {
       for await (const batch of batches) yield { batch, isReplay: true }
       return
     }
-    yield* this.#withPositions(batches, (record) => {
-      const { order } = this.#description
-      this.#position = { ...this.#position, order, ...(segment.isNull ? { afterNull: record } : { after: record }) }
-      return this.#position
+    const before = { ...this.#position, order: this.#description.order }
+    const positionOf = (record: RecordPosition): CursorPosition => ({
+      ...before,
+      ...(segment.isNull ? { afterNull: record } : { after: record }),
     })
+    for await (const read of this.#withPositions(batches, positionOf)) {
+      if (read.position) this.#position = read.position as CursorPosition
+      yield read
+    }
   }
 
   /** Sets the position of each batch to the result of `positionOf` for its last record, unless ties follow. */
