@@ -57,7 +57,7 @@ export interface PostgresTargetOptions {
   mode?: 'insert' | 'upsert'
   /**
    * What a full refresh does with the rows of earlier runs, without the strategy `replace`. `truncate` removes them in the transaction of the
-   * first new rows. `merge` updates those with the key of a record, and leaves the others: only with the mode `upsert`. `refuse` lets the
+   * first new rows, also those of other jobs that write to the table, whose next runs then act by `ifTargetReset`. `merge` updates those with the key of a record, and leaves the others: only with the mode `upsert`. `refuse` lets the
    * start fail. Default: `merge` with the mode `upsert`, otherwise `refuse`.
    */
   onFullRefresh?: 'truncate' | 'merge' | 'refuse'

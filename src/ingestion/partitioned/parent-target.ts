@@ -188,7 +188,8 @@ export class ParentTarget {
 
   #open({ scheme, sequence, position }: ParentCheckpoint): Promise<Required<OpenTarget>> {
     const { type, id, executionId, signal } = this.#context
-    const opening = { type, id, executionId, signal, log: (text: string) => this.#context.log(text) }
+    const warn = (message: string) => this.#context.warnOnce(message)
+    const opening = { type, id, executionId, signal, warn, log: (text: string) => this.#context.log(text) }
     const { target, isResumable, ifTargetReset: ifReset } = this.#plan
     const isResumed = scheme !== undefined || sequence > 0
     // What partitions have written is after every position.

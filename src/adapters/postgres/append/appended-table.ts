@@ -1,6 +1,6 @@
 import { JobError, type TargetResumption } from '../../../adapter.js'
 import { dollarQuoted, type ResultRow, WriteSession } from '../client/index.js'
-import { EmptiedCheck, type TargetTools } from '../copy/index.js'
+import { type EmptiedBy, EmptiedCheck, emptiedMarkOf, type TargetTools } from '../copy/index.js'
 import type { Table } from '../table/index.js'
 
 /** What the checkpoint row keeps for an appended table: the fields of the checkpoint and the identity of the table. */
@@ -9,6 +9,8 @@ interface Kept {
   readonly relation?: Relation | null
   /** Whether a run has failed because the table lost all rows. Others may have written since. */
   readonly hasLostRows?: true
+  /** The job that has removed all rows since, in a full refresh or a swap. */
+  readonly emptiedBy?: EmptiedBy
   /** The place of a row that the job knew, or that the first partition of an execution left when it was done. */
   readonly place?: { readonly text: string; readonly execution: string }
   /** The partitions that have stored a checkpoint, which the fence keeps. */
@@ -66,7 +68,7 @@ export class AppendedTable {
   /** Starts from the checkpoint. Without a table, its rows are gone, and the job must restart. */
   begin(table: Table | undefined, kept: unknown): TargetResumption {
     this.#before = Object(kept) as Kept
-    const { relation: _, hasLostRows: __, place: ___, begun: ____, ...fields } = this.#before
+    const { relation: _, hasLostRows: __, place: ___, begun: ____, emptiedBy: _____, ...fields } = this.#before
     // Any other value is a damaged checkpoint, which its reader reports.
     const checkpoint = typeof kept === 'object' && !Array.isArray(kept) ? kept && fields : (kept ?? null)
     if (table) return { checkpoint }
@@ -98,9 +100,14 @@ export class AppendedTable {
 
   /**
    * Whether the rows of the job are gone: the table is empty, or is not the one of the checkpoint. Throws `target` when they went while
-   * the job wrote, and the table has others, which would come twice if the job loaded everything again. A merge writes none twice.
+   * the job wrote, and the table has others, which would come twice if the job loaded everything again. A merge writes none twice. When
+   * another job has removed them, none of this job has come since, so that it may load everything again.
    */
   async isReset(): Promise<boolean> {
+    if (emptiedMarkOf(this.#before)) {
+      if (this.#tools.context.ifReset !== 'fail') return true
+      throw this.#emptiedByOther()
+    }
     if (!this.#table) return this.#isRecreated
     const { session, locks, context } = this.#tools
     const before = new EmptiedCheck()
@@ -157,6 +164,15 @@ export class AppendedTable {
       'target',
       `\`${this.#tools.ref.title}\` was emptied or created again after the job wrote to it, and has records since, so loading everything again ` +
         `would write these twice. Empty it and set \`ifTargetReset: 'restart'\`, or set 'continue' to load only what is new.`,
+    )
+  }
+
+  #emptiedByOther(): JobError {
+    const { type, id } = Object(this.#before.emptiedBy) as EmptiedBy
+    return new JobError(
+      'target',
+      `Job [${type}/${id}] has removed the records of this job from \`${this.#tools.ref.title}\`, to which both write. Call \`reset\`, or set ` +
+        `\`ifTargetReset: 'restart'\`, to load them again, or set 'continue' to load only what is new.`,
     )
   }
 

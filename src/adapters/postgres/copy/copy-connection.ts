@@ -86,13 +86,18 @@ export class CopyConnection {
     this.#isBegun = false
   }
 
-  /** Removes all rows of a table, given as SQL, in the open transaction. No partition that has begun can commit from then on. */
+  /**
+   * Removes all rows of a table, given as SQL, in the open transaction. No partition that has begun can commit from then on, and other jobs
+   * that append to the table notice it.
+   */
   async truncate(table: string, load: LoadStrategy, toleratesFailures: boolean): Promise<void> {
     if (toleratesFailures) await this.#beginTolerant(load)
     else this.#begin(load.guard)
     await this.#fence.disownPartitions(this.session)
     await this.session.query(`truncate ${table}`)
     this.#emptiedCheck.forget()
+    // After the lock on the table, which a transaction of such a job may hold.
+    await this.#fence.markEmptied(this.session)
   }
 
   /** The batch of a row of the last COPY, and the index of the row in it. */

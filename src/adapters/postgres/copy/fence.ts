@@ -4,6 +4,8 @@ import { dollarQuoted, quoted, sqlOf, type TableName, type WriteSession } from '
 import type { Guard, Locks, TableRef } from '../table/index.js'
 import { isBegun, withBegun } from './begun-partitions.js'
 import type { EmptiedCheck } from './emptied-check.js'
+import { emptiedMarkOf, isMarkedSince, markEmptied } from './emptied-jobs.js'
+import { deniedError } from './fence-denied.js'
 import {
   createCheckpoints,
   disowned,
@@ -34,7 +36,7 @@ const emptiedState = 'HG003'
 const emptied = 'the table was emptied'
 
 /** What a fence knows of the execution. */
-type FenceContext = Pick<OpenContext, 'type' | 'id' | 'partition' | 'executionId' | 'scheme' | 'ifReset'>
+type FenceContext = Pick<OpenContext, 'type' | 'id' | 'partition' | 'executionId' | 'scheme' | 'ifReset' | 'warn'>
 
 /**
  * Stores the checkpoint of a job next to the table, in a row that also names the execution that may write. A
@@ -48,7 +50,7 @@ export class Fence {
   /** The checkpoint table, as SQL. */
   readonly checkpoints: string
   /** The schema of the checkpoint table, as SQL. */
-  readonly #schema: string
+  readonly schema: string
   readonly #context: FenceContext
   readonly #locks: Locks
   /** The key of the row of the job. Ids are too long for an index. */
@@ -60,10 +62,12 @@ export class Fence {
   #hasLostRows = false
   /** Whether the row of the job lists this partition. */
   #isBegun = false
+  /** The mark of another job that had removed the rows when this execution took over. */
+  #knownMark = ''
 
   constructor(table: TableRef, checkpoints: TableName, context: FenceContext, locks: Locks) {
     this.#table = table
-    this.#schema = quoted(checkpoints.schema ?? table.schema)
+    this.schema = quoted(checkpoints.schema ?? table.schema)
     this.checkpoints = sqlOf({ schema: table.schema, ...checkpoints })
     this.#context = context
     this.#locks = locks
@@ -83,13 +87,21 @@ export class Fence {
     return this.#hasLostRows
   }
 
+  /** Whether the job relies on the rows that it wrote before. */
+  get #mustKeepRows(): boolean {
+    const { ifReset } = this.#context
+    return ifReset !== undefined && ifReset !== 'continue'
+  }
+
   /** Takes over from earlier executions. Returns the checkpoint that they left, if any. */
   async takeOver(session: WriteSession): Promise<unknown> {
     const claim = () => this.#locks.transaction(session, () => this.#claim(session))
     const kept = await this.#orDenied(session, claim)
     // Also evicts an execution that began its transaction just before the takeover.
     await this.#evict(session)
-    return typeof kept === 'string' ? JSON.parse(kept) : undefined
+    const parsed: unknown = typeof kept === 'string' ? JSON.parse(kept) : undefined
+    this.#knownMark = emptiedMarkOf(parsed)
+    return parsed
   }
 
   async #claim(session: WriteSession): Promise<unknown> {
@@ -140,6 +152,7 @@ export class Fence {
     const body = `begin
       perform pg_advisory_xact_lock_shared(${this.#lock});
       ${raiseIf(this.#hasTakenOver, 'another execution has taken over', lostState)}
+      ${this.#mustKeepRows ? raiseIf(isMarkedSince(this.checkpoints, this.#key.toString('hex'), this.#knownMark), emptied, emptiedState) : ''}
       ${lock ? `${lock};` : ''}
       ${shape ? raiseIf(shape, 'the table was altered', alteredState) : ''}
       ${emptiedCheck?.isEmptied ? raiseIf(emptiedCheck.isEmptied, emptied, emptiedState) : ''}
@@ -237,6 +250,12 @@ export class Fence {
     )
   }
 
+  /** Lets other jobs that append to the table know that the open transaction removes all rows. */
+  markEmptied(session: WriteSession): Promise<void> {
+    const { type, id, warn } = this.#context
+    return markEmptied(session, this.checkpoints, this.#table, { type, id, warn, mark: this.#executionHash })
+  }
+
   /** Removes the checkpoints of the partitions of the job. No execution of a partition that has begun can commit from then on. */
   async disownPartitions(session: WriteSession): Promise<void> {
     const keys = partitionKeysOf(this.#context, this.#table)
@@ -322,23 +341,8 @@ export class Fence {
     try {
       return await work()
     } catch (error) {
-      throw Object(error).code === denied ? await this.#denied(error, session) : error
+      throw Object(error).code === denied ? await deniedError(error, session, this) : error
     }
-  }
-
-  /** Says which grant the role lacks: the error of the server names the schema only. */
-  async #denied(cause: unknown, session: WriteSession): Promise<JobError> {
-    const exists = `select to_regclass(${dollarQuoted(this.checkpoints)}) is not null as exists`
-    // A role that may not use the schema cannot look for the table either.
-    const [found] = await session.inquire(exists).catch(() => [])
-    const [action, grants] =
-      found?.exists === true
-        ? ['read and write', '`select, insert, update, delete` on the table']
-        : found
-          ? ['create', `\`create\` on the schema ${this.#schema}, or create the table beforehand`]
-          : ['find', `\`usage\` on the schema ${this.#schema}`]
-    const message = `The role may not ${action} ${this.checkpoints}, which holds the checkpoints of jobs: grant it ${grants}.`
-    return new JobError('target', message, { cause })
   }
 
   #emptied(cause: unknown): JobError {

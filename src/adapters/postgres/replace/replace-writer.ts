@@ -174,6 +174,7 @@ class ReplaceWriter implements TargetWriter {
     await this.#withRetries(async () => {
       context.signal.throwIfAborted()
       await swap.swap(session)
+      await fence.markEmptied(session)
       await this.#staging.dropIn(session)
     })
   }

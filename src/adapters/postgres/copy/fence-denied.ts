@@ -1,0 +1,27 @@
+import { JobError } from '../../../adapter.js'
+import { dollarQuoted, type WriteSession } from '../client/index.js'
+
+/** A table of checkpoints and its schema, as SQL. */
+interface Checkpoints {
+  readonly checkpoints: string
+  readonly schema: string
+}
+
+/** Says which grant the role lacks: the error of the server names the schema only. */
+export async function deniedError(
+  cause: unknown,
+  session: WriteSession,
+  { checkpoints, schema }: Checkpoints,
+): Promise<JobError> {
+  const exists = `select to_regclass(${dollarQuoted(checkpoints)}) is not null as exists`
+  // A role that may not use the schema cannot look for the table either.
+  const [found] = await session.inquire(exists).catch(() => [])
+  const [action, grants] =
+    found?.exists === true
+      ? ['read and write', '`select, insert, update, delete` on the table']
+      : found
+        ? ['create', `\`create\` on the schema ${schema}, or create the table beforehand`]
+        : ['find', `\`usage\` on the schema ${schema}`]
+  const message = `The role may not ${action} ${checkpoints}, which holds the checkpoints of jobs: grant it ${grants}.`
+  return new JobError('target', message, { cause })
+}
