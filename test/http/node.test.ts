@@ -206,14 +206,14 @@ describe('on the raw connection', () => {
   test('a body that never comes is not waited for', async () => {
     const { socket, until } = await raw()
     socket.write(`POST ${base}/copy/a/_abort HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n`)
-    expect(await until(/}$/)).toContain('404 Not Found')
+    expect(await until(/}$/)).toContain('400 Bad Request')
   })
 
   test('the connection goes on after a body that nobody read', async () => {
     const { socket, until } = await raw()
     const body = 'x'.repeat(300_000)
     socket.write(`POST ${base}/copy/b/_abort HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
-    expect(await until(/}$/)).toContain('404 Not Found')
+    expect(await until(/}$/)).toContain('400 Bad Request')
     socket.write(get)
     expect(await until(/}$/)).toContain(found)
   })

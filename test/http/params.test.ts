@@ -75,6 +75,32 @@ describe.each(Object.entries({ ...mounts, ...parsers }))('started by %s', (_, op
     expect([status, seen]).toEqual([201, [{ customer: 'acme', n: [1, null, { a: 'ä' }] }]])
   })
 
+  test.each([
+    ['_reset', '{"checkpoint":7}', 'send `checkpoint`, `detail` in the query.'],
+    ['_pause', '{"reason":"deploy","by":"ann"}', 'send `reason`, `by` in the query.'],
+    ['_abort', '{"reason":"deploy"}', 'send `timeout`, `reason`, `wait_for_completion`, `detail` in the query.'],
+    ['_unpause', '[0]', 'it takes no values.'],
+  ])('%s refuses a body, which it would ignore, and does nothing', async (name, body, hint) => {
+    const { handler, registry } = setup()
+    await registry.start('report', 'any')
+    await expect.poll(async () => (await registry.running('report')).length).toBe(0)
+    await registry.pause('report', 'any')
+    const send = await open(handler)
+    const path = `${base}/report/any/${name}`
+    for (const headers of [json, { 'content-type': 'application/x-www-form-urlencoded' }]) {
+      const { status, text } = await send(path, { method: 'POST', headers, body })
+      const reason = `Expected the body of the call to be empty: ${hint}`
+      expect([status, JSON.parse(text).error]).toEqual([400, { type: 'invalid_request', reason }])
+    }
+    expect((await registry.jobs()).find(({ id }) => id === 'any')?.paused?.reason).toBeUndefined()
+    for (const body of [undefined, '', '{}']) {
+      const sent = { method: 'POST', headers: json, ...(body !== undefined && { body }) }
+      expect((await send(path, sent)).status).toBe(200)
+    }
+    expect((await send(`${base}/_pause`, { method: 'POST', headers: json, body })).status).toBe(400)
+    expect(await registry.unpauseAll()).toBe(false)
+  })
+
   test('a job has none without a body, or with an empty one', async () => {
     expect(await call(undefined, {})).toMatchObject({ status: 201, seen: [{}] })
     expect(await call('', { 'content-type': 'application/x-www-form-urlencoded' })).toMatchObject({ status: 201 })

@@ -54,14 +54,16 @@ export class JobManagement {
   /** Pauses a job. Throws `not_defined` when it is not defined here and never ran. */
   async pause(type: string, id: string, options: PauseOptions): Promise<JobPause> {
     checkOptions('options', options, pauseRules)
-    const isKnown = this.#jobs.get(checkedKey(type, id)) ?? (await this.#runtime.storage.find(type, id))
-    if (!isKnown) throw new JobError('not_defined', `No job [${type}/${id}] is defined.`)
+    await this.#assertKnown(type, id)
     return toJobPause(await this.#paused.pause({ type, id }, options, 'registry.pause'))
   }
 
-  unpause(type: string, id: string): Promise<boolean> {
+  /** Ends a pause, also of a job that is no longer known. Throws `not_defined` for an unknown job without one. */
+  async unpause(type: string, id: string): Promise<boolean> {
     checkedKey(type, id)
-    return this.#paused.unpause({ type, id }, 'registry.unpause')
+    const wasPaused = await this.#paused.unpause({ type, id }, 'registry.unpause')
+    if (!wasPaused) await this.#assertKnown(type, id)
+    return wasPaused
   }
 
   async pauseAll(options: PauseOptions): Promise<JobPause> {
@@ -71,6 +73,12 @@ export class JobManagement {
 
   unpauseAll(): Promise<boolean> {
     return this.#paused.unpause({}, 'registry.unpauseAll')
+  }
+
+  /** Throws `not_defined` when a job is not defined here and never ran. */
+  async #assertKnown(type: string, id: string): Promise<void> {
+    const isKnown = this.#jobs.get(checkedKey(type, id)) ?? (await this.#runtime.storage.find(type, id))
+    if (!isKnown) throw new JobError('not_defined', `No job [${type}/${id}] is defined.`)
   }
 
   /** Sets where the next execution begins. Returns the last status. */

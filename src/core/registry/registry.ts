@@ -144,7 +144,10 @@ export class Registry {
     return this.#parts.management.pause(type, id, options)
   }
 
-  /** Ends the pause of a job in all processes. Resolves with whether it was paused. A pause of all jobs still holds. */
+  /**
+   * Ends the pause of a job in all processes. Resolves with whether it was paused. A pause of all jobs still holds. Throws `not_defined` for a
+   * job that was not paused, is not defined here and never ran.
+   */
   unpause(type: string, id: string): Promise<boolean> {
     return this.#parts.management.unpause(type, id)
   }

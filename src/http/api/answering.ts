@@ -6,8 +6,8 @@ import { EventBroadcaster } from '../events/index.js'
 import type { Found } from './find-route.js'
 import { defaultBasePath, type JobsHandlerOptions, type JobsRequest } from './handler-options.js'
 import { isPretty, readQuery } from './parameters.js'
-import { readBody } from './request-body.js'
-import type { Reply, ServedRegistry } from './route.js'
+import { readBody, refuseBody } from './request-body.js'
+import type { NamedJob, Reply, Route, ServedRegistry } from './route.js'
 import { routes } from './routes/index.js'
 import { StorageLimiter } from './storage-limiter.js'
 
@@ -40,6 +40,12 @@ export class RegistryAnswering implements Answering {
   }
 
   answer({ route, job }: Found, query: URLSearchParams, request: JobsRequest): Reply | Promise<Reply> {
+    const mayIgnoreBody = route.method === 'POST' && route.requestBody === undefined && request.body
+    if (!mayIgnoreBody) return this.#answer(route, job, query, request)
+    return refuseBody(request, route.parameters, this.#clock).then(() => this.#answer(route, job, query, request))
+  }
+
+  #answer(route: Route, job: NamedJob, query: URLSearchParams, request: JobsRequest): Reply | Promise<Reply> {
     const options = readQuery(query, route.parameters)
     return route.answer({
       registry: this.#registry,

@@ -64,9 +64,9 @@ export interface JobsRequest {
   native: unknown
   /**
    * Reads the body: resolves with its text or bytes, with the value that a parser has made of it, or with `undefined` when there is
-   * none. Stops after `maxBytes`, with more than that. Called at most once, after `authorize`, and by `_start` only. Default: no body.
+   * none. Stops after `maxBytes`, with more than that. Called at most once, after `authorize`, and for `POST` only. Default: no body.
    */
-  body?(maxBytes: number): Promise<unknown>
+  readonly body?: ((maxBytes: number) => Promise<unknown>) | undefined
   /**
    * Aborts when the client disconnects before the answer. The handler then drops its work for that client. Default:
    * never.

@@ -1,9 +1,12 @@
 import { checkOptions, invalid, rule, untilAborted } from '../../adapter.js'
 import { type Clock, JobError } from '../../index.js'
 import { errorBody, type WireError, type WireErrorType } from '../../wire/index.js'
+import type { Parameters } from './parameters.js'
 
 /** The longest body of a request, in bytes. Parameters have up to 10,000 characters, so they always fit. */
 export const maxBody = 65_536
+
+const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 /** How long a body may take to arrive, in milliseconds. */
 const longestBody = 10_000
@@ -14,7 +17,7 @@ export type BodyRead = { readonly fields: Record<string, unknown> } | { readonly
 /** A request with a body, as far as it is read here. */
 interface SentRequest {
   readonly headers: { get(name: string): string | null }
-  body?(maxBytes: number): Promise<unknown>
+  readonly body?: ((maxBytes: number) => Promise<unknown>) | undefined
 }
 
 /**
@@ -29,6 +32,25 @@ export function readBody(
 ): BodyRead | Promise<BodyRead> {
   if (!body) return { fields: {} }
   return inTime(untilAborted(body(maxBody), closed), clock).then((received) => fieldsIn(received, headers, names))
+}
+
+/** The longest body that says nothing, `{}`, in bytes. */
+const longestEmpty = 2
+
+/**
+ * Throws `invalid_options` for a request with a body, when the call reads its values from the query only. Waits for a body only when
+ * its headers do not tell that it is too long.
+ */
+export async function refuseBody({ body, headers }: SentRequest, parameters: Parameters, clock: Clock): Promise<void> {
+  const isLong = Number(headers.get('content-length') ?? 0) > longestEmpty
+  if (!isLong && saysNothing(body && (await inTime(body(longestEmpty), clock)))) return
+  const names = Object.values(parameters).map(({ name }) => `\`${name}\``)
+  const rest = names.length > 0 ? `send ${names.join(', ')} in the query` : 'it takes no values'
+  throw unreadable(`Expected the body of the call to be empty: ${rest}.`)
+}
+
+function saysNothing(received: unknown): boolean {
+  return isEmpty(received) || (received instanceof Uint8Array ? new TextDecoder().decode(received) : received) === '{}'
 }
 
 function fieldsIn(received: unknown, headers: SentRequest['headers'], names: readonly string[]): BodyRead {
@@ -75,8 +97,6 @@ function parsed(received: string | Uint8Array): unknown {
     throw unreadable('Expected the body to be JSON in UTF-8.', cause)
   }
 }
-
-const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 /** Whether there is no body. Parsers make an empty object of none. */
 function isEmpty(received: unknown): boolean {

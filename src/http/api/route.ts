@@ -40,7 +40,7 @@ export interface Route<Path extends string = string, Table extends Parameters = 
   /** One sentence. */
   readonly summary: string
   readonly parameters: Table
-  /** The body of a request. Default: requests have none, and one that is sent is not read. */
+  /** The body of a request. Default: none, and a `POST` that has one is refused. */
   readonly requestBody?: BodyName
   /** The answers of this route only, by status. */
   readonly answers: Readonly<Record<number, AnswerDescription>>

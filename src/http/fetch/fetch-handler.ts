@@ -28,7 +28,9 @@ export function toFetchHandler(served: Served, basePath: string): JobsHandler {
       headers: headersOf(request),
       native: request,
       signal: request.signal,
-      body: (maxBytes) => bodyOf(request, maxBytes),
+      get body() {
+        return request.body ? (maxBytes: number) => bodyOf(request, maxBytes) : undefined
+      },
     })
     const { body } = answer
     if (typeof body === 'string') return new Response(body || null, answer)

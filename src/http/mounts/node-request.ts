@@ -19,7 +19,7 @@ export interface NodeRequest {
   /** In Koa, the request of Node. */
   req?: unknown
   /** In Koa, its own request, on which a parser puts the body. */
-  request?: { body?: unknown } | undefined
+  request?: object | undefined
   /** The connection. */
   socket?: NodeSocket | undefined
 }
@@ -107,7 +107,7 @@ export function toJobsRequest(request: NodeRequest, response: NodeConnection, ur
     url,
     headers: { get: (name) => headerOf(headers, name.toLowerCase()) },
     native: request,
-    body: (maxBytes) => bodyOf(request, maxBytes),
+    body: hasBody(request) ? (maxBytes) => bodyOf(request, maxBytes) : undefined,
     // Most calls are answered before the signal is needed.
     get signal() {
       signal ??= signalOf(request, response)
@@ -116,10 +116,25 @@ export function toJobsRequest(request: NodeRequest, response: NodeConnection, ur
   }
 }
 
+/** Whether there may be a body. In HTTP/2, whose requests have a header `:method`, headers need not tell. */
+function hasBody(request: NodeRequest): boolean {
+  const { headers } = request
+  return isAnnounced(headers) || headers[':method'] !== undefined || parsedBodyOf(request) !== undefined
+}
+
+function isAnnounced(headers: NodeRequest['headers']): boolean {
+  return Number(headers['content-length'] ?? 0) > 0 || headers['transfer-encoding'] !== undefined
+}
+
+/** What a parser has made of the body, or its stream in Fastify. */
+function parsedBodyOf({ request: own, body }: NodeRequest): unknown {
+  return own ? (own as { body?: unknown }).body : body
+}
+
 /** The bytes of a body or, when a parser has read them, what it has made of them. */
 async function bodyOf(request: NodeRequest, maxBytes: number): Promise<unknown> {
-  const { headers, req, request: own } = request
-  const parsed = own ? own.body : request.body
+  const { headers, req } = request
+  const parsed = parsedBodyOf(request)
   const readable = (isReadable(parsed) ? parsed : (req ?? request)) as Readable
   // A parser that passes a request over may set an empty object all the same.
   if (isReadable(readable) && !readable.readableDidRead && !readable.readableEnded) {
@@ -128,8 +143,7 @@ async function bodyOf(request: NodeRequest, maxBytes: number): Promise<unknown> 
     if (bytes.length > maxBytes) readable.resume()
     return bytes
   }
-  const hadBody = Number(headers['content-length'] ?? 0) > 0 || headers['transfer-encoding'] !== undefined
-  if (hadBody && parsed === undefined) throw alreadyRead()
+  if (isAnnounced(headers) && parsed === undefined) throw alreadyRead()
   return parsed
 }
 

@@ -52,6 +52,18 @@ describe('a pause', () => {
     await (await registry.start('test', 'a')).finished
   })
 
+  test('of a job that nobody knows is neither set nor ended, unless storage holds one', async () => {
+    const registry = open()
+    const unknown = { code: 'not_defined', message: 'No job [test/typo] is defined.' }
+    await expect(registry.pause('test', 'typo')).rejects.toMatchObject(unknown)
+    await expect(registry.unpause('test', 'typo')).rejects.toMatchObject(unknown)
+    registry.define({ type: 'test', id: 'gone', run: () => {} })
+    await registry.pause('test', 'gone')
+    registry.remove('test', 'gone')
+    expect(await registry.unpause('test', 'gone')).toBe(true)
+    await expect(registry.unpause('test', 'gone')).rejects.toMatchObject({ code: 'not_defined' })
+  })
+
   test('of all jobs is independent of those of single jobs', async () => {
     const registry = open()
     for (const id of ['a', 'b']) registry.define({ type: 'test', id, run: () => {} })

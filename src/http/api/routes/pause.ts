@@ -33,7 +33,11 @@ export const unpause = defineRoute({
   action: 'pause',
   summary: 'Ends the pause of a job.',
   parameters: {},
-  answers: { 200: { description: 'The job is not paused by itself.', body: 'Unpaused' }, 501: unsupported },
+  answers: {
+    200: { description: 'The job is not paused by itself.', body: 'Unpaused' },
+    404: unknown,
+    501: unsupported,
+  },
 
   async answer({ registry, job: { type, id }, limiter, request }) {
     const unpause = methodOf(registry, 'unpause')
