@@ -42,7 +42,8 @@ export class RegistryAnswering implements Answering {
   answer({ route, job }: Found, query: URLSearchParams, request: JobsRequest): Reply | Promise<Reply> {
     const mayIgnoreBody = route.method === 'POST' && route.requestBody === undefined && request.body
     if (!mayIgnoreBody) return this.#answer(route, job, query, request)
-    return refuseBody(request, route.parameters, this.#clock).then(() => this.#answer(route, job, query, request))
+    const refused = refuseBody(request, route.parameters, this.#clock, this.#registry.closed)
+    return refused.then(() => this.#answer(route, job, query, request))
   }
 
   #answer(route: Route, job: NamedJob, query: URLSearchParams, request: JobsRequest): Reply | Promise<Reply> {

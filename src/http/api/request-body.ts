@@ -6,8 +6,6 @@ import type { Parameters } from './parameters.js'
 /** The longest body of a request, in bytes. Parameters have up to 10,000 characters, so they always fit. */
 export const maxBody = 65_536
 
-const utf8 = new TextDecoder('utf-8', { fatal: true })
-
 /** How long a body may take to arrive, in milliseconds. */
 const longestBody = 10_000
 
@@ -39,11 +37,16 @@ const longestEmpty = 2
 
 /**
  * Throws `invalid_options` for a request with a body, when the call reads its values from the query only. Waits for a body only when
- * its headers do not tell that it is too long.
+ * its headers do not tell that it is too long, and throws the reason of `closed` when that aborts first.
  */
-export async function refuseBody({ body, headers }: SentRequest, parameters: Parameters, clock: Clock): Promise<void> {
+export async function refuseBody(
+  { body, headers }: SentRequest,
+  parameters: Parameters,
+  clock: Clock,
+  closed?: AbortSignal,
+): Promise<void> {
   const isLong = Number(headers.get('content-length') ?? 0) > longestEmpty
-  if (!isLong && saysNothing(body && (await inTime(body(longestEmpty), clock)))) return
+  if (!isLong && saysNothing(body && (await inTime(untilAborted(body(longestEmpty), closed), clock)))) return
   const names = Object.values(parameters).map(({ name }) => `\`${name}\``)
   const rest = names.length > 0 ? `send ${names.join(', ')} in the query` : 'it takes no values'
   throw unreadable(`Expected the body of the call to be empty: ${rest}.`)
@@ -97,6 +100,8 @@ function parsed(received: string | Uint8Array): unknown {
     throw unreadable('Expected the body to be JSON in UTF-8.', cause)
   }
 }
+
+const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 /** Whether there is no body. Parsers make an empty object of none. */
 function isEmpty(received: unknown): boolean {
