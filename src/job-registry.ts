@@ -79,17 +79,17 @@ export class JobRegistry<Datasources extends NamedDatasources = NamedDatasources
    * Adds a job: an ingestion, or a job with a function `run` and a type of your own. Throws `invalid_options` when the job
    * is not valid or is defined already.
    */
+  override define<Checkpoint = unknown, Detail extends object = JobDetail, Params extends object = JobParams>(
+    job: Job<Checkpoint, Detail, Params>,
+  ): void
   override define<
     Item extends object = JobRecord,
     Out extends object = Item,
-    Checkpoint = unknown,
-    Detail extends object = JobDetail,
     Name extends string = keyof Datasources & string,
     Params extends object = JobParams,
-  >(
-    job: Job<Checkpoint, Detail, Params> | (IngestionJob<Item, Out, Name> & Naming<Name, keyof Datasources & string>),
-  ): void {
-    readable('job', () => this.#define(job as unknown as Job | IngestionJob))
+  >(job: IngestionJob<Item, Out, Name, Params> & Naming<Name, keyof Datasources & string>): void
+  override define(job: Job | IngestionJob): void {
+    readable('job', () => this.#define(job))
   }
 
   #define(job: Job | IngestionJob): void {

@@ -199,7 +199,9 @@ export interface Target<Item extends object = JobRecord> {
 }
 
 /** What a function target receives. */
-export interface TargetFunctionContext extends WriteContext {
+export interface TargetFunctionContext<Params extends object = JobParams> extends Omit<WriteContext, 'params'> {
+  /** The parameters of the start, as the schema `params` of the job returns them. An empty object without any. */
+  readonly params?: Params
   /**
    * Keeps a line in the `log` of the job's status: the last 100 lines, of up to 1,000 characters with their time, secrets redacted. A line
    * costs next to nothing: it is saved with the next progress.
@@ -211,7 +213,7 @@ export interface TargetFunctionContext extends WriteContext {
  * The simplest target: receives a batch, which is durable when it returns or, if it returns a promise or another thenable, when that
  * resolves. What it resolves to is ignored. Delivery is at least once.
  */
-export type TargetFunction<Item extends object = JobRecord> = (
+export type TargetFunction<Item extends object = JobRecord, Params extends object = JobParams> = (
   batch: RecordBatch<Item>,
-  context: TargetFunctionContext,
+  context: TargetFunctionContext<Params>,
 ) => unknown

@@ -35,7 +35,7 @@ import { checkFailures, type FailurePolicy } from './failure-policy.js'
 import { checkRateLimit, type RateLimit } from './rate-limit.js'
 
 /** Values of the checkpoint that a query can resume from. All are absent in the first run. */
-export interface QueryVariables {
+export interface QueryVariables<Params extends object = JobParams> {
   /** The last known value of the primary key column. */
   readonly lastId?: string
   /** The largest value of the primary key column. Numbers, uuids, dates and times are compared exactly. */
@@ -49,16 +49,16 @@ export interface QueryVariables {
   /** The value before which a partition ends. Absent in the last partition, and without `partitions`. */
   readonly until?: string
   /** The parameters of the start. An empty object without any. */
-  readonly params?: JobParams
+  readonly params?: Params
 }
 
 /** Builds the query of a run. */
-export type QueryFunction = (variables: QueryVariables) => Query
+export type QueryFunction<Params extends object = JobParams> = (variables: QueryVariables<Params>) => Query
 
 /** What a transform receives. */
-export interface TransformContext {
-  /** The parameters of the start. An empty object without any. */
-  readonly params: JobParams
+export interface TransformContext<Params extends object = JobParams> {
+  /** The parameters of the start, as the schema `params` of the job returns them. An empty object without any. */
+  readonly params: Params
   /** Aborts when the job must stop. */
   readonly signal: AbortSignal
   /**
@@ -77,9 +77,39 @@ export type Transformed<Out extends object = JobRecord> = Out | readonly Out[] |
 /** The same type, of which the compiler asks the transform first. */
 type Written<Out extends object> = Out & NonNullable<unknown>
 
-/** A job that streams the records of a query from a datasource to a target. `Item` is the record read, `Out` the record written. */
-export interface IngestionJob<Item extends object = JobRecord, Out extends object = Item, Name extends string = string>
-  extends Resumption,
+/** A record in which a property that may be absent may be `undefined` too. */
+type Lenient<Out extends object> = {
+  [Key in keyof Out]: Record<never, never> extends Pick<Out, Key> ? Out[Key] | undefined : Out[Key]
+}
+
+/**
+ * What a job needs because its target takes other records than it reads: a transform. Records of which the compiler knows no properties
+ * go to every target, and all records go to a target that takes any.
+ */
+type Changing<Item extends object, Out extends object> = string extends keyof Item | keyof Out
+  ? unknown
+  : [Item] extends [Lenient<Out>]
+    ? unknown
+    : { transform: NonNullable<unknown> } | { transformBatch: NonNullable<unknown> }
+
+/**
+ * A job that streams the records of a query from a datasource to a target. `Item` is the record read, `Out` the record written, `Params`
+ * what the schema `params` returns. When `Out` is another record than `Item`, the job needs a transform.
+ */
+export type IngestionJob<
+  Item extends object = JobRecord,
+  Out extends object = Item,
+  Name extends string = string,
+  Params extends object = JobParams,
+> = IngestionOptions<Item, Out, Name, Params> & Changing<Item, Out>
+
+/** The options of {@link IngestionJob}. */
+export interface IngestionOptions<
+  Item extends object = JobRecord,
+  Out extends object = Item,
+  Name extends string = string,
+  Params extends object = JobParams,
+> extends Resumption,
     Scheduled,
     Notified<IngestionDetail> {
   /** Always `ingestion`, which is the default. */
@@ -92,7 +122,7 @@ export interface IngestionJob<Item extends object = JobRecord, Out extends objec
    * What to read: a template with sections and values for `last_id`, `max_primary_key`, `last_record_timestamp` and
    * `last_record`, which become bound parameters, or a function. Default: none, for a datasource that needs none.
    */
-  query?: string | QueryFunction
+  query?: string | QueryFunction<Params>
   /**
    * The columns to read by, instead of variables in the query: a column name, an array of names, or an object. Records come in
    * ascending order of these columns, and a run resumes after the last one.
@@ -134,11 +164,14 @@ export interface IngestionJob<Item extends object = JobRecord, Out extends objec
    */
   schema?: StandardSchema<unknown, Item>
   /** Changes each record before it is written. Default: none. */
-  transform?: (record: Item, context: TransformContext) => Transformed<Out> | Promise<Transformed<Out>>
+  transform?: (record: Item, context: TransformContext<Params>) => Transformed<Out> | Promise<Transformed<Out>>
   /** Changes each batch before it is written, instead of `transform`. */
-  transformBatch?: (batch: RecordBatch<Item>, context: TransformContext) => readonly Out[] | Promise<readonly Out[]>
+  transformBatch?: (
+    batch: RecordBatch<Item>,
+    context: TransformContext<Params>,
+  ) => readonly Out[] | Promise<readonly Out[]>
   /** Where records go: a target, or a function that receives each batch. */
-  target: Target<Written<Out>> | TargetFunction<Written<Out>>
+  target: Target<Written<Out>> | TargetFunction<Written<Out>, Params>
   /**
    * What a run does when the target no longer holds records that the checkpoint counts on: it is empty, was created again, or lost
    * its checkpoint. `fail`: the job fails. `restart`: it loads everything again. `continue`: it loads what is new, for a target
@@ -153,7 +186,7 @@ export interface IngestionJob<Item extends object = JobRecord, Out extends objec
    * Validates the parameters of each start: a schema of zod, valibot, arktype or another library with Standard Schema. The query, the
    * transform and a target function receive what it returns. Default: any JSON object.
    */
-  params?: StandardSchema<unknown, JobParams>
+  params?: StandardSchema<unknown, Params>
   /**
    * The parameters that decide which records `query` selects. An execution with other values of them does not resume from the
    * checkpoint and fails. `[]`: none does. Default: those that a template uses, or all with a query function.

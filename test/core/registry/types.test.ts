@@ -74,6 +74,20 @@ it('a job types its checkpoint and its detail', () => {
   registry.define({ type: 'report', id: 'c', run: (context: JobContext<Checkpoint>) => context.checkpoint?.page })
 })
 
+it('the type arguments of `define` are those of a job with `run`', () => {
+  const registry = jobRegistry()
+  registry.define<Checkpoint, Detail>({
+    type: 'report',
+    id: 'a',
+    run({ checkpoint, progress }) {
+      expectTypeOf(checkpoint).toEqualTypeOf<Checkpoint | undefined>()
+      progress({ checkpoint: { page: 1 }, detail: { pages: 1 } })
+      // @ts-expect-error The checkpoint has a page.
+      progress({ checkpoint: { pgae: 1 } })
+    },
+  })
+})
+
 it('a schedule has a time', () => {
   expectTypeOf<{ cron: string; timeZone: string }>().toExtend<Schedule>()
   expectTypeOf<{ every: number; enabled: boolean }>().toExtend<Schedule>()

@@ -1,4 +1,4 @@
-import { type IngestionJob, JobRegistry, type JobRegistryOptions, memoryStorage } from 'headgate'
+import { type IngestionJob, JobRegistry, type JobRegistryOptions, memoryStorage, type RecordBatch } from 'headgate'
 import { postgresDatasource, postgresStorage, postgresTarget } from 'headgate/postgres'
 import { fakeClock } from 'headgate/testing'
 import pg from 'pg'
@@ -122,7 +122,7 @@ describePostgres('jobs that share a pool', (database) => {
       ...{ id: 'j', datasource: 'postgres', query: 'table source', cursor: 'id', batchSize: 100 },
       ...(place === 'target'
         ? { target: take }
-        : { transformBatch: (batch) => take().then(() => batch.records()), target: () => {} }),
+        : { transformBatch: (batch: RecordBatch) => take().then(() => batch.records()), target: () => {} }),
     })
     const execution = await own.start('ingestion', 'j')
     await expect.poll(() => pool.waitingCount).toBe(1)

@@ -6,13 +6,14 @@ import {
   type Query,
   type QueryFunction,
   type RecordBatch,
+  type StandardSchema,
   type Target,
   type TargetFunction,
 } from 'headgate'
 import { iterableDatasource } from 'headgate/iterable'
 import { ndjsonFile } from 'headgate/ndjson'
 import { postgresTarget } from 'headgate/postgres'
-import { collectingTarget } from 'headgate/testing'
+import { collectingTarget, testDatasource } from 'headgate/testing'
 import { expect, expectTypeOf, it } from 'vitest'
 
 interface Person {
@@ -148,3 +149,65 @@ it('the types of what functions of a job receive are exported', () => {
   expectTypeOf<Parameters<TargetFunction<Person>>[0]>().toEqualTypeOf<RecordBatch<Person>>()
   expectTypeOf<ReturnType<QueryFunction>>().toEqualTypeOf<Query>()
 })
+
+it('a target that takes other records than the schema returns needs a transform', () => {
+  const registry = new JobRegistry({ storage: memoryStorage() })
+  const schema = schemaOf<Person>()
+  const optional: Target<{ name: string; upper?: string }> = { kind: 'rows', open: rows.open as never }
+  registry.define({ id: 'a', datasource, schema, target: collectingTarget() })
+  registry.define({ id: 'b', datasource, schema, target: collectingTarget<Person>() })
+  registry.define({ id: 'c', datasource, schema, target: optional })
+  registry.define({ id: 'd', datasource, schema, target: (batch: RecordBatch<Person>) => batch.length })
+  registry.define({ id: 'e', datasource, schema, target: (batch) => batch.records()[0]?.name })
+  registry.define({ id: 'f', datasource, target: rows })
+  registry.define({ id: 'g', datasource, target: (batch: RecordBatch<Row>) => batch.length })
+  registry.define({ id: 'h', datasource, schema, transform: ({ name }) => ({ upper: name }), target: rows })
+  registry.define({ id: 'i', datasource, schema: schemaOf<{ name: string; upper?: string }>(), target: optional })
+  // @ts-expect-error The schema gives no `upper`.
+  registry.define({ id: 'j', datasource, schema, target: rows })
+  // @ts-expect-error The schema gives no `upper`.
+  registry.define({ id: 'k', datasource, schema, target: (batch: RecordBatch<Row>) => batch.length })
+  // @ts-expect-error A person is no row.
+  registry.define<Person, Row>({ id: 'l', datasource, target: rows })
+  // @ts-expect-error A person is no row.
+  const job: IngestionJob<Person, Row> = { id: 'm', datasource, target: rows }
+  registry.define(job)
+})
+
+it('parameters have the type of their schema', () => {
+  interface Params {
+    customer: string
+  }
+  const registry = new JobRegistry({ storage: memoryStorage() })
+  const params = schemaOf<Params>()
+  registry.define({
+    id: 'a',
+    datasource: testDatasource([]),
+    params,
+    query: (variables) => {
+      expectTypeOf(variables.params).toEqualTypeOf<Params | undefined>()
+      return { text: '', values: [] }
+    },
+    transform: (record: Person, context) => {
+      expectTypeOf(context.params).toEqualTypeOf<Params>()
+      return record
+    },
+    target: (_, context) => {
+      expectTypeOf(context.params).toEqualTypeOf<Params | undefined>()
+    },
+  })
+  registry.define({
+    id: 'b',
+    datasource,
+    params,
+    transformBatch: (batch, context) => {
+      expectTypeOf(context.params).toEqualTypeOf<Params>()
+      return batch.records()
+    },
+    target: collectingTarget(),
+  })
+})
+
+function schemaOf<Output>(): StandardSchema<unknown, Output> {
+  return { '~standard': { version: 1, vendor: 'test', validate: (value) => ({ value: value as Output }) } }
+}

@@ -30,7 +30,7 @@ export function orderBy(records: readonly JobRecord[], cursor: ReadCursor): Curs
   const keys = records.map((record) => keysOf(record, isFirst ? cursor : { ...cursor, nulls: 'skip' }))
   const keysAt = (index: number) => keys[index] as readonly Key[]
   const withKeys = [...keys.keys()].filter((index) => keys[index])
-  if (isFirst) cursor.onNullsSkipped(records.length - withKeys.length)
+  if (isFirst && cursor.nulls === 'skip') cursor.onNullsSkipped(records.length - withKeys.length)
   const known = withKeys.filter((index) => isWithin(keysAt(index)[0] as Key, cursor.range))
   const sorted = known.sort((one, other) => compare(keysAt(one), keysAt(other)))
   const rest = sorted.filter((index) => isAfter(keysAt(index), place, cursor))
