@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { iterableDatasource } from '../../src/adapters/iterable/index.js'
 import type { ServedRegistry } from '../../src/http/index.js'
 import type { EndedStatus, JobRegistry } from '../../src/index.js'
-import { collectingTarget } from '../../src/testing/index.js'
+import { collectingTarget, testDatasource } from '../../src/testing/index.js'
 import { lacksChromium, openChromium } from '../support/chromium.js'
 import { defineCounting, defineFailing, serveDashboard, watchedRegistry } from './served.js'
 
@@ -281,26 +281,43 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       })
     })
 
-    test('a retry from where a past run ended', async () => {
+    test('a retry from where a past run of an ingestion ended', async () => {
       const { registry, watched, calls } = watchedRegistry()
-      let lastId = 6
-      registry.define({
-        type: 'copy',
-        id: 'a',
-        run: ({ progress }) => progress({ count: 1, lastId: String(++lastId) }),
-      })
-      for (let run = 0; run < 2; run++) await (await registry.start('copy', 'a')).finished
+      const query = 'all {{#last_id}}after {{last_id}}{{/last_id}}'
+      registry.define({ id: 'a', datasource: testDatasource([{ id: 7 }]), query, pkField: 'id', target: () => {} })
+      for (let run = 0; run < 2; run++) await (await registry.start('ingestion', 'a')).finished
       const { url } = await serveDashboard(watched)
-      await page.goto(`${url}#/job/copy/a`)
+      await page.goto(`${url}#/job/ingestion/a`)
       await page.locator('.column').first().click()
       await button('Retry from there…').click()
       await button('Reset and start').click()
       await expect
         .poll(() => calls)
         .toMatchObject([
-          ['reset', 'copy', 'a', { checkpoint: { lastId: '7' } }],
-          ['start', 'copy', 'a', {}],
+          ['reset', 'ingestion', 'a', { checkpoint: { lastId: '7' } }],
+          ['start', 'ingestion', 'a', {}],
         ])
+    })
+
+    test('a retry asks for the parameters of the run that failed, and a past run of another job offers none', async () => {
+      const { registry, watched, calls } = watchedRegistry()
+      registry.define({
+        type: 'copy',
+        id: 'a',
+        run: ({ progress }) => {
+          progress({ count: 1, lastId: '1', checkpoint: { page: 1 } })
+          throw new Error('no')
+        },
+      })
+      for (let run = 0; run < 2; run++) await (await registry.start('copy', 'a', { params: { day: 3 } })).finished
+      const { url } = await serveDashboard(watched)
+      await page.goto(`${url}#/job/copy/a`)
+      await button('Retry… copy/a').click()
+      await page.getByRole('dialog').getByRole('button', { name: 'Start' }).click()
+      await expect.poll(() => calls).toMatchObject([['start', 'copy', 'a', { params: { day: 3 } }]])
+      await page.locator('.column').first().click()
+      await page.getByText('This is the run of').waitFor()
+      expect(await button('Retry from there…').count()).toBe(0)
     })
 
     test('what fails is said, and stays until it is closed', async () => {

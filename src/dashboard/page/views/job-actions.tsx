@@ -41,29 +41,35 @@ export function JobActions({ job }: { job: Job }) {
   )
 }
 
-/** Starts a job. A failed one goes on from its checkpoint. */
+/** Starts a job. A failed one goes on from its checkpoint. The parameters of its run are asked for, as the page knows them redacted. */
 export function StartButton({ job, isSmall = false }: { job: Job; isSmall?: boolean }) {
   const [isBusy, setBusy] = useState(false)
+  const [isAsked, ask] = useState(false)
   if (readOnly || job.definition === undefined) return null
   const { paused } = job.definition
+  const hasFailed = job.status?.state === 'error' || job.status?.state === 'aborted'
+  const hasParams = hasFailed && detailOf(job.status).params !== undefined
   const start = async () => {
+    if (hasParams) return ask(true)
     setBusy(true)
     await actions.attempt(actions.start(job, paused ? { force: true } : {}))
     setBusy(false)
   }
-  const hasFailed = job.status?.state === 'error' || job.status?.state === 'aborted'
-  const text = `${hasFailed ? 'Retry' : 'Start'}${paused ? ' although paused' : ''}`
+  const text = `${hasFailed ? 'Retry' : 'Start'}${paused ? ' although paused' : ''}${hasParams ? '…' : ''}`
   return (
-    <button
-      type="button"
-      class={`button is-primary ${isSmall ? 'is-small' : ''}`}
-      onClick={start}
-      disabled={isBusy}
-      aria-label={`${text} ${job.type}/${job.id}`}
-    >
-      <Icon name={hasFailed ? 'repeat' : 'play'} />
-      {text}
-    </button>
+    <>
+      <button
+        type="button"
+        class={`button is-primary ${isSmall ? 'is-small' : ''}`}
+        onClick={start}
+        disabled={isBusy}
+        aria-label={`${text} ${job.type}/${job.id}`}
+      >
+        <Icon name={hasFailed ? 'repeat' : 'play'} />
+        {text}
+      </button>
+      {isAsked && <JobDialog job={job} question="params" onClose={() => ask(false)} />}
+    </>
   )
 }
 
@@ -219,6 +225,6 @@ function textOf(form: FormData, field: string): string {
 }
 
 /** Whether a job reads records, which can be read again. Only ingestions have this type. */
-function isIngestion({ type }: Job): boolean {
+export function isIngestion({ type }: Job): boolean {
   return type === 'ingestion'
 }

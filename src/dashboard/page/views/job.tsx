@@ -17,7 +17,7 @@ import { ScheduleText } from '../parts/schedule.js'
 import { Mark, State } from '../parts/state.js'
 import { Elapsed, Time } from '../parts/time.js'
 import { History } from './history.js'
-import { JobActions, JobDialog } from './job-actions.js'
+import { isIngestion, JobActions, JobDialog } from './job-actions.js'
 import { RunReport } from './run-report.js'
 import { RunsTable } from './runs-table.js'
 
@@ -132,7 +132,7 @@ function PastNote({ job, past }: { job: Job; past: Read<LoggedStatus | undefined
         <p>{past.error !== undefined ? 'The run could not be read.' : 'The log does not hold this run any more.'}</p>
       )}
       <a href={linkToJob(job.type, job.id)}>Show the last run</a>
-      {!readOnly && lastId !== undefined && !isLive(job) && job.definition && (
+      {!readOnly && isIngestion(job) && lastId !== undefined && !isLive(job) && job.definition && (
         <button type="button" class="button is-small" onClick={() => ask(true)}>
           Retry from there…
         </button>
