@@ -21,6 +21,7 @@ import {
   type IngestionJob,
   type IngestionPlan,
   limitsOf,
+  pendingRefresh,
   RateLimiter,
   refreshCheckpoint,
   type Tolerance,
@@ -49,6 +50,7 @@ export function ingestion(
   const repeatsRecords = (plan.cursor?.lookback ?? 0) > 0 || (partitions !== undefined && !plan.hasPositions)
   const management = {
     refreshCheckpoint: (time: number) => refreshCheckpoint(id, plan, time),
+    restartCheckpoint: pendingRefresh,
     ...resetOf(definition, plan),
   }
   const named = {

@@ -11,7 +11,7 @@ import {
 import type { ExecutionKey, ExecutionRecord } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
 import type { JobCatalog } from './job-catalog.js'
-import type { LibraryJob } from './partitions.js'
+import { type LibraryJob, restartCheckpointOf } from './partitions.js'
 import type { PausedJobs } from './paused-jobs.js'
 
 /** How long a start or an abort waits for the dispatcher, in milliseconds. Storage already has the change. */
@@ -94,8 +94,9 @@ export class ExecutionQueue implements UnclaimedQueue {
    */
   async settle(waiting: ExecutionRecord): Promise<ExecutionRecord | undefined> {
     await this.remove(waiting)
-    const startsOver = this.#jobs.forExecution(waiting)?.resume === 'restart'
-    const end = { state: 'aborted', ...(startsOver && { checkpoint: null }) } as const
+    const job = this.#jobs.forExecution(waiting)
+    const checkpoint = job?.resume === 'restart' ? restartCheckpointOf(job, waiting.checkpoint) : undefined
+    const end = { state: 'aborted', ...(checkpoint !== undefined && { checkpoint }) } as const
     const record = await this.#runtime.storage.finish(waiting, end)
     if (record) this.#runtime.events.emit('changed', record, 'state')
     return record

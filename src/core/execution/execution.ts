@@ -16,7 +16,13 @@ import {
 import type { Runtime } from '../runtime/index.js'
 import type { Outcome } from './ending.js'
 import type { ExecutionLease } from './execution-lease.js'
-import { checkParams, type ExecutionContext, type LibraryJob, type Partitions } from './partitions.js'
+import {
+  checkParams,
+  type ExecutionContext,
+  type LibraryJob,
+  type Partitions,
+  restartCheckpointOf,
+} from './partitions.js'
 
 /** A started execution, as `registry.start` returns it. */
 export interface StartedExecution {
@@ -61,7 +67,7 @@ export class Execution implements StartedExecution {
     this.#lease = lease
     this.#partitions = partitions
     this.#runtime = runtime
-    if (job.resume === 'restart') lease.report({ checkpoint: null })
+    if (job.resume === 'restart') lease.report({ checkpoint: restartCheckpointOf(job, lease.record.checkpoint) })
   }
 
   /** Adopts the answer of storage. */

@@ -79,6 +79,8 @@ export interface LibraryJob extends Job {
    * refresh.
    */
   refreshCheckpoint?(time: number): unknown
+  /** What an execution of a job with `resume: 'restart'` keeps of the checkpoint that it begins with. Default: nothing. */
+  restartCheckpoint?(checkpoint: unknown): unknown
   /**
    * The checkpoint of a `reset`: that of a value, or `null`. Throws `invalid_options` for a value that no execution can resume from. Without
    * it, any JSON value is a checkpoint.
@@ -112,6 +114,12 @@ export function publicJobOf(job: LibraryJob): Job {
     checkParams: ________,
     ...others
   } = job
-  const { refreshCheckpoint: ____, resetCheckpoint: _____, resetTarget: ______, ...common } = others
+  const { refreshCheckpoint: ____, resetCheckpoint: _____, resetTarget: ______, ...rest } = others
+  const { restartCheckpoint: _________, ...common } = rest
   return common as Job
+}
+
+/** The checkpoint that an execution of a job that starts over begins with. */
+export function restartCheckpointOf(job: LibraryJob, checkpoint: unknown): unknown {
+  return job.restartCheckpoint?.(checkpoint) ?? null
 }

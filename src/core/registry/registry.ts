@@ -164,7 +164,7 @@ export class Registry {
 
   /**
    * Clears or sets the checkpoint that the next execution begins with: in storage, and in the target if it stores checkpoints. The records
-   * of the target stay. Resolves with the last status, or `undefined` when the job never ran. Throws `not_defined`, `already_running`, and
+   * of the target stay. A full refresh that has not begun is dropped. Resolves with the last status, or `undefined` when the job never ran. Throws `not_defined`, `already_running`, and
    * `not_supported` when the storage cannot reset.
    */
   async reset(type: string, id: string, options: ResetOptions = {}): Promise<JobStatus | undefined> {

@@ -11,7 +11,7 @@ export function boundPlan(plan: IngestionPlan, { selectedBy }: IngestionJob, par
     query: withParams(query, params),
     total: typeof total === 'object' ? withParams(total, params) : total,
   }
-  return { ...plan, ...bound, ...(selection && { selection }) }
+  return { ...plan, ...bound, ...(selection && { selection }), ...(selectedBy && { selectedBy }) }
 }
 
 function withParams(query: CompiledQuery, params: JobParams): CompiledQuery {

@@ -32,3 +32,8 @@ export function refreshCheckpoint(id: string, plan: Refreshable, time: number): 
   refreshEffectOf(plan)
   return plan.startsOver ? null : { origin: newExecutionId(id, time), sequence: 0, refresh: true }
 }
+
+/** What a job that starts over keeps of a checkpoint: a full refresh that has yet to begin. */
+export function pendingRefresh(checkpoint: unknown): unknown {
+  return Object(checkpoint ?? {}).refresh === true ? checkpoint : null
+}

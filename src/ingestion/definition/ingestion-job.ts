@@ -189,7 +189,7 @@ export interface IngestionOptions<
   params?: StandardSchema<unknown, Params>
   /**
    * The parameters that decide which records `query` selects. An execution with other values of them does not resume from the
-   * checkpoint and fails. `[]`: none does. Default: those that a template uses, or all with a query function.
+   * checkpoint and fails. `[]`: none does. A name that is taken out does not matter any more, also with an earlier checkpoint. Default: those that a template uses, or all with a query function.
    */
   selectedBy?: readonly string[]
   /**

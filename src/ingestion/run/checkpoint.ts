@@ -209,10 +209,12 @@ export function withSelection<Given extends Checkpoint | ParentCheckpoint>(
 /** Throws `checkpoint` when a checkpoint was made with other parameters: a run would miss the earlier records of its own selection. */
 export function checkSelection(
   { params = {}, sequence, scheme }: Checkpoint | ParentCheckpoint,
-  { selection = {}, partition }: Pick<IngestionPlan, 'selection' | 'partition'>,
+  { selection = {}, selectedBy, partition }: Pick<IngestionPlan, 'selection' | 'selectedBy' | 'partition'>,
 ): void {
   if (partition || (sequence === 0 && scheme === undefined)) return
-  const names = [...new Set([...Object.keys(params), ...Object.keys(selection)])].sort()
+  const known = [...new Set([...Object.keys(params), ...Object.keys(selection)])].sort()
+  // A parameter that the user has taken out of `selectedBy` selects nothing, whatever an earlier definition has stored.
+  const names = selectedBy ? known.filter((name) => selectedBy.includes(name)) : known
   const others = names.filter((name) => JSON.stringify(params[name]) !== JSON.stringify(selection[name]))
   if (others.length === 0) return
   const shown = others.map((name) => `\`params.${name}\``).join(', ')

@@ -166,6 +166,41 @@ describePostgres('a full refresh', (database) => {
     expect(await found()).toEqual({ rows: 91, ids: 91, new: 91 })
   })
 
+  test("that has not begun stays when the job is defined with `resume: 'restart'`, which cannot do it", async () => {
+    const job = { ...byCursor, transform: (record: JobRecord) => record } satisfies Partial<IngestionJob>
+    const options = { onFullRefresh: 'truncate' } as const
+    await run(options, job)
+    await change()
+    const transform = () => {
+      throw new Error('It is over.')
+    }
+    await run(options, { ...job, transform }, { fullRefresh })
+    for (let round = 0; round < 2; round++) {
+      expect(await run(options, { ...job, resume: 'restart' })).toMatchObject({
+        state: 'error',
+        error: [expect.stringContaining("the job has `resume: 'restart'`")],
+      })
+      expect(await found()).toEqual({ rows: 100, ids: 100, new: 0 })
+    }
+    expect(await run(options, job)).toMatchObject({ count: 91, detail: { fullRefresh: 'truncate' } })
+    expect(await found()).toEqual({ rows: 91, ids: 91, new: 91 })
+  })
+
+  test('that has not begun is dropped by a reset', async () => {
+    const job = { ...byCursor, transform: (record: JobRecord) => record } satisfies Partial<IngestionJob>
+    const options = { onFullRefresh: 'truncate' } as const
+    const transform = () => {
+      throw new Error('It is over.')
+    }
+    await run(options, job)
+    await run(options, { ...job, transform }, { fullRefresh })
+    await registry?.reset('ingestion', 'job')
+    const next = await run(options, job)
+    expect(next).toMatchObject({ state: 'successful', count: 100 })
+    expect(next.detail).not.toHaveProperty('fullRefresh')
+    expect(await found()).toMatchObject({ rows: 200 })
+  })
+
   test('that failed in the middle is gone on with, and empties nothing again', async () => {
     const job = { ...byCursor, transform: (record: JobRecord) => record } satisfies Partial<IngestionJob>
     const options = { onFullRefresh: 'truncate' } as const

@@ -50,16 +50,22 @@ function open(more: object = {}) {
   onTestFinished(() => registry.close())
   const read: unknown[] = []
   const rows = [{ id: 1 }, { id: 2 }]
-  registry.define({
-    id: 'a',
-    datasource: testDatasource(rows),
-    cursor: 'id',
-    query: 'select * from t where customer = {{params.customer}}',
-    target: (batch) => void read.push(...batch.records()),
-    ...more,
-  })
+  const define = (options: object) =>
+    registry.define({
+      id: 'a',
+      datasource: testDatasource(rows),
+      cursor: 'id',
+      query: 'select * from t where customer = {{params.customer}}',
+      target: (batch) => void read.push(...batch.records()),
+      ...options,
+    })
+  define(more)
+  const redefine = (options: object) => {
+    registry.remove('ingestion', 'a')
+    define(options)
+  }
   const run = async (params: Record<string, unknown>) => (await registry.start('ingestion', 'a', { params })).finished
-  return { registry, run, read }
+  return { registry, run, read, redefine }
 }
 
 describe('a checkpoint', () => {
@@ -76,6 +82,44 @@ describe('a checkpoint', () => {
     const { run } = open({ selectedBy: [] })
     await run({ customer: 'acme' })
     expect(await run({ customer: 'other' })).toMatchObject({ state: 'successful', count: 0 })
+  })
+
+  test.each([{}, { partitions: 2 }])(
+    'is resumed from when the job says later that they select none, with any value (%j)',
+    async (more) => {
+      const { registry, run, redefine } = open(more)
+      await run({ customer: 'acme', label: 'x' })
+      redefine({ ...more, selectedBy: ['label'] })
+      // A name that is added was not compared before.
+      expect(await run({ customer: 'other', label: 'x' })).toMatchObject({
+        state: 'error',
+        error: [expect.stringMatching(/other values of `params.label`, by which/)],
+      })
+      redefine({ ...more, selectedBy: [] })
+      expect(await run({ customer: 'other' })).toMatchObject({ state: 'successful', count: 0 })
+      redefine(more)
+      // The run above stored that nothing selects.
+      expect(await run({ customer: 'acme' })).toMatchObject({ state: 'error' })
+      await registry.reset('ingestion', 'a')
+      expect(await run({ customer: 'acme' })).toMatchObject({ state: 'successful', count: 2 })
+    },
+  )
+
+  test('is still compared by the names that are left', async () => {
+    const { run, redefine } = open({ selectedBy: ['customer', 'label'] })
+    await run({ customer: 'acme', label: 'x' })
+    redefine({ selectedBy: ['customer'] })
+    expect(await run({ customer: 'other', label: 'y' })).toMatchObject({ state: 'error' })
+    expect(await run({ customer: 'acme', label: 'y' })).toMatchObject({ state: 'successful', count: 0 })
+  })
+
+  test('is compared by a name that the query does not use any more, unless `selectedBy` says otherwise', async () => {
+    const { run, redefine } = open()
+    await run({ customer: 'acme' })
+    redefine({ query: 'select * from t' })
+    expect(await run({})).toMatchObject({ state: 'error', error: [expect.stringContaining('`params.customer`')] })
+    redefine({ query: 'select * from t', selectedBy: [] })
+    expect(await run({})).toMatchObject({ state: 'successful', count: 0 })
   })
 
   test('does not matter to a job that starts over', async () => {
