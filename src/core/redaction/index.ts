@@ -1,1 +1,2 @@
+export { redactorOf } from './own-secrets.js'
 export { commonRedactor, isSecretName, maxSecretLength, Redactor, redact } from './redact.js'

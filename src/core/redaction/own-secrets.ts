@@ -1,4 +1,5 @@
 import { type Decoded, entities, replaced } from './decode.js'
+import { Redactor } from './redact.js'
 import { matches, type Span } from './spans.js'
 
 const hex = '[\\da-fA-F]'
@@ -31,19 +32,31 @@ const maxLevels = 5
 /** What is too short to be searched for without its escapes, as it could be a part of any word. */
 const minLength = 4
 
+/** How many bytes an encoded secret has: fewer occur by chance, and the end of a shortened text could split more. */
+const minEncoded = 6
+const maxEncoded = 4096
+
 /** A byte of UTF-8. */
 const byte = /[%x](..)/g
 
 const controls: Record<string, string> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' }
 
+/** A redactor of a user: `own` are literal secrets, or a function that redacts a text further. The client bundles none. */
+export function redactorOf(own: readonly string[] | ((text: string) => string) = []): Redactor {
+  if (typeof own === 'function') return new Redactor(undefined, own)
+  const secrets = new OwnSecrets(own)
+  return new Redactor((text, isEscaped) => secrets.spansIn(text, isEscaped))
+}
+
 /** Literal secrets of a user. */
-export class OwnSecrets {
+class OwnSecrets {
   readonly #written: readonly string[]
   readonly #bare: readonly string[]
   /** Which escapes may stand for a character of a secret. */
   readonly #escapes: RegExp
 
-  constructor(secrets: readonly string[]) {
+  constructor(given: readonly string[]) {
+    const secrets = given.flatMap((secret) => [secret, ...encoded(secret)])
     this.#written = secrets
     this.#bare = secrets
       .map((secret) => spaced(bare(secret)?.text ?? secret))
@@ -67,6 +80,20 @@ export class OwnSecrets {
     const plain = text.replaceAll('\\', '')
     return signs.test(plain) || this.#bare.some((secret) => spaced(plain).includes(secret))
   }
+}
+
+/** A secret in base64, at each of the three places that it may have in its text, and in hexadecimal digits, also as Node shows buffers. */
+function encoded(secret: string): string[] {
+  const bytes = new TextEncoder().encode(secret)
+  if (bytes.length < minEncoded || 3 * bytes.length > maxEncoded) return []
+  const digits = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0'))
+  const base64 = [0, 1, 2].map((before) => {
+    const text = btoa(String.fromCharCode(...new Uint8Array(before), ...bytes))
+    // The first and last characters also have bits of what is beside the secret.
+    return text.slice(Math.ceil((before * 4) / 3), Math.floor(((before + bytes.length) * 4) / 3))
+  })
+  const forUrls = base64.map((text) => text.replaceAll('+', '-').replaceAll('/', '_'))
+  return [...new Set([...base64, ...forUrls, digits.join(''), digits.join('').toUpperCase(), digits.join(' ')])]
 }
 
 /** Forms write a space as a plus sign. */

@@ -1,5 +1,4 @@
 import { decoded } from './decode.js'
-import { OwnSecrets } from './own-secrets.js'
 import { argumentSecrets } from './secret-arguments.js'
 import { namedSecrets } from './secret-names.js'
 import { knownTokens } from './secret-tokens.js'
@@ -21,16 +20,19 @@ const maxEscapes = 3
 /** Maximum length of a secret of a registry, in characters, so that `margin` covers it. */
 export const maxSecretLength = 4096
 
+/** Where a text has secrets of a user. With `isEscaped`, also as they are escaped in any way. */
+type OwnSpans = (text: string, isEscaped: boolean) => Span[]
+
 /** Redacts secrets: in the forms that the library knows, and those of the user. */
 export class Redactor {
-  readonly #secrets: OwnSecrets
+  readonly #secrets: OwnSpans
   readonly #custom: ((text: string) => string) | undefined
   readonly #known = new Map<string, string>()
 
-  /** `own` are literal secrets, or a function that redacts a text further. */
-  constructor(own: readonly string[] | ((text: string) => string) = []) {
-    this.#secrets = new OwnSecrets(typeof own === 'function' ? [] : own)
-    this.#custom = typeof own === 'function' ? own : undefined
+  /** `secrets` finds those of the user, and `custom` redacts a text further. */
+  constructor(secrets: OwnSpans = () => [], custom?: (text: string) => string) {
+    this.#secrets = secrets
+    this.#custom = custom
   }
 
   /** Redacts a text, in linear time. Colours of terminals are removed, and other control characters escaped. */
@@ -66,7 +68,7 @@ export class Redactor {
   #spansIn(text: string, isCut: boolean, level = 0): Span[] {
     const plain = level < maxEscapes ? decoded(text) : undefined
     const hidden = plain ? this.#spansIn(plain.text, isCut, level + 1).map(plain.written) : []
-    const own = this.#secrets.spansIn(text, level === 0)
+    const own = this.#secrets(text, level === 0)
     const spans = [
       ...urlSecrets(text, isCut),
       ...namedSecrets(text),

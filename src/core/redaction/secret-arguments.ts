@@ -19,9 +19,18 @@ const flagsOfCommands = [
 
 /** `--user name:password` of curl. */
 const user =
-  '(?<![^\\s"\'`[(,])(?:-[uU]|--(?:proxy-)?user)[\\s=]{0,4}(?:["\']?\\s{0,4},\\s{0,4})?["\']?[\\w.%@+\\\\-]{1,64}:(?!\\s)'
+  '(?<![^\\s"\'`[(,])(?:-[fgijklnqsvGILNORS]{0,8}[uU]|--(?:proxy-)?user)[\\s=]{0,4}(?:["\']?\\s{0,4},\\s{0,4})?["\']?[\\w.%@+\\\\-]{1,64}:(?!\\s)'
 
-const flag = new RegExp([user, ...flagsOfCommands].join('|'), 'g')
+const separated = '(?:\\s{1,4}|\\\\{0,7}["\']\\s{0,4},\\s{0,4}\\\\{0,7}["\'])'
+const argument = '[^\\s"\'\\\\,-][^\\s"\'\\\\,]{0,63}'
+/** `-u name -p password`, and `"-ppassword"` in a list. Ports are no passwords. */
+const userAndPassword = `(?<![^\\s"'\`[(,])-[uU](?:${separated}|=)${argument}(?:${separated}--?[\\w-]{1,32}(?:(?:${separated}|=)${argument})?){0,6}?(?:${separated}-[pP]${separated}|\\\\{0,7}["']\\s{0,4},\\s{0,4}\\\\{0,7}["']-p)(?!(?:[\\d.]{1,15}:){0,2}\\d{1,5}(?![^\\s"'\\\\/:-]))(?=[^\\s"'\\\\-])`
+
+/** The commands of protocols, such as Redis and FTP. Words of prose have no digits. */
+const command =
+  '(?<![^\\s"\'`>])(?:AUTH|PASS)["\']?[ \\t](?:["\']?\\w{1,64}["\']?[ \\t])?["\']?(?![^\\s"\'/]{1,512}\\.\\w{1,4}(?:\\s|$))(?=[^\\s"\'/]{0,64}\\d)(?=[^\\s"\'/]{0,64}[a-z])(?=[^\\s"\'/]{1,512}["\']?(?:\\r?\\n|$))'
+
+const flag = new RegExp([user, userAndPassword, command, ...flagsOfCommands].join('|'), 'g')
 
 /** Passwords in the arguments of commands whose flags do not name them. */
 export function* argumentSecrets(text: string): Generator<Span> {

@@ -1,32 +1,35 @@
 import { givenNear } from './given-values.js'
 import { sentenceAt, stackLine } from './sentences.js'
 import { after, matches, type Span } from './spans.js'
-import { hereBegin, isHeader, quote, valueEnd } from './value-end.js'
+import { hereBegin, isHeader, quote, quotedEnd, valueEnd } from './value-end.js'
 import { yamlEnd } from './yaml.js'
 
 /** Names that mark a secret anywhere within a name. */
 const strong =
-  '(?:store|key)pass\\b|pass(?:word|wd|phrase|code)|pwd|secret|token|credential|(?:api|access|account|private|encrypt(?:ion)?|sign(?:ing)?|master|shared|auth|ssh|license|subscription|storage|service|consumer|client|deploy|hmac|webhook)[-_ ]?key|authorization|cookie|\\bidentified(?=\\s{1,16}(?:with\\s{1,16}[\\w"\'`]{1,64}\\s{1,16})?(?:by|as)\\s)'
+  '(?:store|key)pass\\b|pass(?:word|wd|phrase|code)|pwd|secret|token|credential|(?:api|access|account|private|encrypt(?:ion)?|sign(?:ing)?|master|shared|auth|ssh|fernet|session|clickhouse|license|subscription|storage|service|consumer|client|deploy|hmac|webhook)[-_ ]?key|authorization|cookie|\\bidentified(?=\\s{1,16}(?:with\\s{1,16}[\\w"\'`]{1,64}\\s{1,16})?(?:by|as)\\s)'
 /** Names that mark a secret as a whole word, or as the last part of one: `dbPass`, `user_pw`. */
 const short = '(?:pass|pw)'
-/** Ordinary words that mark a secret only before `=` or a quote. */
+/** Ordinary words that mark a secret only before `=` or a quote, or as a command: `auth([ … ])`. */
 const weak = 'auth|sig|signature|jwt|otp|sid|hmac|j?sess(?:ion)?[-_]?id|phpsessid'
 
 const name = new RegExp(
-  `(?<strong>${strong})|(?<short>${short})(?=\\d?(?![\\w-]))|(?<weak>${weak})(?=${quote}?\\s{0,8}(?:=|${quote}\\s{0,8}:))`,
+  `(?<strong>${strong})|(?<short>${short})(?=\\d?(?![\\w-]))|(?<weak>${weak})(?=${quote}?\\s{0,8}(?:=|${quote}\\s{0,8}(?::|,\\s{0,8}${quote}?args\\b)|\\(\\s{0,4}\\[))`,
   'gi',
 )
 
 /** The rest of the name. */
 const rest = /s?(?:[-_.\dA-Z][-\w.]{0,63})?/y
 
+/** A member or an attribute between a name and its value: `"Type":"SecureString"`. */
+const member = `${quote}?[\\w-]{1,32}${quote}?\\s{0,8}[:=]\\s{0,8}${quote}[^"'<>]{0,64}${quote}`
+
 /** What may follow a name, up to its value: a quote that closes it, and what assigns. */
 const assigns = new RegExp(
   [
     // The answer to a prompt, by expect.
     '[ :?]{0,3}["\']\\s{0,8}[;{]?\\s{0,8}(?:exp_)?send(?:line)?\\s{1,8}(?:--\\s{1,8})?(?=["\'])',
-    // `"name":"password","value":"…"`, also as attributes and pairs.
-    `${quote}?\\s{0,8}[,;]?\\s{0,8}(?:[\\w-]{1,32}=${quote}[^"'<>]{0,64}${quote}\\s{1,8}){0,4}${quote}?value${quote}?\\s{0,8}[:=]`,
+    // `"name":"password","value":"…"`, also as attributes and pairs, and `"name":"auth","args":[…]` of a command.
+    `${quote}?\\s{0,8}[,;]?\\s{0,8}(?:${member}[\\s,]{1,8}){0,4}${quote}?(?:value|args)${quote}?\\s{0,8}[:=]`,
     // The element that follows: `<key>password</key><string>…`, `<property name="password"><value>…`.
     `${quote}?\\s{0,8}(?:</(?:[\\w-]{1,32}:)?(?:key|name)>|/?>)\\s{0,64}<(?:[\\w-]{1,32}:)?(?:value|string|data)(?:\\s[^<>]{0,256})?>`,
     // `name: …`, `"name":"…"`, `[name] => …`, `name == …`, `name ?? …`.
@@ -35,6 +38,8 @@ const assigns = new RegExp(
     '"[^\\r\\n]{0,64}\\r?\\n\\r?\\n',
     '";s:\\d{1,9}:',
     '\\s{1,8}for\\s{1,8}\\S{1,128}\\s{0,8}(?:=|to(?=\\s))',
+    // A command as ioredis logs it.
+    '(?<=\\bauth)\\((?=\\s{0,4}\\[)',
     // A here-document, and LDIF's base64.
     `\\s{0,8}(?=<<<\\s{0,4}\\S|${hereBegin})`,
     '::[ \\t]{1,4}(?=[\\w+/]{2})',
@@ -60,10 +65,14 @@ const assignsLiteral = /\s+(?=')/y
 /** A place in a file: `token.ts:10:5`. */
 const filePlace =
   /(?:(?<=\.[a-z]{1,8}):\d{1,7}:\d{1,7}|(?<=\.(?:[cm]?[jt]sx?|py|rb|go|rs|java|kt|php|cs|cpp|[ch]|vue|sql|sh|css|html|json|ya?ml|toml|md)):\d{1,7})(?![\w.:])/y
+const userBefore = /\b(?:user|role|to)\s{1,16}\S{1,64}\s{1,16}$/i
 /** A flag of a command, and a line of netrc. */
 const commandBefore =
-  /(?:(?:--|(?:^|[\s"'])-)[-\w]{0,32}|\b(?:ENV|setx)\s{1,16}\w{0,64}|\b(?:login|account)\s{1,16}\S{1,64}\s{1,16}|(?:^|\n)\s{0,8}(?:machine\s{1,16}\S{1,64}|default)\s{1,16})$/
+  /(?:(?:--|(?:^|[\s"'])-)[-\w]{0,32}|\b(?:ENV|setx|setenv|SetEnv|set\s{1,4}-\w{1,4})\s{1,16}\w{0,64}|\b(?:login|account)\s{1,16}\S{1,64}\s{1,16}|(?:^|\n)\s{0,8}(?:machine\s{1,16}\S{1,64}|default)\s{1,16})$/
+/** The first argument of a call that sets a value, and an `X-…` header in a list. */
+const setterBefore = /(?:\b(?:define|(?:set|add|append|put)\w{0,24})\(\s{0,8}|(?=["'`]x-))["'`](?:x-)?[\w.-]{0,64}$/i
 const listed = new RegExp(`${quote}\\s*,\\s*(?=${quote})`, 'y')
+const quotedFlag = /(?<![^\s,([{=:"'])(\\{0,7}["'])--?[\w-]{0,32}$/
 const closingBefore = /<\/[\w.:-]{0,40}$/
 const elementBefore = /<(?:[\w.-]{1,32}:)?[\w.-]{0,32}$/
 
@@ -72,7 +81,8 @@ export function* namedSecrets(text: string): Generator<Span> {
   for (const match of matches(text, name)) {
     if (!isWhole(text, match)) continue
     for (const start of valueStarts(text, match)) {
-      const end = yamlValueEnd(text, match) ?? valueEnd(text, start, headerOf(text, match))
+      const end =
+        yamlValueEnd(text, match) ?? flagEnd(text, match, start) ?? valueEnd(text, start, headerOf(text, match))
       if (end > start) yield { start, end }
       name.lastIndex = Math.max(end, name.lastIndex)
     }
@@ -94,6 +104,13 @@ function headerOf(text: string, { 0: word, index }: RegExpExecArray): string {
 function yamlValueEnd(text: string, { 0: word, index }: RegExpExecArray): number | undefined {
   const nameEnd = after(text, after(text, index + word.length, rest), /["']/y)
   return yamlEnd(text, text.slice(Math.max(0, index - context), index), nameEnd)
+}
+
+/** The end of the value of a flag that is quoted as a whole: `'--password=…'`. */
+function flagEnd(text: string, { index }: RegExpExecArray, start: number): number | undefined {
+  if (text[start - 1] !== '=') return undefined
+  const [, opened] = quotedFlag.exec(text.slice(Math.max(0, index - 48), index)) ?? []
+  return opened === undefined ? undefined : quotedEnd(text, start, opened)
 }
 
 /** Whether a short name is a whole word, or a part of one as in `dbPass`. */
@@ -182,7 +199,7 @@ function unassignedStart(
   if (option > nameEnd) return option
   // What is not followed by a space or a quote has no value. A word that repeats is read once per repeat.
   if (after(text, nameEnd, spaceOrQuote) === nameEnd) return undefined
-  if (isHeader.test(word)) {
+  if (isHeader.test(word) || setterBefore.test(before)) {
     const next = after(text, nameEnd, listed)
     if (next > nameEnd) return next
   }
@@ -191,7 +208,7 @@ function unassignedStart(
   if (argument > nameEnd) return argument
   if (!isCommand && !isPassword.test(word)) return optionStart(text, index, nameEnd)
   const words = isPassword.test(word) ? after(text, nameEnd, sqlWords) : nameEnd
-  if (/^identified$/i.test(word) && /\b(?:user|role|to)\s{1,16}\S{1,64}\s{1,16}$/i.test(before))
+  if (word === 'IDENTIFIED' || (/^identified$/i.test(word) && userBefore.test(before)))
     return unquotedStart(text, words)
   const spaced = after(text, words, isCommand ? assignsSpace : assignsQuoted)
   return spaced > words && after(text, spaced, placeholder) === spaced ? spaced : undefined

@@ -53,7 +53,7 @@ const prefixes = [
   'AGE-SECRET-KEY-1(?=\\w{8})',
   // Azure, Telegram.
   '[\\w~.]{3}\\dQ~(?=[\\w~.-]{16})',
-  '(?:bot)?\\d{8,10}:AA(?=[\\w-]{32})',
+  '(?:bot)?\\d{8,10}:AA(?=[\\w-]{30})',
 ]
 
 /** Keys of AWS, with the secret next to one. */
@@ -72,8 +72,8 @@ const pem = '-----BEGIN [A-Z ]{0,32}PRIVATE KEY(?: BLOCK)?-----'
 
 /** `jdbc:oracle:thin:user/password@host`, and the same of the commands of Oracle. */
 const between = '["\']?[\\s,]{1,8}["\']?'
-const oracleCommand = `\\b(?:sqlplus|SQLPLUS|sqlldr|sqlcl|expdp|impdp|rman)(?:${between}(?:-\\w{1,16}|[\\d.]{1,8}|target|catalog|auxiliary)){0,8}${between}(?:userid=)?`
-const oracle = `:(?:thin|oci8?):@?[^\\s/@:]{1,128}\\/|(?:${oracleCommand}|(?<=(?:^|[;>\\n])\\s{0,8})conn(?:ect)?\\s{1,8})["']?[\\w$#]{1,64}(?:\\[[\\w$#]{1,64}\\])?\\/(?=[^\\s/])|(?<![\\w$#/.])[\\w$#]{1,64}\\/(?=(?:"[^"\\n]{1,128}"|[^\\s/@]{1,128})@(?:(?:tcps?:)?\\/\\/|\\([Dd][Ee][Ss][Cc]|[\\w.-]{1,128}:\\d{2,5}(?!\\w)))`
+const oracleCommand = `\\b(?:sqlplus|SQLPLUS|sqlldr|sqlcl|expdp|impdp|exp|imp|rman)(?:${between}(?:-\\w{1,16}|[\\d.]{1,8}|target|catalog|auxiliary)){0,8}${between}(?:userid=)?`
+const oracle = `:(?:thin|oci8?):@?[^\\s/@:]{1,128}\\/|(?:${oracleCommand}|(?<=(?:^|[;>\\n])\\s{0,8})(?:conn(?:ect)?|CONN(?:ECT)?)\\s{1,8})["']?[\\w$#]{1,64}(?:\\[[\\w$#]{1,64}\\])?\\/(?=[^\\s/])|(?<![\\w$#/.])[\\w$#]{1,64}\\/(?=(?:"[^"\\n]{1,128}"|[^\\s/@]{1,128})@(?:(?:tcps?:)?\\/\\/|\\([Dd][Ee][Ss][Cc]|[\\w.-]{1,128}:\\d{2,5}(?!\\w)))`
 
 /** A line of pgpass. */
 const pgpass =

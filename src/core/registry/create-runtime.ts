@@ -1,7 +1,7 @@
 import { EventEmitter } from 'eventemitter3'
 import { boundedLogger, isolatedLogger, silentLogger, systemClock } from '../base/index.js'
 import { checkedDispatcher, type Dispatcher, localDispatcher } from '../dispatch/index.js'
-import { Redactor } from '../redaction/index.js'
+import { redactorOf } from '../redaction/index.js'
 import type { Runtime } from '../runtime/index.js'
 import { checkedStorage, type WatchedStorage, watchedStorage } from '../storage/index.js'
 import type { RegistryOptions } from './registry-options.js'
@@ -20,7 +20,7 @@ export type RegistryRuntime = Runtime & { readonly storage: WatchedStorage }
 export function createRuntime(options: RegistryOptions, abandoned: AbortSignal): RegistryRuntime {
   const { clock = systemClock, lease = 30_000, progressInterval = 250, onEnd, onEndTimeout = 30_000 } = options
   const { node = `headgate-${Math.random().toString(36).slice(2, 10)}` } = options
-  const redactor = new Redactor(options.redact)
+  const redactor = redactorOf(options.redact)
   const logger = options.logger ? boundedLogger(isolatedLogger(options.logger, redactor), clock) : silentLogger
   const answering = checkedStorage(options.storage, { clock, logger, timeout: answerTimeOf(lease) })
   const storage = watchedStorage(answering, { clock, logger })

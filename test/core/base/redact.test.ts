@@ -1,7 +1,9 @@
+import { inspect } from 'node:util'
 import { errorMessages, JobRegistry, memoryStorage } from 'headgate'
-import { Redactor, redact } from 'headgate/adapter'
+import { redact } from 'headgate/adapter'
 import { describe, expect, it } from 'vitest'
 import type { ExecutionContext } from '../../../src/core/execution/index.js'
+import { redactorOf } from '../../../src/core/redaction/index.js'
 import { growthOf } from '../../support/linear.js'
 
 const secret = 'S3cr3t'
@@ -602,6 +604,25 @@ describe('redact', () => {
       'invalid_token: a ',
       'Bearer "',
       'Bearer+',
+      '{"token":1',
+      '"token":1,',
+      '-u a ',
+      '-u a -p',
+      '-u a -b ',
+      '"-u","a",',
+      '-sSu ',
+      '"--password=a ',
+      "'--password=",
+      'AUTH a1 ',
+      'AUTH ',
+      'auth([',
+      '"auth","args":[',
+      '"token","a":"b",',
+      'define("token","',
+      '"x-token","',
+      'CONNECT a/',
+      '\u00ad',
+      '\u001b',
       ' ',
       '\n',
     ]
@@ -649,7 +670,7 @@ describe('a message that is cut', () => {
 
   it.each(['postgres://user:', 'password="', 'Bearer ', ''])('does not show a long secret after %s', (before) => {
     const long = 'S3cr3t'.repeat(600)
-    const redactor = new Redactor([long])
+    const redactor = redactorOf([long])
     for (const at of [0, 1500, 1999, 6000, 9000, 10_000, 10_150]) {
       const text = `${'x '.repeat(at / 2)}${before}${long}" @host${' y'.repeat(5000)}`
       expect(redactor.shorten(text, 2000)).not.toContain('S3c')
@@ -659,7 +680,7 @@ describe('a message that is cut', () => {
 
 describe('secrets of a user', () => {
   it('are hidden, as they are, in URLs and in JSON', () => {
-    const redactor = new Redactor(['my "key" ä'])
+    const redactor = redactorOf(['my "key" ä'])
     const text = `my "key" ä, ${encodeURIComponent('my "key" ä')}, ${JSON.stringify('my "key" ä')}, password=x`
     expect(redactor.redact(text)).toBe('***, ***, "***", password=***')
   })
@@ -691,17 +712,38 @@ describe('secrets of a user', () => {
       own.replaceAll(' ', '+').replace(/./gs, '\\$&').replace('\\\n', '\\n').replace('\\n', '\n'),
     ],
   ])('are hidden in %s', (_, text) => {
-    const shown = new Redactor([own]).redact(`a ${text} b`)
+    const shown = redactorOf([own]).redact(`a ${text} b`)
     expect(shown).toMatch(/^a .*\*\*\*.* b$/)
     expect(shown).not.toMatch(/my|z/)
   })
 
+  describe.each([
+    ['base64', (text: string) => Buffer.from(text).toString('base64')],
+    ['base64 of URLs', (text: string) => Buffer.from(text).toString('base64url')],
+    ['base64 in a URL', (text: string) => encodeURIComponent(Buffer.from(text).toString('base64'))],
+    ['hexadecimal digits', (text: string) => Buffer.from(text).toString('hex')],
+    ['capital hexadecimal digits', (text: string) => Buffer.from(text).toString('hex').toUpperCase()],
+    ['a buffer of Node', (text: string) => inspect(Buffer.from(text))],
+  ])('are hidden in %s', (_, encode) => {
+    it.each(['', 'a', 'ab', 'abc'])('after %j', (before) => {
+      const redactor = redactorOf(['open sesame, ä>?~ÿ'])
+      const [shown, other] = [`open sesame, ä>?~ÿ`, `x`.repeat(17)].map((text) => encode(`${before}${text}xyz`))
+      // At most one character on each side also belongs to what is beside the secret.
+      expect(redactor.redact(`a ${shown} b`)).toMatch(/^a .{0,20}\*\*\*.{0,20} b$/)
+      expect(redactor.redact(`a ${other} b`)).toBe(`a ${other} b`)
+    })
+  })
+
+  it('are not searched for in base64 when they are short', () => {
+    expect(redactorOf(['abcde']).redact(btoa('abcde'))).toBe(btoa('abcde'))
+  })
+
   it('are not searched for without their escapes when few characters are left', () => {
-    expect(new Redactor(['%41%42']).redact('AB\\n %41%42')).toBe('AB\\n ***')
+    expect(redactorOf(['%41%42']).redact('AB\\n %41%42')).toBe('AB\\n ***')
   })
 
   it('are searched for in time that is in proportion to the text', () => {
-    const redactor = new Redactor([own])
+    const redactor = redactorOf([own])
     for (const unit of ['\\', '\\0', '+', '\uff41', '%25', '&amp;', 'my+', '\\x', '%c3'])
       expect(
         growthOf((length) => {
@@ -713,13 +755,13 @@ describe('secrets of a user', () => {
   })
 
   it('are hidden by a function, which hides all when it fails', () => {
-    expect(new Redactor((text) => text.replace(/\d{4}/g, '#')).redact('a 1234 password=x')).toBe('a # password=***')
+    expect(redactorOf((text) => text.replace(/\d{4}/g, '#')).redact('a 1234 password=x')).toBe('a # password=***')
     expect(
-      new Redactor(() => {
+      redactorOf(() => {
         throw new Error('no')
       }).redact('1234'),
     ).toBe('***')
-    expect(new Redactor((() => 42) as never).redact('1234')).toBe('***')
+    expect(redactorOf((() => 42) as never).redact('1234')).toBe('***')
   })
 
   it.each([[[secret]], [(text: string) => text.replaceAll(secret, '***')]])(

@@ -6,9 +6,9 @@ import {
   memoryStorage,
   type RegistryOptions,
 } from 'headgate'
-import { Redactor } from 'headgate/adapter'
 import { iterableDatasource } from 'headgate/iterable'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { redactorOf } from '../../../src/core/redaction/index.js'
 
 /** A promise that rejects in place of an answer. One that nobody handles fails the test. */
 const rejects = async (): Promise<never> => {
@@ -78,7 +78,7 @@ describe('a function that must answer at once and gives a promise that rejects',
   })
 
   test('masks the text: a redactor', async () => {
-    expect(new Redactor(rejects as never).redact('text')).toBe('***')
+    expect(redactorOf(rejects as never).redact('text')).toBe('***')
     await turn()
   })
 
