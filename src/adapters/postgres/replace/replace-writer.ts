@@ -23,22 +23,6 @@ export interface ReplaceOptions {
   readonly maxShrink: number
 }
 
-/** Indexes and constraints that an earlier execution created for its swap. */
-const preparedQuery = `
-  select format('alter table %s drop constraint %I', $1::text, conname) as statement
-  from pg_constraint
-  where conrelid = $1::regclass
-    and contype in ('p', 'u', 'x', 'f')
-  union all
-  select format('drop index %s', indexrelid::regclass)
-  from pg_index
-  where indrelid = $1::regclass
-    and indexrelid not in (
-      select conindid
-      from pg_constraint
-      where contype in ('p', 'u', 'x')
-    )`
-
 /** Opens the writer of records that replace the rows of a table. */
 export async function openReplaceWriter(
   tools: TargetTools,
@@ -141,8 +125,9 @@ class ReplaceWriter implements TargetWriter {
     } catch (error) {
       // Resuming would fail again, so the staging table is dropped. It stays after a transient error, after
       // an abort, and when another execution has taken over.
-      if (!isTransient(error) && !context.signal.aborted) await this.#staging.drop(session).catch(() => undefined)
-      throw error
+      if (isTransient(error) || context.signal.aborted) throw error
+      await this.#staging.drop(session).catch(() => undefined)
+      throw this.#staging.isContinued && isIntegrity(error) ? splitFailure(table.title, error) : error
     }
   }
 
@@ -163,10 +148,7 @@ class ReplaceWriter implements TargetWriter {
 
   async #swapPrepared(swap: Swap): Promise<void> {
     const { session, fence, context } = this.#tools
-    const statements = await fence.transaction(session, async () => {
-      const prepared = await session.query(preparedQuery, [this.#staging.sql])
-      return [...prepared.map(({ statement }) => String(statement)), ...(await swap.preparations(session))]
-    })
+    const statements = await fence.transaction(session, () => swap.preparations(session))
     for (const statement of statements) {
       await this.#withRetries(() => session.query(statement))
     }
@@ -195,4 +177,19 @@ class ReplaceWriter implements TargetWriter {
       await setTimeout(locks.attemptTimeout, undefined, { signal: context.signal })
     }
   }
+}
+
+/** Whether rows violate a constraint or a unique index. */
+function isIntegrity(error: unknown): boolean {
+  return String(Object(error).code).startsWith('23')
+}
+
+/** The rows of one read fit together. Those of two may not, when rows of the source have changed in between. */
+function splitFailure(title: string, cause: unknown): JobError {
+  return new JobError(
+    'target',
+    `The records for \`${title}\` come from two reads, as the load was interrupted, and do not fit together: a record may have moved in the order of the ` +
+      "cursor in between. They are dropped, and the next run loads everything again. To let no load resume, set `resume: 'restart'`.",
+    { cause, isTransient: true },
+  )
 }

@@ -47,6 +47,22 @@ const checksQuery = `
     and contype = 'c'
   order by conname`
 
+/** Indexes and constraints that an earlier execution created for its swap. */
+const preparedQuery = `
+  select format('alter table %s drop constraint %I', $1::text, conname) as statement
+  from pg_constraint
+  where conrelid = $1::regclass
+    and contype in ('p', 'u', 'x', 'f')
+  union all
+  select format('drop index %s', indexrelid::regclass)
+  from pg_index
+  where indrelid = $1::regclass
+    and indexrelid not in (
+      select conindid
+      from pg_constraint
+      where contype in ('p', 'u', 'x')
+    )`
+
 /** The table beside the real one that a job loads. Its next executions continue it, or drop it when they restart. */
 export class StagingTable {
   readonly sql: string
@@ -55,6 +71,7 @@ export class StagingTable {
   /** The table whose shape it has. */
   #table: Table | undefined
   #rows = 0
+  #isContinued = false
   /** The columns of the records so far. */
   readonly #columns = new Set<string>()
 
@@ -85,12 +102,22 @@ export class StagingTable {
     if (table && mayResume && (await this.#hasShapeOf(table))) {
       this.#table = table
       this.#rows = staged
+      this.#isContinued = true
+      await this.#dropPrepared()
       for (const name of columns) this.#columns.add(name)
       return { checkpoint }
     }
     await this.drop(session)
     if (table) await this.create(table)
     return context.isResumed ? 'restart' : 'position'
+  }
+
+  /** A record that was loaded before and comes again would violate a unique index, and no later run could load it. */
+  async #dropPrepared(): Promise<void> {
+    const { session, fence } = this.#tools
+    await fence.transaction(session, async () => {
+      for (const { statement } of await session.query(preparedQuery, [this.sql])) await session.query(String(statement))
+    })
   }
 
   async create(table: Table): Promise<void> {
@@ -121,6 +148,11 @@ export class StagingTable {
   /** How many rows were written, including those of earlier executions. */
   get rows(): number {
     return this.#rows
+  }
+
+  /** Whether it has rows of an earlier execution, or retry. */
+  get isContinued(): boolean {
+    return this.#isContinued
   }
 
   /** The columns of the records, including those of earlier executions. */
