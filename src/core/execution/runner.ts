@@ -140,16 +140,21 @@ export class Runner implements PartitionRunner {
     return this.#queue.isShared ? this.#startShared(job, request) : this.#startLocal(job, request)
   }
 
-  /** Resumes an orphan, if its job resumes automatically, is defined here, is not paused, and has a slot. */
-  async takeOver(orphan: ExecutionRecord): Promise<void> {
+  /**
+   * Resumes an orphan, if its job resumes automatically, is defined here, is not paused, and has a slot. Returns whether it did:
+   * `refused` when no registry with this definition resumes it.
+   */
+  async takeOver(orphan: ExecutionRecord): Promise<'resumed' | 'refused' | undefined> {
     const job = this.#jobs.forExecution(orphan)
-    if (!job || !canTakeOver(job, orphan) || this.#isClosing) return
+    if (!job || this.#isClosing) return undefined
+    if (!canTakeOver(job, orphan)) return 'refused'
     await this.#paused.pending
-    if (orphan.partition === undefined && this.#paused.of(orphan)) return
+    if (orphan.partition === undefined && this.#paused.of(orphan)) return undefined
     const takeover = await takeoverOf(this.#runtime.storage, job, orphan)
-    if (this.#queue.isShared) return unlessRunning(this.#resumeShared(job, takeover))
-    const slot = this.#tryAcquire(job)
-    if (slot) await unlessRunning(this.#startIn(slot, job, takeover))
+    const slot = this.#queue.isShared ? undefined : this.#tryAcquire(job)
+    if (!slot && !this.#queue.isShared) return undefined
+    const resuming = slot ? this.#startIn(slot, job, takeover) : this.#resumeShared(job, takeover)
+    return (await unlessRunning(resuming)) ? 'resumed' : undefined
   }
 
   async startPartition(partition: JobKey, params: StartRequest['params']): Promise<void> {
@@ -167,7 +172,8 @@ export class Runner implements PartitionRunner {
     if (isEnded(record.state)) {
       const takeover = await takeoverOf(this.#runtime.storage, job, record)
       const begun = this.#begin(job, { ...takeover, state: 'running' })
-      return unlessRunning(begun.then((part) => part.run()))
+      await unlessRunning(begun.then((part) => part.run()))
+      return
     }
     // Dispatching it again while it runs here would waste a slot.
     await this.#queue.remove(record)
@@ -312,10 +318,13 @@ export class Runner implements PartitionRunner {
 }
 
 /** Waits for a start. Ignores that the job is live already. */
-async function unlessRunning(start: Promise<unknown>): Promise<void> {
+/** Whether a job was started. `false` when it is running already. */
+async function unlessRunning(start: Promise<unknown>): Promise<boolean> {
   try {
     await start
+    return true
   } catch (error) {
     if (!isAlreadyRunning(error)) throw error
+    return false
   }
 }

@@ -1,4 +1,4 @@
-import { errorMessages, placeOf, read, silentLogger } from '../base/index.js'
+import { chain, errorMessages, placeOf, read, silentLogger } from '../base/index.js'
 import { BatchListeners, emitChange, IsolatedEmitter, type JobEvent } from '../events/index.js'
 import { abortReasonOf, type ExecutionRecord, toStatus } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
@@ -46,16 +46,29 @@ export class JobListeners {
   }
 }
 
-/** The stack of what a job threw, if it has one. */
+/** Maximum number of stacks in an entry, and of characters of each: together less than an entry keeps of a text. */
+const maxStacks = 4
+const maxStackLength = 2400
+
+/** The stacks of what a job threw and of its causes, as far as they have one. Of many, the first and the last ones: those of the user. */
 function stackOf(cause: unknown): { stack?: string } {
-  const stack = read(cause, 'stack')
-  return typeof stack === 'string' ? { stack } : {}
+  const stacks = [...chain(cause)].map((link) => read(link, 'stack')).filter((stack) => typeof stack === 'string')
+  const shown = stacks.length > maxStacks ? [...stacks.slice(0, 1), ...stacks.slice(1 - maxStacks)] : stacks
+  if (shown.length === 0) return {}
+  return { stack: shown.map((stack) => stack.slice(0, maxStackLength)).join('\n[cause]: ') }
+}
+
+/** The first message, and the last one, which says the reason. */
+function reasonIn([first = 'Unknown error.', ...causes]: readonly string[]): string {
+  const last = causes.at(-1)
+  if (last === undefined) return first
+  return `${first}${/[.!?]$/.test(first) ? '' : '.'} Cause: ${last}`
 }
 
 function whatHappened(record: ExecutionRecord, change: 'state' | 'progress'): string {
   const { state, count, error = [] } = record
   if (change === 'progress') return `reports progress. Records so far: ${count}.`
-  if (state === 'error') return `failed: ${error[0]}`
+  if (state === 'error') return `failed: ${reasonIn(error)}`
   const reason = abortReasonOf(record)
   return {
     queued: 'is queued.',

@@ -102,6 +102,41 @@ describe('when a node dies', () => {
     expect(contexts[0]?.signal.reason).toMatchObject({ code: 'lease_lost' })
   })
 
+  test('one process logs that it goes on, and each that nobody does, once', async () => {
+    const entries: [node: string, level: string, message: string, details: object][] = []
+    const nothing = () => {}
+    const loggerOf = (node: string) => ({
+      ...{ debug: nothing, info: nothing },
+      warn: (details: object, message: string) => void entries.push([node, 'warn', message, details]),
+      error: (details: object, message: string) => void entries.push([node, 'error', message, details]),
+    })
+    const first = openNode('first')
+    const others = ['second', 'third'].map((node) => open(node, { logger: loggerOf(node) }))
+    const [auto, manual] = [job('a'), job('m', { resume: 'manual' })]
+    for (const { registry } of [first, ...others]) for (const each of [auto, manual]) registry.define(each.definition)
+    const ids: string[] = []
+    for (const id of ['a', 'm']) ids.push((await first.registry.start('test', id)).executionId)
+    first.die()
+    await clock.advance(lost * 2)
+    expect(entries.filter(([, level]) => level === 'warn')).toEqual([
+      [
+        expect.any(String),
+        'warn',
+        `Job [test/a] resumes execution [${ids[0]}], whose process [first] died.`,
+        { type: 'test', id: 'a', executionId: ids[0], node: 'first', count: 0 },
+      ],
+    ])
+    expect(entries.filter(([, level]) => level === 'error').map(([node, , message]) => [node, message])).toEqual(
+      expect.arrayContaining(
+        ['second', 'third'].map((node) => [
+          node,
+          `Job [test/m] failed and is not resumed: execution [${ids[1]}], whose process [first] died.`,
+        ]),
+      ),
+    )
+    expect(entries).toHaveLength(3)
+  })
+
   test('one of many goes on', async () => {
     const first = openNode('first')
     const { definition, contexts } = job()

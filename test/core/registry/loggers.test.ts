@@ -68,4 +68,38 @@ describe.each(Object.entries(loggers))('the logger of %s', (_, open) => {
     expect(text()).toContain(executionId)
     expect(text()).toMatch(/at \S*failing/)
   })
+
+  it('writes the stack and the message of the last cause, and of the first error', async () => {
+    const entries: { stack?: string; message: string }[] = []
+    const nothing = () => {}
+    const error = (details: object, message: string) => void entries.push({ ...details, message })
+    await using registry = new JobRegistry({
+      storage: memoryStorage(),
+      logger: { debug: nothing, info: nothing, warn: nothing, error },
+    })
+    function ofTheUser(): never {
+      throw new TypeError('no such name')
+    }
+    const nested = (depth: number): Error => {
+      try {
+        return depth === 0 ? ofTheUser() : new Error('outer '.repeat(500), { cause: nested(depth - 1) })
+      } catch (cause) {
+        return new Error('inner', { cause })
+      }
+    }
+    registry.define({
+      type: 'test',
+      id: 'a',
+      run() {
+        throw new Error('The report failed', { cause: nested(6) })
+      },
+    })
+    await (await registry.start('test', 'a')).finished
+    const [entry] = entries
+    expect(entry?.message).toBe('Job [test/a] failed: The report failed. Cause: no such name')
+    expect(entry?.stack).toMatch(
+      /^Error: The report failed\n[\s\S]*\[cause\]: TypeError: no such name\n\s+at \S*ofTheUser/,
+    )
+    expect(entry?.stack?.length).toBeLessThan(10_000)
+  })
 })
