@@ -14,6 +14,7 @@ export {
   type JobErrorCode,
   type JobErrorOptions,
   JobMap,
+  mapInTurns,
   newExecutionId,
   type Rule,
   redactedFields,

@@ -17,6 +17,7 @@ import {
   type LeaseToken,
   type LiveFilter,
   leaseExpired,
+  mapInTurns,
   newExecutionId,
   nextState,
   type PageRequest,
@@ -162,26 +163,22 @@ class MemoryStorage implements JobStorage {
     })
   }
 
-  live({ type, id, ...page }: LiveFilter): Promise<ExecutionPage> {
+  async live({ type, id, ...page }: LiveFilter): Promise<ExecutionPage> {
     const matches = (execution: ExecutionRecord) => execution.type === type && (id === undefined || execution.id === id)
-    return this.#settled(() => pageIn(this.#ordered.live, page, matches))
+    return copied(await this.#settled(() => pageIn(this.#ordered.live, page, matches)))
   }
 
-  orphans(page: PageRequest = {}): Promise<ExecutionPage> {
-    return this.#settled(() => pageIn(this.#ordered.orphans, page))
+  async orphans(page: PageRequest = {}): Promise<ExecutionPage> {
+    return copied(await this.#settled(() => pageIn(this.#ordered.orphans, page)))
   }
 
-  search(filter: StorageFilter): Promise<SearchResult<ExecutionRecord>> {
-    return this.#settled(() => this.#search(filter))
+  async search(filter: StorageFilter): Promise<SearchResult<ExecutionRecord>> {
+    return copied(await this.#settled(() => this.#search(filter)))
   }
 
-  latest(jobs: readonly JobName[]): Promise<ExecutionRecord[]> {
-    return this.#settled(() =>
-      jobs.flatMap(({ type, id }) => {
-        const execution = this.#find(type, id)
-        return execution ? copy(execution) : []
-      }),
-    )
+  async latest(jobs: readonly JobName[]): Promise<ExecutionRecord[]> {
+    const hits = await this.#settled(() => jobs.flatMap(({ type, id }) => snapshotOf(this.#find(type, id))))
+    return (await copied({ hits })).hits
   }
 
   reset(type: string, id: string, { checkpoint }: ResetRequest): Promise<ResetResult> {
@@ -251,7 +248,7 @@ class MemoryStorage implements JobStorage {
     let passed = 0
     for (const execution of ordered.newestFirst(after)) {
       if (passed === end) break
-      if (matches(execution, filter) && passed++ >= from) hits.push(copy(execution))
+      if (matches(execution, filter) && passed++ >= from) hits.push({ ...execution })
     }
     return { total, hits }
   }
@@ -347,9 +344,19 @@ function pageIn(
   for (const execution of executions.oldestFirst(after)) {
     if (hits.length === size) break
     const isListed = includePartitions || execution.partition === undefined
-    if (isListed && matches(execution)) hits.push(copy(execution))
+    if (isListed && matches(execution)) hits.push({ ...execution })
   }
   return pageOf(hits, size)
+}
+
+/** An execution as it is now: its values are replaced, and never changed. */
+function snapshotOf(execution: ExecutionRecord | undefined): ExecutionRecord[] {
+  return execution ? [{ ...execution }] : []
+}
+
+/** Copies a list of snapshots. */
+async function copied<List extends { hits: ExecutionRecord[] }>(list: List): Promise<List> {
+  return { ...list, hits: await mapInTurns(list.hits, copy) }
 }
 
 /** When the lease of a live execution ends: never, while it is unclaimed. */

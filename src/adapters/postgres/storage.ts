@@ -17,6 +17,7 @@ import {
   type LeaseToken,
   type LiveFilter,
   leaseExpired,
+  mapInTurns,
   type OpenEnds,
   type PageRequest,
   type Pauses,
@@ -255,13 +256,13 @@ class PostgresStorage implements JobStorage {
     if (!isStorable(`${filter.type}${filter.id}`)) return { total: 0, hits: [] }
     const { text, values } = searchIn(this.#names, filter)
     const rows = await this.#readSettled(() => this.#database.query(text, values), isList)
-    return { total: totalIn(this.#names, rows[0]?.total), hits: rows.filter(isHit).map(toRecord) }
+    return { total: totalIn(this.#names, rows[0]?.total), hits: await mapInTurns(rows.filter(isHit), toRecord) }
   }
 
   async latest(jobs: readonly JobName[]): Promise<ExecutionRecord[]> {
     const names = jobs.filter(({ type, id }) => isStorable(type + id)).map(({ type, id }) => [type, id])
     const rows = await this.#readSettled(() => this.#ask('latest', [jsonOf(names)]))
-    return rows.map(toRecord)
+    return mapInTurns(rows, toRecord)
   }
 
   async reset(type: string, id: string, { checkpoint }: ResetRequest): Promise<ResetResult> {
@@ -323,7 +324,8 @@ class PostgresStorage implements JobStorage {
     const { size = pageSize, searchAfter, includePartitions = false } = page
     const uuid = searchAfter === undefined ? undefined : splitId(searchAfter)?.uuid
     const ask = () => this.#ask(statement, [`${includePartitions}`, uuid, size, ...values])
-    return pageOf((await this.#readSettled(ask, isList)).filter(isHit).map(toRecord), size)
+    const rows = await this.#readSettled(ask, isList)
+    return pageOf(await mapInTurns(rows.filter(isHit), toRecord), size)
   }
 
   /**

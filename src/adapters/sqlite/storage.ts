@@ -16,10 +16,13 @@ import {
   type JobStorage,
   type LeaseToken,
   type LiveFilter,
+  mapInTurns,
   nextState,
   type OpenEnds,
   type PageRequest,
   type Pauses,
+  pageOf,
+  pageSize,
   type RenewRequest,
   type ResetRequest,
   type ResetResult,
@@ -33,6 +36,7 @@ import {
   type Connection,
   claimEnds,
   copyOf,
+  executionOf,
   hasOpenEnd,
   hasRun,
   isReadOnly,
@@ -217,28 +221,32 @@ class SqliteStorage implements JobStorage {
     return this.#read((jobs) => jobs.find(...job), { type, id })
   }
 
-  live(filter: LiveFilter): Promise<ExecutionPage> {
-    return this.#read((jobs) => jobs.live(filter), filter)
+  async live(filter: LiveFilter): Promise<ExecutionPage> {
+    const rows = await this.#read((jobs) => jobs.live(filter), filter)
+    return pageOf(await mapInTurns(rows, executionOf), filter.size ?? pageSize)
   }
 
-  orphans(page: PageRequest = {}): Promise<ExecutionPage> {
-    return this.#read((jobs) => jobs.orphans(page))
+  async orphans(page: PageRequest = {}): Promise<ExecutionPage> {
+    const rows = await this.#read((jobs) => jobs.orphans(page))
+    return pageOf(await mapInTurns(rows, executionOf), page.size ?? pageSize)
   }
 
-  search(filter: StorageFilter): Promise<SearchResult<ExecutionRecord>> {
-    return this.#read((_, connection, now) =>
+  async search(filter: StorageFilter): Promise<SearchResult<ExecutionRecord>> {
+    const { total, hits } = await this.#read((_, connection, now) =>
       connection.transaction('deferred', () => search(connection, filter, this.#limits, now)),
     )
+    return { total, hits: await mapInTurns(hits, executionOf) }
   }
 
-  latest(names: readonly JobName[]): Promise<ExecutionRecord[]> {
-    return this.#read((jobs) => jobs.latest(names))
+  async latest(names: readonly JobName[]): Promise<ExecutionRecord[]> {
+    const rows = await this.#read((jobs) => jobs.latest(names))
+    return (await mapInTurns(rows, executionOf)).filter(hasRun)
   }
 
   reset(type: string, id: string, { checkpoint }: ResetRequest): Promise<ResetResult> {
     return this.#writeSettled((jobs) => {
-      const { hits } = jobs.live({ type, id, includePartitions: true, size: 1 })
-      if (hits[0]) return { reset: false, execution: hits[0] }
+      const [live] = jobs.live({ type, id, includePartitions: true, size: 1 })
+      if (live) return { reset: false, execution: executionOf(live) }
       const execution = jobs.reset(type, id, checkpoint)
       return { reset: true, ...(execution && { execution }) }
     })

@@ -63,3 +63,29 @@ export class EventLoopTurns {
     if (this.#waiting.length + this.#urgent.length > 0) nextTurn(() => this.#resumeNext())
   }
 }
+
+/** How long one list blocks the event loop, in milliseconds. Its longest record comes on top. */
+const turns = new EventLoopTurns({ longest: 10 })
+
+/**
+ * Maps the records of a list one by one, and yields to the event loop in between when that takes long: each may have megabytes of JSON.
+ * Returns the list at once when it is short.
+ *
+ * @experimental
+ */
+export function mapInTurns<Value, Mapped>(
+  values: readonly Value[],
+  map: (value: Value) => Mapped,
+): Mapped[] | Promise<Mapped[]> {
+  const mapped: Mapped[] = []
+  // At least one per turn, so that many lists at once all go on.
+  const proceed = (): Mapped[] | Promise<Mapped[]> => {
+    let turn: Promise<void> | undefined
+    while (mapped.length < values.length && !turn) {
+      mapped.push(map(values[mapped.length] as Value))
+      turn = turns.pass()
+    }
+    return turn ? turn.then(proceed) : mapped
+  }
+  return proceed()
+}

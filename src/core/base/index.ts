@@ -18,7 +18,7 @@ export {
   type RecordPlace,
   read,
 } from './errors.js'
-export { EventLoopTurns, type EventLoopTurnsOptions } from './event-loop-turns.js'
+export { EventLoopTurns, type EventLoopTurnsOptions, mapInTurns } from './event-loop-turns.js'
 export { checkedKey, executionOrder, JobMap, jobKey, newExecutionId } from './ids.js'
 export { isMisconfigured, isRefused, isTransient } from './is-transient.js'
 export { answerOf, isolate } from './isolate.js'

@@ -5,7 +5,7 @@ import { hasMessage, JobError } from './errors.js'
 export type TimedCall = <Answer>(
   ask: () => Promise<unknown>,
   method: string | undefined,
-  read: (answer: unknown) => Answer,
+  read: (answer: unknown) => Answer | Promise<Answer>,
 ) => Promise<Answer>
 
 /**

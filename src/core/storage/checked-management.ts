@@ -1,4 +1,4 @@
-import { badAnswer, jobKey, rule } from '../base/index.js'
+import { badAnswer, jobKey, mapInTurns, rule } from '../base/index.js'
 import { type ExecutionKey, type ExecutionRecord, isEnded, isLive } from '../model/index.js'
 import { pauseIn } from './foreign-records.js'
 import type { JobStorage } from './job-storage.js'
@@ -8,7 +8,7 @@ import type { OpenEnds, Pause, Pauses, ResetResult } from './management.js'
 export type Answered = <Answer>(
   method: string,
   ask: () => Promise<unknown>,
-  check: (answer: unknown) => Answer,
+  check: (answer: unknown) => Answer | Promise<Answer>,
 ) => Promise<Answer>
 
 /** What an answer must be about: the fields that its executions have in common. */
@@ -28,11 +28,10 @@ export function checkedManagement(
     ...(latest && {
       latest: (jobs) => {
         const asked = new Set(jobs.map((job) => jobKey(job)))
-        const check = (answer: unknown) =>
-          listIn('latest', answer, jobs.length).flatMap((value) => {
-            const record = checked(value, {})
-            return record && asked.has(jobKey(record)) ? record : []
-          })
+        const check = async (answer: unknown) => {
+          const records = await mapInTurns(listIn('latest', answer, jobs.length), (value) => checked(value, {}))
+          return records.filter((record) => record !== undefined && asked.has(jobKey(record))) as ExecutionRecord[]
+        }
         return answered('latest', () => latest.call(storage, jobs), check)
       },
     }),

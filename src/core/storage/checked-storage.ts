@@ -9,6 +9,7 @@ import {
   isolate,
   JobError,
   type Logger,
+  mapInTurns,
   rule,
   type TimedCall,
   timedCalls,
@@ -46,14 +47,14 @@ export function checkedStorage(storage: JobStorage, { clock, logger, timeout }: 
       if (record) return record
       throw badAnswer('storage', `${method}() of the storage`, 'an execution or nothing, as asked for', value)
     })
-  const all = (values: readonly unknown[], asked: Asked) => values.flatMap((value) => checked(value, asked) ?? [])
+  const all = (values: readonly unknown[], asked: Asked) => validOf(values, (value) => checked(value, asked))
   const page = (method: string, ask: () => Promise<unknown>, request: PageRequest = {}, asked: Asked = {}) =>
-    answered(method, ask, (answer): ExecutionPage => {
+    answered(method, ask, async (answer): Promise<ExecutionPage> => {
       const { searchAfter, size = pageSize } = request
       const { hits, next } = Object(answer ?? {}) as Partial<ExecutionPage>
       // A page that does not lead further would be read for ever.
       if (areHits(hits, size) && (next === undefined || isAfter(next, searchAfter)))
-        return { hits: all(hits, asked), ...(next !== undefined && { next }) }
+        return { hits: await all(hits, asked), ...(next !== undefined && { next }) }
       const expected = `\`hits\`, an array of up to ${size}, and a later \`next\``
       throw badAnswer('storage', `${method}() of the storage`, expected, answer)
     })
@@ -81,9 +82,9 @@ export function checkedStorage(storage: JobStorage, { clock, logger, timeout }: 
     },
     orphans: (request) => page('orphans', () => storage.orphans(request), request),
     search: (filter) => {
-      const check = (answer: unknown): SearchResult<ExecutionRecord> => {
+      const check = async (answer: unknown): Promise<SearchResult<ExecutionRecord>> => {
         const { total, hits } = checkedSearch(answer, filter.size)
-        return { total, hits: all(hits, filtered(filter)) }
+        return { total, hits: await all(hits, filtered(filter)) }
       }
       return answered('search', () => storage.search(filter), check)
     },
@@ -92,6 +93,14 @@ export function checkedStorage(storage: JobStorage, { clock, logger, timeout }: 
     ...(watch && { watch: checkedWatch(watch.bind(storage), logger) }),
     ...(close && { close: async () => close.call(storage) }),
   }
+}
+
+/** The valid records of a list. */
+async function validOf(
+  values: readonly unknown[],
+  checked: (value: unknown) => ExecutionRecord | undefined,
+): Promise<ExecutionRecord[]> {
+  return (await mapInTurns(values, checked)).filter((record) => record !== undefined)
 }
 
 function checkedFlag(answer: unknown): boolean {
@@ -139,12 +148,20 @@ function timelyCalls(clock: Clock, timeout: number): TimedCall {
 }
 
 /** Checks an answer, of which a getter may throw. */
-function checkedBy<Answer>(method: string, check: (answer: unknown) => Answer, answer: unknown): Answer {
-  try {
-    return check(answer)
-  } catch (cause) {
+function checkedBy<Answer>(
+  method: string,
+  check: (answer: unknown) => Answer | Promise<Answer>,
+  answer: unknown,
+): Answer | Promise<Answer> {
+  const fail = (cause: unknown): never => {
     if (cause instanceof JobError) throw cause
     throw new JobError('storage', `Could not read the answer of ${method}() of the storage.`, { cause })
+  }
+  try {
+    const checked = check(answer)
+    return checked instanceof Promise ? checked.catch(fail) : checked
+  } catch (cause) {
+    return fail(cause)
   }
 }
 

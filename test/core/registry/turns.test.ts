@@ -5,7 +5,7 @@ import { JobRegistry, type JobStorage, memoryStorage } from 'headgate'
 import { sqliteStorage } from 'headgate/sqlite'
 import { heldJob } from 'headgate/testing'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { EventLoopTurns } from '../../../src/core/base/event-loop-turns.js'
+import { EventLoopTurns, mapInTurns } from '../../../src/core/base/event-loop-turns.js'
 import { storageMethods } from '../../support/plain-storage.js'
 
 /** A storage whose every call works for so long without a turn of the event loop. */
@@ -91,4 +91,40 @@ test('a storage that does not answer holds up a close once, however many jobs st
   const begun = performance.now()
   await registry.close()
   expect(performance.now() - begun).toBeLessThan(4000)
+})
+
+describe('the event loop turns between the records of a list', () => {
+  const detail = Object.fromEntries(Array.from({ length: 20_000 }, (_, n) => [`k${n}`, n]))
+
+  test.each([
+    ['in memory', () => memoryStorage()],
+    ['in SQLite', () => sqliteStorage({ path: join(folder(), 'jobs.db') })],
+  ])('whose details are large, %s', async (_, make) => {
+    const registry = new JobRegistry({ storage: make() })
+    onTestFinished(() => registry.close({ timeout: 0 }))
+    for (let n = 0; n < 30; n++) {
+      registry.define({ type: 'test', id: `${n}`, run: ({ progress }) => progress({ detail }) })
+      await (await registry.start('test', `${n}`)).finished
+    }
+    const search = registry.search({ size: 30 })
+    expect(await turnsDuring(search)).toBeGreaterThan(10)
+    expect((await search).hits.map((hit) => Object.keys(hit.detail ?? {}).length)).toEqual(Array(30).fill(20_000))
+    const list = registry.jobs()
+    expect(await turnsDuring(list)).toBeGreaterThan(10)
+    expect(await list).toHaveLength(30)
+  })
+})
+
+test('many lists at once all go on', async () => {
+  const busyFor = (value: number) => {
+    const until = performance.now() + 12
+    while (performance.now() < until);
+    return value
+  }
+  const lists = await Promise.all([1, 2, 3].map((n) => mapInTurns([n, n + 1, n + 2], busyFor)))
+  expect(lists).toEqual([
+    [1, 2, 3],
+    [2, 3, 4],
+    [3, 4, 5],
+  ])
 })

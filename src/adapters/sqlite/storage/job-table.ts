@@ -1,5 +1,4 @@
 import {
-  type ExecutionPage,
   type ExecutionRecord,
   executionOrder,
   type FinishRequest,
@@ -11,7 +10,6 @@ import {
   newExecutionId,
   type PageRequest,
   type Progress,
-  pageOf,
   pageSize,
 } from '../../../adapter.js'
 import { type Connection, isConstraint, type SqliteRow } from './connection.js'
@@ -68,15 +66,14 @@ export class Jobs {
     return execution?.node === null ? undefined : execution
   }
 
-  /** The last executions of jobs, without those that never ran. */
-  latest(jobs: readonly JobName[]): ExecutionRecord[] {
+  /** The rows of jobs. Lists give rows, so that converting them need not happen in one piece. */
+  latest(jobs: readonly JobName[]): SqliteRow[] {
     const names = JSON.stringify(jobs.map(({ type, id }) => [type, id]))
-    const rows = this.#connection.all(
+    return this.#connection.all(
       `select ${selected} from headgate_job where (type, id, partition) in
         (select value ->> 0, value ->> 1, ${noPartition} from json_each(?))`,
       names,
     )
-    return rows.map(executionOf).filter(hasRun)
   }
 
   /** Sets where the next execution of a job begins, which is not live. */
@@ -92,25 +89,24 @@ export class Jobs {
     return hasRun(execution) ? execution : undefined
   }
 
-  live({ type, id, ...page }: LiveFilter): ExecutionPage {
+  live({ type, id, ...page }: LiveFilter): SqliteRow[] {
     if (id === undefined) return this.#page('type = ? and end_time is null', [type], page)
     return this.#page('type = ? and id = ? and end_time is null', [type, id], page)
   }
 
-  orphans(page: PageRequest): ExecutionPage {
+  orphans(page: PageRequest): SqliteRow[] {
     return this.#page('is_orphaned is not null', [], page)
   }
 
-  #page(condition: string, values: string[], page: PageRequest): ExecutionPage {
+  #page(condition: string, values: string[], page: PageRequest): SqliteRow[] {
     const { size = pageSize, searchAfter, includePartitions } = page
     const listed = includePartitions ? condition : `${condition} and partition = ${noPartition}`
-    const rows = this.#connection.all(
+    return this.#connection.all(
       `select ${selected} from headgate_job where ${listed} and position > ? order by position limit ?`,
       ...values,
       searchAfter === undefined ? '' : (executionOrder(searchAfter) ?? ''),
       size,
     )
-    return pageOf(rows.map(executionOf), size)
   }
 
   /** Whether any lease has expired, or `job` lacks one. */

@@ -1,12 +1,6 @@
-import {
-  type ExecutionRecord,
-  executionOrder,
-  isLive,
-  type SearchResult,
-  type StorageFilter,
-} from '../../../adapter.js'
-import type { Connection, SqliteValue } from './connection.js'
-import { executionOf, noPartition, selected } from './rows.js'
+import { executionOrder, isLive, type SearchResult, type StorageFilter } from '../../../adapter.js'
+import type { Connection, SqliteRow, SqliteValue } from './connection.js'
+import { noPartition, selected } from './rows.js'
 
 /** The limits of the log. */
 export interface LogLimits {
@@ -40,7 +34,7 @@ export function search(
   filter: StorageFilter,
   limits: LogLimits,
   now: number,
-): SearchResult<ExecutionRecord> {
+): SearchResult<SqliteRow> {
   const { state, from = 0, size = 10, searchAfter } = filter
   const isLiveWanted = state !== undefined && isLive(state)
   const table = isLiveWanted ? 'headgate_job' : 'headgate_log'
@@ -56,7 +50,7 @@ export function search(
     size,
     from,
   )
-  return { total, hits: rows.map(executionOf) }
+  return { total, hits: rows }
 }
 
 type Condition = [sql: string, value?: SqliteValue]
