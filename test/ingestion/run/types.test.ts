@@ -183,6 +183,7 @@ it('parameters have the type of their schema', () => {
   registry.define({
     id: 'a',
     datasource: testDatasource([]),
+    pkField: 'id',
     params,
     query: (variables) => {
       expectTypeOf(variables.params).toEqualTypeOf<Params | undefined>()
