@@ -127,6 +127,7 @@ export {
   type CursorPosition,
   type CursorRange,
   drainTies,
+  givenPosition,
   type Lookback,
   type PositionOf,
   Prefetch,

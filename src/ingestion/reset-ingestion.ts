@@ -1,6 +1,6 @@
 import { checkOptions, invalid, newExecutionId, type Rule, rule } from '../core/base/index.js'
 import type { LibraryJob } from '../core/execution/index.js'
-import { nothingRead } from './contract/index.js'
+import { type Cursor, nothingRead } from './contract/index.js'
 import { type IngestionJob, type IngestionPlan, selectionOf } from './definition/index.js'
 import { type Checkpoint, variableRules, variablesOf } from './run/index.js'
 
@@ -63,7 +63,7 @@ function checkpointOf(
   const isKeyAsked = plan.datasource.capabilities?.resumesAfterId === true && plan.pkField !== undefined
   const missing = isKeyAsked && given.lastId === undefined ? 'last_id' : plan.query.missingIn(given)
   if (missing !== undefined)
-    throw invalid('checkpoint', `an object with what the query resumes from, \`${missing}\``, value)
+    throw invalid('checkpoint', `an object with what the query resumes from, \`${optionOf(missing)}\``, value)
   const names = selectedBy ?? plan.query.params
   if (!params && names && names.length > 0) {
     const shown = names.map((name) => `\`${name}\``).join(', ')
@@ -76,9 +76,19 @@ function checkpointOf(
     sequence: 1,
     ...counts,
     ...given,
-    ...(isGiven && { cursor }),
+    ...(plan.cursor && { cursor: positionOf(cursor, plan.cursor, plan) }),
     ...(selection && { params: selection }),
   }
+}
+
+/** The field of a checkpoint for a variable of a template: `lastId` for `last_id`. */
+function optionOf(variable: string): string {
+  return variable.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase())
+}
+
+/** The position of a reset, checked before it replaces a good one. */
+function positionOf(given: unknown, cursor: Cursor, { datasource }: IngestionPlan): unknown {
+  return datasource.givenPosition ? datasource.givenPosition(given, cursor) : given
 }
 
 /** Why no execution would resume from a checkpoint. */

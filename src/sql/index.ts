@@ -7,6 +7,7 @@ export {
   type RecordPosition,
   recordPositionOf,
 } from './cursor-position.js'
+export { givenPosition } from './given-position.js'
 export { type RangeReader, readInParallel } from './merge-readers.js'
 export { Prefetch } from './prefetch.js'
 export type { Bound, CursorRange, Lookback } from './range.js'

@@ -3,6 +3,7 @@ import {
   type CursorReadOptions,
   checkOptions,
   type Datasource,
+  givenPosition,
   invalid,
   type JobError,
   type Partitioning,
@@ -111,6 +112,7 @@ function datasourceOf(pool: PostgresPool, options: PostgresDatasourceOptions): D
     needs: (parallel) => connectionsOf(pool).need(parallel),
     read: (query, readOptions) => read(pool, query, readOptions, options, types),
     readByCursor: (query, readOptions) => readByCursor(pool, query, readOptions, options, types),
+    givenPosition,
     partition: (query, partitionOptions) => partition(pool, query, partitionOptions, options, types),
     count: (query, countOptions) => count(pool, query, countOptions, options, types),
     async check(signal) {

@@ -111,6 +111,13 @@ export interface Datasource {
    */
   readByCursor?(query: Query, options: CursorReadOptions): AsyncIterable<ReadBatch>
   /**
+   * The position that a `reset` gives, as `readByCursor` takes it. Throws `invalid_options` for what is no position of a cursor with these
+   * columns. Default: any JSON value is accepted as it is.
+   *
+   * @experimental
+   */
+  givenPosition?(given: unknown, cursor: Pick<ReadCursor, 'columns' | 'ties'>): unknown
+  /**
    * Splits a query into ranges of the first column of a cursor, of about equal width or at given bounds, and holds a snapshot for other
    * reads until it is released. Without it, jobs with a `cursor` and `partitions` are rejected.
    */
