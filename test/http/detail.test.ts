@@ -150,6 +150,16 @@ describe('a detail is bounded', () => {
     expect(seen?.progress).toEqual(detail.progress)
   })
 
+  test.each([1, 2, 6, 15])('one that is cut at %i levels keeps its bound, with its sentences', async (levels) => {
+    const nest = (level: number): object => ({
+      ...(level > 0 && { inner: nest(level - 1) }),
+      texts: Array.from({ length: 2000 }, (_, n) => `\u0001 "text" ${n}`),
+      long: 'z'.repeat(20_000),
+    })
+    const { detail } = await detailOf({ detail: nest(levels) as Record<string, unknown> })
+    expect(JSON.stringify(detail.progress).length).toBeLessThanOrEqual(16_384)
+  })
+
   test('one of a usual size is whole', async () => {
     const tables = Array.from({ length: 300 }, (_, n) => ({ name: `table_${n}`, rows: n }))
     const { detail } = await detailOf({ detail: { tables }, logTail: ['a', 'b'] })

@@ -10,8 +10,11 @@ const others = '…'
  */
 const containers = { some: 4, characters: 8 }
 
+/** The room for the sentences: every level may end in one. */
+const notes = (maxDepth + 1) * 48
+
 /**
- * A copy of a JSON value that has up to about `limit` characters as JSON. A sentence stands where something is left out: at the end of a
+ * A copy of a JSON value that has up to `limit` characters as JSON. A sentence stands where something is left out: at the end of a
  * text, in the last element of an array, in the property `…` of an object.
  */
 export function fitted(value: object, redactor: Redactor, limit: number): unknown {
@@ -26,7 +29,7 @@ class FittedCopy {
 
   constructor(redactor: Redactor, limit: number) {
     this.#redactor = redactor
-    this.#left = limit
+    this.#left = limit - notes
   }
 
   of(value: unknown, depth: number): unknown {
