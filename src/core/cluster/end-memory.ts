@@ -21,8 +21,9 @@ export class EndMemory {
     return this.#ends.size
   }
 
-  /** Remembers an end of this process. */
+  /** Remembers an end of this process, unless it is known. */
   add(executionId: string, job: LibraryJob | undefined, cause: unknown): void {
+    if (this.#ends.has(executionId)) return
     this.#set(executionId, { done: new Set(), ...(job && { job }), ...(cause !== undefined && { cause }) })
   }
 

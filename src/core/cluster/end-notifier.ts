@@ -85,6 +85,8 @@ export class EndNotifier {
       poll: () => this.#poll(),
       onFailed: (error) => logger.warn({ error: errorMessages(error) }, 'Could not poll for ends to notify.'),
     })
+    // The end may be claimed as soon as storage holds it.
+    events.on('ending', (record, cause) => this.#remember(record, cause))
     events.on('changed', (record, _, cause) => this.#handleChange(record, cause))
   }
 
@@ -120,8 +122,12 @@ export class EndNotifier {
 
   #handleChange(record: ExecutionRecord, cause: unknown): void {
     if (!this.#ends || !record.notifiesEnd || !isEnded(record.state)) return
-    this.#memory.add(record.executionId, this.#jobs.forExecution(record), cause)
+    this.#remember(record, cause)
     this.#poller.nudge()
+  }
+
+  #remember(record: ExecutionRecord, cause: unknown): void {
+    if (this.#ends && record.notifiesEnd) this.#memory.add(record.executionId, this.#jobs.forExecution(record), cause)
   }
 
   async #poll(): Promise<void> {

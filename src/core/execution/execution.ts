@@ -127,6 +127,7 @@ export class Execution implements StartedExecution {
   }
 
   async #finish(outcome: Outcome): Promise<void> {
+    this.#runtime.events.emit('ending', this.#lease.record, outcome.error)
     const record = await this.#lease.end(outcome)
     try {
       this.#runtime.events.emit('changed', record, 'state', outcome.error)

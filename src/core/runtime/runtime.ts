@@ -9,6 +9,8 @@ import type { JobStorage, StorageChange } from '../storage/index.js'
 export type RuntimeEvents = EventEmitter<{
   /** An execution of this registry changed, and storage holds the change. `cause` is what its job threw. */
   changed: [record: ExecutionRecord, change: 'state' | 'progress', cause?: unknown]
+  /** The job of an execution of this registry has ended, and storage does not hold that yet. `cause` is what it threw. */
+  ending: [record: ExecutionRecord, cause?: unknown]
   /** A job of this registry has written a batch. */
   batch: [batch: BatchEvent]
   /** Storage reports that an execution of any registry, including this one, changed its state. */

@@ -10,8 +10,8 @@ const others = '…'
  */
 const containers = { some: 4, characters: 8 }
 
-/** The room for the sentences: every level may end in one. */
-const notes = (maxDepth + 1) * 48
+/** The room for the sentences: every level may end in a cut text, and in what is left out after it. */
+const notes = (maxDepth + 1) * 96
 
 /**
  * A copy of a JSON value that has up to `limit` characters as JSON. A sentence stands where something is left out: at the end of a

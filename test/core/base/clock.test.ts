@@ -40,7 +40,7 @@ it('puts one listener on a signal, however many wait for it, and takes it off', 
   expect(listeners()).toBe(0)
 })
 
-it('puts one listener on the signal of many aborts', async () => {
+it('puts no more than one listener on the signal of many aborts', async () => {
   const registry = new JobRegistry({ storage: memoryStorage() })
   const { signal } = new AbortController()
   const most: number[] = []
@@ -57,6 +57,7 @@ it('puts one listener on the signal of many aborts', async () => {
     await registry.start('test', `${id}`)
   }
   await Promise.all(Array.from({ length: 20 }, (_, id) => registry.abort('test', `${id}`, { signal })))
-  expect(Math.max(...most)).toBe(1)
+  expect(most).toHaveLength(20)
+  expect(Math.max(...most)).toBeLessThanOrEqual(1)
   await registry.close()
 })

@@ -72,7 +72,7 @@ describe('a datasource', () => {
     [
       'gives bare batches by a cursor',
       () => readingByCursor(() => giving(RecordBatch.fromRecords(records))),
-      'readByCursor() of the datasource to return objects whose `batch` is a `RecordBatch`, got a value of type object',
+      'readByCursor() of the datasource to return objects whose `batch` is a `RecordBatch`, and whose `positionAfter`, if any, is a function, got a value of type object',
     ],
     [
       'gives nothing to read by a cursor',
