@@ -12,7 +12,7 @@ export class LocalExecutions {
   constructor({ events }: Runtime) {
     events.on('changed', (record) => this.#handleChange(record))
     events.on('storageChange', (change) => {
-      if (change.state === 'aborting' || isEnded(change.state)) void this.#checkLease(change)
+      if (change.state === 'aborting' || isEnded(change.state)) this.#checkLease(change)
     })
   }
 
@@ -86,9 +86,11 @@ export class LocalExecutions {
   }
 
   /** Asks storage at once whether the execution of a job may continue, when one was asked to stop or has ended. */
-  async #checkLease(job: JobKey): Promise<void> {
+  #checkLease(job: JobKey): void {
     const key = jobKey(job)
-    const execution = await (this.#executions.get(key) ?? this.#pending.get(key)?.granted)
-    await execution?.checkLease()
+    const execution = this.#executions.get(key)
+    // Every registry hears of every change, and most have no execution of the job.
+    if (execution) void execution.checkLease()
+    else void this.#pending.get(key)?.granted.then((granted) => granted?.checkLease())
   }
 }
