@@ -1,4 +1,4 @@
-import { copyFile, readdir } from 'node:fs/promises'
+import { copyFile, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type pg from 'pg'
 import type { Place } from './world.js'
@@ -54,10 +54,17 @@ export class Backup {
   }
 
   async #copyStorage(from: string, to: string): Promise<void> {
-    const prefix = `jobs-${from}.db`
-    const files = (await readdir(this.#folder)).filter((name) => name.startsWith(prefix))
-    for (const name of files) {
-      await copyFile(join(this.#folder, name), join(this.#folder, `jobs-${to}.db${name.slice(prefix.length)}`))
+    const [source, copy] = [`jobs-${from}.db`, `jobs-${to}.db`]
+    const filesOf = async (name: string) => (await readdir(this.#folder)).filter((file) => file.startsWith(name))
+    try {
+      for (const file of await filesOf(source)) {
+        await copyFile(join(this.#folder, file), join(this.#folder, `${copy}${file.slice(source.length)}`))
+      }
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      // A process that closes has moved the log of SQLite into the file, which was copied before.
+      for (const file of await filesOf(copy)) await rm(join(this.#folder, file))
+      await this.#copyStorage(from, to)
     }
   }
 
