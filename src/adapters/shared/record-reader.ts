@@ -1,0 +1,116 @@
+import { JobError } from '../../adapter.js'
+import { Abortable } from './abortable.js'
+
+/** Records that a source yields one by one. */
+export type RecordIterator<Item extends object> = Iterator<Item> | AsyncIterator<Item>
+
+/**
+ * Takes the records of an iterator in batches. An abort, also while the iterator waits, throws the reason of the signal. `close` frees the
+ * source when it has not been read to its end.
+ */
+export class RecordReader<Item extends object> {
+  /** Whether the source may have more records, or an error. */
+  isOpen = true
+  readonly #iterator: RecordIterator<Item>
+  readonly #signal: AbortSignal
+  readonly #abortable: Abortable
+  #failure: { readonly error: unknown } | undefined
+  /** A record that did not fit in the previous batch. */
+  #leftover: { readonly record: Item; readonly bytes: number } | undefined
+
+  constructor(iterator: RecordIterator<Item>, signal: AbortSignal) {
+    this.#iterator = iterator
+    this.#signal = signal
+    this.#abortable = new Abortable(signal)
+  }
+
+  /**
+   * Returns the next records: at most `count`, and at most `bytes` in all, except for a larger record alone. An error
+   * comes after the records before it.
+   */
+  async take(count: number, bytes: number): Promise<Item[]> {
+    this.#signal.throwIfAborted()
+    const { record: leftover, bytes: leftoverBytes = 0 } = this.#leftover ?? {}
+    const records: Item[] = leftover ? [leftover] : []
+    this.#leftover = undefined
+    if (this.#failure) throw this.#failure.error
+    try {
+      await this.#fill(records, count, bytes, leftoverBytes)
+    } catch (error) {
+      if (this.#signal.aborted) throw this.#signal.reason
+      this.#failure = { error }
+    }
+    return records
+  }
+
+  async #fill(records: Item[], count: number, bytes: number, filled: number): Promise<void> {
+    const isBounded = Number.isFinite(bytes)
+    let sum = filled
+    while (records.length < count && sum < bytes) {
+      const step = this.#iterator.next()
+      const { done, value } = 'then' in step ? await this.#abortable.wait(step) : step
+      if (done) {
+        this.isOpen = false
+        return
+      }
+      checkRecord(value)
+      const size = isBounded ? sizeOf(value) : 0
+      if (records.length > 0 && sum + size > bytes) {
+        this.#leftover = { record: value, bytes: size }
+        return
+      }
+      sum += size
+      records.push(value)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#abortable.dispose()
+    if (!this.isOpen) return
+    const closing = (async () => this.#iterator.return?.())()
+    // A source that hangs may never close.
+    if (this.#signal.aborted) closing.catch(() => undefined)
+    else await closing
+  }
+}
+
+function checkRecord(record: unknown): void {
+  if (typeof record === 'object' && record !== null && !Array.isArray(record)) return
+  const shown = record === null ? 'null' : Array.isArray(record) ? 'an array' : `a ${typeof record}`
+  throw new JobError('datasource', `Expected every record to be an object, got ${shown}.`)
+}
+
+/**
+ * Estimates the size of a record in bytes. The estimate must not be far too low. It is linear in the content, at any
+ * depth, and handles circular references.
+ */
+function sizeOf(record: object): number {
+  const seen = new Set<object>([record])
+  const pending: object[] = [record]
+  let size = 0
+  for (let holder = pending.pop(); holder; holder = pending.pop()) {
+    for (const value of valuesOf(holder)) {
+      if (typeof value === 'string') size += value.length
+      else if (typeof value !== 'object') size += sizeOfOther
+      else if (ArrayBuffer.isView(value)) size += value.byteLength
+      else if (value !== null && !seen.has(value)) {
+        size += sizeOfOther
+        seen.add(value)
+        pending.push(value)
+      }
+    }
+  }
+  return size
+}
+
+/** The estimated size of a number, a date and the like. */
+const sizeOfOther = 8
+
+/** Values that cannot be read count nothing here; the writer fails on them. */
+function valuesOf(holder: object): unknown[] {
+  try {
+    return Object.values(holder)
+  } catch {
+    return []
+  }
+}
