@@ -123,7 +123,7 @@ export class JobRegistry<Datasources extends NamedDatasources = NamedDatasources
   /**
    * Resolves when storage and dispatcher can be used, and datasources and targets if asked for: call it when the process starts. Rejects
    * with the reason, such as a missing driver or a wrong password. Transient errors, as of a server that starts, are tried again until
-   * `timeout`.
+   * `timeout`. Rejects with `closed` when the registry closes.
    */
   override async ready(options: JobReadyOptions = {}): Promise<void> {
     checkOptions('options', options, jobReadyRules)

@@ -149,6 +149,7 @@ const noticed: Record<DispatcherBug, string[]> = {
   'ignores a removed schedule': ['schedules: a registry yields to a later definition that has no schedule'],
   'hides that a rival is gone': ['schedules: a registry yields to a later definition, until that registry is gone'],
   'keeps a withdrawn schedule': [withdrawn],
+  'rejects its check': ['check: resolves while the queue can be used, if the dispatcher has it'],
 }
 
 test.each(Object.entries(noticed))('a dispatcher that %s fails for it alone', async (bug, cases) => {

@@ -33,6 +33,7 @@ export type DispatcherBug =
   | 'ignores a removed schedule'
   | 'hides that a rival is gone'
   | 'keeps a withdrawn schedule'
+  | 'rejects its check'
 
 /** How long until a refused execution is offered to the same dispatcher again, and until a dead one is noticed, in milliseconds. */
 const pause = 10
@@ -237,6 +238,10 @@ class SoundDispatcher implements Dispatcher {
     entry.waiting = { ...entry.waiting, priority }
     entry.order = (this.#bug === 'moves to the front' ? -1 : 1) * this.#queue.nextOrder()
     return true
+  }
+
+  async check(): Promise<void> {
+    if (this.#bug === 'rejects its check') throw new Error('The queue cannot be used.')
   }
 
   async waiting({ from, size }: { from: number; size: number }): Promise<WaitingPage> {

@@ -46,6 +46,9 @@ const maxOffers = 10
 /** How long until a connection to BullMQ is retried, in milliseconds. */
 const retryDelay = 1000
 
+/** How long a command may take before an error of the connection counts as the reason, in milliseconds. */
+const answerTime = 250
+
 /**
  * How long a closing queue waits for an engine that may be down, in milliseconds: to release slots, and for an
  * answer.
@@ -71,6 +74,8 @@ export class BullmqQueue {
   readonly #fairness: Fairness
   /** The slots that this process holds. */
   readonly #slots = new Map<string, HeldSlot>()
+  /** The last error of the connection, since the engine last answered. */
+  #error: unknown
   /** Only on Redis: Postgres does not lose data on its own. */
   readonly #lostSlots: LostSlots | undefined
 
@@ -106,7 +111,10 @@ export class BullmqQueue {
       wakesInVain: backend !== undefined,
       isOpen: () => this.#lostSlots?.isOpen ?? true,
     })
-    this.#queue.on('error', warn)
+    this.#queue.on('error', (error) => {
+      this.#error = error
+      warn(error)
+    })
     this.#worker.on('error', warn)
     void this.#begin()
   }
@@ -154,6 +162,23 @@ export class BullmqQueue {
   /** The limit that the engine holds. */
   async limit(): Promise<number | undefined> {
     return (await this.#queue.getGlobalConcurrency()) ?? undefined
+  }
+
+  /**
+   * Resolves when the engine answers. Commands wait without an error for a Redis that is down, so the last error of the
+   * connection rejects.
+   */
+  async check(signal: AbortSignal): Promise<void> {
+    let hasAnswered = false
+    const answer = this.limit().finally(() => {
+      hasAnswered = true
+    })
+    while (!hasAnswered && !signal.aborted) {
+      await waitBriefly(answer, answerTime)
+      if (!hasAnswered && this.#error) throw this.#error
+    }
+    await answer
+    this.#error = undefined
   }
 
   /** Sets the limit of the engine, if it differs. */

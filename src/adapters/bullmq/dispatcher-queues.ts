@@ -66,6 +66,10 @@ export class DispatcherQueues {
     }
   }
 
+  check(signal: AbortSignal): Promise<void> {
+    return this.#main.check(signal)
+  }
+
   setSchedule(since: number, ...[job, schedule, onRival]: Parameters<ScheduleEngine['set']>): void {
     const handleRival: RivalListener = (rival, last) => {
       if (rival || last) onRival(rival ? undefined : last?.seen)

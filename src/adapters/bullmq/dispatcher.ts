@@ -140,6 +140,10 @@ class BullmqDispatcher implements Dispatcher {
     return (await this.#queues).waiting(page)
   }
 
+  async check(signal: AbortSignal): Promise<void> {
+    await (await this.#queues).check(signal)
+  }
+
   async close(): Promise<void> {
     this.#closing.abort()
     const queues = await this.#queues.catch(() => undefined)

@@ -31,7 +31,7 @@ interface CallOptions {
  * contract fails its call with the code `dispatcher`. The registry bounds `close` itself, with what else it closes.
  */
 export function checkedDispatcher(dispatcher: Dispatcher, { clock, logger, timeout }: CallOptions): Dispatcher {
-  const { isShared, schedules, tryAcquire, close } = dispatcher
+  const { isShared, schedules, tryAcquire, check: checkUsable, close } = dispatcher
   const inTime = timedCalls('dispatcher', clock, timeout)
   const check = <Answer>(method: string, expected: typeof slotRule, answer: unknown) =>
     checkedAnswer<Answer>('dispatcher', `${method}() of the dispatcher`, expected, answer)
@@ -79,6 +79,9 @@ export function checkedDispatcher(dispatcher: Dispatcher, { clock, logger, timeo
         const slot = atOnce<ConcurrencySlot | undefined>('tryAcquire', slotRule, acquire)
         return slot && { release: () => isolate(() => slot.release(), notReleased) }
       },
+    }),
+    ...(checkUsable && {
+      check: (signal) => inTime(async () => checkUsable.call(dispatcher, signal), 'check', nothing),
     }),
     ...(close && { close: async () => close.call(dispatcher) }),
   }

@@ -104,6 +104,11 @@ export interface Dispatcher {
    * queueing. Not called for a shared queue.
    */
   tryAcquire?(datasource: string | undefined): ConcurrencySlot | undefined
+  /**
+   * Resolves when the queue can be used: for `registry.ready`. Rejects with the reason, and may reject when the signal aborts. Without it,
+   * `registry.ready` calls `waiting`.
+   */
+  check?(signal: AbortSignal): Promise<void>
   /** Stops dispatching and closes what the dispatcher itself opened. */
   close?(): Promise<void>
 }

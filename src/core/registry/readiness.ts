@@ -3,6 +3,7 @@ import {
   isTransient,
   JobError,
   type JobErrorCode,
+  onAbort,
   pauseAfter,
   rule,
   sleep,
@@ -31,14 +32,16 @@ export interface ReadinessCheck {
 
 /**
  * Resolves when all adapters can be used. Rejects as soon as one of them cannot, with the reason. Transient errors, as of a server that
- * starts, are tried again.
+ * starts, are tried again. Rejects with the reason of `closing` when that aborts.
  */
 export async function untilReady(
   { clock, lease }: Pick<Runtime, 'clock' | 'lease'>,
   checks: readonly ReadinessCheck[],
   { timeout = 30_000 }: ReadyOptions,
+  closing: AbortSignal,
 ): Promise<void> {
   const over = createAbortController()
+  const stopListening = onAbort(closing, () => over.abort())
   const timer = clock.setTimer(timeout, () => over.abort())
   const untilPassed = async ({ name, code, check }: ReadinessCheck) => {
     let cause: unknown = new JobError(code, `There was no answer within ${timeout} ms.`)
@@ -51,12 +54,14 @@ export async function untilReady(
         await sleep(clock, pauseAfter(failures, lease), over.signal)
       }
     }
+    closing.throwIfAborted()
     throw new JobError(code, `The ${name} is not ready.`, { cause })
   }
   try {
     await Promise.all(checks.map(untilPassed))
   } finally {
     timer.cancel()
+    stopListening()
     over.abort()
   }
 }

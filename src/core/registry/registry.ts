@@ -3,6 +3,7 @@ import {
   checkedKey,
   checkOptions,
   checkValue,
+  createAbortController,
   errorMessages,
   invalid,
   isolate,
@@ -60,6 +61,7 @@ export class Registry {
   /** Redacts secrets in text, including those of the option `redact`, as statuses and logs do: `redactor.redact(text)`. */
   readonly redactor: Redactor
   readonly #parts: RegistryParts
+  readonly #closingSignal = createAbortController()
   #closing: Promise<void> | undefined
 
   constructor(options: RegistryOptions) {
@@ -253,7 +255,8 @@ export class Registry {
 
   /**
    * Resolves when storage and dispatcher can be used: call it when the process starts. Rejects with the reason, such as a missing driver
-   * or a wrong password. Transient errors, as of a server that starts, are tried again until `timeout`.
+   * or a wrong password. Transient errors, as of a server that starts, are tried again until `timeout`. Rejects with `closed` when the
+   * registry closes.
    */
   ready(options: ReadyOptions = {}): Promise<void> {
     checkOptions('options', options, readyRules)
@@ -265,12 +268,12 @@ export class Registry {
     this.#assertOpen()
     const { runtime, probe, dispatcher } = this.#parts
     const askStorage = () => probe.assertUsable()
-    const askQueue = () => dispatcher.waiting({ from: 0, size: 0 })
+    const askQueue = (signal: AbortSignal) => dispatcher.check?.(signal) ?? dispatcher.waiting({ from: 0, size: 0 })
     const own: ReadinessCheck[] = [
       { name: 'storage', code: 'storage', check: askStorage },
       { name: 'dispatcher', code: 'dispatcher', check: askQueue },
     ]
-    await untilReady(runtime, [...own, ...checks], options)
+    await untilReady(runtime, [...own, ...checks], options, this.#closingSignal.signal)
   }
 
   /**
@@ -310,6 +313,7 @@ export class Registry {
    */
   close(options: CloseOptions = {}): Promise<void> {
     checkOptions('options', options, closeRules)
+    this.#closingSignal.abort(new JobError('closed', 'The registry is closed.'))
     this.#closing ??= this.#close(options)
     return this.#closing
   }
@@ -325,7 +329,7 @@ export class Registry {
   }
 
   #assertOpen(): void {
-    if (this.#closing) throw new JobError('closed', 'The registry is closed.')
+    this.#closingSignal.signal.throwIfAborted()
   }
 
   async #close(options: CloseOptions): Promise<void> {

@@ -1,5 +1,7 @@
-import { JobRegistry, memoryStorage } from 'headgate'
+import { randomUUID } from 'node:crypto'
+import { errorMessages, JobRegistry, memoryStorage } from 'headgate'
 import { postgresDatasource, postgresStorage, postgresTarget } from 'headgate/postgres'
+import pg from 'pg'
 import { expect, test } from 'vitest'
 import { describePostgres } from '../../support/describe-postgres.js'
 
@@ -33,5 +35,81 @@ describePostgres('ready, with adapters of Postgres', (database) => {
       message: 'The target of job [ingestion/b] is not ready.',
       cause: { message: expect.stringContaining('no_such_table') },
     })
+  })
+
+  test('tells a server that refuses the login from one that is not reached', async () => {
+    const stranger = new URL(database.url)
+    stranger.username = 'no_such_role'
+    const [refused, absent] = [/^The server refused the login \(SQLSTATE 28\w{3}\)\.$/, /^Could not reach /]
+    const messagesOf = async (connectionString: string) => {
+      const registry = new JobRegistry({ storage: memoryStorage() })
+      registry.define({
+        id: 'a',
+        datasource: postgresDatasource({ connectionString }),
+        query: 'select 1 as id',
+        target: postgresTarget({ connectionString, table: 't' }),
+      })
+      const keeper = new JobRegistry({ storage: postgresStorage({ connectionString }) })
+      const failing = [
+        keeper.ready({ timeout: 500 }),
+        registry.ready({ timeout: 500, datasources: true }),
+        registry.ready({ timeout: 500, targets: true }),
+      ]
+      const errors = await Promise.all(failing.map((ready) => ready.catch((error) => error)))
+      await Promise.all([registry.close(), keeper.close()])
+      return errors.map((error) => errorMessages(error))
+    }
+    for (const messages of await messagesOf(stranger.href))
+      expect(messages).toContainEqual(expect.stringMatching(refused))
+    for (const messages of await messagesOf(elsewhere()))
+      expect(messages).toContain('The database does not exist (SQLSTATE 3D000).')
+    const [storage, datasource, target] = await messagesOf('postgres://localhost:1/x')
+    expect(storage).toContain('Could not reach Postgres.')
+    expect(datasource).toContain('The connection attempt failed.')
+    expect(target).toContainEqual(expect.stringMatching(absent))
+    for (const messages of [storage, datasource, target]) expect(messages?.join(' ')).toContain('ECONNREFUSED')
+  })
+
+  test('names the grant that the role of the storage lacks, until it has all', async () => {
+    const role = `keeper_${randomUUID().replaceAll('-', '')}`
+    const owner = new pg.Client({ connectionString: database.url })
+    await owner.connect()
+    const db = new URL(database.url).pathname.slice(1)
+    const keeper = new URL(database.url)
+    keeper.username = role
+    keeper.password = 'secret'
+    const schema = 'kept'
+    const ready = async () => {
+      await using registry = new JobRegistry({ storage: postgresStorage({ connectionString: keeper.href, schema }) })
+      const error = await registry.ready().then(
+        () => undefined,
+        (error) => error,
+      )
+      const said = error && errorMessages(error).join('\n')
+      return said && (/Run as the owner or a superuser: `(.+)`\./.exec(said)?.[1] ?? said)
+    }
+    try {
+      await owner.query(`create role ${role} login password 'secret'`)
+      expect(await ready()).toBe(`grant create on database ${db} to ${role}`)
+      await owner.query(`create schema ${schema}`)
+      expect(await ready()).toBe(`grant usage, create on schema "${schema}" to ${role}`)
+      await owner.query(`grant usage on schema ${schema} to ${role}`)
+      expect(await ready()).toBe(`grant create on schema "${schema}" to ${role}`)
+      const registry = new JobRegistry({ storage: postgresStorage({ connectionString: database.url, schema }) })
+      await registry.ready()
+      await registry.close()
+      const tables = ['job', 'log', 'migration', 'pause', 'tally'].map((table) => `${schema}.${table}`).join(', ')
+      const grant = await ready()
+      expect(grant).toBe(`grant select, insert, update, delete on ${tables} to ${role}`)
+      await owner.query(grant)
+      expect(await ready()).toBeUndefined()
+      await owner.query(
+        `delete from ${schema}.migration where version = (select max(version) from ${schema}.migration)`,
+      )
+      expect(await ready()).toMatch(/^grant (create on schema "kept"|\w+) to keeper_/)
+    } finally {
+      await owner.query(`drop schema if exists ${schema} cascade; drop owned by ${role}; drop role ${role}`)
+      await owner.end()
+    }
   })
 })

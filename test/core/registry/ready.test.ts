@@ -65,6 +65,23 @@ describe('ready', () => {
     await late
   })
 
+  it('rejects with the reason that the dispatcher gives', async () => {
+    const refused = new Error('WRONGPASS')
+    const check = () => Promise.reject(refused)
+    const dispatcher = Object.assign(localDispatcher(), { check })
+    await using registry = new JobRegistry({ storage: memoryStorage(), dispatcher })
+    await expect(registry.ready()).rejects.toMatchObject({ code: 'dispatcher', cause: { cause: refused } })
+  })
+
+  it('rejects when the registry closes while it waits', async () => {
+    const clock = fakeClock()
+    const starting = Object.assign(new Error('the database system is starting up'), { code: '57P03' })
+    const registry = new JobRegistry({ storage: storageThat(() => starting), clock })
+    const waiting = expect(registry.ready()).rejects.toMatchObject({ code: 'closed' })
+    await registry.close()
+    await waiting
+  })
+
   it('checks datasources and targets when asked for', async () => {
     const checks: string[] = []
     const failing = (name: string) => async () => {

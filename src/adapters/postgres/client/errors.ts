@@ -14,6 +14,26 @@ export function failure(code: JobErrorCode, what: string, cause: unknown, option
   return new JobError(code, message, { cause, ...passing(cause), ...options })
 }
 
+/** What the server says no to, by the SQLSTATE of a refused connection. Class 28 is the login. */
+const refusedConnections: Readonly<Record<string, string>> = {
+  '3D000': 'The database does not exist',
+  '42501': 'The role may not connect to the database',
+  '53300': 'The server has no free connection',
+}
+
+/** Wraps the error of a connection attempt. Tells a server that refuses the connection from one that is not reached. */
+export function connectionFailure(
+  code: JobErrorCode,
+  cause: unknown,
+  unreached = 'Could not reach the server',
+): JobError {
+  const { severity, code: state } = Object(cause) as { severity?: unknown; code?: unknown }
+  const isLogin = /^28/.test(String(state)) || /^SASL: /.test(String(Object(cause).message))
+  if (isLogin) return failure(code, 'The server refused the login', cause)
+  if (!severity) return failure(code, unreached, cause)
+  return failure(code, refusedConnections[String(state)] ?? 'The server refused the connection', cause)
+}
+
 export function isReadOnly(error: unknown): boolean {
   return Object(error).code === readOnlyState
 }

@@ -6,7 +6,7 @@ export {
   transactionIn,
   transactionQuery,
 } from './cancel.js'
-export { failure, isConnectionLost, isDataError, isReadOnly, passing } from './errors.js'
+export { connectionFailure, failure, isConnectionLost, isDataError, isReadOnly, passing } from './errors.js'
 export { aName, dollarQuoted, isName, quoted, quotedList, sqlOf, type TableName } from './identifiers.js'
 export { connect, handleErrors, openPool, type PostgresClient, type PostgresPool, take } from './pool.js'
 export { connectionsOf } from './pool-connections.js'

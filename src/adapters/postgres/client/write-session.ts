@@ -2,7 +2,7 @@ import type { from as copyFrom } from 'pg-copy-streams'
 import { succeedsWithin, systemClock } from '../../../adapter.js'
 import { loadDriver } from '../../shared/index.js'
 import { cancelUntilIdle } from './cancel.js'
-import { failure, isConnectionLost } from './errors.js'
+import { connectionFailure, isConnectionLost } from './errors.js'
 import { connect, type PostgresClient, type PostgresPool } from './pool.js'
 import { Limits, limitsQuery } from './settings.js'
 import { defaultSilenceTimeout, SilenceWatch } from './silence.js'
@@ -72,7 +72,7 @@ export class WriteSession {
   ): Promise<WriteSession> {
     const { default: copyStreams } = await loadDriver('target', 'pg-copy-streams', () => import('pg-copy-streams'))
     for (let broken = 0; ; broken++) {
-      const client = await connect(pool, signal, (cause) => failure('target', 'Could not reach the server', cause))
+      const client = await connect(pool, signal, (cause) => connectionFailure('target', cause))
       const session = new WriteSession(client, copyStreams.from, signal, silenceTimeout)
       try {
         await session.#readLimits()

@@ -2,12 +2,12 @@ import { JobError } from '../../../adapter.js'
 import { loadDriver } from '../../shared/index.js'
 import {
   connect,
+  connectionFailure,
   failure,
   isConnectionLost,
   isDataError,
   type PostgresClient,
   type PostgresPool,
-  passing,
 } from '../client/index.js'
 import { ReadSession, type SessionTimeouts } from './read-session.js'
 
@@ -23,7 +23,7 @@ export async function openSession(
 ): Promise<{ client: PostgresClient; session: ReadSession }> {
   const prepareValue = (await loadDriver('datasource', 'pg', () => import('pg/lib/utils.js'))).default.prepareValue
   for (let broken = 0; ; broken++) {
-    const client = await connect(pool, signal, connectionFailure)
+    const client = await connect(pool, signal, poolFailure)
     const session = new ReadSession(client, signal, timeouts, prepareValue)
     try {
       await session.begin(pool, settings)
@@ -36,8 +36,8 @@ export async function openSession(
   }
 }
 
-function connectionFailure(cause: unknown): JobError {
-  const attempt = new JobError('datasource', 'The connection attempt failed.', { cause, ...passing(cause) })
+function poolFailure(cause: unknown): JobError {
+  const attempt = connectionFailure('datasource', cause, 'The connection attempt failed')
   return new JobError('datasource', `Failed to initialize pool: ${attempt.message}`, { cause: attempt })
 }
 

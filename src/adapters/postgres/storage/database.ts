@@ -1,5 +1,6 @@
 import { JobError } from '../../../adapter.js'
 import { hasVersions, migrations, migrationTo, type Names, versionOf } from './migrations.js'
+import { deniedError, isDenied, rightsIn } from './missing-rights.js'
 
 /** A client that runs statements, such as PGlite. */
 export interface PostgresQueryable {
@@ -61,13 +62,23 @@ export class Database {
    * depend on the values.
    */
   async query(text: string, values: readonly Value[] = [], name?: string): Promise<readonly TextRow[]> {
-    // A failed migration is not cached: the next statement tries again.
-    this.#opened ??= this.#migrate().catch((error) => {
-      this.#opened = undefined
-      throw error
-    })
-    await this.#opened
-    return this.#ask({ text, values: values.map(textOf), ...(name !== undefined && { name }) })
+    try {
+      // A failed migration is not cached: the next statement tries again.
+      this.#opened ??= this.#migrate().catch((error) => {
+        this.#opened = undefined
+        throw error
+      })
+      await this.#opened
+      return await this.#ask({ text, values: values.map(textOf), ...(name !== undefined && { name }) })
+    } catch (error) {
+      throw isDenied(error) ? await this.#explain(error) : error
+    }
+  }
+
+  /** Names the grant that a refused statement lacks. */
+  async #explain(error: unknown): Promise<unknown> {
+    const rights = await this.#ask({ text: rightsIn(this.#names), values: [] }).catch(() => [])
+    return rights[0] ? deniedError(error, this.#names, rights[0] as Parameters<typeof deniedError>[2]) : error
   }
 
   async #ask({ name, ...statement }: Statement): Promise<readonly TextRow[]> {

@@ -1,6 +1,7 @@
 import { JobError } from '../../../adapter.js'
 import {
   cancelUntilIdle,
+  connectionFailure,
   failure,
   isConnectionLost,
   isReadOnly,
@@ -23,7 +24,9 @@ const cancelTimeout = 1000
  */
 export function runOn(pool: PostgresPool, timeout: number): Run {
   return async ({ isLong, ...statement }) => {
-    const client = await take(pool).catch(throwMarked)
+    const client = await take(pool).catch((error) => {
+      throw connectionFailure('storage', error, 'Could not reach Postgres')
+    })
     const answer = isLong ? runLong(client, statement.text) : runOnce(client, statement)
     try {
       const result = await (isLong ? answer : withinTime(answer, timeout))

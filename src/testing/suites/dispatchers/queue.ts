@@ -106,6 +106,11 @@ export const queueCases: Cases<DispatcherSubject> = {
     await work.expectDispatched('a', 'c', 'b')
   },
 
+  async 'check: resolves while the queue can be used, if the dispatcher has it'({ open }) {
+    const dispatcher = open()
+    await dispatcher.check?.(new AbortController().signal)
+  },
+
   async 'close: stops dispatching'({ open, work }) {
     const dispatcher = open({ process: 1 })
     await fill(dispatcher, work, ['a', 0])
