@@ -82,7 +82,10 @@ async function* read<Item extends object>(
       if (taken.length > 0) yield RecordBatch.fromRecords(taken as JobRecord[])
     }
   } finally {
-    await reader.close()
+    const closing = reader.close()
+    // A source that hangs may never close.
+    if (signal.aborted) closing.catch(() => undefined)
+    else await closing
   }
 }
 

@@ -64,19 +64,23 @@ export class RecordReader<Item extends object> {
     }
   }
 
+  /** Closes the iterator, unless it is at its end. A source that hangs may never close. */
   async close(): Promise<void> {
     this.#abortable.dispose()
-    if (!this.isOpen) return
-    const closing = (async () => this.#iterator.return?.())()
-    // A source that hangs may never close.
-    if (this.#signal.aborted) closing.catch(() => undefined)
-    else await closing
+    if (this.isOpen) await this.#iterator.return?.()
   }
 }
 
 function checkRecord(record: unknown): void {
-  if (typeof record === 'object' && record !== null && !Array.isArray(record)) return
-  const shown = record === null ? 'null' : Array.isArray(record) ? 'an array' : `a ${typeof record}`
+  const isObject = typeof record === 'object' && record !== null && !Array.isArray(record)
+  if (isObject && !ArrayBuffer.isView(record)) return
+  const shown = isObject
+    ? 'bytes'
+    : record === null
+      ? 'null'
+      : Array.isArray(record)
+        ? 'an array'
+        : `a ${typeof record}`
   throw new JobError('datasource', `Expected every record to be an object, got ${shown}.`)
 }
 

@@ -1,0 +1,129 @@
+import { Readable } from 'node:stream'
+import {
+  JobError,
+  type JobRecord,
+  type ReadOptions,
+  RecordBatch,
+  succeedsWithin,
+  systemClock,
+  untilAborted,
+} from '../../adapter.js'
+import { type RecordIterator, RecordReader } from './record-reader.js'
+
+/** A cursor that returns records by their number, such as that of `pg-cursor`. */
+export interface RecordCursor {
+  /** Returns the next records: none at the end. */
+  read(count: number): Promise<readonly object[]>
+  /** Frees what the cursor holds, after its end and before. */
+  close?(): unknown
+}
+
+/** What gives records: a stream of objects, such as a `Readable`, another iterable, or a cursor. */
+export type RecordStream = AsyncIterable<object> | Iterable<object> | RecordCursor
+
+/** How a stream is opened, and cancelled before its end. */
+export interface StreamSource<Stream> {
+  open(): Stream | Promise<Stream>
+  /** Stops the stream and frees what it holds. Default: {@link cancelStream}. */
+  cancel?(stream: Stream): unknown
+  /** How long the source may take to open, and then for each batch, in milliseconds. */
+  readonly timeout?: number | undefined
+}
+
+/** How long to wait for a stream to be cancelled, in milliseconds. */
+const cancelTimeout = 1000
+
+/** Reads the records of a stream in batches, and cancels it when reading ends before it does. */
+export async function* readStream<Stream extends RecordStream>(
+  source: StreamSource<Stream>,
+  options: ReadOptions,
+): AsyncGenerator<RecordBatch> {
+  const { signal, batchSize, batchBytes = Number.POSITIVE_INFINITY } = options
+  const stream = await openStream(source, signal)
+  const reader = new RecordReader(iteratorOf(stream, batchSize), signal)
+  try {
+    while (reader.isOpen) {
+      const records = await inTime(reader.take(batchSize, batchBytes), source.timeout)
+      if (records.length > 0) yield RecordBatch.fromRecords(records as JobRecord[])
+    }
+  } finally {
+    await (reader.isOpen ? cancel(source, stream, options, reader) : reader.close())
+  }
+}
+
+async function openStream<Stream extends object>(source: StreamSource<Stream>, signal: AbortSignal): Promise<Stream> {
+  signal.throwIfAborted()
+  const opening = Promise.resolve(source.open())
+  try {
+    const stream = await inTime(untilAborted(opening, signal), source.timeout)
+    // A stream may emit an error when nothing reads it any more. Without a listener, it would end the process.
+    if ('on' in Object(stream))
+      (stream as unknown as { on(event: 'error', listener: () => void): void }).on('error', ignore)
+    return stream
+  } catch (error) {
+    opening.then((late) => cancel(source, late, {}), ignore)
+    throw error
+  }
+}
+
+/** Stops a stream of Node, a cursor or an iterable, as it does by itself. */
+export function cancelStream(stream: object): unknown {
+  const { destroy, close } = stream as { destroy?(): unknown; close?(): unknown }
+  if (typeof destroy === 'function') return destroy.call(stream)
+  return typeof close === 'function' ? close.call(stream) : undefined
+}
+
+/** Never rejects: a source that cannot be cancelled does not keep a job from its end. */
+async function cancel<Stream extends object>(
+  { cancel: stop = cancelStream }: StreamSource<Stream>,
+  stream: Stream,
+  { warn = ignore }: Pick<ReadOptions, 'warn'>,
+  reader?: { close(): Promise<void> },
+): Promise<void> {
+  const stopping = (async () => {
+    await stop(stream)
+    await reader?.close()
+  })().catch((error) => warn(`The stream could not be cancelled: ${String(error?.message ?? error)}`))
+  if (!(await succeedsWithin(systemClock, cancelTimeout, stopping)))
+    warn(`The stream was not cancelled within ${cancelTimeout} ms. It may still hold a connection.`)
+}
+
+function inTime<Value>(promise: Promise<Value>, timeout: number | undefined): Promise<Value> {
+  if (timeout === undefined) return promise
+  return new Promise((resolve, reject) => {
+    const late = new JobError('datasource', `The source gave no records within ${timeout} ms.`, { isTransient: true })
+    const timer = setTimeout(reject, timeout, late)
+    promise.finally(() => clearTimeout(timer)).then(resolve, reject)
+  })
+}
+
+function iteratorOf(stream: RecordStream, count: number): RecordIterator<object> {
+  if (stream instanceof Readable) return bufferedFirst(stream)
+  if (Symbol.asyncIterator in Object(stream)) return (stream as AsyncIterable<object>)[Symbol.asyncIterator]()
+  if (Symbol.iterator in Object(stream)) return (stream as Iterable<object>)[Symbol.iterator]()
+  if (typeof Object(stream).read === 'function') return recordsOf(stream as RecordCursor, count)
+  throw new JobError('datasource', 'Expected the source to return a stream, an iterable or a cursor with `read`.')
+}
+
+/** The iterator of a stream of Node, which returns what is in its buffer at once: a promise per record takes longer than the record. */
+function bufferedFirst(stream: Readable): RecordIterator<object> {
+  const iterator = stream[Symbol.asyncIterator]()
+  let hasBegun = false
+  const next = () => {
+    const value = hasBegun && !stream.destroyed ? stream.read() : null
+    hasBegun = true
+    return value === null ? iterator.next() : { done: false, value }
+  }
+  return { next, return: () => iterator.return?.() } as AsyncIterator<object>
+}
+
+async function* recordsOf(cursor: RecordCursor, count: number): AsyncGenerator<object> {
+  for (;;) {
+    const records = await cursor.read(count)
+    if (records.length === 0) break
+    yield* records
+  }
+  await cursor.close?.()
+}
+
+function ignore(): void {}
