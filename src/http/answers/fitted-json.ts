@@ -45,13 +45,12 @@ class FittedCopy {
   }
 
   #text(text: string): string {
-    const length = text.length > this.#left ? text.length : JSON.stringify(text).length
+    const length = text.length > this.#left ? text.length : lengthOf(text)
     if (length <= this.#left) {
       this.#write(length)
       return text
     }
-    // Control characters take up to six characters in JSON.
-    const room = Math.floor(Math.max(this.#left, 0) / 6)
+    const room = Math.floor(Math.max(this.#left, 0) / longest)
     this.#write(this.#left)
     // A secret at the end is redacted before the text is cut.
     return `${this.#redactor.shorten(text, room)} (shortened from ${text.length} characters)`
@@ -92,6 +91,17 @@ class FittedCopy {
     this.#left -= length
     this.#written += length
   }
+}
+
+/** The characters for which redacting writes an escape such as `\\u0001`. */
+const escaped = /(?![\t\n])[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu
+
+/** How many characters of JSON such a character takes then. */
+const longest = 7
+
+/** The length of a text in JSON, once it is redacted. */
+function lengthOf(text: string): number {
+  return JSON.stringify(text.replace(escaped, '\\u0001')).length
 }
 
 function leftOut(count: number): string {

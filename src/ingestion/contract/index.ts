@@ -22,6 +22,8 @@ export {
   type IngestionDetail,
   type IngestionSpeed,
   nothingRead,
+  type PartitionDetail,
+  type PartitionState,
   type RefreshEffect,
 } from './ingestion-detail.js'
 export {

@@ -26,6 +26,29 @@ export type IngestionSpeed = {
 }
 
 /**
+ * The state of a partition. `queued`: no node runs it, because it waits for a slot, or because its node was lost and another one may
+ * resume it.
+ */
+export type PartitionState = 'queued' | 'running' | 'aborting' | 'aborted' | 'failed' | 'done'
+
+/** A partition of an ingestion, as the job has last seen it. Its texts have up to 100 characters. */
+export type PartitionDetail = {
+  /** The number of the partition, from 0. */
+  number: number
+  /** The value of the first column of the cursor, or of `pkField`, that its range begins with: ISO 8601 if it is a time. Absent in the first one. */
+  from?: string
+  /** The value before which its range ends. Absent in the last one. */
+  until?: string
+  state: PartitionState
+  /** Records that it has read since it started from the beginning, also in earlier executions of the job. */
+  read: number
+  /** The value of the first column of the cursor in its last durable record: ISO 8601 if it is a time. */
+  position?: string
+  /** The name of the registry that runs or ran it, or queues it. Absent while any registry may claim it. */
+  node?: string
+}
+
+/**
  * The `status.detail` of an ingestion. It counts the records that this execution has read. Each is written, failed or skipped, so
  * that `read` is always the sum of the others.
  */
@@ -54,6 +77,11 @@ export type IngestionDetail = Partial<IngestionSpeed> & {
   fullRefresh?: RefreshEffect
   /** The number of partitions, and of those that are done. Only with `partitions`. */
   parts?: { total: number; done: number }
+  /**
+   * The partitions: how many there are in each state, and up to 100 of them by number. If there are more, those that a node runs and those
+   * that stopped come first into the list, then queued ones, then done ones. Only with `partitions`.
+   */
+  partitions?: { states: { [State in PartitionState]?: number }; list: PartitionDetail[] }
 }
 
 export const nothingRead: IngestionDetail = { read: 0, written: 0, failed: 0, skipped: 0 }

@@ -1,6 +1,8 @@
+import type { ProgressUpdate } from '../../core/model/index.js'
 import { addedUp, type IngestionDetail, type PartitionPlan, type RefreshEffect } from '../contract/index.js'
 import type { IngestionPlan } from '../definition/index.js'
 import { addedTo, type ParentCheckpoint, variablesOf, writtenBy } from '../run/index.js'
+import { partitionList } from './partition-list.js'
 import { PartitionProgress } from './partition-progress.js'
 
 /** Where a parent starts from. */
@@ -15,9 +17,8 @@ interface Start {
 
 interface ParentProgress {
   readonly detail: IngestionDetail
-  readonly lastId: string | undefined
-  /** The checkpoint while partitions are unfinished. */
-  readonly unfinished: ParentCheckpoint
+  /** What to report while partitions are unfinished. */
+  readonly update: ProgressUpdate<ParentCheckpoint, IngestionDetail>
   /** The checkpoint once all partitions are done. */
   readonly finished: ParentCheckpoint
 }
@@ -46,6 +47,9 @@ export function parentProgress(partitions: readonly PartitionProgress[], start: 
     ...{ sequence: before.sequence + (sum.last ? 1 : 0), read, written, failed, skipped },
   }
   const countedOfAll = partitions.map(({ counted }) => counted ?? null)
-  const unfinished = { ...start.before, read, failed, skipped, scheme: { ...scheme, counted: countedOfAll } }
-  return { detail, lastId: lastId ?? before.lastId, unfinished, finished }
+  const checkpoint = { ...start.before, read, failed, skipped, scheme: { ...scheme, counted: countedOfAll } }
+  const reached = lastId ?? before.lastId
+  const shown = { ...detail, partitions: partitionList(partitions) }
+  const update = { count: detail.read, detail: shown, checkpoint, ...(reached !== undefined && { lastId: reached }) }
+  return { detail, update, finished }
 }

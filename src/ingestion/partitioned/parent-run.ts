@@ -365,8 +365,7 @@ export class ParentRun {
   }
 
   #report(): void {
-    const { detail, lastId, unfinished: checkpoint } = this.#reached
-    this.#context.progress({ count: detail.read, detail, checkpoint, ...(lastId !== undefined && { lastId }) })
+    this.#context.progress(this.#reached.update)
   }
 
   get #reached() {

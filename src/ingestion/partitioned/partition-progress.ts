@@ -70,6 +70,10 @@ export class PartitionProgress {
     }
   }
 
+  get range(): Partition['range'] {
+    return this.#partition.range
+  }
+
   get record(): ExecutionRecord | undefined {
     return this.#record
   }

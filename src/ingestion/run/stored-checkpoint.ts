@@ -161,11 +161,12 @@ export function keptKeys(value: unknown): readonly string[] {
   throw damaged('the target', invalid('checkpoint.keys', 'an array of texts', keys))
 }
 
-/** The counts of an execution, without what an earlier attempt has measured. */
+/** The counts of an execution, without what an earlier attempt has measured and listed. */
 export function storedDetail(value: unknown): IngestionDetail | undefined {
   if (value === undefined) return undefined
   checkFields('storage', 'detail', value, detailRules)
-  const { attempt, rowsPerSecond, bytes, bytesPerSecond, position, lag, ...counts } = value as IngestionDetail
+  const { attempt, rowsPerSecond, bytes, bytesPerSecond, position, lag, partitions, ...counts } =
+    value as IngestionDetail
   return counts
 }
 
