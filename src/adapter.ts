@@ -139,5 +139,7 @@ export {
   readInParallel,
   recordPositionOf,
   refuseTies,
+  type Segment,
+  segmentsOf,
   tieFailure,
 } from './sql/index.js'

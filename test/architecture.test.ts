@@ -30,7 +30,7 @@ const reach: Record<string, readonly string[]> = {
   'dashboard/page': ['wire', 'client'],
   nestjs: ['index.ts', 'adapter.ts', 'http', 'dashboard'],
   opentelemetry: ['index.ts', 'adapter.ts'],
-  testing: ['index.ts', 'adapter.ts'],
+  testing: ['index.ts', 'adapter.ts', 'adapters/shared'],
 }
 
 describe('imports run one way', () => {

@@ -32,6 +32,7 @@ function create(): DatasourceFixture {
       read: (query, options) => sourceOf(query).read(query, options),
       readByCursor: (query, options) => sourceOf(query).readByCursor(query, options),
       partition: (query, options) => sourceOf(query).partition(query, options),
+      count: (query, options) => sourceOf(query).count(query, options),
     },
     query: (count) => ({ text: 'count', values: [count] }),
     pairs: (count) => ({ text: 'pairs', values: [count] }),
@@ -51,14 +52,10 @@ describe('testDatasource keeps the contract of a datasource', () => {
     unsupported: {
       resumesAfterId: 'it resumes only where the query says how',
       readsRanges: 'it has a query',
-      lookback: 'it is for tests of jobs',
-      nullsFirst: 'it is for tests of jobs',
-      parallel: 'it has one reader',
-      batchBytes: 'its records have no size',
+      batchBytes: 'its records are those of a test, and few',
       values: 'its queries are up to the test',
       fetched: 'its records are in memory',
       check: 'its records are in memory',
-      count: 'its jobs are short',
     },
   })
 })

@@ -16,7 +16,7 @@ import {
   type Row,
 } from 'headgate/adapter'
 import type { DatasourceFixture } from 'headgate/testing'
-import { orderBy } from '../../src/testing/suites/datasources/expected-reads.js'
+import { orderBy } from './expected-reads.js'
 
 /** One way to break the contract each. */
 export type DatasourceBug =

@@ -1,5 +1,6 @@
 import { JobError } from '../../adapter.js'
 import { Abortable } from './abortable.js'
+import { sizeOf } from './size-of.js'
 
 /** Records that a source yields one by one. */
 export type RecordIterator<Item extends object> = Iterator<Item> | AsyncIterator<Item>
@@ -71,7 +72,8 @@ export class RecordReader<Item extends object> {
   }
 }
 
-function checkRecord(record: unknown): void {
+/** Throws `datasource` for a record that is not an object. */
+export function checkRecord(record: unknown): void {
   const isObject = typeof record === 'object' && record !== null && !Array.isArray(record)
   if (isObject && !ArrayBuffer.isView(record)) return
   const shown = isObject
@@ -82,39 +84,4 @@ function checkRecord(record: unknown): void {
         ? 'an array'
         : `a ${typeof record}`
   throw new JobError('datasource', `Expected every record to be an object, got ${shown}.`)
-}
-
-/**
- * Estimates the size of a record in bytes. The estimate must not be far too low. It is linear in the content, at any
- * depth, and handles circular references.
- */
-function sizeOf(record: object): number {
-  const seen = new Set<object>([record])
-  const pending: object[] = [record]
-  let size = 0
-  for (let holder = pending.pop(); holder; holder = pending.pop()) {
-    for (const value of valuesOf(holder)) {
-      if (typeof value === 'string') size += value.length
-      else if (typeof value !== 'object') size += sizeOfOther
-      else if (ArrayBuffer.isView(value)) size += value.byteLength
-      else if (value !== null && !seen.has(value)) {
-        size += sizeOfOther
-        seen.add(value)
-        pending.push(value)
-      }
-    }
-  }
-  return size
-}
-
-/** The estimated size of a number, a date and the like. */
-const sizeOfOther = 8
-
-/** Values that cannot be read count nothing here; the writer fails on them. */
-function valuesOf(holder: object): unknown[] {
-  try {
-    return Object.values(holder)
-  } catch {
-    return []
-  }
 }

@@ -1,8 +1,10 @@
 import {
   type BatchOptions,
   type Column,
+  type CountOptions,
   type CursorReadOptions,
   checkValue,
+  givenPosition,
   type Partitioning,
   type PartitionOptions,
   type Query,
@@ -14,8 +16,8 @@ import {
   rule,
   systemClock,
 } from '../../adapter.js'
+import { MemoryRead, type MemoryRecords } from '../../adapters/shared/index.js'
 import { type Clock, type Datasource, JobError, type JobRecord } from '../../index.js'
-import { boundsOf, type CursorRead, orderBy } from '../suites/index.js'
 import { faultRules, withCheckedFaults } from './fault-rules.js'
 import { hang, pause } from './wait.js'
 
@@ -76,6 +78,7 @@ export interface TestRead {
 export interface TestDatasource extends Datasource {
   readByCursor(query: Query, options: CursorReadOptions): AsyncIterable<ReadBatch>
   partition(query: Query, options: PartitionOptions): Promise<Partitioning>
+  count(query: Query, options: CountOptions): Promise<number>
   /** The faults of later reads. Throws `invalid_options` when it is set to what is not valid. */
   faults: DatasourceFaults
   /** Every read, oldest first. */
@@ -88,7 +91,7 @@ type OpenRead = { -readonly [Key in keyof TestRead]: TestRead[Key] }
 
 /**
  * Creates a datasource with records in memory, for tests of a job. With a `cursor`, it returns the records in the order of the columns,
- * and resumes after the last one. It splits them for `partitions`, and `parallel` readers are one. Throws `invalid_options` when the
+ * and resumes after the last one, as a database would, with everything that a `cursor` may say. It splits them for `parallel` and `partitions`. Throws `invalid_options` when the
  * records are none, or when a fault is unknown or not valid.
  *
  * @param records The records, or a function that returns them for a query. The function can use `query.values` to resume from a
@@ -122,9 +125,10 @@ export function testDatasource(
     },
     async *read(query, options) {
       const read = begin(query, options, options.lastId)
-      const batches = observed(read, options, () =>
-        batchesOf(toBatch(recordsFor(query, options)), read, source, options),
-      )
+      const batches = observed(read, options, () => {
+        const all = toBatch(recordsFor(query, options))
+        return withFaults(batchesOf(all, options.batchSize), read, source, options)
+      })
       for await (const { batch } of batches) yield batch
     },
     async *readByCursor(query, options) {
@@ -132,25 +136,37 @@ export function testDatasource(
       yield* observed(read, options, async function* () {
         const { snapshot, onSnapshotLost } = options.cursor
         if (snapshot !== undefined && !snapshots.has(snapshot)) onSnapshotLost?.()
-        const all = recordsFor(query, options)
-        const cursor = orderBy(toBatch(all).records(), options.cursor)
-        yield* batchesOf(toBatch(all, cursor.order), read, source, options, cursor)
-        if (cursor.failure) throw cursor.failure
+        const ordered = await MemoryRead.of(memoryOf(recordsFor(query, options)), options.cursor)
+        yield* withFaults(ordered.batches(options), read, source, options)
       })
     },
+    givenPosition,
     async partition(query, { signal, cursor, split }) {
       signal.throwIfAborted()
       const snapshot = `snapshot ${++snapshotCount}`
-      snapshots.add(snapshot)
       const all = recordsFor(query, { signal, cursor, batchSize: Number.MAX_SAFE_INTEGER })
-      const bounds = boundsOf(toBatch(all).records(), cursor, split)
+      const bounds = (await MemoryRead.of(memoryOf(all), cursor)).split(split)
+      snapshots.add(snapshot)
       return { bounds, snapshot, release: async () => void snapshots.delete(snapshot) }
     },
+    count: (query, options) => countOf(recordsFor, query, options),
     async close() {
       isClosed = true
     },
   }
   return withCheckedFaults(source, readFaultRules)
+}
+
+/** How many records are left of those of a query. */
+async function countOf(
+  recordsFor: (query: Query, options: ReadOptions | CursorReadOptions) => TestRecords,
+  query: Query,
+  { signal, cursor, lastId }: CountOptions,
+): Promise<number> {
+  signal.throwIfAborted()
+  const options = { signal, batchSize: Number.MAX_SAFE_INTEGER }
+  const all = recordsFor(query, cursor ? { ...options, cursor } : { ...options, lastId })
+  return cursor ? (await MemoryRead.of(memoryOf(all), cursor)).count() : toBatch(all).length
 }
 
 /** Records how a read ends. */
@@ -170,39 +186,60 @@ async function* observed(
   }
 }
 
-function toBatch(records: TestRecords, order?: readonly number[]): RecordBatch {
-  const inOrder = <Item>(items: readonly Item[]) => order?.map((index) => items[index] as Item) ?? [...items]
+function toBatch(records: TestRecords): RecordBatch {
   checkValue('records', records, recordsRule)
-  if (!('rows' in records)) return RecordBatch.fromRecords(inOrder(records))
-  return RecordBatch.fromRows(records.columns, inOrder(records.rows))
+  return 'rows' in records
+    ? RecordBatch.fromRows(records.columns, [...records.rows])
+    : RecordBatch.fromRecords([...records])
 }
 
-async function* batchesOf(
-  all: RecordBatch,
+function memoryOf(given: TestRecords): MemoryRecords {
+  const records = toBatch(given).records()
+  const pick = <Item>(items: readonly Item[], places: readonly number[]) => places.map((place) => items[place] as Item)
+  const batchOf = (places: readonly number[]) =>
+    toBatch('rows' in given ? { columns: given.columns, rows: pick(given.rows, places) } : pick(given, places))
+  return { records, batchOf }
+}
+
+function* batchesOf(all: RecordBatch, batchSize: number): Generator<ReadBatch> {
+  for (let start = 0; start < all.length; start += batchSize) yield { batch: all.slice(start, start + batchSize) }
+}
+
+/** Yields batches until a fault that is set happens, which may be within a batch. */
+async function* withFaults(
+  batches: Iterable<ReadBatch>,
   read: OpenRead,
   source: TestDatasource,
   { signal }: BatchOptions,
-  cursor?: CursorRead,
 ): AsyncGenerator<ReadBatch> {
-  const { delay = 0, clock = systemClock, failAfter = all.length + 1, hangAfter = all.length + 1 } = source.faults
+  const {
+    delay = 0,
+    clock = systemClock,
+    failAfter = Number.POSITIVE_INFINITY,
+    hangAfter = Number.POSITIVE_INFINITY,
+  } = source.faults
   const faultAt = Math.min(failAfter, hangAfter)
-  const end = Math.min(all.length, faultAt)
-  while (read.count < end) {
+  const reading = batches[Symbol.iterator]()
+  while (read.count < faultAt) {
+    const { value, done } = reading.next()
+    if (done) break
     if (delay > 0) await pause(clock, delay, signal)
     signal.throwIfAborted()
-    const batch = all.slice(read.count, Math.min(read.count + read.batchSize, end))
-    const { count } = read
-    read.count += batch.length
-    yield {
-      batch,
-      position: cursor?.positionAfter(read.count),
-      ...(cursor && { positionAfter: (records: number) => cursor.positionAfter(count + records) }),
-    }
+    const given = firstOf(value, faultAt - read.count)
+    read.count += given.batch.length
+    yield given
   }
   signal.throwIfAborted()
-  if (faultAt > all.length) return
+  if (read.count < faultAt) return
   if (hangAfter < failAfter) await hang(signal)
   fail(source)
+}
+
+/** The first `count` records of a batch. */
+function firstOf(read: ReadBatch, count: number): ReadBatch {
+  const { batch, positionAfter, isReplay = false } = read
+  if (count >= batch.length) return read
+  return { batch: batch.slice(0, count), position: positionAfter?.(count), isReplay }
 }
 
 function fail(source: TestDatasource): never {

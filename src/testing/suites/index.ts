@@ -1,11 +1,8 @@
 export {
-  boundsOf,
-  type CursorRead,
   type DatasourceAbility,
   type DatasourceFixture,
   type DatasourceSuiteOptions,
   datasourceSuite,
-  orderBy,
 } from './datasources/index.js'
 export { type DispatcherFixture, type DispatcherSuiteOptions, dispatcherSuite } from './dispatchers/index.js'
 export {

@@ -73,11 +73,55 @@ describe('iterableDatasource keeps the contract of a datasource', () => {
       }
     },
     unsupported: {
-      readByCursor: 'its records come in the order in which they are there',
+      readByCursor: 'it sorts an array, and no generator',
+      partition: 'it sorts an array, and no generator',
       check: 'a read begins with the first record',
-      count: 'an iterable does not tell its length',
+      count: 'a generator does not tell its length',
       values: 'its queries are up to the source',
       bigIntegers: 'its records are passed on as they are',
+    },
+  })
+})
+
+describe('iterableDatasource keeps the contract of a datasource with arrays', () => {
+  const arrays: Record<string, (values: readonly unknown[]) => JobRecord[]> = {
+    count: ([count]) => [...countTo(Number(count))],
+    pairs: ([count]) => [...countTo(Number(count))].map(({ id }) => pairOf(Number(id))).reverse(),
+    gaps: ([count]) => [...countTo(Number(count))].map(({ id }) => ({ id, gap: Number(id) % 3 === 0 ? null : id })),
+    wide: ([count]) => [...countTo(Number(count))].map(({ id }) => ({ id, text: 'x'.repeat(10_000) })),
+    big: () => [{ id: 9007199254740993n }, { id: 9007199254740995n }],
+    'between $1 and $2': ([from, to]) => [...countTo(Number(to), Number(from))],
+    'echo $1': ([text]) => [{ id: 1, text }],
+  }
+  const pairOf = (id: number) => ({ id, pair: Math.ceil(id / 2), down: -id })
+
+  datasourceSuite({
+    test,
+    create: () => ({
+      datasource: iterableDatasource(
+        ({ query, lastId, range: { from = '1', until = 'Infinity' } = {} }) => {
+          const records = arrays[query.text]?.(query.values) ?? []
+          const isIn = (id: number) => id > Number(lastId ?? 0) && id >= Number(from) && id < Number(until)
+          return query.text === 'count' ? records.filter(({ id }) => isIn(Number(id))) : records
+        },
+        { resumes: true },
+      ),
+      query: (count) => ({ text: 'count', values: [count] }),
+      pairs: (count) => ({ text: 'pairs', values: [count] }),
+      gaps: (count) => ({ text: 'gaps', values: [count] }),
+      wide: (count) => ({ text: 'wide', values: [count] }),
+      bigIntegers: { text: 'big', values: [] },
+      between: (first, last) => `between ${first} and ${last}`,
+      echo: (text) => `echo ${text}`,
+    }),
+    unsupported: {
+      check: 'a read begins with the first record',
+      blocked: 'an array is there at once',
+      stalling: 'an array is there at once',
+      failing: 'an array does not fail',
+      held: 'an array needs nothing',
+      heldBetween: 'an array needs nothing',
+      fetched: 'an array is in memory',
     },
   })
 })

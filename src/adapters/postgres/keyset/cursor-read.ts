@@ -1,9 +1,6 @@
 import {
-  type Bound,
-  boundAfter,
   type CursorColumns,
   type CursorPosition,
-  type CursorRange,
   drainTies,
   invalid,
   JobError,
@@ -16,7 +13,9 @@ import {
   type RecordPosition,
   recordPositionOf,
   refuseTies,
+  type Segment,
   type SplitRequest,
+  segmentsOf,
   tieFailure,
 } from '../../../adapter.js'
 import { isDataError } from '../client/index.js'
@@ -34,12 +33,6 @@ import { checkValues, orderIn, positionOf } from './stored-position.js'
 
 /** How many times a read starts when its tables keep being refilled. */
 const maxTries = 10
-
-/** A segment of a read: a range, and how it affects the position. */
-interface Segment extends CursorRange {
-  /** Whether the records were read before. */
-  readonly isRepeated: boolean
-}
 
 /** Reads a query in the order of its cursor columns. */
 export class CursorRead {
@@ -155,17 +148,7 @@ export class CursorRead {
   }
 
   #segments(): Segment[] {
-    const { nulls, range } = this.#cursor
-    const after = boundAfter(this.#position?.after, this.#cursor) ?? startOf(range?.from)
-    const rest: Segment = { isNull: false, after, until: startOf(range?.until), isRepeated: false }
-    const lookback = after && this.#lookback()
-    const repeated: Segment[] = lookback ? [{ isNull: false, until: after, lookback, isRepeated: true }] : []
-    if (nulls !== 'first') return [...repeated, rest]
-    return [
-      { isNull: true, after: boundAfter(this.#position?.afterNull, this.#cursor), isRepeated: false },
-      ...repeated,
-      rest,
-    ]
+    return segmentsOf(this.#cursor, this.#position, () => this.#lookback())
   }
 
   /** No split point lies before the last record read, or records behind it would be read again. */
@@ -336,9 +319,4 @@ export class CursorRead {
 export async function countOf(session: ReadSession, statement: Query): Promise<number> {
   const { rows } = await session.run(statement)
   return Number(rows[0]?.[0])
-}
-
-/** The point before all records with this value in the first column. */
-function startOf(value: string | undefined): Bound | undefined {
-  return value === undefined ? undefined : { values: [value], isBefore: true }
 }

@@ -156,5 +156,4 @@ export function datasourceSuite(options: DatasourceSuiteOptions): void {
     { cases: snapshotCases, needs: ['readByCursor', 'partition', 'snapshot'] },
   ])
 }
-export { boundsOf, type CursorRead, orderBy } from './expected-reads.js'
 export type { DatasourceFixture } from './fixture.js'

@@ -1,5 +1,5 @@
-import type { ReadCursor, ReadRange, SplitRequest } from '../../../adapter.js'
-import { JobError, type JobRecord } from '../../../index.js'
+import { JobError, type JobRecord } from 'headgate'
+import type { ReadCursor, ReadRange } from 'headgate/adapter'
 
 /** A value of a column of a cursor: `<` compares it with others of its column. */
 type Key = string | number | bigint | boolean
@@ -47,19 +47,6 @@ export function orderBy(records: readonly JobRecord[], cursor: ReadCursor): Curs
       isTied(count) ? undefined : { columns, ties, keys: keysAt(rest[count - 1] as number).map(storedKey) },
     ...(tied > 0 && tied <= limit && { failure: tieFailure(columns) }),
   }
-}
-
-/** The values at which ranges of about as many records begin, behind the position of a cursor. */
-export function boundsOf(records: readonly JobRecord[], cursor: ReadCursor, split: SplitRequest): string[] {
-  const { order } = orderBy(records, { ...cursor, ties: 'drain', limit: Number.POSITIVE_INFINITY, onNullsSkipped() {} })
-  const [name = ''] = cursor.columns
-  const values = [...new Set(order.map((index) => String(storedKey(keyOf(name, records[index] as JobRecord) as Key))))]
-  const first = order[0] === undefined ? undefined : (keyOf(name, records[order[0]] as JobRecord) as Key)
-  if (typeof split !== 'number') {
-    return split.filter((bound) => first === undefined || first < boundLike(first, bound))
-  }
-  const starts = Array.from({ length: split - 1 }, (_, n) => values[Math.round(((n + 1) * values.length) / split)])
-  return [...new Set(starts)].filter((start) => start !== undefined && start !== values[0]) as string[]
 }
 
 /** Whether a value of the first column is in a range, whose bounds are text. */

@@ -1,0 +1,1 @@
+export { MemoryRead, type MemoryRecords } from './memory-read.js'
