@@ -199,6 +199,7 @@ describe('arrayTarget', () => {
       resetCheckpoint: 'storage keeps its checkpoints',
       isReset: 'its array is emptied by nobody else',
       check: 'its array is there',
+      checkFullRefresh: 'it has no full refresh',
     },
   })
 })

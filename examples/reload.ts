@@ -13,7 +13,7 @@ const [connectionString = 'postgres://localhost/postgres'] = process.argv.slice(
 
 const pool = new pg.Pool({ connectionString })
 await pool.query(`
-  drop table if exists products, products_copy, orders, orders_copy;
+  drop table if exists products, products_copy, invoices, orders, orders_copy;
   create table products (id int primary key, name text);
   insert into products select n, 'product ' || n from generate_series(1, 100) n;
   create table products_copy (like products including all);
@@ -79,6 +79,19 @@ await pool.query('update orders_copy set updated_at = now()') // a mistake
 await run('orders', { fullRefresh: true })
 // successful: 3 read, 3 in the copy
 // #endregion
+
+// A job that appends to the same table, which invoices refer to.
+const target = postgresTarget({ pool, table: 'orders_copy', onFullRefresh: 'truncate' })
+registry.define({ id: 'order-list', datasource: 'shop', query: 'select * from orders', cursor: 'id', target })
+
+// #region refused
+await pool.query('create table invoices (order_id int references orders_copy)')
+await registry
+  .start('ingestion', 'order-list', { fullRefresh: true })
+  .catch(({ code, message }) => console.log(`${code}: ${message}`))
+// invalid_options: A full refresh is not possible. Postgres does not truncate a table that a foreign key of another one refers to, and `public.orders_copy` has invoices_order_id_fkey of invoices: drop the foreign key, or merge with `mode: 'upsert'`. Or remove the rows of `public.orders_copy` yourself, and call `reset` in place of the full refresh.
+// #endregion
+await pool.query('drop table invoices')
 
 // #region reset
 await pool.query('truncate orders_copy')

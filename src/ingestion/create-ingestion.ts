@@ -16,6 +16,7 @@ import {
   type CompiledQuery,
   checkIngestion,
   checkPartitions,
+  checkRefresh,
   compileQuery,
   consistencyOf,
   type IngestionJob,
@@ -50,6 +51,7 @@ export function ingestion(
   const repeatsRecords = (plan.cursor?.lookback ?? 0) > 0 || (partitions !== undefined && !plan.hasPositions)
   const management = {
     refreshCheckpoint: (time: number) => refreshCheckpoint(id, plan, time),
+    checkRefresh: (signal: AbortSignal) => checkRefresh(plan, signal),
     restartCheckpoint: pendingRefresh,
     ...resetOf(definition, plan),
   }

@@ -112,6 +112,7 @@ export const wireErrors = {
   method_not_allowed: 405,
   already_running: 409,
   paused: 409,
+  aborted: 409,
   payload_too_large: 413,
   uri_too_long: 414,
   unsupported_media_type: 415,
@@ -120,6 +121,7 @@ export const wireErrors = {
   closed: 503,
   storage: 503,
   dispatcher: 503,
+  target: 503,
 } as const
 
 /** The kind of error, for programs. */
@@ -131,10 +133,12 @@ const errorTypes: Partial<Record<JobErrorCode, WireErrorType>> = {
   not_defined: 'not_defined',
   already_running: 'already_running',
   paused: 'paused',
+  aborted: 'aborted',
   not_supported: 'not_supported',
   closed: 'closed',
   storage: 'storage',
   dispatcher: 'dispatcher',
+  target: 'target',
   unauthorized: 'unauthorized',
   forbidden: 'forbidden',
 }

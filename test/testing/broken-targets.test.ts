@@ -52,6 +52,13 @@ test.each<[TargetBug, string[]]>([
   ['checks nothing', both('check: throws when the target cannot be written to')],
   ['ignores the signal of a check', both('check: throws the reason when its signal aborts')],
   ['writes in a check', both('check: resolves when the target can be written to, and changes nothing')],
+  ['refuses no refresh', both('full refresh check: throws `invalid_options` when none could be done')],
+  ['ignores the signal of a refresh check', both('full refresh check: throws the reason when its signal aborts')],
+  [
+    'removes records in a refresh check',
+    both('full refresh check: resolves when one could be done, and changes nothing'),
+  ],
+  ['ends runs in a refresh check', both('full refresh check: disturbs no run that writes')],
   ['truncates at once', ['append: truncate: an abort before the next flush keeps the earlier records']],
   [
     'resets nothing',

@@ -31,6 +31,10 @@ export type TargetBug =
   | 'checks nothing'
   | 'ignores the signal of a check'
   | 'writes in a check'
+  | 'refuses no refresh'
+  | 'ignores the signal of a refresh check'
+  | 'removes records in a refresh check'
+  | 'ends runs in a refresh check'
   | 'writes again what it has'
   | 'loses what came before a rejected write'
 
@@ -132,6 +136,15 @@ export function soundTarget(
     if (!isUsable && bug !== 'checks nothing') throw new JobError('target', 'It is away.')
   }
 
+  /** Whether a full refresh could be done. */
+  const refreshCheckOf = (canRefresh: boolean) => async (signal: AbortSignal) => {
+    if (bug !== 'ignores the signal of a refresh check') signal.throwIfAborted()
+    if (bug === 'removes records in a refresh check') for (const one of jobs.values()) one.records.length = 0
+    if (bug === 'removes records in a refresh check') published = []
+    if (bug === 'ends runs in a refresh check') for (const one of jobs.values()) one.owner += '+checked'
+    if (!canRefresh && bug !== 'refuses no refresh') throw new JobError('invalid_options', 'It stands in the way.')
+  }
+
   const all = () => [...jobs.values()].flatMap(({ records }) => records).sort((a, b) => a.id - b.id)
   return {
     target: {
@@ -144,6 +157,7 @@ export function soundTarget(
       },
       open,
       check: checkOf(true),
+      checkFullRefresh: refreshCheckOf(true),
       async resetCheckpoint({ id, executionId, checkpoint }) {
         const stored = jobs.get(JSON.stringify([id, undefined]))
         if (!stored || bug === 'resets nothing') return
@@ -161,6 +175,7 @@ export function soundTarget(
         encodedRows(records.map(({ id, text, nested }) => [id, text, nested])),
       ),
     unusable: () => ({ kind: 'sound', open, check: checkOf(false) }),
+    unrefreshable: () => ({ kind: 'sound', open, checkFullRefresh: refreshCheckOf(false) }),
     empty() {
       for (const stored of jobs.values()) stored.records.length = 0
     },

@@ -13,6 +13,7 @@ describe('collectingTarget keeps the contract of a target', () => {
       writesDuringFlush: 'it has nothing to flush',
       writesIdempotently: 'it writes atomically',
       check: 'it is in memory',
+      checkFullRefresh: 'nothing stands in its way',
       acceptsEncoded: 'it stores objects',
       checkpoint: 'storage keeps its checkpoints',
       truncate: 'it collects what one test writes',

@@ -78,6 +78,12 @@ export interface PostgresTargetOptions {
   checkpoints?: string | TableName
 }
 
+/** The default table of checkpoints, in the schema of the table. */
+export const defaultCheckpoints = 'headgate_checkpoint'
+
+/** How long one attempt of a swap waits for a lock by default, in milliseconds. */
+export const defaultLockTimeout = 5_000
+
 const tableRule: Rule = {
   accepts: (value) => (typeof value === 'string' ? isTableText(value) : isTableName(value)),
   expected: `\`name\`, \`schema.name\` or an object with \`name\` and perhaps \`schema\`: each ${aName}`,

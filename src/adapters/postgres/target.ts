@@ -20,9 +20,15 @@ import {
   WriteSession,
 } from './client/index.js'
 import { Fence, type TargetTools } from './copy/index.js'
+import { checkRefresh } from './refresh-check.js'
 import { openReplaceWriter } from './replace/index.js'
 import { findTable, findTableRef, Locks, parseTableName, type Table } from './table/index.js'
-import { checkTargetOptions, type PostgresTargetOptions } from './target-options.js'
+import {
+  checkTargetOptions,
+  defaultCheckpoints,
+  defaultLockTimeout,
+  type PostgresTargetOptions,
+} from './target-options.js'
 
 export type { PostgresClient, PostgresPool, PostgresTargetOptions, TableName }
 
@@ -58,19 +64,16 @@ export function postgresTarget(options: PostgresTargetOptions): Target {
       const own = openPool('target', connectionString as string, 1)
       return resetCheckpoint(own, () => own.end(), options, request)
     },
-    async check(signal) {
-      if (pool) return check(pool, async () => {}, options, signal)
-      const own = openPool('target', connectionString as string, 1)
-      return check(own, () => own.end(), options, signal)
-    },
+    check: (signal) =>
+      withSession(options, signal, 'open', async (session) => {
+        await requireTable(session, options)
+      }),
+    checkFullRefresh: (signal) =>
+      withSession(options, signal, 'check', (session) =>
+        checkRefresh(session, options, () => requireTable(session, options)),
+      ),
   }
 }
-
-/** The default table of checkpoints, in the schema of the table. */
-const defaultCheckpoints = 'headgate_checkpoint'
-
-/** How long one attempt of a swap waits for a lock, in milliseconds. */
-const defaultLockTimeout = 5_000
 
 async function open(
   pool: PostgresPool,
@@ -108,20 +111,23 @@ async function requireTable(session: WriteSession, options: PostgresTargetOption
   throw new JobError('target', `Expected a table ${sqlOf(wanted)} to write to, found none.`)
 }
 
-async function check(
-  pool: PostgresPool,
-  end: () => Promise<void>,
+/** Runs `work` on a connection. What it throws says that the table could not be opened, or what else could not be done with it. */
+async function withSession(
   options: PostgresTargetOptions,
   signal: AbortSignal,
+  what: string,
+  work: (session: WriteSession) => Promise<void>,
 ): Promise<void> {
+  const own = options.pool ? undefined : openPool('target', options.connectionString as string, 1)
+  const pool = (options.pool ?? own) as PostgresPool
   handleErrors(pool)
   try {
     const session = await WriteSession.open(pool, signal, options.silenceTimeout)
-    await requireTable(session, options).finally(() => session.release())
+    await work(session).finally(() => session.release())
   } catch (error) {
-    throw failure('target', `Could not open the table ${sqlOf(parseTableName(options.table))}`, error)
+    throw failure('target', `Could not ${what} the table ${sqlOf(parseTableName(options.table))}`, error)
   } finally {
-    await end()
+    await own?.end()
   }
 }
 

@@ -15,7 +15,7 @@ export const jobErrorCodes = {
   datasource: 'The datasource could not be reached or could not answer the query.',
   schema: 'A record does not match the `schema` of the job.',
   transform: 'The transform of the job threw, or returned something that is not a record.',
-  target: 'The target could not write, store or commit the records.',
+  target: 'The target could not be reached, or could not write, store or commit the records.',
   too_many_failures: 'More records failed than `failures` of the job allows.',
   checkpoint: 'The stored checkpoint is damaged, or is not one that the job can resume from.',
   part: 'A partition of the job failed.',

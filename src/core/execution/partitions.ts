@@ -79,6 +79,8 @@ export interface LibraryJob extends Job {
    * refresh.
    */
   refreshCheckpoint?(time: number): unknown
+  /** Throws `invalid_options` for a full refresh that could not be done, and `target` when that is not known. Changes nothing. */
+  checkRefresh?(signal: AbortSignal): Promise<void>
   /** What an execution of a job with `resume: 'restart'` keeps of the checkpoint that it begins with. Default: nothing. */
   restartCheckpoint?(checkpoint: unknown): unknown
   /**
@@ -115,7 +117,7 @@ export function publicJobOf(job: LibraryJob): Job {
     ...others
   } = job
   const { refreshCheckpoint: ____, resetCheckpoint: _____, resetTarget: ______, ...rest } = others
-  const { restartCheckpoint: _________, ...common } = rest
+  const { restartCheckpoint: _________, checkRefresh: __________, ...common } = rest
   return common as Job
 }
 

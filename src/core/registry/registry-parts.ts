@@ -14,6 +14,7 @@ import { Scheduler } from '../scheduling/index.js'
 import { featureOf } from '../storage/index.js'
 import { createDispatcher, createRuntime, type RegistryRuntime } from './create-runtime.js'
 import { dispatchWorker } from './dispatch-worker.js'
+import { RefreshChecks } from './full-refresh.js'
 import { HealthProbe } from './health.js'
 import { JobListeners } from './job-listeners.js'
 import { JobManagement } from './job-management.js'
@@ -38,6 +39,7 @@ export interface RegistryParts {
   readonly ends: EndNotifier
   readonly scheduler: Scheduler
   readonly management: JobManagement
+  readonly refreshChecks: RefreshChecks
   readonly probe: HealthProbe
   /** Aborts the calls that are retried. */
   abandon(): void
@@ -68,13 +70,26 @@ export function createParts(options: RegistryOptions): RegistryParts {
   const scheduler = new Scheduler(runtime, dispatcher.schedules, { runner, completions, paused })
   listeners.subscribe()
   const management = new JobManagement(runtime, { jobs, executions, paused, scheduler })
+  const refreshChecks = new RefreshChecks(runtime)
   const probe = new HealthProbe(runtime, executions, scheduler)
   queue.open(dispatchWorker(runtime, { limits, queue, runner, completions }))
   const unwatch = storage.watch?.((change) => void events.emit('storageChange', change))
   const abandon = () => abandoned.abort(new JobError('closed', 'The registry is closed.'))
   const cluster = { remoteEvents, recovery, ends }
   const running = { executions, completions, dispatcher, paused, queue, runner }
-  return { runtime, jobs, listeners, ...running, ...cluster, scheduler, management, probe, abandon, unwatch }
+  return {
+    runtime,
+    jobs,
+    listeners,
+    ...running,
+    ...cluster,
+    scheduler,
+    management,
+    refreshChecks,
+    probe,
+    abandon,
+    unwatch,
+  }
 }
 
 /** Starts nothing more, aborts or drains what is live, and stops all parts. Leaves the dispatcher and the storage open. */
@@ -84,6 +99,7 @@ export async function stopParts(
 ): Promise<void> {
   const { runtime, executions, runner, queue, ends } = parts
   parts.scheduler.stop()
+  parts.refreshChecks.close()
   runner.close()
   queue.close()
   const ended = executions.whenEnded()

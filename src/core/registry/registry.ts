@@ -51,7 +51,6 @@ import {
   waitingRules,
 } from './registry-options.js'
 import { createParts, defaultStopTimeout, type RegistryParts, stopParts } from './registry-parts.js'
-import { refreshCheckpointOf } from './reset.js'
 
 /** Total time for closing the dispatcher, the storage and other owned resources, in milliseconds. */
 const ownedTimeout = 5000
@@ -112,13 +111,14 @@ export class Registry {
 
   /**
    * Starts a job. Resolves as soon as it runs or is queued. Throws `not_defined`, `paused`, `already_running` or `closed`, or what
-   * storage threw.
+   * storage threw. With `fullRefresh`, throws `invalid_options` when the target could not do that, `target` when it does not answer within
+   * 10 seconds, and `aborted` when the job is aborted here meanwhile.
    */
   async start(type: string, id: string, options: StartOptions = {}): Promise<StartedExecution> {
     checkOptions('options', options, startRules)
     const key = checkedKey(type, id)
     this.#assertOpen()
-    const { jobs, runner, runtime } = this.#parts
+    const { jobs, runner, refreshChecks } = this.#parts
     const job = jobs.require(key, { type, id })
     const { force = false, fullRefresh = false, ...rest } = options
     const params = rest.params && keptParams(rest.params)
@@ -126,7 +126,7 @@ export class Registry {
     if (checked instanceof Promise) await checked
     const request = { ...rest, ...(params && { params }), refusesPaused: !force }
     if (!fullRefresh) return runner.start(job, request)
-    return runner.start(job, { ...request, checkpoint: refreshCheckpointOf(job, runtime.clock.now()) })
+    return runner.start(job, { ...request, checkpoint: await refreshChecks.checkpointFor(job) })
   }
 
   /**
@@ -195,6 +195,7 @@ export class Registry {
     checkOptions('options', options, abortRules)
     const { timeout = defaultStopTimeout, signal, reason, onAsked } = options
     const { clock, logger, abandoned: closed } = this.#parts.runtime
+    this.#parts.refreshChecks.abort({ type, id })
     const { asked, settled, execution } = await this.#parts.runner.askToStop({ type, id }, reason)
     isolate(
       () => onAsked?.(),

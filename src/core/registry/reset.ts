@@ -7,14 +7,6 @@ import { featureOf } from '../storage/index.js'
 /** How long the target may take, in milliseconds. */
 const targetTimeout = 30_000
 
-/** The checkpoint that a full refresh of a job begins with. Throws `invalid_options` when the job has no full refresh. */
-export function refreshCheckpointOf(job: LibraryJob, time: number): unknown {
-  if (job.refreshCheckpoint) return job.refreshCheckpoint(time)
-  const { type, id } = job
-  const reason = `job [${type}/${id}] is not an ingestion. Call \`reset\` to let it start without a checkpoint`
-  throw new JobError('invalid_options', `Expected \`fullRefresh\` to be omitted, as ${reason}.`)
-}
-
 /**
  * Sets or clears where the next execution of a job begins. The target comes last: where it stores a checkpoint, that one counts, so a crash
  * in between resets nothing.

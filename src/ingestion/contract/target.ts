@@ -194,6 +194,15 @@ export interface Target<Item extends object = JobRecord> {
    * target. Without it, the target stores no checkpoints.
    */
   resetCheckpoint?(request: CheckpointReset): Promise<void>
+  /**
+   * Resolves when a full refresh could do what `onFullRefresh`, or a target that replaces, does to the target. Called before a full refresh is
+   * started, also while another job writes: changes nothing, and looks no longer than `signal` allows. Throws `invalid_options` with what stands
+   * against it and how to remove it, so that the start is refused, and anything else when it could not find that out. What changes later fails
+   * the run. Without it, every full refresh is started that `onFullRefresh` allows.
+   *
+   * @experimental
+   */
+  checkFullRefresh?(signal: AbortSignal): Promise<void>
   /** Resolves when the target can be written to: for `registry.ready`. Throws as `open` does, and the signal's reason when it aborts. */
   check?(signal: AbortSignal): Promise<void>
 }

@@ -1,4 +1,4 @@
-import { JobError, newExecutionId } from '../../core/base/index.js'
+import { callTarget, JobError, newExecutionId } from '../../core/base/index.js'
 import type { RefreshEffect } from '../contract/index.js'
 import type { IngestionPlan } from './plan.js'
 
@@ -10,7 +10,7 @@ export function refreshEffectOf({ target, startsOver }: Refreshable): RefreshEff
   const { kind, strategy, capabilities } = target
   if (strategy === 'replace') return 'replace'
   const effect = capabilities?.onFullRefresh
-  if (effect !== 'merge' && effect !== 'truncate') throw refused(`the target [${kind}] ${appends}`)
+  if (effect !== 'merge' && effect !== 'truncate') throw refused(`The target [${kind}] ${appends}`)
   if (effect === 'truncate' && startsOver) throw refused(addsAgain)
   return effect
 }
@@ -18,10 +18,24 @@ export function refreshEffectOf({ target, startsOver }: Refreshable): RefreshEff
 const appends =
   "appends, so it would hold every record twice. Set `onFullRefresh: 'truncate'` of a target with this option, use one that replaces or merges on a key, or empty the target and call `reset`."
 
-const addsAgain = "the job has `resume: 'restart'`, so its next run would add every record again."
+const addsAgain = "The job has `resume: 'restart'`, so its next run would add every record again."
 
 function refused(reason: string): JobError {
-  return new JobError('invalid_options', `Expected \`fullRefresh\` to be omitted, as ${reason}`)
+  return new JobError('invalid_options', `A full refresh is not possible. ${reason}`)
+}
+
+/**
+ * Throws `invalid_options` for a full refresh that the target could not do, as far as it can tell without changing anything, and `target`
+ * when it could not find out.
+ */
+export async function checkRefresh({ target }: Pick<Refreshable, 'target'>, signal: AbortSignal): Promise<void> {
+  try {
+    await callTarget('checkFullRefresh', () => target.checkFullRefresh?.(signal))
+  } catch (cause) {
+    if (signal.aborted || (JobError.isInstance(cause) && cause.code === 'invalid_options')) throw cause
+    const message = `The target [${target.kind}] could not be asked whether it can do a full refresh. Nothing was started.`
+    throw new JobError('target', message, { cause })
+  }
 }
 
 /**

@@ -25,9 +25,9 @@ import {
   keptParentCheckpoint,
   openTarget,
   type ParentCheckpoint,
+  removeEarlier,
   storedParentCheckpoint,
   storedPartitionCheckpoint,
-  truncated,
   withSelection,
   writtenBy,
 } from '../run/index.js'
@@ -145,7 +145,7 @@ export class ParentTarget {
    */
   async begin(checkpoint: ParentCheckpoint, mustTruncate: boolean): Promise<void> {
     const { executionId } = this.#context
-    if (mustTruncate) await this.#callTarget(() => truncated(this.#writer))
+    if (mustTruncate) await this.#callTarget(() => removeEarlier(this.#writer, this.#context.signal))
     const kept = this.#plan.isResumable ? { ...checkpoint, executionId, detail: nothingRead } : null
     await this.#callTarget(() => flushed(this.#writer, kept))
   }

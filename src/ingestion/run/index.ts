@@ -1,4 +1,4 @@
-export { checkedPartitioning, checkpointIn, flushed, openTarget, truncated } from './adapter-answers.js'
+export { checkedPartitioning, checkpointIn, flushed, openTarget } from './adapter-answers.js'
 export {
   addedTo,
   type Checkpoint,
@@ -27,4 +27,4 @@ export {
   variableRules,
 } from './stored-checkpoint.js'
 export { checkTarget } from './target-check.js'
-export { announceRefresh } from './target-refresh.js'
+export { announceRefresh, removeEarlier } from './target-refresh.js'

@@ -13,7 +13,7 @@ import type { ExecutionContext } from '../../core/execution/index.js'
 import { keyOf } from '../../core/model/index.js'
 import type { OpenContext, OpenTarget, ReadBatch, RecordBatch, TargetContext, TargetWriter } from '../contract/index.js'
 import { type BatchTransform, type IngestionPlan, needsOf, type TransformContext } from '../definition/index.js'
-import { checkpointIn, flushed, openTarget, stopTimeout, truncated } from './adapter-answers.js'
+import { checkpointIn, flushed, openTarget, stopTimeout } from './adapter-answers.js'
 import {
   type BatchWriter,
   type BatchWriterOptions,
@@ -33,7 +33,7 @@ import { unfitFailure } from './resumable.js'
 import { RunMeter } from './run-meter.js'
 import { StallWatch } from './stall-watch.js'
 import { checkTarget } from './target-check.js'
-import { announceRefresh } from './target-refresh.js'
+import { announceRefresh, removeEarlier } from './target-refresh.js'
 
 /** One run of an ingestion. */
 export class IngestionRun {
@@ -303,7 +303,7 @@ export class IngestionRun {
   async #truncate(): Promise<void> {
     this.#isTruncating = true
     this.#flusher.beginWrite()
-    await this.#callTarget(() => truncated(this.#writer))
+    await this.#callTarget(() => removeEarlier(this.#writer, this.#signal))
     this.#isTruncating = false
     this.#mustTruncate = false
     this.#progress.settleRefresh()

@@ -50,6 +50,7 @@ describe('conformance', () => {
       writesIdempotently: 'it writes atomically',
       writesPartitions: 'a file has one end',
       check: 'the file is opened by the first run',
+      checkFullRefresh: 'only one that replaces has a full refresh, and nothing stands in its way',
       writesDuringFlush: 'a file is flushed as a whole',
       acceptsEncoded: 'it writes JSON',
       checkpoint: 'storage keeps its checkpoints',

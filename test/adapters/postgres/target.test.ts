@@ -26,6 +26,11 @@ describePostgres('conformance', (database) => {
     { strategy: 'replace', swap: 'rename' },
   ] as const)('%j', (options) => {
     const able = 'strategy' in options ? 'replace' : 'append'
+    const targetOf = (table: string) =>
+      postgresTarget({
+        ...{ pool, table, ...options },
+        ...(able === 'replace' ? { maxShrink: 1 } : { onFullRefresh: 'truncate' }),
+      } as PostgresTargetOptions)
     targetSuite({
       test,
       async create() {
@@ -33,16 +38,17 @@ describePostgres('conformance', (database) => {
           'drop table if exists suite, headgate_checkpoint; create table suite (id int primary key, text text, nested json)',
         )
         return {
-          target: withJsonText(
-            postgresTarget({
-              ...{ pool, table: 'suite', ...options },
-              ...(able === 'replace' ? { maxShrink: 1 } : { onFullRefresh: 'truncate' }),
-            } as PostgresTargetOptions),
-          ),
+          target: withJsonText(targetOf('suite')),
           read: async () => (await pool.query('select * from suite order by id')).rows,
           refused: (id) => ({ id, text: 'no \0 in Postgres', nested: null }),
           encoded: (records) => encodedBatch(pool, records),
           empty: async () => void (await pool.query('truncate suite')),
+          unrefreshable: async () => {
+            await pool.query(`drop table if exists blocked cascade; create table blocked (id int primary key);
+              create table if not exists refers (id int); alter table refers add foreign key (id) references blocked;
+              create rule kept as on delete to blocked do instead nothing`)
+            return targetOf('blocked')
+          },
           unusable: () => postgresTarget({ pool, table: 'nowhere' }),
           disconnect: async () => void (await pool.query(disconnectAll)),
         }

@@ -178,7 +178,10 @@ describePostgres('a full refresh', (database) => {
     for (let round = 0; round < 2; round++) {
       expect(await run(options, { ...job, resume: 'restart' })).toMatchObject({
         state: 'error',
-        error: [expect.stringContaining("the job has `resume: 'restart'`")],
+        error: [
+          expect.stringMatching(/^The job has yet to do a full refresh .* call `reset`/),
+          expect.stringContaining("The job has `resume: 'restart'`"),
+        ],
       })
       expect(await found()).toEqual({ rows: 100, ids: 100, new: 0 })
     }

@@ -56,6 +56,17 @@ const markQuery = (checkpoints: string, table: string) => `
   )
   select distinct type, id from marked order by type, id`
 
+/** Throws `target` when the role cannot see the checkpoints of other jobs, which could not notice that their rows are removed. */
+export async function refuseHidden(session: WriteSession, checkpoints: string, { title }: TableRef): Promise<void> {
+  const [found] = await session.query('select row_security_active(to_regclass($1)::oid) as is_hidden', [checkpoints])
+  if (found?.is_hidden !== true) return
+  throw new JobError(
+    'target',
+    `Row-level security hides the checkpoints in ${checkpoints} of other jobs that append to \`${title}\`, which could not notice that ` +
+      `their rows are removed. Grant the role \`bypassrls\`, or disable row-level security on ${checkpoints}.`,
+  )
+}
+
 /**
  * In the transaction that removes all rows of a table, lets the other jobs that append to it know, so that their next runs do not go on as
  * if their rows were there. Warns of them. Throws `target` when the role cannot see their checkpoints.
@@ -66,14 +77,7 @@ export async function markEmptied(
   table: TableRef,
   { type, id, mark, warn }: EmptiedBy & { readonly warn: OpenContext['warn'] | undefined },
 ): Promise<void> {
-  const [found] = await session.query('select row_security_active($1::text) as is_hidden', [checkpoints])
-  if (found?.is_hidden === true) {
-    throw new JobError(
-      'target',
-      `Row-level security hides the checkpoints in ${checkpoints} of other jobs that append to \`${table.title}\`, which could not notice that ` +
-        `their rows are removed. Grant the role \`bypassrls\`, or disable row-level security on ${checkpoints}.`,
-    )
-  }
+  await refuseHidden(session, checkpoints, table)
   const by = JSON.stringify({ type, id, mark } satisfies EmptiedBy)
   const marked = await session.query(markQuery(checkpoints, table.sql), [type, id, by])
   if (marked.length === 0) return

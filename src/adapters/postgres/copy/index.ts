@@ -1,5 +1,5 @@
 export { EmptiedCheck } from './emptied-check.js'
-export { type EmptiedBy, emptiedMarkOf } from './emptied-jobs.js'
+export { type EmptiedBy, emptiedMarkOf, refuseHidden } from './emptied-jobs.js'
 export { Fence } from './fence.js'
 export { Insert } from './load.js'
 export { type LoadPlan, TableCopy, type TargetTools } from './table-copy.js'

@@ -1,2 +1,2 @@
-export { openReplaceWriter } from './replace-writer.js'
+export { checkSwap, openReplaceWriter } from './replace-writer.js'
 export { StagingTable } from './staging-table.js'

@@ -11,6 +11,7 @@ import {
   type WriteContext,
 } from '../../../adapter.js'
 import { fewestInPlaceOf, shrinkError } from '../../shared/index.js'
+import type { WriteSession } from '../client/index.js'
 import { Insert, type LoadPlan, TableCopy, type TargetTools } from '../copy/index.js'
 import { isLockTimeout, maxTries, type Table } from '../table/index.js'
 import { RenameSwap } from './rename-swap.js'
@@ -31,6 +32,13 @@ export async function openReplaceWriter(
 ): Promise<OpenTarget> {
   const writer = new ReplaceWriter(tools, options)
   return { writer, resume: await writer.begin(table) }
+}
+
+/** Throws `target` when the table does not support the swap. Changes nothing. */
+export async function checkSwap(session: WriteSession, table: Table, swap: ReplaceOptions['swap']): Promise<void> {
+  const noStaging = ''
+  const checked = swap === 'rows' ? new RowsSwap(table, noStaging, new Set()) : new RenameSwap(table, noStaging, '')
+  await checked.check(session)
 }
 
 /** Loads rows into a staging table and replaces the rows of the table in one step, when the job commits. */

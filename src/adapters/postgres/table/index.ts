@@ -13,3 +13,4 @@ export {
   type TableRef,
   withoutRules,
 } from './table.js'
+export { refuseTruncate } from './truncate-obstacles.js'

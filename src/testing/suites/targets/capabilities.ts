@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict'
 import type { Column, RecordBatch } from '../../../adapter.js'
 import type { Cases } from '../suite.js'
-import { batches, type RunCheckpoint, rawBatch, recordsOf, type TargetFixture, TargetRun } from './fixture.js'
+import {
+  batches,
+  isCausedBy,
+  type RunCheckpoint,
+  rawBatch,
+  recordsOf,
+  type TargetFixture,
+  TargetRun,
+} from './fixture.js'
 
 const [first, second, third] = batches as [RecordBatch, RecordBatch, RecordBatch]
 
@@ -131,11 +139,6 @@ export const checkCases: Cases<TargetFixture> = {
       (error) => isCausedBy(error, reason),
     )
   },
-}
-
-function isCausedBy(error: unknown, reason: unknown): boolean {
-  for (let link = error; link instanceof Error; link = link.cause) if (link === reason) return true
-  return false
 }
 
 export const brokenCases: Cases<TargetFixture> = {

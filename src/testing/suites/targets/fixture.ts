@@ -30,6 +30,8 @@ export interface TargetFixture {
   encoded?(records: readonly TargetRecord[]): RecordBatch | Promise<RecordBatch>
   /** A target of the same kind that cannot be written to, such as one without its table. */
   unusable?(): Target
+  /** A target of the same kind that allows full refreshes, and that something keeps from doing one, such as a lack of rights. */
+  unrefreshable?(): Target | Promise<Target>
   /** Empties the target behind the back of the job: its records are gone, and its checkpoints stay. */
   empty?(): void | Promise<void>
   /** Breaks the connections of open writers, as the end of a server does. */
@@ -75,6 +77,12 @@ export function recordsOf(first: number, last: number): TargetRecord[] {
 
 /** Five batches of four records, ids from 1 to 20. */
 export const batches: readonly RecordBatch[] = [1, 5, 9, 13, 17].map((first) => rawBatch(recordsOf(first, first + 3)))
+
+/** Whether a reason is the error or one of its causes. */
+export function isCausedBy(error: unknown, reason: unknown): boolean {
+  for (let link = error; link instanceof Error; link = link.cause) if (link === reason) return true
+  return false
+}
 
 /** One execution over a target, driven step by step as a job drives it. A crash is a run that is left where it is. */
 export class TargetRun {

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict'
 import type { RecordBatch } from '../../../adapter.js'
 import type { Cases } from '../suite.js'
-import { batches, type RunCheckpoint, rawBatch, recordsOf, type TargetFixture, TargetRun } from './fixture.js'
+import {
+  batches,
+  isCausedBy,
+  type RunCheckpoint,
+  rawBatch,
+  recordsOf,
+  type TargetFixture,
+  TargetRun,
+} from './fixture.js'
 
 export const truncateCases: Cases<TargetFixture> = {
   async 'truncate: earlier records are removed together with the first new ones'({ target, read }) {
@@ -26,6 +34,41 @@ export const truncateCases: Cases<TargetFixture> = {
     await TargetRun.complete(target, batches)
     await (await beginRefresh(target)).commit()
     assert.deepEqual(await read(), [])
+  },
+}
+
+export const refreshCheckCases: Cases<TargetFixture> = {
+  async 'full refresh check: resolves when one could be done, and changes nothing'({ target, read }) {
+    assert.ok(target.checkFullRefresh, 'Expected `checkFullRefresh`, or the reason in `unsupported`')
+    await target.checkFullRefresh(new AbortController().signal)
+    await TargetRun.complete(target, batches)
+    await target.checkFullRefresh(new AbortController().signal)
+    assert.deepEqual(await read(), recordsOf(1, 20))
+  },
+
+  async 'full refresh check: disturbs no run that writes'({ target, read }) {
+    const run = await TargetRun.begin(target)
+    await run.write(batches[0] as RecordBatch)
+    await target.checkFullRefresh?.(new AbortController().signal)
+    await run.write(batches[1] as RecordBatch)
+    await run.commit()
+    assert.deepEqual(await read(), recordsOf(1, 8))
+  },
+
+  async 'full refresh check: throws `invalid_options` when none could be done'({ unrefreshable }) {
+    assert.ok(unrefreshable, 'Expected `unrefreshable`, or the reason in `unsupported.checkFullRefresh`')
+    const target = await unrefreshable()
+    await assert.rejects(async () => target.checkFullRefresh?.(new AbortController().signal), {
+      code: 'invalid_options',
+    })
+  },
+
+  async 'full refresh check: throws the reason when its signal aborts'({ target }) {
+    const reason = new RangeError('stopped by the suite')
+    await assert.rejects(
+      async () => target.checkFullRefresh?.(AbortSignal.abort(reason)),
+      (error) => isCausedBy(error, reason),
+    )
   },
 }
 

@@ -2,7 +2,7 @@ import { checkSuite, type Group, runGroups, type SuiteTest, type Unsupported } f
 import { atomicCases, idempotentCases, recordIndexCases } from './atomic.js'
 import { brokenCases, checkCases, checkpointCases, encodedCases, flushCases, resetCases } from './capabilities.js'
 import { type TargetFixture, TargetRun } from './fixture.js'
-import { checkpointResetCases, truncateCases } from './full-refresh.js'
+import { checkpointResetCases, refreshCheckCases, truncateCases } from './full-refresh.js'
 import { partitionCases } from './partitions.js'
 import { repeatCases, resumeCases } from './resume.js'
 import { appendCases, replaceCases, writeCases } from './write.js'
@@ -13,7 +13,7 @@ import { appendCases, replaceCases, writeCases } from './write.js'
  * - `append`, `replace`: the strategy.
  * - `writesAtomically`, `writesIdempotently`, `writesPartitions`, `writesDuringFlush`: the capability.
  * - `acceptsEncoded`, `isReset`, `isBroken`: the member of the writer. `checkpoint`: `open` that returns it.
- * - `truncate`: `onFullRefresh: 'truncate'`. `resetCheckpoint`, `check`: the method.
+ * - `truncate`: `onFullRefresh: 'truncate'`. `resetCheckpoint`, `check`, `checkFullRefresh`: the method.
  * - `deduplicate`: a batch that is written again after a crash is there once. `recordIndex`: errors that name the record.
  */
 export type TargetAbility =
@@ -30,6 +30,7 @@ export type TargetAbility =
   | 'truncate'
   | 'resetCheckpoint'
   | 'check'
+  | 'checkFullRefresh'
   | 'deduplicate'
   | 'recordIndex'
 
@@ -63,6 +64,7 @@ const abilities: Record<TargetAbility, true> = {
   truncate: true,
   resetCheckpoint: true,
   check: true,
+  checkFullRefresh: true,
   deduplicate: true,
   recordIndex: true,
 }
@@ -102,6 +104,7 @@ const commonGroups: readonly TargetGroup[] = [
   { cases: encodedCases, needs: 'acceptsEncoded' },
   { cases: checkpointCases, needs: 'checkpoint' },
   { cases: checkCases, needs: 'check' },
+  { cases: refreshCheckCases, needs: 'checkFullRefresh' },
 ]
 const appendGroups: readonly TargetGroup[] = [
   { cases: appendCases },
