@@ -126,6 +126,7 @@ export {
   type CursorColumns,
   type CursorPosition,
   type CursorRange,
+  checkSameCursor,
   drainTies,
   givenPosition,
   type Lookback,

@@ -64,14 +64,23 @@ export function boundAfter(position: unknown, { columns, ties }: ReadCursor): Bo
   if (position === undefined) return undefined
   if (!isRecordPosition(position)) throw new JobError('checkpoint', 'Expected the position of a record.')
   const record = position
-  if (!record.columns.every((name, index) => name === columns[index])) {
-    throw new JobError(
-      'datasource',
-      `The checkpoint belongs to the cursor ${quotedNames(record.columns)}, not to ${quotedNames(columns)}: start the job with \`fullRefresh: true\`, call \`reset\`, or give it another id.`,
-    )
-  }
+  checkSameCursor(record.columns, columns)
   const isBefore = record.columns.length < columns.length || (record.ties === 'refuse' && ties === 'drain')
   return { values: record.values, isBefore }
+}
+
+/**
+ * Throws `datasource` when the columns of a stored position are not the first ones of the cursor. A datasource that compares types or
+ * values of the columns calls it before, as these may be those of another column.
+ *
+ * @experimental
+ */
+export function checkSameCursor(stored: readonly string[], columns: readonly string[]): void {
+  if (stored.every((name, index) => name === columns[index])) return
+  throw new JobError(
+    'datasource',
+    `The checkpoint belongs to the cursor ${quotedNames(stored)}, not to ${quotedNames(columns)}: start the job with \`fullRefresh: true\`, call \`reset\`, or give it another id.`,
+  )
 }
 
 function isRecordPosition(value: unknown): value is RecordPosition {

@@ -2,6 +2,7 @@ export {
   boundAfter,
   type ColumnOrder,
   type CursorPosition,
+  checkSameCursor,
   quotedNames,
   type RangePosition,
   type RecordPosition,

@@ -466,10 +466,18 @@ describePostgres('a read from Postgres by a cursor', (database) => {
     })
   })
 
-  test('does not go on from the position of another order', async () => {
-    const [first] = await batches('select 1 as a, 2 as b', ['a', 'b'])
-    expect(await failure('select 1 as a, 2 as b', ['b', 'a'], { position: first?.position })).toBe(
-      'The checkpoint belongs to the cursor `a`, `b`, not to `b`, `a`: start the job with `fullRefresh: true`, call `reset`, or give it another id.',
-    )
-  })
+  test.each([
+    ["select 1 as a, 'x' as b", ['a', 'b'], ['b', 'a'], '`a`, `b`, not to `b`, `a`'],
+    ["select 1 as a, 'x' as b", ['a'], ['b'], '`a`, not to `b`'],
+    ["select 1 as a, date '2026-01-01' as b", ['a', 'b'], ['b'], '`a`, `b`, not to `b`'],
+    ['select null::int as a, 2 as b', ['a', 'b'], ['b', 'a'], '`a`, `b`, not to `b`, `a`'],
+  ])(
+    'does not go on from the position of other columns, whatever their types: %s by %j',
+    async (query, before, now, which) => {
+      const [first] = await batches(query, before, { nulls: 'first' })
+      expect(await failure(query, now, { nulls: 'first', position: first?.position })).toBe(
+        `The checkpoint belongs to the cursor ${which}: start the job with \`fullRefresh: true\`, call \`reset\`, or give it another id.`,
+      )
+    },
+  )
 })

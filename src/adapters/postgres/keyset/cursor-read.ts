@@ -29,7 +29,7 @@ import { checkOrder } from './order.js'
 import { SplitRead } from './parallel-read.js'
 import { checkRanges } from './position-range.js'
 import { checkDivisible, splitPointsAfter, splitPointsOf } from './split-points.js'
-import { checkValues, orderIn, positionOf } from './stored-position.js'
+import { checkColumns, checkValues, orderIn, positionOf } from './stored-position.js'
 
 /** How many times a read starts when its tables keep being refilled. */
 const maxTries = 10
@@ -120,6 +120,7 @@ export class CursorRead {
       const session = await this.#begin()
       const description = await describe(session, this.#keyset, this.#reading)
       if (description) {
+        checkColumns(this.#cursor)
         checkOrder(this.#cursor.columns, orderIn(this.#cursor), description.order)
         this.#position = positionOf(this.#cursor, description.types)
         await checkValues(session, this.#cursor, description.types)

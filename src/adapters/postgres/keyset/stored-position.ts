@@ -1,6 +1,7 @@
 import {
   type ColumnOrder,
   type CursorPosition,
+  checkSameCursor,
   checkValue,
   invalid,
   JobError,
@@ -83,6 +84,19 @@ export function positionOf(
     throw damaged((error as JobError).message)
   }
   return position as CursorPosition | undefined
+}
+
+/**
+ * Throws `datasource` when a checkpoint was made with other cursor columns, whose types and values say nothing about those of now. Damage
+ * is left to `positionOf`.
+ */
+export function checkColumns({ position, columns }: Pick<ReadCursor, 'position' | 'columns'>): void {
+  const { after, afterNull, ranges } = Object(position) as Record<keyof CursorPosition, unknown>
+  const inRanges = Array.isArray(ranges) ? ranges.map((range) => Object(range).at) : []
+  for (const record of [after, afterNull, ...inRanges]) {
+    const { columns: stored } = Object(record) as { columns?: unknown }
+    if (columnsRule.accepts(stored)) checkSameCursor(stored as string[], columns)
+  }
 }
 
 /**
