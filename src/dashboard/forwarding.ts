@@ -1,6 +1,14 @@
 import { createAbortController, JobError } from '../adapter.js'
 import type { JobsClient } from '../client/index.js'
-import { type Answering, type Found, maxBody, type Reply } from '../http/api/index.js'
+import {
+  type Answering,
+  bodyTooLong,
+  type Found,
+  isDeclaredTooLong,
+  isTooLong,
+  maxBody,
+  type Reply,
+} from '../http/api/index.js'
 import type { JobsRequest, TextStream } from '../http/index.js'
 
 /** The headers that are passed on: of the request, and of the answer. */
@@ -16,7 +24,19 @@ export class Forwarding implements Answering {
     this.#client = client
   }
 
-  async answer({ route, job }: Found, query: URLSearchParams, request: JobsRequest): Promise<Reply> {
+  async answer(found: Found, query: URLSearchParams, request: JobsRequest): Promise<Reply> {
+    const received = found.route.method === 'POST' ? await bodyOf(request) : undefined
+    if (received !== tooLong) return this.#forward(found, query, request, received)
+    const body = bodyTooLong()
+    return { status: body.status, body }
+  }
+
+  async #forward(
+    { route, job }: Found,
+    query: URLSearchParams,
+    request: JobsRequest,
+    body: SentBody | undefined,
+  ): Promise<Reply> {
     const over = createAbortController()
     this.#streams.add(over)
     const close = () => {
@@ -34,15 +54,15 @@ export class Forwarding implements Answering {
         path: pathOf(route.path, job),
         search: query.toString(),
         headers: headersIn(request.headers, requestHeaders),
-        body: route.method === 'POST' ? await bodyOf(request) : undefined,
+        body,
         signal: over.signal,
       })
       if (answer.status === 401 || answer.status === 403) throw refused(answer.status)
       const isEndless = answer.headers.get('content-type')?.startsWith('text/event-stream') === true
-      const body = toTextStream(answer.body, { isEndless, close })
+      const text = toTextStream(answer.body, { isEndless, close })
       // Nobody reads the body.
       if (request.method === 'HEAD') leave()
-      return { status: answer.status, headers: headersIn(answer.headers, answerHeaders), body }
+      return { status: answer.status, headers: headersIn(answer.headers, answerHeaders), body: text }
     } catch (error) {
       close()
       throw error
@@ -67,8 +87,13 @@ function pathOf(path: string, { type = '', id = '' }: Found['job']): string[] {
     .map((part) => (part === '{type}' ? type : part === '{id}' ? id : part))
 }
 
-async function bodyOf({ body }: JobsRequest): Promise<string | Uint8Array<ArrayBuffer> | undefined> {
-  const received = await body?.(maxBody)
+type SentBody = string | Uint8Array<ArrayBuffer>
+
+const tooLong = Symbol('too long')
+
+async function bodyOf(request: JobsRequest): Promise<SentBody | typeof tooLong | undefined> {
+  const received = isDeclaredTooLong(request) ? tooLong : await request.body?.(maxBody)
+  if (received === tooLong || isTooLong(received)) return tooLong
   if (received === undefined || typeof received === 'string') return received
   return received instanceof Uint8Array ? new Uint8Array(received) : JSON.stringify(received)
 }

@@ -1,7 +1,7 @@
 import { All, Controller, Inject, Req, Res, UseGuards, VERSION_NEUTRAL } from '@nestjs/common'
 import type { JobsHandler } from '../http/index.js'
 import { type NodeResponse, toNodeHandler } from '../http/mounts/node.js'
-import { type NodeRequest, toJobsRequest, toReadable } from '../http/mounts/node-request.js'
+import { answerOf, type NodeRequest, toReadable } from '../http/mounts/node-request.js'
 import type { ServerHost } from './nest.js'
 
 /** Where a handler is mounted in Nest. */
@@ -43,7 +43,7 @@ export class MountedHandler {
     const pattern = request.routeOptions?.url ?? request.route?.path ?? '/'
     const handler = this.#handlerOf(pattern.replace(/\/[^/]*\*[^/]*$/, '') || '/')
     if (!('raw' in response)) return toNodeHandler(handler)(request, response)
-    const { status, headers, body } = await handler.answer(toJobsRequest(request, response.raw, request.url ?? ''))
+    const { status, headers, body } = await answerOf(handler, request, response.raw, request.url ?? '')
     const payload = typeof body === 'string' ? body : toReadable(body, request, response.raw)
     response.code(status).headers(headers).send(payload)
   }

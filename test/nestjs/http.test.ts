@@ -74,6 +74,19 @@ describe.each(platforms)('the API in Nest over %s', (_, open) => {
     for (const id of ids) expect(await client.start('test', id)).toMatchObject({ id })
   })
 
+  it('limits a body that a parser of Nest has read', async () => {
+    const { url } = await listen(withApi(), open())
+    const headers = { 'content-type': 'application/json' }
+    const send = (length: number) => {
+      const body = new Blob([JSON.stringify({ params: { text: 'x'.repeat(length) } })])
+      // In chunks: a `content-length` would tell the size.
+      const chunks = { body: body.stream(), duplex: 'half' } as RequestInit
+      return fetch(`${url}/jobs/report/daily/_start`, { method: 'POST', headers, ...chunks })
+    }
+    expect((await send(70_000)).status).toBe(413)
+    expect((await send(1000)).status).toBe(201)
+  })
+
   it('runs the guards of the module first, with what they inject', async () => {
     const authorize = vi.fn(() => true)
     // #region guards

@@ -1,4 +1,6 @@
 export type { Answering } from './answering.js'
+export { isDeclaredTooLong, isTooLong, maxBody } from './body-size.js'
+export { answersEarly } from './early-answers.js'
 export { type Found, isUnder } from './find-route.js'
 export {
   type Authorize,
@@ -11,6 +13,6 @@ export {
   type Refusal,
 } from './handler-options.js'
 export { JobsApi } from './jobs-api.js'
-export { alreadyRead, collected, maxBody } from './request-body.js'
+export { alreadyRead, bodyTooLong, collected } from './request-body.js'
 export type { JobsAction, NamedJob, Reply, ServedRegistry } from './route.js'
 export { fromPath, splitUrl } from './url-path.js'

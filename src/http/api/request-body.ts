@@ -1,10 +1,8 @@
 import { checkOptions, invalid, rule, untilAborted } from '../../adapter.js'
 import { type Clock, JobError } from '../../index.js'
 import { errorBody, type WireError, type WireErrorType } from '../../wire/index.js'
+import { isDeclaredTooLong, isTooLong, maxBody } from './body-size.js'
 import type { Parameters } from './parameters.js'
-
-/** The longest body of a request, in bytes. Parameters have up to 10,000 characters, so they always fit. */
-export const maxBody = 65_536
 
 /** How long a body may take to arrive, in milliseconds. */
 const longestBody = 10_000
@@ -29,6 +27,7 @@ export function readBody(
   closed?: AbortSignal,
 ): BodyRead | Promise<BodyRead> {
   if (!body) return { fields: {} }
+  if (isDeclaredTooLong({ headers })) return tooLong()
   return inTime(untilAborted(body(maxBody), closed), clock).then((received) => fieldsIn(received, headers, names))
 }
 
@@ -58,9 +57,7 @@ function saysNothing(received: unknown): boolean {
 
 function fieldsIn(received: unknown, headers: SentRequest['headers'], names: readonly string[]): BodyRead {
   const isText = typeof received === 'string' || received instanceof Uint8Array
-  if (isText && received.length > maxBody) {
-    return refuse('payload_too_large', `Expected the body to have up to ${maxBody} bytes.`)
-  }
+  if (isText && isTooLong(received)) return tooLong()
   if (isEmpty(received)) return { fields: {} }
   const type = headers.get('content-type')
   if (!/^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(type ?? '')) {
@@ -73,6 +70,7 @@ function fieldsIn(received: unknown, headers: SentRequest['headers'], names: rea
   if (isText && (headers.get('content-encoding') ?? 'identity') !== 'identity') {
     return refuse('unsupported_media_type', 'Expected a body without a `content-encoding`.')
   }
+  if (!isText && isTooLong(received)) return tooLong()
   const value = isText ? parsed(received) : received
   const anything = rule.optional({ accepts: () => true, expected: 'anything' })
   if (Array.isArray(value)) throw invalid('body', 'an object', value)
@@ -107,7 +105,10 @@ const utf8 = new TextDecoder('utf-8', { fatal: true })
 function isEmpty(received: unknown): boolean {
   if (typeof received === 'string' || received instanceof Uint8Array) return received.length === 0
   if (typeof received !== 'object' || received === null) return received === undefined || received === null
-  return Object.keys(received).length === 0 && !Array.isArray(received)
+  if (Array.isArray(received)) return false
+  // A parser may have made an object of a million names.
+  for (const name in received) if (Object.hasOwn(received, name)) return false
+  return true
 }
 
 function unreadable(message: string, cause?: unknown): JobError {
@@ -119,6 +120,15 @@ export function alreadyRead(): JobError {
   return unreadable(
     'A middleware has read the body of the request, and did not pass it on. Pass the request before it is read, or with a parsed `body`.',
   )
+}
+
+/** The error for a body that is too long. */
+export function bodyTooLong(): WireError {
+  return errorBody('payload_too_large', `Expected the body to have up to ${maxBody} bytes.`)
+}
+
+function tooLong(): BodyRead {
+  return { refusal: bodyTooLong() }
 }
 
 function refuse(type: WireErrorType, reason: string): BodyRead {

@@ -1,5 +1,5 @@
 import { toWebStream } from '../answers/index.js'
-import { alreadyRead, collected, type JobsAnswer, type JobsRequest } from '../api/index.js'
+import { alreadyRead, answersEarly, collected, type JobsAnswer, type JobsRequest } from '../api/index.js'
 
 /** The API as a fetch handler, with the methods that other mounts use. */
 export interface JobsHandler {
@@ -22,6 +22,14 @@ export type Served = Pick<JobsHandler, 'answer' | 'covers' | 'endStreams'>
 export function toFetchHandler(served: Served, basePath: string): JobsHandler {
   const handle = async (request: Request): Promise<Response> => {
     const { method, url } = request
+    /** Whether a part of the body is still to come, once it has been read. */
+    let isPending: boolean | undefined
+    const readBody = async (maxBytes: number) => {
+      isPending = true
+      const received = await bodyOf(request, maxBytes)
+      isPending = received !== undefined && received.length > maxBytes
+      return received
+    }
     const answer = await served.answer({
       method,
       url,
@@ -29,13 +37,15 @@ export function toFetchHandler(served: Served, basePath: string): JobsHandler {
       native: request,
       signal: request.signal,
       get body() {
-        return request.body ? (maxBytes: number) => bodyOf(request, maxBytes) : undefined
+        return request.body ? readBody : undefined
       },
     })
-    const { body } = answer
-    if (typeof body === 'string') return new Response(body || null, answer)
+    const { body, status } = answer
+    const isEarly = answersEarly(status) && (isPending ?? (request.body !== null && !request.bodyUsed))
     // A kept-alive connection would keep the server from closing until its idle timeout.
-    const headers = body.isEndless ? { ...answer.headers, connection: 'close' } : answer.headers
+    const isLast = typeof body === 'string' ? isEarly : body.isEndless
+    const headers = isLast ? { ...answer.headers, connection: 'close' } : answer.headers
+    if (typeof body === 'string') return new Response(body || null, { ...answer, headers })
     return new Response(toWebStream(body), { ...answer, headers })
   }
   return Object.assign(handle, {

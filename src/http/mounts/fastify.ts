@@ -1,5 +1,5 @@
 import type { JobsHandler } from '../index.js'
-import { type NodeConnection, type NodeRequest, toJobsRequest, toReadable, withoutPrefix } from './node-request.js'
+import { answerOf, type NodeConnection, type NodeRequest, toReadable, withoutPrefix } from './node-request.js'
 
 /** The part of Fastify's reply that headgate uses. */
 export interface FastifyReply {
@@ -40,7 +40,7 @@ export function toFastifyPlugin(handler: JobsHandler): FastifyPlugin {
     const restOf = withoutPrefix(app.prefix)
     const answer: FastifyHandler = async (request, reply) => {
       const url = restOf(request.url ?? '')
-      const { status, headers, body } = await handler.answer(toJobsRequest(request, reply.raw, url))
+      const { status, headers, body } = await answerOf(handler, request, reply.raw, url)
       const payload = typeof body === 'string' ? body : toReadable(body, request, reply.raw)
       return reply.code(status).headers(headers).send(payload)
     }

@@ -1,5 +1,5 @@
 import type { JobsHandler } from '../index.js'
-import { coveredUrl, type NodeConnection, type NodeRequest, toJobsRequest, toReadable } from './node-request.js'
+import { answerOf, coveredUrl, type NodeConnection, type NodeRequest, toReadable } from './node-request.js'
 
 /** The part of Koa's context that headgate uses. */
 export interface KoaContext extends NodeRequest {
@@ -30,7 +30,7 @@ export function toKoaMiddleware(handler: JobsHandler): KoaMiddleware {
       // Koa starts with 404, so another middleware has answered.
       if (context.status !== 404) return
     }
-    const { status, headers, body } = await handler.answer(toJobsRequest(context, context.res, url))
+    const { status, headers, body } = await answerOf(handler, context, context.res, url)
     context.status = status
     if (typeof body !== 'string') ignoreDisconnects(context)
     context.body = typeof body === 'string' ? body : toReadable(body, context, context.res)

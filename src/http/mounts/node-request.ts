@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream'
 import { createAbortController } from '../../adapter.js'
 import { flushTime } from '../answers/index.js'
-import { alreadyRead, collected, fromPath } from '../api/index.js'
-import type { JobsHandler, JobsRequest, TextStream } from '../index.js'
+import { alreadyRead, answersEarly, collected, fromPath } from '../api/index.js'
+import type { JobsAnswer, JobsHandler, JobsRequest, TextStream } from '../index.js'
 
 /** The part of the request of Node, and of frameworks on it, that headgate uses. Some keep the original URL. */
 export interface NodeRequest {
@@ -18,6 +18,8 @@ export interface NodeRequest {
   body?: unknown
   /** In Koa, the request of Node. */
   req?: unknown
+  /** In Fastify, the request of Node. */
+  raw?: unknown
   /** In Koa, its own request, on which a parser puts the body. */
   request?: object | undefined
   /** The connection. */
@@ -98,8 +100,20 @@ export interface NodeConnection {
   destroy(): unknown
 }
 
+/** The answer of a handler to a Node request, when it may be sent. */
+export async function answerOf(
+  handler: JobsHandler,
+  request: NodeRequest,
+  response: NodeConnection,
+  url: string,
+): Promise<JobsAnswer> {
+  const answer = await handler.answer(toJobsRequest(request, response, url))
+  await endRequest(request, response, answer.status)
+  return answer
+}
+
 /** Converts a Node request for a handler. */
-export function toJobsRequest(request: NodeRequest, response: NodeConnection, url: string): JobsRequest {
+function toJobsRequest(request: NodeRequest, response: NodeConnection, url: string): JobsRequest {
   const { method = 'GET', headers } = request
   let signal: AbortSignal | undefined
   return {
@@ -146,6 +160,38 @@ async function bodyOf(request: NodeRequest, maxBytes: number): Promise<unknown> 
   if (isAnnounced(headers) && parsed === undefined) throw alreadyRead()
   return parsed
 }
+
+/** How long the rest of a refused body is waited for, in milliseconds. Most of it is on its way. */
+const lingerTime = 500
+
+/**
+ * Called before an answer that may come before the body of its request. Drops the rest of a body that is refused as too
+ * long, so that the client reads the answer: data that nobody reads would reset the connection. The connection closes if
+ * the body still has not arrived.
+ */
+async function endRequest(request: NodeRequest, response: NodeConnection, status: number): Promise<void> {
+  if (!answersEarly(status) || request.headers[':method'] !== undefined) return
+  const received = (request.req ?? request.raw ?? request) as { complete?: boolean }
+  if (received.complete !== false) return
+  if (status === 413 && isReadable(received)) await dropped(received)
+  if (!received.complete) response.shouldKeepAlive = false
+}
+
+/** Resolves when the rest of a body is read or its connection is closed, and after {@link lingerTime}. */
+function dropped(body: Readable): Promise<void> {
+  return new Promise((resolve) => {
+    const over = () => {
+      clearTimeout(timer)
+      for (const event of ends) body.off(event, over)
+      resolve()
+    }
+    const timer = setTimeout(over, lingerTime)
+    for (const event of ends) body.on(event, over)
+    body.resume()
+  })
+}
+
+const ends = ['end', 'close', 'error']
 
 function isReadable(value: unknown): value is Readable {
   return typeof (value as Partial<Readable> | null | undefined)?.iterator === 'function'

@@ -1,6 +1,6 @@
 import { pipeline } from 'node:stream'
 import type { JobsHandler } from '../index.js'
-import { coveredUrl, type NodeConnection, type NodeRequest, toJobsRequest, toReadable } from './node-request.js'
+import { answerOf, coveredUrl, type NodeConnection, type NodeRequest, toReadable } from './node-request.js'
 
 export type { NodeRequest } from './node-request.js'
 
@@ -22,7 +22,7 @@ export type NodeHandler = (request: NodeRequest, response: NodeResponse, next?: 
 export function toNodeHandler(handler: JobsHandler): NodeHandler {
   const serve = async (request: NodeRequest, response: NodeResponse, url: string, next?: (error: unknown) => void) => {
     try {
-      const { status, headers, body } = await handler.answer(toJobsRequest(request, response, url))
+      const { status, headers, body } = await answerOf(handler, request, response, url)
       // An earlier middleware, such as one with a timeout, has answered.
       if (response.headersSent) return
       // Before the headers, which say whether the connection stays open.
