@@ -175,6 +175,21 @@ describe('a detail is bounded', () => {
     }
   })
 
+  test('secrets in lines that others have written are hidden, also of those that were asked for before', async () => {
+    const time = '2026-11-30T12:00:00.000Z '
+    const custom = (text: string) => text.replaceAll(/2026|acme/g, '***')
+    const logTail = ['a password=hunter22', `${time}at postgres://ann:hunter22@db/shop of acme`, `${time}plain`]
+    const { send } = await served({ storage: fixedStorage(record({ logTail })), redact: custom })
+    for (let times = 0; times < 2; times++) {
+      const { text } = await send(`${base}/ingestion/postgres-events?detail=true`)
+      expect(JSON.parse(text).status.detail.log).toEqual([
+        'a password=***',
+        `${time}at postgres://ann:***@db/shop of ***`,
+        `${time}plain`,
+      ])
+    }
+  })
+
   test('a secret at the place of the cut is hidden', async () => {
     const url = 'postgres://ann:hunter22@db/shop '
     const { text } = await detailOf({ detail: { urls: url.repeat(10_000) } })

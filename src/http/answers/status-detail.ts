@@ -16,6 +16,7 @@ const redactBounds = { depth: 64, values: limits.progress, text: 2 * limits.prog
 export function detailsBy(redactor: Redactor): DetailOf {
   const json = (value: object, limit: number) =>
     redactedFields(fitted(value, redactor, limit), redactor, redactBounds) as Record<string, unknown>
+  const lines = new RedactedLines(redactor)
   return (status) => {
     const { executionId, node, resumedFrom, abortReason, params, detail } = status
     const log = 'log' in status ? status.log : undefined
@@ -25,21 +26,51 @@ export function detailsBy(redactor: Redactor): DetailOf {
       ...(resumedFrom !== undefined && { resumed_from: resumedFrom.slice(0, limits.text) }),
       ...(abortReason !== undefined && { abort_reason: redactor.shorten(abortReason, limits.text) }),
       ...(params !== undefined && { params: json(params, limits.params) }),
-      ...(log !== undefined && { log: lastLines(log) }),
+      ...(log !== undefined && { log: lines.last(log) }),
       ...(detail !== undefined && { progress: json(detail, limits.progress) }),
     } satisfies WireDetail
   }
 }
 
-/** The last lines that fit. The first one says how many do not. */
-function lastLines(lines: readonly string[]): string[] {
-  let first = lines.length
-  for (let left = limits.log; first > 0; first--) {
-    left -= jsonLength(lines[first - 1] ?? '')
-    if (left < 0) break
+/** How many redacted lines are remembered: readers ask for the same ones again and again. */
+const maxKnown = 1000
+
+/** The time at the beginning of a line, in which nothing is secret. */
+const timeOfLine = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z /
+
+/** Redacts the lines of logs. They were redacted when they were written, unless that was by others. */
+class RedactedLines {
+  readonly #redactor: Redactor
+  readonly #known = new Map<string, string>()
+
+  constructor(redactor: Redactor) {
+    this.#redactor = redactor
   }
-  const shown = lines.slice(first)
-  return first === 0 ? shown : [`${first} earlier lines are left out.`, ...shown]
+
+  /** The last lines that fit. The first one says how many do not. */
+  last(lines: readonly string[]): string[] {
+    const shown: string[] = []
+    let left = limits.log
+    for (let at = lines.length - 1; at >= 0; at--) {
+      const line = this.#redacted(lines[at] ?? '')
+      left -= jsonLength(line)
+      if (left < 0) return [`${at + 1} earlier lines are left out.`, ...shown.reverse()]
+      shown.push(line)
+    }
+    return shown.reverse()
+  }
+
+  #redacted(line: string): string {
+    const known = this.#known.get(line)
+    if (known !== undefined) return known
+    const [time = ''] = timeOfLine.exec(line) ?? []
+    const redacted = time + this.#redactor.shorten(line.slice(time.length), limits.text)
+    // Longer ones come from others, and would take more memory.
+    if (line.length > limits.text) return redacted
+    if (this.#known.size >= maxKnown) this.#known.clear()
+    this.#known.set(line, redacted)
+    return redacted
+  }
 }
 
 /** What JSON writes in another way. */
