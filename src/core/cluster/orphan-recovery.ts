@@ -3,6 +3,7 @@ import type { JobCatalog, PausedJobs, Runner } from '../execution/index.js'
 import type { ExecutionRecord } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
 import { pagesOf, type StorageChange } from '../storage/index.js'
+import { LostProcesses } from './lost-processes.js'
 
 /** How many times per lease to poll for orphans. */
 const pollsPerLease = 3
@@ -10,32 +11,23 @@ const pollsPerLease = 3
 /** Maximum random delay before a node polls for a reported orphan, as a share of a lease. */
 const spread = 1 / 30
 
-/** Maximum number of lost executions that one poll logs, and that are remembered. */
-const maxEntries = 100
-const maxLogged = 10_000
-
-/** How long ago an execution may have been lost so that this is logged, in milliseconds. */
-const maxAge = 3_600_000
-
 /** Resumes the orphans of all nodes that share the storage. */
 export class OrphanRecovery {
   readonly #runtime: Runtime
   readonly #jobs: JobCatalog
   readonly #runner: Runner
   readonly #poller: Poller
+  readonly #lost: LostProcesses
   /** Jobs whose last execution may be an orphan that no node has resumed yet. */
   readonly #maybeOrphaned = new Set<string>()
   #timer: Timer | undefined
-  /** The orphans whose loss was logged. */
-  readonly #logged = new Set<string>()
-  /** How many more this poll may log. */
-  #entriesLeft = maxEntries
 
   constructor(runtime: Runtime, jobs: JobCatalog, runner: Runner, paused: PausedJobs) {
     const { clock, lease, logger, events } = runtime
     this.#runtime = runtime
     this.#jobs = jobs
     this.#runner = runner
+    this.#lost = new LostProcesses(runtime)
     this.#poller = new Poller({
       clock,
       interval: lease / pollsPerLease,
@@ -76,7 +68,7 @@ export class OrphanRecovery {
 
   async #recover(): Promise<void> {
     this.#maybeOrphaned.clear()
-    this.#entriesLeft = maxEntries
+    this.#lost.beginPoll()
     const { storage } = this.#runtime
     for await (const orphans of pagesOf((page) => storage.orphans({ ...page, includePartitions: true }))) {
       for (const orphan of orphans) this.#maybeOrphaned.add(jobKey(orphan))
@@ -85,29 +77,10 @@ export class OrphanRecovery {
     }
   }
 
-  /** Logs once that a process died. One that closed has handed its executions over. */
-  #log(orphan: ExecutionRecord, outcome: 'resumed' | 'refused' | undefined): void {
-    const { type, id, partition, executionId, node, count, state, endTime = 0 } = orphan
-    const { clock, logger } = this.#runtime
-    if (!outcome || state !== 'error' || this.#logged.has(executionId)) return
-    if (endTime < clock.now() - maxAge || this.#entriesLeft-- <= 0) return
-    for (const oldest of this.#logged) {
-      if (this.#logged.size < maxLogged) break
-      this.#logged.delete(oldest)
-    }
-    this.#logged.add(executionId)
-    const job = partition === undefined ? `Job [${type}/${id}]` : `Partition ${partition} of job [${type}/${id}]`
-    const fields = { type, id, ...(partition !== undefined && { partition }), executionId, node, count }
-    const died = `execution [${executionId}], whose process${node === null ? '' : ` [${node}]`} died`
-    if (outcome === 'resumed') logger.warn(fields, `${job} resumes ${died}.`)
-    // A live parent starts its partitions again.
-    else if (partition === undefined) logger.error(fields, `${job} failed and is not resumed: ${died}.`)
-  }
-
   /** One that cannot be resumed does not keep the others from it. */
   async #takeOver(orphan: ExecutionRecord): Promise<void> {
     try {
-      this.#log(orphan, await this.#runner.takeOver(orphan))
+      this.#lost.log(orphan, await this.#runner.takeOver(orphan))
     } catch (error) {
       warnOf(this.#runtime.logger, orphan, error, 'could not be resumed')
     }

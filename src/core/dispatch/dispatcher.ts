@@ -122,9 +122,9 @@ export type ScheduledJob = Pick<WaitingExecution, 'type' | 'id'>
  */
 export interface ScheduleEngine {
   /**
-   * Sets the schedule of a job in this registry. `undefined` says that the job has none, which may win too. Calls `onRival` when another registry has defined the
-   * schedule differently and more recently: this registry then stops following its own. Calls it with `lastSeen`, in epoch
-   * milliseconds, when that registry has been gone since then: this one then follows its own again.
+   * Sets the schedule of a job in this registry. `undefined` says that the job has none, which may win too. Calls `onRival` when
+   * another registry has defined the schedule differently and more recently: this registry then stops following its own. Calls it
+   * with `lastSeen`, in epoch milliseconds, when that registry has been gone since then: this one then follows its own again.
    */
   set(job: ScheduledJob, schedule: Schedule | undefined, onRival: (lastSeen?: number) => void): void
   /**
