@@ -25,15 +25,7 @@ import {
 } from './client/index.js'
 import { bareStatement, CursorRead, type CursorReading, countOf, estimateOf, snapshotLiteral } from './keyset/index.js'
 import { formatOf } from './protocol/index.js'
-import {
-  checkSameFields,
-  columnsOf,
-  openSession,
-  type ParserOf,
-  queryFailure,
-  type SessionTimeouts,
-  TypeNames,
-} from './read/index.js'
+import { checkSameFields, columnsOf, openSession, queryFailure, type SessionTimeouts, TypeNames } from './read/index.js'
 
 export type { PostgresClient, PostgresPool }
 
@@ -58,22 +50,24 @@ export interface PostgresDatasourceOptions {
    * affected. Default 60,000.
    */
   silenceTimeout?: number
-  /**
-   * How text becomes values. `lossless`, the default, keeps every value exactly, as the documentation lists. `pg`
-   * uses the type parsers of the client, which round and shift some types.
-   */
-  parsers?: 'lossless' | 'pg'
 }
 
-/** The session settings that the text of values depends on. pg's parsers read intervals only in Postgres' own style. */
-const settings = { lossless: settingsWith('iso_8601'), pg: settingsWith('postgres') }
+/** The session settings that the text of values depends on. */
+const settings = Object.entries({
+  DateStyle: 'ISO',
+  TimeZone: 'UTC',
+  IntervalStyle: 'iso_8601',
+  extra_float_digits: 3,
+  bytea_output: 'hex',
+})
+  .map(([name, value]) => `set local ${name} to '${value}'`)
+  .join('; ')
 
 const rules = {
   pool: rule.optional(rule.having('connect')),
   connectionString: rule.optional(rule.text),
   statementTimeout: rule.optional(rule.whole(1, 2 ** 31 - 1)),
   silenceTimeout: rule.optional(rule.whole(1, 2 ** 31 - 1)),
-  parsers: rule.optional(rule.oneOf('lossless', 'pg')),
 }
 
 /**
@@ -116,23 +110,10 @@ function datasourceOf(pool: PostgresPool, options: PostgresDatasourceOptions): D
     partition: (query, partitionOptions) => partition(pool, query, partitionOptions, options, types),
     count: (query, countOptions) => count(pool, query, countOptions, options, types),
     async check(signal) {
-      const { session } = await openSession(pool, signal, timeoutsOf(options), oneStatement)
+      const session = await openSession(pool, signal, timeoutsOf(options), oneStatement)
       await session.release()
     },
   }
-}
-
-function settingsWith(intervalStyle: string): string {
-  const values = {
-    DateStyle: 'ISO',
-    TimeZone: 'UTC',
-    IntervalStyle: intervalStyle,
-    extra_float_digits: 3,
-    bytea_output: 'hex',
-  }
-  return Object.entries(values)
-    .map(([name, value]) => `set local ${name} to '${value}'`)
-    .join('; ')
 }
 
 function timeoutsOf({
@@ -146,22 +127,16 @@ async function* read(
   pool: PostgresPool,
   query: Query,
   options: ReadOptions,
-  { parsers = 'lossless', ...timeouts }: PostgresDatasourceOptions,
+  datasource: PostgresDatasourceOptions,
   types: TypeNames,
 ): AsyncGenerator<RecordBatch> {
   if (query.text.trim() === '') throw invalid('query', 'a statement', query.text)
   const { signal, batchSize, batchBytes = Number.POSITIVE_INFINITY } = options
-  const { client, session } = await openSession(
-    pool,
-    signal,
-    timeoutsOf(timeouts),
-    `${oneStatement}; ${settings[parsers]}`,
-  )
-  const parserOf = parsers === 'pg' ? client.getTypeParser?.bind(client) : undefined
+  const session = await openSession(pool, signal, timeoutsOf(datasource), `${oneStatement}; ${settings}`)
   try {
     const fields = await session.describe(query.text)
     if (!fields) throw noRowsFailure(query.text)
-    const columns = columnsOf(fields, await types.load(session, fields), parserOf)
+    const columns = columnsOf(fields, await types.load(session, fields))
     session.open(query, (now) => {
       checkSameFields(fields, now)
       return formatOf(now, columns, options)
@@ -237,7 +212,7 @@ async function count(
     const read = new CursorRead(cursorReading(pool, query, { signal, cursor, batchSize: 1 }, datasource, types))
     return read.count(isEstimate).finally(() => read.release())
   }
-  const { session } = await openSession(pool, signal, timeoutsOf(datasource), oneSnapshot)
+  const session = await openSession(pool, signal, timeoutsOf(datasource), oneSnapshot)
   const { values } = query
   const text = `select count(*) from (\n${bareStatement(query.text)}\n) q`
   const counted = isEstimate ? estimateOf(session, query) : countOf(session, { text, values })
@@ -248,25 +223,19 @@ function cursorReading(
   pool: PostgresPool,
   query: Query,
   options: CursorReadOptions,
-  { parsers = 'lossless', ...timeouts }: PostgresDatasourceOptions,
+  datasource: PostgresDatasourceOptions,
   types: TypeNames,
 ): CursorReading {
   const { cursor } = options
-  let parserOf: ParserOf | undefined
-  const open = (shared: string) =>
-    openSession(pool, options.signal, timeoutsOf(timeouts), `${shared}; ${settings[parsers]}`)
+  const open = (shared: string) => openSession(pool, options.signal, timeoutsOf(datasource), `${shared}; ${settings}`)
   return {
     query,
     options,
     async begin(snapshot) {
-      const { client, session } = await (snapshot === undefined
-        ? open(isolationOf(cursor))
-        : openAt(snapshot, open, cursor))
-      if (parsers === 'pg') parserOf = client.getTypeParser?.bind(client)
-      return session
+      return snapshot === undefined ? open(isolationOf(cursor)) : openAt(snapshot, open, cursor)
     },
     async columnsOf(session, fields) {
-      return columnsOf(fields, await types.load(session, fields), parserOf)
+      return columnsOf(fields, await types.load(session, fields))
     },
   }
 }

@@ -15,11 +15,14 @@ export class RecordReader<Item extends object> {
   readonly #iterator: RecordIterator<Item>
   readonly #signal: AbortSignal
   readonly #abortable: Abortable
+  readonly #check: (record: unknown) => void
   #failure: { readonly error: unknown } | undefined
   /** A record that did not fit in the previous batch. */
   #leftover: { readonly record: Item; readonly bytes: number } | undefined
 
-  constructor(iterator: RecordIterator<Item>, signal: AbortSignal) {
+  /** `check` throws for what is not a record. */
+  constructor(iterator: RecordIterator<Item>, signal: AbortSignal, check: (record: unknown) => void = checkRecord) {
+    this.#check = check
     this.#iterator = iterator
     this.#signal = signal
     this.#abortable = new Abortable(signal)
@@ -54,7 +57,7 @@ export class RecordReader<Item extends object> {
         this.isOpen = false
         return
       }
-      checkRecord(value)
+      this.#check(value)
       const size = isBounded ? sizeOf(value) : 0
       if (records.length > 0 && sum + size > bytes) {
         this.#leftover = { record: value, bytes: size }

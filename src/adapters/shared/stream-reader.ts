@@ -26,6 +26,8 @@ export interface StreamSource<Stream> {
   open(): Stream | Promise<Stream>
   /** Stops the stream and frees what it holds. Default: {@link cancelStream}. */
   cancel?(stream: Stream): unknown
+  /** The batch of what the stream returned. Default: what it returned are records. */
+  toBatch?(items: readonly object[]): RecordBatch
   /** How long the source may take to open, and then for each batch, in milliseconds. */
   readonly timeout?: number | undefined
 }
@@ -40,11 +42,12 @@ export async function* readStream<Stream extends RecordStream>(
 ): AsyncGenerator<RecordBatch> {
   const { signal, batchSize, batchBytes = Number.POSITIVE_INFINITY } = options
   const stream = await openStream(source, signal)
-  const reader = new RecordReader(iteratorOf(stream, batchSize), signal)
+  const { toBatch } = source
+  const reader = new RecordReader(iteratorOf(stream, batchSize), signal, toBatch && ignore)
   try {
     while (reader.isOpen) {
-      const records = await inTime(reader.take(batchSize, batchBytes), source.timeout)
-      if (records.length > 0) yield RecordBatch.fromRecords(records as JobRecord[])
+      const items = await inTime(reader.take(batchSize, batchBytes), source.timeout)
+      if (items.length > 0) yield toBatch ? toBatch(items) : RecordBatch.fromRecords(items as JobRecord[])
     }
   } finally {
     await (reader.isOpen ? cancel(source, stream, options, reader) : reader.close())
@@ -117,13 +120,19 @@ function bufferedFirst(stream: Readable): RecordIterator<object> {
   return { next, return: () => iterator.return?.() } as AsyncIterator<object>
 }
 
-async function* recordsOf(cursor: RecordCursor, count: number): AsyncGenerator<object> {
-  for (;;) {
-    const records = await cursor.read(count)
-    if (records.length === 0) break
-    yield* records
+/** The iterator of a cursor, which returns the records that it has at once. */
+function recordsOf(cursor: RecordCursor, count: number): RecordIterator<object> {
+  let records: readonly object[] = []
+  let at = 0
+  const fetch = async (): Promise<IteratorResult<object>> => {
+    records = await cursor.read(count)
+    at = 0
+    if (records.length > 0) return { done: false, value: records[at++] as object }
+    await cursor.close?.()
+    return { done: true, value: undefined }
   }
-  await cursor.close?.()
+  const next = () => (at < records.length ? { done: false, value: records[at++] } : fetch())
+  return { next } as AsyncIterator<object>
 }
 
 function ignore(): void {}

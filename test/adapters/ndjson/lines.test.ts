@@ -5,6 +5,7 @@ import fc from 'fast-check'
 import { type Datasource, type JobRecord, JobRegistry, memoryStorage } from 'headgate'
 import { iterableDatasource } from 'headgate/iterable'
 import { ndjsonFile } from 'headgate/ndjson'
+import { pgQueryStreamDatasource } from 'headgate/pg-query-stream'
 import { postgresDatasource } from 'headgate/postgres'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { describePostgres } from '../../support/describe-postgres.js'
@@ -132,7 +133,7 @@ describePostgres('an array of JSON', (database) => {
   })
 
   test('is what the parsers of pg make of it', async () => {
-    const datasource = postgresDatasource({ connectionString: database.url, parsers: 'pg' })
+    const datasource = pgQueryStreamDatasource({ connectionString: database.url })
     const { lines } = await linesOf(datasource, `select array['"1"'::json, '{"a": 1}'] as list`)
     expect(lines).toEqual(['{"list":["1",{"a":1}]}'])
   })

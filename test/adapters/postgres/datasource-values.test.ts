@@ -86,16 +86,6 @@ describePostgres('values of Postgres', (database) => {
       expect(shown.map((text) => JSON.stringify(text))).toEqual(shown.map((text) => `"${text}"`))
   })
 
-  test('no column is called plain whose text the parsers of pg make', async () => {
-    const query = `select 1::int8 as a, date '2024-01-01' as b, timestamptz '2024-01-01' as c`
-    const plain = async (parsers: 'lossless' | 'pg') => {
-      const [batch] = await allBatches(postgresDatasource({ pool, parsers }), query)
-      return batch?.columns.map(({ isPlain }) => isPlain)
-    }
-    expect(await plain('lossless')).toEqual([true, true, true])
-    expect(await plain('pg')).toEqual([false, false, false])
-  })
-
   test('columns have their types in SQL, which the server is asked for once where they are its own', async () => {
     await pool.query(`create schema if not exists other; create type other."Odd ""type" as enum ('a')`)
     const asked = vi.spyOn(pg.Client.prototype, 'query')
@@ -150,33 +140,6 @@ describePostgres('values of Postgres', (database) => {
     await expect(allBatches(postgresDatasource({ pool }), 'select 1 as a, 2 as b, 3 as a')).rejects.toThrow(
       'Expected columns with different names, got `a` twice: rename one with "as".',
     )
-  })
-
-  describe('with the parsers of pg', () => {
-    test('are what pg itself gives', async () => {
-      const own = new pg.Pool({ connectionString: database.url })
-      const query = `select 1::int8 as a, timestamptz '2024-01-01' as b, interval '1 year 2 days' as c, 'text' as d,
-        '{"a":1}'::jsonb as e, array[1, 2] as f, '\\x00'::bytea as g, null as h, 1.5 as i, date '2024-01-01' as j`
-      await own.query(`set timezone to utc`)
-      const { rows } = await own.query(query)
-      const read = await allRecords(postgresDatasource({ pool: own, parsers: 'pg' }), query)
-      expect(read).toEqual(rows)
-      expect(read[0]).toMatchObject({ b: expect.any(Date), c: { years: 1 }, e: { a: 1 } })
-      await own.end()
-    })
-
-    test('are what the client overrides', async () => {
-      const own = new pg.Pool({
-        connectionString: database.url,
-        types: { getTypeParser: () => (raw: string | Buffer) => `<${raw}>` } as unknown as pg.CustomTypesConfig,
-      })
-      expect(await allRecords(postgresDatasource({ pool: own, parsers: 'pg' }), 'select 1 as a')).toEqual([
-        { a: '<1>' },
-      ])
-      const [batch] = await allBatches(postgresDatasource({ pool: own }), 'select 1 as a')
-      expect(batch?.columns[0]?.sqlType).toBe('integer')
-      await own.end()
-    })
   })
 
   describe('lose nothing', () => {

@@ -1,10 +1,13 @@
 import { JobRegistry, memoryStorage } from 'headgate'
 import { RecordBatch } from 'headgate/adapter'
+import { pgQueryStreamDatasource } from 'headgate/pg-query-stream'
 import { postgresDatasource } from 'headgate/postgres'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { lastKey } from '../../../src/ingestion/run/key-text.js'
 import { describePostgres } from '../../support/describe-postgres.js'
+
+const datasources = { postgresDatasource, pgQueryStreamDatasource }
 
 const batchOf = (values: readonly unknown[]) =>
   RecordBatch.fromRows(
@@ -64,28 +67,29 @@ describePostgres('a key of Postgres', (database) => {
     ['text', `repeat('é', n)`],
     ['char(4)', `chr(96 + n)`],
   ]
-  test.each(types.flatMap((type) => (['lossless', 'pg'] as const).map((parsers) => [...type, parsers] as const)))(
-    'goes on exactly where the last record was: %s as %s, %s',
-    async (type, value, parsers) => {
-      await pool.query(`drop table if exists source; create table source (id ${type} primary key, n int);
+  test.each(
+    types.flatMap((type) =>
+      Object.keys(datasources).map((name) => [...type, name as keyof typeof datasources] as const),
+    ),
+  )('goes on exactly where the last record was: %s as %s, by %s', async (type, value, name) => {
+    await pool.query(`drop table if exists source; create table source (id ${type} primary key, n int);
         insert into source select ${value}, n from generate_series(1, 10) n`)
-      await using registry = new JobRegistry({ storage: memoryStorage() })
-      const seen: unknown[] = []
-      registry.define({
-        id: 'keys',
-        datasource: postgresDatasource({ pool, parsers }),
-        query: 'select id, n from source {{#last_id}}where id > {{last_id}}{{/last_id}} order by id',
-        pkField: 'id',
-        maxRecords: 3,
-        target: async (batch) => void seen.push(...batch.valuesOf('n').map(Number)),
-      })
-      for (let count = -1, tries = 0; count !== 0 && tries < 8; tries++) {
-        const status = await (await registry.start('ingestion', 'keys')).finished
-        expect(status).toMatchObject({ state: 'successful' })
-        ;({ count } = status)
-      }
-      expect(seen).toHaveLength(10)
-      expect(new Set(seen).size).toBe(10)
-    },
-  )
+    await using registry = new JobRegistry({ storage: memoryStorage() })
+    const seen: unknown[] = []
+    registry.define({
+      id: 'keys',
+      datasource: datasources[name]({ pool }),
+      query: 'select id, n from source {{#last_id}}where id > {{last_id}}{{/last_id}} order by id',
+      pkField: 'id',
+      maxRecords: 3,
+      target: async (batch) => void seen.push(...batch.valuesOf('n').map(Number)),
+    })
+    for (let count = -1, tries = 0; count !== 0 && tries < 8; tries++) {
+      const status = await (await registry.start('ingestion', 'keys')).finished
+      expect(status).toMatchObject({ state: 'successful' })
+      ;({ count } = status)
+    }
+    expect(seen).toHaveLength(10)
+    expect(new Set(seen).size).toBe(10)
+  })
 })

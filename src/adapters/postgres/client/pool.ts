@@ -10,7 +10,7 @@ export interface PostgresClient {
   release(destroy?: boolean): void
   on(event: 'error' | 'end' | 'notification', listener: Listener): unknown
   off(event: 'error' | 'end' | 'notification', listener: Listener): unknown
-  /** Needed by a datasource with `parsers: 'pg'`. */
+  /** Needed by `pgQueryStreamDatasource`. */
   getTypeParser?(dataTypeID: number, format: 'text'): (raw: string) => unknown
   /** Lets the process exit while the connection is open. */
   unref?(): void

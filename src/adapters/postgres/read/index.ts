@@ -1,5 +1,5 @@
 export { attributesQuery, collationOf, firstUserId, isStale, sourceOf } from './catalog.js'
 export { changedFailure, checkSameFields, columnsOf, type ParserOf } from './columns.js'
-export { openSession, queryFailure } from './open-session.js'
+export { openSession, poolFailure, queryFailure } from './open-session.js'
 export { ReadSession, type SessionTimeouts, type TextResult } from './read-session.js'
 export { TypeNames } from './type-names.js'

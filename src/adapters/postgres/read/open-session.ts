@@ -6,7 +6,6 @@ import {
   failure,
   isConnectionLost,
   isDataError,
-  type PostgresClient,
   type PostgresPool,
 } from '../client/index.js'
 import { ReadSession, type SessionTimeouts } from './read-session.js'
@@ -20,14 +19,14 @@ export async function openSession(
   signal: AbortSignal,
   timeouts: SessionTimeouts,
   settings: string,
-): Promise<{ client: PostgresClient; session: ReadSession }> {
+): Promise<ReadSession> {
   const prepareValue = (await loadDriver('datasource', 'pg', () => import('pg/lib/utils.js'))).default.prepareValue
   for (let broken = 0; ; broken++) {
     const client = await connect(pool, signal, poolFailure)
     const session = new ReadSession(client, signal, timeouts, prepareValue)
     try {
       await session.begin(pool, settings)
-      return { client, session }
+      return session
     } catch (error) {
       await session.release()
       if (signal.aborted) throw signal.reason
@@ -36,7 +35,8 @@ export async function openSession(
   }
 }
 
-function poolFailure(cause: unknown): JobError {
+/** The error of a connection that cannot be opened. */
+export function poolFailure(cause: unknown): JobError {
   const attempt = connectionFailure('datasource', cause, 'The connection attempt failed')
   return new JobError('datasource', `Failed to initialize pool: ${attempt.message}`, { cause: attempt })
 }
