@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import type { TestProject } from 'vitest/node'
+import { reachMysql } from './mysql.js'
 import { startPostgres } from './postgres.js'
 import { reachRedis } from './redis.js'
 
@@ -10,6 +11,8 @@ declare module 'vitest' {
     postgresUrl: string | undefined
     /** A Redis for the whole run, or `undefined` when there is none; see `describeRedis`. */
     redisUrl: string | undefined
+    /** A MySQL or MariaDB for the whole run, or `undefined` when there is none; see `describeMysql`. */
+    mysqlUrl: string | undefined
     /** A folder for the programs that tests make, until the end of the run; see `programOf`. */
     programs: string
   }
@@ -25,11 +28,13 @@ const packages = fileURLToPath(new URL('../../node_modules', import.meta.url))
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const programs = await mkdtemp(`${packages}/.programs-`)
   project.provide('programs', programs)
-  const redis = await reachRedis()
+  const [redis, mysql] = await Promise.all([reachRedis(), reachMysql()])
   project.provide('redisUrl', redis?.url)
+  project.provide('mysqlUrl', mysql?.url)
   const stop = await startServer(project)
   return async () => {
     await redis?.stop()
+    await mysql?.stop()
     await stop?.()
     await rm(programs, { recursive: true })
     await rm(builtByNext, { recursive: true, force: true })

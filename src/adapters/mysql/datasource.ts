@@ -1,0 +1,153 @@
+import {
+  type Column,
+  type CountOptions,
+  checkOptions,
+  type Datasource,
+  invalid,
+  type Query,
+  type ReadOptions,
+  RecordBatch,
+  rule,
+} from '../../adapter.js'
+import {
+  type CallbackPool,
+  callbackPoolOf,
+  defaultSilenceTimeout,
+  type MysqlPool,
+  needOf,
+  openPool,
+} from './client/index.js'
+import { readFieldOf } from './protocol/index.js'
+import { columnsOf, labelTypesOf, openSession, queryFailure, type SessionTimeouts } from './read/index.js'
+
+export type { MysqlPool }
+
+/** The options of {@link mysqlDatasource}. */
+export interface MysqlDatasourceOptions {
+  /** A pool of `mysql2` or of `mysql2/promise`, instead of `connectionString`. It stays open. */
+  pool?: MysqlPool
+  /**
+   * The address of the server, such as `mysql://user@host/database`. `close` ends its pool of up to 10 connections.
+   */
+  connectionString?: string
+  /**
+   * How long the server may take for the first batch, and then for each next batch, in milliseconds. When it takes
+   * longer, the query is cancelled and the read fails. Time that the target takes between batches does not count.
+   * Default: no limit.
+   */
+  statementTimeout?: number
+  /**
+   * How long the server may be silent while a read waits for it, in milliseconds. Then headgate contacts the server
+   * over a second connection. If it cannot be reached, the read fails with a transient error. A long query is not
+   * affected. Default 60,000.
+   */
+  silenceTimeout?: number
+}
+
+const rules = {
+  pool: rule.optional(rule.having('getConnection')),
+  connectionString: rule.optional(rule.text),
+  statementTimeout: rule.optional(rule.whole(1, 2 ** 31 - 1)),
+  silenceTimeout: rule.optional(rule.whole(1, 2 ** 31 - 1)),
+}
+
+/**
+ * Reads the rows of a query of MySQL or MariaDB with mysql2. A batch holds the bytes that the server sent. They become rows and
+ * objects when a target reads them.
+ *
+ * A read uses one connection and one transaction. In it, the session is in UTC, and no timeout of the server counts the time of the target.
+ * Afterwards the session has its own settings again. An abort stops the query on the server by `kill query`, from a second connection. Throws
+ * `invalid_options` here. A failed read throws `datasource` with the driver's error as cause.
+ */
+export function mysqlDatasource(options: MysqlDatasourceOptions): Datasource {
+  checkOptions('options', options, rules)
+  const { pool, connectionString } = options
+  if ((pool === undefined) === (connectionString === undefined)) {
+    throw invalid('options', 'an object with either `pool` or `connectionString`', options)
+  }
+  if (pool) return datasourceOf(callbackPoolOf(pool), options)
+  const own = openPool('datasource', connectionString as string)
+  let closing: Promise<void> | undefined
+  return {
+    ...datasourceOf(own, options),
+    close() {
+      closing ??= own.end()
+      return closing
+    },
+  }
+}
+
+function datasourceOf(pool: CallbackPool, options: MysqlDatasourceOptions): Datasource {
+  const timeouts = timeoutsOf(options)
+  return {
+    kind: 'mysql',
+    capabilities: { requiresQuery: true },
+    consistency: 'statement',
+    placeholder: () => '?',
+    needs: (parallel) => needOf(pool, parallel),
+    read: (query, readOptions) => read(pool, query, readOptions, timeouts),
+    count: (query, countOptions) => count(pool, query, countOptions, timeouts),
+    async check(signal) {
+      const session = await openSession(pool, signal, timeouts, [])
+      await session.release()
+    },
+  }
+}
+
+function timeoutsOf({
+  statementTimeout,
+  silenceTimeout = defaultSilenceTimeout,
+}: MysqlDatasourceOptions): SessionTimeouts {
+  return { statementTimeout, silenceTimeout }
+}
+
+/** A statement sees what was committed before it began. */
+const oneStatement = ['set transaction isolation level repeatable read', 'start transaction']
+
+async function* read(
+  pool: CallbackPool,
+  query: Query,
+  options: ReadOptions,
+  timeouts: SessionTimeouts,
+): AsyncGenerator<RecordBatch> {
+  if (query.text.trim() === '') throw invalid('query', 'a statement', query.text)
+  const { signal, batchSize, batchBytes = Number.POSITIVE_INFINITY } = options
+  const session = await openSession(pool, signal, timeouts, oneStatement)
+  try {
+    const labels = await labelTypesOf(session, await session.describe(query.text))
+    let columns: Column[] = []
+    const readsOf = (fields: Parameters<typeof columnsOf>[0]) => {
+      columns = columnsOf(fields, labels)
+      return fields.map(readFieldOf)
+    }
+    await session.open(query, readsOf, batchSize, batchBytes)
+    for (let isOver = false; !isOver; ) {
+      const rows = await session.fetch()
+      isOver = session.isAtEnd
+      if (isOver) await session.commit()
+      if (rows) yield RecordBatch.fromEncoded(columns, rows)
+    }
+  } catch (error) {
+    throw signal.aborted ? signal.reason : queryFailure(error)
+  } finally {
+    await session.release()
+  }
+}
+
+/** Counts in a transaction of its own, which may see other rows than the read. */
+async function count(
+  pool: CallbackPool,
+  { text, values }: Query,
+  { signal }: CountOptions,
+  timeouts: SessionTimeouts,
+): Promise<number | undefined> {
+  const session = await openSession(pool, signal, timeouts, oneStatement)
+  try {
+    const { rows } = await session.run({ text: `select count(*) from (\n${text}\n) q`, values })
+    return Number(rows[0]?.[0])
+  } catch (error) {
+    throw signal.aborted ? signal.reason : queryFailure(error)
+  } finally {
+    await session.release()
+  }
+}

@@ -1,0 +1,1 @@
+export { type MysqlDatasourceOptions, type MysqlPool, mysqlDatasource } from './datasource.js'

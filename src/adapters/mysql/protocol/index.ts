@@ -1,0 +1,7 @@
+export { statementsOf } from './bound-statement.js'
+export { type DescribedColumn, describe } from './describe.js'
+export { MysqlRows, type ReadField } from './encoded-rows.js'
+export { type Field, noDecimals, typeCodes } from './field.js'
+export { noRowsFailure, Portal, type ReadsOf } from './portal.js'
+export { readFieldOf } from './read-field.js'
+export { resultOf, type TextResult } from './result.js'
