@@ -41,7 +41,11 @@ const page = { size: 100, max: 10, exceptions: 1000 }
 
 /** How long an end is kept for a handler that fails, or a job that no process defines, in days. */
 const maxDays = 7
-const maxAge = maxDays * 24 * 3_600_000
+const day = 24 * 3_600_000
+const maxAge = maxDays * day
+
+/** How long to wait until an orphan is resumed, such as of a paused job. Leaves the handlers a day, in which they may fail. */
+const maxWait = maxAge - day
 
 /** An end that this process may notify until its claim expires. */
 interface ClaimedEnd {
@@ -185,7 +189,7 @@ export class EndNotifier {
       const job = this.#jobs.forExecution(record) ?? this.#memory.get(record.executionId).job
       const fate = await this.#fateOf(record, job)
       if (fate === 'none') await this.#settle(record)
-      else if (this.#clock.now() - (record.endTime ?? 0) > maxAge) await this.#drop(record)
+      else if (this.#ageOf(record) > maxAge) await this.#drop(record)
       else if (fate === 'due' && job) await this.#notify({ job, record, until })
     } catch (error) {
       warnOf(this.#runtime.logger, record, error, 'has ended, of which no `onEnd` could be notified yet')
@@ -203,8 +207,13 @@ export class EndNotifier {
     if (!canTakeOver(job, record)) return 'due'
     const { storage } = this.#runtime
     const last = await storage.find(record.type, record.id)
-    if (!last || last.executionId === record.executionId) return 'left'
+    if (!last || last.executionId === record.executionId) return this.#ageOf(record) > maxWait ? 'due' : 'left'
     return (await isResumed(storage, record, last)) ? 'none' : 'due'
+  }
+
+  /** How long ago an execution ended, in milliseconds. */
+  #ageOf({ endTime = 0 }: ExecutionRecord): number {
+    return this.#clock.now() - endTime
   }
 
   /** Calls the handlers until they succeed, or the claim does not last for another call. */

@@ -223,6 +223,29 @@ describe('onEnd', () => {
     expect(statesOf(ended)).toEqual(['successful', 'error'])
   })
 
+  test('hears after 6 days of an orphan whose job stays paused, and of the execution that resumes it later', async () => {
+    const ended = onEnd().mockRejectedValueOnce(new Error('503'))
+    const job: Job = { type: 'test', id: 'a', resume: 'auto', run: () => {}, onEnd: ended }
+    const first = open()
+    first.define(job)
+    await first.pause('test', 'a')
+    await die({ type: 'test', id: 'a' })
+    await clock.advance(minute)
+    await first.close()
+    await clock.advance(6 * 24 * hour - hour)
+    const { logger, warned } = warnings()
+    const registry = open({ logger })
+    registry.define(job)
+    await clock.advance(30 * minute)
+    expect(ended).not.toHaveBeenCalled()
+    await clock.advance(hour)
+    expect(statesOf(ended)).toEqual(['error', 'error'])
+    expect(warned()).toEqual([expect.stringContaining('`onEnd` failed')])
+    await registry.unpause('test', 'a')
+    await clock.advance(minute)
+    expect(statesOf(ended)).toEqual(['error', 'error', 'successful'])
+  })
+
   test('hears of an orphan that nobody resumes any more', async () => {
     const ended = onEnd()
     const retry = { limit: 0 }
