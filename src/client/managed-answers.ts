@@ -8,9 +8,10 @@ export function areDefinedJobs(hasDetail?: boolean): (body: unknown) => body is 
 
 function isDefinedJob(value: unknown, hasDetail?: boolean): boolean {
   if (!isJob(value, hasDetail) || !value.found) return false
-  const { datasource = '', target = '', schedule, next_run = 0, paused } = fieldsOf(value)
+  const { datasource = '', target = '', full_refresh = 'merge', schedule, next_run = 0, paused } = fieldsOf(value)
   return (
     [datasource, target].every(isText) &&
+    ['replace', 'merge', 'truncate'].includes(full_refresh as string) &&
     isTime(next_run) &&
     (schedule === undefined || isSchedule(schedule)) &&
     (paused === undefined || isPause(paused))

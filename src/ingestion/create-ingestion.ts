@@ -11,6 +11,7 @@ import {
   type TargetWriter,
 } from './contract/index.js'
 import {
+  allowedRefresh,
   batchTransform,
   boundPlan,
   type CompiledQuery,
@@ -62,7 +63,9 @@ export function ingestion(
     ...(onEnd && { onEnd }),
     ...(maxDuration && { maxDuration }),
   }
-  const job = { ...common, ...management, distanceOf, repeatsRecords, targetKind: plan.target.kind, ...named }
+  const refreshEffect = allowedRefresh(plan)
+  const listed = { targetKind: plan.target.kind, ...(refreshEffect && { refreshEffect }) }
+  const job = { ...common, ...management, distanceOf, repeatsRecords, ...listed, ...named }
   if (partitions === undefined)
     return { ...job, run: (context) => new IngestionRun(bound(plan, context), context).run() }
   const split = splitRequestOf(partitions)

@@ -27,6 +27,8 @@ export interface WireDefinedJob extends WireJob {
   datasource?: string
   /** The kind of its target. */
   target?: string
+  /** What a full refresh does to the target. Absent where it is refused. */
+  full_refresh?: 'replace' | 'merge' | 'truncate'
   /** Its schedule: a cron pattern with its time zone, or an interval in milliseconds. */
   schedule?: { cron: string; time_zone: string } | { every: number }
   /** When the schedule starts it next, in epoch milliseconds. */
@@ -70,11 +72,12 @@ export function definedJobsBody(jobs: readonly DefinedJob[], detailOf?: DetailOf
 
 /** A defined job as the protocol prints it. */
 export function toWireJob(job: DefinedJob, detailOf?: DetailOf): WireDefinedJob {
-  const { type, id, datasource, target, schedule, nextRun, paused, status } = job
+  const { type, id, datasource, target, fullRefresh, schedule, nextRun, paused, status } = job
   return {
     ...foundBody(type, id, status, detailOf),
     ...(datasource !== undefined && { datasource }),
     ...(target !== undefined && { target }),
+    ...(fullRefresh && { full_refresh: fullRefresh }),
     ...(schedule && { schedule: toWireSchedule(schedule) }),
     ...(nextRun !== undefined && { next_run: nextRun }),
     ...(paused && { paused: toWirePause(paused) }),
@@ -110,12 +113,23 @@ export function fromWirePause({ since, of_all, reason, by }: WirePause): JobPaus
 
 /** Converts a defined job of the protocol. */
 export function fromWireJob(job: WireDefinedJob): RemoteJob {
-  const { _id: id, type, datasource, target, schedule, next_run: nextRun, paused, status } = job
+  const {
+    _id: id,
+    type,
+    datasource,
+    target,
+    full_refresh: fullRefresh,
+    schedule,
+    next_run: nextRun,
+    paused,
+    status,
+  } = job
   return {
     type,
     id,
     ...(datasource !== undefined && { datasource }),
     ...(target !== undefined && { target }),
+    ...(fullRefresh && { fullRefresh }),
     ...(schedule && {
       schedule: 'cron' in schedule ? { cron: schedule.cron, timeZone: schedule.time_zone } : { every: schedule.every },
     }),

@@ -1,9 +1,10 @@
 import { JobsClient } from 'headgate/client'
 import { describe, expect, test } from 'vitest'
+import { iterableDatasource } from '../../src/adapters/iterable/index.js'
 import type { ServedRegistry } from '../../src/http/index.js'
 import { toNodeHandler } from '../../src/http/mounts/node.js'
 import { memoryStorage } from '../../src/index.js'
-import { fakeClock } from '../../src/testing/index.js'
+import { collectingTarget, fakeClock } from '../../src/testing/index.js'
 import { describedHandler } from './described-handler.js'
 import { base, listen, newRegistry, sendTo } from './support.js'
 
@@ -26,6 +27,39 @@ async function served() {
 }
 
 describe('the list of jobs', () => {
+  test('tells what a full refresh does, where it is allowed', async () => {
+    const { registry, client } = await served()
+    const datasource = iterableDatasource(() => [{ id: 1 }])
+    const define = (id: string, onFullRefresh?: 'merge' | 'truncate', resume?: 'restart') => {
+      const target = collectingTarget()
+      const capabilities = { ...target.capabilities, ...(onFullRefresh && { onFullRefresh }) }
+      registry.define({ id, datasource, target: { ...target, capabilities }, ...(resume && { resume }) })
+    }
+    define('appends')
+    define('merges', 'merge')
+    define('truncates', 'truncate')
+    define('truncates-anew', 'truncate', 'restart')
+    registry.define({ id: 'replaces', datasource, target: collectingTarget({ strategy: 'replace' }) })
+    const listed = (await client.jobs()).map(({ id, fullRefresh }) => [id, fullRefresh])
+    expect(Object.fromEntries(listed)).toEqual({
+      ...{ 'a/b': undefined, daily: undefined },
+      ...{
+        appends: undefined,
+        merges: 'merge',
+        replaces: 'replace',
+        truncates: 'truncate',
+        'truncates-anew': undefined,
+      },
+    })
+    for (const [id, effect] of listed) {
+      const start = client.start(id === 'a/b' || id === 'daily' ? 'report' : 'ingestion', `${id}`, {
+        fullRefresh: true,
+      })
+      if (effect) await start
+      else await expect(start).rejects.toMatchObject({ code: 'invalid_options' })
+    }
+  })
+
   test('is at the base path, with and without a slash', async () => {
     const { registry, send, actions } = await served()
     await (await registry.start('report', 'daily')).finished

@@ -68,6 +68,8 @@ export interface LibraryJob extends Job {
   run(context: ExecutionContext): unknown
   /** The kind of its target, for lists of jobs. */
   readonly targetKind?: string
+  /** What a full refresh does to its target, for lists of jobs. Absent where it is refused. */
+  readonly refreshEffect?: 'replace' | 'merge' | 'truncate'
   /** Throws `invalid_options` for valid parameters that the job cannot run with. */
   checkParams?(params: JobParams): void
   /** How far a checkpoint is from the beginning. Without it, every change of the checkpoint counts as progress. */
@@ -113,6 +115,7 @@ export function publicJobOf(job: LibraryJob): Job {
     distanceOf: __,
     repeatsRecords: ___,
     targetKind: _______,
+    refreshEffect: ____________,
     checkParams: ________,
     ...others
   } = job

@@ -24,6 +24,8 @@ export interface DefinedJob {
   datasource?: string
   /** The kind of its target, such as `postgres`. Only of an ingestion. */
   target?: string
+  /** What a full refresh does to the target. Only of an ingestion whose target allows one. */
+  fullRefresh?: 'replace' | 'merge' | 'truncate'
   /** Its schedule. Absent without one, and when the schedule is not enabled. */
   schedule?: Schedule
   /** When the schedule starts it next, in epoch milliseconds. Absent while it is paused. */
@@ -56,7 +58,7 @@ export async function listJobs(jobs: readonly LibraryJob[], parts: ListParts): P
 }
 
 function toDefinedJob(job: LibraryJob, record: ExecutionRecord | undefined, { paused, next }: ListParts): DefinedJob {
-  const { type, id, datasource, targetKind, schedule } = job
+  const { type, id, datasource, targetKind, refreshEffect, schedule } = job
   const pause = paused.of(job)
   const nextRun = pause ? undefined : next(job)
   return {
@@ -64,6 +66,7 @@ function toDefinedJob(job: LibraryJob, record: ExecutionRecord | undefined, { pa
     id,
     ...(datasource !== undefined && { datasource }),
     ...(targetKind !== undefined && { target: targetKind }),
+    ...(refreshEffect && { fullRefresh: refreshEffect }),
     ...(schedule && schedule.enabled !== false && { schedule: { ...schedule } }),
     ...(nextRun !== undefined && { nextRun }),
     ...(pause && { paused: toJobPause(pause) }),

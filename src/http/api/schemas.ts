@@ -80,6 +80,11 @@ const definedJob: Fields<WireDefinedJob> = {
   ...job,
   datasource: { ...text, description: 'The name of its datasource.' },
   target: { ...text, description: 'The kind of its target.' },
+  full_refresh: {
+    type: 'string',
+    enum: ['replace', 'merge', 'truncate'],
+    description: 'What a full refresh does to the target. Absent where it is refused.',
+  },
   schedule: {
     anyOf: [object({ cron: text, time_zone: text }), object({ every: { ...duration, type: 'integer' } })],
     description: 'Its schedule.',
@@ -146,7 +151,7 @@ export const bodies = {
   UnknownJob: object(unknownJob),
   Jobs: hits(ref('Job')),
   Pause: object(pause, ['reason', 'by']),
-  DefinedJob: object(definedJob, ['status', 'datasource', 'target', 'schedule', 'next_run', 'paused']),
+  DefinedJob: object(definedJob, ['status', 'datasource', 'target', 'full_refresh', 'schedule', 'next_run', 'paused']),
   DefinedJobs: hits(ref('DefinedJob')),
   Paused: object(paused, ['_id', 'type']),
   Unpaused: object(unpaused, ['_id', 'type']),

@@ -5,14 +5,22 @@ import type { IngestionPlan } from './plan.js'
 /** What decides on a full refresh. */
 type Refreshable = Pick<IngestionPlan, 'target' | 'startsOver'>
 
-/** What a full refresh does to the target. Throws `invalid_options` when it would write records twice. */
-export function refreshEffectOf({ target, startsOver }: Refreshable): RefreshEffect {
-  const { kind, strategy, capabilities } = target
+/** What a full refresh does to the target. `undefined` when it is refused, as it would write records twice. */
+export function allowedRefresh({
+  target: { strategy, capabilities },
+  startsOver,
+}: Refreshable): RefreshEffect | undefined {
   if (strategy === 'replace') return 'replace'
   const effect = capabilities?.onFullRefresh
-  if (effect !== 'merge' && effect !== 'truncate') throw refused(`The target [${kind}] ${appends}`)
-  if (effect === 'truncate' && startsOver) throw refused(addsAgain)
-  return effect
+  return effect === 'merge' || (effect === 'truncate' && !startsOver) ? effect : undefined
+}
+
+/** What a full refresh does to the target. Throws `invalid_options` when it would write records twice. */
+export function refreshEffectOf(plan: Refreshable): RefreshEffect {
+  const effect = allowedRefresh(plan)
+  if (effect) return effect
+  const { kind, capabilities } = plan.target
+  throw refused(capabilities?.onFullRefresh === 'truncate' ? addsAgain : `The target [${kind}] ${appends}`)
 }
 
 const appends =

@@ -3,7 +3,7 @@ export { boundPlan, selectionOf } from './bound-plan.js'
 export { checkPartitions } from './check-partitions.js'
 export { consistencyOf } from './consistency.js'
 export { type DeadLetter, type FailureLimits, type FailurePolicy, limitsOf } from './failure-policy.js'
-export { checkRefresh, pendingRefresh, refreshCheckpoint, refreshEffectOf } from './full-refresh.js'
+export { allowedRefresh, checkRefresh, pendingRefresh, refreshCheckpoint, refreshEffectOf } from './full-refresh.js'
 export {
   checkIngestion,
   type IngestionJob,
