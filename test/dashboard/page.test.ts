@@ -151,9 +151,42 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
         .toMatch(/4 read\s+=\s*3 written\s+\+\s*0 failed\s+\+\s*1 skipped/)
       await section('Records').getByText('On average').waitFor()
       await page.goto(url)
-      await section('Running').getByText('of 4,000 records').waitFor()
+      await section('Running').getByText('of 4,000').waitFor()
       await section('Running').getByText('left').waitFor()
       expect(Number(await page.getByRole('progressbar').getAttribute('aria-valuenow'))).toBeGreaterThan(1)
+    })
+
+    test('why each run failed, once and by its last cause', async () => {
+      const { registry, watched } = watchedRegistry()
+      defineFailing(registry, 'failing')
+      for (let run = 0; run < 2; run++) await (await registry.start('copy', 'failing')).finished
+      const { url } = await serveDashboard(watched)
+      await page.goto(`${url}#/log`)
+      await expect.poll(() => page.locator('td.message').allInnerTexts()).toEqual(['ENOSPC', 'ENOSPC'])
+      await page.goto(`${url}#/job/copy/failing`)
+      await expect.poll(() => page.locator('td.message').allInnerTexts()).toEqual(['as above', 'ENOSPC'])
+      expect(await page.locator('.causes p').allInnerTexts()).toEqual([
+        'Could not copy.',
+        'The disk is full.',
+        'ENOSPC',
+      ])
+      // It counts nothing, so nothing speaks of records.
+      expect(await page.locator('main').innerText()).not.toMatch(/record|ingest|count/i)
+    })
+
+    test('schedules that are overdue, by name', async () => {
+      const { registry, watched } = watchedRegistry()
+      registry.define({ type: 'report', id: 'late', run: () => {}, schedule: { cron: '0 3 * * *' } })
+      const overdue = [{ type: 'report', id: 'late', since: Date.now() - 600_000 }]
+      const health = async () => ({ ...(await registry.health()), overdue })
+      const { url } = await serveDashboard(
+        new Proxy(watched, { get: (target, name) => (name === 'health' ? health : Reflect.get(target, name)) }),
+      )
+      await page.goto(url)
+      await text('1 overdue')
+      await section('Overdue').getByText('should have started 10 min ago').waitFor()
+      await section('Overdue').getByRole('link', { name: 'report/late' }).click()
+      await expect.poll(() => page.locator('h1').innerText()).toBe('report/late')
     })
 
     test('a job that is unknown, and a job that never ran', async () => {
@@ -258,6 +291,39 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await button('End the pause').click()
       await button('Pause…').waitFor()
       expect((await registry.jobs())[0]?.paused).toBeUndefined()
+    })
+
+    test('a pause of all jobs, which every view tells of', async () => {
+      const { registry, watched } = watchedRegistry()
+      registry.define({ type: 'report', id: 'daily', run: () => {} })
+      const { url } = await serveDashboard(watched)
+      await page.goto(url)
+      await button('Pause all…').click()
+      await page.getByLabel('Reason').fill('Moving')
+      await button(/^Pause$/).click()
+      await section('Pause of all jobs').getByText('All jobs are paused since now: Moving').waitFor()
+      await page.getByRole('link', { name: 'report/daily' }).click()
+      await button('Start although paused report/daily').waitFor()
+      await section('Pause of all jobs').getByRole('button', { name: 'End the pause' }).click()
+      await button('Start report/daily').waitFor()
+      expect(await section('Pause of all jobs').count()).toBe(0)
+      expect((await registry.jobs())[0]?.paused).toBeUndefined()
+    })
+
+    test('a full refresh only where the server allows one', async () => {
+      const { registry, watched } = watchedRegistry()
+      const datasource = iterableDatasource(() => [{ id: 1 }])
+      registry.define({ id: 'appends', datasource, target: collectingTarget() })
+      registry.define({ id: 'replaces', datasource, target: collectingTarget({ strategy: 'replace' }) })
+      const { url } = await serveDashboard(watched)
+      await page.goto(`${url}#/job/ingestion/replaces`)
+      await button('Full refresh…').click()
+      await page.getByRole('dialog').getByText('At its end, the new records replace all earlier ones.').waitFor()
+      await page.goto(`${url}#/job/ingestion/appends`)
+      await button('Start with parameters…').click()
+      await page.getByRole('textbox', { name: 'Parameters' }).waitFor()
+      expect(await page.getByRole('checkbox').count()).toBe(0)
+      expect(await button('Full refresh…').count()).toBe(0)
     })
 
     test('a start with parameters', async () => {
@@ -368,6 +434,46 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await page.keyboard.type('by keys')
       await page.keyboard.press('Enter')
       await expect.poll(() => calls.at(-1)).toMatchObject(['abort', 'copy', 'a', { reason: 'by keys' }])
+    })
+
+    test('leave the focus where the next key is expected', async () => {
+      const { registry, watched } = watchedRegistry()
+      defineCounting(registry, 'a')
+      defineFailing(registry, 'b')
+      for (let run = 0; run < 2; run++) await (await registry.start('copy', 'b')).finished
+      const { url } = await serveDashboard(watched)
+      const focus = () => page.evaluate('(document.activeElement.ariaLabel ?? document.activeElement.innerText).trim()')
+      const press = async (name: string, after: string) => {
+        await button(name).focus()
+        await page.keyboard.press('Enter')
+        await expect.poll(focus, { message: name }).toBe(after)
+      }
+      await page.goto(`${url}#/job/copy/a`)
+      await press('Start copy/a', 'Abort…')
+      await press('Abort…', '')
+      await page.keyboard.press('Escape')
+      await expect.poll(focus).toBe('Abort…')
+      await page.keyboard.press('Enter')
+      await page.getByLabel('Reason').press('Enter')
+      await expect.poll(focus, { message: 'the end' }).toBe('Retry copy/a')
+      await press('Pause…', '')
+      await page.getByLabel('Reason').press('Enter')
+      await expect.poll(focus, { message: 'a pause' }).toBe('End the pause')
+      await page.keyboard.press('Enter')
+      await expect.poll(focus, { message: 'the end of a pause' }).toBe('Pause…')
+      await page.goto(url)
+      await registry.start('copy', 'a')
+      await button('Abort copy/a').focus()
+      await registry.abort('copy', 'a')
+      await button('Abort copy/a').waitFor({ state: 'detached' })
+      expect(await focus()).toMatch(/^Running/)
+      // Another run of the same job, and another page of the log.
+      await page.goto(`${url}#/job/copy/b`)
+      await page.locator('.column').last().focus()
+      await page.keyboard.press('ArrowLeft')
+      await page.keyboard.press('Enter')
+      await text('This is the run of')
+      expect(await focus()).toContain('Failed')
     })
 
     test('nothing when it is read-only', async () => {

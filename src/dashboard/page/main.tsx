@@ -8,6 +8,7 @@ import { type Route, route, startRouting } from './data/route.js'
 import { title } from './data/settings.js'
 import { applyTheme } from './data/theme.js'
 import { Empty } from './parts/blocks.js'
+import { keepFocus } from './parts/keep-focus.js'
 import './style/index.css'
 import { JobView } from './views/job.js'
 import { LogView } from './views/log.js'
@@ -46,12 +47,15 @@ function titleOf(shown: Route): string {
 }
 
 applyTheme()
+keepFocus()
 startClock()
 followJobs()
 followHealth()
 followDetails()
 // A new view begins at its heading, for the eye and for a screen reader. A figure at the top leads to the list that it counts.
-startRouting(() => {
+// Another page of the log or another run of the same job leaves the focus where it is: the next key may go on from there.
+startRouting((before) => {
+  if (isSameView(before, route.value)) return
   const isList = route.value.view === 'overview' && route.value.show !== 'all'
   if (!isList) window.scrollTo(0, 0)
   setTimeout(() => {
@@ -59,6 +63,12 @@ startRouting(() => {
     document.querySelector<HTMLElement>(isList ? '.list h2' : 'h1')?.focus({ preventScroll: true })
   })
 })
+/** Whether another page of the log is shown, or another run of the job. */
+function isSameView(before: Route, after: Route): boolean {
+  if (before.view === 'log') return after.view === 'log'
+  return before.view === 'job' && after.view === 'job' && before.type === after.type && before.id === after.id
+}
+
 effect(() => {
   document.title = titleOf(route.value)
 })

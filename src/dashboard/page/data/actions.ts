@@ -43,6 +43,20 @@ export async function unpause({ type, id }: JobNames): Promise<void> {
   notify(`${type}/${id} is no longer paused.`)
 }
 
+/** Pauses all jobs. */
+export async function pauseAll({ reason, by }: { reason: string; by: string }): Promise<void> {
+  await client.pauseAll({ ...(reason !== '' && { reason }), ...(by !== '' && { by }) })
+  await refreshJobs()
+  notify('All jobs are paused.')
+}
+
+/** Ends the pause of all jobs. */
+export async function unpauseAll(): Promise<void> {
+  await client.unpauseAll()
+  await refreshJobs()
+  notify('The pause of all jobs has ended.')
+}
+
 /** Sets where the next run begins: without a checkpoint, at the beginning. */
 export async function reset({ type, id }: JobNames, checkpoint: string): Promise<void> {
   await client.reset(type, id, checkpoint === '' ? {} : { checkpoint: parseJson(checkpoint, 'The checkpoint') })

@@ -32,6 +32,12 @@ export const sortedJobs = computed(() =>
   [...(jobs.value?.values() ?? [])].sort((one, other) => compare(one.type, other.type) || compare(one.id, other.id)),
 )
 
+/** The pause of all jobs, if there is one. */
+export const pauseOfAll = computed(() => {
+  for (const { definition } of jobs.value?.values() ?? []) if (definition?.paused?.isOfAll) return definition.paused
+  return undefined
+})
+
 /** How long the list of jobs is at least left as it is, in milliseconds. Events change it in between. */
 const refreshInterval = 30_000
 const shortestRefresh = 4000

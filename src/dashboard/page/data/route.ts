@@ -29,10 +29,11 @@ export const wholeLog: Route & { view: 'log' } = {
 export const route = signal(parse(location.hash))
 
 /** Follows the address. */
-export function startRouting(onChange: () => void): void {
+export function startRouting(onChange: (before: Route) => void): void {
   window.addEventListener('hashchange', () => {
+    const before = route.value
     route.value = parse(location.hash)
-    onChange()
+    onChange(before)
   })
 }
 

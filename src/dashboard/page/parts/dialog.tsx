@@ -28,6 +28,7 @@ export function FormDialog({ title, action, isDangerous, children, onSubmit, onC
   }, [])
   const submit = async (event: SubmitEvent) => {
     event.preventDefault()
+    if (isBusy) return
     setBusy(true)
     setError(undefined)
     try {
@@ -60,7 +61,7 @@ export function FormDialog({ title, action, isDangerous, children, onSubmit, onC
           <button type="button" class="button" onClick={() => ref.current?.close()}>
             Cancel
           </button>
-          <button type="submit" class={`button ${isDangerous ? 'is-dangerous' : 'is-primary'}`} disabled={isBusy}>
+          <button type="submit" class={`button ${isDangerous ? 'is-dangerous' : 'is-primary'}`} aria-disabled={isBusy}>
             {action}
           </button>
         </div>

@@ -2,6 +2,7 @@ import type { ComponentChildren } from 'preact'
 import { detailOf, fieldsOf, numberOf, type Status } from '../data/detail.js'
 import { formatBytes, formatCount, formatDuration, formatPercent, formatRate } from '../data/format.js'
 import { rateOf, ratesOf } from '../data/rates.js'
+import { hasRecords, isIngestionType } from './count.js'
 import { Elapsed } from './time.js'
 
 /** How far a live run is: a bar, and the figures below it. A job that reports the `total` of its records gets a share and an end. */
@@ -9,17 +10,19 @@ export function Progress({ jobKey, status }: { jobKey: string; status: Status })
   const { progress = {}, node } = detailOf(status)
   const total = numberOf(progress.total)
   const percent = numberOf(progress.percent) ?? (total ? Math.min(100, (100 * status.count) / total) : undefined)
-  const rate = rateOf(jobKey, status) ?? numberOf(progress.rowsPerSecond)
+  const rate = hasRecords(status) ? (rateOf(jobKey, status) ?? numberOf(progress.rowsPerSecond)) : undefined
   const rest = total && rate ? (1000 * Math.max(0, total - status.count)) / rate : undefined
   const left = numberOf(progress.eta) ?? rest
   return (
     <div class="progress">
       <Bar percent={percent} label={`Progress of ${status.type}/${status.id}`} />
       <ul class="figures">
-        <Figure
-          value={formatCount(status.count)}
-          text={total === undefined ? 'records' : `of ${formatCount(total)} records`}
-        />
+        {(hasRecords(status) || total !== undefined) && (
+          <Figure
+            value={formatCount(status.count)}
+            text={`${total === undefined ? '' : `of ${formatCount(total)}`} ${isIngestionType(status.type) ? 'records' : ''}`}
+          />
+        )}
         {percent !== undefined && <Figure value={formatPercent(percent)} />}
         {rate !== undefined && (
           <Figure value={formatRate(rate)}>

@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks'
 import type { LoggedStatus } from '../../../client/index.js'
 import { formatCount, formatDuration } from '../data/format.js'
 import { linkToJob } from '../data/route.js'
+import { countText, countTitle, hasRecords } from '../parts/count.js'
 import { Icon } from '../parts/icon.js'
 import { State, stateWords } from '../parts/state.js'
 import { Time } from '../parts/time.js'
@@ -25,11 +26,15 @@ export function History({ runs, shown }: { runs: readonly LoggedStatus[]; shown:
     <div class="history">
       <div class="history-scale" aria-hidden="true">
         <span>Duration, up to {formatDuration(longest)}</span>
-        <span>{most === 0 ? 'No records' : `Records, up to ${formatCount(most)}`}</span>
+        {most > 0 && (
+          <span>
+            {countTitle(current)}, up to {formatCount(most)}
+          </span>
+        )}
       </div>
       {/* biome-ignore lint/a11y/useSemanticElements: a fieldset is for inputs */}
       <div
-        class="history-columns"
+        class={`history-columns ${most > 0 ? '' : 'is-short'}`}
         role="group"
         aria-label={`The last ${columns.length} runs, oldest first`}
         onKeyDown={move}
@@ -46,29 +51,42 @@ export function History({ runs, shown }: { runs: readonly LoggedStatus[]; shown:
             onPointerEnter={() => point(run.executionId)}
             onPointerLeave={() => point(undefined)}
           >
-            <span class="column-frame">
-              <span class="column-bar" style={{ height: `${Math.max(2, (100 * durationOf(run)) / longest)}%` }} />
-            </span>
-            <span class="column-frame is-low">
-              <span
-                class="column-bar"
-                style={{ height: `${run.count === 0 ? 0 : Math.max(3, (100 * run.count) / most)}%` }}
-              />
-            </span>
+            <Bars run={run} longest={longest} most={most} />
             <Icon name={run.state} />
           </a>
         ))}
       </div>
       <p class="history-caption">
         <State state={current.state} /> <Time at={current.startTime} isFull /> · took{' '}
-        <strong>{formatDuration(durationOf(current))}</strong> · <strong>{formatCount(current.count)}</strong> records
+        <strong>{formatDuration(durationOf(current))}</strong>
+        {hasRecords(current) && ` · ${countText(current)}`}
       </p>
     </div>
   )
 }
 
+/** How long a run took, and how much it counted. */
+function Bars({ run, longest, most }: { run: LoggedStatus; longest: number; most: number }) {
+  return (
+    <>
+      <span class="column-frame">
+        <span class="column-bar" style={{ height: `${Math.max(2, (100 * durationOf(run)) / longest)}%` }} />
+      </span>
+      {most > 0 && (
+        <span class="column-frame is-low">
+          <span
+            class="column-bar"
+            style={{ height: `${run.count === 0 ? 0 : Math.max(3, (100 * run.count) / most)}%` }}
+          />
+        </span>
+      )}
+    </>
+  )
+}
+
 function labelOf(run: LoggedStatus): string {
-  return `${stateWords[run.state]} ${new Date(run.startTime).toLocaleString()}, ${formatDuration(durationOf(run))}, ${formatCount(run.count)} records`
+  const count = hasRecords(run) ? `, ${countText(run)}` : ''
+  return `${stateWords[run.state]} ${new Date(run.startTime).toLocaleString()}, ${formatDuration(durationOf(run))}${count}`
 }
 
 /** How long a run took. */

@@ -3,8 +3,10 @@ import * as actions from '../data/actions.js'
 import { detailOf } from '../data/detail.js'
 import { isLive, type Job } from '../data/jobs.js'
 import { readOnly } from '../data/settings.js'
+import { isIngestionType } from '../parts/count.js'
 import { Field, FormDialog } from '../parts/dialog.js'
 import { Icon } from '../parts/icon.js'
+import { PauseDialog } from './pauses.js'
 
 /** What asks before it is done. */
 export type Question = 'params' | 'refresh' | 'abort' | 'pause' | 'reset' | 'retry'
@@ -18,17 +20,14 @@ export function JobActions({ job }: { job: Job }) {
   return (
     <div class="actions">
       {isLive(job) ? (
-        <button type="button" class="button" onClick={() => ask('abort')} disabled={job.status?.state === 'aborting'}>
-          <Icon name="stop" />
-          Abort…
-        </button>
+        <AbortButton isAborting={job.status?.state === 'aborting'} onClick={() => ask('abort')} />
       ) : (
         <StartButton job={job} />
       )}
       {isDefined && !isLive(job) && (
         <>
           <ActionButton text="Start with parameters…" onClick={() => ask('params')} />
-          {isIngestion(job) && <ActionButton text="Full refresh…" onClick={() => ask('refresh')} />}
+          {job.definition?.fullRefresh && <ActionButton text="Full refresh…" onClick={() => ask('refresh')} />}
           <ActionButton text="Reset…" onClick={() => ask('reset')} />
         </>
       )}
@@ -50,6 +49,7 @@ export function StartButton({ job, isSmall = false }: { job: Job; isSmall?: bool
   const hasFailed = job.status?.state === 'error' || job.status?.state === 'aborted'
   const hasParams = hasFailed && detailOf(job.status).params !== undefined
   const start = async () => {
+    if (isBusy) return
     if (hasParams) return ask(true)
     setBusy(true)
     await actions.attempt(actions.start(job, paused ? { force: true } : {}))
@@ -62,7 +62,7 @@ export function StartButton({ job, isSmall = false }: { job: Job; isSmall?: bool
         type="button"
         class={`button is-primary ${isSmall ? 'is-small' : ''}`}
         onClick={start}
-        disabled={isBusy}
+        aria-disabled={isBusy}
         aria-label={`${text} ${job.type}/${job.id}`}
       >
         <Icon name={hasFailed ? 'repeat' : 'play'} />
@@ -70,6 +70,16 @@ export function StartButton({ job, isSmall = false }: { job: Job; isSmall?: bool
       </button>
       {isAsked && <JobDialog job={job} question="params" onClose={() => ask(false)} />}
     </>
+  )
+}
+
+/** The focus stays on it while the job stops. */
+function AbortButton({ isAborting, onClick }: { isAborting: boolean; onClick: () => void }) {
+  return (
+    <button type="button" class="button" onClick={() => isAborting || onClick()} aria-disabled={isAborting}>
+      <Icon name="stop" />
+      {isAborting ? 'Aborting…' : 'Abort…'}
+    </button>
   )
 }
 
@@ -104,7 +114,7 @@ export function JobDialog(props: {
           }}
         >
           <ParamsField job={job} />
-          {isIngestion(job) && (
+          {job.definition?.fullRefresh && (
             <label class="choice">
               <input type="checkbox" name="refresh" /> Read everything again, from the beginning
             </label>
@@ -120,8 +130,7 @@ export function JobDialog(props: {
           onSubmit={() => actions.start(job, { fullRefresh: true, ...isForced })}
         >
           <p>
-            The job reads everything again, from the beginning, and its target replaces or merges the records. A target
-            that would hold records twice refuses this.
+            The job reads everything again, from the beginning. {refreshTexts[job.definition?.fullRefresh ?? 'merge']}
           </p>
         </FormDialog>
       )
@@ -130,6 +139,12 @@ export function JobDialog(props: {
     default:
       return <LaterDialog job={job} question={question} onClose={onClose} checkpoint={checkpoint} />
   }
+}
+
+const refreshTexts = {
+  replace: 'At its end, the new records replace all earlier ones.',
+  merge: 'Its records replace earlier ones with the same key. Those that the source has deleted stay.',
+  truncate: 'Its first commit removes all earlier records.',
 }
 
 function AbortDialog({ job, onClose }: { job: Job; onClose: () => void }) {
@@ -142,7 +157,9 @@ function AbortDialog({ job, onClose }: { job: Job; onClose: () => void }) {
       onSubmit={(form) => actions.abort(job, textOf(form, 'reason'))}
     >
       <p>
-        The job stops after its current batch. What it has written stays, and the next run goes on from the checkpoint.
+        {isIngestion(job)
+          ? 'The job stops after its current batch. What it has written stays, and the next run goes on from the checkpoint.'
+          : 'The job is asked to stop. It ends when its code heeds that.'}
       </p>
       <Field label="Reason" hint="For people. It is shown with the run.">
         {(names) => <input {...names} name="reason" maxLength={1000} autocomplete="off" />}
@@ -156,22 +173,7 @@ function LaterDialog(props: { job: Job; question: Question; onClose: () => void;
   const { job, question, onClose, checkpoint } = props
   const name = `${job.type}/${job.id}`
   if (question === 'pause')
-    return (
-      <FormDialog
-        title={`Pause ${name}`}
-        action="Pause"
-        onClose={onClose}
-        onSubmit={(form) => actions.pause(job, { reason: textOf(form, 'reason'), by: textOf(form, 'by') })}
-      >
-        <p>
-          No process starts the job until the pause ends, and its schedule does not either. A run that is live goes on.
-        </p>
-        <Field label="Reason">
-          {(names) => <input {...names} name="reason" maxLength={1000} autocomplete="off" />}
-        </Field>
-        <Field label="By">{(names) => <input {...names} name="by" maxLength={1000} />}</Field>
-      </FormDialog>
-    )
+    return <PauseDialog what={name} onPause={(reasons) => actions.pause(job, reasons)} onClose={onClose} />
   const isRetry = question === 'retry'
   return (
     <FormDialog
@@ -184,8 +186,15 @@ function LaterDialog(props: { job: Job; question: Question; onClose: () => void;
         if (isRetry) await actions.start(job)
       }}
     >
-      <p>Sets where the next run begins. The records of the target stay{isRetry && ', and the job starts at once'}.</p>
-      <Field label="Checkpoint" hint='JSON, such as {"lastId":"1000"}. Empty: the beginning.'>
+      <p>
+        Sets where the next run begins.
+        {isIngestion(job) && ' The records of the target stay.'}
+        {isRetry && ' The job starts at once.'}
+      </p>
+      <Field
+        label="Checkpoint"
+        hint={`JSON, ${isIngestion(job) ? 'such as {"lastId":"1000"}' : 'as the job saves it'}. Empty: the beginning.`}
+      >
         {(names) => (
           <textarea
             {...names}
@@ -224,7 +233,7 @@ function textOf(form: FormData, field: string): string {
   return String(form.get(field) ?? '').trim()
 }
 
-/** Whether a job reads records, which can be read again. Only ingestions have this type. */
+/** Whether a job reads records, which can be read again. */
 export function isIngestion({ type }: Job): boolean {
-  return type === 'ingestion'
+  return isIngestionType(type)
 }

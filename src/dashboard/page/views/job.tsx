@@ -9,6 +9,7 @@ import { client } from '../data/server.js'
 import { readOnly } from '../data/settings.js'
 import { type Read, useRead } from '../data/use-read.js'
 import { Empty, Facts, Failure, Loading, Section } from '../parts/blocks.js'
+import { countTitle, hasRecords } from '../parts/count.js'
 import { Icon } from '../parts/icon.js'
 import { JobName } from '../parts/job-name.js'
 import { LongText } from '../parts/long-text.js'
@@ -41,6 +42,7 @@ export function JobView({ type, id, run }: Extract<Route, { view: 'job' }>) {
   if (!known && !status.isReading && !job.status && log.value?.total === 0) return <Unknown type={type} id={id} />
   const isPast = run !== undefined && past.value?.executionId === run.executionId
   const shown = run === undefined ? job.status : past.value
+  const explained = run?.executionId ?? log.value?.hits.find((hit) => hit.startTime === shown?.startTime)?.executionId
   return (
     <>
       <JobHead job={job} />
@@ -61,7 +63,7 @@ export function JobView({ type, id, run }: Extract<Route, { view: 'job' }>) {
           {shown && <RunReport status={shown} />}
         </div>
         <div class="job-runs">
-          <RunsOf job={job} log={log} shown={isPast ? run.executionId : undefined} />
+          <RunsOf job={job} log={log} shown={isPast ? run.executionId : undefined} explained={explained} />
         </div>
         <aside class="job-side" aria-label="Facts">
           <JobFacts job={job} shown={shown} isPast={run !== undefined} />
@@ -123,7 +125,7 @@ function PastNote({ job, past }: { job: Job; past: Read<LoggedStatus | undefined
   if (past.isReading && !past.value) return <Loading rows={1} />
   const { lastId } = past.value ?? {}
   return (
-    <div class="past-note">
+    <div class="past-note" role="status">
       {past.value ? (
         <p>
           This is the run of <Time at={past.value.startTime} isFull />.
@@ -144,8 +146,13 @@ function PastNote({ job, past }: { job: Job; past: Read<LoggedStatus | undefined
   )
 }
 
-function RunsOf(props: { job: Job; log: Read<{ total: number; hits: LoggedStatus[] }>; shown: string | undefined }) {
-  const { job, log, shown } = props
+function RunsOf(props: {
+  job: Job
+  log: Read<{ total: number; hits: LoggedStatus[] }>
+  shown: string | undefined
+  explained: string | undefined
+}) {
+  const { job, log, shown, explained } = props
   const inLog = linkTo({ view: 'log', query: { ...wholeLog.query, type: job.type, id: job.id } })
   if (log.value === undefined)
     return log.error === undefined ? (
@@ -163,7 +170,7 @@ function RunsOf(props: { job: Job; log: Read<{ total: number; hits: LoggedStatus
       ) : (
         <>
           {hits.length > 1 && <History runs={hits} shown={shown} />}
-          <RunsTable runs={hits.slice(0, listed)} shown={shown} />
+          <RunsTable runs={hits.slice(0, listed)} shown={shown} explained={explained} />
         </>
       )}
     </Section>
@@ -198,7 +205,7 @@ function RunFacts({ status, title }: { status: Status; title: string }) {
         Began: <Time at={status.startTime} isFull />,
         Ended: ended !== undefined && <Time at={ended} isFull />,
         Took: ended === undefined ? <Elapsed since={status.startTime} /> : formatDuration(ended - status.startTime),
-        Records: status.state !== 'queued' && formatCount(status.count),
+        [countTitle(status)]: hasRecords(status) && formatCount(status.count),
         Checkpoint: status.lastId !== undefined && <Value text={status.lastId} label="the last id" />,
         'Aborted because': abortReason,
         Node: node && <bdi>{node}</bdi>,

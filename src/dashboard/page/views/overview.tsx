@@ -1,28 +1,19 @@
-import { memo } from 'preact/compat'
 import { useState } from 'preact/hooks'
 import { withDetail } from '../data/details.js'
 import { formatCount, formatDuration } from '../data/format.js'
 import { health } from '../data/health.js'
-import { isLive, type Job, jobs, jobsError, refreshJobs, sortedJobs } from '../data/jobs.js'
-import { home, linkTo, type Route, replaceRoute, type ShownJobs } from '../data/route.js'
+import { type Job, jobs, jobsError, keyOf, refreshJobs, sortedJobs } from '../data/jobs.js'
+import { home, linkTo, type Route, type ShownJobs } from '../data/route.js'
 import { readOnly } from '../data/settings.js'
+import { isIn } from '../data/shown-jobs.js'
 import { Empty, Failure, Loading, Section } from '../parts/blocks.js'
 import { Icon, type IconName } from '../parts/icon.js'
 import { JobLink } from '../parts/job-name.js'
 import { Progress } from '../parts/progress.js'
-import { ScheduleText } from '../parts/schedule.js'
 import { Mark, State } from '../parts/state.js'
 import { Elapsed, Time } from '../parts/time.js'
 import { JobDialog, StartButton } from './job-actions.js'
-
-const isIn: Record<ShownJobs, (job: Job) => boolean> = {
-  all: () => true,
-  running: (job) => isLive(job) && job.status?.state !== 'queued',
-  failing: (job) => job.status?.state === 'error',
-  queued: (job) => job.status?.state === 'queued',
-  scheduled: (job) => job.definition?.schedule !== undefined,
-  paused: (job) => job.definition?.paused !== undefined,
-}
+import { JobList } from './job-list.js'
 
 /** All jobs: what runs, what fails and why, what waits, and what comes next. */
 export function Overview({ show, find }: Extract<Route, { view: 'overview' }>) {
@@ -42,6 +33,7 @@ export function Overview({ show, find }: Extract<Route, { view: 'overview' }>) {
         Jobs
       </h1>
       <Summary all={all} show={show} />
+      <Overdue />
       {failing.length > 0 && (
         <Section title="Failing now" count={failing.length} name="failing">
           <ul class="cards">
@@ -122,7 +114,7 @@ function HealthTile() {
   const { value } = health
   const { status = 'unknown', overdue = [], storage, node } = value ?? {}
   const isOk = status === 'ok' && overdue.length === 0
-  const text = overdue.length > 0 ? `${overdue.length} overdue` : (healthWords[status] ?? status)
+  const text = isOk || status !== 'ok' ? (healthWords[status] ?? status) : `${overdue.length} overdue`
   const detail = storage?.error?.[0] ?? (storage && `${node} · storage ${formatDuration(storage.latency)}`)
   return (
     <div class={`tile tile-health ${isOk ? 'is-successful' : value ? 'is-error' : 'is-none'}`}>
@@ -132,6 +124,28 @@ function HealthTile() {
         <bdi class="cut-text">{detail ?? 'Health'}</bdi>
       </span>
     </div>
+  )
+}
+
+/** Schedules that should have started something here, and could not. */
+function Overdue() {
+  const { overdue = [] } = health.value ?? {}
+  if (overdue.length === 0) return null
+  return (
+    <Section title="Overdue" count={overdue.length} name="overdue">
+      <ul class="card queue is-aborted">
+        {overdue.slice(0, drawnOfQueue).map(({ type, id, since }) => (
+          <li key={keyOf(type, id)}>
+            <Mark icon="scheduled" tone="aborted" text="Overdue" />
+            <JobLink type={type} id={id} />
+            <span class="muted">
+              should have started <Time at={since} />
+            </span>
+          </li>
+        ))}
+      </ul>
+      {overdue.length > drawnOfQueue && <a href={linkTo({ ...home, show: 'scheduled' })}>All schedules</a>}
+    </Section>
   )
 }
 
@@ -222,133 +236,3 @@ function NextRun({ all }: { all: readonly Job[] }) {
     </>
   )
 }
-
-/** How many jobs are drawn at first. */
-const drawnAtFirst = 100
-
-const listTitles: Record<ShownJobs, string> = {
-  all: 'All jobs',
-  running: 'Running jobs',
-  failing: 'Failing jobs',
-  queued: 'Queued jobs',
-  scheduled: 'Schedules',
-  paused: 'Paused jobs',
-}
-
-function JobList({ all, show, find }: { all: readonly Job[]; show: ShownJobs; find: string }) {
-  const [isWhole, setWhole] = useState(false)
-  const words = find.toLowerCase().split(/\s+/).filter(Boolean)
-  const found = all
-    .filter(isIn[show])
-    .filter(({ type, id }) => words.every((word) => `${type}/${id}`.toLowerCase().includes(word)))
-  if (show === 'scheduled') found.sort((one, other) => nextOf(one) - nextOf(other))
-  const drawn = isWhole ? found : found.slice(0, drawnAtFirst)
-  const filter = (event: Event) =>
-    replaceRoute({ view: 'overview', show, find: (event.target as HTMLInputElement).value })
-  return (
-    <Section
-      title={listTitles[show]}
-      count={found.length}
-      name="list"
-      aside={
-        <div class="section-aside">
-          {show !== 'all' && <a href={linkTo({ ...home, find })}>Show all jobs</a>}
-          <label class="search">
-            <Icon name="search" />
-            <span class="visually-hidden">Find jobs</span>
-            <input type="search" placeholder="Find jobs" value={find} onInput={filter} data-shortcut="/" />
-          </label>
-        </div>
-      }
-    >
-      {found.length === 0 ? (
-        <NoJobs isFiltered={all.length > 0} />
-      ) : (
-        <div class="table-frame">
-          <table class="table">
-            <thead>
-              <tr>
-                <th scope="col">Job</th>
-                <th scope="col">Last run</th>
-                <th scope="col" class="number">
-                  Records
-                </th>
-                <th scope="col" class="number">
-                  Duration
-                </th>
-                <th scope="col">Next run</th>
-              </tr>
-            </thead>
-            <tbody>
-              {drawn.map((job) => (
-                <JobRow key={job.key} job={job} />
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
-      {drawn.length < found.length && (
-        <button type="button" class="button" onClick={() => setWhole(true)}>
-          Show all {formatCount(found.length)}
-        </button>
-      )}
-    </Section>
-  )
-}
-
-function NoJobs({ isFiltered }: { isFiltered: boolean }) {
-  return isFiltered ? (
-    <Empty icon="search" title="No job is like that">
-      <a href={linkTo(home)}>Show all jobs</a>
-    </Empty>
-  ) : (
-    <Empty icon="gate" title="This registry defines no job yet">
-      Jobs appear here as soon as your application calls <code>registry.define</code>.
-    </Empty>
-  )
-}
-
-function nextOf({ definition }: Job): number {
-  return definition?.nextRun ?? Number.POSITIVE_INFINITY
-}
-
-const JobRow = memo(({ job }: { job: Job }) => {
-  const { type, id, status, definition } = job
-  const { paused, nextRun, schedule } = definition ?? {}
-  return (
-    <tr>
-      <td data-label="Job">
-        <JobLink type={type} id={id} />
-      </td>
-      <td data-label="Last run">
-        <State state={status?.state ?? 'never'} />{' '}
-        {status && (
-          <span class="muted">
-            <Time at={'endTime' in status ? status.endTime : status.startTime} />
-          </span>
-        )}
-      </td>
-      <td data-label="Records" class="number">
-        {status && status.state !== 'queued' ? formatCount(status.count) : <span class="muted">–</span>}
-      </td>
-      <td data-label="Duration" class="number">
-        {status && 'endTime' in status ? (
-          formatDuration(status.endTime - status.startTime)
-        ) : (
-          <span class="muted">–</span>
-        )}
-      </td>
-      <td data-label="Next run">
-        {paused ? (
-          <Mark icon="paused" tone="paused" text="Paused" />
-        ) : nextRun !== undefined ? (
-          <>
-            <Time at={nextRun} /> {schedule && <ScheduleText schedule={schedule} />}
-          </>
-        ) : (
-          <span class="muted">{schedule ? 'by its schedule' : 'on demand'}</span>
-        )}
-      </td>
-    </tr>
-  )
-})

@@ -15,8 +15,9 @@ export function RunReport({ status }: { status: Status }) {
   )
 }
 
-/** The messages of an error, from what failed to why. */
-function Causes({ messages }: { messages: readonly string[] }) {
+/** The messages of an error, from what failed to why. A message that only repeats its cause behind its own words is shown without it. */
+function Causes({ messages: all }: { messages: readonly string[] }) {
+  const messages = all.map((message, index) => withoutCause(message, all[index + 1])).filter((text) => text !== '')
   return (
     <Section title="Why it failed">
       <ol class="causes">
@@ -31,6 +32,11 @@ function Causes({ messages }: { messages: readonly string[] }) {
       </ol>
     </Section>
   )
+}
+
+function withoutCause(message: string, cause: string | undefined): string {
+  if (!cause || !message.endsWith(cause)) return message
+  return message.slice(0, -cause.length).replace(/[\s:]+$/, '')
 }
 
 const fates = [

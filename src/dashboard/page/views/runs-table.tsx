@@ -1,15 +1,22 @@
 import type { LoggedStatus } from '../../../client/index.js'
-import { formatCount, formatDuration } from '../data/format.js'
+import { formatDuration } from '../data/format.js'
 import { linkToJob } from '../data/route.js'
+import { CountCell, countTitle, hasRecords } from '../parts/count.js'
 import { JobLink } from '../parts/job-name.js'
 import { State } from '../parts/state.js'
 import { Time } from '../parts/time.js'
 import { durationOf } from './history.js'
 
-/** Runs of one job or of many, newest first. */
-export function RunsTable(props: { runs: readonly LoggedStatus[]; hasNames?: boolean; shown?: string | undefined }) {
-  const { runs, hasNames = false, shown } = props
+/** Runs of one job or of many, newest first. The last cause of a failure says why. `explained` is the run whose causes the view shows. */
+export function RunsTable(props: {
+  runs: readonly LoggedStatus[]
+  hasNames?: boolean
+  shown?: string | undefined
+  explained?: string | undefined
+}) {
+  const { runs, hasNames = false, shown, explained } = props
   const hasMessages = runs.some(({ state }) => state === 'error')
+  const hasCounts = runs.some(hasRecords)
   return (
     <div class="table-frame">
       <table class={`table ${hasNames ? 'has-names' : ''}`}>
@@ -21,10 +28,12 @@ export function RunsTable(props: { runs: readonly LoggedStatus[]; hasNames?: boo
             <th scope="col" class="number">
               Duration
             </th>
-            <th scope="col" class="number">
-              Records
-            </th>
-            {hasMessages && <th scope="col">Message</th>}
+            {hasCounts && (
+              <th scope="col" class="number">
+                {hasNames ? 'Count' : countTitle(runs[0])}
+              </th>
+            )}
+            {hasMessages && <th scope="col">Why it failed</th>}
           </tr>
         </thead>
         <tbody>
@@ -46,18 +55,25 @@ export function RunsTable(props: { runs: readonly LoggedStatus[]; hasNames?: boo
               <td data-label="Duration" class="number">
                 {'endTime' in run ? formatDuration(durationOf(run)) : <span class="muted">–</span>}
               </td>
-              <td data-label="Records" class="number">
-                {formatCount(run.count)}
-              </td>
-              {hasMessages && (
-                <td data-label="Message" class="message">
-                  <span class="cut-text">{run.state === 'error' ? run.error[0]?.slice(0, 200) : ''}</span>
-                </td>
-              )}
+              {hasCounts && <CountCell status={run} />}
+              {hasMessages && <MessageCell run={run} isExplained={run.executionId === explained} />}
             </tr>
           ))}
         </tbody>
       </table>
     </div>
+  )
+}
+
+/** Why a run failed, in a line. The view of the run has the whole chain. */
+function MessageCell({ run, isExplained }: { run: LoggedStatus; isExplained: boolean }) {
+  return (
+    <td data-label="Message" class="message">
+      {run.state === 'error' && (
+        <span class="cut-text" title={run.error.join('\n').slice(0, 1000)}>
+          {isExplained ? 'as above' : run.error.at(-1)?.slice(0, 200)}
+        </span>
+      )}
+    </td>
   )
 }

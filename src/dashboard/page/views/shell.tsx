@@ -9,6 +9,7 @@ import { readOnly, title } from '../data/settings.js'
 import { nextTheme, theme } from '../data/theme.js'
 import { Icon, type IconName } from '../parts/icon.js'
 import { Time } from '../parts/time.js'
+import { PauseBanner } from './pauses.js'
 
 /** What surrounds every view. */
 export function Shell({ children }: { children: ComponentChildren }) {
@@ -40,6 +41,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
         </div>
       </header>
       <Banner />
+      <PauseBanner />
       <main id="main" tabIndex={-1}>
         {children}
       </main>

@@ -1,0 +1,35 @@
+import type { Status } from '../data/detail.js'
+import { formatCount } from '../data/format.js'
+
+/** What a run counts: an ingestion its records, a job of one's own whatever it reports, if it reports anything. */
+type Counted = Pick<Status, 'type' | 'count' | 'state'>
+
+/** Whether a run counts something that can be shown. */
+export function hasRecords({ type, count, state }: Counted): boolean {
+  return state !== 'queued' && (count > 0 || isIngestionType(type))
+}
+
+/** Whether jobs of a type read records. Only ingestions have this type. */
+export function isIngestionType(type: string): boolean {
+  return type === 'ingestion'
+}
+
+/** What the counts of a job are called. */
+export function countTitle(run: Pick<Status, 'type'> | undefined): string {
+  return isIngestionType(run?.type ?? '') ? 'Records' : 'Count'
+}
+
+/** A count with the word for what it counts. */
+export function countText({ type, count }: Pick<Status, 'type' | 'count'>): string {
+  return isIngestionType(type) ? `${formatCount(count)} records` : `count ${formatCount(count)}`
+}
+
+/** The count of a run in a table. */
+export function CountCell({ status }: { status: Counted | undefined }) {
+  const isShown = status && hasRecords(status)
+  return (
+    <td data-label={isIngestionType(status?.type ?? '') ? 'Records' : 'Count'} class="number">
+      {isShown ? formatCount(status.count) : <span class="muted">–</span>}
+    </td>
+  )
+}

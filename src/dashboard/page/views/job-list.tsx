@@ -1,0 +1,146 @@
+import { memo } from 'preact/compat'
+import { useState } from 'preact/hooks'
+import { formatCount, formatDuration } from '../data/format.js'
+import type { Job } from '../data/jobs.js'
+import { home, linkTo, replaceRoute, type ShownJobs } from '../data/route.js'
+import { isIn } from '../data/shown-jobs.js'
+import { Empty, Section } from '../parts/blocks.js'
+import { CountCell } from '../parts/count.js'
+import { Icon } from '../parts/icon.js'
+import { JobLink } from '../parts/job-name.js'
+import { ScheduleText } from '../parts/schedule.js'
+import { Mark, State } from '../parts/state.js'
+import { Time } from '../parts/time.js'
+import { PauseAllButton } from './pauses.js'
+
+/** How many jobs are drawn at first. */
+const drawnAtFirst = 100
+
+const listTitles: Record<ShownJobs, string> = {
+  all: 'All jobs',
+  running: 'Running jobs',
+  failing: 'Failing jobs',
+  queued: 'Queued jobs',
+  scheduled: 'Schedules',
+  paused: 'Paused jobs',
+}
+
+/** The jobs that are asked for, in a table. */
+export function JobList({ all, show, find }: { all: readonly Job[]; show: ShownJobs; find: string }) {
+  const [isWhole, setWhole] = useState(false)
+  const words = find.toLowerCase().split(/\s+/).filter(Boolean)
+  const found = all
+    .filter(isIn[show])
+    .filter(({ type, id }) => words.every((word) => `${type}/${id}`.toLowerCase().includes(word)))
+  if (show === 'scheduled') found.sort((one, other) => nextOf(one) - nextOf(other))
+  const drawn = isWhole ? found : found.slice(0, drawnAtFirst)
+  const filter = (event: Event) =>
+    replaceRoute({ view: 'overview', show, find: (event.target as HTMLInputElement).value })
+  return (
+    <Section
+      title={listTitles[show]}
+      count={found.length}
+      name="list"
+      aside={
+        <div class="section-aside">
+          {show !== 'all' && <a href={linkTo({ ...home, find })}>Show all jobs</a>}
+          {all.length > 0 && <PauseAllButton />}
+          <label class="search">
+            <Icon name="search" />
+            <span class="visually-hidden">Find jobs</span>
+            <input type="search" placeholder="Find jobs" value={find} onInput={filter} data-shortcut="/" />
+          </label>
+        </div>
+      }
+    >
+      {found.length === 0 ? <NoJobs isFiltered={all.length > 0} /> : <JobTable jobs={drawn} />}
+      {drawn.length < found.length && (
+        <button type="button" class="button" onClick={() => setWhole(true)}>
+          Show all {formatCount(found.length)}
+        </button>
+      )}
+    </Section>
+  )
+}
+
+function JobTable({ jobs }: { jobs: readonly Job[] }) {
+  return (
+    <div class="table-frame">
+      <table class="table">
+        <thead>
+          <tr>
+            <th scope="col">Job</th>
+            <th scope="col">Last run</th>
+            <th scope="col" class="number">
+              Count
+            </th>
+            <th scope="col" class="number">
+              Duration
+            </th>
+            <th scope="col">Next run</th>
+          </tr>
+        </thead>
+        <tbody>
+          {jobs.map((job) => (
+            <JobRow key={job.key} job={job} />
+          ))}
+        </tbody>
+      </table>
+    </div>
+  )
+}
+
+function NoJobs({ isFiltered }: { isFiltered: boolean }) {
+  return isFiltered ? (
+    <Empty icon="search" title="No job is like that">
+      <a href={linkTo(home)}>Show all jobs</a>
+    </Empty>
+  ) : (
+    <Empty icon="gate" title="This registry defines no job yet">
+      Jobs appear here as soon as your application calls <code>registry.define</code>.
+    </Empty>
+  )
+}
+
+function nextOf({ definition }: Job): number {
+  return definition?.nextRun ?? Number.POSITIVE_INFINITY
+}
+
+const JobRow = memo(({ job }: { job: Job }) => {
+  const { type, id, status, definition } = job
+  const { paused, nextRun, schedule } = definition ?? {}
+  return (
+    <tr>
+      <td data-label="Job">
+        <JobLink type={type} id={id} />
+      </td>
+      <td data-label="Last run">
+        <State state={status?.state ?? 'never'} />{' '}
+        {status && (
+          <span class="muted">
+            <Time at={'endTime' in status ? status.endTime : status.startTime} />
+          </span>
+        )}
+      </td>
+      <CountCell status={status} />
+      <td data-label="Duration" class="number">
+        {status && 'endTime' in status ? (
+          formatDuration(status.endTime - status.startTime)
+        ) : (
+          <span class="muted">–</span>
+        )}
+      </td>
+      <td data-label="Next run">
+        {paused ? (
+          <Mark icon="paused" tone="paused" text="Paused" />
+        ) : nextRun !== undefined ? (
+          <>
+            <Time at={nextRun} /> {schedule && <ScheduleText schedule={schedule} />}
+          </>
+        ) : (
+          <span class="muted">{schedule ? 'by its schedule' : 'on demand'}</span>
+        )}
+      </td>
+    </tr>
+  )
+})
