@@ -1,5 +1,5 @@
 /**
- * The dashboard over six jobs of different fates, and a Postgres of its own: `npm run dashboard`, then
+ * The dashboard over seven jobs of different fates, and a Postgres of its own: `npm run dashboard`, then
  * http://localhost:3000/dashboard/. Ctrl-C ends it, and nothing is left behind.
  */
 import { once } from 'node:events'

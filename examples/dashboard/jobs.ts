@@ -9,8 +9,9 @@ type Registry = JobRegistry<{ shop: Datasource; warehouse: Datasource; legacy: D
 /** Creates what the jobs read and write. */
 export async function createTables(pool: pg.Pool): Promise<void> {
   await pool.query(`
-    create table visits (id int primary key, page text, seconds int);
-    insert into visits select n, 'page ' || n, n % 300 from generate_series(1, 40000) n;
+    create table visits (at timestamptz, id int, page text, seconds int, primary key (at, id));
+    insert into visits select timestamptz '2025-01-01Z' + n * interval '2 minutes', n, 'page ' || n, n % 300 from generate_series(1, 262000) n;
+    create table products_copy (id bigint primary key, name text not null);
     create table customers_copy (id bigint, name text);
     create table members_copy (id bigint primary key, email text not null check (email like '%@%'));
     create table dead_letter (
@@ -19,7 +20,7 @@ export async function createTables(pool: pg.Pool): Promise<void> {
     )`)
 }
 
-/** Defines six jobs, each with another fate. */
+/** Defines seven jobs, each with another fate. */
 export function defineJobs(registry: Registry, pool: pg.Pool): void {
   // Runs for a while: 2,000 records per second, of 400,000.
   registry.define({
@@ -51,15 +52,25 @@ export function defineJobs(registry: Registry, pool: pg.Pool): void {
     target: postgresTarget({ pool, table: 'customers_copy' }),
   })
 
-  // Reads its table in partitions.
+  // Reads the visits of a year in partitions, a month each.
   registry.define({
     id: 'visits',
     datasource: 'shop',
     query: 'select * from visits',
-    cursor: 'id',
-    partitions: 8,
-    target: postgresTarget({ pool, table: 'visits_copy', createTable: true, mode: 'upsert', key: ['id'] }),
-    rateLimit: { rows: 12_000 },
+    cursor: ['at', 'id'],
+    partitions: 12,
+    batchSize: 1000,
+    target: postgresTarget({ pool, table: 'visits_copy', createTable: true, mode: 'upsert', key: ['at', 'id'] }),
+    rateLimit: { rows: 3000 },
+  })
+
+  // Replaces the whole table in each run. The source has more products by the second.
+  registry.define({
+    id: 'products',
+    datasource: 'shop',
+    query: `select n as id, 'product ' || n as name
+      from generate_series(1, 2400 + (extract(epoch from now())::int % 600)) n`,
+    target: postgresTarget({ pool, table: 'products_copy', strategy: 'replace' }),
   })
 
   // Sets aside the records that its target refuses.
@@ -113,6 +124,7 @@ export async function startJobs(registry: Registry, rounds = 12): Promise<void> 
   for (let round = 1; round <= rounds; round++) {
     await run('report', 'sales', { days: 2 + (round % 5) })
     await run('ingestion', 'members')
+    await run('ingestion', 'products')
     if (round % 4 === 0) await run('ingestion', 'customers')
   }
 }

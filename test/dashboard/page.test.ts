@@ -41,7 +41,7 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
   const section = (name: string) => page.getByRole('region', { name })
 
   /** A registry with a job of each fate. */
-  async function sixFates(): Promise<ReturnType<typeof watchedRegistry>> {
+  async function everyFate(): Promise<ReturnType<typeof watchedRegistry>> {
     const served = watchedRegistry({ concurrency: { process: 1 } })
     const { registry } = served
     defineCounting(registry, 'running')
@@ -50,7 +50,8 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
     registry.define({ type: 'copy', id: 'scheduled', run: () => {}, schedule: { cron: '0 3 * * *' } })
     registry.define({ type: 'copy', id: 'paused', run: () => {} })
     registry.define({ type: 'copy', id: 'done', run: ({ progress }) => progress({ count: 7 }) })
-    for (const id of ['failing', 'done']) await (await registry.start('copy', id)).finished
+    registry.define({ type: 'copy', id: 'inside', run: ({ progress }) => progress({ count: 40, detail: ingested }) })
+    for (const id of ['failing', 'done', 'inside']) await (await registry.start('copy', id)).finished
     await registry.pause('copy', 'paused', { reason: 'The source is being moved', by: 'ann' })
     await registry.start('copy', 'running')
     await registry.start('copy', 'queued')
@@ -59,7 +60,7 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
 
   describe('shows', () => {
     test('all jobs: what runs, live, what fails and why, what waits, and what is next', async () => {
-      const { watched } = await sixFates()
+      const { watched } = await everyFate()
       const { url } = await serveDashboard(watched, { title: 'Shop' })
       await page.goto(url)
       await section('Failing now').getByText('Could not copy.').waitFor()
@@ -81,7 +82,7 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
     })
 
     test('the jobs that somebody looks for, by an address', async () => {
-      const { watched } = await sixFates()
+      const { watched } = await everyFate()
       const { url } = await serveDashboard(watched)
       await page.goto(url)
       await page.locator('.tile', { hasText: 'Failing' }).click()
@@ -187,6 +188,45 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await section('Overdue').getByText('should have started 10 min ago').waitFor()
       await section('Overdue').getByRole('link', { name: 'report/late' }).click()
       await expect.poll(() => page.locator('h1').innerText()).toBe('report/late')
+    })
+
+    test('what only an ingestion has: partitions over their range, failed records, what was replaced, and its node', async () => {
+      const { registry, watched } = watchedRegistry()
+      registry.define({ type: 'copy', id: 'a', run: ({ progress }) => progress({ count: 40, detail: ingested }) })
+      await (await registry.start('copy', 'a')).finished
+      const { url } = await serveDashboard(watched)
+      await page.goto(`${url}#/job/copy/a`)
+      await expect.poll(() => page.locator('.partition-counts').innerText()).toMatch(/1 of 3.*1 running.*1 queued/s)
+      expect(await page.locator('.partition-list li').allInnerTexts()).toEqual([
+        expect.stringMatching(/0\s+done\s+up to 2024-02-01\s+30 records\s+on worker-2/),
+        expect.stringMatching(/1\s+running\s+2024-02-01 – 2024-03-01\s+10 records\s+at 2024-02-11 08:00:00/),
+        expect.stringMatching(/2\s+queued\s+from 2024-03-01\s+0 records/),
+      ])
+      const failures = section('Failed records')
+      await failures.getByText('no price').waitFor()
+      await failures.getByText('the transform failed').waitFor()
+      await failures.getByText('{"id":5,"name":"<b>"}').waitFor()
+      await failures.getByText('These are the last 1 of 2.').waitFor()
+      await section('Replaced').getByText('+400').waitFor()
+      await section('Replaced').getByText('1,000,400').waitFor()
+    })
+
+    test('where the next run begins, which a reset begins with', async () => {
+      const { registry, watched } = watchedRegistry()
+      registry.define({ type: 'copy', id: 'a', run: ({ progress }) => progress({ count: 1, lastId: '7' }) })
+      await (await registry.start('copy', 'a')).finished
+      const { url } = await serveDashboard(watched)
+      const checkpoint = { cursor: { at: '2024-02-01', id: '7' } }
+      await page.route(/\/copy\/a\?.*detail=true/, async (route) => {
+        const response = await route.fetch()
+        const body = await response.json()
+        body.status.detail.checkpoint = checkpoint
+        await route.fulfill({ response, json: body })
+      })
+      await page.goto(`${url}#/job/copy/a`)
+      await page.locator('.job-side').getByText(JSON.stringify(checkpoint)).waitFor()
+      await button('Reset…').click()
+      expect(JSON.parse(await page.getByLabel('Checkpoint').inputValue())).toEqual(checkpoint)
     })
 
     test('a job that is unknown, and a job that never ran', async () => {
@@ -452,7 +492,8 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await press('Start copy/a', 'Abort…')
       await press('Abort…', '')
       await page.keyboard.press('Escape')
-      await expect.poll(focus).toBe('Abort…')
+      await page.getByRole('dialog').waitFor({ state: 'detached' })
+      expect(await focus()).toBe('Abort…')
       await page.keyboard.press('Enter')
       await page.getByLabel('Reason').press('Enter')
       await expect.poll(focus, { message: 'the end' }).toBe('Retry copy/a')
@@ -477,7 +518,7 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
     })
 
     test('nothing when it is read-only', async () => {
-      const { watched } = await sixFates()
+      const { watched } = await everyFate()
       const { url } = await serveDashboard(watched, { readOnly: true })
       await page.goto(url)
       await text('Read-only')
@@ -657,37 +698,69 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
     })
   })
 
-  describe.each(['light', 'dark'] as const)('in %s', (colorScheme) => {
-    test('has no fault that axe-core finds, and fits a phone', async () => {
-      const { watched } = await sixFates()
-      const { url } = await serveDashboard(watched)
-      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
-      const views: [string, string][] = [
-        ['#/', '.cards'],
-        ['#/job/copy/failing', '.causes'],
-        ['#/job/copy/running', '.log-lines'],
-        ['#/log', '.pager'],
-        ['#/job/copy/none', '.empty'],
-      ]
-      for (const [hash, ready] of views) {
-        await page.setViewportSize({ width: 1280, height: 800 })
-        await page.goto(url + hash)
-        await page.locator(ready).first().waitFor()
-        expect(await faultsOf(page), hash).toEqual([])
-        await page.setViewportSize({ width: 390, height: 844 })
-        expect(await page.evaluate('document.documentElement.scrollWidth'), hash).toBeLessThanOrEqual(390)
-      }
-      await page.goto(`${url}#/job/copy/failing`)
-      await button('Reset…').click()
-      expect(await faultsOf(page), 'dialog').toEqual([])
-    })
+  test('has no fault that axe-core finds, in light and dark, and fits a phone', async () => {
+    const { watched } = await everyFate()
+    const { url } = await serveDashboard(watched)
+    await page.emulateMedia({ reducedMotion: 'reduce' })
+    const views: [string, string][] = [
+      ['#/', '.cards'],
+      ['#/job/copy/failing', '.causes'],
+      ['#/job/copy/running', '.log-lines'],
+      ['#/job/copy/inside', '.strip'],
+      ['#/log', '.pager'],
+      ['#/job/copy/none', '.empty'],
+    ]
+    for (const [hash, ready] of views) {
+      await page.emulateMedia({ colorScheme: 'light' })
+      await page.setViewportSize({ width: 1280, height: 800 })
+      await page.goto(url + hash)
+      await page.locator(ready).first().waitFor()
+      expect(await faultsOf(page), hash).toEqual([])
+      await page.emulateMedia({ colorScheme: 'dark' })
+      expect(await faultsOf(page, colours), `${hash} in dark`).toEqual([])
+      await page.setViewportSize({ width: 390, height: 844 })
+      expect(await page.evaluate('document.documentElement.scrollWidth'), hash).toBeLessThanOrEqual(390)
+      expect(await faultsOf(page, layout), `${hash} on a phone`).toEqual([])
+    }
+    await page.goto(`${url}#/job/copy/failing`)
+    await button('Reset…').click()
+    expect(await faultsOf(page), 'dialog').toEqual([])
   })
 })
 
+/** What an ingestion reports that has partitions, a record that failed, and a target that replaces. */
+const ingested = {
+  ...{ read: 40, written: 38, failed: 2, skipped: 0, parts: { total: 3, done: 1 } },
+  partitions: {
+    states: { done: 1, running: 1, queued: 1 },
+    list: [
+      { number: 0, until: '2024-02-01T00:00:00.000Z', state: 'done', read: 30, node: 'worker-2' },
+      {
+        ...{ number: 1, from: '2024-02-01T00:00:00.000Z', until: '2024-03-01T00:00:00.000Z' },
+        ...{ state: 'running', read: 10, position: '2024-02-11T08:00:00.000Z' },
+      },
+      { number: 2, from: '2024-03-01T00:00:00.000Z', state: 'queued', read: 0 },
+    ],
+  },
+  latestFailures: [
+    {
+      ...{ key: 'a:1:2', time: '2026-11-30T17:00:00.000Z', phase: 'transform' },
+      ...{ error: ['The transform failed.', 'no price'], record: { id: 5, name: '<b>' } },
+    },
+  ],
+  replaced: { how: 'rename', before: 1_000_000, after: 1_000_400, time: '2026-11-30T17:00:00.000Z' },
+}
+
+/** The rules of axe-core that depend on colours, and on the width. A page has the same elements in each. */
+const colours = ['color-contrast', 'link-in-text-block']
+const layout = [...colours, 'target-size', 'scrollable-region-focusable', 'aria-hidden-focus', 'list', 'region']
+
 /** What axe-core finds. It is run from outside, as the policy of the page lets no other script in. */
-async function faultsOf(page: Page): Promise<string[]> {
-  await page.evaluate(await readFile(axeFile, 'utf8'))
-  const found = (await page.evaluate('axe.run()')) as { violations: { id: string; nodes: { html: string }[] }[] }
+async function faultsOf(page: Page, rules?: readonly string[]): Promise<string[]> {
+  if (!(await page.evaluate("'axe' in globalThis"))) await page.evaluate(await readFile(axeFile, 'utf8'))
+  const options = { resultTypes: ['violations'], ...(rules && { runOnly: rules }) }
+  const run = `axe.run(${JSON.stringify(options)})`
+  const found = (await page.evaluate(run)) as { violations: { id: string; nodes: { html: string }[] }[] }
   return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
 }
 

@@ -1,7 +1,7 @@
 import type { ComponentChildren } from 'preact'
 import { detailOf, fieldsOf, numberOf, type Status } from '../data/detail.js'
 import { formatBytes, formatCount, formatDuration, formatPercent, formatRate } from '../data/format.js'
-import { rateOf, ratesOf } from '../data/rates.js'
+import { courseOf, rateOf, ratesOf } from '../data/rates.js'
 import { hasRecords, isIngestionType } from './count.js'
 import { Elapsed } from './time.js'
 
@@ -88,6 +88,29 @@ export function Bar({ percent, label }: { percent: number | undefined; label: st
         class={percent === undefined ? 'bar-moving' : 'bar-fill'}
         style={percent === undefined ? {} : { width: `${percent}%` }}
       />
+    </div>
+  )
+}
+
+/** The rate over the whole run, as far as this page has seen it. */
+export function Course({ jobKey, unit }: { jobKey: string; unit: string }) {
+  const { rates, duration } = courseOf(jobKey)
+  if (rates.length < 4) return null
+  const max = Math.max(...rates, 1)
+  const points = rates.map((rate, index) => `${(index * 600) / (rates.length - 1)},${55 - (52 * rate) / max}`).join(' ')
+  return (
+    <div class="course">
+      <svg viewBox="0 0 600 56" preserveAspectRatio="none" aria-hidden="true">
+        <path d={`M0,56 L${points} L600,56 Z`} />
+        <polyline points={points} />
+      </svg>
+      <div class="course-caption">
+        <span>{formatDuration(duration)} ago</span>
+        <span>
+          up to {formatRate(max)} {unit}
+        </span>
+        <span>now</span>
+      </div>
     </div>
   )
 }

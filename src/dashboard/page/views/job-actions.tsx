@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks'
 import * as actions from '../data/actions.js'
-import { detailOf } from '../data/detail.js'
+import { checkpointOf, detailOf } from '../data/detail.js'
 import { isLive, type Job } from '../data/jobs.js'
 import { readOnly } from '../data/settings.js'
 import { isIngestionType } from '../parts/count.js'
@@ -202,12 +202,18 @@ function LaterDialog(props: { job: Job; question: Question; onClose: () => void;
             rows={3}
             spellcheck={false}
             class="code"
-            defaultValue={checkpoint ?? ''}
+            defaultValue={checkpoint ?? textOfCheckpoint(job)}
           />
         )}
       </Field>
     </FormDialog>
   )
+}
+
+/** Where the next run would begin anyway. */
+function textOfCheckpoint({ status }: Job): string {
+  const checkpoint = checkpointOf(status)
+  return checkpoint === undefined ? '' : JSON.stringify(checkpoint)
 }
 
 function ParamsField({ job }: { job: Job }) {

@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks'
 import type { LoggedStatus } from '../../../client/index.js'
-import { detailOf, type Status } from '../data/detail.js'
+import { seconds } from '../data/clock.js'
+import { checkpointOf, checkpointOfId, detailOf, fieldsOf, numberOf, type Status } from '../data/detail.js'
 import { withDetail } from '../data/details.js'
 import { formatCount, formatDuration } from '../data/format.js'
 import { isLive, type Job, jobs, keyOf } from '../data/jobs.js'
@@ -13,7 +14,7 @@ import { countTitle, hasRecords } from '../parts/count.js'
 import { Icon } from '../parts/icon.js'
 import { JobName } from '../parts/job-name.js'
 import { LongText } from '../parts/long-text.js'
-import { Progress } from '../parts/progress.js'
+import { Course, Progress } from '../parts/progress.js'
 import { ScheduleText } from '../parts/schedule.js'
 import { Mark, State } from '../parts/state.js'
 import { Elapsed, Time } from '../parts/time.js'
@@ -55,7 +56,10 @@ export function JobView({ type, id, run }: Extract<Route, { view: 'job' }>) {
                 {job.status.state === 'queued' ? (
                   <p>The job waits for a free slot.</p>
                 ) : (
-                  <Progress jobKey={job.key} status={job.status} />
+                  <>
+                    <Progress jobKey={job.key} status={job.status} />
+                    <Course jobKey={job.key} unit={isIngestion(job) ? 'records' : ''} />
+                  </>
                 )}
               </div>
             </Section>
@@ -123,7 +127,7 @@ function JobHead({ job }: { job: Job }) {
 function PastNote({ job, past }: { job: Job; past: Read<LoggedStatus | undefined> }) {
   const [isAsked, ask] = useState(false)
   if (past.isReading && !past.value) return <Loading rows={1} />
-  const { lastId } = past.value ?? {}
+  const checkpoint = past.value && (checkpointOf(past.value) ?? checkpointOfId(past.value))
   return (
     <div class="past-note" role="status">
       {past.value ? (
@@ -134,13 +138,13 @@ function PastNote({ job, past }: { job: Job; past: Read<LoggedStatus | undefined
         <p>{past.error !== undefined ? 'The run could not be read.' : 'The log does not hold this run any more.'}</p>
       )}
       <a href={linkToJob(job.type, job.id)}>Show the last run</a>
-      {!readOnly && isIngestion(job) && lastId !== undefined && !isLive(job) && job.definition && (
+      {!readOnly && isIngestion(job) && checkpoint !== undefined && !isLive(job) && job.definition && (
         <button type="button" class="button is-small" onClick={() => ask(true)}>
           Retry from there…
         </button>
       )}
       {isAsked && (
-        <JobDialog job={job} question="retry" checkpoint={JSON.stringify({ lastId })} onClose={() => ask(false)} />
+        <JobDialog job={job} question="retry" checkpoint={JSON.stringify(checkpoint)} onClose={() => ask(false)} />
       )}
     </div>
   )
@@ -197,6 +201,9 @@ function JobFacts({ job, shown, isPast }: { job: Job; shown: Status | undefined;
 
 function RunFacts({ status, title }: { status: Status; title: string }) {
   const { params, node, abortReason, resumedFrom } = detailOf(status)
+  const checkpoint = checkpointOf(status)
+  const lease = fieldsOf(fieldsOf(detailOf(status)).lease)
+  const [renewed, until] = [numberOf(lease.renewed), numberOf(lease.until)]
   const ended = 'endTime' in status ? status.endTime : undefined
   return (
     <Facts
@@ -206,13 +213,31 @@ function RunFacts({ status, title }: { status: Status; title: string }) {
         Ended: ended !== undefined && <Time at={ended} isFull />,
         Took: ended === undefined ? <Elapsed since={status.startTime} /> : formatDuration(ended - status.startTime),
         [countTitle(status)]: hasRecords(status) && formatCount(status.count),
-        Checkpoint: status.lastId !== undefined && <Value text={status.lastId} label="the last id" />,
+        'Next begins': checkpoint !== undefined && <Value text={JSON.stringify(checkpoint)} label="the checkpoint" />,
+        'Last id': status.lastId !== undefined && <Value text={status.lastId} label="the last id" />,
         'Aborted because': abortReason,
         Node: node && <bdi>{node}</bdi>,
+        Lease: ended === undefined && until !== undefined && <LeaseText renewed={renewed} until={until} />,
         Resumes: resumedFrom,
         Parameters: params && <Value text={JSON.stringify(params, undefined, 2)} label="the parameters" />,
       }}
     />
+  )
+}
+
+/** How old the right of a node is to run this, and when others may take it over. */
+function LeaseText({ renewed, until }: { renewed: number | undefined; until: number }) {
+  const isOver = until < seconds.value
+  return (
+    <span class={isOver ? 'state is-error' : ''}>
+      {renewed !== undefined && (
+        <>
+          renewed <Time at={renewed} />,{' '}
+        </>
+      )}
+      {isOver ? 'ran out ' : 'runs out '}
+      <Time at={until} />
+    </span>
   )
 }
 

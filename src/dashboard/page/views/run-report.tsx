@@ -1,7 +1,10 @@
-import { detailOf, fieldsOf, numberOf, type Status } from '../data/detail.js'
+import { detailOf, numberOf, type Status } from '../data/detail.js'
 import { formatBytes, formatClock, formatCount, formatDuration, formatRate, formatTime } from '../data/format.js'
 import { Facts, Section } from '../parts/blocks.js'
 import { LongText } from '../parts/long-text.js'
+import { FailedRecords } from './failed-records.js'
+import { Partitions } from './partitions.js'
+import { Swap } from './swap.js'
 
 /** What a run says of itself: why it failed, what became of its records, its partitions, its log. */
 export function RunReport({ status }: { status: Status }) {
@@ -10,6 +13,8 @@ export function RunReport({ status }: { status: Status }) {
     <>
       {status.state === 'error' && <Causes messages={status.error} />}
       <Records progress={progress} />
+      <FailedRecords progress={progress} />
+      <Swap progress={progress} />
       {log.length > 0 && <LogLines lines={log} />}
     </>
   )
@@ -76,12 +81,7 @@ function Records({ progress }: { progress: Readonly<Record<string, unknown>> }) 
             ))}
           </div>
         )}
-        {countOf('failed') > 0 && (
-          <p class="note">
-            Failed records are set aside, each with its reason: in the dead letters of the job, where it has some.
-          </p>
-        )}
-        <Partitions parts={fieldsOf(progress.parts)} />
+        <Partitions progress={progress} />
         {read > 0 && <Readings progress={progress} />}
       </div>
     </Section>
@@ -114,31 +114,6 @@ function Readings({ progress }: { progress: Readonly<Record<string, unknown>> })
     Attempt: Number(progress.attempt) > 1 && String(progress.attempt),
   }
   return Object.values(facts).some(Boolean) ? <Facts facts={facts} /> : null
-}
-
-/** Up to how many partitions are drawn one by one. */
-const mostDrawn = 240
-
-function Partitions({ parts }: { parts: Readonly<Record<string, unknown>> }) {
-  const [total, done] = [numberOf(parts.total), numberOf(parts.done)]
-  if (!total || done === undefined) return null
-  return (
-    <div class="partitions">
-      <p>
-        <strong>
-          {formatCount(done)} of {formatCount(total)}
-        </strong>{' '}
-        partitions are done
-      </p>
-      {total <= mostDrawn && (
-        <div class="partition-cells" aria-hidden="true">
-          {Array.from({ length: total }, (_, index) => (
-            <span key={index} class={index < done ? 'is-done' : ''} />
-          ))}
-        </div>
-      )}
-    </div>
-  )
 }
 
 function LogLines({ lines }: { lines: readonly string[] }) {
