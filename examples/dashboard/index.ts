@@ -23,10 +23,11 @@ const registry = new JobRegistry({
   node: 'worker-1',
   datasources: {
     shop: postgresDatasource({ pool }),
+    web: postgresDatasource({ pool }),
     warehouse: postgresDatasource({ pool }),
     legacy: postgresDatasource({ connectionString: 'postgres://reader:secret@127.0.0.1:1/legacy' }),
   },
-  concurrency: { datasources: { warehouse: 1 } },
+  concurrency: { datasources: { warehouse: 1, web: 5 } },
 })
 defineJobs(registry, pool)
 

@@ -3,8 +3,8 @@ import type { Datasource, JobRegistry } from 'headgate'
 import { postgresTarget } from 'headgate/postgres'
 import type pg from 'pg'
 
-/** A registry with the datasources that the jobs name. `warehouse` runs one job at a time. */
-type Registry = JobRegistry<{ shop: Datasource; warehouse: Datasource; legacy: Datasource }>
+/** A registry with the datasources that the jobs name. `warehouse` runs one job at a time, `web` five. */
+type Registry = JobRegistry<{ shop: Datasource; web: Datasource; warehouse: Datasource; legacy: Datasource }>
 
 /** Creates what the jobs read and write. */
 export async function createTables(pool: pg.Pool): Promise<void> {
@@ -52,10 +52,10 @@ export function defineJobs(registry: Registry, pool: pg.Pool): void {
     target: postgresTarget({ pool, table: 'customers_copy' }),
   })
 
-  // Reads the visits of a year in partitions, a month each.
+  // Reads the visits of a year in partitions, a month each, some of them at a time.
   registry.define({
     id: 'visits',
-    datasource: 'shop',
+    datasource: 'web',
     query: 'select * from visits',
     cursor: ['at', 'id'],
     partitions: 12,

@@ -199,7 +199,7 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await expect.poll(() => page.locator('.partition-counts').innerText()).toMatch(/1 of 3.*1 running.*1 queued/s)
       expect(await page.locator('.partition-list li').allInnerTexts()).toEqual([
         expect.stringMatching(/0\s+done\s+up to 2024-02-01\s+30 records\s+on worker-2/),
-        expect.stringMatching(/1\s+running\s+2024-02-01 – 2024-03-01\s+10 records\s+at 2024-02-11 08:00:00/),
+        expect.stringMatching(/1\s+running\s+2024-02-01 – 2024-03-01\s+10 records\s+at 2024-02-11 08:00/),
         expect.stringMatching(/2\s+queued\s+from 2024-03-01\s+0 records/),
       ])
       const failures = section('Failed records')

@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks'
 import { fieldsOf, numberOf } from '../data/detail.js'
 import { formatCount } from '../data/format.js'
-import { shortValues } from '../data/short-values.js'
+import { shareOf, shortValues } from '../data/short-values.js'
 import { Icon, type IconName } from '../parts/icon.js'
 
 type Progress = Readonly<Record<string, unknown>>
@@ -78,9 +78,10 @@ function Strip({ partitions, total }: { partitions: readonly Partition[]; total:
         {partitions.map((partition) => (
           <span
             key={partition.number}
-            class={`strip-part is-${states[partition.state].tone} is-state-${partition.state}`}
+            class={`strip-part is-${states[partition.state].tone}`}
             title={`${rangeText(partition, short)}: ${states[partition.state].word}, ${formatCount(partition.read)} records`}
           >
+            <Read partition={partition} />
             {partitions.length <= 24 && <Icon name={states[partition.state].icon} />}
           </span>
         ))}
@@ -102,6 +103,12 @@ function Strip({ partitions, total }: { partitions: readonly Partition[]; total:
       )}
     </>
   )
+}
+
+/** How much of its range a partition has read. */
+function Read({ partition: { state, position = '', from, until } }: { partition: Partition }) {
+  const share = state === 'done' ? undefined : shareOf(position, from, until)
+  return share === undefined ? null : <span class="strip-read" style={{ width: `${100 * share}%` }} />
 }
 
 function PartitionRow(props: { partition: Partition; most: number; short: (value: string) => string }) {
