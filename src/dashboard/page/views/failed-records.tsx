@@ -35,7 +35,9 @@ export function FailedRecords({ progress }: { progress: Readonly<Record<string, 
           ))}
         </ul>
         <p class="note">
-          {total > failures.length && `These are the last ${failures.length} of ${formatCount(total)}. `}
+          {total > failures.length &&
+            failures.length > 0 &&
+            `These are the last ${failures.length} of ${formatCount(total)}. `}
           Each is set aside with its reason: in the dead letters of the job, where it has some.
         </p>
       </div>
