@@ -93,7 +93,7 @@ export function Bar({ percent, label }: { percent: number | undefined; label: st
 }
 
 /** The rate over the whole run, as far as this page has seen it. */
-export function Course({ jobKey, unit }: { jobKey: string; unit: string }) {
+export function Course({ jobKey }: { jobKey: string }) {
   const { rates, duration } = courseOf(jobKey)
   if (rates.length < 4) return null
   const max = Math.max(...rates, 1)
@@ -106,9 +106,7 @@ export function Course({ jobKey, unit }: { jobKey: string; unit: string }) {
       </svg>
       <div class="course-caption">
         <span>{formatDuration(duration)} ago</span>
-        <span>
-          up to {formatRate(max)} {unit}
-        </span>
+        <span>up to {formatRate(max)}</span>
         <span>now</span>
       </div>
     </div>

@@ -58,7 +58,7 @@ export function JobView({ type, id, run }: Extract<Route, { view: 'job' }>) {
                 ) : (
                   <>
                     <Progress jobKey={job.key} status={job.status} />
-                    <Course jobKey={job.key} unit={isIngestion(job) ? 'records' : ''} />
+                    <Course jobKey={job.key} />
                   </>
                 )}
               </div>
