@@ -507,7 +507,7 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await button('Abort copy/a').focus()
       await registry.abort('copy', 'a')
       await button('Abort copy/a').waitFor({ state: 'detached' })
-      expect(await focus()).toMatch(/^Running/)
+      await expect.poll(focus, { message: 'a card' }).toMatch(/^Running/)
       // Another run of the same job, and another page of the log.
       await page.goto(`${url}#/job/copy/b`)
       await page.locator('.column').last().focus()
@@ -547,6 +547,23 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await registry.start('copy', 'a')
       await section('Running').getByRole('progressbar').waitFor()
       await text('Live')
+    })
+
+    test('a run that ends before the stream is open', async () => {
+      const { registry, watched } = watchedRegistry()
+      defineCounting(registry, 'a')
+      await registry.start('copy', 'a')
+      const { url } = await serveDashboard(watched)
+      let open = () => {}
+      const opened = new Promise<void>((resolve) => {
+        open = resolve
+      })
+      await page.route(/_events/, (route) => opened.then(() => route.continue()))
+      await page.goto(`${url}#/job/copy/a`)
+      await page.locator('.badge', { hasText: 'Running' }).waitFor()
+      await registry.abort('copy', 'a')
+      open()
+      await page.locator('.badge', { hasText: 'Aborted' }).waitFor()
     })
 
     test('a stream that is cut again and again', async () => {

@@ -1,4 +1,4 @@
-import { computed, signal } from '@preact/signals'
+import { computed, effect, signal } from '@preact/signals'
 import type { RemoteJob } from '../../../client/index.js'
 import { hasEnded } from '../../../wire/index.js'
 import type { Status } from './detail.js'
@@ -148,6 +148,10 @@ function refreshSoon(): void {
 export function followJobs(): void {
   void refreshJobs()
   void follow()
+  // What changed after the jobs were read and before the stream was open, no event tells.
+  effect(() => {
+    if (hasEvents.value) void Promise.resolve(refreshing).then(refreshJobs)
+  })
   setInterval(() => {
     const isDue = Date.now() - refreshedAt > (hasEvents.value === false ? pollInterval : refreshInterval)
     const isAway = reach.value === 'offline' || reach.value === 'expired' || jobsError.value !== undefined
