@@ -46,6 +46,8 @@ export interface WireDetail {
   execution_id: string
   /** The name of the registry that runs or ran it. */
   node?: string
+  /** The lease of a live execution: until when it holds, in epoch milliseconds of the storage's clock. */
+  lease?: { until: number }
   /** The id of the orphan that it resumes. */
   resumed_from?: string
   /** Why it was asked to abort. */
@@ -230,7 +232,7 @@ export function toEntry(status: JobStatus, detailOf?: DetailOf): WireHit {
 }
 
 type Seen<Status> = Status extends JobStatus
-  ? Omit<Status, 'executionId' | 'node' | 'detail' | 'log' | 'resumedFrom' | 'abortReason' | 'params'>
+  ? Omit<Status, 'executionId' | 'node' | 'lease' | 'detail' | 'log' | 'resumedFrom' | 'abortReason' | 'params'>
   : never
 
 /** The status of a job on a server: the fields of a `JobStatus` that the HTTP API sends. */
@@ -257,6 +259,8 @@ export interface RemoteDetail {
   executionId: string
   /** The name of the registry that runs or ran it. Absent while any registry may claim it. */
   node?: string
+  /** The lease of a live execution: until when it holds, in epoch milliseconds of the storage's clock. */
+  lease?: { readonly until: number }
   /** The id of the orphan that it resumes: its node died or closed. */
   resumedFrom?: string
   /** Why it was asked to abort. */

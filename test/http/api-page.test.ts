@@ -29,6 +29,7 @@ const examples = [
 }))
 
 const events = record({
+  leaseUntil: 1538733935000,
   ...{ startTime: 1538731228589, count: 3459, lastId: '2289', node: 'worker-1' },
   params: { region: 'eu' },
   logTail: ['2018-10-05T09:20:28.590Z Reading from the replica.'],
@@ -90,7 +91,11 @@ const registry: ServedRegistry = {
     if (id === 'postgres-paused') throw new JobError('paused', pausedReason)
     if (id in jobs) throw new JobError('already_running', `Job [${type}/${id}] is already running.`)
     const status = toStatus(
-      record({ id, startTime: 1538734000000, ...(params && { params: { ...params }, node: 'worker-1' }) }),
+      record({
+        id,
+        startTime: 1538734000000,
+        ...(params && { params: { ...params }, node: 'worker-1', leaseUntil: 1538734030000 }),
+      }),
     )
     return { type, id, executionId: status.executionId, status, finished: new Promise(() => {}) }
   },

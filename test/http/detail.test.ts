@@ -64,6 +64,7 @@ describe('detail=true', () => {
         {
           execution_id: executionId,
           node: 'worker-1',
+          lease: { until: expect.any(Number) },
           params: { customer: 'acme', password: '***' },
           log: [expect.stringMatching(/Z half$/)],
           progress: { step: 2, apiKey: '***', seen: ['a'] },
@@ -234,10 +235,14 @@ describe('the client', () => {
     const { begin, client, registry } = await served()
     await begin()
     const status = await client.status('report', 'daily', { detail: true })
-    const { executionId, node, params, log, detail } = (await registry.status('report', 'daily')) as JobStatus & {
+    const { executionId, node, lease, params, log, detail } = (await registry.status(
+      'report',
+      'daily',
+    )) as JobStatus & {
       log: string[]
+      lease: { until: number }
     }
-    const seen = { executionId, node, log, params: { ...params, password: '***' } }
+    const seen = { executionId, node, lease, log, params: { ...params, password: '***' } }
     expect(status?.detail).toEqual({ ...seen, progress: { ...detail, apiKey: '***' } })
     expect((await client.running('report', { detail: true }))[0]?.detail.executionId).toBe(executionId)
     expect((await client.search({ state: 'running', detail: true })).hits[0]?.detail.progress).toMatchObject({

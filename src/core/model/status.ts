@@ -1,5 +1,5 @@
 import type { ExecutionRecord, JobDetail } from './execution-record.js'
-import type { EndedState, JobState, LiveState } from './lifecycle.js'
+import { type EndedState, isLive, type JobState, type LiveState } from './lifecycle.js'
 
 /** The fields of every status. */
 export interface StatusBase {
@@ -30,8 +30,17 @@ export interface StatusBase {
 /** The `abortReason` of an execution that was stopped because its registry closed, and not by an abort. */
 export const closedReason = 'The registry was closed.'
 
+/** The fields of every status of a live execution. */
+export interface LiveBase {
+  /**
+   * The lease of its node: until when it holds, in epoch milliseconds of the storage's clock. Absent while any registry may claim the
+   * execution. Not part of the protocol.
+   */
+  lease?: { until: number }
+}
+
 /** The job is queued until a slot is free. `startTime` is when it was accepted. */
-export interface QueuedStatus extends StatusBase {
+export interface QueuedStatus extends StatusBase, LiveBase {
   state: 'queued'
   /** Always absent: a queued job has not reported anything. */
   detail?: undefined
@@ -46,12 +55,12 @@ export interface BegunStatus<Detail extends object = JobDetail> extends StatusBa
 }
 
 /** The job runs. */
-export interface RunningStatus<Detail extends object = JobDetail> extends BegunStatus<Detail> {
+export interface RunningStatus<Detail extends object = JobDetail> extends BegunStatus<Detail>, LiveBase {
   state: 'running'
 }
 
 /** The job was asked to stop and still runs. */
-export interface AbortingStatus<Detail extends object = JobDetail> extends BegunStatus<Detail> {
+export interface AbortingStatus<Detail extends object = JobDetail> extends BegunStatus<Detail>, LiveBase {
   state: 'aborting'
 }
 
@@ -109,7 +118,7 @@ export function toStatus(record: ExecutionRecord): JobStatus
 export function toStatus(record: ExecutionRecord): JobStatus {
   const { state, type, id, executionId, startTime, endTime, count, lastId, detail, logTail, error, resumedFrom } =
     record
-  const { params, node } = record
+  const { params, node, leaseUntil } = record
   const abortReason = abortReasonOf(record)
   // Every change of every execution passes here: assignments are faster than spreads.
   const status: Record<string, unknown> = { state, type, id, executionId, startTime }
@@ -121,6 +130,7 @@ export function toStatus(record: ExecutionRecord): JobStatus {
   if (detail !== undefined) status.detail = detail
   if (logTail !== undefined) status.log = logTail
   if (node !== null) status.node = node
+  if (leaseUntil !== null && isLive(state)) status.lease = { until: leaseUntil }
   if (resumedFrom !== undefined) status.resumedFrom = resumedFrom
   if (params !== undefined) status.params = params
   if (abortReason !== undefined) status.abortReason = abortReason

@@ -20,9 +20,11 @@ export function detailsBy(redactor: Redactor): DetailOf {
   return (status) => {
     const { executionId, node, resumedFrom, abortReason, params, detail } = status
     const log = 'log' in status ? status.log : undefined
+    const lease = 'lease' in status ? status.lease : undefined
     return {
       execution_id: executionId,
       ...(node !== undefined && { node: node.slice(0, limits.text) }),
+      ...(lease && { lease }),
       ...(resumedFrom !== undefined && { resumed_from: resumedFrom.slice(0, limits.text) }),
       ...(abortReason !== undefined && { abort_reason: redactor.shorten(abortReason, limits.text) }),
       ...(params !== undefined && { params: json(params, limits.params) }),

@@ -60,6 +60,10 @@ const status: Fields<WireStatus> = {
 const detail: Fields<WireDetail> = {
   execution_id: { ...schemas.executionId, description: 'The id of the execution in the log.' },
   node: { ...text, description: 'The name of the registry that runs or ran it.' },
+  lease: {
+    ...object({ until: time }),
+    description: 'The lease of a live execution: until when it holds, by the clock of the storage.',
+  },
   resumed_from: { ...text, description: 'The id of the orphan that it resumes.' },
   abort_reason: { ...text, description: 'Why it was asked to abort.' },
   params: { type: 'object', description: 'The parameters of the start, secrets redacted.' },
@@ -146,7 +150,7 @@ const health: Fields<WireHealth> = {
 /** The schemas of bodies. */
 export const bodies = {
   Status: object(status, ['is_aborting', 'end_time', 'error', 'last_id', 'detail']),
-  Detail: object(detail, ['node', 'resumed_from', 'abort_reason', 'params', 'log', 'progress']),
+  Detail: object(detail, ['node', 'lease', 'resumed_from', 'abort_reason', 'params', 'log', 'progress']),
   Job: object(job, ['status']),
   UnknownJob: object(unknownJob),
   Jobs: hits(ref('Job')),
