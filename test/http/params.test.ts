@@ -147,7 +147,10 @@ describe('a body', () => {
     ['{"params":[]}', 'Expected `params` to be a JSON object'],
     ['{"params":"a"}', 'Expected `params` to be an object, got '],
     ['{"params":null}', 'Expected `params` to be an object, got '],
-    [`{"params":{"a":"${'x'.repeat(10_000)}"}}`, 'Expected `params` to be a JSON object of up to 10000 characters'],
+    [
+      `{"params":{"a":"${'x'.repeat(10_000)}"}}`,
+      'Expected `params` to be a JSON object of up to 10000 characters, got one of 10008',
+    ],
     [`{"params":${'{"a":'.repeat(9000)}1${'}'.repeat(9000)}}`, 'Expected `params` to be a JSON object'],
     [{ params: 5 }, 'Expected `params` to be an object, got '],
     [[{ params: {} }], 'Expected `body` to be an object'],

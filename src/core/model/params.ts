@@ -27,8 +27,11 @@ export function keptParams(value: unknown): Record<string, unknown> {
   const lost = isObject ? lostInJson(value) : undefined
   if (lost) throw invalid(`params${lost.path}`, 'a value that JSON keeps', lost.value)
   const copy = isObject ? jsonCopyOf(value) : undefined
-  if (copy === undefined || JSON.stringify(copy).length > maxParamsLength) {
-    throw invalid('params', `a JSON object of up to ${maxParamsLength} characters`, value)
+  if (copy === undefined) throw invalid('params', `a JSON object of up to ${maxParamsLength} characters`, value)
+  const { length } = JSON.stringify(copy)
+  if (length > maxParamsLength) {
+    const message = `Expected \`params\` to be a JSON object of up to ${maxParamsLength} characters, got one of ${length}.`
+    throw new JobError('invalid_options', message)
   }
   return copy as Record<string, unknown>
 }

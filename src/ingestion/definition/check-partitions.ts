@@ -1,4 +1,4 @@
-import { invalid } from '../../core/base/index.js'
+import { invalid, JobError } from '../../core/base/index.js'
 import type { Cursor, Datasource, Target } from '../contract/index.js'
 import type { IngestionJob } from './ingestion-job.js'
 import type { CompiledQuery } from './query-template.js'
@@ -36,6 +36,11 @@ export function checkPartitions(job: IngestionJob, { cursor, query, datasource, 
   }
   for (const { kind, strategy, capabilities } of targets) {
     if (strategy === 'replace') throw invalid('target', 'one that appends, with `partitions`', kind)
-    if (!capabilities?.writesPartitions) throw invalid('target', 'one that supports `partitions`', kind)
+    if (!capabilities?.writesPartitions) throw targetFailure(kind)
   }
+}
+
+function targetFailure(kind: string): JobError {
+  const message = `Expected \`target\` to be one that supports \`partitions\`, got one of the kind ${kind}, whose \`capabilities\` lack \`writesPartitions\`: omit \`partitions\`, or read by a cursor with \`parallel\`, which writes into one target.`
+  return new JobError('invalid_options', message)
 }
