@@ -14,6 +14,8 @@ export {
   type IngestionDetail,
   type IngestionSpeed,
   type JobRecord,
+  nonRecord,
+  nonRecordIn,
   type OpenContext,
   type OpenTarget,
   type ParallelProgress,

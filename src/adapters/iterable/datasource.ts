@@ -5,7 +5,9 @@ import {
   checkOptions,
   type Datasource,
   givenPosition,
+  ignoreRejections,
   invalid,
+  isThenable,
   JobError,
   type JobRecord,
   mapInTurns,
@@ -138,6 +140,7 @@ class SortedSource<Item extends object> {
     if (!Array.isArray(records)) {
       throw invalid('source', 'an array, or a function that returns one, in a job with a `cursor`', records)
     }
+    if (isThenable(records[0])) ignoreRejections(records)
     await mapInTurns(records, checkRecord)
     return records as readonly Item[]
   }

@@ -1,4 +1,4 @@
-import { JobError } from '../../adapter.js'
+import { ignoreRejections, isThenable, JobError, nonRecord } from '../../adapter.js'
 import { Abortable } from './abortable.js'
 import { sizeOf } from './size-of.js'
 
@@ -57,6 +57,7 @@ export class RecordReader<Item extends object> {
         this.isOpen = false
         return
       }
+      if (isThenable(value)) this.#ignorePromises(value)
       this.#check(value)
       const size = isBounded ? sizeOf(value) : 0
       if (records.length > 0 && sum + size > bytes) {
@@ -68,6 +69,11 @@ export class RecordReader<Item extends object> {
     }
   }
 
+  /** A promise is no record, and the promises behind one in a collection exist already. */
+  #ignorePromises(first: unknown): void {
+    ignoreRejections([first, ...(isOfCollection(this.#iterator) ? this.#iterator : [])])
+  }
+
   /** Closes the iterator, unless it is at its end. A source that hangs may never close. */
   async close(): Promise<void> {
     this.#abortable.dispose()
@@ -75,16 +81,12 @@ export class RecordReader<Item extends object> {
   }
 }
 
-/** Throws `datasource` for a record that is not an object. */
+/** Throws `datasource` for what is no record. */
 export function checkRecord(record: unknown): void {
-  const isObject = typeof record === 'object' && record !== null && !Array.isArray(record)
-  if (isObject && !ArrayBuffer.isView(record)) return
-  const shown = isObject
-    ? 'bytes'
-    : record === null
-      ? 'null'
-      : Array.isArray(record)
-        ? 'an array'
-        : `a ${typeof record}`
-  throw new JobError('datasource', `Expected every record to be an object, got ${shown}.`)
+  const found = nonRecord(record)
+  if (found !== undefined) throw new JobError('datasource', `Expected every record to be an object, got ${found}.`)
+}
+
+function isOfCollection(iterator: RecordIterator<object>): iterator is IterableIterator<object> {
+  return /^(Array|Set|Map) Iterator$/.test(Object.prototype.toString.call(iterator).slice(8, -1))
 }

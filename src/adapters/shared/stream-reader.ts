@@ -1,5 +1,7 @@
 import { Readable } from 'node:stream'
 import {
+  ignoreRejections,
+  isThenable,
   JobError,
   type JobRecord,
   type ReadOptions,
@@ -127,6 +129,8 @@ function recordsOf(cursor: RecordCursor, count: number): RecordIterator<object> 
   const fetch = async (): Promise<IteratorResult<object>> => {
     records = await cursor.read(count)
     at = 0
+    // The reader refuses the first one, and stops.
+    if (isThenable(records[0])) ignoreRejections(records)
     if (records.length > 0) return { done: false, value: records[at++] as object }
     await cursor.close?.()
     return { done: true, value: undefined }

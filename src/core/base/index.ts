@@ -21,14 +21,22 @@ export {
 export { EventLoopTurns, type EventLoopTurnsOptions, mapInTurns } from './event-loop-turns.js'
 export { checkedKey, executionOrder, JobMap, jobKey, newExecutionId } from './ids.js'
 export { isMisconfigured, isRefused, isTransient } from './is-transient.js'
-export { answerOf, isolate } from './isolate.js'
+export { answerOf, isolate, isThenable } from './isolate.js'
 export { isJson, jsonCopyOf, lostInJson, maxJsonDepth, maxJsonLength } from './json.js'
 export { type CopyBounds, redactedFields } from './log-fields.js'
 export { errorOf, isolatedLogger, type Logger, loggerRule, type NestLogger, silentLogger, warnOf } from './logger.js'
 export { checkOptions } from './options.js'
 export { Poller } from './poller.js'
+export { ignoreRejections, refusePromises } from './promises.js'
 export { pauseAfter, retry } from './retry.js'
-export { issuesText, type SchemaIssue, type SchemaResult, type StandardSchema, schemaRule } from './standard-schema.js'
+export {
+  checkedResult,
+  issuesText,
+  type SchemaIssue,
+  type SchemaResult,
+  type StandardSchema,
+  schemaRule,
+} from './standard-schema.js'
 export { adapterFailure, callTarget, type TimedCall, thrownBy, timedCalls } from './timed-calls.js'
 export {
   badAnswer,

@@ -1,4 +1,6 @@
-import type { Rule } from './validation.js'
+import type { JobErrorCode, JobErrorOptions } from './errors.js'
+import { answerOf } from './isolate.js'
+import { badAnswer, type Rule } from './validation.js'
 
 /**
  * A schema by the interface of [Standard Schema](https://standardschema.dev), which zod, valibot, arktype and others implement.
@@ -35,6 +37,20 @@ export const schemaRule: Rule = {
     return standard?.version === 1 && typeof standard.validate === 'function'
   },
   expected: 'a schema that implements Standard Schema version 1, as those of zod, valibot and arktype do',
+}
+
+/** The answer of a schema. Throws `code` when it is none, as that of a schema of one's own may be. */
+export function checkedResult(code: JobErrorCode, answer: unknown, options?: JobErrorOptions): SchemaResult {
+  if (answerOf(() => isResult(answer)) === true) return answer as SchemaResult
+  const expected = 'an object with `value`, or with `issues`, an array of objects with `message`'
+  throw badAnswer(code, 'validate() of the schema', expected, answer, options)
+}
+
+function isResult(answer: unknown): boolean {
+  if (typeof answer !== 'object' || answer === null) return false
+  const { issues } = answer as Partial<SchemaResult>
+  if (!issues) return 'value' in answer
+  return Array.isArray(issues) && issues.every((issue) => typeof Object(issue).message === 'string')
 }
 
 /** Maximum number of issues that a message shows. */

@@ -1,5 +1,6 @@
 import type { Clock, Timer } from './clock.js'
 import { hasMessage, JobError } from './errors.js'
+import { refusePromises } from './promises.js'
 
 /** Calls a method of an adapter, which the messages name if it is given, and reads its answer. */
 export type TimedCall = <Answer>(
@@ -66,11 +67,14 @@ export function thrownBy(adapter: 'datasource' | 'target', method: string, error
 
 /** Calls a method of a target. See {@link thrownBy}. */
 export async function callTarget<Answer>(method: string, call: () => Answer | Promise<Answer>): Promise<Answer> {
+  let answer: Answer
   try {
-    return await call()
+    answer = await call()
   } catch (error) {
     throw thrownBy('target', method, error)
   }
+  refusePromises('target', `${method}() of the target`, answer)
+  return answer
 }
 
 /** Calls the adapter. A synchronous error becomes a rejection. */

@@ -1,7 +1,8 @@
 import { commonRedactor } from '../redaction/index.js'
 import type { Clock } from './clock.js'
-import { JobError, type JobErrorCode } from './errors.js'
+import { JobError, type JobErrorCode, type JobErrorOptions } from './errors.js'
 import { answerOf } from './isolate.js'
+import { ignoreRejections } from './promises.js'
 
 /** The rule for an option: a test, and its description for the message. */
 export interface Rule {
@@ -19,8 +20,14 @@ export function invalid(field: string, expected: string, value: unknown, options
 }
 
 /** The error for an adapter whose method breaks its contract. */
-export function badAnswer(code: JobErrorCode, method: string, expected: string, value: unknown): JobError {
-  return new JobError(code, `Expected ${method} to return ${expected}, got ${show(value)}.`)
+export function badAnswer(
+  code: JobErrorCode,
+  method: string,
+  expected: string,
+  value: unknown,
+  options?: JobErrorOptions,
+): JobError {
+  return new JobError(code, `Expected ${method} to return ${expected}, got ${show(value)}.`, options)
 }
 
 /** What code of the user answers at once. Throws when it is not what `rule` accepts, such as a promise. */
@@ -181,8 +188,7 @@ function show(value: unknown): string {
   if (value === null) return 'null'
   if (answerOf(() => Array.isArray(value)) === true) return 'an array'
   if (answerOf(() => value instanceof Promise) === true) {
-    // Nobody awaits it, and an unhandled rejection would end the host.
-    ;(value as Promise<unknown>).catch(() => undefined)
+    ignoreRejections([value])
     return 'a promise'
   }
   if (typeof value === 'function') return 'a function'

@@ -1,6 +1,8 @@
 import {
+  checkedResult,
   invalid,
   issuesText,
+  isThenable,
   JobError,
   jsonCopyOf,
   lostInJson,
@@ -50,9 +52,12 @@ export async function validParams(schema: StandardSchema | undefined, given: Job
 }
 
 async function resultOf(schema: StandardSchema, given: JobParams): Promise<SchemaResult> {
+  let result: unknown
   try {
-    return await schema['~standard'].validate(given)
+    const answer: unknown = schema['~standard'].validate(given)
+    result = isThenable(answer) ? await answer : answer
   } catch (cause) {
     throw new JobError('invalid_options', 'The schema of `params` threw.', { cause, isTransient: false })
   }
+  return checkedResult('invalid_options', result, { isTransient: false })
 }

@@ -47,6 +47,7 @@ export {
   RecordBatch,
   type Row,
 } from './record-batch.js'
+export { nonRecord, nonRecordIn } from './record-rule.js'
 export { checkedNeeds, type ResourceDemand, type ResourceNeed, type SharedResource } from './shared-resource.js'
 export type {
   CheckpointReset,

@@ -1,4 +1,5 @@
-import { checkValue, JobError, type Rule, rule } from '../../core/base/index.js'
+import { checkValue, invalid, JobError, type Rule, rule } from '../../core/base/index.js'
+import { nonRecordIn } from './record-rule.js'
 
 /**
  * The type of a column, independent of the database. It defines the decoded form of a raw value:
@@ -78,8 +79,6 @@ export type JobRecord = Record<string, unknown>
 
 const brand = Symbol.for('headgate.RecordBatch')
 
-const isObject = (value: unknown) => typeof value === 'object' && value !== null
-
 const columnsRule: Rule = {
   accepts: (value) => Array.isArray(value) && value.every((column) => typeof Object(column).name === 'string'),
   expected: 'an array of columns, each with a `name`',
@@ -87,10 +86,6 @@ const columnsRule: Rule = {
 const rowsRule: Rule = {
   accepts: (value) => Array.isArray(value) && value.every(Array.isArray),
   expected: 'an array of arrays of values',
-}
-const recordsRule: Rule = {
-  accepts: (value) => Array.isArray(value) && value.every(isObject),
-  expected: 'an array of objects',
 }
 const encodedRule = rule.having('rows', 'values', 'lastValue', 'slice')
 
@@ -148,7 +143,7 @@ export class RecordBatch<Item extends object = JobRecord> {
 
   /** A batch of objects, for transforms. Its columns have the type `value`. */
   static fromRecords<Item extends object = JobRecord>(records: Item[]): RecordBatch<Item> {
-    checkValue('records', records, recordsRule)
+    checkRecords(records)
     return new RecordBatch<Item>(undefined, undefined, records)
   }
 
@@ -229,10 +224,17 @@ export class RecordBatch<Item extends object = JobRecord> {
   /** The records from `start` up to, not including, `end`. */
   slice(start: number, end: number): RecordBatch<Item> {
     // A slice has only the columns of its own objects.
-    if (this.#records && !this.isRaw) return RecordBatch.fromRecords(this.#records.slice(start, end) as Item[])
+    if (this.#records && !this.isRaw) return new RecordBatch(undefined, undefined, this.#records.slice(start, end))
     const [rows, records] = [this.#rows?.slice(start, end), this.#records?.slice(start, end)]
     return new RecordBatch(this.#columns, rows, records, this.encoded?.slice(start, end))
   }
+}
+
+function checkRecords(records: unknown): void {
+  if (!Array.isArray(records)) throw invalid('records', 'an array of objects', records)
+  const found = nonRecordIn(records)
+  if (found === undefined) return
+  throw new JobError('invalid_options', `Expected \`records\` to be an array of objects with columns, got ${found}.`)
 }
 
 /** All names of properties, in order of appearance. */

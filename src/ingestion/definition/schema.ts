@@ -1,5 +1,5 @@
-import { issuesText, JobError, type SchemaResult, type StandardSchema } from '../../core/base/index.js'
-import { RecordBatch } from '../contract/index.js'
+import { checkedResult, issuesText, isThenable, JobError, type StandardSchema } from '../../core/base/index.js'
+import { nonRecord, RecordBatch } from '../contract/index.js'
 import type { Tolerates, TransformedBatch, TransformFailure } from './transformed-batch.js'
 
 /** Validates each record of a batch. The valid ones are the batch of the result. */
@@ -16,7 +16,7 @@ export async function validated(
     try {
       const answer = schema['~standard'].validate(from[index])
       // Awaiting only promises keeps synchronous schemas several times as fast.
-      const result = answer instanceof Promise ? await answer : answer
+      const result: unknown = isThenable(answer) ? await answer : answer
       records.push(recordIn(result, index))
       origins.push(index)
     } catch (error) {
@@ -31,13 +31,14 @@ export async function validated(
   return { batch: valid as RecordBatch, skipped: 0, failures, originOf: (index) => origins[index] }
 }
 
-function recordIn(result: SchemaResult, recordIndex: number): object {
-  if (result.issues) {
-    const message = `The record does not match the schema: ${issuesText(result.issues)}.`
+function recordIn(result: unknown, recordIndex: number): object {
+  const checked = checkedResult('schema', result, { recordIndex })
+  if (checked.issues) {
+    const message = `The record does not match the schema: ${issuesText(checked.issues)}.`
     throw new JobError('schema', message, { recordIndex })
   }
-  const { value } = result
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
-  const message = `Expected the schema to return an object, got a value of type ${typeof value}.`
-  throw new JobError('schema', message, { recordIndex })
+  const { value } = checked
+  const found = nonRecord(value)
+  if (found === undefined) return value as object
+  throw new JobError('schema', `Expected the schema to return an object, got ${found}.`, { recordIndex })
 }

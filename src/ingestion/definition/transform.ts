@@ -1,5 +1,5 @@
-import { JobError, type StandardSchema } from '../../core/base/index.js'
-import { type JobRecord, RecordBatch } from '../contract/index.js'
+import { isThenable, JobError, type StandardSchema } from '../../core/base/index.js'
+import { type JobRecord, nonRecord, nonRecordIn, RecordBatch } from '../contract/index.js'
 import type { IngestionJob, TransformContext, Transformed } from './ingestion-job.js'
 import { validated } from './schema.js'
 import type { Tolerates, TransformedBatch, TransformFailure } from './transformed-batch.js'
@@ -46,9 +46,8 @@ async function wholeBatch(
   answer: readonly JobRecord[] | Promise<readonly JobRecord[]>,
 ): Promise<TransformedBatch> {
   const given: unknown = await answer
-  if (!Array.isArray(given)) throw notGiven('an array of records', given)
-  const records: JobRecord[] = []
-  for (const record of given) records.push(checked(record))
+  if (!Array.isArray(given)) throw notGiven('an array of records', nonRecord(given) ?? 'an object')
+  const records = [...checked(given)]
   return {
     batch: RecordBatch.fromRecords(records),
     skipped: Math.max(0, batch.length - records.length),
@@ -70,10 +69,10 @@ async function eachRecord(
     try {
       const answer = transform(from[index] as JobRecord)
       // Awaiting only promises keeps synchronous functions several times as fast.
-      const transformed = answer instanceof Promise ? await answer : answer
+      const transformed = isThenable(answer) ? await answer : answer
       // One by one: spreading many records into one call would exceed the stack.
-      if (Array.isArray(transformed)) for (const record of transformed.map(checked)) records.push(record)
-      else if (transformed) records.push(checked(transformed))
+      if (Array.isArray(transformed)) for (const record of checked(transformed)) records.push(record)
+      else if (transformed) records.push(checkedRecord(transformed))
     } catch (error) {
       if (!mayFail(error)) throw threw(error, index)
       failures.push({ index, error: threw(error) })
@@ -93,15 +92,21 @@ function recordsIn(batch: RecordBatch): readonly JobRecord[] {
   }
 }
 
-/** Checks a record that a transform returned. A value that is no object would be written as a record without values. */
-function checked(record: unknown): JobRecord {
-  if (typeof record === 'object' && record !== null && !Array.isArray(record)) return record as JobRecord
-  throw notGiven('records that are objects', record)
+/** Checks the records that a transform returned. */
+function checked(records: readonly unknown[]): readonly JobRecord[] {
+  const found = nonRecordIn(records)
+  if (found === undefined) return records as readonly JobRecord[]
+  throw notGiven('records that are objects', found)
 }
 
-function notGiven(expected: string, given: unknown): JobError {
-  const shown = given === null ? 'null' : Array.isArray(given) ? 'an array' : `a value of type ${typeof given}`
-  return new JobError('transform', `Expected the transform to return ${expected}, got ${shown}.`)
+function checkedRecord(record: unknown): JobRecord {
+  const found = nonRecord(record)
+  if (found === undefined) return record as JobRecord
+  throw notGiven('records that are objects', found)
+}
+
+function notGiven(expected: string, found: string): JobError {
+  return new JobError('transform', `Expected the transform to return ${expected}, got ${found}.`)
 }
 
 function nobodyKnows(): undefined {}

@@ -151,17 +151,13 @@ describe('an ingestion', () => {
     })
 
     it.each([
-      ['a number', { transform: () => 5 }, 'records that are objects, got a value of type number'],
-      ['a text', { transform: () => 'x' }, 'records that are objects, got a value of type string'],
+      ['a number', { transform: () => 5 }, 'records that are objects, got a number'],
+      ['a text', { transform: () => 'x' }, 'records that are objects, got a string'],
       ['nested arrays', { transform: () => [[{ id: 1 }]] }, 'records that are objects, got an array'],
       ['nulls among others', { transform: () => [{ id: 1 }, null] }, 'records that are objects, got null'],
-      ['a text for a batch', { transformBatch: () => 'x' }, 'an array of records, got a value of type string'],
-      [
-        'nothing for a batch',
-        { transformBatch: () => undefined },
-        'an array of records, got a value of type undefined',
-      ],
-      ['numbers for a batch', { transformBatch: () => [1] }, 'records that are objects, got a value of type number'],
+      ['a text for a batch', { transformBatch: () => 'x' }, 'an array of records, got a string'],
+      ['nothing for a batch', { transformBatch: () => undefined }, 'an array of records, got nothing'],
+      ['numbers for a batch', { transformBatch: () => [1] }, 'records that are objects, got a number'],
     ])('refuses %s', async (_, more, message) => {
       const target = collectingTarget()
       const status = await run({ datasource: testDatasource(people(1, 4)), target, ...(more as object) })

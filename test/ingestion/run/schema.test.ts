@@ -34,6 +34,12 @@ const person = schemaOf((value) => {
   return { value: { id: Number(id), name } }
 })
 
+function revoked(): object {
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  revoke()
+  return proxy
+}
+
 describe('an ingestion with a schema', () => {
   let registry: JobRegistry
   let letters: DeadLetter[]
@@ -150,7 +156,25 @@ describe('an ingestion with a schema', () => {
   it('must return objects', async () => {
     const schema = schemaOf(() => ({ value: 'text' as never }))
     const status = await run({ schema, target: collectingTarget() })
-    expect(status).toMatchObject({ error: ['Expected the schema to return an object, got a value of type string.'] })
+    expect(status).toMatchObject({ error: ['Expected the schema to return an object, got a string.'] })
+  })
+
+  it.each<[string, unknown, string]>([
+    ['nothing', undefined, 'got nothing'],
+    ['null', null, 'got null'],
+    ['an array', [], 'got an array'],
+    ['an object with neither', {}, 'got a value of type object'],
+    ['issues that are no array', { issues: 'bad' }, 'got a value of type object'],
+    ['an issue that is null', { issues: [null] }, 'got a value of type object'],
+    ['a revoked proxy', revoked(), 'got a value of type object'],
+  ])('must answer with a value or issues: %s', async (_, answer, got) => {
+    const status = await run({ schema: schemaOf(() => answer as never), target: collectingTarget() })
+    const expected = 'an object with `value`, or with `issues`, an array of objects with `message`'
+    expect(status).toMatchObject({
+      error: [`Expected validate() of the schema to return ${expected}, ${got}.`],
+    })
+    registry.define({ type: 'own', id: 'given', params: schemaOf(() => answer as never), run: () => {} })
+    await expect(registry.start('own', 'given', { params: {} })).rejects.toThrow(`${expected}, ${got}`)
   })
 
   it.each([[{}], [() => undefined], [{ '~standard': { version: 2, validate() {} } }]])('must be one: %o', (schema) => {
