@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -158,6 +159,27 @@ function tampering(open: () => Promise<Subject>): void {
     expect((await begin(id)).state).toBe('running')
   })
 
+  test('of a live execution that has an end ends it, and lets no other begin before its lease is over', async () => {
+    const execution = await begin('live and ended')
+    await subject.tamper('live and ended', 'end_time = 5')
+    expect(await registry.status('test', 'live and ended')).toMatchObject({ state: 'error' })
+    const again = { type: 'test', id: 'live and ended', state: 'running', node: 'other', lease: 60_000 } as const
+    expect(await subject.storage.begin(again)).toMatchObject({ started: false })
+    expect(await subject.storage.renew(execution, { lease: 60_000 })).toBeUndefined()
+    expect(await subject.storage.run(execution)).toBeUndefined()
+    expect(await subject.storage.finish(execution, { state: 'successful' })).toBeUndefined()
+    await subject.tamper('live and ended', 'lease_until = 1')
+    expect(await subject.storage.begin(again)).toMatchObject({ started: true })
+  })
+
+  test('of a queued execution that has an end is claimed by no node', async () => {
+    const waiting = { type: 'test', id: 'queued and ended', state: 'queued', node: null, lease: null } as const
+    const { execution } = await subject.storage.begin(waiting)
+    await subject.tamper('queued and ended', 'end_time = 5')
+    expect(await subject.storage.claim(execution, { node: 'n', lease: 60_000 })).toBeUndefined()
+    expect(await subject.storage.begin(waiting)).toMatchObject({ started: true })
+  })
+
   test('of an ended execution that is made live again harms no other', async () => {
     const execution = await begin('ended once')
     await subject.storage.finish(execution, { state: 'successful' })
@@ -274,6 +296,29 @@ describePostgres('a tampered tick in Postgres', (server) => {
         20_000,
       )
     }
+  })
+})
+
+describePostgres('a tampered key in Postgres', (server) => {
+  test('under which no start finds the execution, ends it', async () => {
+    const pool = new pg.Pool({ connectionString: server.url })
+    const storage = postgresStorage({ pool, schema: 'keys' })
+    const registry = new JobRegistry({ storage, lease: 300 })
+    onTestFinished(async () => {
+      await registry.close()
+      await pool.end()
+    })
+    registry.define({
+      type: 'test',
+      id: 'a',
+      run: ({ signal }) => once(signal, 'abort').then(() => signal.throwIfAborted()),
+    })
+    const { finished } = await registry.start('test', 'a')
+    await pool.query(`update keys.job set key = ''`)
+    expect(await finished).toMatchObject({
+      state: 'error',
+      error: ['The node that ran the job stopped answering.', expect.any(String)],
+    })
   })
 })
 

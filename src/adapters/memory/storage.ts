@@ -205,7 +205,7 @@ class MemoryStorage implements JobStorage {
   #begin(request: BeginRequest, now: number): BeginResult {
     const { type, id, partition, state, node, lease, resumedFrom, takeovers, notifiesEnd } = request
     const before = this.#find(type, id, partition)
-    if (before && !canBegin(request, before)) return { started: false, execution: copy(before) }
+    if (before && !canBegin(request, before, now)) return { started: false, execution: copy(before) }
     const scheduledFor = request.scheduledFor ?? before?.scheduledFor
     const params = request.params ?? (resumedFrom === undefined ? undefined : before?.params)
     const execution: ExecutionRecord = {

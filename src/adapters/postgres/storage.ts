@@ -201,7 +201,8 @@ class PostgresStorage implements JobStorage {
       const [row] = await this.#reads.run(() => this.#ask('begin', values), { isStart: true })
       if (row) return { started: true, execution: this.#changed(row) }
       const execution = await this.find(type, id, partition)
-      return execution && !canBegin(request, execution) ? { started: false, execution } : retry
+      // The statement has compared the lease with the time of the server.
+      return execution && !canBegin(request, execution, 0) ? { started: false, execution } : retry
     })
   }
 

@@ -130,7 +130,7 @@ class SqliteStorage implements JobStorage {
     const { type, id, partition, state, node, lease, resumedFrom, takeovers, notifiesEnd } = request
     return this.#writeSettled((jobs, now) => {
       const before = jobs.findRow(type, id, partition)
-      if (before && hasRun(before) && !canBegin(request, before)) return { started: false, execution: before }
+      if (before && hasRun(before) && !canBegin(request, before, now)) return { started: false, execution: before }
       const scheduledFor = request.scheduledFor ?? before?.scheduledFor
       const params = request.params ?? (resumedFrom === undefined ? undefined : before?.params)
       const checkpoint = request.checkpoint === undefined ? before?.checkpoint : request.checkpoint

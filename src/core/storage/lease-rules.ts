@@ -1,13 +1,21 @@
-import { type ExecutionRecord, isEnded } from '../model/index.js'
+import { type ExecutionRecord, isEnded, isLive, isState } from '../model/index.js'
 import type { BeginRequest } from './job-storage.js'
 
-/** Whether an execution may begin after the last one of its job. For implementations of `begin`. */
-export function canBegin({ resumedFrom, scheduledFor }: BeginRequest, last: ExecutionRecord): boolean {
+/**
+ * Whether an execution may begin after the last one of its job. For implementations of `begin`. `now` is the time of the storage: an
+ * execution that has ended although its state is live, as others may have written it, may still run until its lease expires.
+ */
+export function canBegin(
+  { resumedFrom, scheduledFor }: BeginRequest,
+  last: ExecutionRecord,
+  now = Number.POSITIVE_INFINITY,
+): boolean {
   const isNext = resumedFrom === undefined || (last.isOrphaned === true && last.executionId === resumedFrom)
   const isLater = scheduledFor === undefined || last.scheduledFor === undefined || scheduledFor > last.scheduledFor
   // A later version may have ended it in a state that is unknown here.
   const hasEnded = isEnded(last.state) || last.endTime !== undefined
-  return hasEnded && isNext && isLater
+  const mayStillRun = isState(last.state) && isLive(last.state) && (last.leaseUntil ?? Number.NEGATIVE_INFINITY) > now
+  return hasEnded && !mayStillRun && isNext && isLater
 }
 
 /** The error of an execution with an expired lease, for the storage that settles it. */

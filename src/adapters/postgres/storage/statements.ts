@@ -12,6 +12,13 @@ const isAnyExpired = `job.${hasLease} and ${leaseEnd} <= (select ${now}) and ${i
  */
 const isLive = `job.state in ('queued', 'running', 'aborting')`
 
+/**
+ * The same for the execution of a lease: a row that has ended although its state is live, or that no start of its job finds by its key, is
+ * not its any more. Others may have written it so, and then begin the job beside it. The form keeps the planner off the index of live rows.
+ */
+const isOfLease = `${isLive} and num_nulls(job.end_time) = 1
+  and job.key = ${keyOf('job.type', 'job.id', 'job.partition')}`
+
 /** The same, also for a row whose state says otherwise, as another version or client may have written it. */
 const isUnended = `(${isLive} or job.end_time is null)`
 
@@ -36,7 +43,7 @@ export function statementsIn(names: Names) {
     /** uuid, id, epoch. */
     run: named(update(names, leaveQueue, isHeld)),
     /** uuid, id, epoch, count, last id, checkpoint, detail, log tail, state, error, is orphaned. */
-    finish: named(finish(names, isLive)),
+    finish: named(finish(names, isOfLease)),
     /** The same, with the expiry of the lease that was read. Ends the execution only if that lease has expired. */
     settle: named(
       finish(names, `${isUnended} and job.lease_until is not distinct from $12::text::int8 and ${isExpired}`),
@@ -85,7 +92,8 @@ const endOfTicks = '1152921504606846975'
  * too. One that no clock can have made starts over.
  */
 function begin({ schema, job }: Names): string {
-  const isFree = `(job.end_time is not null or job.state in (${ended}))
+  const mayStillRun = `(${isLive} and coalesce(job.lease_until, 0) > ${now})`
+  const isFree = `(job.end_time is not null or job.state in (${ended})) and not ${mayStillRun}
     and ($7::text is null or not ${hasRun} or (job.is_orphaned and job.id || job.uuid::text = $7::text))
     and ($9::text is null or job.scheduled_for is null or job.scheduled_for < $9::text::int8)`
   const times = (tick: string) => `select ${schema}.uuid_of_tick(next.tick), next.tick, next.tick >> 12,
@@ -139,7 +147,7 @@ const isHeld = `job.claimed_by is not null and not ${isExpired}`
 
 function update({ job }: Names, changes: string, condition: string): string {
   return `update ${job} set ${changes}
-    where uuid = $1::text::uuid and id = $2::text and epoch = $3::text::int8 and ${isLive} and ${condition}
+    where uuid = $1::text::uuid and id = $2::text and epoch = $3::text::int8 and ${isOfLease} and ${condition}
     returning ${recordOf('job')}`
 }
 
