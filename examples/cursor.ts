@@ -5,7 +5,7 @@
  *
  * It makes a table of its own.
  */
-import { type IngestionDetail, JobRegistry, memoryStorage } from 'headgate'
+import { JobRegistry, memoryStorage } from 'headgate'
 import { postgresDatasource } from 'headgate/postgres'
 import pg from 'pg'
 
@@ -43,7 +43,7 @@ registry.define<{ id: number; title: string }>({
 async function run(id: string) {
   const { finished } = await registry.start('ingestion', id)
   const status = await finished
-  const { consistency, split } = ('detail' in status ? status.detail : {}) as IngestionDetail
+  const { consistency, split } = status.detail ?? {}
   console.log(
     `${status.state}: ${status.count} records, last id ${status.lastId}, ${consistency}${split ? ', split' : ''}`,
   )

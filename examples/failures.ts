@@ -5,7 +5,7 @@
  *
  * It makes the tables `member` and `dead_letter`.
  */
-import { type IngestionDetail, type JobRecord, JobRegistry, memoryStorage } from 'headgate'
+import { type JobRecord, JobRegistry, memoryStorage } from 'headgate'
 import { postgresDatasource, postgresTarget } from 'headgate/postgres'
 import pg from 'pg'
 
@@ -28,7 +28,8 @@ const registry = new JobRegistry({
 async function run(id: string) {
   const { finished } = await registry.start('ingestion', id)
   const { state, detail } = await finished
-  const { read, written, failed, skipped } = detail as IngestionDetail
+  if (!detail) return
+  const { read, written, failed, skipped } = detail
   console.log(`${id} ${state}: ${read} read, ${written} written, ${failed} failed, ${skipped} skipped`)
 }
 

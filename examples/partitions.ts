@@ -5,7 +5,7 @@
  *
  * It makes tables of its own.
  */
-import { type IngestionDetail, JobRegistry, memoryStorage } from 'headgate'
+import { JobRegistry, memoryStorage } from 'headgate'
 import { postgresDatasource, postgresTarget } from 'headgate/postgres'
 import pg from 'pg'
 
@@ -33,7 +33,7 @@ registry.define({
 
 const { finished } = await registry.start('ingestion', 'visits')
 const { state, count, detail } = await finished
-console.log(state, count, (detail as IngestionDetail).parts)
+console.log(state, count, detail?.parts)
 // successful 10000 { total: 4, done: 4 }
 // #endregion
 await registry.close()

@@ -11,6 +11,7 @@ import {
 import {
   checkRateLimit,
   type Datasource,
+  type IngestionDetail,
   type IngestionJob,
   ingestion,
   type JobRecord,
@@ -51,7 +52,9 @@ const datasourceRule = rule.having('read')
  * The jobs of an application: defines, starts, observes, aborts and searches them. The compiler checks that jobs name one of the
  * given datasources.
  */
-export class JobRegistry<Datasources extends NamedDatasources = NamedDatasources> extends Registry {
+export class JobRegistry<Datasources extends NamedDatasources = NamedDatasources> extends Registry<{
+  ingestion: IngestionDetail
+}> {
   readonly #datasources: NamedDatasources
   readonly #rateLimiter: RateLimiter | undefined
   /** Datasources that were given to jobs directly, without a name. */

@@ -24,7 +24,7 @@ const reach: Record<string, readonly string[]> = {
   'adapters/shared': ['adapter.ts'],
   adapters: ['adapter.ts', 'adapters/shared'],
   wire: ['core'],
-  client: ['core', 'wire'],
+  client: ['core', 'ingestion', 'wire'],
   http: ['index.ts', 'adapter.ts', 'wire'],
   dashboard: ['index.ts', 'adapter.ts', 'wire', 'client', 'http'],
   'dashboard/page': ['wire', 'client'],

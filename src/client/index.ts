@@ -8,8 +8,10 @@ import {
   rule,
   systemClock,
 } from '../core/base/index.js'
+import type { DetailByType } from '../core/model/index.js'
 import type { JobPause, RegistryHealth } from '../core/registry/index.js'
 import type { SearchFilter, SearchResult } from '../core/storage/index.js'
+import type { IngestionDetail } from '../ingestion/index.js'
 import {
   type Detailed,
   fromEntry,
@@ -47,6 +49,7 @@ import { checked, clientRules } from './option-rules.js'
 
 export { JobError, type JobErrorCode } from '../core/base/index.js'
 export type { JobPause, OverdueSchedule, RegistryHealth, StorageHealth } from '../core/registry/index.js'
+export type { IngestionDetail } from '../ingestion/index.js'
 export type {
   Detailed,
   LoggedEndedStatus,
@@ -72,12 +75,21 @@ export type {
 } from './client-options.js'
 export type { HeadersSource } from './connection.js'
 
+/** What a job of a type reports. */
+type ProgressOf<Type extends string, Known extends Record<string, object>> = DetailByType<
+  Known & { ingestion: IngestionDetail },
+  Type
+>
+
+/** The type of the jobs that a filter keeps. */
+type TypeIn<Filter> = Filter extends { type: infer Type extends string } ? Type : string
+
 /**
  * Starts, watches, aborts and finds the jobs of a server that serves a handler of `headgate/http`, as a registry does. Calls throw a
  * `JobError` with the code that a registry gives, with `server` when the server could not be reached or could not answer, and with
- * `unauthorized` or `forbidden` when it refused.
+ * `unauthorized` or `forbidden` when it refused. `Known` has the types of what jobs of your own report, by the types of the jobs.
  */
-export class JobsClient {
+export class JobsClient<Known extends Record<string, object> = Record<never, object>> {
   readonly #connection: Connection
   readonly #clock: Clock
 
@@ -100,11 +112,11 @@ export class JobsClient {
    * Starts a job. Resolves with its status as soon as it runs or is queued. Throws `not_defined`, `paused`, `already_running` and
    * `closed`, and `invalid_options` for parameters that the job does not accept.
    */
-  async start<Options extends RemoteStartOptions>(
-    type: string,
+  async start<Type extends string, Options extends RemoteStartOptions>(
+    type: Type,
     id: string,
     options?: Options,
-  ): Promise<Detailed<RemoteStatus, Options>> {
+  ): Promise<Detailed<RemoteStatus, Options, ProgressOf<Type, Known>>> {
     const { params, fullRefresh, force, detail, signal } = checked<RemoteStartOptions>(
       options,
       'params',
@@ -159,19 +171,19 @@ export class JobsClient {
   }
 
   /** The status of the live execution of a job, else of its last one, else `undefined`. */
-  async status<Options extends StatusOptions>(
-    type: string,
+  async status<Type extends string, Options extends StatusOptions>(
+    type: Type,
     id: string,
     options?: Options,
-  ): Promise<Detailed<RemoteStatus, Options> | undefined> {
+  ): Promise<Detailed<RemoteStatus, Options, ProgressOf<Type, Known>> | undefined> {
     return statusOf(await this.#find(type, id, checked<StatusOptions>(options, 'detail'))) as never
   }
 
   /** The statuses of all live executions of a type, in any process of the server, oldest start first. */
-  async running<Options extends StatusOptions>(
-    type: string,
+  async running<Type extends string, Options extends StatusOptions>(
+    type: Type,
     options?: Options,
-  ): Promise<Detailed<RemoteLiveStatus, Options>[]> {
+  ): Promise<Detailed<RemoteLiveStatus, Options, ProgressOf<Type, Known>>[]> {
     checkValue('type', type, rule.text)
     const { detail, signal } = checked<StatusOptions>(options, 'detail')
     const call = { path: [type], query: { includeQueued: true, detail }, signal }
@@ -189,11 +201,11 @@ export class JobsClient {
    * Asks a job to stop and waits until it has. Resolves with its status: still `aborting` when `timeout` has passed, the
    * last one when nothing was running, `undefined` when it never ran.
    */
-  async abort<Options extends RemoteAbortOptions>(
-    type: string,
+  async abort<Type extends string, Options extends RemoteAbortOptions>(
+    type: Type,
     id: string,
     options?: Options,
-  ): Promise<Detailed<RemoteStatus, Options> | undefined> {
+  ): Promise<Detailed<RemoteStatus, Options, ProgressOf<Type, Known>> | undefined> {
     const { timeout, reason, detail, signal } = checked<RemoteAbortOptions>(options, 'timeout', 'reason', 'detail')
     const query = { timeout: durationOf(timeout), reason, detail }
     const call = { method: 'POST', path: [...jobPath(type, id), '_abort'], query, signal } as const
@@ -204,11 +216,11 @@ export class JobsClient {
    * Clears or sets the checkpoint that the next execution of a job begins with. Resolves with its last status, or `undefined` when it never
    * ran. Throws `not_defined`, `already_running` and `not_supported`.
    */
-  async reset<Options extends RemoteResetOptions>(
-    type: string,
+  async reset<Type extends string, Options extends RemoteResetOptions>(
+    type: Type,
     id: string,
     options?: Options,
-  ): Promise<Detailed<RemoteStatus, Options> | undefined> {
+  ): Promise<Detailed<RemoteStatus, Options, ProgressOf<Type, Known>> | undefined> {
     const { checkpoint, detail, signal } = checked<RemoteResetOptions>(options, 'checkpoint', 'detail')
     const query = { checkpoint: checkpoint === undefined ? undefined : JSON.stringify(checkpoint), detail }
     const call = { method: 'POST', path: [...jobPath(type, id), '_reset'], query, signal } as const
@@ -216,9 +228,9 @@ export class JobsClient {
   }
 
   /** Searches the log, newest first. Without `state`, finds ended executions. */
-  async search<Options extends SearchFilter & StatusOptions>(
+  async search<const Options extends SearchFilter & StatusOptions>(
     filter?: Options,
-  ): Promise<SearchResult<Detailed<LoggedStatus, Options>>> {
+  ): Promise<SearchResult<Detailed<LoggedStatus, Options, ProgressOf<TypeIn<Options>, Known>>>> {
     const { signal, ...query } = checked<SearchFilter & StatusOptions>(
       filter,
       'type',

@@ -13,6 +13,8 @@ export {
   type EncodedRows,
   type IngestionDetail,
   type IngestionSpeed,
+  type IngestionStatus,
+  isIngestion,
   type JobRecord,
   nonRecord,
   nonRecordIn,

@@ -3,6 +3,7 @@ import {
   type EndedStatus,
   isEnded,
   isLive,
+  type JobDetail,
   type JobState,
   type JobStatus,
   type LiveStatus,
@@ -254,7 +255,7 @@ export type LoggedStatus = RemoteStatus & {
 export type LoggedEndedStatus = RemoteEndedStatus & Pick<LoggedStatus, 'executionId'>
 
 /** What a call with `detail: true` adds to a status. */
-export interface RemoteDetail {
+export interface RemoteDetail<Progress extends object = JobDetail> {
   /** The id of the execution in the log. */
   executionId: string
   /** The name of the registry that runs or ran it. Absent while any registry may claim it. */
@@ -270,11 +271,13 @@ export interface RemoteDetail {
   /** The last lines that the job logged, newest last, each after its time in ISO 8601. */
   log?: readonly string[]
   /** What the job reports with its progress, secrets redacted: an `IngestionDetail` for an ingestion. */
-  progress?: Readonly<Record<string, unknown>>
+  progress?: Readonly<Progress>
 }
 
 /** A status, with its detail if the call has asked for it. */
-export type Detailed<Status, Options> = Options extends { detail: true } ? Status & { detail: RemoteDetail } : Status
+export type Detailed<Status, Options, Progress extends object = JobDetail> = Options extends { detail: true }
+  ? Status & { detail: RemoteDetail<Progress> }
+  : Status
 
 /** Converts a status of the protocol. Frozen, like the statuses of a registry. */
 export function fromWire(type: string, wire: WireStatus): RemoteStatus {

@@ -4,7 +4,7 @@ import type { BrowserContext, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { iterableDatasource } from '../../src/adapters/iterable/index.js'
 import type { ServedRegistry } from '../../src/http/index.js'
-import type { EndedStatus, JobRegistry } from '../../src/index.js'
+import type { EndedStatus } from '../../src/index.js'
 import { collectingTarget, testDatasource } from '../../src/testing/index.js'
 import { lacksChromium, openChromium } from '../support/chromium.js'
 import { defineCounting, defineFailing, serveDashboard, watchedRegistry } from './served.js'
@@ -803,7 +803,7 @@ function logOf(registry: ServedRegistry, total: number, asked: object[]): Served
     infos: 'The job is done.',
     count: index,
   })
-  const search: JobRegistry['search'] = async (filter = {}) => {
+  const search: ServedRegistry['search'] = async (filter = {}) => {
     asked.push(filter)
     const { from = 0, size = 10, state } = filter
     if (state !== undefined) return { total: 0, hits: [] }

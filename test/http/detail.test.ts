@@ -1,4 +1,10 @@
-import { JobsClient, type RemoteDetail, type RemoteStatus } from 'headgate/client'
+import {
+  type IngestionDetail,
+  JobsClient,
+  type LoggedStatus,
+  type RemoteDetail,
+  type RemoteStatus,
+} from 'headgate/client'
 import { describe, expect, expectTypeOf, test, vi } from 'vitest'
 import type { ExecutionRecord } from '../../src/adapter.js'
 import { toStatus } from '../../src/core/model/status.js'
@@ -269,6 +275,34 @@ describe('the client', () => {
     expectTypeOf<
       NonNullable<Awaited<ReturnType<typeof read.jobs>>[0]['status']>['detail']
     >().toEqualTypeOf<RemoteDetail>()
+  })
+
+  test('has the type of the progress of an ingestion, and of jobs that the client is told of', () => {
+    type Of<Progress extends object> = RemoteStatus & { detail: RemoteDetail<Progress> }
+    const client = new JobsClient<{ report: { pages: number } }>({ url: 'http://localhost' })
+    const detail = true
+    const read = {
+      start: () => client.start('ingestion', 'b', { detail }),
+      status: () => client.status('ingestion', 'b', { detail }),
+      running: () => client.running('ingestion', { detail }),
+      abort: () => client.abort('ingestion', 'b', { detail, timeout: 0 }),
+      reset: () => client.reset('ingestion', 'b', { detail }),
+      search: () => client.search({ type: 'ingestion', detail }),
+      report: () => client.status('report', 'b', { detail }),
+      other: () => client.search({ type: 'other', detail }),
+    }
+    type Progress = Readonly<IngestionDetail> | undefined
+    expectTypeOf<RemoteDetail<IngestionDetail>['progress']>().toEqualTypeOf<Progress>()
+    expectTypeOf(read.start).returns.resolves.toEqualTypeOf<Of<IngestionDetail>>()
+    expectTypeOf(read.status).returns.resolves.toEqualTypeOf<Of<IngestionDetail> | undefined>()
+    expectTypeOf<Awaited<ReturnType<typeof read.running>>[0]['detail']['progress']>().toEqualTypeOf<Progress>()
+    expectTypeOf(read.abort).returns.resolves.toEqualTypeOf<Of<IngestionDetail> | undefined>()
+    expectTypeOf(read.reset).returns.resolves.toEqualTypeOf<Of<IngestionDetail> | undefined>()
+    expectTypeOf<Awaited<ReturnType<typeof read.search>>['hits'][0]['detail']['progress']>().toEqualTypeOf<Progress>()
+    expectTypeOf(read.report).returns.resolves.toEqualTypeOf<Of<{ pages: number }> | undefined>()
+    expectTypeOf<Awaited<ReturnType<typeof read.other>>['hits'][0]>().toEqualTypeOf<
+      LoggedStatus & { detail: RemoteDetail }
+    >()
   })
 
   test.each([

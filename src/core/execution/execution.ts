@@ -4,6 +4,7 @@ import {
   backoff,
   type EndedStatus,
   type ExecutionRecord,
+  type JobDetail,
   type JobParams,
   type JobState,
   type JobStatus,
@@ -25,7 +26,7 @@ import {
 } from './partitions.js'
 
 /** A started execution, as `registry.start` returns it. */
-export interface StartedExecution {
+export interface StartedExecution<Detail extends object = JobDetail> {
   /** The job's type. */
   readonly type: string
   /** The job's id. */
@@ -33,9 +34,9 @@ export interface StartedExecution {
   /** The id of this execution in the log. */
   readonly executionId: string
   /** The status, as last seen in storage. */
-  readonly status: JobStatus
+  readonly status: JobStatus<Detail>
   /** Resolves with the final status, also when the job failed or was aborted. Never rejects. */
-  readonly finished: Promise<EndedStatus>
+  readonly finished: Promise<EndedStatus<Detail>>
 }
 
 /**

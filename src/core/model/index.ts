@@ -54,6 +54,7 @@ export {
   abortReasonOf,
   type BegunStatus,
   closedReason,
+  type DetailByType,
   type EndedStatus,
   type FailedStatus,
   hasSameProgress,

@@ -102,6 +102,18 @@ export type EndedStatus<Detail extends object = JobDetail> =
 /** The status of an execution, discriminated by `state`. */
 export type JobStatus<Detail extends object = JobDetail> = LiveStatus<Detail> | EndedStatus<Detail>
 
+/**
+ * The type of the detail of a job: what the caller names, else what is known of the type of the job, else any JSON object. What the caller
+ * names is not checked.
+ */
+export type DetailByType<Known extends Record<string, object>, Type extends string, Named extends object = never> = [
+  Named,
+] extends [never]
+  ? Type extends keyof Known
+    ? Known[Type]
+    : JobDetail
+  : Named
+
 const infos: Record<JobState, string> = {
   queued: 'The job is waiting for a free slot.',
   running: 'The job is running.',

@@ -16,6 +16,7 @@ import type { BatchListener, IsolatedEmitter, JobEventName, JobListener } from '
 import { checkParams, type LibraryJob, publicJobOf, type StartedExecution } from '../execution/index.js'
 import {
   checkJob,
+  type DetailByType,
   hasEndHandler,
   isLive,
   type Job,
@@ -55,8 +56,11 @@ import { createParts, defaultStopTimeout, type RegistryParts, stopParts } from '
 /** Total time for closing the dispatcher, the storage and other owned resources, in milliseconds. */
 const ownedTimeout = 5000
 
-/** A registry of jobs that are functions: defines, starts, observes, aborts and searches them. */
-export class Registry {
+/**
+ * A registry of jobs that are functions: defines, starts, observes, aborts and searches them. `Known` has the types of details by the types
+ * of jobs.
+ */
+export class Registry<Known extends Record<string, object> = Record<never, object>> {
   /** Redacts secrets in text, including those of the option `redact`, as statuses and logs do: `redactor.redact(text)`. */
   readonly redactor: Redactor
   readonly #parts: RegistryParts
@@ -114,7 +118,15 @@ export class Registry {
    * storage threw. With `fullRefresh`, throws `invalid_options` when the target could not do that, `target` when it does not answer within
    * 10 seconds, and `aborted` when the job is aborted here meanwhile.
    */
-  async start(type: string, id: string, options: StartOptions = {}): Promise<StartedExecution> {
+  async start<Detail extends object = never, Type extends string = string>(
+    type: Type,
+    id: string,
+    options: StartOptions = {},
+  ): Promise<StartedExecution<DetailByType<Known, Type, Detail>>> {
+    return (await this.#start(type, id, options)) as never
+  }
+
+  async #start(type: string, id: string, options: StartOptions): Promise<StartedExecution> {
     checkOptions('options', options, startRules)
     const key = checkedKey(type, id)
     this.#assertOpen()
@@ -169,21 +181,30 @@ export class Registry {
    * of the target stay. A full refresh that has not begun is dropped. Resolves with the last status, or `undefined` when the job never ran. Throws `not_defined`, `already_running`, and
    * `not_supported` when the storage cannot reset.
    */
-  async reset(type: string, id: string, options: ResetOptions = {}): Promise<JobStatus | undefined> {
+  async reset<Detail extends object = never, Type extends string = string>(
+    type: Type,
+    id: string,
+    options: ResetOptions = {},
+  ): Promise<JobStatus<DetailByType<Known, Type, Detail>> | undefined> {
     this.#assertOpen()
-    return this.#parts.management.reset(type, id, options)
+    return (await this.#parts.management.reset(type, id, options)) as never
   }
 
   /** The status of the job's live execution, else of its last one. `undefined` when the job never ran. */
-  async status(type: string, id: string): Promise<JobStatus | undefined> {
+  async status<Detail extends object = never, Type extends string = string>(
+    type: Type,
+    id: string,
+  ): Promise<JobStatus<DetailByType<Known, Type, Detail>> | undefined> {
     const record = await this.#parts.runtime.storage.find(type, id)
-    return record && toStatus(record)
+    return (record && toStatus(record)) as never
   }
 
   /** The statuses of all live executions of a type in all processes, oldest start first. */
-  async running(type: string): Promise<LiveStatus[]> {
+  async running<Detail extends object = never, Type extends string = string>(
+    type: Type,
+  ): Promise<LiveStatus<DetailByType<Known, Type, Detail>>[]> {
     const records = await allLive(this.#parts.runtime.storage, { type })
-    return records.sort((a, b) => a.startTime - b.startTime).map((record) => toStatus(record) as LiveStatus)
+    return records.sort((a, b) => a.startTime - b.startTime).map((record) => toStatus(record) as never)
   }
 
   /**
@@ -191,7 +212,15 @@ export class Registry {
    * has passed, the last status when the job was not live, `undefined` when it never ran. Rejects with `closed` when the registry has
    * closed and the job still runs: storage keeps the request.
    */
-  async abort(type: string, id: string, options: AbortOptions = {}): Promise<JobStatus | undefined> {
+  async abort<Detail extends object = never, Type extends string = string>(
+    type: Type,
+    id: string,
+    options: AbortOptions = {},
+  ): Promise<JobStatus<DetailByType<Known, Type, Detail>> | undefined> {
+    return (await this.#abort(type, id, options)) as never
+  }
+
+  async #abort(type: string, id: string, options: AbortOptions): Promise<JobStatus | undefined> {
     checkOptions('options', options, abortRules)
     const { timeout = defaultStopTimeout, signal, reason, onAsked } = options
     const { clock, logger, abandoned: closed } = this.#parts.runtime
@@ -240,10 +269,12 @@ export class Registry {
   }
 
   /** Searches the log, newest first. Without `state`, finds ended executions only. */
-  async search(filter: SearchFilter = {}): Promise<SearchResult<JobStatus>> {
+  async search<Detail extends object = never, Type extends string = string>(
+    filter: SearchFilter & { type?: Type } = {},
+  ): Promise<SearchResult<JobStatus<DetailByType<Known, Type, Detail>>>> {
     checkOptions('filter', filter, searchRules)
     const { total, hits } = await this.#parts.runtime.storage.search(filter)
-    return { total, hits: hits.map((record) => toStatus(record)) }
+    return { total, hits: hits.map((record) => toStatus(record) as never) }
   }
 
   /**

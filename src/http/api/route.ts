@@ -1,4 +1,15 @@
-import { JobError, type JobRegistry } from '../../index.js'
+import {
+  type AbortOptions,
+  JobError,
+  type JobRegistry,
+  type JobStatus,
+  type LiveStatus,
+  type ResetOptions,
+  type SearchFilter,
+  type SearchResult,
+  type StartedExecution,
+  type StartOptions,
+} from '../../index.js'
 import type { DetailOf } from '../../wire/index.js'
 import type { TextStream } from '../answers/index.js'
 import type { EventBroadcaster } from '../events/index.js'
@@ -8,11 +19,16 @@ import type { BodyName } from './schemas.js'
 import type { Client, StorageLimiter } from './storage-limiter.js'
 
 /** The methods of a registry that the API calls. */
-export type ServedRegistry = Pick<
-  JobRegistry,
-  'has' | 'start' | 'status' | 'running' | 'abort' | 'search' | 'health' | 'on'
-> &
-  Partial<Pick<JobRegistry, 'closed' | 'redactor' | 'jobs' | 'pause' | 'reset' | 'unpause' | 'pauseAll' | 'unpauseAll'>>
+export interface ServedRegistry
+  extends Pick<JobRegistry, 'has' | 'health' | 'on'>,
+    Partial<Pick<JobRegistry, 'closed' | 'redactor' | 'jobs' | 'pause' | 'unpause' | 'pauseAll' | 'unpauseAll'>> {
+  start(type: string, id: string, options?: StartOptions): Promise<StartedExecution>
+  status(type: string, id: string): Promise<JobStatus | undefined>
+  running(type: string): Promise<LiveStatus[]>
+  abort(type: string, id: string, options?: AbortOptions): Promise<JobStatus | undefined>
+  search(filter?: SearchFilter): Promise<SearchResult<JobStatus>>
+  reset?(type: string, id: string, options?: ResetOptions): Promise<JobStatus | undefined>
+}
 
 /** The kind of a call. */
 export type JobsAction = 'read' | 'start' | 'abort' | 'pause' | 'reset' | 'events'

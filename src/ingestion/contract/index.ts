@@ -21,6 +21,8 @@ export {
   addedUp,
   type IngestionDetail,
   type IngestionSpeed,
+  type IngestionStatus,
+  isIngestion,
   nothingRead,
   type PartitionDetail,
   type PartitionState,

@@ -1,3 +1,4 @@
+import type { JobStatus } from '../../core/model/index.js'
 import type { Consistency } from './cursor.js'
 
 /** What a full refresh does to the records that the target holds. */
@@ -82,6 +83,14 @@ export type IngestionDetail = Partial<IngestionSpeed> & {
    * that stopped come first into the list, then queued ones, then done ones. Only with `partitions`.
    */
   partitions?: { states: { [State in PartitionState]?: number }; list: PartitionDetail[] }
+}
+
+/** The status of an execution of an ingestion. */
+export type IngestionStatus = JobStatus<IngestionDetail> & { type: 'ingestion' }
+
+/** Whether a status is that of an ingestion. Narrows the type, so that its `detail` is an {@link IngestionDetail}. */
+export function isIngestion(status: JobStatus): status is IngestionStatus {
+  return status.type === 'ingestion'
 }
 
 export const nothingRead: IngestionDetail = { read: 0, written: 0, failed: 0, skipped: 0 }

@@ -1,6 +1,9 @@
 import {
   type EndedStatus,
+  type IngestionDetail,
+  type IngestionStatus,
   isEnded,
+  isIngestion,
   isLive,
   type Job,
   type JobContext,
@@ -9,9 +12,11 @@ import {
   type JobStatus,
   type LiveStatus,
   memoryStorage,
+  type RunningStatus,
   type Schedule,
+  type StartedExecution,
 } from 'headgate'
-import { expectTypeOf, it, onTestFinished } from 'vitest'
+import { expect, expectTypeOf, it, onTestFinished } from 'vitest'
 
 /** An interface, which has no index signature. */
 interface Checkpoint {
@@ -28,6 +33,7 @@ function jobRegistry(): JobRegistry {
 }
 
 const run = () => undefined
+const base = { startTime: 0, infos: 'The job is running.', count: 0 }
 
 it('isEnded and isLive narrow a status', () => {
   const shown = (status: JobStatus) => {
@@ -86,6 +92,87 @@ it('the type arguments of `define` are those of a job with `run`', () => {
       progress({ checkpoint: { pgae: 1 } })
     },
   })
+})
+
+it('the calls about an ingestion type its detail', () => {
+  const registry = jobRegistry()
+  const calls = {
+    start: () => registry.start('ingestion', 'a'),
+    status: () => registry.status('ingestion', 'a'),
+    running: () => registry.running('ingestion'),
+    abort: () => registry.abort('ingestion', 'a', { timeout: 0 }),
+    reset: () => registry.reset('ingestion', 'a'),
+    search: () => registry.search({ type: 'ingestion', state: 'error' }),
+  }
+  expectTypeOf(calls.start).returns.resolves.toEqualTypeOf<StartedExecution<IngestionDetail>>()
+  expectTypeOf<StartedExecution<IngestionDetail>['finished']>().resolves.toEqualTypeOf<EndedStatus<IngestionDetail>>()
+  expectTypeOf<StartedExecution<IngestionDetail>['status']>().toEqualTypeOf<JobStatus<IngestionDetail>>()
+  expectTypeOf(calls.status).returns.resolves.toEqualTypeOf<JobStatus<IngestionDetail> | undefined>()
+  expectTypeOf(calls.running).returns.resolves.toEqualTypeOf<LiveStatus<IngestionDetail>[]>()
+  expectTypeOf(calls.abort).returns.resolves.toEqualTypeOf<JobStatus<IngestionDetail> | undefined>()
+  expectTypeOf(calls.reset).returns.resolves.toEqualTypeOf<JobStatus<IngestionDetail> | undefined>()
+  expectTypeOf(calls.search).returns.resolves.toHaveProperty('hits').toEqualTypeOf<JobStatus<IngestionDetail>[]>()
+  expectTypeOf<JobStatus<IngestionDetail>['detail']>().toEqualTypeOf<IngestionDetail | undefined>()
+})
+
+it('the calls about a job of a type of your own take the type of its detail', () => {
+  const registry = jobRegistry()
+  const calls = {
+    start: () => registry.start<Detail>('report', 'a'),
+    status: () => registry.status<Detail>('report', 'a'),
+    running: () => registry.running<Detail>('report'),
+    abort: () => registry.abort<Detail>('report', 'a', { timeout: 0 }),
+    reset: () => registry.reset<Detail>('report', 'a'),
+    search: () => registry.search<Detail>({ type: 'report', state: 'error' }),
+  }
+  expectTypeOf(calls.start).returns.resolves.toEqualTypeOf<StartedExecution<Detail>>()
+  expectTypeOf(calls.status).returns.resolves.toEqualTypeOf<JobStatus<Detail> | undefined>()
+  expectTypeOf(calls.running).returns.resolves.toEqualTypeOf<LiveStatus<Detail>[]>()
+  expectTypeOf(calls.abort).returns.resolves.toEqualTypeOf<JobStatus<Detail> | undefined>()
+  expectTypeOf(calls.reset).returns.resolves.toEqualTypeOf<JobStatus<Detail> | undefined>()
+  expectTypeOf(calls.search).returns.resolves.toHaveProperty('hits').toEqualTypeOf<JobStatus<Detail>[]>()
+})
+
+it('a detail of which nothing is known is a JSON object', () => {
+  const registry = jobRegistry()
+  const calls = {
+    start: () => registry.start('report', 'a'),
+    status: (type: string) => registry.status(type, 'a'),
+    running: () => registry.running('report'),
+    search: () => registry.search(),
+    found: (type: string) => registry.search({ type }),
+  }
+  expectTypeOf(calls.start).returns.resolves.toEqualTypeOf<StartedExecution>()
+  expectTypeOf(calls.status).returns.resolves.toEqualTypeOf<JobStatus | undefined>()
+  expectTypeOf(calls.running).returns.resolves.toEqualTypeOf<LiveStatus[]>()
+  expectTypeOf(calls.search).returns.resolves.toHaveProperty('hits').toEqualTypeOf<JobStatus[]>()
+  expectTypeOf(calls.found).returns.resolves.toHaveProperty('hits').toEqualTypeOf<JobStatus[]>()
+})
+
+it('isIngestion narrows the status of an event and of a list', async () => {
+  const registry = jobRegistry()
+  registry.on('progress', ({ status }) => {
+    if (!isIngestion(status)) return
+    expectTypeOf(status.detail).toEqualTypeOf<IngestionDetail | undefined>()
+    expectTypeOf(status.state).toEqualTypeOf<'running' | 'aborting'>()
+  })
+  registry.on('error', ({ status }) => {
+    if (isIngestion(status)) expectTypeOf(status.detail).toEqualTypeOf<IngestionDetail | undefined>()
+    expectTypeOf(status.error).toEqualTypeOf<string[]>()
+  })
+  registry.on('status', ({ status }) => {
+    if (isIngestion(status)) expectTypeOf(status).toEqualTypeOf<IngestionStatus>()
+    else expectTypeOf(status).toEqualTypeOf<JobStatus>()
+  })
+  for (const { status } of await registry.jobs()) {
+    if (status && isIngestion(status)) expectTypeOf(status.detail?.percent).toEqualTypeOf<number | undefined>()
+  }
+})
+
+it('isIngestion goes by the type of the job', () => {
+  const status: RunningStatus = { ...{ state: 'running', type: 'ingestion', id: 'a', executionId: 'a0' }, ...base }
+  expect(isIngestion(status)).toBe(true)
+  expect(isIngestion({ ...status, type: 'report' })).toBe(false)
 })
 
 it('a schedule has a time', () => {
