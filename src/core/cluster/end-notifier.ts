@@ -298,6 +298,6 @@ export class EndNotifier {
       onFailed: (error, delay) =>
         warnOf(logger, record, error, `could not store that \`onEnd\` was called, retrying in ${delay} ms`),
     })
-    this.#memory.delete(record.executionId)
+    this.#memory.settle(record.executionId)
   }
 }

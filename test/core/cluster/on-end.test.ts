@@ -268,11 +268,20 @@ describe('onEnd', () => {
 
   test('is not called after 7 days, and the log says so', async () => {
     const { logger, warned } = warnings()
-    open({ logger }).define({ type: 'test', id: 'other', run: () => {}, onEnd: onEnd() })
+    /** Opens a registry that does not define the job, for a minute. */
+    const look = async () => {
+      const registry = open({ logger })
+      registry.define({ type: 'test', id: 'other', run: () => {}, onEnd: onEnd() })
+      await clock.advance(minute)
+      await registry.close()
+    }
     await die({ type: 'test', id: 'a' })
-    await clock.advance(6 * 24 * hour)
+    await look()
+    await clock.advance(7 * 24 * hour - hour)
+    await look()
     expect(warned()).toEqual([])
-    await clock.advance(2 * 24 * hour)
+    await clock.advance(hour)
+    await look()
     expect(warned()).toEqual(['Job [test/a] has ended, and no `onEnd` could be notified within 7 days.'])
     expect(await storage.ends?.claim({ node: 'x', lease: 1000, size: 10 })).toEqual([])
   })
@@ -345,6 +354,34 @@ describe('onEnd', () => {
     await registry.start('test', 'a')
     await registry.close()
     expect(statesOf(ended)).toEqual(['aborted'])
+  })
+
+  test('leaves nothing for a close to claim when storage answers after the call', async () => {
+    let answer = () => {}
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve
+    })
+    const { ends } = storage
+    const claim = vi.fn(ends?.claim.bind(ends))
+    const finish: JobStorage['finish'] = async (...args) => {
+      const record = await storage.finish(...args)
+      await answered
+      return record
+    }
+    const slow = { ...plainStorage(storage), finish, ends: { claim, settle: ends?.settle.bind(ends) } } as JobStorage
+    const registry = new JobRegistry({ storage: slow, clock })
+    const ended = onEnd()
+    registry.define({ type: 'test', id: 'a', run: () => {}, onEnd: ended })
+    const { finished } = await registry.start('test', 'a')
+    await clock.advance(15_000)
+    expect(statesOf(ended)).toEqual(['successful'])
+    answer()
+    await finished
+    await clock.advance(1000)
+    claim.mockClear()
+    await registry.close()
+    expect(claim).not.toHaveBeenCalled()
+    expect(ended).toHaveBeenCalledTimes(1)
   })
 
   test('that hangs does not hold up a close beyond its time', async () => {
