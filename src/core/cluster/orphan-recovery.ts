@@ -1,8 +1,9 @@
 import { errorMessages, jobKey, Poller, type Timer, warnOf } from '../base/index.js'
-import type { JobCatalog, PausedJobs, Runner } from '../execution/index.js'
+import type { JobCatalog, LocalExecutions, PausedJobs, Runner } from '../execution/index.js'
 import type { ExecutionRecord } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
 import { pagesOf, type StorageChange } from '../storage/index.js'
+import { LostProcessPoller } from './lost-process-poller.js'
 import { LostProcesses } from './lost-processes.js'
 
 /** How many times per lease to poll for orphans. */
@@ -11,6 +12,14 @@ const pollsPerLease = 3
 /** Maximum random delay before a node polls for a reported orphan, as a share of a lease. */
 const spread = 1 / 30
 
+/** The parts of a registry that an {@link OrphanRecovery} uses. */
+export interface RecoveryParts {
+  readonly jobs: JobCatalog
+  readonly executions: LocalExecutions
+  readonly runner: Runner
+  readonly paused: PausedJobs
+}
+
 /** Resumes the orphans of all nodes that share the storage. */
 export class OrphanRecovery {
   readonly #runtime: Runtime
@@ -18,16 +27,18 @@ export class OrphanRecovery {
   readonly #runner: Runner
   readonly #poller: Poller
   readonly #lost: LostProcesses
+  readonly #observer: LostProcessPoller
   /** Jobs whose last execution may be an orphan that no node has resumed yet. */
   readonly #maybeOrphaned = new Set<string>()
   #timer: Timer | undefined
 
-  constructor(runtime: Runtime, jobs: JobCatalog, runner: Runner, paused: PausedJobs) {
+  constructor(runtime: Runtime, { jobs, executions, runner, paused }: RecoveryParts) {
     const { clock, lease, logger, events } = runtime
     this.#runtime = runtime
     this.#jobs = jobs
     this.#runner = runner
     this.#lost = new LostProcesses(runtime)
+    this.#observer = new LostProcessPoller(runtime, jobs, executions, this.#lost)
     this.#poller = new Poller({
       clock,
       interval: lease / pollsPerLease,
@@ -38,11 +49,19 @@ export class OrphanRecovery {
     paused.onUnpaused(() => this.#poller.nudge())
   }
 
+  /** Resumes orphans from now on. */
   start(): void {
+    this.#observer.stop()
     this.#poller.start()
   }
 
+  /** Only logs the executions whose process died, unless it is started. */
+  observe(): void {
+    this.#observer.start()
+  }
+
   stop(): void {
+    this.#observer.stop()
     this.#poller.stop()
     this.#timer?.cancel()
   }

@@ -65,7 +65,7 @@ export function createParts(options: RegistryOptions): RegistryParts {
   const paused = new PausedJobs(runtime)
   const queue = new ExecutionQueue(runtime, dispatcher, jobs, paused)
   const runner = new Runner(runtime, { queue, jobs, executions, partitionEvents, completions, paused })
-  const recovery = new OrphanRecovery(runtime, jobs, runner, paused)
+  const recovery = new OrphanRecovery(runtime, { jobs, executions, runner, paused })
   const ends = new EndNotifier(runtime, jobs)
   const scheduler = new Scheduler(runtime, dispatcher.schedules, { runner, completions, paused })
   listeners.subscribe()

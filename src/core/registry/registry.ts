@@ -94,6 +94,7 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
     paused.start()
     if (openEnds) ends.start(openEnds)
     if (job.resume === 'auto' || job.makePartition) recovery.start()
+    else recovery.observe()
     scheduler.add(job)
   }
 

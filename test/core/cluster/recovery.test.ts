@@ -13,7 +13,7 @@ import {
 } from 'headgate'
 import { RecordBatch, systemClock } from 'headgate/adapter'
 import { type FakeClock, fakeClock, heldJob, recordEvents } from 'headgate/testing'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 
 /** Longer than the wait before a look for an orphan that was told of. */
 const soon = 1001
@@ -135,6 +135,25 @@ describe('when a node dies', () => {
       ),
     )
     expect(entries).toHaveLength(3)
+  })
+
+  test('a registry of which no job resumes logs that too, once, and asks storage once per lease', async () => {
+    const entries: unknown[] = []
+    const note = (_: object, message: string) => void entries.push(message)
+    const ignore = () => {}
+    const first = openNode('first')
+    const orphans = vi.spyOn(storage, 'orphans')
+    const second = open('second', { logger: { debug: ignore, info: ignore, warn: note, error: note } })
+    const { definition } = job('m', { resume: 'manual' })
+    for (const { registry } of [first, second]) registry.define(definition)
+    const { executionId } = await first.registry.start('test', 'm')
+    first.die()
+    orphans.mockClear()
+    await clock.advance(299_000)
+    expect(entries).toEqual([
+      `Job [test/m] failed and is not resumed: execution [${executionId}], whose process [first] died.`,
+    ])
+    expect(orphans).toHaveBeenCalledTimes(10)
   })
 
   test('one of many goes on', async () => {

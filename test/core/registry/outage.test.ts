@@ -21,12 +21,16 @@ async function start(how: 'fails' | 'hangs') {
     },
   })
   const logger = { debug: vi.fn(), info: vi.fn(), warn: vi.fn(), error: vi.fn() }
-  const registry = new JobRegistry({ storage, clock, logger, node: 'node-1' })
-  onTestFinished(async () => {
-    const closed = registry.close({ timeout: 0 })
-    await clock.advance(5000)
-    await closed
-  })
+  const open = (node: string) => {
+    const registry = new JobRegistry({ storage, clock, logger, node })
+    onTestFinished(async () => {
+      const closed = registry.close({ timeout: 0 })
+      await clock.advance(5000)
+      await closed
+    })
+    return registry
+  }
+  const registry = open('node-1')
   const held = heldJob({ type: 'test', id: 'a' })
   registry.define(held.job)
   const execution = await registry.start('test', 'a')
@@ -38,7 +42,7 @@ async function start(how: 'fails' | 'hangs') {
   const comeBack = () => {
     isAway = false
   }
-  return { clock, memory, registry, execution, context, calls, leave, comeBack, finish: () => held.finish() }
+  return { clock, memory, open, registry, execution, context, calls, leave, comeBack, finish: () => held.finish() }
 }
 
 describe('while storage is away', () => {
@@ -95,6 +99,20 @@ describe('while storage is away', () => {
     await clock.advance(40_000)
     comeBack()
     await clock.advance(5001)
+    expect(await execution.finished).toMatchObject({ state: 'successful', count: 9 })
+  })
+
+  test('another process that resumes no job leaves it the time to tell how its job ended', async () => {
+    const { clock, open, context, execution, leave, comeBack, finish } = await start('fails')
+    open('node-2').define(heldJob({ type: 'test', id: 'other' }).job)
+    await clock.advance(5000)
+    leave()
+    context.progress({ count: 9 })
+    finish()
+    // The other process asks once per lease: just after storage is back, and before the end is stored.
+    await clock.advance(54_999)
+    comeBack()
+    await clock.advance(5251)
     expect(await execution.finished).toMatchObject({ state: 'successful', count: 9 })
   })
 
