@@ -1,4 +1,4 @@
-import { commonRedactor, invalid, rule } from '../adapter.js'
+import { commonRedactor, invalid, rule, systemClock } from '../adapter.js'
 import { isUnder, JobsApi, splitUrl } from '../http/api/index.js'
 import type { Authorize, JobsAnswer, JobsRequest } from '../http/index.js'
 import { errorBody, wireErrors } from '../wire/index.js'
@@ -14,11 +14,12 @@ export class Dashboard {
 
   constructor(source: DashboardSource, options: DashboardOptions) {
     const { basePath = defaultBasePath, readOnly = false, title = 'headgate', ...rest } = options
+    const { clock = systemClock } = rest
     this.#base = basePath === '/' ? '' : basePath
     const authorize = readOnly ? refusingChanges(options.authorize) : options.authorize
     const api = { ...rest, basePath: `${this.#base}/api`, ...(authorize && { authorize }) }
     this.#api = isClient(source)
-      ? new JobsApi(api, commonRedactor, () => new Forwarding(source))
+      ? new JobsApi(api, commonRedactor, () => new Forwarding(source, clock))
       : JobsApi.of(source, api)
     this.#files = pageFiles({ title, readOnly })
   }

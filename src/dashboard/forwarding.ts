@@ -2,6 +2,7 @@ import { createAbortController, JobError } from '../adapter.js'
 import type { JobsClient } from '../client/index.js'
 import {
   type Answering,
+  bodyInTime,
   bodyTooLong,
   type Found,
   isDeclaredTooLong,
@@ -10,6 +11,7 @@ import {
   type Reply,
 } from '../http/api/index.js'
 import type { JobsRequest, TextStream } from '../http/index.js'
+import type { Clock } from '../index.js'
 
 /** The headers that are passed on: of the request, and of the answer. */
 const requestHeaders = ['accept', 'content-type', 'last-event-id']
@@ -18,14 +20,16 @@ const answerHeaders = ['content-type', 'cache-control', 'x-accel-buffering', 'x-
 /** Passes the calls of the page on to another server. */
 export class Forwarding implements Answering {
   readonly #client: JobsClient
+  readonly #clock: Clock
   readonly #streams = new Set<AbortController>()
 
-  constructor(client: JobsClient) {
+  constructor(client: JobsClient, clock: Clock) {
     this.#client = client
+    this.#clock = clock
   }
 
   async answer(found: Found, query: URLSearchParams, request: JobsRequest): Promise<Reply> {
-    const received = found.route.method === 'POST' ? await bodyOf(request) : undefined
+    const received = found.route.method === 'POST' ? await bodyOf(request, this.#clock) : undefined
     if (received !== tooLong) return this.#forward(found, query, request, received)
     const body = bodyTooLong()
     return { status: body.status, body }
@@ -91,9 +95,10 @@ type SentBody = string | Uint8Array<ArrayBuffer>
 
 const tooLong = Symbol('too long')
 
-async function bodyOf(request: JobsRequest): Promise<SentBody | typeof tooLong | undefined> {
-  const received = isDeclaredTooLong(request) ? tooLong : await request.body?.(maxBody)
-  if (received === tooLong || isTooLong(received)) return tooLong
+async function bodyOf(request: JobsRequest, clock: Clock): Promise<SentBody | typeof tooLong | undefined> {
+  if (isDeclaredTooLong(request)) return tooLong
+  const received = request.body && (await bodyInTime(request.body(maxBody), clock))
+  if (isTooLong(received)) return tooLong
   if (received === undefined || typeof received === 'string') return received
   return received instanceof Uint8Array ? new Uint8Array(received) : JSON.stringify(received)
 }

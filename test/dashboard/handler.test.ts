@@ -11,6 +11,7 @@ import { toExpressMiddleware } from '../../src/http/mounts/express.js'
 import { toFastifyPlugin } from '../../src/http/mounts/fastify.js'
 import { toKoaMiddleware } from '../../src/http/mounts/koa.js'
 import { toNodeHandler } from '../../src/http/mounts/node.js'
+import { fakeClock } from '../../src/testing/index.js'
 import { type Listener, listen, newRegistry, sendTo } from '../http/support.js'
 
 function newDashboard(options?: DashboardOptions): JobsHandler {
@@ -248,6 +249,17 @@ describe('of another server', () => {
     expect((await answerOf(handler, '/dashboard/api/_search?size=x')).status).toBe(400)
     expect((await answerOf(handler, '/dashboard/api/report/nobody')).status).toBe(404)
     expect((await answerOf(handler, '/dashboard/api/report/a%2Fb', { method: 'HEAD' })).text).toBe('')
+  })
+
+  test('a body that does not arrive is given up after 10 seconds', async () => {
+    const clock = fakeClock()
+    const { handler, params } = await remote({ clock })
+    const headers = new Headers({ 'content-type': 'application/json' })
+    const request = { ...bare, method: 'POST', url: '/dashboard/api/report/a%2Fb/_start', headers }
+    const answered = handler.answer({ ...request, body: () => new Promise(() => {}) })
+    await clock.advance(10_000)
+    const { status, body } = await answered
+    expect([status, body, params]).toEqual([400, expect.stringContaining('did not arrive within 10000 ms'), []])
   })
 
   test('no path leads out of the API', async () => {

@@ -13,6 +13,6 @@ export {
   type Refusal,
 } from './handler-options.js'
 export { JobsApi } from './jobs-api.js'
-export { alreadyRead, bodyTooLong, collected } from './request-body.js'
+export { alreadyRead, bodyInTime, bodyTooLong, collected } from './request-body.js'
 export type { JobsAction, NamedJob, Reply, ServedRegistry } from './route.js'
 export { fromPath, splitUrl } from './url-path.js'

@@ -28,7 +28,7 @@ export function readBody(
 ): BodyRead | Promise<BodyRead> {
   if (!body) return { fields: {} }
   if (isDeclaredTooLong({ headers })) return tooLong()
-  return inTime(untilAborted(body(maxBody), closed), clock).then((received) => fieldsIn(received, headers, names))
+  return bodyInTime(untilAborted(body(maxBody), closed), clock).then((received) => fieldsIn(received, headers, names))
 }
 
 /** The longest body that says nothing, `{}`, in bytes. */
@@ -45,7 +45,7 @@ export async function refuseBody(
   closed?: AbortSignal,
 ): Promise<void> {
   const isLong = Number(headers.get('content-length') ?? 0) > longestEmpty
-  if (!isLong && saysNothing(body && (await inTime(untilAborted(body(longestEmpty), closed), clock)))) return
+  if (!isLong && saysNothing(body && (await bodyInTime(untilAborted(body(longestEmpty), closed), clock)))) return
   const names = Object.values(parameters).map(({ name }) => `\`${name}\``)
   const rest = names.length > 0 ? `send ${names.join(', ')} in the query` : 'it takes no values'
   throw unreadable(`Expected the body of the call to be empty: ${rest}.`)
@@ -78,8 +78,8 @@ function fieldsIn(received: unknown, headers: SentRequest['headers'], names: rea
   return { fields: value as Record<string, unknown> }
 }
 
-/** The body, unless it takes too long to arrive or its connection breaks. */
-function inTime(reading: Promise<unknown>, clock: Clock): Promise<unknown> {
+/** The body. Throws `invalid_options` when it takes too long to arrive, or its connection breaks. */
+export function bodyInTime<Body>(reading: Promise<Body>, clock: Clock): Promise<Body> {
   return new Promise((resolve, reject) => {
     const late = () => reject(unreadable(`The body of the request did not arrive within ${longestBody} ms.`))
     const timer = clock.setTimer(longestBody, late, { background: true })
