@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { BrowserContext, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { lacksChromium, openChromium } from '../support/chromium.js'
+import { lacksChromium, openChromium, openPage } from '../support/chromium.js'
 import { exampleProgram } from '../support/program.js'
 
 async function serve(port = 0): Promise<{ process: ChildProcess; port: number }> {
@@ -24,7 +24,7 @@ describe.skipIf(lacksChromium)('in a browser', () => {
   let browser: BrowserContext
   let server: Awaited<ReturnType<typeof serve>>
   let page: Page
-  const errors: string[] = []
+  let errors: string[]
 
   beforeAll(async () => {
     ;({ browser, close } = await openChromium())
@@ -33,14 +33,13 @@ describe.skipIf(lacksChromium)('in a browser', () => {
 
   beforeEach(async () => {
     server = await serve()
-    page = await browser.newPage()
-    page.on('pageerror', (error) => errors.push(String(error)))
+    ;({ page, errors } = await openPage(browser))
     await page.goto(`http://localhost:${server.port}`)
   })
   afterEach(async () => {
     await page.close()
     await stop(server)
-    expect(errors.splice(0)).toEqual([])
+    expect(errors).toEqual([])
   })
 
   const stateOf = (id: string, state: string) => page.locator(`#${id}`, { hasText: state }).waitFor()

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type BrowserContext, chromium } from 'playwright-core'
+import { type BrowserContext, chromium, type Page } from 'playwright-core'
 
 /** Debian's, from `apt-get install chromium`. */
 const executablePath = '/usr/bin/chromium'
@@ -30,4 +30,12 @@ export async function openChromium(): Promise<{ browser: BrowserContext; close()
     await rm(folder, { recursive: true, force: true })
   }
   return { browser, close }
+}
+
+/** A new page, and the errors that nothing in it has caught. */
+export async function openPage(browser: BrowserContext): Promise<{ page: Page; errors: string[] }> {
+  const page = await browser.newPage()
+  const errors: string[] = []
+  page.on('pageerror', (error) => errors.push(String(error)))
+  return { page, errors }
 }

@@ -1,18 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import { Queue, Worker } from 'bullmq-5'
-import type { Dispatcher, WaitingExecution } from 'headgate'
+import type { WaitingExecution } from 'headgate'
 import { bullmqDispatcher } from 'headgate/bullmq'
-import { type DispatcherFixture, dispatcherSuite } from 'headgate/testing'
-import { Redis } from 'ioredis'
+import { dispatcherSuite } from 'headgate/testing'
 import { expect, test, vi } from 'vitest'
 import { backendOf } from '../../../src/adapters/bullmq/backend.js'
 import { describeRedis } from '../../support/redis.js'
+import { redisFixture } from './redis-fixture.js'
 import { executionOf, recordingWorker } from './worker.js'
 
 vi.mock('bullmq', () => import('bullmq-5'))
-
-/** Short, so that the turns of a dead process come again soon. */
-const lockDuration = 1000
 
 const soon = { timeout: 10_000, interval: 20 }
 
@@ -20,24 +17,8 @@ test('BullMQ 5 has no backends', () => {
   expect('getBackend' in Queue.prototype).toBe(false)
 })
 
-describeRedis('bullmqDispatcher with BullMQ 5 keeps the contract of a dispatcher', ({ url, prefix }) => {
-  function create(): DispatcherFixture {
-    const queue = randomUUID()
-    const clients = new Map<Dispatcher, Redis>()
-    const open = () => {
-      const connection = new Redis(url, { maxRetriesPerRequest: null })
-      const dispatcher = bullmqDispatcher({ connection, prefix, queue, lockDuration })
-      clients.set(dispatcher, connection)
-      return dispatcher
-    }
-    const cut = (dispatcher: Dispatcher) => clients.get(dispatcher)?.disconnect()
-    const close = async () => {
-      for (const client of clients.values()) client.disconnect()
-    }
-    return { open, cut, close }
-  }
-
-  dispatcherSuite({ test, create })
+describeRedis('bullmqDispatcher with BullMQ 5 keeps the contract of a dispatcher', (redis) => {
+  dispatcherSuite({ test, create: () => redisFixture(redis) })
 })
 
 describeRedis('bullmqDispatcher with BullMQ 5', (redis) => {
@@ -71,6 +52,17 @@ describeRedis('bullmqDispatcher with BullMQ 5', (redis) => {
       await vi.waitFor(() => expect(worker.taken.at(-1)?.id).toBe(id), soon)
     }
     await dispatcher.close?.()
+  })
+
+  test('the dispatchers of the suite use it', async () => {
+    const add = vi.spyOn(Queue.prototype, 'add')
+    const { open: openOne, close } = redisFixture(redis)
+    const dispatcher = openOne()
+    dispatcher.work(recordingWorker())
+    await dispatcher.add([executionOf('a')])
+    expect(add).toHaveBeenCalled()
+    await dispatcher.close?.()
+    await close?.()
   })
 
   test('a worker calls the methods of the backend that it gets', async () => {

@@ -3,33 +3,14 @@ import { createPostgresBackend, runMigrations } from 'bullmq'
 import type { Dispatcher } from 'headgate'
 import { bullmqDispatcher } from 'headgate/bullmq'
 import { type DispatcherFixture, dispatcherSuite } from 'headgate/testing'
-import { Redis } from 'ioredis'
 import pg from 'pg'
 import { beforeAll, test } from 'vitest'
 import { describePostgres } from '../../support/describe-postgres.js'
 import { describeRedis } from '../../support/redis.js'
+import { lockDuration, redisFixture } from './redis-fixture.js'
 
-/** Short, so that the turns of a dead process come again soon. */
-const lockDuration = 1000
-
-describeRedis('bullmqDispatcher on Redis keeps the contract of a dispatcher', ({ url, prefix }) => {
-  function create(): DispatcherFixture {
-    const queue = randomUUID()
-    const clients = new Map<Dispatcher, Redis>()
-    const open = () => {
-      const connection = new Redis(url, { maxRetriesPerRequest: null })
-      const dispatcher = bullmqDispatcher({ connection, prefix, queue, lockDuration })
-      clients.set(dispatcher, connection)
-      return dispatcher
-    }
-    const cut = (dispatcher: Dispatcher) => clients.get(dispatcher)?.disconnect()
-    const close = async () => {
-      for (const client of clients.values()) client.disconnect()
-    }
-    return { open, cut, close }
-  }
-
-  dispatcherSuite({ test, create })
+describeRedis('bullmqDispatcher on Redis keeps the contract of a dispatcher', (redis) => {
+  dispatcherSuite({ test, create: () => redisFixture(redis) })
 })
 
 describePostgres('bullmqDispatcher on Postgres keeps the contract of a dispatcher', (database) => {

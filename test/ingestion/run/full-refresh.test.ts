@@ -31,6 +31,15 @@ const reads = {
 
 const fullRefresh = true
 
+/** A transform that fails at the record after that many. */
+function failingAfter(count: number): (record: JobRecord) => JobRecord {
+  let left = count
+  return (record) => {
+    if (left-- === 0) throw new Error('It is over.')
+    return record
+  }
+}
+
 describePostgres('a full refresh', (database) => {
   let pool: pg.Pool
   let storage: JobStorage
@@ -137,12 +146,7 @@ describePostgres('a full refresh', (database) => {
     const replace = { strategy: 'replace', maxShrink: 1 } as const
     const job = { ...byCursor, transform: (record: JobRecord) => record } satisfies Partial<IngestionJob>
     await run(replace, job)
-    let left = 50
-    const failing = (record: JobRecord) => {
-      if (left-- === 0) throw new Error('It is over.')
-      return record
-    }
-    expect(await run(replace, { ...job, transform: failing })).toMatchObject({ state: 'error' })
+    expect(await run(replace, { ...job, transform: failingAfter(50) })).toMatchObject({ state: 'error' })
     await change()
     expect(await run(replace, job, { fullRefresh })).toMatchObject({
       state: 'successful',
@@ -157,9 +161,7 @@ describePostgres('a full refresh', (database) => {
     const options = { onFullRefresh: 'truncate' } as const
     await run(options, job)
     await change()
-    const transform = () => {
-      throw new Error('It is over.')
-    }
+    const transform = failingAfter(0)
     expect(await run(options, { ...job, transform }, { fullRefresh })).toMatchObject({ state: 'error', count: 0 })
     expect(await found()).toEqual({ rows: 100, ids: 100, new: 0 })
     expect(await run(options, job)).toMatchObject({ count: 91, detail: { fullRefresh: 'truncate' } })
@@ -171,9 +173,7 @@ describePostgres('a full refresh', (database) => {
     const options = { onFullRefresh: 'truncate' } as const
     await run(options, job)
     await change()
-    const transform = () => {
-      throw new Error('It is over.')
-    }
+    const transform = failingAfter(0)
     await run(options, { ...job, transform }, { fullRefresh })
     for (let round = 0; round < 2; round++) {
       expect(await run(options, { ...job, resume: 'restart' })).toMatchObject({
@@ -192,9 +192,7 @@ describePostgres('a full refresh', (database) => {
   test('that has not begun is dropped by a reset', async () => {
     const job = { ...byCursor, transform: (record: JobRecord) => record } satisfies Partial<IngestionJob>
     const options = { onFullRefresh: 'truncate' } as const
-    const transform = () => {
-      throw new Error('It is over.')
-    }
+    const transform = failingAfter(0)
     await run(options, job)
     await run(options, { ...job, transform }, { fullRefresh })
     await registry?.reset('ingestion', 'job')
@@ -209,11 +207,7 @@ describePostgres('a full refresh', (database) => {
     const options = { onFullRefresh: 'truncate' } as const
     await run(options, job)
     await change()
-    let left = 50
-    const transform = (record: JobRecord) => {
-      if (left-- === 0) throw new Error('It is over.')
-      return record
-    }
+    const transform = failingAfter(50)
     const failed = await run(options, { ...job, transform }, { fullRefresh })
     expect(failed).toMatchObject({ state: 'error', count: 50 })
     expect(await found()).toEqual({ rows: 50, ids: 50, new: 50 })
@@ -226,11 +220,7 @@ describePostgres('a full refresh', (database) => {
     const options = { onFullRefresh: 'truncate' } as const
     await run(options, job)
     await change()
-    let left = 50
-    const transform = (record: JobRecord) => {
-      if (left-- === 0) throw new Error('It is over.')
-      return record
-    }
+    const transform = failingAfter(50)
     expect(await run(options, { ...job, transform }, { fullRefresh })).toMatchObject({ state: 'error' })
     expect(await run(options, job)).toMatchObject({ state: 'successful', count: 91 })
     expect(await found()).toEqual({ rows: 91, ids: 91, new: 91 })
