@@ -243,7 +243,7 @@ describePostgres('postgresStorage', (database) => {
     const storage = storages.open({ pool, schema: newSchema() })
     const execution = await begin(storage)
     let answered = 0
-    const reads = Array.from({ length: 2000 }, async () => {
+    const reads = Array.from({ length: 500 }, async () => {
       await storage.find('test', 'a')
       answered++
     })

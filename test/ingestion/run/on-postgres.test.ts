@@ -38,8 +38,8 @@ describePostgres('an ingestion from Postgres', (database) => {
   }
   const finish = async (job: Partial<IngestionJob>) => (await start(job)).finished
   const activity = async (text: string) => {
-    const sql =
-      "select count(*)::int as n from pg_stat_activity where query like $1 and pid <> pg_backend_pid() and state <> 'idle'"
+    const sql = `select count(*)::int as n from pg_stat_activity where query like $1 and pid <> pg_backend_pid() and state <> 'idle'
+        and datname = current_database()`
     const { rows } = await admin.query(sql, [`%${text}%`])
     return rows[0].n as number
   }
