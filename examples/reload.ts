@@ -80,7 +80,6 @@ await run('orders', { fullRefresh: true })
 // successful: 3 read, 3 in the copy
 // #endregion
 
-// A job that appends to the same table, which invoices refer to.
 const target = postgresTarget({ pool, table: 'orders_copy', onFullRefresh: 'truncate' })
 registry.define({ id: 'order-list', datasource: 'shop', query: 'select * from orders', cursor: 'id', target })
 
