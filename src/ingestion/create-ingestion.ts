@@ -46,7 +46,6 @@ export function ingestion(
   const { id, partitions, schedule, maxDuration, onEnd } = definition
   const bound = (plan: IngestionPlan, { params }: { params: JobParams }) => boundPlan(plan, definition, params)
   const checkParams = (params: JobParams) => plan.query.checkParams(params)
-  if (schedule && !definition.params) checkParams(schedule.params ?? {})
   const common = { ...sharedOf(definition), checkParams }
   // Partitions without positions begin anew with each try of their parent, which adds up what they count.
   const repeatsRecords = (plan.cursor?.lookback ?? 0) > 0 || (partitions !== undefined && !plan.hasPositions)

@@ -4,7 +4,14 @@ export { ExecutionQueue } from './execution-queue.js'
 export { JobCatalog } from './job-catalog.js'
 export { LocalExecutions } from './local-executions.js'
 export { PartitionEvents } from './partition-handle.js'
-export { checkParams, type ExecutionContext, type LibraryJob, type Partitions, publicJobOf } from './partitions.js'
+export {
+  checkParams,
+  checkScheduledParams,
+  type ExecutionContext,
+  type LibraryJob,
+  type Partitions,
+  publicJobOf,
+} from './partitions.js'
 export { PausedJobs } from './paused-jobs.js'
 export { Runner } from './runner.js'
 export { canTakeOver, isResumed, isWithin } from './takeover.js'

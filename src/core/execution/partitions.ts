@@ -100,12 +100,24 @@ export interface LibraryJob extends Job {
  * The parameters that a job receives for those that were given: a promise only where a schema validates them. Throws `invalid_options`
  * when the job cannot run with them.
  */
-export function checkParams(job: LibraryJob, given: JobParams): JobParams | Promise<JobParams> {
+export function checkParams(job: LibraryJob, given: JobParams, name?: string): JobParams | Promise<JobParams> {
   const accept = (params: JobParams) => {
     job.checkParams?.(params)
     return params
   }
-  return job.params ? validParams(job.params, given).then(accept) : accept(given)
+  const params = validParams(job.params, given, name)
+  return params instanceof Promise ? params.then(accept) : accept(params)
+}
+
+/**
+ * Checks the parameters with which a schedule starts its job: throws `invalid_options`, or calls `onRefused` where the schema answers
+ * later. They are checked again at each start.
+ */
+export function checkScheduledParams(job: LibraryJob, onRefused: (error: unknown) => void): void {
+  const { schedule } = job
+  if (!schedule || schedule.enabled === false) return
+  const checked = checkParams(job, schedule.params ?? {}, 'schedule.params')
+  if (checked instanceof Promise) checked.catch(onRefused)
 }
 
 /** What a job of the library has in common with others. */

@@ -38,26 +38,40 @@ export function keptParams(value: unknown): Record<string, unknown> {
   return copy as Record<string, unknown>
 }
 
-/** The parameters that a job receives: what its schema makes of those that were given. Throws `invalid_options`. */
-export async function validParams(schema: StandardSchema | undefined, given: JobParams): Promise<JobParams> {
+/**
+ * The parameters that a job receives: what its schema makes of those that were given. A promise where the schema answers with one. Throws
+ * `invalid_options`. `name` is that of the parameters in its messages.
+ */
+export function validParams(
+  schema: StandardSchema | undefined,
+  given: JobParams,
+  name = 'params',
+): JobParams | Promise<JobParams> {
   if (!schema) return given
-  const result = await resultOf(schema, given)
+  const result = resultOf(schema, given)
+  return result instanceof Promise ? result.then((later) => accepted(later, name)) : accepted(result, name)
+}
+
+function accepted(result: SchemaResult, name: string): JobParams {
   if (result.issues) {
-    const issues = issuesText(result.issues, 'params')
-    throw new JobError('invalid_options', `Expected \`params\` to match the schema of the job. ${issues}.`)
+    const issues = issuesText(result.issues, name)
+    throw new JobError('invalid_options', `Expected \`${name}\` to match the schema of the job. ${issues}.`)
   }
   const { value } = result
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JobParams
   throw new JobError('invalid_options', 'Expected the schema of `params` to return an object.')
 }
 
-async function resultOf(schema: StandardSchema, given: JobParams): Promise<SchemaResult> {
-  let result: unknown
-  try {
-    const answer: unknown = schema['~standard'].validate(given)
-    result = isThenable(answer) ? await answer : answer
-  } catch (cause) {
+function resultOf(schema: StandardSchema, given: JobParams): SchemaResult | Promise<SchemaResult> {
+  const fail = (cause: unknown): never => {
     throw new JobError('invalid_options', 'The schema of `params` threw.', { cause, isTransient: false })
   }
-  return checkedResult('invalid_options', result, { isTransient: false })
+  const check = (result: unknown) => checkedResult('invalid_options', result, { isTransient: false })
+  let answer: unknown
+  try {
+    answer = schema['~standard'].validate(given)
+  } catch (cause) {
+    return fail(cause)
+  }
+  return isThenable(answer) ? Promise.resolve(answer).catch(fail).then(check) : check(answer)
 }

@@ -13,7 +13,13 @@ import {
 } from '../base/index.js'
 import type { WaitingPage } from '../dispatch/index.js'
 import type { BatchListener, IsolatedEmitter, JobEventName, JobListener } from '../events/index.js'
-import { checkParams, type LibraryJob, publicJobOf, type StartedExecution } from '../execution/index.js'
+import {
+  checkParams,
+  checkScheduledParams,
+  type LibraryJob,
+  publicJobOf,
+  type StartedExecution,
+} from '../execution/index.js'
 import {
   checkJob,
   type DetailByType,
@@ -89,6 +95,11 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
 
   #add(job: LibraryJob): void {
     const { runtime, jobs, paused, ends, recovery, scheduler } = this.#parts
+    const { type, id } = job
+    checkScheduledParams(job, (error) => {
+      const message = `The schedule of job [${type}/${id}] cannot start it.`
+      runtime.logger.error({ type, id, error: errorMessages(error) }, message)
+    })
     const openEnds = hasEndHandler(job, runtime) && featureOf(runtime.storage, 'ends', 'onEnd')
     jobs.add(job)
     paused.start()

@@ -210,10 +210,8 @@ export class RecordBatch<Item extends object = JobRecord> {
     const index = this.columns.findIndex((column) => column.name === name)
     if (index >= 0) return index
     const names = this.columns.map((column) => column.name).join(', ')
-    throw new JobError(
-      'datasource',
-      `Expected a column \`${name}\` among the records' columns, got ${names || 'none'}.`,
-    )
+    const got = names || 'records without columns: check the `select` of the query, or what the source returns'
+    throw new JobError('datasource', `Expected a column \`${name}\` among the records' columns, got ${got}.`)
   }
 
   /** The records, if the batch was made of objects. */

@@ -16,11 +16,11 @@ function seeing(more: Partial<Job> = {}) {
 }
 
 /** A schema with a text `customer`, and a default of `since`. */
-const schema: Job['params'] = {
+const schema = {
   '~standard': {
-    version: 1,
+    version: 1 as const,
     vendor: 'test',
-    validate: (value) =>
+    validate: (value: unknown) =>
       typeof Object(value).customer === 'string'
         ? { value: { since: '2020', ...Object(value) } }
         : { issues: [{ message: 'expected a text', path: ['customer'] }] },
@@ -118,6 +118,42 @@ test('a schedule gives parameters', async () => {
   expect(seen).toEqual([{ customer: 'acme' }])
   const bad = { every: 1000, params: { at: new Date(0) } }
   expect(() => registry.define({ ...job, id: 'b', schedule: bad })).toThrow('`params.at`')
+})
+
+test('the schema refuses the parameters of a schedule when the job is defined', async () => {
+  const registry = open()
+  const { job } = seeing({ params: schema })
+  const scheduled = (params?: object) => () =>
+    registry.define({ ...job, schedule: { every: 1000, ...(params && { params }) } } as Job)
+  const message =
+    'Expected `schedule.params` to match the schema of the job. `schedule.params.customer`: expected a text'
+  expect(scheduled({ customer: 7 })).toThrow(message)
+  expect(scheduled()).toThrow(message)
+  expect(registry.has('test', 'a')).toBe(false)
+  scheduled({ customer: 'acme' })()
+  registry.define({ ...job, id: 'b', schedule: { every: 1000, enabled: false } })
+})
+
+test('a schema that answers later has its refusal logged', async () => {
+  const error = vi.fn()
+  const logger = { debug() {}, info() {}, warn() {}, error }
+  const registry = new JobRegistry({ storage: memoryStorage(), clock: fakeClock(), logger })
+  onTestFinished(() => registry.close())
+  const { validate } = schema['~standard']
+  const later = { '~standard': { ...schema['~standard'], validate: async (value: unknown) => validate(value) } }
+  const { job } = seeing({ params: later })
+  registry.define({ ...job, schedule: { every: 1000, params: { customer: 7 } } })
+  await vi.waitFor(() => expect(error).toHaveBeenCalled())
+  expect(error.mock.calls).toEqual([
+    [
+      {
+        type: 'test',
+        id: 'a',
+        error: [expect.stringContaining('Expected `schedule.params` to match the schema of the job.')],
+      },
+      'The schedule of job [test/a] cannot start it.',
+    ],
+  ])
 })
 
 test('an ingestion gives them to its query, its transform and its target, and refuses a start without them', async () => {
