@@ -1,10 +1,15 @@
 import {
   type Column,
   type CountOptions,
+  type CursorReadOptions,
   checkOptions,
   type Datasource,
+  givenPosition,
   invalid,
+  type Partitioning,
+  type PartitionOptions,
   type Query,
+  type ReadBatch,
   type ReadOptions,
   RecordBatch,
   rule,
@@ -17,6 +22,7 @@ import {
   needOf,
   openPool,
 } from './client/index.js'
+import { bareStatement, CursorRead, type CursorReading, estimateOf } from './keyset/index.js'
 import { readFieldOf } from './protocol/index.js'
 import { columnsOf, labelTypesOf, openSession, queryFailure, type SessionTimeouts } from './read/index.js'
 
@@ -81,11 +87,14 @@ function datasourceOf(pool: CallbackPool, options: MysqlDatasourceOptions): Data
   const timeouts = timeoutsOf(options)
   return {
     kind: 'mysql',
-    capabilities: { requiresQuery: true },
+    capabilities: { requiresQuery: true, keepsConsistency: ['statement', 'pages'] },
     consistency: 'statement',
     placeholder: () => '?',
     needs: (parallel) => needOf(pool, parallel),
     read: (query, readOptions) => read(pool, query, readOptions, timeouts),
+    readByCursor: (query, readOptions) => readByCursor(pool, query, readOptions, timeouts),
+    givenPosition,
+    partition: (query, partitionOptions) => partition(pool, query, partitionOptions, timeouts),
     count: (query, countOptions) => count(pool, query, countOptions, timeouts),
     async check(signal) {
       const session = await openSession(pool, signal, timeouts, [])
@@ -134,20 +143,90 @@ async function* read(
   }
 }
 
+/** All statements of the transaction see one snapshot. */
+const oneSnapshot = [
+  'set transaction isolation level repeatable read',
+  'start transaction with consistent snapshot, read only',
+]
+
+function cursorReading(
+  pool: CallbackPool,
+  query: Query,
+  options: CursorReadOptions,
+  timeouts: SessionTimeouts,
+): CursorReading {
+  if (query.text.trim() === '') throw invalid('query', 'a statement', query.text)
+  return { query, options, begin: () => openSession(pool, options.signal, timeouts, oneSnapshot) }
+}
+
+async function* readByCursor(
+  pool: CallbackPool,
+  query: Query,
+  options: CursorReadOptions,
+  timeouts: SessionTimeouts,
+): AsyncGenerator<ReadBatch> {
+  const read = new CursorRead(cursorReading(pool, query, options, timeouts))
+  try {
+    yield* read.batches()
+  } catch (error) {
+    throw options.signal.aborted ? options.signal.reason : queryFailure(error)
+  } finally {
+    await read.release()
+  }
+}
+
+/** The ranges share no snapshot, so nothing is held until they are read. */
+async function partition(
+  pool: CallbackPool,
+  query: Query,
+  { cursor, split, signal }: PartitionOptions,
+  timeouts: SessionTimeouts,
+): Promise<Partitioning> {
+  const read = new CursorRead(cursorReading(pool, query, { signal, cursor, batchSize: 1 }, timeouts))
+  try {
+    return { ...(await read.partition(split)), release: async () => {} }
+  } catch (error) {
+    throw signal.aborted ? signal.reason : queryFailure(error)
+  } finally {
+    await read.release()
+  }
+}
+
 /** Counts in a transaction of its own, which may see other rows than the read. */
 async function count(
   pool: CallbackPool,
-  { text, values }: Query,
-  { signal }: CountOptions,
+  query: Query,
+  { signal, cursor, isEstimate }: CountOptions,
   timeouts: SessionTimeouts,
 ): Promise<number | undefined> {
-  const session = await openSession(pool, signal, timeouts, oneStatement)
+  if (cursor) return countByCursor(pool, query, { signal, cursor, batchSize: 1 }, isEstimate, timeouts)
+  const session = await openSession(pool, signal, timeouts, oneSnapshot)
   try {
+    const { values } = query
+    const text = bareStatement(query.text)
+    if (isEstimate) return await estimateOf(session, { text, values })
     const { rows } = await session.run({ text: `select count(*) from (\n${text}\n) q`, values })
     return Number(rows[0]?.[0])
   } catch (error) {
     throw signal.aborted ? signal.reason : queryFailure(error)
   } finally {
     await session.release()
+  }
+}
+
+async function countByCursor(
+  pool: CallbackPool,
+  query: Query,
+  options: CursorReadOptions,
+  isEstimate: boolean,
+  timeouts: SessionTimeouts,
+): Promise<number | undefined> {
+  const read = new CursorRead(cursorReading(pool, query, options, timeouts))
+  try {
+    return await read.count(isEstimate)
+  } catch (error) {
+    throw options.signal.aborted ? options.signal.reason : queryFailure(error)
+  } finally {
+    await read.release()
   }
 }

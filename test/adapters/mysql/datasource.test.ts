@@ -34,6 +34,14 @@ describeMysql('mysqlDatasource keeps the contract of a datasource', (database) =
           text: `select n as id, repeat('x', 10000) as text from numbers where n <= ? order by n`,
           values: [count],
         }),
+        pairs: (count) => ({
+          text: 'select n as id, (n + 1) div 2 as pair, -n as down from numbers where n <= ? order by n',
+          values: [count],
+        }),
+        gaps: (count) => ({
+          text: 'select n as id, if(n % 3 > 0, n, null) as gap from numbers where n <= ? order by n',
+          values: [count],
+        }),
         bigIntegers: {
           text: 'select 9007199254740991 + n * 2 as id from numbers where n <= 2 order by n',
           values: [],
@@ -55,7 +63,8 @@ describeMysql('mysqlDatasource keeps the contract of a datasource', (database) =
       stalling: 'the server sends rows when it has 16 kB of them',
       resumesAfterId: 'it resumes only where the query says how',
       readsRanges: 'it requires a query',
-      readByCursor: 'later',
+      parallel: 'connections share no snapshot',
+      snapshot: 'connections share no snapshot',
     },
   })
 })

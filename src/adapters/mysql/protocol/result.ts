@@ -2,11 +2,11 @@ import type { Row } from '../../../adapter.js'
 import type { MysqlConnection } from '../client/index.js'
 import { MysqlRows } from './encoded-rows.js'
 import type { Field } from './field.js'
-import { readText } from './read-field.js'
+import { readFieldOf } from './read-field.js'
 import { runQuery } from './row-query.js'
 import { RowQueue } from './row-queue.js'
 
-/** The rows of a small result as text, and its fields. */
+/** The raw rows of a small result, and its fields. */
 export interface TextResult {
   readonly rows: readonly Row[]
   readonly fields: readonly Field[]
@@ -25,8 +25,7 @@ export function resultOf(connection: MysqlConnection, sql: string): Promise<Text
       onEnd(error) {
         if (error) return reject(error)
         const { count = 0, chunks = [] } = queue.take(true) ?? {}
-        const reads = fields.map(() => readText)
-        resolve({ fields, rows: new MysqlRows(count, chunks, reads).rows() })
+        resolve({ fields, rows: new MysqlRows(count, chunks, fields.map(readFieldOf)).rows() })
       },
     })
   })

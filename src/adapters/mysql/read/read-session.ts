@@ -41,6 +41,8 @@ export class ReadSession {
   #portal: Portal | undefined
   /** The id of the connection on the server. */
   #id: string | undefined
+  /** Begins a transaction. */
+  #begin: readonly string[] = []
   /** Gives the settings of the session back. */
   #restore: string | undefined
   /** Statements that forget the values of the open query. */
@@ -73,6 +75,7 @@ export class ReadSession {
       const settings = await resultOf(this.#connection, settingsQuery)
       const { set, restore } = settingStatements(settings.rows, String(limit))
       this.#restore = restore
+      this.#begin = statements
       for (const statement of [set, ...statements]) await resultOf(this.#connection, statement)
     })
   }
@@ -120,6 +123,18 @@ export class ReadSession {
   /** Whether the last row of the open query was fetched. */
   get isAtEnd(): boolean {
     return this.#portal?.isAtEnd ?? false
+  }
+
+  /** Whether the transaction was committed. */
+  get isCommitted(): boolean {
+    return this.#isCommitted
+  }
+
+  /** Commits the transaction, and begins the next one. */
+  renew(): Promise<void> {
+    return this.#ask(async () => {
+      for (const statement of ['commit', ...this.#begin]) await resultOf(this.#connection, statement)
+    })
   }
 
   /** Commits the transaction, unless it has ended, and releases the connection. */

@@ -1,0 +1,3 @@
+export { CursorRead, type CursorReading } from './cursor-read.js'
+export { estimateOf } from './index-advice.js'
+export { bareStatement } from './keyset.js'
