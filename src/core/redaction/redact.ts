@@ -1,4 +1,5 @@
 import { decoded } from './decode.js'
+import { redisSecrets } from './redis-errors.js'
 import { argumentSecrets } from './secret-arguments.js'
 import { namedSecrets } from './secret-names.js'
 import { knownTokens } from './secret-tokens.js'
@@ -73,6 +74,7 @@ export class Redactor {
       ...urlSecrets(text, isCut),
       ...namedSecrets(text),
       ...argumentSecrets(text),
+      ...redisSecrets(text),
       ...knownTokens(text),
       ...own,
       ...hidden,

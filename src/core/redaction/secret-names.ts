@@ -6,7 +6,7 @@ import { yamlEnd } from './yaml.js'
 
 /** Names that mark a secret anywhere within a name. */
 const strong =
-  '(?:store|key)pass\\b|pass(?:word|wd|phrase|code)|pwd|secret|token|credential|(?:api|access|account|private|encrypt(?:ion)?|sign(?:ing)?|master|shared|auth|ssh|fernet|session|clickhouse|license|subscription|storage|service|consumer|client|deploy|hmac|webhook)[-_ ]?key|authorization|cookie|\\bidentified(?=\\s{1,16}(?:with\\s{1,16}[\\w"\'`]{1,64}\\s{1,16})?(?:by|as)\\s)'
+  '(?:store|key)pass\\b|pass(?:word|wd|phrase|code)|pwd|secret|token|credential|(?:api|access|account|private|encrypt(?:ion)?|sse[-_]?customer|server-side-encryption-customer|sign(?:ing)?|master|shared|auth|ssh|fernet|session|clickhouse|license|subscription|storage|service|consumer|client|deploy|hmac|webhook)[-_ ]?key|authorization|cookie|\\bidentified(?=\\s{1,16}(?:with\\s{1,16}[\\w"\'`]{1,64}\\s{1,16})?(?:by|as)\\s)'
 /** Names that mark a secret as a whole word, or as the last part of one: `dbPass`, `user_pw`. */
 const short = '(?:pass|pw)'
 /** Ordinary words that mark a secret only before `=` or a quote, or as a command: `auth([ … ])`. */
@@ -151,9 +151,14 @@ const aboutSecret =
 /** Numbers of tokens that language models count, and of rows. */
 const counted = /^tokens$|.[-_]?id$/i
 /** Values that hold no secret: flags, results, parameters of statements, placeholders of a usage. */
-const placeholder = /(?:true|false|null|invalid|\$\d{1,3}|\?|%s|<[a-z][a-z_-]{0,31}>)(?=[\s,;)}\]"'`]|$)/y
+const placeholder =
+  /(?:true|false|null|undefined|none|\(none\)|nil|invalid|\$\d{1,3}|\?|%s|<[a-z][a-z_-]{0,31}>)(?=[\s,;)}\]"'`]|$)/y
 /** The summary of a run of tests. */
-const passed = /\d{1,9},? {1,4}(?:fail|skip)/y
+const passed = /\d{1,9},? {1,4}(?:fail|skip)/iy
+/** The modes of `fetch`. */
+const fetchMode = /(?:include|omit|same-origin)(?=[\s,;)}\]"'`]|$)/y
+/** The folders of a shell: `PWD=/home/app`. */
+const folder = /\/(?:[\w.-]{1,64}\/?){0,32}(?=[\s,;)}\]"'`]|$)/y
 const inBrackets = /` \((?=`)/y
 const count = /\(?["'`]?\d{1,9}["'`]?(?=[\s,;)}\]]|$)/y
 /** A count of cookies, or a place in a list: no token is as short. */
@@ -177,6 +182,8 @@ function isHarmless(text: string, before: string, match: RegExpExecArray, nameEn
     return !text.slice(start, start + 1000).includes('</')
   if (after(text, start, placeholder) > start) return true
   if (groups?.short !== undefined && after(text, start, passed) > start) return true
+  if (/^credentials?$/i.test(full) && after(text, start, fetchMode) > start) return true
+  if (word === 'PWD' && /(?:^|[\s"'{,])(?:OLD)?$/.test(before) && after(text, start, folder) > start) return true
   if (isCount(text, match, nameEnd, start)) return true
   const isCode = codeBefore.test(before) || codeAfter.test(full.slice(word.length))
   return isCode && /^["'`]?: /.test(text.slice(nameEnd, nameEnd + 3)) && after(text, start, words) > start

@@ -20,6 +20,7 @@ export function* urlSecrets(text: string, isCut: boolean): Generator<Span> {
   yield* plainUrls(text, isCut)
   yield* encodedUrls(text)
   yield* addresses(text)
+  yield* brokenUrls(text)
 }
 
 /** Passwords of URLs, up to the last `@` of the word: a password may have any character, encoded or not. */
@@ -36,7 +37,7 @@ function* plainUrls(text: string, isCut: boolean): Generator<Span> {
       yield { start: user, end: userEnd }
     }
     if (text[userEnd] !== ':' && text[userEnd] !== '%') continue
-    if (isWeb.test(text.slice(Math.max(0, colon - 8), colon)) && after(text, userEnd, portAndPath) > userEnd) continue
+    if (isWeb.test(text.slice(Math.max(0, colon - 8), colon)) && isPort(text, user, userEnd)) continue
     const start = userEnd + (text[userEnd] === ':' ? 1 : 3)
     const end =
       word.at > userEnd ? word.at : isCut && word.end === text.length ? text.length : spacedEnd(text, start, word.end)
@@ -44,6 +45,12 @@ function* plainUrls(text: string, isCut: boolean): Generator<Span> {
     yield { start, end }
     separator.lastIndex = Math.max(end, user)
   }
+}
+
+/** Whether what follows a name is a port. That of a host with a domain is one before any path, as a password would have its slash encoded. */
+function isPort(text: string, host: number, hostEnd: number): boolean {
+  if (after(text, hostEnd, portAndPath) > hostEnd) return true
+  return text.slice(host, hostEnd).includes('.') && after(text, hostEnd, /:\d{2,5}\//y) > hostEnd
 }
 
 /** The end of a password with spaces, which some drivers accept: no port, and an `@` on the same line. */
@@ -75,5 +82,15 @@ function* addresses(text: string): Generator<Span> {
   for (const { 0: before, 1: password = '', index } of matches(text, address)) {
     const start = index + before.length
     if (!/^mailto:$/i.test(before)) yield { start, end: start + password.length }
+  }
+}
+
+/** `//user:password@` without a scheme before it, or with one that lacks its colon, as parsers quote what is no URL. */
+const brokenUrl = /(?<![:/\\\w])(?:[a-z][a-z\d+.-]{0,32})?\/\/[\w.%+~-]{0,64}:(?=([^\s@/"'<>]{1,128})@)/gi
+
+function* brokenUrls(text: string): Generator<Span> {
+  for (const { 0: before, 1: password = '', index } of matches(text, brokenUrl)) {
+    const start = index + before.length
+    yield { start, end: start + password.length }
   }
 }

@@ -19,6 +19,46 @@ function escaped(sequence: string): string {
 /** A text of each form that is known, and what is shown of it. */
 const forms: [form: string, text: string, shown: string][] = [
   ['a URL', 'postgres://user:S3cr3t@host/db is wrong', 'postgres://user:***@host/db is wrong'],
+  ...(
+    [
+      ["auth', with args beginning with: 'u' 'S3cr3t' ", "auth', with args beginning with: ***"],
+      ["HELLO', with args beginning with: '3' 'AUTH' 'u' 'S3cr3t' ", "HELLO', with args beginning with: ***"],
+      ['AUTH`, with args beginning with: `u`, `S3cr3t`, ', 'AUTH`, with args beginning with: ***'],
+      ["confg', with args beginning with: 'set' 'requirepass' 'S3cr3t'", "confg', with args beginning with: ***"],
+    ] as const
+  ).map(([text, shown]): [string, string, string] => [
+    `a command that Redis does not know, ${text}`,
+    `ERR unknown command '${text}`,
+    `ERR unknown command '${shown}`,
+  ]),
+  [
+    'a rule of a user of Redis',
+    "ERR Error in ACL SETUSER modifier '<S3cr3t': The password does not exist",
+    "ERR Error in ACL SETUSER modifier '<S3cr3t': The password does not exist".replace('<S3cr3t', '***'),
+  ],
+  [
+    'the command of an error of ioredis',
+    "ReplyError: ERR { command: { name: 'HELLO', args: [ '3', 'AUTH', 'u', 'S3cr3t' ] } }",
+    "ReplyError: ERR { command: { name: 'HELLO', args: [***] } }",
+  ],
+  [
+    'the command of an error of ioredis in JSON',
+    '{"command":{"name":"CONFIG","args":["SET","requirepass","S3cr3t","x"]}}',
+    '{"command":{"name":"CONFIG","args":[***]}}',
+  ],
+  [
+    'a URL whose scheme lacks its colon',
+    "Invalid URL: 'postgres//u:S3cr3t@host'",
+    "Invalid URL: 'postgres//u:***@host'",
+  ],
+  ['a URL without a scheme, with a bad port', "input: '//u:S3cr3t@host:port/'", "input: '//u:***@host:port/'"],
+  ['a key of S3', "SSECustomerKey: 'S3cr3t'", 'SSECustomerKey: ***'],
+  ['a key of S3 to copy', "CopySourceSSECustomerKey: 'S3cr3t'", 'CopySourceSSECustomerKey: ***'],
+  [
+    'the header of a key of S3',
+    'x-amz-server-side-encryption-customer-key: S3cr3t',
+    'x-amz-server-side-encryption-customer-key: ***',
+  ],
   ['a URL without a user', 'redis://:S3cr3t@host', 'redis://:***@host'],
   ['a URL with delimiters in its password', 'postgres://user:s3/c@r:?#S3cr3t@host/db', 'postgres://user:***@host/db'],
   ['a URL with a space in its password', 'postgres://user:a S3cr3t@host/db', 'postgres://user:***@host/db'],
@@ -414,6 +454,17 @@ const forms: [form: string, text: string, shown: string][] = [
 
 /** Texts that have no secret, and are shown as they are. */
 const harmless = [
+  'could not open file "/etc/secrets/token": No such file or directory',
+  'token: Path `token` is required.',
+  'Token: identifier expected',
+  'auth=none',
+  'token=undefined',
+  'credentials: include',
+  'PWD=/home/app',
+  'OLDPWD=/x',
+  'passphrase: (none)',
+  'PASS: 12 FAIL: 3',
+  'http://example.com:8080/a@b',
   'password authentication failed for user "y"',
   'column "password" of relation "users" does not exist',
   'http://host:8080/path is away, write to bob@example.com',
@@ -501,6 +552,10 @@ describe('redact', () => {
       'password\\',
       'password value=',
       'a:b@c',
+      '//a:b@c ',
+      'with args beginning with: a',
+      "ACL SETUSER modifier '<",
+      "name: 'auth', args: [",
       'a:!',
       '%3a%2f%2fa%3a',
       'AKIAIOSFODNN7EXAMPLE ',
