@@ -28,7 +28,7 @@ import {
   refreshCheckpoint,
   type Tolerance,
 } from './definition/index.js'
-import { ParentRun, PartitionRun } from './partitioned/index.js'
+import { ParentRun, ParentTotal, PartitionRun } from './partitioned/index.js'
 import { resetOf } from './reset-ingestion.js'
 import { IngestionRun, measured, RunMeter } from './run/index.js'
 
@@ -71,12 +71,14 @@ export function ingestion(
   const partitionOptions = { ...common, ...partitionResumption(definition) }
   const { limit } = retryPolicyOf(partitionOptions)
   // A partition resumes by its scheme, which is a new one when the parent starts from the beginning.
-  const partitionPlan = { ...plan, isResumable: plan.hasPositions, startsOver: false }
+  const partitionPlan = { ...plan, isResumable: plan.hasPositions, startsOver: false, total: undefined }
   return {
     ...job,
     run: (context) => {
       const meter = new RunMeter(context, plan, context.count)
-      return new ParentRun(bound(plan, context), measured(context, meter), split, limit).run()
+      const parentPlan = bound(plan, context)
+      const total = new ParentTotal(parentPlan, context, meter)
+      return new ParentRun(parentPlan, measured(context, meter), split, limit, total).run()
     },
     makePartition: (n) => ({
       ...partitionOptions,

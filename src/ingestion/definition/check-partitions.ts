@@ -13,10 +13,9 @@ interface Partitionable {
 
 /** Throws `invalid_options` unless a job supports `partitions`. */
 export function checkPartitions(job: IngestionJob, { cursor, query, datasource, targets }: Partitionable): void {
-  const { partitions, parallel, maxRecords, pkField, total } = job
+  const { partitions, parallel, maxRecords, pkField } = job
   if (parallel !== undefined) throw invalid('parallel', 'omitted with `partitions`', parallel)
   if (maxRecords !== undefined) throw invalid('maxRecords', 'omitted with `partitions`', maxRecords)
-  if (total !== undefined) throw invalid('total', 'omitted with `partitions`', total)
   if (typeof partitions === 'number' && !cursor) throw invalid('cursor', 'set when `partitions` is a number', cursor)
   if (!cursor && job.query === undefined && !datasource.capabilities?.readsRanges) {
     const expected = `omitted, as the datasource [${datasource.kind}] cannot read a range without a query`

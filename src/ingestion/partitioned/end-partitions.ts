@@ -1,4 +1,5 @@
 import type { ExecutionContext } from '../../core/execution/index.js'
+import { isEnded } from '../../core/model/index.js'
 
 /**
  * Aborts all partitions, and waits until none is live or the job has lost its lease. `pause` waits for a change, and longer with each turn. A partition
@@ -18,4 +19,15 @@ export async function endPartitions(
     await pause(turn)
     if (!isHeld()) return
   }
+}
+
+/** Whether a job stops because its node closes, so that another node may resume it with its partitions. */
+export async function isReleased({
+  partitions,
+  signal,
+}: Pick<ExecutionContext, 'partitions' | 'signal'>): Promise<boolean> {
+  const { aborted, reason } = signal
+  if (!aborted || reason.code === 'max_duration') return false
+  const parent = await partitions.parent()
+  return parent !== undefined && parent.state !== 'aborting' && !isEnded(parent.state)
 }

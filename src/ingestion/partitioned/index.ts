@@ -1,2 +1,3 @@
 export { ParentRun } from './parent-run.js'
+export { ParentTotal } from './parent-total.js'
 export { PartitionRun } from './partition-run.js'

@@ -1,6 +1,6 @@
 import { createAbortController, JobError, newExecutionId, sleep, warnOf } from '../../core/base/index.js'
 import type { ExecutionContext } from '../../core/execution/index.js'
-import { type ExecutionRecord, isEnded } from '../../core/model/index.js'
+import type { ExecutionRecord } from '../../core/model/index.js'
 import {
   addedUp,
   checkedNeeds,
@@ -28,9 +28,10 @@ import {
   storedParentCheckpoint,
   storedPartitionCheckpoint,
 } from '../run/index.js'
-import { endPartitions } from './end-partitions.js'
+import { endPartitions, isReleased } from './end-partitions.js'
 import { parentProgress } from './parent-progress.js'
 import { ParentTarget } from './parent-target.js'
+import type { ParentTotal } from './parent-total.js'
 import { PartitionLogs } from './partition-logs.js'
 import { countsOf, isDoneBy, PartitionProgress, writtenUpTo } from './partition-progress.js'
 import { boundsField, splitQuery } from './split-query.js'
@@ -51,6 +52,7 @@ export class ParentRun {
   readonly #limit: number
   readonly #target: ParentTarget
   readonly #logs: PartitionLogs
+  readonly #total: ParentTotal
   /** The counts of earlier tries, and of what earlier executions have not reported. */
   #counted: IngestionDetail
   #before!: ParentCheckpoint
@@ -64,12 +66,13 @@ export class ParentRun {
   /** A damaged partition in storage, which cannot be resumed. */
   #damage: unknown
 
-  constructor(plan: IngestionPlan, context: ExecutionContext, split: SplitRequest, limit: number) {
+  constructor(plan: IngestionPlan, context: ExecutionContext, split: SplitRequest, limit: number, total: ParentTotal) {
     this.#plan = plan
     this.#context = context
     this.#partitions = context.partitions
     this.#split = split
     this.#limit = limit
+    this.#total = total
     this.#target = new ParentTarget(plan, context)
     this.#logs = new PartitionLogs(context)
     const { fullRefresh, ...counted } = storedDetail(context.detail) ?? nothingRead
@@ -215,6 +218,7 @@ export class ParentRun {
     let working: Promise<void> | undefined
     try {
       await this.#begin()
+      void this.#total.count(this.#before, this.#scheme)
       working = this.#work()
       await this.#monitor()
     } catch (error) {
@@ -222,6 +226,7 @@ export class ParentRun {
       throw await this.#explained(error)
     } finally {
       this.#isStopped = true
+      this.#total.stop()
       this.#wake()
       await working
     }
@@ -312,21 +317,13 @@ export class ParentRun {
     let isOver = false
     while (!isOver && this.#context.isHeld()) {
       await this.#try(async () => {
-        if (!(await this.#isReleased())) await this.#endAll()
+        if (!(await isReleased(this.#context))) await this.#endAll()
         isOver = true
       })
       if (!isOver) await this.#pause()
     }
     await this.#refresh(this.#progress)
     if (this.#context.isHeld()) this.#report()
-  }
-
-  /** Whether the node closes, rather than the job being aborted. */
-  async #isReleased(): Promise<boolean> {
-    const { aborted, reason } = this.#context.signal
-    if (!aborted || reason.code === 'max_duration') return false
-    const parent = await this.#partitions.parent()
-    return parent !== undefined && parent.state !== 'aborting' && !isEnded(parent.state)
   }
 
   #endAll(): Promise<void> {
@@ -365,7 +362,9 @@ export class ParentRun {
   }
 
   #report(): void {
-    this.#context.progress(this.#reached.update)
+    const { detail, update } = this.#reached
+    this.#total.update(this.#progress, detail.read)
+    this.#context.progress(update)
   }
 
   get #reached() {
@@ -376,6 +375,7 @@ export class ParentRun {
   /** Stores the final checkpoint: with the records first, so that the job can continue without partitions. */
   async #finish(): Promise<void> {
     const { finished, detail } = this.#reached
+    this.#total.end(detail.read)
     this.#report()
     const position = await this.#target.saveCheckpoint(finished, detail)
     const kept = { ...finished, ...(position !== undefined && { position }) }

@@ -1,4 +1,4 @@
-import { checkedAnswer, rule, thrownBy, warnOf } from '../../core/base/index.js'
+import { checkedAnswer, rule, thrownBy } from '../../core/base/index.js'
 import type { ExecutionContext } from '../../core/execution/index.js'
 import type {
   BatchOptions,
@@ -13,6 +13,7 @@ import type { IngestionPlan, QueryVariables } from '../definition/index.js'
 import { checkedBatches } from './adapter-answers.js'
 import { cursorPosition, variablesOf } from './checkpoint.js'
 import type { RunProgress } from './progress.js'
+import { type CountStart, countRecords } from './record-count.js'
 import type { RunMeter } from './run-meter.js'
 
 /** Builds the read of a run from its current position. */
@@ -42,26 +43,14 @@ export class Reading {
 
   /** Tells a meter the total of the job. Call it beside the read, which neither waits for it nor fails with it. Never rejects. */
   async measureTotal(meter: RunMeter, signal: AbortSignal): Promise<void> {
-    if (this.#plan.total === undefined) return
-    try {
-      const left = await this.#left(signal)
-      if (left !== undefined) meter.expect(left, this.#plan.limit)
-    } catch (error) {
-      if (!signal.aborted) warnOf(this.#context.logger, this.#context, error, 'could not find out its total')
-    }
+    const left = await countRecords(this.#plan, this.#context, () => this.#countStart, signal)
+    if (left !== undefined) meter.expect(left, this.#plan.limit)
   }
 
-  /** How many records are left. `undefined` when nothing tells. */
-  async #left(signal: AbortSignal): Promise<number | undefined> {
-    const { datasource, total, cursor, limit } = this.#plan
+  get #countStart(): CountStart {
+    const { cursor, limit } = this.#plan
     const { lastId } = this.#progress.isResumed ? this.#progress.checkpoint : {}
-    if (typeof total === 'object') {
-      const read = datasource.read(total.render(this.#variables), { signal, batchSize: 1, lastId: undefined })
-      return countIn('the query of `total`', (await firstOf(read))?.rows[0]?.[0])
-    }
-    const position = cursor ? { cursor: this.#cursorOf(cursor, limit) } : {}
-    const options = { signal, lastId, isEstimate: total === 'estimate', ...position }
-    return countIn('count() of the datasource', await datasource.count?.(this.#query, options))
+    return { variables: this.#variables, lastId, cursor: cursor && this.#cursorOf(cursor, limit) }
   }
 
   /** The query that resumes from the current position. */
@@ -126,16 +115,4 @@ export class Reading {
       onSnapshotLost: () => this.#progress.report({ split: true }),
     }
   }
-}
-
-async function firstOf<Item>(items: AsyncIterable<Item>): Promise<Item | undefined> {
-  for await (const item of items) return item
-  return undefined
-}
-
-/** A number of records, which may come as text. */
-function countIn(source: string, answer: unknown): number | undefined {
-  const isText = typeof answer === 'string' && /^\d{1,15}(\.0*)?$/.test(answer)
-  const count = isText || typeof answer === 'bigint' ? Number(answer) : answer
-  return checkedAnswer('datasource', source, rule.optional(rule.whole(0)), count ?? undefined)
 }

@@ -31,13 +31,19 @@ export class RunMeter {
 
   /** Call when it is known how many records this attempt reads, at most `limit` in all of its execution. */
   expect(left: number, limit: number): void {
-    this.#total = Math.min(this.#before + left, limit)
+    this.expectTotal(Math.min(this.#before + left, limit))
+  }
+
+  /** Call when it is known how many records the execution reads in all. */
+  expectTotal(total: number): void {
+    if (total === this.#total) return
+    this.#total = total
     this.#last = undefined
   }
 
   /** Call when all is read: an estimate gives way to the number of records. */
   end(read: number): void {
-    if (this.#total !== undefined) this.expect(read - this.#before, read)
+    if (this.#total !== undefined) this.expectTotal(read)
   }
 
   /** The measures when `read` records are durable. Unchanged while that number is. */
