@@ -68,6 +68,9 @@ class Binding {
   /** How many values were bound or dropped. */
   #met = 0
   readonly #values: unknown[] = []
+  /** The text up to the preceding words, which does not change any more: cutting a type off the whole text would copy it each time. */
+  readonly #settled: string[] = []
+  /** The text since then. */
   #text = ''
   /** The preceding words, separated only by white space: the last ones may be the type of a literal. */
   #words: Word[] = []
@@ -90,7 +93,7 @@ class Binding {
       end = token.end
     }
     this.#addPlain(end, this.#template.length)
-    return { text: this.#text, values: this.#values }
+    return { text: this.#settled.join('') + this.#text, values: this.#values }
   }
 
   #addPlain(start: number, end: number): void {
@@ -141,8 +144,14 @@ class Binding {
     }
     const words = this.#words.slice(1 - maxTypeWords)
     this.#forget()
+    if (words.length === 0) this.#settle()
     this.#words = [...words, { text: text.toLowerCase(), at: this.#text.length }]
     this.#text += text
+  }
+
+  #settle(): void {
+    this.#settled.push(this.#text)
+    this.#text = ''
   }
 
   #forget(): void {

@@ -3,6 +3,7 @@ import pg from 'pg'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { compileQuery } from '../../../src/ingestion/definition/query-template.js'
 import { describePostgres } from '../../support/describe-postgres.js'
+import { growthOf } from '../../support/linear.js'
 
 const resumed: QueryVariables = {
   lastId: "4'2",
@@ -112,6 +113,18 @@ describe('a query template', () => {
     ["{{#last_id}}5 */* ' */{{last_id}}{{/last_id}}", "5 */* ' */$1"],
   ])('renders %j', (template, text) => {
     expect(render(template).text).toBe(text)
+  })
+
+  it('is compiled in time in proportion to its length', () => {
+    const unit = "timestamp '{{#last_id}}{{last_id}}{{/last_id}}'\n, "
+    const growth = growthOf(
+      (length) => {
+        const template = unit.repeat(length / unit.length)
+        return () => compileQuery(template).render({ last_id: '1' } as never)
+      },
+      { length: 500_000, factor: 10 },
+    )
+    expect(growth).toBeLessThan(3)
   })
 
   it('takes the placeholders of the datasource', () => {
