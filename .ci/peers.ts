@@ -1,10 +1,11 @@
 // Installs the packed package beside each major of its optional peers, each time in an empty project: tsx peers.ts <tarball>
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { startRedis } from '../test/support/own-redis.js'
 import { startPostgres } from '../test/support/postgres.js'
 
@@ -21,15 +22,15 @@ const common = [
 ]
 const nest = (major: number) =>
   ['common', 'core', 'platform-express', 'platform-fastify'].map((name) => `@nestjs/${name}@${major}`)
-const sets = [
-  ['express@4', 'fastify@4', 'koa@2', 'bullmq@5', 'pg-copy-streams@6', ...nest(10)],
-  ['express@5', 'fastify@5', 'koa@3', 'bullmq@6', 'pg-copy-streams@7', ...nest(12)],
-]
 
 /** How an application of Nest compiles to CommonJS: as `nest new` makes it, and as a bundler reads packages. */
-const compilers = [
-  { module: 'nodenext', moduleResolution: 'nodenext' },
-  { module: 'commonjs', moduleResolution: 'bundler' },
+const nodenext = { module: 'nodenext', moduleResolution: 'nodenext' }
+const bundler = { module: 'commonjs', moduleResolution: 'bundler' }
+
+const sets = [
+  { peers: ['express@4', 'fastify@4', 'koa@2', 'bullmq@5', 'pg-copy-streams@6', ...nest(10)], compiler: nodenext },
+  { peers: nest(11), compiler: nodenext, isOnlyNest: true },
+  { peers: ['express@5', 'fastify@5', 'koa@3', 'bullmq@6', 'pg-copy-streams@7', ...nest(12)], compiler: bundler },
 ]
 
 /** Compiles an application of Nest to CommonJS beside the package, and runs it. */
@@ -54,6 +55,16 @@ function runNest(cwd: string, compiler: object): void {
   console.log(`works with @nestjs/core ${version} in CommonJS, on express and fastify`)
 }
 
+/** Makes an empty project with the package and peers of it. Returns its folder. */
+async function install(name: string, peers: string[]): Promise<string> {
+  const cwd = join(folder, name)
+  mkdirSync(cwd)
+  writeFileSync(join(cwd, 'package.json'), '{ "private": true }')
+  const args = ['install', '--no-audit', '--no-fund', '--prefer-offline', '--silent', tarball, ...common, ...peers]
+  await promisify(execFile)('npm', args, { cwd })
+  return cwd
+}
+
 const folder = mkdtempSync(join(tmpdir(), 'peers-'))
 const postgres = await startPostgres()
 const redis = process.env.HEADGATE_TEST_REDIS_URL ? undefined : await startRedis()
@@ -63,15 +74,15 @@ const env = {
   ...(redis && { HEADGATE_TEST_REDIS_URL: redis.url }),
 }
 try {
-  for (const [n, peers] of sets.entries()) {
-    const cwd = join(folder, String(n))
-    mkdirSync(cwd)
-    writeFileSync(join(cwd, 'package.json'), '{ "private": true }')
-    const args = ['install', '--no-audit', '--no-fund', '--prefer-offline', '--silent', tarball, ...common, ...peers]
-    execFileSync('npm', args, { cwd, stdio: 'inherit' })
-    cpSync(new URL('peers-project.mjs', import.meta.url), join(cwd, 'project.mjs'))
-    execFileSync('node', ['project.mjs'], { cwd, env, stdio: 'inherit', timeout: 60_000 })
-    runNest(cwd, compilers[n] ?? {})
+  const projects = await Promise.all(
+    sets.map(async ({ peers, ...set }, n) => ({ ...set, cwd: await install(String(n), peers) })),
+  )
+  for (const { cwd, compiler, isOnlyNest } of projects) {
+    if (!isOnlyNest) {
+      cpSync(new URL('peers-project.mjs', import.meta.url), join(cwd, 'project.mjs'))
+      execFileSync('node', ['project.mjs'], { cwd, env, stdio: 'inherit', timeout: 60_000 })
+    }
+    runNest(cwd, compiler)
   }
 } finally {
   await redis?.stop()
