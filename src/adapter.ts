@@ -146,5 +146,6 @@ export {
   refuseTies,
   type Segment,
   segmentsOf,
+  shownPosition,
   tieFailure,
 } from './sql/index.js'

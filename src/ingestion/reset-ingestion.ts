@@ -1,8 +1,8 @@
 import { checkOptions, invalid, newExecutionId, type Rule, rule } from '../core/base/index.js'
 import type { LibraryJob } from '../core/execution/index.js'
 import { type Cursor, nothingRead } from './contract/index.js'
-import { type IngestionJob, type IngestionPlan, selectionOf } from './definition/index.js'
-import { type Checkpoint, variableRules, variablesOf } from './run/index.js'
+import { type IngestionJob, type IngestionPlan, type QueryVariables, selectionOf } from './definition/index.js'
+import { type Checkpoint, type ParentCheckpoint, variableRules, variablesOf } from './run/index.js'
 
 const anything: Rule = { accepts: () => true, expected: 'anything', optional: true }
 
@@ -23,11 +23,12 @@ const rules: Readonly<Record<string, Rule>> = {
 export function resetOf(
   job: Pick<IngestionJob, 'id' | 'selectedBy' | 'partitions'>,
   plan: IngestionPlan,
-): Pick<LibraryJob, 'resetCheckpoint' | 'resetTarget'> {
+): Pick<LibraryJob, 'resetCheckpoint' | 'shownCheckpoint' | 'resetTarget'> {
   const { id } = job
   const { target } = plan
   return {
     resetCheckpoint: (value, time) => (value === null ? null : checkpointOf(value, job, time, plan)),
+    shownCheckpoint: (value) => shownOf(value, job, plan),
     async resetTarget({ checkpoint, executionId, signal }) {
       const kept = checkpoint === null ? null : keptOf(checkpoint as Checkpoint)
       const last = executionId === undefined ? {} : { executionId }
@@ -60,8 +61,7 @@ function checkpointOf(
     )
   }
   const given = variablesOf(variables)
-  const isKeyAsked = plan.datasource.capabilities?.resumesAfterId === true && plan.pkField !== undefined
-  const missing = isKeyAsked && given.lastId === undefined ? 'last_id' : plan.query.missingIn(given)
+  const missing = missingIn(given, plan)
   if (missing !== undefined)
     throw invalid('checkpoint', `an object with what the query resumes from, \`${optionOf(missing)}\``, value)
   const names = selectedBy ?? plan.query.params
@@ -79,6 +79,35 @@ function checkpointOf(
     ...(plan.cursor && { cursor: positionOf(cursor, plan.cursor, plan) }),
     ...(selection && { params: selection }),
   }
+}
+
+/** A stored checkpoint in the form that a reset takes. `undefined` when no reset leads there, or it is the beginning. */
+function shownOf(value: unknown, { partitions }: Pick<IngestionJob, 'partitions'>, plan: IngestionPlan): unknown {
+  if (refusalOf(plan, partitions !== undefined) !== undefined) return undefined
+  const checkpoint = Object(value) as Partial<Checkpoint & ParentCheckpoint>
+  const { sequence, refresh, isUnordered, scheme, bounds, params } = checkpoint
+  if (sequence === 0 || refresh || isUnordered || scheme || bounds) return undefined
+  const selected = params && { params }
+  if (!plan.cursor) {
+    const variables = variablesOf(checkpoint)
+    return missingIn(variables, plan) === undefined ? { ...neededOf(variables, plan), ...selected } : undefined
+  }
+  const { cursor } = checkpoint
+  if (cursor === undefined) return undefined
+  return { cursor: plan.datasource.shownPosition?.(cursor, plan.cursor) ?? cursor, ...selected }
+}
+
+/** The variables that the query resumes from. A function may use all. */
+function neededOf(variables: QueryVariables, plan: IngestionPlan): QueryVariables {
+  if (plan.query.params === undefined) return variables
+  const isNeeded = (name: string) => missingIn({ ...variables, [name]: undefined }, plan) !== undefined
+  return Object.fromEntries(Object.entries(variables).filter(([name]) => isNeeded(name)))
+}
+
+/** A variable that the query resumes from, and that `variables` lacks. */
+function missingIn(variables: QueryVariables, { datasource, pkField, query }: IngestionPlan): string | undefined {
+  const isKeyAsked = datasource.capabilities?.resumesAfterId === true && pkField !== undefined
+  return isKeyAsked && variables.lastId === undefined ? 'last_id' : query.missingIn(variables)
 }
 
 /** The field of a checkpoint for a variable of a template: `lastId` for `last_id`. */

@@ -1,6 +1,6 @@
 import { invalid, rule } from '../core/base/index.js'
 import type { ReadCursor } from '../ingestion/index.js'
-import type { CursorPosition } from './cursor-position.js'
+import type { CursorPosition, RecordPosition } from './cursor-position.js'
 
 /**
  * The position of a read by a cursor that a `reset` gives: one that a checkpoint holds, or an object with the value of each column. Throws
@@ -23,6 +23,26 @@ export function givenPosition(given: unknown, { columns, ties }: Pick<ReadCursor
     throw invalid('checkpoint.cursor', `an object with the values of ${shown}`, given)
   }
   return { after: { columns, ties, values: columns.map((name) => textOf(name, fields[name])) } }
+}
+
+/**
+ * The value of each column, for a position after one record: what `givenPosition` turns into that position. `undefined` for another one,
+ * such as that of several ranges, of a text whose order depends on its collation, and of a cursor of before.
+ *
+ * @experimental
+ */
+export function shownPosition(
+  position: unknown,
+  { columns, ties }: Pick<ReadCursor, 'columns' | 'ties'>,
+): Record<string, unknown> | undefined {
+  const { after, order = [], ...others } = Object(position) as Partial<CursorPosition>
+  const { values, ...record } = Object(after) as Partial<RecordPosition>
+  const isAlone = Object.keys(others).length === 0
+  const isOfCursor = record.ties === ties && JSON.stringify(record.columns) === JSON.stringify(columns)
+  const hasCollation = !Array.isArray(order) || order.some((column) => Object(column).collation !== undefined)
+  if (!isAlone || !isOfCursor || hasCollation || !Array.isArray(values)) return undefined
+  const isText = values.length === columns.length && values.every((value) => typeof value === 'string')
+  return isText ? Object.fromEntries(columns.map((name, n) => [name, values[n]])) : undefined
 }
 
 const storedNames = ['after', 'afterNull', 'ranges']

@@ -8,7 +8,7 @@ export {
   type RecordPosition,
   recordPositionOf,
 } from './cursor-position.js'
-export { givenPosition } from './given-position.js'
+export { givenPosition, shownPosition } from './given-position.js'
 export { type RangeReader, readInParallel } from './merge-readers.js'
 export { Prefetch } from './prefetch.js'
 export type { Bound, CursorRange, Lookback } from './range.js'

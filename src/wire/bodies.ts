@@ -59,6 +59,8 @@ export interface WireDetail {
   log?: string[]
   /** What the job reports with its progress: an `IngestionDetail` for an ingestion. */
   progress?: Record<string, unknown>
+  /** Where the next run begins, in the form that a reset takes. */
+  checkpoint?: unknown
 }
 
 /** Makes the detail of a status. */
@@ -233,7 +235,10 @@ export function toEntry(status: JobStatus, detailOf?: DetailOf): WireHit {
 }
 
 type Seen<Status> = Status extends JobStatus
-  ? Omit<Status, 'executionId' | 'node' | 'lease' | 'detail' | 'log' | 'resumedFrom' | 'abortReason' | 'params'>
+  ? Omit<
+      Status,
+      'executionId' | 'node' | 'lease' | 'detail' | 'log' | 'resumedFrom' | 'abortReason' | 'params' | 'checkpoint'
+    >
   : never
 
 /** The status of a job on a server: the fields of a `JobStatus` that the HTTP API sends. */
@@ -272,6 +277,8 @@ export interface RemoteDetail<Progress extends object = JobDetail> {
   log?: readonly string[]
   /** What the job reports with its progress, secrets redacted: an `IngestionDetail` for an ingestion. */
   progress?: Readonly<Progress>
+  /** Where the next run begins, in the form that `reset` takes, secrets redacted. Absent when it begins at the beginning. */
+  checkpoint?: unknown
 }
 
 /** A status, with its detail if the call has asked for it. */

@@ -213,17 +213,12 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
 
     test('where the next run begins, which a reset begins with', async () => {
       const { registry, watched } = watchedRegistry()
-      registry.define({ type: 'copy', id: 'a', run: ({ progress }) => progress({ count: 1, lastId: '7' }) })
-      await (await registry.start('copy', 'a')).finished
+      const datasource = iterableDatasource([{ at: '2024-02-01', id: 7 }])
+      registry.define({ id: 'a', datasource, cursor: ['at', 'id'], target: () => {} })
+      await (await registry.start('ingestion', 'a')).finished
       const { url } = await serveDashboard(watched)
       const checkpoint = { cursor: { at: '2024-02-01', id: '7' } }
-      await page.route(/\/copy\/a\?.*detail=true/, async (route) => {
-        const response = await route.fetch()
-        const body = await response.json()
-        body.status.detail.checkpoint = checkpoint
-        await route.fulfill({ response, json: body })
-      })
-      await page.goto(`${url}#/job/copy/a`)
+      await page.goto(`${url}#/job/ingestion/a`)
       await page.locator('.job-side').getByText(JSON.stringify(checkpoint)).waitFor()
       await button('Reset…').click()
       expect(JSON.parse(await page.getByLabel('Checkpoint').inputValue())).toEqual(checkpoint)

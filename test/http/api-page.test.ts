@@ -38,7 +38,7 @@ const events = record({
 const stopped = record({ startTime: 1538733800993, count: 2220, lastId: '2219' })
 
 const jobs: Record<string, JobStatus> = {
-  'postgres-events': toStatus(events),
+  'postgres-events': toStatus(events, { lastId: '2289' }),
   'postgres-orders': toStatus({
     ...record({ id: 'postgres-orders', state: 'successful', count: 10000, lastId: '12219' }),
     ...{ startTime: 1538733893554, endTime: 1538733911829 },
@@ -105,8 +105,11 @@ const registry: ServedRegistry = {
       schedule: { cron: '0 3 * * *' },
     },
   ],
-  reset: async (_, id) =>
-    toStatus(record({ id, startTime: 1538734000000, endTime: 1538734001000, state: 'successful' })),
+  reset: async (_, id, { checkpoint } = {}) =>
+    toStatus(
+      record({ id, startTime: 1538734000000, endTime: 1538734001000, state: 'successful', node: 'worker-1' }),
+      checkpoint,
+    ),
   pause: async () => paused,
   unpause: async () => true,
   pauseAll: async () => ({ since: 1538734000000, isOfAll: true }),

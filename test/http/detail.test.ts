@@ -14,6 +14,9 @@ import { heldJob } from '../../src/testing/index.js'
 import { describedHandler } from './described-handler.js'
 import { base, fixedStorage, listen, newRegistry, record, sendTo } from './support.js'
 
+const checkpoint = { page: 2, token: 'hunter22' }
+const shownCheckpoint = { page: 2, token: '***' }
+
 /** A registry with a job that has reported everything, its API on real HTTP, and a client. */
 async function served(options = {}) {
   const registry = newRegistry({ node: 'worker-1', progressInterval: 0, ...options })
@@ -26,7 +29,7 @@ async function served(options = {}) {
     const execution = await registry.start('report', 'daily', { params: { customer: 'acme', password: 'abc' } })
     const context = await held.running
     context.log('half')
-    context.progress({ count: 3, detail: { step: 2, apiKey: 'k-1', seen: ['a'] } })
+    context.progress({ count: 3, detail: { step: 2, apiKey: 'k-1', seen: ['a'] }, checkpoint })
     await context.save()
     return execution
   }
@@ -74,6 +77,7 @@ describe('detail=true', () => {
           params: { customer: 'acme', password: '***' },
           log: [expect.stringMatching(/Z half$/)],
           progress: { step: 2, apiKey: '***', seen: ['a'] },
+          checkpoint: shownCheckpoint,
         },
       ])
     }
@@ -81,6 +85,8 @@ describe('detail=true', () => {
       const { text } = await send(`${path}${path.includes('?') ? '&' : '?'}detail=true`, { method: 'POST' })
       const { plain, details } = apart(JSON.parse(text))
       expect([path, plain, details]).toMatchObject([path, { found: true }, [{ node: 'worker-1' }]])
+      const isReset = path.endsWith('_reset') || path.endsWith('_start')
+      expect(details[0]?.checkpoint, path).toEqual(isReset ? undefined : shownCheckpoint)
     }
     held.finish()
   })
@@ -123,6 +129,7 @@ describe('a detail is bounded', () => {
   const huge: Partial<ExecutionRecord> = {
     detail: { first: 1, long, pairs, deep, last: 2 },
     params: { a: { b: long } },
+    checkpoint: { first: 1, long },
     logTail: lines,
   }
   const detailOf = async (given: Partial<ExecutionRecord>) => {
@@ -134,10 +141,11 @@ describe('a detail is bounded', () => {
 
   test('one of megabytes is cut, says so, and reaches the client', async () => {
     const { text, detail, seen } = await detailOf(huge)
-    expect(text.length).toBeLessThan(116_000)
+    expect(text.length).toBeLessThan(133_000)
     expect(detail.progress).toMatchObject({ first: 1, '…': '3 more are left out.' })
     expect(detail.progress.long).toMatch(/^x+… \(shortened from 1000000 characters\)$/)
     expect(detail.params.a.b).toContain('(shortened from 1000000 characters)')
+    expect(detail.checkpoint).toMatchObject({ first: 1, long: expect.stringContaining('(shortened from 1000000') })
     expect(detail.log[0]).toBe('64 earlier lines are left out.')
     expect(detail.log.at(-1)).toBe(lines.at(-1))
     expect(seen?.progress).toEqual(detail.progress)
@@ -249,7 +257,7 @@ describe('the client', () => {
       lease: { until: number }
     }
     const seen = { executionId, node, lease, log, params: { ...params, password: '***' } }
-    expect(status?.detail).toEqual({ ...seen, progress: { ...detail, apiKey: '***' } })
+    expect(status?.detail).toEqual({ ...seen, progress: { ...detail, apiKey: '***' }, checkpoint: shownCheckpoint })
     expect((await client.running('report', { detail: true }))[0]?.detail.executionId).toBe(executionId)
     expect((await client.search({ state: 'running', detail: true })).hits[0]?.detail.progress).toMatchObject({
       step: 2,

@@ -74,7 +74,7 @@ function kindOf(schema: Schema): string {
     return schema.enum.map((value) => (value === '' ? 'nothing' : `\`${value}\``)).join(', ')
   if (schema.type === 'array') return `array of ${kindOf(schema.items as Schema)}`
   if (schema.additionalProperties) return `object of ${kindOf(schema.additionalProperties as Schema)}`
-  return String(schema.type)
+  return String(schema.type ?? 'any JSON')
 }
 
 function linkTo(name: string): string {

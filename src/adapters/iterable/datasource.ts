@@ -20,6 +20,7 @@ import {
   type ReadRange,
   RecordBatch,
   rule,
+  shownPosition,
   untilAborted,
 } from '../../adapter.js'
 import { checkRecord, MemoryRead, type MemoryRecords, RecordReader } from '../shared/index.js'
@@ -85,6 +86,7 @@ export function iterableDatasource<Item extends object = JobRecord>(
     read: (query, readOptions) => read(open, query, readOptions),
     readByCursor: (query, readOptions) => sorted.read(query, readOptions),
     givenPosition,
+    shownPosition,
     partition: (query, partitionOptions) => sorted.partition(query, partitionOptions),
     count: (query, countOptions) => sorted.count(query, countOptions),
   }

@@ -14,6 +14,7 @@ import {
   type ReadOptions,
   RecordBatch,
   rule,
+  shownPosition,
 } from '../../adapter.js'
 import {
   connectionsOf,
@@ -107,6 +108,7 @@ function datasourceOf(pool: PostgresPool, options: PostgresDatasourceOptions): D
     read: (query, readOptions) => read(pool, query, readOptions, options, types),
     readByCursor: (query, readOptions) => readByCursor(pool, query, readOptions, options, types),
     givenPosition,
+    shownPosition,
     partition: (query, partitionOptions) => partition(pool, query, partitionOptions, options, types),
     count: (query, countOptions) => count(pool, query, countOptions, options, types),
     async check(signal) {

@@ -23,6 +23,7 @@ import {
   type LibraryJob,
   type Partitions,
   restartCheckpointOf,
+  statusOf,
 } from './partitions.js'
 
 /** A started execution, as `registry.start` returns it. */
@@ -108,7 +109,7 @@ export class Execution implements StartedExecution {
   }
 
   get status(): JobStatus {
-    return toStatus(this.#lease.record)
+    return statusOf(this.#lease.record, this.#job)
   }
 
   get health(): ExecutionHealth {

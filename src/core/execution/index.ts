@@ -11,6 +11,7 @@ export {
   type LibraryJob,
   type Partitions,
   publicJobOf,
+  statusOf,
 } from './partitions.js'
 export { PausedJobs } from './paused-jobs.js'
 export { Runner } from './runner.js'

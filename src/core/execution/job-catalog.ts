@@ -1,6 +1,6 @@
 import { JobError, jobKey } from '../base/index.js'
-import type { JobKey } from '../model/index.js'
-import type { LibraryJob } from './partitions.js'
+import type { ExecutionRecord, JobKey, JobStatus } from '../model/index.js'
+import { type LibraryJob, statusOf } from './partitions.js'
 
 /** The error for a job that is not defined. */
 export function notDefined({ type, id }: JobKey): JobError {
@@ -49,6 +49,11 @@ export class JobCatalog {
     if (partition === undefined) return job
     const made = job?.makePartition?.(partition)
     return made && { ...made, type, id, partition }
+  }
+
+  /** The status of an execution of a job, with where the next run begins. */
+  statusOf(record: ExecutionRecord): JobStatus {
+    return statusOf(record, this.#jobs.get(jobKey({ type: record.type, id: record.id })))
   }
 
   /** All jobs, without partitions. */

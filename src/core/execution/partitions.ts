@@ -5,6 +5,8 @@ import {
   type JobContext,
   type JobDetail,
   type JobParams,
+  type JobStatus,
+  toStatus,
   validParams,
 } from '../model/index.js'
 import type { Redactor } from '../redaction/index.js'
@@ -90,6 +92,8 @@ export interface LibraryJob extends Job {
    * it, any JSON value is a checkpoint.
    */
   resetCheckpoint?(value: unknown, time: number): unknown
+  /** A checkpoint in the form that a `reset` takes, or `undefined` when none leads there. Without it, a checkpoint is shown as stored. */
+  shownCheckpoint?(checkpoint: unknown): unknown
   /** Resets what the job stores outside of storage. `executionId` is its last execution. Throws `lease_lost` when a later one has begun. */
   resetTarget?(request: { checkpoint: unknown; executionId: string | undefined; signal: AbortSignal }): Promise<void>
   /** Makes the job of a partition, for a job with partitions. They run as executions of their own in any registry. */
@@ -132,8 +136,15 @@ export function publicJobOf(job: LibraryJob): Job {
     ...others
   } = job
   const { refreshCheckpoint: ____, resetCheckpoint: _____, resetTarget: ______, ...rest } = others
-  const { restartCheckpoint: _________, checkRefresh: __________, ...common } = rest
+  const { restartCheckpoint: _________, checkRefresh: __________, shownCheckpoint: ___________, ...common } = rest
   return common as Job
+}
+
+/** The status of an execution, with where the next run begins. As stored, where the job is not known. */
+export function statusOf(record: ExecutionRecord, job: LibraryJob | undefined): JobStatus {
+  const { checkpoint } = record
+  if (checkpoint === undefined || checkpoint === null || job?.resume === 'restart') return toStatus(record)
+  return toStatus(record, job?.shownCheckpoint ? job.shownCheckpoint(checkpoint) : checkpoint)
 }
 
 /** The checkpoint that an execution of a job that starts over begins with. */

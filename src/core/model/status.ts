@@ -23,6 +23,11 @@ export interface StatusBase {
   resumedFrom?: string
   /** The parameters of the start, if there were any. */
   params?: Readonly<Record<string, unknown>>
+  /**
+   * Where the next run of the job begins after this execution, in the form that `reset` takes. Absent when it begins at the beginning, in
+   * events, and in the status that `finished` and `onEnd` give. Not part of the protocol.
+   */
+  checkpoint?: unknown
   /** Why the execution was asked to abort: the `reason` of the abort, or {@link closedReason} when its registry closed. */
   abortReason?: string
 }
@@ -123,11 +128,11 @@ const infos: Record<JobState, string> = {
   successful: 'The job is done.',
 }
 
-/** The status of an execution record. Frozen. */
-export function toStatus(record: ExecutionRecord & { state: LiveState }): LiveStatus
-export function toStatus(record: ExecutionRecord & { state: EndedState }): EndedStatus
-export function toStatus(record: ExecutionRecord): JobStatus
-export function toStatus(record: ExecutionRecord): JobStatus {
+/** The status of an execution record, with the checkpoint to show. Frozen. */
+export function toStatus(record: ExecutionRecord & { state: LiveState }, checkpoint?: unknown): LiveStatus
+export function toStatus(record: ExecutionRecord & { state: EndedState }, checkpoint?: unknown): EndedStatus
+export function toStatus(record: ExecutionRecord, checkpoint?: unknown): JobStatus
+export function toStatus(record: ExecutionRecord, checkpoint?: unknown): JobStatus {
   const { state, type, id, executionId, startTime, endTime, count, lastId, detail, logTail, error, resumedFrom } =
     record
   const { params, node, leaseUntil } = record
@@ -145,6 +150,7 @@ export function toStatus(record: ExecutionRecord): JobStatus {
   if (leaseUntil !== null && isLive(state)) status.lease = { until: leaseUntil }
   if (resumedFrom !== undefined) status.resumedFrom = resumedFrom
   if (params !== undefined) status.params = params
+  if (checkpoint !== undefined) status.checkpoint = checkpoint
   if (abortReason !== undefined) status.abortReason = abortReason
   return Object.freeze(status) as unknown as JobStatus
 }

@@ -1,6 +1,6 @@
 import { JobMap } from '../base/index.js'
-import type { LibraryJob, PausedJobs } from '../execution/index.js'
-import { type ExecutionRecord, type JobStatus, type Schedule, toStatus } from '../model/index.js'
+import { type LibraryJob, type PausedJobs, statusOf } from '../execution/index.js'
+import type { ExecutionRecord, JobStatus, Schedule } from '../model/index.js'
 import { featureOf, type JobStorage, type Pause, type PauseRequest } from '../storage/index.js'
 
 /** The most jobs that one call of the storage reads. */
@@ -70,7 +70,7 @@ function toDefinedJob(job: LibraryJob, record: ExecutionRecord | undefined, { pa
     ...(schedule && schedule.enabled !== false && { schedule: { ...schedule } }),
     ...(nextRun !== undefined && { nextRun }),
     ...(pause && { paused: toJobPause(pause) }),
-    ...(record && { status: toStatus(record) }),
+    ...(record && { status: statusOf(record, job) }),
   }
 }
 

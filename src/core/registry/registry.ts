@@ -32,7 +32,6 @@ import {
   keptParams,
   type LiveStatus,
   priorityRule,
-  toStatus,
 } from '../model/index.js'
 import type { Redactor } from '../redaction/index.js'
 import { allLive, featureOf, type SearchFilter, type SearchResult } from '../storage/index.js'
@@ -208,15 +207,16 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
     id: string,
   ): Promise<JobStatus<DetailByType<Known, Type, Detail>> | undefined> {
     const record = await this.#parts.runtime.storage.find(type, id)
-    return (record && toStatus(record)) as never
+    return (record && this.#parts.jobs.statusOf(record)) as never
   }
 
   /** The statuses of all live executions of a type in all processes, oldest start first. */
   async running<Detail extends object = never, Type extends string = string>(
     type: Type,
   ): Promise<LiveStatus<DetailByType<Known, Type, Detail>>[]> {
-    const records = await allLive(this.#parts.runtime.storage, { type })
-    return records.sort((a, b) => a.startTime - b.startTime).map((record) => toStatus(record) as never)
+    const { runtime, jobs } = this.#parts
+    const records = await allLive(runtime.storage, { type })
+    return records.sort((a, b) => a.startTime - b.startTime).map((record) => jobs.statusOf(record) as never)
   }
 
   /**
@@ -242,16 +242,18 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
       () => onAsked?.(),
       (error) => logger.warn({ type, id, error: errorMessages(error) }, '`onAsked` of an abort threw.'),
     )
-    if (!asked || !isLive(asked.state)) return asked && toStatus(asked)
-    if (timeout === 0) return toStatus(asked)
-    if (settled) return toStatus(settled)
-    const ended: Promise<JobStatus> =
-      execution?.finished ?? this.#parts.completions.whenEnded(asked).then((record) => toStatus(record))
+    const { jobs, completions } = this.#parts
+    if (!asked || !isLive(asked.state)) return asked && jobs.statusOf(asked)
+    if (timeout === 0) return jobs.statusOf(asked)
+    if (settled) return jobs.statusOf(settled)
+    const ended: Promise<JobStatus> = execution
+      ? execution.finished.then(() => execution.status)
+      : completions.whenEnded(asked).then((record) => jobs.statusOf(record))
     const givenUp = signal ? anySignal([signal, closed]) : closed
     const status = await withTimeout(clock, timeout, ended, undefined, givenUp)
     // Nothing here hears of the end any more.
     if (!status) closed.throwIfAborted()
-    return status ?? toStatus(asked)
+    return status ?? jobs.statusOf(asked)
   }
 
   /**
@@ -285,8 +287,9 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
     filter: SearchFilter & { type?: Type } = {},
   ): Promise<SearchResult<JobStatus<DetailByType<Known, Type, Detail>>>> {
     checkOptions('filter', filter, searchRules)
-    const { total, hits } = await this.#parts.runtime.storage.search(filter)
-    return { total, hits: hits.map((record) => toStatus(record) as never) }
+    const { runtime, jobs } = this.#parts
+    const { total, hits } = await runtime.storage.search(filter)
+    return { total, hits: hits.map((record) => jobs.statusOf(record) as never) }
   }
 
   /**

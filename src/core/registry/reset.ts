@@ -1,6 +1,6 @@
 import { alreadyRunning, type Clock, chain, createAbortController, JobError, type JobErrorCode } from '../base/index.js'
-import type { LibraryJob } from '../execution/index.js'
-import { type JobStatus, toProgress, toStatus } from '../model/index.js'
+import { type LibraryJob, statusOf } from '../execution/index.js'
+import { type JobStatus, toProgress } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
 import { featureOf } from '../storage/index.js'
 
@@ -22,7 +22,7 @@ export async function resetJob(
   const { reset, execution } = await resetStorage(type, id, { checkpoint })
   if (!reset) throw alreadyRunning(job)
   await resetTarget(clock, job, checkpoint, execution?.executionId)
-  return execution && toStatus(execution)
+  return execution && statusOf(execution, job)
 }
 
 async function resetTarget(

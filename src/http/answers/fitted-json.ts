@@ -17,7 +17,7 @@ const notes = (maxDepth + 1) * 96
  * A copy of a JSON value that has up to `limit` characters as JSON. A sentence stands where something is left out: at the end of a
  * text, in the last element of an array, in the property `…` of an object.
  */
-export function fitted(value: object, redactor: Redactor, limit: number): unknown {
+export function fitted(value: unknown, redactor: Redactor, limit: number): unknown {
   return new FittedCopy(redactor, limit).of(value, 0)
 }
 

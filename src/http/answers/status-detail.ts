@@ -4,21 +4,21 @@ import type { DetailOf, WireDetail } from '../../wire/index.js'
 import { fitted } from './fitted-json.js'
 
 /**
- * The limits of a detail: characters of the JSON of `params`, of `progress`, and of `log`, and of any other text. The progress of an
+ * The limits of a detail: characters of the JSON of `params`, of `progress`, of `checkpoint` and of `log`, and of any other text. The progress of an
  * ingestion that lists partitions and failed records fits.
  */
-const limits = { params: 16_384, progress: 65_536, log: 32_768, text: 1000 }
+const limits = { params: 16_384, progress: 65_536, checkpoint: 16_384, log: 32_768, text: 1000 }
 
 /** Wider than what was fitted before, so that redacting cuts nothing. */
 const redactBounds = { depth: 64, values: limits.progress, text: 2 * limits.progress }
 
 /** Returns a function that makes the detail of a status: bounded, secrets in the data of the job redacted. */
 export function detailsBy(redactor: Redactor): DetailOf {
-  const json = (value: object, limit: number) =>
-    redactedFields(fitted(value, redactor, limit), redactor, redactBounds) as Record<string, unknown>
+  const json = <Value>(value: Value, limit: number) =>
+    redactedFields(fitted(value, redactor, limit), redactor, redactBounds) as Value
   const lines = new RedactedLines(redactor)
   return (status) => {
-    const { executionId, node, resumedFrom, abortReason, params, detail } = status
+    const { executionId, node, resumedFrom, abortReason, params, detail, checkpoint } = status
     const log = 'log' in status ? status.log : undefined
     const lease = 'lease' in status ? status.lease : undefined
     return {
@@ -30,6 +30,7 @@ export function detailsBy(redactor: Redactor): DetailOf {
       ...(params !== undefined && { params: json(params, limits.params) }),
       ...(log !== undefined && { log: lines.last(log) }),
       ...(detail !== undefined && { progress: json(detail, limits.progress) }),
+      ...(checkpoint !== undefined && { checkpoint: json(checkpoint, limits.checkpoint) }),
     } satisfies WireDetail
   }
 }
@@ -84,11 +85,11 @@ function jsonLength(text: string): number {
 
 /** Estimates the length of the detail of a status on the wire, in characters. */
 export function lengthOfDetail(status: JobStatus): number {
-  const { params, detail } = status
+  const { params, detail, checkpoint } = status
   const log = ('log' in status && status.log) || []
   const lines = log.reduce((sum, line) => sum + line.length + 3, 0)
-  const lengthIn = (value: object | undefined, limit: number) =>
-    value ? Math.min(JSON.stringify(value).length, limit) : 0
-  const texts = lengthIn(params, limits.params) + lengthIn(detail, limits.progress)
+  const lengthIn = (value: unknown, limit: number) => (value ? Math.min(JSON.stringify(value).length, limit) : 0)
+  const texts =
+    lengthIn(params, limits.params) + lengthIn(detail, limits.progress) + lengthIn(checkpoint, limits.checkpoint)
   return 300 + Math.min(lines, limits.log) + texts
 }

@@ -69,6 +69,7 @@ const detail: Fields<WireDetail> = {
   params: { type: 'object', description: 'The parameters of the start, secrets redacted.' },
   log: { type: 'array', items: text, description: 'The last lines that the job logged, newest last.' },
   progress: { type: 'object', description: 'What the job reports, secrets redacted.' },
+  checkpoint: { description: 'Where the next run begins, in the form that a reset takes. Secrets redacted.' },
 }
 
 const job: Fields<WireJob> = { _id: id, type, found: { const: true }, status: ref('Status') }
@@ -150,7 +151,7 @@ const health: Fields<WireHealth> = {
 /** The schemas of bodies. */
 export const bodies = {
   Status: object(status, ['is_aborting', 'end_time', 'error', 'last_id', 'detail']),
-  Detail: object(detail, ['node', 'lease', 'resumed_from', 'abort_reason', 'params', 'log', 'progress']),
+  Detail: object(detail, ['node', 'lease', 'resumed_from', 'abort_reason', 'params', 'log', 'progress', 'checkpoint']),
   Job: object(job, ['status']),
   UnknownJob: object(unknownJob),
   Jobs: hits(ref('Job')),

@@ -118,6 +118,13 @@ export interface Datasource {
    */
   givenPosition?(given: unknown, cursor: Pick<ReadCursor, 'columns' | 'ties'>): unknown
   /**
+   * A stored position in the short form that `givenPosition` takes, for people. `undefined` when it has none. Throws nothing. Default: a
+   * position is shown as it is stored.
+   *
+   * @experimental
+   */
+  shownPosition?(position: unknown, cursor: Pick<ReadCursor, 'columns' | 'ties'>): unknown
+  /**
    * Splits a query into ranges of the first column of a cursor, of about equal width or at given bounds, and holds a snapshot for other
    * reads until it is released. Without it, jobs with a `cursor` and `partitions` are rejected.
    */

@@ -14,6 +14,7 @@ import {
   type Row,
   type Rule,
   rule,
+  shownPosition,
   systemClock,
 } from '../../adapter.js'
 import { MemoryRead, type MemoryRecords } from '../../adapters/shared/index.js'
@@ -141,6 +142,7 @@ export function testDatasource(
       })
     },
     givenPosition,
+    shownPosition,
     async partition(query, { signal, cursor, split }) {
       signal.throwIfAborted()
       const snapshot = `snapshot ${++snapshotCount}`
