@@ -86,6 +86,7 @@ export {
   type CursorOptions,
   type Datasource,
   type DeadLetter,
+  type FailedRecord,
   type FailurePolicy,
   type IngestionDetail,
   type IngestionJob,

@@ -73,7 +73,7 @@ export function defineJobs(registry: Registry, pool: pg.Pool): void {
     target: postgresTarget({ pool, table: 'products_copy', strategy: 'replace' }),
   })
 
-  // Sets aside the records that its target refuses.
+  // Sets aside the records that its target refuses, and shows the last of them.
   registry.define({
     id: 'members',
     datasource: 'shop',
@@ -83,6 +83,7 @@ export function defineJobs(registry: Registry, pool: pg.Pool): void {
     resume: 'restart',
     target: postgresTarget({ pool, table: 'members_copy', mode: 'upsert', key: ['id'] }),
     failures: {
+      showRecords: true,
       deadLetters: postgresTarget({
         pool,
         table: 'dead_letter',

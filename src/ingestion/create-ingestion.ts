@@ -212,7 +212,8 @@ function placeholderOf(datasource: Datasource): ((n: number) => string) | undefi
 function toleranceOf({ failures, retry }: IngestionJob): Tolerance | undefined {
   if (!failures) return undefined
   const deadLetters = failures.deadLetters && targetOf(failures.deadLetters as Target | TargetFunction)
-  return { limits: limitsOf(failures), deadLetters, isTransient: retry?.isTransient ?? isTransient }
+  const showsRecords = failures.showRecords === true
+  return { limits: limitsOf(failures), deadLetters, showsRecords, isTransient: retry?.isTransient ?? isTransient }
 }
 
 function targetOf(target: Target | TargetFunction): Target {

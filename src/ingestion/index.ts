@@ -11,6 +11,7 @@ export {
   type DatasourceCapabilities,
   type EncodedOptions,
   type EncodedRows,
+  type FailedRecord,
   type IngestionDetail,
   type IngestionSpeed,
   type IngestionStatus,

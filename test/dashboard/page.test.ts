@@ -190,7 +190,7 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await expect.poll(() => page.locator('h1').innerText()).toBe('report/late')
     })
 
-    test('what only an ingestion has: partitions over their range, failed records, what was replaced, and its node', async () => {
+    test('what only an ingestion has: partitions over their range, what was replaced, and its node', async () => {
       const { registry, watched } = watchedRegistry()
       registry.define({ type: 'copy', id: 'a', run: ({ progress }) => progress({ count: 40, detail: ingested }) })
       await (await registry.start('copy', 'a')).finished
@@ -202,13 +202,30 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
         expect.stringMatching(/1\s+running\s+2024-02-01 – 2024-03-01\s+10 records\s+at 2024-02-11 08:00/),
         expect.stringMatching(/2\s+queued\s+from 2024-03-01\s+0 records/),
       ])
-      const failures = section('Failed records')
-      await failures.getByText('no price').waitFor()
-      await failures.getByText('the transform failed').waitFor()
-      await failures.getByText('{"id":5,"name":"<b>"}').waitFor()
-      await failures.getByText('These are the last 1 of 2.').waitFor()
       await section('Replaced').getByText('+400').waitFor()
       await section('Replaced').getByText('1,000,400').waitFor()
+    })
+
+    test('the last failed records of an ingestion', async () => {
+      const { registry, watched } = watchedRegistry()
+      registry.define({
+        id: 'a',
+        datasource: iterableDatasource(() => Array.from({ length: 12 }, (_, id) => ({ id, name: '<b>' }))),
+        transform: (record) => {
+          if (record.id !== 3) throw new Error('no price')
+          return record
+        },
+        target: () => {},
+        failures: { total: 20, showRecords: true },
+      })
+      await (await registry.start('ingestion', 'a')).finished
+      const { url } = await serveDashboard(watched)
+      await page.goto(`${url}#/job/ingestion/a`)
+      const failures = section('Failed records')
+      await failures.getByText('no price').first().waitFor()
+      await failures.getByText('the transform failed').first().waitFor()
+      await failures.getByText('These are the last 10 of 11.').waitFor()
+      expect(await failures.locator('.failure-record').first().innerText()).toBe('{"id":11,"name":"<b>"}')
     })
 
     test('where the next run begins, which a reset begins with', async () => {

@@ -19,10 +19,12 @@ export type {
 } from './datasource.js'
 export {
   addedUp,
+  type FailedRecord,
   type IngestionDetail,
   type IngestionSpeed,
   type IngestionStatus,
   isIngestion,
+  maxFailures,
   nothingRead,
   type PartitionDetail,
   type PartitionState,

@@ -1,5 +1,6 @@
 import type { JobStatus } from '../../core/model/index.js'
 import type { Consistency } from './cursor.js'
+import type { JobRecord } from './record-batch.js'
 
 /** What a full refresh does to the records that the target holds. */
 export type RefreshEffect = 'replace' | 'merge' | 'truncate'
@@ -49,6 +50,23 @@ export type PartitionDetail = {
   node?: string
 }
 
+/** A record that was set aside, in short. */
+export type FailedRecord = {
+  /** Unique per failed record: the `key` of its dead letter. */
+  key: string
+  /** When it failed, by the registry's clock: ISO 8601 in UTC. */
+  time: string
+  /** What failed: the `schema` or the `transform` of the job, or the `target`. */
+  phase: 'schema' | 'transform' | 'target'
+  /** The messages of the error and its causes, outermost first, secrets redacted: up to 5, of up to 400 characters. */
+  error: string[]
+  /**
+   * The record as it was read, secrets redacted: up to about 2,000 characters of JSON. The property `…` tells of fields that are left out. Only
+   * with `showRecords` of `failures`.
+   */
+  record?: JobRecord
+}
+
 /**
  * The `status.detail` of an ingestion. It counts the records that this execution has read. Each is written, failed or skipped, so
  * that `read` is always the sum of the others.
@@ -83,6 +101,8 @@ export type IngestionDetail = Partial<IngestionSpeed> & {
    * that stopped come first into the list, then queued ones, then done ones. Only with `partitions`.
    */
   partitions?: { states: { [State in PartitionState]?: number }; list: PartitionDetail[] }
+  /** The last of the `failed` records, up to 10, oldest first. Absent when none failed. */
+  latestFailures?: FailedRecord[]
 }
 
 /** The status of an execution of an ingestion. */
@@ -93,15 +113,27 @@ export function isIngestion(status: JobStatus): status is IngestionStatus {
   return status.type === 'ingestion'
 }
 
+/** Maximum number of failed records in a detail. */
+export const maxFailures = 10
+
 export const nothingRead: IngestionDetail = { read: 0, written: 0, failed: 0, skipped: 0 }
 
-/** The counts of `before` plus those of one more batch. */
-export function addedUp(before: IngestionDetail, { read, written, failed, skipped }: IngestionDetail): IngestionDetail {
+/** The counts of `before` plus those of one more batch, with the last failed records of both. */
+export function addedUp(before: IngestionDetail, added: IngestionDetail): IngestionDetail {
+  const { read, written, failed, skipped, latestFailures } = added
   return {
     ...before,
     read: before.read + read,
     written: before.written + written,
     failed: before.failed + failed,
     skipped: before.skipped + skipped,
+    ...(latestFailures && { latestFailures: latestOf(before.latestFailures, latestFailures) }),
   }
+}
+
+/** Partitions fail at the same time. */
+function latestOf(some: readonly FailedRecord[] = [], others: readonly FailedRecord[]): FailedRecord[] {
+  return [...some, ...others]
+    .sort((one, other) => (one.time < other.time ? -1 : +(one.time > other.time)))
+    .slice(-maxFailures)
 }

@@ -22,6 +22,11 @@ export interface FailurePolicy {
    * Maximum share of failed records in an execution, from 0 to 1. Not applied before 1,000 records were read. Default 1.
    */
   rate?: number
+  /**
+   * Whether `latestFailures` of the status shows the failed records too, secrets redacted, up to about 2,000 characters of each. Whoever may
+   * read statuses then reads data of the source. Default `false`: it shows their keys and errors.
+   */
+  showRecords?: boolean
 }
 
 /** A failed record, as it is set aside. */
@@ -45,7 +50,7 @@ export type DeadLetter = {
 }
 
 /** The budgets of a job, with defaults. */
-export type FailureLimits = Required<Omit<FailurePolicy, 'deadLetters'>>
+export type FailureLimits = Required<Pick<FailurePolicy, 'total' | 'consecutive' | 'rate'>>
 
 const count: Rule = {
   accepts: (value) => value === Number.POSITIVE_INFINITY || rule.whole(0).accepts(value),
@@ -61,6 +66,7 @@ const rules: Record<keyof FailurePolicy, Rule> = {
   total: rule.optional(count),
   consecutive: rule.optional(count),
   rate: rule.optional(rule.share),
+  showRecords: rule.optional(rule.flag),
 }
 
 /** A function must tolerate repeated records, as its delivery is at least once. */

@@ -18,6 +18,8 @@ import type { BatchTransform } from './transform.js'
 export interface Tolerance {
   readonly limits: FailureLimits
   readonly deadLetters: Target | undefined
+  /** Whether the status shows failed records, besides their keys and errors. */
+  readonly showsRecords: boolean
   /** Whether an error is transient, so that no record is the cause. */
   isTransient(error: unknown): boolean
 }

@@ -246,8 +246,12 @@ function detailOf(record: ExecutionRecord | undefined): IngestionDetail {
 
 function less(all: IngestionDetail, before: IngestionDetail, last: IngestionDetail): IngestionDetail {
   const { read, written, failed, skipped } = before
+  const { latestFailures: _, ...noted } = last
+  const known = new Set(before.latestFailures?.map(({ key }) => key))
+  const latestFailures = all.latestFailures?.filter(({ key }) => !known.has(key))
   return {
-    ...last,
+    ...noted,
+    ...(latestFailures?.length && { latestFailures }),
     read: all.read - read,
     written: all.written - written,
     failed: all.failed - failed,

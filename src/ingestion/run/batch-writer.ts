@@ -10,9 +10,17 @@ import {
 } from '../../core/base/index.js'
 import { backoff } from '../../core/model/index.js'
 import type { Redactor } from '../../core/redaction/index.js'
-import { addedUp, type IngestionDetail, nothingRead, type RecordBatch, type TargetContext } from '../contract/index.js'
+import {
+  addedUp,
+  type IngestionDetail,
+  maxFailures,
+  nothingRead,
+  type RecordBatch,
+  type TargetContext,
+} from '../contract/index.js'
 import type { BatchTransform, DeadLetter, Tolerance, TransformContext, TransformedBatch } from '../definition/index.js'
 import { type DeadLetters, recordOf } from './dead-letters.js'
+import { failedRecords } from './failed-records.js'
 import { FailureBudget } from './failure-budget.js'
 import { originsOf, RecentBatches } from './recent-batches.js'
 
@@ -148,6 +156,8 @@ export class TolerantBatchWriter implements BatchWriter {
   #before = nothingRead
   /** The counts of its first records, which are settled. */
   #settled = nothingRead
+  /** Those of its records that failed. */
+  #failures: DeadLetter[] = []
   #isInParts = false
   /** How many consecutive writes failed with a transient error. */
   #tries = 0
@@ -162,13 +172,21 @@ export class TolerantBatchWriter implements BatchWriter {
     this.#name = name
     this.#before = before
     this.#settled = nothingRead
+    this.#failures = []
     this.#isInParts = false
     try {
       await this.#settleAll()
-      return { settled: this.#settled }
+      return { settled: this.#settledWithFailures }
     } catch (error) {
-      return { settled: this.#settled, error }
+      return { settled: this.#settledWithFailures, error }
     }
+  }
+
+  get #settledWithFailures(): IngestionDetail {
+    if (this.#failures.length === 0) return this.#settled
+    const { redactor, tolerance } = this.#options
+    const latestFailures = failedRecords(this.#failures, redactor, tolerance.showsRecords)
+    return { ...this.#settled, latestFailures }
   }
 
   placeOf(): RecordPlace {
@@ -288,6 +306,7 @@ export class TolerantBatchWriter implements BatchWriter {
     }
     if (deadLetters) deadLetters.put(letter)
     else dropped(error)
+    this.#failures = [...this.#failures.slice(1 - maxFailures), letter]
     this.#settled = addedUp(this.#settled, { read: 1, written: 0, failed: 1, skipped: 0 })
   }
 

@@ -1,4 +1,4 @@
-import { callTarget, errorMessages, JobError } from '../../core/base/index.js'
+import { callTarget, JobError } from '../../core/base/index.js'
 import { keyOf } from '../../core/model/index.js'
 import {
   type Column,
@@ -13,6 +13,7 @@ import {
 } from '../contract/index.js'
 import type { DeadLetter } from '../definition/index.js'
 import { checkpointIn, flushed, openTarget } from './adapter-answers.js'
+import { recordJson, toJson } from './record-json.js'
 import { keptKeys } from './stored-checkpoint.js'
 
 const parse = (raw: string): unknown => JSON.parse(raw)
@@ -67,7 +68,7 @@ export class DeadLetters {
 
   /** Adds a failed record. */
   put({ error, record, ...letter }: DeadLetter): void {
-    const row = { ...letter, error: JSON.stringify(error, toJson), record: jsonOf(record) }
+    const row = { ...letter, error: JSON.stringify(error, toJson), record: recordJson(record) }
     if (!this.#known.delete(letter.key)) this.#rows.push(columns.map(({ name }) => row[name as keyof DeadLetter]))
     this.#keys.push(letter.key)
   }
@@ -135,78 +136,4 @@ export function recordOf(batch: RecordBatch): JobRecord {
   } catch {
     return Object.fromEntries(batch.columns.map(({ name }, index) => [name, batch.rows[0]?.[index]]))
   }
-}
-
-/** The JSON of any record: text replaces values that JSON lacks, and fields that cannot be read. */
-function jsonOf(record: JobRecord): string {
-  try {
-    return JSON.stringify(record, boundedToJson())
-  } catch {
-    return JSON.stringify(Object.fromEntries(namesOf(record).map((name) => [writable(name), readable(record, name)])))
-  }
-}
-
-/** Maximum number of members of the JSON of a record, or else of each of its fields. Objects that share others may have more than memory holds. */
-const maxMembers = 1_000_000
-
-type Replacer = (this: Record<string, unknown>, key: string, shown: unknown) => unknown
-
-function boundedToJson(): Replacer {
-  let left = maxMembers
-  return function replace(key, shown) {
-    if (--left < 0) throw new RangeError(`It has more than ${maxMembers} members.`)
-    return toJson.call(this, key, shown)
-  }
-}
-
-function namesOf(record: JobRecord): string[] {
-  try {
-    return Object.keys(record)
-  } catch {
-    return []
-  }
-}
-
-function readable(record: JobRecord, name: string): unknown {
-  try {
-    return JSON.parse(JSON.stringify(record[name], boundedToJson()) ?? 'null')
-  } catch (error) {
-    return writable(`Unreadable: ${errorMessages(error)[0]}`)
-  }
-}
-
-function toJson(this: Record<string, unknown>, key: string, shown: unknown): unknown {
-  const own = this[key]
-  if (own instanceof Uint8Array) return `\\x${Array.from(own, (byte) => byte.toString(16).padStart(2, '0')).join('')}`
-  if (own instanceof Date && Number.isNaN(own.getTime())) return String(own)
-  switch (typeof shown) {
-    case 'number':
-      return Number.isFinite(shown) ? shown : String(shown)
-    case 'string':
-      return writable(shown)
-    case 'bigint':
-    case 'symbol':
-      return String(shown)
-    case 'function':
-      return `[Function: ${shown.name}]`
-    default:
-      return hasUnwritableName(shown) ? withWritableNames(shown) : shown
-  }
-}
-
-/** Characters that JSON allows but text and JSON columns of databases do not: NUL and lone surrogates. */
-const unwritable = /\0|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g
-
-/** The text with escapes, such as `\u0000`, for characters that cannot be stored everywhere. */
-function writable(text: string): string {
-  return text.replace(unwritable, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
-}
-
-function hasUnwritableName(shown: unknown): shown is object {
-  if (typeof shown !== 'object' || shown === null || Array.isArray(shown)) return false
-  return Object.keys(shown).some((name) => name.search(unwritable) >= 0)
-}
-
-function withWritableNames(shown: object): object {
-  return Object.fromEntries(Object.entries(shown).map(([name, value]) => [writable(name), value]))
 }

@@ -144,10 +144,11 @@ export class RunProgress {
     return this.#beyond !== undefined
   }
 
-  /** The checkpoint for a target that stores it. `null` when no execution resumes from here. */
+  /** The checkpoint for a target that stores it, without failed records. `null` when no execution resumes from here. */
   get kept(): KeptCheckpoint | null {
     const { checkpoint, detail } = this.resumePoint
-    return this.#plan.isResumable ? { ...checkpoint, executionId: this.#executionId, detail } : null
+    const { latestFailures: _, ...counts } = detail
+    return this.#plan.isResumable ? { ...checkpoint, executionId: this.#executionId, detail: counts } : null
   }
 
   /** What storage holds of a checkpoint. Of a job without positions, only partitions keep one. */

@@ -16,6 +16,7 @@ import {
   type ParentCheckpoint,
   remedy,
 } from './checkpoint.js'
+import { storedFailures } from './failed-records.js'
 import { maxKeyLength } from './key-text.js'
 
 /**
@@ -165,9 +166,10 @@ export function keptKeys(value: unknown): readonly string[] {
 export function storedDetail(value: unknown): IngestionDetail | undefined {
   if (value === undefined) return undefined
   checkFields('storage', 'detail', value, detailRules)
-  const { attempt, rowsPerSecond, bytes, bytesPerSecond, position, lag, partitions, ...counts } =
+  const { attempt, rowsPerSecond, bytes, bytesPerSecond, position, lag, partitions, latestFailures, ...counts } =
     value as IngestionDetail
-  return counts
+  const failures = storedFailures(latestFailures)
+  return { ...counts, ...(failures && { latestFailures: failures }) }
 }
 
 function checkCheckpoint(holder: Holder, value: unknown): void {
