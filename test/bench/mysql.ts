@@ -5,7 +5,9 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { JobRegistry, memoryStorage } from 'headgate'
 import type { RecordBatch } from 'headgate/adapter'
@@ -37,6 +39,7 @@ const jsonQuery = `select json_object('id', id, 'quantity', quantity, 'price', p
 /** CPU seconds of the client of MariaDB. */
 let clientSeconds = 0
 
+const folder = await mkdtemp(join(tmpdir(), 'headgate-bench-'))
 const datasource = mysqlDatasource({ connectionString: url })
 
 await compare('raw rows', {
@@ -49,6 +52,7 @@ await compare('NDJSON', { headgate: ingest, 'mariadb, json_object': () => client
 await datasource.close?.()
 await admin.end()
 await server.stop()
+await rm(folder, { recursive: true })
 
 async function readAll(use: (batch: RecordBatch) => unknown): Promise<void> {
   const options = { signal: new AbortController().signal, batchSize: 1000, lastId: undefined }
@@ -68,7 +72,12 @@ async function stream(): Promise<void> {
 
 async function ingest(): Promise<void> {
   await using registry = new JobRegistry({ storage: memoryStorage(), datasources: { mysql: datasource } })
-  registry.define({ id: 'bench', datasource: 'mysql', query: select, target: ndjsonFile({ path: '/dev/null' }) })
+  registry.define({
+    id: 'bench',
+    datasource: 'mysql',
+    query: select,
+    target: ndjsonFile({ path: `${folder}/out.ndjson` }),
+  })
   const { state } = await (await registry.start('ingestion', 'bench')).finished
   if (state !== 'successful') throw new Error(`The job ended as ${state}`)
 }

@@ -44,6 +44,16 @@ export interface Column {
    * It is SQL text, trusted like the datasource.
    */
   readonly sqlType?: string
+  /** The system whose SQL `sqlType` is, such as `mysql`. Default: that of the target. */
+  readonly system?: string
+  /** The number of digits of a number, or `undefined` for no limit of its own. */
+  readonly precision?: number | undefined
+  /** How many of the digits are behind the point. For a time, the digits of a second. */
+  readonly scale?: number | undefined
+  /** The number of characters of a text or of bytes, or `undefined` for no limit of its own. */
+  readonly length?: number | undefined
+  /** Whether a value may be null. Default: not known. */
+  readonly isNullable?: boolean
   /** The type of the elements of an array, for arrays that the datasource decodes itself. */
   readonly element?: ColumnType | undefined
   /** Decodes a raw value for `records()`. Without it, the raw value is used. Never receives null. */

@@ -1,6 +1,6 @@
 import { type Column, JobError } from '../../../adapter.js'
 import { type Field, noDecimals, typeCodes } from '../protocol/index.js'
-import { sqlTypeOf } from './sql-types.js'
+import { neutralOf, sqlTypeOf } from './sql-types.js'
 
 /** How a type is read: its headgate type, and how its raw text is decoded, if at all. */
 type Reading = Pick<Column, 'type' | 'isPlain' | 'decode'>
@@ -75,6 +75,8 @@ export function columnsOf(fields: readonly Field[], labels: ReadonlyMap<number, 
   return fields.map((field, index) => ({
     name: field.name,
     ...readingOf(field),
+    ...neutralOf(field),
+    system: 'mysql',
     sqlType: labels.get(index) ?? sqlTypeOf(field),
   }))
 }

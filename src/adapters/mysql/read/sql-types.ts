@@ -1,3 +1,4 @@
+import type { Column } from '../../../adapter.js'
 import { type Field, noDecimals, typeCodes } from '../protocol/index.js'
 
 /** The most bytes of a character in the character set of results, which lengths are given in. */
@@ -57,17 +58,17 @@ export function sqlTypeOf(field: Field): string {
 }
 
 /** The number of digits of a decimal: its length without the sign and the point. */
-export function precisionOf({ length, decimals, isUnsigned }: Field): number {
+function precisionOf({ length, decimals, isUnsigned }: Field): number {
   return Math.min(65, Math.max(1, length - (decimals > 0 ? 1 : 0) - (isUnsigned ? 0 : 1)))
 }
 
 /** The number of digits of a second after the point. */
-export function fractionOf({ decimals }: Field): number {
+function fractionOf({ decimals }: Field): number {
   return Math.min(decimals, 6)
 }
 
 /** The number of characters of a text, or of bytes. `undefined` for a type without a limit of its own. */
-export function lengthOf({ type, length, isBinary }: Field): number | undefined {
+function lengthOf({ type, length, isBinary }: Field): number | undefined {
   const isLimited = type === typeCodes.varString || type === typeCodes.string || type === typeCodes.varchar
   return isLimited ? Math.floor(length / (isBinary ? 1 : bytesPerCharacter)) : undefined
 }
@@ -88,4 +89,27 @@ function charactersOf(field: Field): string {
   const most = isText ? Math.floor(length / bytesPerCharacter) : length
   const prefix = sizes.find(([size]) => most <= size)?.[1] ?? 'long'
   return `${prefix}${isText ? 'text' : 'blob'}`
+}
+
+/** The most digits of the integers of each type. Signed values of the widest one have a digit less. */
+const digits: ReadonlyMap<number, number> = new Map([
+  [typeCodes.tiny, 3],
+  [typeCodes.short, 5],
+  [typeCodes.int24, 8],
+  [typeCodes.long, 10],
+  [typeCodes.year, 4],
+])
+
+/** What another system needs to know of a column, to make one for its values. */
+export function neutralOf(field: Field): Pick<Column, 'precision' | 'scale' | 'length' | 'isNullable'> {
+  const { type, decimals, length, isUnsigned, isNullable } = field
+  const isDecimal = type === typeCodes.newdecimal || type === typeCodes.decimal
+  if (isDecimal) return { precision: precisionOf(field), scale: decimals, isNullable }
+  if (times.has(type)) return { scale: fractionOf(field), isNullable }
+  if (type === typeCodes.longlong) return { precision: isUnsigned ? 20 : 19, scale: 0, isNullable }
+  if (type === typeCodes.bit && length > 1)
+    return { precision: String(2n ** BigInt(length) - 1n).length, scale: 0, isNullable }
+  const precision = digits.get(type)
+  if (precision !== undefined) return { precision, scale: 0, isNullable }
+  return { length: lengthOf(field), isNullable }
 }

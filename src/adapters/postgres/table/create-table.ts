@@ -1,6 +1,7 @@
 import { type Column, JobError } from '../../../adapter.js'
 import { aName, isName, quoted, quotedList, type WriteSession } from '../client/index.js'
 import { advisory } from './locks.js'
+import { neutralTypeOf } from './neutral-type.js'
 import type { TableRef } from './table.js'
 
 /** The shape of a new table, in addition to the columns of the records. */
@@ -47,11 +48,18 @@ function mapped(mapping: Readonly<Record<string, string>>, columns: readonly Col
 function typesOf({ title }: TableRef, columns: readonly Partial<Column>[]): Map<string, string> {
   const untyped = columns.filter(({ sqlType }) => sqlType === undefined).map(({ name }) => `\`${name}\``)
   if (untyped.length === 0 && columns.length > 0) {
-    return new Map(columns.map(({ name, sqlType }) => [name as string, sqlType as string]))
+    return new Map(columns.map((column) => [column.name as string, typeOf(column)]))
   }
   throw new JobError(
     'target',
     `Expected columns with a \`sqlType\` to create \`${title}\` with, as the Postgres datasource gives them, got none for ` +
       `${untyped.join(', ') || 'any'}. Objects, such as those of a transform, have no types: create the table first.`,
   )
+}
+
+/** The type of a column: its own where it is of Postgres. */
+function typeOf(column: Partial<Column>): string {
+  const { system = 'postgres', sqlType, isNullable } = column
+  if (system === 'postgres') return sqlType as string
+  return `${neutralTypeOf(column)}${isNullable === false ? ' not null' : ''}`
 }
