@@ -52,7 +52,7 @@ export class RecordReader<Item extends object> {
     let sum = filled
     while (records.length < count && sum < bytes) {
       const step = this.#iterator.next()
-      const { done, value } = 'then' in step ? await this.#abortable.wait(step) : step
+      const { done, value } = isPromise(step) ? checkedResult(await this.#abortable.wait(step)) : checkedResult(step)
       if (done) {
         this.isOpen = false
         return
@@ -79,6 +79,20 @@ export class RecordReader<Item extends object> {
     this.#abortable.dispose()
     if (this.isOpen) await this.#iterator.return?.()
   }
+}
+
+function isPromise<Value>(step: Value | PromiseLike<Value>): step is PromiseLike<Value> {
+  return typeof step === 'object' && step !== null && 'then' in step
+}
+
+/** The result of `next`, which the source may give as anything. */
+function checkedResult<Item>(result: IteratorResult<Item>): IteratorResult<Item> {
+  if (typeof result === 'object' && result !== null) return result
+  const shown = result === null ? 'null' : result === undefined ? 'nothing' : `a ${typeof result}`
+  throw new JobError(
+    'datasource',
+    `Expected \`next\` of the iterator to give an object with \`done\` and \`value\`, got ${shown}.`,
+  )
 }
 
 /** Throws `datasource` for what is no record. */

@@ -218,6 +218,21 @@ describe('what cannot be read', () => {
     expect(isClosed).toBe(true)
   })
 
+  test.each([
+    ['next', 5, 'a number'],
+    ['next', null, 'null'],
+    ['a promise of next', 5, 'a number'],
+    ['a promise of next', undefined, 'nothing'],
+  ])('%s that gives %j in place of a result, after the records before it', async (how, result, shown) => {
+    const results: unknown[] = [{ done: false, value: { id: 1 } }, result]
+    const next = () => (how === 'next' ? results.shift() : Promise.resolve(results.shift()))
+    const source = () => ({ [Symbol.asyncIterator]: () => ({ next }) }) as never
+    const batches = batchesOf(iterableDatasource(source), '')
+    expect((await batches.next()).value.records()).toEqual([{ id: 1 }])
+    const expected = `Expected \`next\` of the iterator to give an object with \`done\` and \`value\`, got ${shown}.`
+    await expect(batches.next()).rejects.toThrow(expected)
+  })
+
   test('a source that fails: its own error, after the records before it', async () => {
     const broken = new RangeError('broken')
     const source = async function* () {
