@@ -37,9 +37,11 @@ describePostgres('a job that writes to Postgres', (database) => {
       expect(writer.resume).toEqual({ checkpoint: null })
       await write(writer, [{ id: 1 }])
       const checkpoint = { lastId: 'é"\0\ud800', list: [1] }
+      await writer.flush?.({ ...checkpoint, list: [] })
+      await write(writer, [{ id: 2 }])
       await writer.flush?.(checkpoint)
       await writer.abort?.({ reason: 'over', leaseLost: false })
-      expect((await opened(target(mode))).resume).toEqual({ checkpoint })
+      expect((await opened(target(mode), { isResumed: true, ifReset: 'fail' })).resume).toEqual({ checkpoint })
       expect((await opened(target(mode), { id: 'another' })).resume).toEqual({ checkpoint: null })
     })
 

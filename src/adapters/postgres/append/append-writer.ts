@@ -17,6 +17,7 @@ export async function openAppendWriter(
   const copy = new TableCopy(tools, { load, ...(mergeKey && { key: mergeKey }) }, emptiedCheck)
   if (table) await copy.prepare(table)
   const kept = await fence.takeOver(session)
+  fence.countOnRows(kept)
   await appended.checkKept(kept)
   if (table) await appended.identify(table)
   // The job may have replaced the table before.
@@ -44,6 +45,7 @@ class AppendWriter implements TargetWriter {
   async write(batch: RecordBatch, context: WriteContext): Promise<void> {
     await this.#copy.attempt('write to', async (connection) => {
       if (!this.#copy.hasTable) await this.#copy.create(batch, (table) => this.#table.identify(table))
+      this.#table.hasRows = true
       const groups = await this.#copy.write(batch, context, connection)
       for (const name of groups.flatMap(({ names }) => names)) this.#written.add(name)
     })
@@ -51,6 +53,7 @@ class AppendWriter implements TargetWriter {
 
   async truncate(): Promise<void> {
     await this.#copy.truncate()
+    this.#table.hasRows = false
   }
 
   get isBroken(): boolean {

@@ -1,10 +1,17 @@
 import { JobError, type TargetResumption } from '../../../adapter.js'
 import { dollarQuoted, type ResultRow, WriteSession } from '../client/index.js'
-import { type EmptiedBy, EmptiedCheck, emptiedMarkOf, type TargetTools } from '../copy/index.js'
+import {
+  type EmptiedBy,
+  EmptiedCheck,
+  emptiedMarkOf,
+  type KeptRows,
+  mayHaveRows,
+  type TargetTools,
+} from '../copy/index.js'
 import type { Table } from '../table/index.js'
 
 /** What the checkpoint row keeps for an appended table: the fields of the checkpoint and the identity of the table. */
-interface Kept {
+interface Kept extends KeptRows {
   /** Identifies the table, to detect that it was recreated under its name. */
   readonly relation?: Relation | null
   /** Whether a run has failed because the table lost all rows. Others may have written since. */
@@ -13,8 +20,8 @@ interface Kept {
   readonly emptiedBy?: EmptiedBy
   /** The place of a row that the job knew, or that the first partition of an execution left when it was done. */
   readonly place?: { readonly text: string; readonly execution: string }
-  /** The partitions that have stored a checkpoint, which the fence keeps. */
-  readonly begun?: unknown
+  /** The number of the partition that the checkpoint belongs to. */
+  readonly partition?: number
 }
 
 /** The oids of the table and of the checkpoint table. A restored backup has different ones for both. */
@@ -58,6 +65,8 @@ export class AppendedTable {
   #relation: Relation | null = null
   #before: Kept = {}
   #hasLostRows = false
+  /** Whether the table may hold rows that the checkpoint counts on. */
+  hasRows = false
 
   constructor(tools: TargetTools, emptiedCheck: EmptiedCheck, merges: boolean) {
     this.#tools = tools
@@ -68,11 +77,17 @@ export class AppendedTable {
   /** Starts from the checkpoint. Without a table, its rows are gone, and the job must restart. */
   begin(table: Table | undefined, kept: unknown): TargetResumption {
     this.#before = Object(kept) as Kept
-    const { relation: _, hasLostRows: __, place: ___, begun: ____, emptiedBy: _____, ...fields } = this.#before
-    // Any other value is a damaged checkpoint, which its reader reports.
-    const checkpoint = typeof kept === 'object' && !Array.isArray(kept) ? kept && fields : (kept ?? null)
+    this.hasRows = this.#countsOnRows(kept)
+    const checkpoint = givenOf(kept)
     if (table) return { checkpoint }
     return this.#tools.context.isResumed || checkpoint !== null ? 'restart' : 'position'
+  }
+
+  /** A partition of another scheme begins anew. */
+  #countsOnRows(kept: unknown): boolean {
+    const { scheme, partition } = this.#tools.context
+    const isOfOther = partition !== undefined && Object(kept).scheme !== scheme
+    return typeof kept === 'object' && kept !== null && !isOfOther && mayHaveRows(kept)
   }
 
   /** Throws `checkpoint` when the row of a partition was deleted or changed: what the partition has committed would come twice. */
@@ -104,6 +119,16 @@ export class AppendedTable {
    * another job has removed them, none of this job has come since, so that it may load everything again.
    */
   async isReset(): Promise<boolean> {
+    const isReset = await this.#findReset()
+    // Either nobody may write, or the job starts from the beginning.
+    if (isReset) {
+      this.hasRows = false
+      this.#tools.fence.restart()
+    }
+    return isReset
+  }
+
+  async #findReset(): Promise<boolean> {
     if (emptiedMarkOf(this.#before)) {
       if (this.#tools.context.ifReset !== 'fail') return true
       throw this.#emptiedByOther()
@@ -177,11 +202,33 @@ export class AppendedTable {
   }
 
   /** What the fence stores as the checkpoint. */
-  keptOf(checkpoint: unknown): Kept | null {
-    if (checkpoint === null) return null
+  keptOf(checkpoint: unknown): Kept {
     const { place: text } = this.#emptiedCheck
     const { partition, executionId: execution } = this.#tools.context
     const place = text !== undefined && partition === undefined ? { place: { text, execution } } : {}
-    return { ...(checkpoint as object), relation: this.#relation, ...place }
+    return {
+      ...(checkpoint as object | null),
+      relation: this.#relation,
+      ...place,
+      ...(!this.hasRows && { hasNoRows: true }),
+      ...(partition !== undefined && { partition }),
+    }
   }
+}
+
+/** The checkpoint that the job gave. Null for a job that gave none, as none of its runs resumes. */
+function givenOf(kept: unknown): unknown {
+  // Any other value is a damaged checkpoint, which its reader reports.
+  if (typeof kept !== 'object' || kept === null || Array.isArray(kept)) return kept ?? null
+  const {
+    relation,
+    hasLostRows: _,
+    place: __,
+    begun: ___,
+    emptiedBy: ____,
+    hasNoRows: _____,
+    partition: ______,
+    ...given
+  } = kept as Kept
+  return relation !== undefined && Object.keys(given).length === 0 ? null : given
 }

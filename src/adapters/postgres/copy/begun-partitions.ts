@@ -5,23 +5,52 @@ interface Partition {
   readonly scheme: string
 }
 
-/** The partitions that have stored a checkpoint, in the checkpoint of their job. */
+/** What the partitions of a scheme have told their job, in its checkpoint. */
 interface Begun {
   readonly scheme: string
+  /** Those that have stored a checkpoint. */
   readonly partitions: readonly number[]
+  /** Whether one of them has written rows, where the job itself has none. */
+  readonly hasRows?: true
+}
+
+/** What the checkpoint of a job, or of one of its partitions, says of the rows that it counts on. */
+export interface KeptRows {
+  /** Whether the table holds no row that the checkpoint counts on, apart from those that partitions have told of. Earlier versions did not store it. */
+  readonly hasNoRows?: true
+  readonly begun?: Begun
+}
+
+/** A regular expression of Postgres for `begun` in the text of a checkpoint. */
+export const begunPattern = [
+  '"begun"\\s*:\\s*[{]\\s*"scheme"\\s*:\\s*"(?:[^"\\\\]|\\\\.)*"\\s*,',
+  '\\s*(?:"hasRows"\\s*:\\s*true\\s*,\\s*)?"partitions"\\s*:\\s*[[][0-9,\\s]*[]]\\s*[}]',
+].join('')
+
+/** Whether the table may hold rows that a checkpoint counts on. */
+export function mayHaveRows({ hasNoRows, begun }: KeptRows): boolean {
+  return hasNoRows !== true || Object(begun).hasRows === true
 }
 
 /** Whether the checkpoint of a job lists a partition, so that the row of the partition must exist. */
 export function isBegun(kept: unknown, { scheme, partition }: Partition): boolean {
-  const { begun } = Object(kept) as { begun?: unknown }
-  const { scheme: known, partitions } = Object(begun) as Partial<Begun>
+  const { scheme: known, partitions } = Object(Object(kept).begun) as Partial<Begun>
   return known === scheme && Array.isArray(partitions) && partitions.includes(partition)
 }
 
-/** The checkpoint of a job that lists a partition, too. */
-export function withBegun(kept: object, { scheme, partition }: Partition): object {
-  if (isBegun(kept, { scheme, partition })) return kept
-  const { begun } = kept as { begun?: Begun }
-  const others = begun?.scheme === scheme && Array.isArray(begun.partitions) ? begun.partitions : []
-  return { ...kept, begun: { scheme, partitions: [...others, partition] } satisfies Begun }
+/**
+ * The checkpoint of a job after a partition has stored its own: it lists a partition that resumes from there, and says that the partition
+ * has written rows.
+ */
+export function withPartition(job: KeptRows, { scheme, partition }: Partition, kept: object): object {
+  const { begun } = job
+  const isSame = Object(begun).scheme === scheme
+  const known = isSame && Array.isArray(begun?.partitions) ? begun.partitions : []
+  // A job that does not resume gives its partitions no scheme to keep.
+  const isNew = (kept as { scheme?: unknown }).scheme === scheme && !known.includes(partition)
+  const hadRows = isSame && begun?.hasRows === true
+  const hasRows = hadRows || (mayHaveRows(kept) && !mayHaveRows(job))
+  if (!isNew && hasRows === hadRows) return job
+  const partitions = isNew ? [...known, partition] : known
+  return { ...job, begun: { scheme, ...(hasRows && { hasRows }), partitions } satisfies Begun }
 }

@@ -56,7 +56,7 @@ export class CopyConnection {
    * locked the columns that it is encoded for.
    */
   async writeWhole(groups: readonly RowGroup[], load: LoadStrategy, key: string): Promise<void> {
-    await this.#beginTolerant(load)
+    await this.#beginTolerant(load.guard)
     this.#hasWritten = true
     const encoded = groups.map((group) => ({ group, pieces: [...group.pieces()] }))
     await inSavepoint(this.session, load, async () => {
@@ -87,17 +87,19 @@ export class CopyConnection {
   }
 
   /**
-   * Removes all rows of a table, given as SQL, in the open transaction. No partition that has begun can commit from then on, and other jobs
-   * that append to the table notice it.
+   * Removes all rows of a table, given as SQL, in a transaction that holds the table alone from its beginning. No partition that has begun can
+   * commit from then on, and other jobs that append to the table notice it.
    */
-  async truncate(table: string, load: LoadStrategy, toleratesFailures: boolean): Promise<void> {
-    if (toleratesFailures) await this.#beginTolerant(load)
-    else this.#begin(load.guard)
-    await this.#fence.disownPartitions(this.session)
-    await this.session.query(`truncate ${table}`)
+  async truncate(table: string, { guard }: LoadStrategy, toleratesFailures: boolean): Promise<void> {
+    await this.#fence.prepareEmptying(this.session)
     this.#emptiedCheck.forget()
-    // After the lock on the table, which a transaction of such a job may hold.
-    await this.#fence.markEmptied(this.session)
+    // With a weaker lock at first, two jobs that truncate would wait for each other.
+    const lock = guard?.lock && `lock table ${table} in access exclusive mode`
+    const alone = guard && { ...guard, lock }
+    if (toleratesFailures) await this.#beginTolerant(alone)
+    else this.#begin(alone)
+    await this.#fence.empty(this.session)
+    await this.session.query(`truncate ${table}`)
   }
 
   /** The batch of a row of the last COPY, and the index of the row in it. */
@@ -123,7 +125,7 @@ export class CopyConnection {
     this.#isBegun = true
   }
 
-  async #beginTolerant({ guard }: LoadStrategy): Promise<void> {
+  async #beginTolerant(guard: Guard | undefined): Promise<void> {
     if (this.#isBegun) return
     try {
       this.#fence.begin(this.session, guard, this.#emptiedCheck)

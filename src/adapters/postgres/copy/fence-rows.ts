@@ -9,6 +9,10 @@ const maxPartitions = 256
 /** What a row has at the end of its execution once that may not write any more. It sorts before every later execution. */
 export const resetSuffix = '+reset'
 
+/** Overrides settings of the role or the database that would change what values mean. */
+export const settings = `set local DateStyle to 'ISO'; set local TimeZone to 'UTC'; set local IntervalStyle to 'iso_8601';
+  set local array_nulls to on; set local xmloption to content; set local transform_null_equals to off`
+
 type Writer = Pick<OpenContext, 'type' | 'id' | 'partition'>
 
 /** Identifies the row of a writer for a table. */
@@ -31,9 +35,27 @@ export function partitionKeysOf({ type, id }: Writer, table: TableRef): Buffer[]
   return Array.from({ length: maxPartitions }, (_, partition) => keyOf({ type, id, partition }, table))
 }
 
+/** Keys as values of a statement. */
+export function hexOf(keys: readonly Buffer[]): string[] {
+  return keys.map((key) => key.toString('hex'))
+}
+
+/** SQL for a subquery of such keys. */
+export function decodedKeys(value: string): string {
+  return `select decode(name, 'hex') from unnest(${value}::text[]) name`
+}
+
 /** The advisory lock of the transactions of a writer. */
 export function lockOf(key: Buffer): string {
   return String(key.readBigInt64BE())
+}
+
+/** The statement that ends other sessions of the role that hold one of these advisory locks. */
+export function terminateHolders(locks: readonly string[], condition: string): string {
+  const lock = '(classid::int8 << 32 | objid::int8)::text'
+  return `select pg_terminate_backend(pid) from pg_locks join pg_stat_activity using (pid)
+    where locktype = 'advisory' and objsubid = 1 and ${lock} = any('{${locks.join(',')}}') and granted
+    and datname = current_database() and usename = current_user and pid <> pg_backend_pid() and ${condition}`
 }
 
 /** SQL for the execution of a row that may not write any more. */
@@ -41,10 +63,10 @@ export function disowned(execution: string): string {
   return `case when right(${execution}, ${resetSuffix.length}) = '${resetSuffix}' then ${execution} else ${execution} || '${resetSuffix}' end`
 }
 
-/** SQL for a checkpoint with the partitions that the stored one lists. */
-export function withBegunOf(stored: string, checkpoint: string): string {
-  const joined = `left(${checkpoint}::text, -1) || ',"begun":' || (${stored}->'begun')::text || '}'`
-  return `case when ${stored}->'begun' is null then ${checkpoint}::json else (${joined})::json end`
+/** SQL for a checkpoint with what partitions have told in the stored one, which has a text of that pattern. */
+export function withBegunOf(stored: string, checkpoint: string, pattern: string): string {
+  const begun = `substring(${stored}::text from ${pattern}::text)`
+  return `coalesce(left(${checkpoint}::text, -1) || ',' || ${begun} || '}', ${checkpoint}::text)::json`
 }
 
 /** The statements that create the checkpoint table, given as SQL. */

@@ -1,39 +1,38 @@
-import { JobError, newExecutionId, type OpenContext } from '../../../adapter.js'
+import { newExecutionId, type OpenContext } from '../../../adapter.js'
 import { digestOf, markOf } from '../../shared/index.js'
 import { dollarQuoted, quoted, sqlOf, type TableName, type WriteSession } from '../client/index.js'
 import type { Guard, Locks, TableRef } from '../table/index.js'
-import { isBegun, withBegun } from './begun-partitions.js'
+import { begunPattern, isBegun, type KeptRows, mayHaveRows, withPartition } from './begun-partitions.js'
 import type { EmptiedCheck } from './emptied-check.js'
 import { emptiedMarkOf, isMarkedSince, markEmptied } from './emptied-jobs.js'
 import { deniedError } from './fence-denied.js'
 import {
+  alteredError,
+  alteredState,
+  emptied,
+  emptiedError,
+  emptiedState,
+  FenceErrors,
+  lostState,
+  raiseIf,
+} from './fence-errors.js'
+import {
   createCheckpoints,
+  decodedKeys,
   disowned,
+  hexOf,
   isLater,
   keyOf,
   lockOf,
   partitionKeysOf,
   resetSuffix,
+  settings,
+  terminateHolders,
   withBegunOf,
 } from './fence-rows.js'
 
-/** Overrides settings of the role or the database that would change what values mean. */
-const settings = `set local DateStyle to 'ISO'; set local TimeZone to 'UTC'; set local IntervalStyle to 'iso_8601';
-  set local array_nulls to on; set local xmloption to content; set local transform_null_equals to off`
-
-/** The SQLSTATE for a later execution that has taken over, from a class that Postgres does not use. */
-const lostState = 'HG001'
-
-/** The SQLSTATE for a table that has changed since the target was opened. */
-export const alteredState = 'HG002'
-
 /** The SQLSTATE for a role that lacks a privilege. */
 const denied = '42501'
-
-/** The SQLSTATE for a table that has lost all rows since the job committed some. */
-const emptiedState = 'HG003'
-
-const emptied = 'the table was emptied'
 
 /** What a fence knows of the execution. */
 type FenceContext = Pick<OpenContext, 'type' | 'id' | 'partition' | 'executionId' | 'scheme' | 'ifReset' | 'warn'>
@@ -59,17 +58,20 @@ export class Fence {
   readonly #executionHash: string
   /** The advisory lock of the transactions of the job, which `pg_locks` shows. */
   readonly #lock: string
-  #hasLostRows = false
-  /** Whether the row of the job lists this partition. */
-  #isBegun = false
-  /** The mark of another job that had removed the rows when this execution took over. */
-  #knownMark = ''
+  readonly #errors: FenceErrors
+  /** What this partition has told its job: whether it has written rows. Undefined before its first checkpoint. */
+  #toldRows: boolean | undefined
+  /** The SQL condition that the checkpoint of the job has a mark of another job that has removed its rows. Undefined while it need not have rows. */
+  #isMarked: string | undefined
+  /** Whether the job starts from the beginning with its next checkpoint. */
+  #isRestarting = false
 
   constructor(table: TableRef, checkpoints: TableName, context: FenceContext, locks: Locks) {
     this.#table = table
     this.schema = quoted(checkpoints.schema ?? table.schema)
     this.checkpoints = sqlOf({ schema: table.schema, ...checkpoints })
     this.#context = context
+    this.#errors = new FenceErrors(table, context)
     this.#locks = locks
     locks.watch(this.checkpoints)
     this.#key = keyOf(context, table)
@@ -84,13 +86,22 @@ export class Fence {
 
   /** Whether a transaction has failed because the table lost all rows. */
   get hasLostRows(): boolean {
-    return this.#hasLostRows
+    return this.#errors.haveLostRows
   }
 
-  /** Whether the job relies on the rows that it wrote before. */
-  get #mustKeepRows(): boolean {
-    const { ifReset } = this.#context
-    return ifReset !== undefined && ifReset !== 'continue'
+  /**
+   * Lets no transaction commit from now on once another job has removed the rows that the job counts on. What the row of the job says of an
+   * earlier removal is known. Partitions begin after their job has answered it.
+   */
+  countOnRows(kept: unknown): void {
+    const { ifReset, partition } = this.#context
+    if (ifReset === undefined || ifReset === 'continue') return
+    this.#isMarked = isMarkedSince(partition === undefined ? emptiedMarkOf(kept) : '')
+  }
+
+  /** The job starts from the beginning: the next checkpoint removes those of its partitions, none of which can commit from then on. */
+  restart(): void {
+    this.#isRestarting = this.#context.partition === undefined
   }
 
   /** Takes over from earlier executions. Returns the checkpoint that they left, if any. */
@@ -99,16 +110,14 @@ export class Fence {
     const kept = await this.#orDenied(session, claim)
     // Also evicts an execution that began its transaction just before the takeover.
     await this.#evict(session)
-    const parsed: unknown = typeof kept === 'string' ? JSON.parse(kept) : undefined
-    this.#knownMark = emptiedMarkOf(parsed)
-    return parsed
+    return typeof kept === 'string' ? JSON.parse(kept) : undefined
   }
 
   async #claim(session: WriteSession): Promise<unknown> {
     await this.#createTable(session)
     const { type, id, executionId } = this.#context
     const [known] = await session.query(`select execution from ${this.checkpoints} where key = $1`, [this.#key])
-    if (known && isLater(known.execution, executionId)) throw this.#lost()
+    if (known && isLater(known.execution, executionId)) throw this.#errors.lost()
     await this.#evict(session)
     const [claimed] = await session.query(
       `insert into ${this.checkpoints} as kept (key, type, id, target, execution) values ($1, $2, $3, $4, $5)
@@ -117,7 +126,7 @@ export class Fence {
         returning checkpoint::text`,
       [this.#key, type, id, this.#table.title, executionId],
     )
-    if (!claimed) throw this.#lost()
+    if (!claimed) throw this.#errors.lost()
     return claimed.checkpoint
   }
 
@@ -139,7 +148,7 @@ export class Fence {
     try {
       return await session.transaction(this.#beginning(session, {}, undefined, lockTimeout), work)
     } catch (error) {
-      throw this.explain(error)
+      throw this.#errors.explain(error)
     }
   }
 
@@ -152,8 +161,8 @@ export class Fence {
     const body = `begin
       perform pg_advisory_xact_lock_shared(${this.#lock});
       ${raiseIf(this.#hasTakenOver, 'another execution has taken over', lostState)}
-      ${this.#mustKeepRows ? raiseIf(isMarkedSince(this.checkpoints, this.#key.toString('hex'), this.#knownMark), emptied, emptiedState) : ''}
       ${lock ? `${lock};` : ''}
+      ${this.#isMarked ? raiseIf(this.#jobIs(this.#isMarked), emptied, emptiedState) : ''}
       ${shape ? raiseIf(shape, 'the table was altered', alteredState) : ''}
       ${emptiedCheck?.isEmptied ? raiseIf(emptiedCheck.isEmptied, emptied, emptiedState) : ''}
     end`
@@ -164,12 +173,12 @@ export class Fence {
   async checkTable(session: WriteSession, { shape }: Guard): Promise<void> {
     const [found] = await session.queryUntimed(`select ${shape} as is_altered`)
     if (found?.is_altered !== true) return
-    throw Object.assign(new Error('the table was altered'), { code: alteredState })
+    throw alteredError()
   }
 
   /**
-   * Stores the checkpoint; `null` removes it. Throws when a later execution has taken over, or the table has lost all rows from
-   * before the transaction, so that nothing is committed. Returns the place of a row.
+   * Stores the checkpoint; `null` removes it. Throws when a later execution has taken over, another job has removed the rows, or the table has
+   * lost all rows from before the transaction, so that nothing is committed. Returns the place of a row.
    */
   async keep(
     session: WriteSession,
@@ -179,17 +188,27 @@ export class Fence {
   ): Promise<unknown> {
     const { partition, executionId } = this.#context
     // Partitions that begin at the same time add themselves to the row of the job.
-    const text = partition === undefined ? withBegunOf('checkpoint', '$3') : '$3'
+    const text = partition === undefined && !this.#isRestarting ? withBegunOf('checkpoint', '$3', '$4') : '$3'
+    const pattern = text === '$3' ? [] : [begunPattern]
+    // A transaction that cannot lock the table may have checked the mark before another one set it.
+    const isMarked = partition === undefined ? this.#isMarked : this.#isMarked && this.#jobIs(this.#isMarked)
+    if (this.#isRestarting) await this.#disownPartitions(session)
+    this.#isRestarting = false
     const [kept] = await session.query(
-      `update ${this.checkpoints} set checkpoint = ${text}, changed_at = now() where key = $1 and execution = $2
+      `update ${this.checkpoints} set checkpoint = ${text}, changed_at = now()
+        where key = $1 and execution = $2 and not (${isMarked ?? 'false'})
         returning ${emptiedCheck?.placeOf(rows) ?? 'null'} as place`,
-      [this.#key, executionId, checkpoint === null ? null : JSON.stringify(checkpoint)],
+      [this.#key, executionId, checkpoint === null ? null : JSON.stringify(checkpoint), ...pattern],
     )
-    if (!kept) throw this.#lost()
-    await this.#recordBegun(session)
-    if (emptiedCheck?.expectsRows && kept.place === null)
-      throw Object.assign(new Error(emptied), { code: emptiedState })
+    if (!kept) throw (await this.#isHeld(session)) ? emptiedError() : this.#errors.lost()
+    await this.#tellJob(session, checkpoint)
+    if (emptiedCheck?.expectsRows && kept.place === null) throw emptiedError()
     return kept.place
+  }
+
+  async #isHeld(session: WriteSession): Promise<boolean> {
+    const [found] = await session.query(`select ${this.#hasTakenOver} as has_taken_over`)
+    return found?.has_taken_over === false
   }
 
   /**
@@ -214,12 +233,17 @@ export class Fence {
     await session.query(`update ${this.checkpoints} set checkpoint = $2 where key = $1`, [key, JSON.stringify(changed)])
   }
 
-  /** The first commit of a partition says so in the row of the job, which shows later whether the row of the partition was deleted. */
-  async #recordBegun(session: WriteSession): Promise<void> {
+  /**
+   * The first commit of a partition says so in the row of the job, which shows later whether the row of the partition was deleted. Its first
+   * commit of rows makes the job count on them.
+   */
+  async #tellJob(session: WriteSession, kept: unknown): Promise<void> {
     const { partition, scheme } = this.#context
-    if (partition === undefined || scheme === undefined || this.#isBegun) return
-    this.#isBegun = true
-    await this.#amend(session, (kept) => withBegun(kept, { partition, scheme }))
+    if (partition === undefined || scheme === undefined || typeof kept !== 'object' || kept === null) return
+    const hasRows = mayHaveRows(kept)
+    if (this.#toldRows === hasRows) return
+    this.#toldRows = hasRows
+    await this.#amend(session, (job: KeptRows) => withPartition(job, { partition, scheme }, kept))
   }
 
   /** Whether the row of this partition was deleted or changed, which has stored a checkpoint according to the row of its job. */
@@ -242,29 +266,42 @@ export class Fence {
    * would block this execution.
    */
   async #evict(session: WriteSession, condition = 'true', locks: readonly string[] = [this.#lock]): Promise<void> {
-    const lock = '(classid::int8 << 32 | objid::int8)::text'
-    await session.queryUntimed(
-      `select pg_terminate_backend(pid) from pg_locks join pg_stat_activity using (pid)
-        where locktype = 'advisory' and objsubid = 1 and ${lock} = any('{${locks.join(',')}}') and granted
-        and datname = current_database() and usename = current_user and pid <> pg_backend_pid() and ${condition}`,
-    )
+    await session.queryUntimed(terminateHolders(locks, condition))
   }
 
-  /** Lets other jobs that append to the table know that the open transaction removes all rows. */
+  /** Lets other jobs that append to the table know that the open transaction, which has locked it against writers, removes all rows. */
   markEmptied(session: WriteSession): Promise<void> {
     const { type, id, warn } = this.#context
-    return markEmptied(session, this.checkpoints, this.#table, { type, id, warn, mark: this.#executionHash })
+    return markEmptied(session, this.checkpoints, this.#table, { type, id, ...(warn && { warn }) })
+  }
+
+  /** Before a transaction in which the job removes all rows itself: no partition may hold a lock, and no row need be there any more. */
+  async prepareEmptying(session: WriteSession): Promise<void> {
+    this.#isMarked = undefined
+    await this.#evictPartitions(session)
+  }
+
+  /** In that transaction, once it has locked the table: lets other jobs know. The job counts on what it writes from now on. */
+  async empty(session: WriteSession): Promise<void> {
+    await this.markEmptied(session)
+    this.restart()
+    const [own] = await session.query(`select checkpoint::text from ${this.checkpoints} where key = $1`, [this.#key])
+    this.countOnRows(JSON.parse(String(own?.checkpoint ?? null)))
   }
 
   /** Removes the checkpoints of the partitions of the job. No execution of a partition that has begun can commit from then on. */
-  async disownPartitions(session: WriteSession): Promise<void> {
-    const keys = partitionKeysOf(this.#context, this.#table)
+  async #disownPartitions(session: WriteSession): Promise<void> {
+    await this.#evictPartitions(session)
     await session.query(
       `update ${this.checkpoints} set checkpoint = null, execution = ${disowned('execution')}, changed_at = now()
-        where key = any(select decode(name, 'hex') from unnest($1::text[]) name)`,
-      [keys.map((key) => key.toString('hex'))],
+        where key = any(${decodedKeys('$1')})`,
+      [hexOf(partitionKeysOf(this.#context, this.#table))],
     )
-    await this.#evict(session, 'true', keys.map(lockOf))
+    await this.#evictPartitions(session)
+  }
+
+  #evictPartitions(session: WriteSession): Promise<void> {
+    return this.#evict(session, 'true', partitionKeysOf(this.#context, this.#table).map(lockOf))
   }
 
   /**
@@ -275,6 +312,11 @@ export class Fence {
     const { type, id } = this.#context
     const work = async () => {
       await this.#createTable(session)
+      // In the order in which a job that removes the rows locks them.
+      await session.query(
+        `select from ${this.checkpoints} where key = any(${decodedKeys('$1')}) order by key for update`,
+        [hexOf([this.#key, ...partitionKeysOf(this.#context, this.#table)])],
+      )
       const [reset] = await session.query(
         `insert into ${this.checkpoints} as kept (key, type, id, target, execution, checkpoint) values ($1, $2, $3, $4, $5, $6)
           on conflict (key) do update set
@@ -286,8 +328,8 @@ export class Fence {
           checkpoint === null ? null : JSON.stringify(checkpoint),
         ],
       )
-      if (!reset) throw this.#lost()
-      await this.disownPartitions(session)
+      if (!reset) throw this.#errors.lost()
+      await this.#disownPartitions(session)
     }
     await this.#orDenied(session, () => this.#locks.transaction(session, work))
     await this.#evict(session)
@@ -296,6 +338,11 @@ export class Fence {
   /** Ends the open transactions of this execution, for a statement that ignores its cancellation. Those of a later execution go on. */
   async terminate(session: WriteSession): Promise<void> {
     await this.#evict(session, `not (${this.#hasTakenOver})`)
+  }
+
+  /** The SQL condition that the row of the job fulfils another one. */
+  #jobIs(condition: string): string {
+    return `exists (select from ${this.checkpoints} where key = decode('${this.#jobKey.toString('hex')}', 'hex') and ${condition})`
   }
 
   /** The SQL condition that a later execution has taken over. */
@@ -311,30 +358,9 @@ export class Fence {
     await session.query(createCheckpoints(this.checkpoints))
   }
 
-  /**
-   * Translates the error of a statement that finds the table or a column missing or different, when that is because the
-   * table was altered. Other errors stay as they are.
-   */
-  async explainMissing(error: unknown, session: WriteSession, guard: Guard | undefined): Promise<unknown> {
-    if (!guard || !/^42/.test(String(Object(error).code))) return error
-    const [found] = await session.inquire(`select ${guard.shape} as is_altered`).catch(() => [])
-    return found?.is_altered === true ? this.#altered(error) : error
-  }
-
-  /** Translates the SQLSTATEs that `begin` raises. Other errors stay as they are. */
-  explain(error: unknown): unknown {
-    const { code } = Object(error) as { code?: unknown }
-    if (code === lostState) return this.#lost()
-    if (code === emptiedState) {
-      this.#hasLostRows = true
-      return this.#emptied(error)
-    }
-    return code === alteredState ? this.#altered(error) : error
-  }
-
-  #altered(cause: unknown): JobError {
-    const message = `\`${this.#table.title}\` was altered, renamed or recreated while the job wrote to it: run the job again.`
-    return new JobError('target', message, { cause, isTransient: true })
+  /** Translates the errors that `begin` and `keep` raise. Others stay as they are, unless the table was altered. */
+  explain(error: unknown, session: WriteSession, guard: Guard | undefined): Promise<unknown> {
+    return this.#errors.explainMissing(this.#errors.explain(error), session, guard)
   }
 
   async #orDenied<Answer>(session: WriteSession, work: () => Promise<Answer>): Promise<Answer> {
@@ -344,24 +370,4 @@ export class Fence {
       throw Object(error).code === denied ? await deniedError(error, session, this) : error
     }
   }
-
-  #emptied(cause: unknown): JobError {
-    const message =
-      `\`${this.#table.title}\` was emptied while the job wrote to it, so it lacks records that the job had committed. ` +
-      `Set \`ifTargetReset: 'restart'\` to load everything again, or 'continue' if the table is emptied on purpose.`
-    return new JobError('target', message, { cause, isTransient: this.#context.ifReset === 'restart' })
-  }
-
-  #lost(): JobError {
-    const { type, id } = this.#context
-    return new JobError(
-      'lease_lost',
-      `A later execution of job [${type}/${id}] has taken over \`${this.#table.title}\`.`,
-    )
-  }
-}
-
-/** The statement that raises an error under a condition. */
-function raiseIf(condition: string, message: string, state: string): string {
-  return `if ${condition} then raise exception '${message}' using errcode = '${state}'; end if;`
 }

@@ -199,7 +199,7 @@ export class TableCopy {
       this.#refusesAll ||= refusesAll(error)
       const refused = refusedRow(error, this.#loading?.loads[0]?.copied ?? ref.name)
       const { session } = connection
-      const explained = await fence.explainMissing(fence.explain(error), session, this.#loading?.guard)
+      const explained = await fence.explain(error, session, this.#loading?.guard)
       const cause = await locks.explain(explained, session)
       const place = refused === undefined ? {} : connection.placeOf(refused)
       throw failure('target', `Could not ${what} \`${ref.title}\``, cause, place)

@@ -46,10 +46,13 @@ export class RenameSwap implements Swap {
     return [...settings, ...textsOf('make', 'check'), `analyze ${this.#staging}`]
   }
 
+  async lock(session: WriteSession): Promise<void> {
+    await session.query(`lock table ${this.#table.sql} in access exclusive mode`)
+  }
+
   async swap(session: WriteSession): Promise<void> {
     const { sql, schema, name } = this.#table
     const old = `${this.#prefix}old`
-    await session.query(`lock table ${sql} in access exclusive mode`)
     await this.check(session)
     await requireSameShape(session, this.#table, this.#staging)
     await session.query(raiseSequences, [this.#staging, sql])

@@ -163,8 +163,9 @@ class ReplaceWriter implements TargetWriter {
     if (this.#options.swap === 'rename') this.#tools.locks.watchReaders()
     await this.#withRetries(async () => {
       context.signal.throwIfAborted()
-      await swap.swap(session)
+      await swap.lock(session)
       await fence.markEmptied(session)
+      await swap.swap(session)
       await this.#staging.dropIn(session)
     })
   }

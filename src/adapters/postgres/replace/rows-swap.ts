@@ -10,7 +10,9 @@ export interface Swap {
   accept(names: readonly string[]): void
   /** Statements for the staging table after the load, each in its own transaction. */
   preparations(session: WriteSession): Promise<readonly string[]>
-  /** Takes the lock and swaps, in a transaction that the caller commits. */
+  /** Locks the table against writers, in a transaction that the caller commits. */
+  lock(session: WriteSession): Promise<void>
+  /** Swaps, once that transaction has the lock. */
   swap(session: WriteSession): Promise<void>
 }
 
@@ -112,9 +114,12 @@ export class RowsSwap implements Swap {
       : [`create unique index on ${this.#staging} (${quotedList(this.#key.map(({ name }) => name))})`, analyze]
   }
 
+  async lock(session: WriteSession): Promise<void> {
+    await session.query(`lock table ${this.#table.sql} in exclusive mode`)
+  }
+
   async swap(session: WriteSession): Promise<void> {
     const { sql } = this.#table
-    await session.query(`lock table ${sql} in exclusive mode`)
     await refuseRules(session, this.#table)
     const fixed = (await session.query(fixedQuery, [sql])).map(({ name }) => String(name))
     await session.query(this.#statement(fixed))

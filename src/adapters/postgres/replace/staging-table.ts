@@ -1,6 +1,6 @@
-import { JobError, rule, type TargetResumption } from '../../../adapter.js'
+import { rule, type TargetResumption } from '../../../adapter.js'
 import { isName, sqlOf, WriteSession } from '../client/index.js'
-import type { TargetTools } from '../copy/index.js'
+import { damagedKept, type TargetTools } from '../copy/index.js'
 import type { RowGroup, Table } from '../table/index.js'
 import { hasSameShape, raiseSequences } from './rows-swap.js'
 
@@ -202,11 +202,4 @@ function startOf(name: string): string {
   let start = name
   while (Buffer.byteLength(start) > 40) start = [...start].slice(0, -1).join('')
   return start
-}
-
-function damagedKept(field: string, expected: string): JobError {
-  return new JobError(
-    'checkpoint',
-    `The checkpoint in the target was damaged. Expected \`${field}\` to be ${expected}: call \`reset\`, or delete the row of the job in the checkpoint table.`,
-  )
 }
