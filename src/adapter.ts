@@ -95,6 +95,7 @@ export {
   type DatasourceCapabilities,
   type EncodedOptions,
   type EncodedRows,
+  type GivenPositionOptions,
   isBlank,
   type JobRecord,
   nonRecord,

@@ -12,6 +12,7 @@ export {
   type EncodedOptions,
   type EncodedRows,
   type FailedRecord,
+  type GivenPositionOptions,
   type IngestionDetail,
   type IngestionSpeed,
   type IngestionStatus,

@@ -1,7 +1,14 @@
-import { checkOptions, invalid, newExecutionId, type Rule, rule } from '../core/base/index.js'
+import { checkOptions, invalid, JobError, newExecutionId, type Rule, rule, thrownBy } from '../core/base/index.js'
 import type { LibraryJob } from '../core/execution/index.js'
-import { type Cursor, nothingRead } from './contract/index.js'
-import { type IngestionJob, type IngestionPlan, type QueryVariables, selectionOf } from './definition/index.js'
+import type { JobParams } from '../core/model/index.js'
+import { type Cursor, nothingRead, type Query } from './contract/index.js'
+import {
+  type CompiledQuery,
+  type IngestionJob,
+  type IngestionPlan,
+  type QueryVariables,
+  selectionOf,
+} from './definition/index.js'
 import { type Checkpoint, type ParentCheckpoint, variableRules, variablesOf } from './run/index.js'
 
 const anything: Rule = { accepts: () => true, expected: 'anything', optional: true }
@@ -27,7 +34,8 @@ export function resetOf(
   const { id } = job
   const { target } = plan
   return {
-    resetCheckpoint: (value, time) => (value === null ? null : checkpointOf(value, job, time, plan)),
+    resetCheckpoint: (value, time, signal) =>
+      value === null ? null : checkpointOf(value, job, plan, { time, signal }),
     shownCheckpoint: (value) => shownOf(value, job, plan),
     async resetTarget({ checkpoint, executionId, signal }) {
       const kept = checkpoint === null ? null : keptOf(checkpoint as Checkpoint)
@@ -42,12 +50,12 @@ function keptOf(checkpoint: Checkpoint): object {
   return { ...checkpoint, executionId: checkpoint.origin, detail: nothingRead }
 }
 
-function checkpointOf(
+async function checkpointOf(
   value: unknown,
   { id, selectedBy, partitions }: Pick<IngestionJob, 'id' | 'selectedBy' | 'partitions'>,
-  time: number,
   plan: IngestionPlan,
-): Checkpoint {
+  { time, signal }: { time: number; signal: AbortSignal },
+): Promise<Checkpoint> {
   const refusal = refusalOf(plan, partitions !== undefined)
   if (refusal !== undefined) throw invalid('checkpoint', `omitted, as ${refusal}`, value)
   checkOptions('checkpoint', value, rules)
@@ -76,7 +84,7 @@ function checkpointOf(
     sequence: 1,
     ...counts,
     ...given,
-    ...(plan.cursor && { cursor: positionOf(cursor, plan.cursor, plan) }),
+    ...(plan.cursor && { cursor: await positionOf(cursor, plan.cursor, plan, { params, signal }) }),
     ...(selection && { params: selection }),
   }
 }
@@ -115,9 +123,31 @@ function optionOf(variable: string): string {
   return variable.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase())
 }
 
-/** The position of a reset, checked before it replaces a good one. */
-function positionOf(given: unknown, cursor: Cursor, { datasource }: IngestionPlan): unknown {
-  return datasource.givenPosition ? datasource.givenPosition(given, cursor) : given
+/** The position of a reset, checked before it replaces a good one. Throws `datasource` when the source cannot check it. */
+async function positionOf(
+  given: unknown,
+  cursor: Cursor,
+  { datasource, query }: IngestionPlan,
+  { params = {}, signal }: { params: JobParams | undefined; signal: AbortSignal },
+): Promise<unknown> {
+  if (!datasource.givenPosition) return given
+  const rendered = renderedFor(query, params)
+  try {
+    return await datasource.givenPosition(given, cursor, { signal, ...(rendered && { query: rendered }) })
+  } catch (error) {
+    if (signal.aborted || (JobError.isInstance(error) && error.code === 'invalid_options')) throw error
+    const message = `The datasource [${datasource.kind}] could not check the checkpoint. Nothing was reset.`
+    throw new JobError('datasource', message, { cause: thrownBy('datasource', 'givenPosition', error) })
+  }
+}
+
+/** The query with the parameters of a reset. `undefined` when it needs others: a reset names only those that select records. */
+function renderedFor(query: CompiledQuery, params: JobParams): Query | undefined {
+  try {
+    return query.render({ params })
+  } catch {
+    return undefined
+  }
 }
 
 /** Why no execution would resume from a checkpoint. */

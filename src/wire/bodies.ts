@@ -126,6 +126,7 @@ export const wireErrors = {
   closed: 503,
   storage: 503,
   dispatcher: 503,
+  datasource: 503,
   target: 503,
 } as const
 
@@ -143,6 +144,7 @@ const errorTypes: Partial<Record<JobErrorCode, WireErrorType>> = {
   closed: 'closed',
   storage: 'storage',
   dispatcher: 'dispatcher',
+  datasource: 'datasource',
   target: 'target',
   unauthorized: 'unauthorized',
   forbidden: 'forbidden',

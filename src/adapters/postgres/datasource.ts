@@ -3,6 +3,7 @@ import {
   type CursorReadOptions,
   checkOptions,
   type Datasource,
+  type GivenPositionOptions,
   givenPosition,
   invalid,
   type JobError,
@@ -24,7 +25,15 @@ import {
   type PostgresClient,
   type PostgresPool,
 } from './client/index.js'
-import { bareStatement, CursorRead, type CursorReading, countOf, estimateOf, snapshotLiteral } from './keyset/index.js'
+import {
+  bareStatement,
+  CursorRead,
+  type CursorReading,
+  checkGivenPosition,
+  countOf,
+  estimateOf,
+  snapshotLiteral,
+} from './keyset/index.js'
 import { formatOf } from './protocol/index.js'
 import { checkSameFields, columnsOf, openSession, queryFailure, type SessionTimeouts, TypeNames } from './read/index.js'
 
@@ -107,7 +116,7 @@ function datasourceOf(pool: PostgresPool, options: PostgresDatasourceOptions): D
     needs: (parallel) => connectionsOf(pool).need(parallel),
     read: (query, readOptions) => read(pool, query, readOptions, options, types),
     readByCursor: (query, readOptions) => readByCursor(pool, query, readOptions, options, types),
-    givenPosition,
+    givenPosition: (given, cursor, check) => checkedPosition(pool, given, cursor, check, options, types),
     shownPosition,
     partition: (query, partitionOptions) => partition(pool, query, partitionOptions, options, types),
     count: (query, countOptions) => count(pool, query, countOptions, options, types),
@@ -200,6 +209,40 @@ async function partition(
     await read.release()
     throw signal.aborted ? signal.reason : queryFailure(error)
   }
+}
+
+/** The position that a reset gives, when the server accepts its values for the columns of the query. */
+async function checkedPosition(
+  pool: PostgresPool,
+  given: unknown,
+  cursor: Pick<ReadCursor, 'columns' | 'ties'>,
+  { query, signal }: GivenPositionOptions,
+  datasource: PostgresDatasourceOptions,
+  types: TypeNames,
+): Promise<unknown> {
+  const position = givenPosition(given, cursor)
+  if (query === undefined) return position
+  const options = {
+    signal,
+    batchSize: 1,
+    cursor: { ...wholeCursor, columns: cursor.columns, ties: cursor.ties, position },
+  }
+  try {
+    await checkGivenPosition(cursorReading(pool, query, options, datasource, types))
+    return position
+  } catch (error) {
+    throw signal.aborted ? signal.reason : queryFailure(error)
+  }
+}
+
+/** A read of everything. Each of its statements sees the rows of its time, so that none sees a table as before a rewrite. */
+const wholeCursor: Omit<ReadCursor, 'columns' | 'ties' | 'position'> = {
+  nulls: 'fail',
+  lookback: 0,
+  consistency: 'pages',
+  parallel: 1,
+  limit: Number.POSITIVE_INFINITY,
+  onNullsSkipped: () => undefined,
 }
 
 /** Counts in a transaction of its own, which may see other rows than the read. */

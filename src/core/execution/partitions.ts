@@ -88,10 +88,10 @@ export interface LibraryJob extends Job {
   /** What an execution of a job with `resume: 'restart'` keeps of the checkpoint that it begins with. Default: nothing. */
   restartCheckpoint?(checkpoint: unknown): unknown
   /**
-   * The checkpoint of a `reset`: that of a value, or `null`. Throws `invalid_options` for a value that no execution can resume from. Without
-   * it, any JSON value is a checkpoint.
+   * The checkpoint of a `reset`: that of a value, or `null`. May be a promise. Throws `invalid_options` for a value that no execution can
+   * resume from, and `datasource` when that is not known. Without it, any JSON value is a checkpoint.
    */
-  resetCheckpoint?(value: unknown, time: number): unknown
+  resetCheckpoint?(value: unknown, time: number, signal: AbortSignal): unknown
   /** A checkpoint in the form that a `reset` takes, or `undefined` when none leads there. Without it, a checkpoint is shown as stored. */
   shownCheckpoint?(checkpoint: unknown): unknown
   /** Resets what the job stores outside of storage. `executionId` is its last execution. Throws `lease_lost` when a later one has begun. */

@@ -1,10 +1,19 @@
-import { alreadyRunning, type Clock, chain, createAbortController, JobError, type JobErrorCode } from '../base/index.js'
+import {
+  alreadyRunning,
+  type Clock,
+  chain,
+  createAbortController,
+  JobError,
+  type JobErrorCode,
+  untilAborted,
+} from '../base/index.js'
 import { type LibraryJob, statusOf } from '../execution/index.js'
 import { type JobStatus, toProgress } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
 import { featureOf } from '../storage/index.js'
 
-/** How long the target may take, in milliseconds. */
+/** How long the datasource and the target may take, in milliseconds. */
+const datasourceTimeout = 10_000
 const targetTimeout = 30_000
 
 /**
@@ -18,11 +27,24 @@ export async function resetJob(
 ): Promise<JobStatus | undefined> {
   const { type, id } = job
   const resetStorage = featureOf(storage, 'reset', 'registry.reset')
-  const checkpoint = job.resetCheckpoint?.(value, clock.now()) ?? toProgress({ checkpoint: value }).checkpoint
+  const checkpoint = (await libraryCheckpoint(clock, job, value)) ?? toProgress({ checkpoint: value }).checkpoint
   const { reset, execution } = await resetStorage(type, id, { checkpoint })
   if (!reset) throw alreadyRunning(job)
   await resetTarget(clock, job, checkpoint, execution?.executionId)
   return execution && statusOf(execution, job)
+}
+
+/** The checkpoint of a job that the library makes, checked by its datasource. */
+async function libraryCheckpoint(clock: Clock, job: LibraryJob, value: unknown): Promise<unknown> {
+  const stop = createAbortController()
+  const message = `The datasource did not check the checkpoint within ${datasourceTimeout} ms. Nothing was reset.`
+  const late = new JobError('datasource', message, { isTransient: true })
+  const timer = clock.setTimer(datasourceTimeout, () => stop.abort(late))
+  try {
+    return await untilAborted(Promise.resolve(job.resetCheckpoint?.(value, clock.now(), stop.signal)), stop.signal)
+  } finally {
+    timer.cancel()
+  }
 }
 
 async function resetTarget(

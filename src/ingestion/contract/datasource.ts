@@ -53,6 +53,14 @@ export interface CountOptions extends Pick<ReadOptions, 'signal' | 'lastId'> {
   readonly cursor?: ReadCursor
 }
 
+/** Options of `givenPosition`. */
+export interface GivenPositionOptions {
+  /** Aborts when the check takes too long: it then throws the reason. */
+  readonly signal: AbortSignal
+  /** The query of the job. Absent when it needs parameters that the reset does not give: the values are then not checked. */
+  readonly query?: Query
+}
+
 /** Which encoded rows batches may hold. */
 export interface EncodedOptions {
   /** Whether the target accepts rows of these columns in that format. Called once, when the columns are known. */
@@ -111,12 +119,12 @@ export interface Datasource {
    */
   readByCursor?(query: Query, options: CursorReadOptions): AsyncIterable<ReadBatch>
   /**
-   * The position that a `reset` gives, as `readByCursor` takes it. Throws `invalid_options` for what is no position of a cursor with these
-   * columns. Default: any JSON value is accepted as it is.
+   * The position that a `reset` gives, as `readByCursor` takes it, or a promise of it. Throws `invalid_options` for what is no position of a
+   * cursor with these columns, and for a value that a column of `options.query` cannot have. Default: any JSON value is accepted as it is.
    *
    * @experimental
    */
-  givenPosition?(given: unknown, cursor: Pick<ReadCursor, 'columns' | 'ties'>): unknown
+  givenPosition?(given: unknown, cursor: Pick<ReadCursor, 'columns' | 'ties'>, options: GivenPositionOptions): unknown
   /**
    * A stored position in the short form that `givenPosition` takes, for people. `undefined` when it has none. Throws nothing. Default: a
    * position is shown as it is stored.

@@ -14,6 +14,7 @@ export type {
   Datasource,
   DatasourceCapabilities,
   EncodedOptions,
+  GivenPositionOptions,
   Query,
   ReadOptions,
 } from './datasource.js'

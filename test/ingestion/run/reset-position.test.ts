@@ -1,52 +1,145 @@
-import { JobRegistry, memoryStorage } from 'headgate'
+import { type Datasource, type IngestionJob, JobRegistry, memoryStorage } from 'headgate'
+import { createJobsHandler } from 'headgate/http'
 import { postgresDatasource } from 'headgate/postgres'
-import { expect, onTestFinished, test } from 'vitest'
+import { fakeClock, testDatasource } from 'headgate/testing'
+import pg from 'pg'
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
+import { describePostgres } from '../../support/describe-postgres.js'
 
-async function setup(cursor: string | string[]) {
+/** An ingestion that has read nothing. */
+async function setup(job: Partial<IngestionJob> & { datasource: Datasource }, options = {}, params = {}) {
   const storage = memoryStorage()
-  // Nothing here connects.
-  const datasource = postgresDatasource({ connectionString: 'postgres://localhost:1/none' })
-  const registry = new JobRegistry({ storage })
+  const registry = new JobRegistry({ storage, ...options })
   onTestFinished(() => registry.close({ timeout: 0 }))
-  registry.define({ id: 'a', datasource, query: 'table source', cursor, target: () => {} })
+  registry.define({ id: 'a', query: 'table source', cursor: 'id', target: () => {}, ...job })
   const stored = async () => (await storage.find('ingestion', 'a'))?.checkpoint as { cursor?: unknown } | undefined
-  await registry.start('ingestion', 'a').then(({ finished }) => finished)
-  return { stored, reset: (checkpoint: unknown) => registry.reset('ingestion', 'a', { checkpoint }) }
+  const run = () => registry.start('ingestion', 'a', { params }).then(({ finished }) => finished)
+  await run()
+  return { registry, stored, run, reset: (checkpoint: unknown) => registry.reset('ingestion', 'a', { checkpoint }) }
 }
 
 const after = (columns: string[], values: unknown[]) => ({ after: { columns, ties: 'refuse', values } })
 
-test.each([
-  ['id', { id: '77000' }, after(['id'], ['77000'])],
-  ['id', { id: 77_000 }, after(['id'], ['77000'])],
-  ['after', { after: 'x' }, after(['after'], ['x'])],
-  [['at', 'id'], { id: 5, at: '2026-01-01' }, after(['at', 'id'], ['2026-01-01', '5'])],
-  [['at', 'id'], after(['at', 'id'], ['2026-01-01', '5']), after(['at', 'id'], ['2026-01-01', '5'])],
-])('a reset of the cursor %j to %j begins there', async (cursor, given, position) => {
-  const { reset, stored } = await setup(cursor)
-  await reset({ cursor: given })
-  expect((await stored())?.cursor).toEqual(position)
+describePostgres('a reset', (database) => {
+  let pool: pg.Pool
+  beforeAll(async () => {
+    pool = new pg.Pool({ connectionString: database.url })
+    await pool.query('create table source (id int8 primary key, at date, "after" text)')
+    await pool.query("insert into source values (1, '2026-01-01', 'a')")
+  })
+  afterAll(() => pool.end())
+  const setupIn = (cursor: string | string[], job: Omit<Partial<IngestionJob>, 'datasource'> = {}, params = {}) =>
+    setup({ datasource: postgresDatasource({ pool }), cursor, ...job }, {}, params)
+
+  test.each([
+    ['id', { id: '77000' }, after(['id'], ['77000'])],
+    ['id', { id: 77_000 }, after(['id'], ['77000'])],
+    ['after', { after: 'x' }, after(['after'], ['x'])],
+    [['at', 'id'], { id: 5, at: '2026-01-01' }, after(['at', 'id'], ['2026-01-01', '5'])],
+    [['at', 'id'], after(['at', 'id'], ['2026-01-01', '5']), after(['at', 'id'], ['2026-01-01', '5'])],
+  ])('of the cursor %j to %j begins there', async (cursor, given, position) => {
+    const { reset, stored, run } = await setupIn(cursor)
+    await reset({ cursor: given })
+    expect((await stored())?.cursor).toEqual(position)
+    expect((await run()).state).toBe('successful')
+  })
+
+  test.each(
+    [
+      '77000',
+      {},
+      [],
+      ['77000'],
+      null,
+      { id: '1', other: '2' },
+      { id: null },
+      { id: {} },
+      { id: 2 ** 53 },
+      after(['other'], ['1']),
+      after(['id'], []),
+      after(['id'], ['1', '2']),
+      { after: {} },
+      { after: { columns: ['id'], values: ['1'] } },
+      { ...after(['id'], ['1']), order: [{ type: 'uuid' }] },
+      { ranges: [{ until: 'x' }, {}] },
+    ].map((given) => [given]),
+  )('to the cursor %j is refused, and the earlier one stays', async (given) => {
+    const { reset, stored } = await setupIn('id')
+    await reset({ cursor: { id: '5' } })
+    await expect(reset({ cursor: given })).rejects.toThrow(/^Expected `checkpoint\.cursor/)
+    expect((await stored())?.cursor).toEqual(after(['id'], ['5']))
+  })
+
+  test.each([
+    ['id', { id: 'banana' }, 'id', 'int8', 'banana'],
+    ['id', { id: '9223372036854775808' }, 'id', 'int8', '9223372036854775808'],
+    [['at', 'id'], { at: '2026-02-30', id: '1' }, 'at', 'date', '2026-02-30'],
+    [['at', 'id'], after(['at', 'id'], ['2026-01-01', 'x']), 'id', 'int8', 'x'],
+  ])('of the cursor %j to %j names the column, its type and the value', async (cursor, given, column, type, value) => {
+    const { reset, stored } = await setupIn(cursor)
+    const before = await stored()
+    const reason = `Expected \`checkpoint.cursor.${column}\` to be the text of a value of the type ${type}, got \`${value}\` (string)`
+    await expect(reset({ cursor: given })).rejects.toMatchObject({ code: 'invalid_options', message: reason })
+    expect(await stored()).toEqual(before)
+  })
+
+  test('takes what a status shows, and what storage holds', async () => {
+    for (const cursor of ['id', 'after']) {
+      const { registry, reset, stored, run } = await setupIn(cursor)
+      const shown = (await registry.status('ingestion', 'a'))?.checkpoint
+      if (cursor === 'id') expect(shown).toEqual({ cursor: { id: '1' } })
+      // The order of a text depends on its collation, which the next run checks.
+      else expect(shown).toMatchObject({ cursor: { order: [{ type: 'text' }], ...after(['after'], ['a']) } })
+      for (const checkpoint of [shown, await stored()]) {
+        await reset(checkpoint)
+        expect(await run()).toMatchObject({ state: 'successful', count: 0 })
+      }
+    }
+  })
+
+  test('checks the values with the parameters that it names', async () => {
+    const query = 'select * from source where "after" = {{params.name}}'
+    const { reset } = await setupIn('id', { query }, { name: 'a' })
+    await expect(reset({ cursor: { id: 'banana' }, params: { name: 'a' } })).rejects.toThrow('of the type int8')
+    await reset({ cursor: { id: '5' }, params: { name: 'a' } })
+  })
+
+  test('takes a value as it is when the query needs parameters that select no records', async () => {
+    const query = 'select * from source where id < {{params.limit}}'
+    const { reset, stored } = await setupIn('id', { query, selectedBy: [] }, { limit: 5 })
+    await reset({ cursor: { id: '5' } })
+    expect((await stored())?.cursor).toEqual(after(['id'], ['5']))
+  })
 })
 
-test.each(
-  [
-    '77000',
-    {},
-    [],
-    ['77000'],
-    null,
-    { id: '1', other: '2' },
-    { id: null },
-    { id: {} },
-    { id: 2 ** 53 },
-    after(['other'], ['1']),
-    after(['id'], []),
-    after(['id'], ['1', '2']),
-    { after: {} },
-  ].map((given) => [given]),
-)('a reset to the cursor %j is refused, and the earlier one stays', async (given) => {
-  const { reset, stored } = await setup('id')
-  await reset({ cursor: { id: '5' } })
-  await expect(reset({ cursor: given })).rejects.toThrow(/^Expected `checkpoint\.cursor/)
-  expect((await stored())?.cursor).toEqual(after(['id'], ['5']))
+test('a reset whose source cannot be reached changes nothing, and is a 503 over HTTP', async () => {
+  const datasource = postgresDatasource({ connectionString: 'postgres://localhost:1/none' })
+  const { registry, reset, stored } = await setup({ datasource })
+  const before = await stored()
+  await expect(reset({ cursor: { id: '5' } })).rejects.toMatchObject({
+    code: 'datasource',
+    message: 'The datasource [postgres] could not check the checkpoint. Nothing was reset.',
+  })
+  const url = `http://localhost/_siren/connector/jobs/ingestion/a/_reset?checkpoint=${encodeURIComponent('{"cursor":{"id":"5"}}')}`
+  const answer = await createJobsHandler(registry)(new Request(url, { method: 'POST' }))
+  expect([answer.status, await answer.json()]).toMatchObject([503, { error: { type: 'datasource' } }])
+  expect(await stored()).toEqual(before)
+  // What asks the source for nothing works without it.
+  await reset(null)
+})
+
+test('a reset waits 10 seconds for the source', async () => {
+  const clock = fakeClock()
+  const givenPosition = vi.fn(() => new Promise(() => {}))
+  const datasource = { ...testDatasource([{ id: 1 }]), givenPosition }
+  const { reset, stored } = await setup({ datasource, query: 'all' }, { clock })
+  const before = await stored()
+  const refused = expect(reset({ cursor: { id: '5' } })).rejects.toMatchObject({
+    code: 'datasource',
+    message: 'The datasource did not check the checkpoint within 10000 ms. Nothing was reset.',
+  })
+  await vi.waitFor(() => expect(givenPosition).toHaveBeenCalled())
+  await clock.advance(10_000)
+  await refused
+  expect(await stored()).toEqual(before)
 })

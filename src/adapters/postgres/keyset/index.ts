@@ -1,5 +1,6 @@
 export { CursorRead, countOf } from './cursor-read.js'
 export type { CursorReading } from './description.js'
+export { checkGivenPosition } from './given-values.js'
 export { estimateOf } from './index-advice.js'
 export { bareStatement } from './single-statement.js'
 export { snapshotLiteral } from './stored-position.js'

@@ -205,7 +205,8 @@ function checkRecordPosition(field: string, value: unknown, cursor: readonly Cur
   }
 }
 
-function textRule(type: CursorType | undefined): Rule {
+/** The rule of the text of a value of a column. */
+export function textRule(type: CursorType | undefined): Rule {
   const pattern = texts[type?.name ?? '']
   return {
     accepts: (value) =>

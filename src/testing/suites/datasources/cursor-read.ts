@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Query } from '../../../adapter.js'
 import type { Cases } from '../suite.js'
-import { idsOf, read, readAll, stored } from './cursor.js'
+import { idsOf, read, readAll, stored, wholeCursor } from './cursor.js'
 import { type DatasourceFixture, given, idsFrom, isThe, untilHeld } from './fixture.js'
 
 function begin(fixture: DatasourceFixture, query: Query, batchSize: number, signal: AbortSignal) {
@@ -15,6 +15,41 @@ export const cursorReadCases: Cases<DatasourceFixture> = {
     const reading = readAll(fixture, { text: '', values: [] }, 10, {})
     if (requiresQuery) await assert.rejects(reading, 'Expected `requiresQuery` to reject an empty query')
     else await assert.doesNotReject(reading, 'Expected a read without a query, or `requiresQuery`')
+  },
+
+  async 'cursor: a read resumes after the values that a reset gives, if the datasource takes them'(fixture) {
+    const { datasource } = fixture
+    if (!datasource.givenPosition) return
+    const query = fixture.query(15)
+    const given = await datasource.givenPosition({ id: '7' }, wholeCursor, {
+      query,
+      signal: new AbortController().signal,
+    })
+    const rest = await readAll(fixture, query, 4, { position: stored(given) })
+    assert.deepEqual(idsOf(rest), idsFrom(8, 15))
+  },
+
+  async 'cursor: a reset to what is no position is rejected, if the datasource checks it'(fixture) {
+    const { datasource } = fixture
+    const options = { query: fixture.query(15), signal: new AbortController().signal }
+    for (const given of datasource.givenPosition ? [{}, { other: '7' }, { id: null }] : []) {
+      const rejection = Promise.resolve().then(() => datasource.givenPosition?.(given, wholeCursor, options))
+      await assert.rejects(rejection, { code: 'invalid_options' })
+    }
+  },
+
+  async 'cursor: a reset takes a position as it is shown, and as it is stored'(fixture) {
+    const { datasource } = fixture
+    if (!datasource.givenPosition) return
+    const query = fixture.query(15)
+    const options = { query, signal: new AbortController().signal }
+    const [first] = await readAll(fixture, query, 4, {})
+    const position = stored(first?.position)
+    for (const given of [position, datasource.shownPosition?.(position, wholeCursor) ?? position]) {
+      const taken = await datasource.givenPosition(given, wholeCursor, options)
+      const rest = await readAll(fixture, query, 4, { position: stored(taken) })
+      assert.deepEqual(idsOf(rest), idsFrom(5, 15))
+    }
   },
 
   async 'cursor: an abort before the start throws the reason'(fixture) {
