@@ -11,6 +11,7 @@ const all = [
   'copy',
   'parallel',
   'rivals',
+  'mysql',
   'empty-jobs',
   'storage-jobs',
   'storage-log',

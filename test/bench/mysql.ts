@@ -71,7 +71,10 @@ async function stream(): Promise<void> {
 }
 
 async function ingest(): Promise<void> {
-  await using registry = new JobRegistry({ storage: memoryStorage(), datasources: { mysql: datasource } })
+  await using registry = new JobRegistry({
+    storage: memoryStorage(),
+    datasources: { mysql: mysqlDatasource({ connectionString: url }) },
+  })
   registry.define({
     id: 'bench',
     datasource: 'mysql',
