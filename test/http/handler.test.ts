@@ -75,6 +75,17 @@ describe('options', () => {
     expect((await handler.answer(request(url))).status).toBe(status)
   })
 
+  test.each([[undefined], [null], [5], [{}], [Symbol('url')]])(
+    'answers 400 to a request whose address is no text: %o',
+    async (url) => {
+      const answer = await describedHandler(newRegistry()).answer({ ...request('/'), url } as never)
+      expect(answer).toMatchObject({
+        status: 400,
+        body: expect.stringContaining('Expected `url` of the request to be a string'),
+      })
+    },
+  )
+
   test('a handler says what it covers', () => {
     const { covers } = describedHandler(newRegistry())
     const covered = [base, `${base}/copy`, `http://localhost${base}/copy?x`, `${base}?x`]

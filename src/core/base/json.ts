@@ -35,8 +35,9 @@ export function jsonCopyOf<Value>(value: Value): Value | undefined {
 /** A replacer that throws as soon as the JSON certainly exceeds `limit`. */
 function countingDown(limit: number): (name: string, value: unknown) => unknown {
   let left = limit
-  return (_, value) => {
+  return function (this: unknown, name, value) {
     left -= typeof value === 'string' ? value.length + 1 : 1
+    if (value !== undefined && !Array.isArray(this)) left -= name.length
     // Serializing its indexes would take as long as all of its bytes.
     if (left < 0 || (ArrayBuffer.isView(value) && value.byteLength > left)) throw new RangeError('too long')
     return value
@@ -65,17 +66,36 @@ export function lostInJson(value: unknown): LostInJson | undefined {
 function lostWithin(holder: unknown, budget: { left: number; depth: number }): LostInJson | undefined {
   if (typeof holder !== 'object' || holder === null || budget.depth === maxJsonDepth) return undefined
   budget.depth++
-  for (const name of Object.keys(holder)) {
-    if (--budget.left < 0) return undefined
-    const value = read(holder, name)
-    if (value === undefined && !Array.isArray(holder)) continue
-    const place = Array.isArray(holder) ? `[${name}]` : `.${name}`
-    if (isLost(value)) return { path: place, value }
-    const inner = lostWithin(value, budget)
-    if (inner) return { path: `${place}${inner.path}`, value: inner.value }
-  }
+  const lost = Array.isArray(holder) ? lostInList(holder, budget) : lostInObject(holder, budget)
   budget.depth--
+  return lost
+}
+
+function lostInList(list: readonly unknown[], budget: { left: number; depth: number }): LostInJson | undefined {
+  // What is too long is refused as such.
+  if (list.length > budget.left) budget.left = 0
+  for (let index = 0; index < list.length && --budget.left >= 0; index++) {
+    const lost = lostAt(read(list, String(index)), budget)
+    if (lost) return { ...lost, path: `[${index}]${lost.path}` }
+  }
   return undefined
+}
+
+function lostInObject(holder: object, budget: { left: number; depth: number }): LostInJson | undefined {
+  // The list of the keys of a large object takes longer to make than to check.
+  for (const name in holder) {
+    budget.left -= name.length + 1
+    if (budget.left < 0) return undefined
+    if (!Object.hasOwn(holder, name)) continue
+    const value = read(holder, name)
+    const lost = value === undefined ? undefined : lostAt(value, budget)
+    if (lost) return { ...lost, path: `.${name}${lost.path}` }
+  }
+  return undefined
+}
+
+function lostAt(value: unknown, budget: { left: number; depth: number }): LostInJson | undefined {
+  return isLost(value) ? { path: '', value } : lostWithin(value, budget)
 }
 
 function isLost(value: unknown): boolean {

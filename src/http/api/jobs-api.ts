@@ -72,6 +72,8 @@ export class JobsApi {
   }
 
   async answer(request: JobsRequest): Promise<JobsAnswer> {
+    // A server that headgate does not know may pass anything.
+    if (typeof request.url !== 'string') return toAnswer(request, noQuery, noUrl)
     if (request.url.length > maxUrlLength) return toAnswer(request, noQuery, urlTooLong)
     const { path, search } = splitUrl(request.url)
     const query = search === undefined ? noQuery : new URLSearchParams(search)
@@ -178,6 +180,11 @@ function toAnswer({ method }: JobsRequest, query: URLSearchParams, { status, hea
 const urlTooLong: Reply = {
   status: wireErrors.uri_too_long,
   body: errorBody('uri_too_long', `Expected the address to have up to ${maxUrlLength} characters`),
+}
+
+const noUrl: Reply = {
+  status: wireErrors.invalid_request,
+  body: errorBody('invalid_request', 'Expected `url` of the request to be a string'),
 }
 
 /** Converts a refusal to a reply. Its input is foreign and may have any form. */
