@@ -111,6 +111,7 @@ export {
   type ReadOptions,
   type ReadRange,
   RecordBatch,
+  type Replacement,
   type ResourceDemand,
   type ResourceNeed,
   type Row,

@@ -33,6 +33,7 @@ export {
   type ReadOptions,
   type ReadRange,
   RecordBatch,
+  type Replacement,
   type ResourceDemand,
   type ResourceNeed,
   type Row,

@@ -6,6 +6,7 @@ import {
   JobError,
   type OpenContext,
   type RecordBatch,
+  type Replacement,
   rule,
   type Target,
   type TargetAbort,
@@ -144,12 +145,13 @@ class NdjsonWriter implements TargetWriter {
     return this.#file.isReset
   }
 
-  async commit(): Promise<void> {
+  async commit(): Promise<Replacement | undefined> {
     await this.flush()
     const { handle, path, finalPath } = this.#file
+    let before: number | undefined
     if (finalPath !== undefined) {
       await this.#checkOwn()
-      await this.#checkShrink(finalPath)
+      before = await this.#checkShrink(finalPath)
     }
     await attempt(`complete \`${finalPath ?? path}\``, async () => {
       await handle.close()
@@ -157,6 +159,8 @@ class NdjsonWriter implements TargetWriter {
       await rename(path, finalPath)
       await syncDirectoryOf(finalPath)
     })
+    if (finalPath === undefined) return undefined
+    return { how: 'file', ...(before !== undefined && { before }), after: this.#records }
   }
 
   async abort({ leaseLost }: TargetAbort): Promise<void> {
@@ -177,12 +181,12 @@ class NdjsonWriter implements TargetWriter {
 
   /**
    * Throws when too few records would be left. Deletes the partial file, so that the next run starts from the
-   * beginning.
+   * beginning. Returns how many there were, if they had to be counted.
    */
-  async #checkShrink(finalPath: string): Promise<void> {
-    if (this.#maxShrink === 1) return
+  async #checkShrink(finalPath: string): Promise<number | undefined> {
+    if (this.#maxShrink === 1) return undefined
     const old = await attempt(`complete \`${finalPath}\``, () => countLines(finalPath))
-    if (this.#records >= fewestInPlaceOf(old, this.#maxShrink)) return
+    if (this.#records >= fewestInPlaceOf(old, this.#maxShrink)) return old
     await attempt(`clean up \`${this.#file.path}\``, () => rm(this.#file.path, { force: true }))
     throw shrinkError(finalPath, old, this.#records, this.#maxShrink)
   }

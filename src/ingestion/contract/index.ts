@@ -58,6 +58,7 @@ export type {
   CheckpointReset,
   OpenContext,
   OpenTarget,
+  Replacement,
   Target,
   TargetAbort,
   TargetCapabilities,

@@ -103,6 +103,11 @@ export type IngestionDetail = Partial<IngestionSpeed> & {
   partitions?: { states: { [State in PartitionState]?: number }; list: PartitionDetail[] }
   /** The last of the `failed` records, up to 10, oldest first. Absent when none failed. */
   latestFailures?: FailedRecord[]
+  /**
+   * What the target has replaced, once it has: how, such as `rename`, `rows` or `file`, how many records it held before and holds now as far
+   * as it knows, and when, in ISO 8601 in UTC.
+   */
+  replaced?: { how: string; before?: number; after?: number; time: string }
 }
 
 /** The status of an execution of an ingestion. */

@@ -116,10 +116,23 @@ export interface TargetWriter<Item extends object = JobRecord> {
    * this one. A target that stores it returns it as `resume` of a later `open`.
    */
   flush?(checkpoint: unknown): Promise<unknown>
-  /** Publishes the records after the last batch. Once it has begun, an abort comes too late. */
-  commit?(): Promise<void>
+  /**
+   * Publishes the records after the last batch. Once it has begun, an abort comes too late. A target that replaces may return what it has
+   * replaced, for the status. Anything else is ignored.
+   */
+  commit?(): Promise<Replacement | undefined> | Promise<void>
   /** Called when the execution stops early. Releases resources and rolls back what no execution can resume from. */
   abort?(abort: TargetAbort): Promise<void>
+}
+
+/** What a target has replaced. */
+export interface Replacement {
+  /** How, in one word such as `rename`: up to 100 characters. */
+  readonly how: string
+  /** How many records it held before. Absent when the target does not know. */
+  readonly before?: number
+  /** How many records it holds now. Absent when the target does not know. */
+  readonly after?: number
 }
 
 /** Why an execution stops early. */

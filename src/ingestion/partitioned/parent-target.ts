@@ -176,7 +176,7 @@ export class ParentTarget {
         if ((await checkTarget({ ...opened, resume: 'position' }, expected)) === 'restart')
           throw new JobError('target', 'The target was emptied after a partition was done.', { isTransient: true })
         const position = await flushed(writer, this.#plan.isResumable ? { ...checkpoint, executionId, detail } : null)
-        await callTarget('commit', () => writer.commit?.())
+        await callTarget<unknown>('commit', () => writer.commit?.())
         return position
       } catch (error) {
         // The first error matters.

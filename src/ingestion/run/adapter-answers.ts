@@ -1,5 +1,6 @@
 import {
   badAnswer,
+  type Clock,
   callTarget,
   EventLoopTurns,
   jsonCopyOf,
@@ -9,11 +10,13 @@ import {
 } from '../../core/base/index.js'
 import type { ExecutionContext } from '../../core/execution/index.js'
 import {
+  type IngestionDetail,
   type OpenContext,
   type OpenTarget,
   type Partitioning,
   type ReadBatch,
   RecordBatch,
+  type Replacement,
   type SplitRequest,
   type Target,
   type TargetResumption,
@@ -132,6 +135,16 @@ export async function flushed(
   const copy = position === undefined ? undefined : jsonCopyOf(position)
   if (copy !== undefined || position === undefined) return copy
   throw badAnswer('target', 'flush() of the target', 'nothing or a JSON value', position)
+}
+
+/** Commits a target. Returns what it has replaced, if it tells. */
+export async function committed(writer: TargetWriter, clock: Clock): Promise<IngestionDetail['replaced']> {
+  const answer: unknown = await callTarget<unknown>('commit', () => writer.commit?.())
+  const { how, before, after } = Object(answer ?? {}) as Partial<Replacement>
+  if (typeof how !== 'string') return undefined
+  const isCount = (value: unknown) => rule.whole(0).accepts(value)
+  const time = new Date(clock.now()).toISOString()
+  return { how: how.slice(0, 100), ...(isCount(before) && { before }), ...(isCount(after) && { after }), time }
 }
 
 /** Removes the earlier records of a target that can do so by its capabilities. */

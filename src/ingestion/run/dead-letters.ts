@@ -108,7 +108,7 @@ export class DeadLetters {
   }
 
   async commit(): Promise<void> {
-    await this.#targeting(() => callTarget('commit', () => this.#writer?.commit?.()))
+    await this.#targeting(() => callTarget<unknown>('commit', () => this.#writer?.commit?.()))
     this.#writer = undefined
   }
 

@@ -13,7 +13,7 @@ import type { ExecutionContext } from '../../core/execution/index.js'
 import { keyOf } from '../../core/model/index.js'
 import type { OpenContext, OpenTarget, ReadBatch, RecordBatch, TargetContext, TargetWriter } from '../contract/index.js'
 import { type BatchTransform, type IngestionPlan, needsOf, type TransformContext } from '../definition/index.js'
-import { checkpointIn, flushed, openTarget, stopTimeout } from './adapter-answers.js'
+import { checkpointIn, committed, flushed, openTarget, stopTimeout } from './adapter-answers.js'
 import {
   type BatchWriter,
   type BatchWriterOptions,
@@ -95,7 +95,9 @@ export class IngestionRun {
       await this.#flusher.flush()
       checkHeld(this.#context)
       await this.#deadLetters?.commit()
-      await this.#placing(this.#callTarget(() => callTarget('commit', () => this.#writer.commit?.())))
+      const replaced = await this.#placing(this.#callTarget(() => committed(this.#writer, this.#context.clock)))
+      if (replaced) this.#progress.report({ replaced })
+      if (replaced) this.#reportProgress(this.#progress.resumePoint)
     } catch (error) {
       await this.#stop(error)
       throw error

@@ -166,8 +166,18 @@ export function keptKeys(value: unknown): readonly string[] {
 export function storedDetail(value: unknown): IngestionDetail | undefined {
   if (value === undefined) return undefined
   checkFields('storage', 'detail', value, detailRules)
-  const { attempt, rowsPerSecond, bytes, bytesPerSecond, position, lag, partitions, latestFailures, ...counts } =
-    value as IngestionDetail
+  const {
+    attempt,
+    rowsPerSecond,
+    bytes,
+    bytesPerSecond,
+    position,
+    lag,
+    partitions,
+    latestFailures,
+    replaced,
+    ...counts
+  } = value as IngestionDetail
   const failures = storedFailures(latestFailures)
   return { ...counts, ...(failures && { latestFailures: failures }) }
 }

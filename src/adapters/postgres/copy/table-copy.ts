@@ -187,13 +187,13 @@ export class TableCopy {
   }
 
   /** Runs `action` on a connection. Throws its error as a `target` error that says why it failed. */
-  async attempt(
+  async attempt<Answer>(
     what: string,
-    action: (connection: CopyConnection) => Promise<void>,
+    action: (connection: CopyConnection) => Promise<Answer>,
     connection = this.#connection,
-  ): Promise<void> {
+  ): Promise<Answer> {
     try {
-      await action(connection)
+      return await action(connection)
     } catch (error) {
       const { ref, fence, locks } = this.#tools
       this.#refusesAll ||= refusesAll(error)

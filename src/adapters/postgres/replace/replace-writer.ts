@@ -5,6 +5,7 @@ import {
   JobError,
   type OpenTarget,
   type RecordBatch,
+  type Replacement,
   type TargetAbort,
   type TargetResumption,
   type TargetWriter,
@@ -89,10 +90,11 @@ class ReplaceWriter implements TargetWriter {
     return false
   }
 
-  async commit(): Promise<void> {
-    await this.#copy.attempt('replace', () => this.#replace())
+  async commit(): Promise<Replacement | undefined> {
+    const counts = await this.#copy.attempt('replace', () => this.#replace())
     await this.#copy.raiseSequences(this.#staging.columns)
     await this.#copy.close()
+    return counts && { how: this.#options.swap, ...counts }
   }
 
   async abort({ leaseLost }: TargetAbort): Promise<void> {
@@ -121,15 +123,16 @@ class ReplaceWriter implements TargetWriter {
       : new RenameSwap(table, sql, this.#tools.fence.mark)
   }
 
-  /** Swaps. Throws when that fails; the table is then unchanged. */
-  async #replace(): Promise<void> {
+  /** Swaps. Returns the counts of rows. Throws when that fails; the table is then unchanged. */
+  async #replace(): Promise<Omit<Replacement, 'how'> | undefined> {
     const { session, context } = this.#tools
     const { table } = this.#staging
     // Nothing was read, so there is no table.
-    if (!table) return
+    if (!table) return undefined
     try {
-      await this.#checkCounts(table)
+      const counts = await this.#checkCounts(table)
       await this.#swapPrepared(this.#swapOf(table))
+      return counts
     } catch (error) {
       // Resuming would fail again, so the staging table is dropped. It stays after a transient error, after
       // an abort, and when another execution has taken over.
@@ -139,7 +142,8 @@ class ReplaceWriter implements TargetWriter {
     }
   }
 
-  async #checkCounts(table: Table): Promise<void> {
+  /** Throws when too few rows are staged. Returns the counts, without that of the old rows where no limit needs it. */
+  async #checkCounts(table: Table): Promise<Omit<Replacement, 'how'>> {
     const { session, fence } = this.#tools
     const { maxShrink } = this.#options
     const { sql, rows } = this.#staging
@@ -152,6 +156,7 @@ class ReplaceWriter implements TargetWriter {
       throw new JobError('target', message)
     }
     if (staged < fewestInPlaceOf(before, maxShrink)) throw shrinkError(table.title, before, staged, maxShrink)
+    return { ...(maxShrink < 1 && { before }), after: staged }
   }
 
   async #swapPrepared(swap: Swap): Promise<void> {
