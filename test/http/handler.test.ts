@@ -78,7 +78,7 @@ describe('options', () => {
   test.each([[undefined], [null], [5], [{}], [Symbol('url')]])(
     'answers 400 to a request whose address is no text: %o',
     async (url) => {
-      const answer = await describedHandler(newRegistry()).answer({ ...request('/'), url } as never)
+      const answer = await createJobsHandler(newRegistry()).answer({ ...request('/'), url } as never)
       expect(answer).toMatchObject({
         status: 400,
         body: expect.stringContaining('Expected `url` of the request to be a string'),

@@ -109,7 +109,7 @@ test.each([
 })
 
 test.each([
-  ['a text', new Date(0), '"1970-01-01T00:00:00.000Z"'],
+  ['a text', { toJSON: () => 'text' }, '"text"'],
   ['a list', { toJSON: () => [{ id: 1 }] }, '[{"id":1}]'],
   ['nothing', { toJSON: () => undefined }, 'nothing'],
 ])('a record that JSON shows as %s is refused', async (_, record, shown) => {
