@@ -243,7 +243,8 @@ describe('failures inside', () => {
   test.each([
     [new JobError('storage', 'no route to 10.0.0.7'), 503, 'storage'],
     [new JobError('closed', 'no route to 10.0.0.7'), 503, 'closed'],
-    [new JobError('datasource', 'no route to 10.0.0.7'), 500, 'internal'],
+    [new JobError('datasource', 'no route to 10.0.0.7'), 503, 'datasource'],
+    [new JobError('checkpoint', 'no route to 10.0.0.7'), 500, 'internal'],
     [new Error('no route to 10.0.0.7'), 500, 'internal'],
     ['no route to 10.0.0.7', 500, 'internal'],
     [undefined, 500, 'internal'],
