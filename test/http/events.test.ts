@@ -371,8 +371,8 @@ describe('what a stream holds', () => {
     await clock.advance(50)
     expect(await rest).toHaveLength(5)
     handler.endStreams()
-    // The registry polls for other events, and for pauses.
-    expect(clock.pending).toBe(2)
+    // The registry polls for other events, for pauses, and for lost processes.
+    expect(clock.pending).toBe(3)
   })
 
   test('a sign of life comes every 15 seconds, or as often as said', async () => {
