@@ -20,6 +20,7 @@ import {
   checkRefresh,
   compileQuery,
   consistencyOf,
+  functionCapabilities,
   type IngestionJob,
   type IngestionPlan,
   limitsOf,
@@ -30,7 +31,7 @@ import {
 } from './definition/index.js'
 import { ParentRun, ParentTotal, PartitionRun } from './partitioned/index.js'
 import { resetOf } from './reset-ingestion.js'
-import { IngestionRun, measured, RunMeter } from './run/index.js'
+import { IngestionRun, lookbackWarning, measured, RunMeter } from './run/index.js'
 
 /**
  * Makes the job of an ingestion. It reads a batch, writes it, and moves the checkpoint once the target holds it, while it reads the
@@ -65,8 +66,16 @@ export function ingestion(
   const refreshEffect = allowedRefresh(plan)
   const listed = { targetKind: plan.target.kind, ...(refreshEffect && { refreshEffect }) }
   const job = { ...common, ...management, distanceOf, repeatsRecords, ...listed, ...named }
-  if (partitions === undefined)
-    return { ...job, run: (context) => new IngestionRun(bound(plan, context), context).run() }
+  const warnOfRepeats = lookbackWarning(plan)
+  if (partitions === undefined) {
+    return {
+      ...job,
+      run: (context) => {
+        warnOfRepeats(context)
+        return new IngestionRun(bound(plan, context), context).run()
+      },
+    }
+  }
   const split = splitRequestOf(partitions)
   const partitionOptions = { ...common, ...partitionResumption(definition) }
   const { limit } = retryPolicyOf(partitionOptions)
@@ -220,7 +229,7 @@ function targetOf(target: Target | TargetFunction): Target {
   if (typeof target !== 'function') return target
   return {
     kind: 'function',
-    capabilities: { writesPartitions: true },
+    capabilities: { writesPartitions: true, ...functionCapabilities },
     open: () => ({ writer: { write: target as TargetWriter['write'] } }),
   }
 }

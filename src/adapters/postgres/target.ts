@@ -48,6 +48,7 @@ export function postgresTarget(options: PostgresTargetOptions): Target {
     strategy,
     capabilities: {
       writesAtomically: true,
+      writesIdempotently: options.mode === 'upsert',
       writesPartitions: true,
       writesDuringFlush: connectionCountOf(options, {}) > 1,
       ...refreshOf(options),

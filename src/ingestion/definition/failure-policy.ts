@@ -70,14 +70,14 @@ const rules: Record<keyof FailurePolicy, Rule> = {
 }
 
 /** A function must tolerate repeated records, as its delivery is at least once. */
-const functionTarget: TargetCapabilities = { writesIdempotently: true }
+export const functionCapabilities: TargetCapabilities = { writesIdempotently: true }
 
 /** Throws `invalid_options` for a policy that is not valid with that target. */
 export function checkFailures(policy: FailurePolicy, target: Target | TargetFunction): void {
   checkOptions('failures', policy, rules)
   const { deadLetters } = policy
   const { writesAtomically, writesIdempotently } =
-    typeof target === 'function' ? functionTarget : (target.capabilities ?? {})
+    typeof target === 'function' ? functionCapabilities : (target.capabilities ?? {})
   if (!writesAtomically && !writesIdempotently) {
     const why = 'whose writes are neither atomic nor idempotent'
     throw invalid('failures', `omitted with a target of the kind ${(target as Target).kind}, ${why}`, policy)

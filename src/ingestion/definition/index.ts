@@ -2,7 +2,13 @@ export type { SchemaIssue, SchemaResult, StandardSchema } from '../../core/base/
 export { boundPlan, selectionOf } from './bound-plan.js'
 export { checkPartitions } from './check-partitions.js'
 export { consistencyOf } from './consistency.js'
-export { type DeadLetter, type FailureLimits, type FailurePolicy, limitsOf } from './failure-policy.js'
+export {
+  type DeadLetter,
+  type FailureLimits,
+  type FailurePolicy,
+  functionCapabilities,
+  limitsOf,
+} from './failure-policy.js'
 export { allowedRefresh, checkRefresh, pendingRefresh, refreshCheckpoint, refreshEffectOf } from './full-refresh.js'
 export {
   checkIngestion,

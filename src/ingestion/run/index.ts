@@ -14,6 +14,7 @@ export {
   writtenBy,
 } from './checkpoint.js'
 export { IngestionRun } from './ingestion-run.js'
+export { lookbackWarning } from './lookback-warning.js'
 export { type CountStart, countRecords } from './record-count.js'
 export { type AllocationRequest, holding, type Release } from './resource-allocator.js'
 export { checkParentResumable, checkRange, isSamePosition } from './resumable.js'

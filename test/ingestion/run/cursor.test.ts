@@ -238,6 +238,30 @@ describePostgres('an ingestion by a cursor', (database) => {
     expect(await run({ ...job, maxRecords: 1 })).toMatchObject({ count: 8, lastId: '200' })
   })
 
+  test.each<[string, object, boolean]>([
+    ['a table that appends', {}, true],
+    ['a table that appends, and is emptied by a full refresh', { onFullRefresh: 'truncate' }, true],
+    ['an upsert', { mode: 'upsert', key: 'id' }, false],
+    ['an upsert that refuses a full refresh', { mode: 'upsert', key: 'id', onFullRefresh: 'refuse' }, false],
+  ])('warns once of records that `lookback` writes twice: %s', async (_, options, isWarned) => {
+    await pool.query('create table copies (like people including all)')
+    if (isWarned) await pool.query('alter table copies drop constraint copies_pkey')
+    const cursor = { columns: ['at', 'id'], lookback: 2000 }
+    const target = postgresTarget({ pool, table: 'copies', ...options })
+    registry.define({ id: 'a', datasource: 'postgres', query: 'table people', cursor, target })
+    for (const _ of [1, 2])
+      expect(await (await registry.start('ingestion', 'a')).finished).toMatchObject({ state: 'successful' })
+    const found = warnings.filter((message) => message.includes("`mode: 'upsert'`"))
+    expect(found).toHaveLength(isWarned ? 1 : 0)
+    const { rows } = await pool.query('select count(*)::int from copies')
+    expect(rows).toEqual([{ count: isWarned ? 15 : 9 }])
+  })
+
+  test('does not warn of a function', async () => {
+    expect(await run({ cursor: { columns: ['at', 'id'], lookback: 2000 } })).toMatchObject({ state: 'successful' })
+    expect(warnings).toEqual([])
+  })
+
   test('counts records that it repeats as no progress: its tries come to an end', async () => {
     const cursor = { columns: ['at', 'id'], lookback: 2000 }
     expect(await run({ cursor, target: () => {} })).toMatchObject({ state: 'successful' })
