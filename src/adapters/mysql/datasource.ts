@@ -14,14 +14,8 @@ import {
   RecordBatch,
   rule,
 } from '../../adapter.js'
-import {
-  type CallbackPool,
-  callbackPoolOf,
-  defaultSilenceTimeout,
-  type MysqlPool,
-  needOf,
-  openPool,
-} from './client/index.js'
+import { defaultSilenceTimeout } from '../shared/index.js'
+import { type CallbackPool, callbackPoolOf, type MysqlPool, needOf, openPool } from './client/index.js'
 import { bareStatement, CursorRead, type CursorReading, estimateOf } from './keyset/index.js'
 import { readFieldOf } from './protocol/index.js'
 import { columnsOf, labelTypesOf, openSession, queryFailure, type SessionTimeouts } from './read/index.js'

@@ -17,14 +17,8 @@ import {
   rule,
   shownPosition,
 } from '../../adapter.js'
-import {
-  connectionsOf,
-  defaultSilenceTimeout,
-  handleErrors,
-  openPool,
-  type PostgresClient,
-  type PostgresPool,
-} from './client/index.js'
+import { defaultSilenceTimeout } from '../shared/index.js'
+import { connectionsOf, handleErrors, openPool, type PostgresClient, type PostgresPool } from './client/index.js'
 import {
   bareStatement,
   CursorRead,

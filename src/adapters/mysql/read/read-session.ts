@@ -1,11 +1,12 @@
 import { JobError, type Query, succeedsWithin, systemClock } from '../../../adapter.js'
+import { SilenceWatch } from '../../shared/index.js'
 import {
   cancelUntilIdle,
   identityQuery,
   isInterrupted,
   liftLimit,
   type MysqlConnection,
-  SilenceWatch,
+  reach,
   settingStatements,
   settingsQuery,
 } from '../client/index.js'
@@ -60,7 +61,12 @@ export class ReadSession {
     this.#connection = connection
     this.#signal = signal
     this.#statementTimeout = statementTimeout
-    this.#silence = new SilenceWatch({ connection, timeout: silenceTimeout, code: 'datasource', onLost: this.#stop })
+    this.#silence = new SilenceWatch({
+      reach: (within) => reach(connection, within),
+      timeout: silenceTimeout,
+      code: 'datasource',
+      onLost: this.#stop,
+    })
     connection.on('error', this.#stop)
     signal.addEventListener('abort', this.#abort)
   }

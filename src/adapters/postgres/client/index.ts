@@ -10,6 +10,6 @@ export { connectionFailure, failure, isConnectionLost, isDataError, isReadOnly, 
 export { aName, dollarQuoted, isName, quoted, quotedList, sqlOf, type TableName } from './identifiers.js'
 export { connect, handleErrors, openPool, type PostgresClient, type PostgresPool, take } from './pool.js'
 export { connectionsOf } from './pool-connections.js'
+export { reach } from './reach.js'
 export { liftIdleTimeout, liftTimeouts } from './settings.js'
-export { defaultSilenceTimeout, SilenceWatch } from './silence.js'
 export { type ResultRow, WriteSession } from './write-session.js'

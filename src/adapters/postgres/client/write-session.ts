@@ -1,11 +1,11 @@
 import type { from as copyFrom } from 'pg-copy-streams'
 import { succeedsWithin, systemClock } from '../../../adapter.js'
-import { loadDriver } from '../../shared/index.js'
+import { defaultSilenceTimeout, loadDriver, SilenceWatch } from '../../shared/index.js'
 import { cancelUntilIdle } from './cancel.js'
 import { connectionFailure, isConnectionLost } from './errors.js'
 import { connect, type PostgresClient, type PostgresPool } from './pool.js'
+import { reach } from './reach.js'
 import { Limits, limitsQuery } from './settings.js'
-import { defaultSilenceTimeout, SilenceWatch } from './silence.js'
 
 /** A row of a result. */
 export type ResultRow = Record<string, unknown>
@@ -59,7 +59,12 @@ export class WriteSession {
     this.#client = client
     this.#copyFrom = copyFrom
     this.#signal = signal
-    this.#silence = new SilenceWatch({ client, timeout: silenceTimeout, code: 'target', onLost: this.#fail })
+    this.#silence = new SilenceWatch({
+      reach: (within) => reach(client, within),
+      timeout: silenceTimeout,
+      code: 'target',
+      onLost: this.#fail,
+    })
     client.on('error', this.#fail)
     signal.addEventListener('abort', this.#abort)
   }

@@ -9,15 +9,8 @@ import {
   type Row,
   rule,
 } from '../../../adapter.js'
-import { readStream } from '../../shared/index.js'
-import {
-  connect,
-  connectionsOf,
-  defaultSilenceTimeout,
-  handleErrors,
-  openPool,
-  type PostgresPool,
-} from '../client/index.js'
+import { defaultSilenceTimeout, readStream } from '../../shared/index.js'
+import { connect, connectionsOf, handleErrors, openPool, type PostgresPool } from '../client/index.js'
 import { poolFailure, queryFailure } from '../read/index.js'
 import { type OpenQuery, openQuery } from './open-query.js'
 

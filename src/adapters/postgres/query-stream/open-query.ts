@@ -1,7 +1,7 @@
 import type QueryStream from 'pg-query-stream'
 import { type Column, invalid, type Query, succeedsWithin, systemClock } from '../../../adapter.js'
-import { loadDriver, type RecordCursor } from '../../shared/index.js'
-import { cancelUntilIdle, connect, type PostgresClient, type PostgresPool, SilenceWatch } from '../client/index.js'
+import { loadDriver, type RecordCursor, SilenceWatch } from '../../shared/index.js'
+import { cancelUntilIdle, connect, type PostgresClient, type PostgresPool, reach } from '../client/index.js'
 import type { Field } from '../protocol/index.js'
 import { columnsOf, poolFailure } from '../read/index.js'
 
@@ -68,7 +68,12 @@ class QueryOfStream implements OpenQuery {
     this.#client = client
     this.#stream = stream
     this.#query = query
-    this.#silence = new SilenceWatch({ client, timeout: silenceTimeout, code: 'datasource', onLost: this.#lose })
+    this.#silence = new SilenceWatch({
+      reach: (within) => reach(client, within),
+      timeout: silenceTimeout,
+      code: 'datasource',
+      onLost: this.#lose,
+    })
     client.on('error', this.#lose)
     this.#idle = new Promise((resolve) => {
       ;(client as unknown as Drains).once('drain', resolve)

@@ -1,11 +1,12 @@
 import { JobError, type Query, type Row, succeedsWithin, systemClock } from '../../../adapter.js'
+import { SilenceWatch } from '../../shared/index.js'
 import {
   cancelUntilIdle,
   liftTimeouts,
   type PostgresClient,
   type PostgresPool,
+  reach,
   type ServerTransaction,
-  SilenceWatch,
   terminate,
   transactionIn,
   transactionQuery,
@@ -70,7 +71,12 @@ export class ReadSession {
     this.#prepareValue = prepareValue
     this.#signal = signal
     this.#statementTimeout = statementTimeout
-    this.#silence = new SilenceWatch({ client, timeout: silenceTimeout, code: 'datasource', onLost: this.#stop })
+    this.#silence = new SilenceWatch({
+      reach: (within) => reach(client, within),
+      timeout: silenceTimeout,
+      code: 'datasource',
+      onLost: this.#stop,
+    })
     client.on('error', this.#stop)
     signal.addEventListener('abort', this.#abort)
   }

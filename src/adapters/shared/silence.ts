@@ -1,6 +1,4 @@
-import { JobError, type JobErrorCode } from '../../../adapter.js'
-import type { MysqlConnection } from './driver.js'
-import { reach } from './side-connection.js'
+import { JobError, type JobErrorCode } from '../../adapter.js'
 
 /** How long a server may be silent before headgate checks that it can be reached, in milliseconds. */
 export const defaultSilenceTimeout = 60_000
@@ -10,8 +8,8 @@ const answerTimeout = 10_000
 
 /** What a {@link SilenceWatch} needs. */
 export interface SilenceOptions {
-  /** The connection that waits for its server. */
-  readonly connection: MysqlConnection
+  /** Reaches the server over a second connection. Rejects when it does not answer within `timeout` milliseconds. */
+  reach(timeout: number): Promise<void>
   /** How long the server may be silent, in milliseconds. */
   readonly timeout: number
   /** The code of the error. */
@@ -50,9 +48,9 @@ export class SilenceWatch {
   }
 
   async #check(wait: number): Promise<void> {
-    const { connection, timeout, code, onLost } = this.#options
+    const { timeout, code, onLost } = this.#options
     try {
-      await reach(connection, Math.min(answerTimeout, timeout))
+      await this.#options.reach(Math.min(answerTimeout, timeout))
       if (wait === this.#waits) this.start()
     } catch (cause) {
       if (wait !== this.#waits) return
