@@ -49,6 +49,28 @@ describe('a job by a cursor over an array', () => {
     expect(target.records.map(({ id }) => id)).toEqual([1, 2, 3, 2, 0, 3, 4])
   })
 
+  test.each([
+    ['as the Postgres datasource gives them', (text: string) => text],
+    ['without a zone', (text: string) => text.slice(0, -1)],
+    ['as Postgres writes them', (text: string) => `${text.slice(0, -1).replace('T', ' ')}+00`],
+    ['with an offset', (text: string) => `${text.slice(0, -1)}+05:30`],
+  ])('looks back, by the milliseconds of texts of times %s', async (_, textOf) => {
+    const at = (second: number) =>
+      textOf(new Date(second * 1000).toISOString().replace(/\.?0*Z$/, (zeros) => (zeros === '000Z' ? zeros : 'Z')))
+    const records = [1, 2, 3].map((id) => ({ id, at: at(id) }))
+    const { run, target } = job(() => records, { cursor: { columns: ['at', 'id'], lookback: 1500 } })
+    expect(await run()).toMatchObject({ state: 'successful', count: 3 })
+    records.push({ id: 0, at: at(2.5) }, { id: 4, at: at(4) })
+    expect(await run()).toMatchObject({ state: 'successful' })
+    expect(target.records.map(({ id }) => id).slice(0, 3)).toEqual([1, 2, 3])
+    expect(
+      target.records
+        .map(({ id }) => id)
+        .slice(3)
+        .sort(),
+    ).toEqual([0, 2, 3, 4])
+  })
+
   test('knows its total, also where it resumes', async () => {
     const records = countTo(5)
     const { run } = job(() => records, { total: 'count' })
@@ -97,10 +119,19 @@ describe('records that have no order', () => {
     )
   })
 
-  test('lookback in a text', async () => {
+  test.each(['b', '2024-13-01', '2024', 'infinity'])('lookback in the text `%s`, also in the first run', async (id) => {
+    const time = { id: '2024-01-01' }
+    const position = { after: { columns: ['id'], values: ['2024-01-01'], ties: 'refuse' } }
+    for (const given of [{}, { position }])
+      await expect(idsOf([time, { id }], { ...given, lookback: 5 })).rejects.toThrow(
+        'with `lookback` to be a number, a date or a text of a time in ISO 8601, got `id`, which is a text.',
+      )
+  })
+
+  test('lookback before a text that is no time', async () => {
     const position = { after: { columns: ['id'], values: ['a'], ties: 'refuse' } }
-    await expect(idsOf([{ id: 'b' }], { position, lookback: 5 })).rejects.toThrow(
-      'Expected the first column of a cursor with `lookback` to be a number or a date, got `id`, which is a text.',
+    await expect(idsOf([{ id: '2024-01-01' }], { position, lookback: 5 })).rejects.toThrow(
+      'The checkpoint has no time for the cursor column `id`, whose records have one',
     )
   })
 })

@@ -60,15 +60,30 @@ export class CursorColumn {
     }
   }
 
-  /** The value that is `distance` before `key`: milliseconds for a date. */
-  earlier(key: Key, distance: number): Key {
-    return typeof key === 'bigint' ? key - BigInt(Math.floor(distance)) : (key as number) - distance
+  /** What tells values that are at most `distance` before `key`: milliseconds for times. `undefined` for a text that is no time. */
+  since(key: Key, distance: number): ((value: Key) => boolean) | undefined {
+    if (typeof key === 'string') {
+      const time = timeIn(key)
+      return time === undefined ? undefined : (value) => (timeIn(value as string) as number) >= time - distance
+    }
+    const earliest = typeof key === 'bigint' ? key - BigInt(Math.floor(distance)) : (key as number) - distance
+    return (value) => (value as typeof earliest) >= earliest
   }
 
   #failure(expected: string, got: string): JobError {
     return new JobError('datasource', `Expected the cursor column \`${this.name}\` to be ${expected}, got ${got}.`)
   }
 }
+
+/** The milliseconds of a time in ISO 8601, also as Postgres writes it. `undefined` for another text. Without a zone, it is in UTC. */
+export function timeIn(text: string): number | undefined {
+  const [, day, clock = '00:00', sign, hours, minutes = '00'] = isoTime.exec(text) ?? []
+  if (day === undefined) return undefined
+  const time = Date.parse(`${day}T${clock}${sign ? `${sign}${hours}:${minutes}` : 'Z'}`)
+  return Number.isNaN(time) ? undefined : time
+}
+
+const isoTime = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)(?:Z|([+-])(\d\d)(?::?(\d\d))?)?)?$/
 
 function kindOf(value: unknown): ColumnKind | undefined {
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? undefined : 'date'

@@ -58,8 +58,9 @@ export class MemoryRead {
     this.#source = source
     this.#cursor = cursor
     this.#sorted = sorted
+    const lookback = this.#lookback()
     this.#position = positionIn(sorted, cursor)
-    this.#segments = segmentsOf(cursor, this.#position, () => this.#lookback())
+    this.#segments = segmentsOf(cursor, this.#position, () => lookback)
     this.#left = cursor.limit
   }
 
@@ -122,10 +123,10 @@ export class MemoryRead {
     const { lookback: distance } = this.#cursor
     const [{ name, kind }] = this.#sorted.columns as readonly [CursorColumn]
     if (distance === 0) return undefined
-    if (kind === undefined || kind === 'number' || kind === 'date') {
-      return { distance, type: kind ?? 'number', isTime: kind === 'date' }
-    }
-    const expected = 'Expected the first column of a cursor with `lookback` to be a number or a date'
+    if (kind === undefined || kind === 'number') return { distance, type: 'number', isTime: false }
+    if (kind === 'date' || this.#sorted.hasTimes) return { distance, type: kind, isTime: true }
+    const expected =
+      'Expected the first column of a cursor with `lookback` to be a number, a date or a text of a time in ISO 8601'
     throw new JobError('datasource', `${expected}, got \`${name}\`, which is a ${kind}.`)
   }
 

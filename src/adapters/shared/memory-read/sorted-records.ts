@@ -8,7 +8,7 @@ import {
   quotedNames,
   type ReadCursor,
 } from '../../../adapter.js'
-import { CursorColumn, compareKeys, type Key } from './cursor-column.js'
+import { CursorColumn, compareKeys, type Key, timeIn } from './cursor-column.js'
 import { sortInTurns } from './sort-in-turns.js'
 
 /** The values of the cursor columns of a record. */
@@ -77,8 +77,15 @@ export class SortedRecords {
     const places = isNull ? this.#withoutFirst : this.#complete
     const start = after ? this.#find(places, after, isNull) : 0
     const end = until ? this.#find(places, until, isNull) : places.length
-    const earliest = until && lookback ? this.#findEarliest(places, until, lookback.distance) : 0
-    return places.slice(Math.max(start, earliest), Math.max(start, earliest, end))
+    const within = places.slice(start, Math.max(start, end))
+    if (!until || !lookback) return within
+    const isRepeated = this.#repeats(until, lookback.distance)
+    return within.filter((place) => isRepeated(this.#keysAt(place)[0] as Key))
+  }
+
+  /** Whether all values of the first column are texts of times. */
+  get hasTimes(): boolean {
+    return this.#keys.every(([key]) => key === null || (typeof key === 'string' && timeIn(key) !== undefined))
   }
 
   /** How many records are exactly at a point. */
@@ -109,10 +116,8 @@ export class SortedRecords {
   #keyIn(index: number, value: unknown): Key {
     const column = this.columns[index] as CursorColumn
     const key = column.parse(String(value))
-    if (key !== undefined) return key
-    const kind = column.kind as string
-    const message = `The checkpoint has no ${kind} for the cursor column \`${column.name}\`, whose records have one: start the job with \`fullRefresh: true\`, call \`reset\`, or give it another id.`
-    throw new JobError('checkpoint', message)
+    if (key === undefined) throw unfitFailure(column.kind as string, column.name)
+    return key
   }
 
   #keysAt(place: number | undefined): Keys {
@@ -127,10 +132,12 @@ export class SortedRecords {
     return firstIndex(places, (place) => compareKeys(this.#keysAt(place), point, from) >= least)
   }
 
-  #findEarliest(places: readonly number[], { values }: Bound, distance: number): number {
+  /** What tells the values that `lookback` repeats. */
+  #repeats({ values }: Bound, distance: number): (key: Key) => boolean {
     const [column] = this.columns as readonly [CursorColumn]
-    const earliest = column.earlier(this.#keyIn(0, values[0]), distance)
-    return firstIndex(places, (place) => (this.#keysAt(place)[0] as Key) >= earliest)
+    const isRepeated = column.since(this.#keyIn(0, values[0]), distance)
+    if (!isRepeated) throw unfitFailure('time', column.name)
+    return isRepeated
   }
 }
 
@@ -143,6 +150,12 @@ function firstIndex<Item>(items: readonly Item[], holds: (item: Item) => boolean
     else low = middle + 1
   }
   return low
+}
+
+/** The error for a value of a checkpoint that is none of its column. */
+function unfitFailure(kind: string, name: string): JobError {
+  const message = `The checkpoint has no ${kind} for the cursor column \`${name}\`, whose records have one: start the job with \`fullRefresh: true\`, call \`reset\`, or give it another id.`
+  return new JobError('checkpoint', message)
 }
 
 function missingFailure(name: string, record: JobRecord): JobError {
