@@ -23,7 +23,7 @@ import { faultRules, withCheckedFaults } from './fault-rules.js'
 import { hang, pause } from './wait.js'
 
 /** Records in memory: objects, or raw rows with their columns. */
-export type TestRecords = readonly JobRecord[] | { columns: readonly Column[]; rows: readonly Row[] }
+export type TestRecords = readonly object[] | { columns: readonly Column[]; rows: readonly Row[] }
 
 /** The faults of a read. */
 export interface DatasourceFaults {
@@ -192,7 +192,7 @@ function toBatch(records: TestRecords): RecordBatch {
   checkValue('records', records, recordsRule)
   return 'rows' in records
     ? RecordBatch.fromRows(records.columns, [...records.rows])
-    : RecordBatch.fromRecords([...records])
+    : RecordBatch.fromRecords([...(records as readonly JobRecord[])])
 }
 
 function memoryOf(given: TestRecords): MemoryRecords {

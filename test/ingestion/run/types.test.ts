@@ -26,6 +26,23 @@ interface Row {
 const datasource = iterableDatasource([])
 const rows: Target<Row> = { kind: 'rows', open: () => ({ writer: { write: () => {} } }) }
 
+it('a datasource in memory takes the records of an interface and of a class', () => {
+  class Order {
+    readonly id = 1
+  }
+  const people: readonly Person[] = [{ name: 'Ann' }]
+  const orders = [new Order()]
+  for (const make of [testDatasource, iterableDatasource]) {
+    make(people)
+    make(orders)
+    make([{ id: 1 }])
+    make(() => people)
+  }
+  testDatasource({ columns: [{ name: 'id', type: 'integer' }], rows: [[1]] })
+  // @ts-expect-error a number is no record
+  expect(() => testDatasource([1])).toThrow('Expected `records` to be an array of objects')
+})
+
 it('a target takes what the transform gives', () => {
   const registry = new JobRegistry({ storage: memoryStorage() })
   registry.define<Person, Row>({
