@@ -13,11 +13,12 @@ describeMysql('from MySQL', (source) => {
       const admin = await mysql.createConnection(source.url)
       await admin.query(`create table mixed (id bigint unsigned primary key, small smallint unsigned not null, whole int unsigned, price decimal(12,2),
         ratio double, day date, spent time(3), at datetime(6), touched timestamp(3) null, flag bit(1), bits bit(60), name varchar(30) not null,
-        kind enum('a','ü'), body longtext, raw blob, data json)`)
+        kind enum('a','ü'), body longtext, raw blob, data json, made year, marks set('a','b'), address inet6, tag uuid, mask bit(8), span time)`)
       await admin.query(`set time_zone = '+02:00'`)
       await admin.query(`insert into mixed values (18446744073709551615, 65535, 4294967295, 1.10, 0.1, '2024-02-29', '-838:59:59.999',
         '2024-01-01 00:00:00.000001', '2024-01-01 02:00:00.5', b'1', 1152921504606846975, 'tab\\t and \\\\ 🦫', 'ü', repeat('x', 100000), x'00ff',
-        '{"n": 18446744073709551615}'), (1, 0, null, null, null, null, null, null, null, null, null, '', null, null, null, null)`)
+        '{"n": 18446744073709551615}', 2024, 'a,b', '::1', '00000000-0000-4000-8000-000000000001', b'10000001', '-838:59:59'),
+        (1, 0, null, null, null, null, null, null, null, null, null, '', null, null, null, null, null, null, null, null, null, null)`)
       await admin.end()
       const datasource = mysqlDatasource({ connectionString: source.url })
       await using registry = new JobRegistry({ storage: memoryStorage(), datasources: { mysql: datasource } })
@@ -50,11 +51,18 @@ describeMysql('from MySQL', (source) => {
         'body text f',
         'raw bytea f',
         'data json f',
+        'made smallint f',
+        'marks character varying(3) f',
+        'address character varying(39) f',
+        'tag character varying(36) f',
+        'mask smallint f',
+        'span interval f',
       ])
       const { rows } =
         await client.query(`select id::text, small, whole::text, price::text, ratio, day::text, extract(epoch from spent)::text as spent,
         at::text, touched at time zone 'UTC' = '2024-01-01 00:00:00.5' as touched, flag, bits::text, name, kind, length(body) as body,
-        encode(raw, 'hex') as raw, data::text from mixed order by mixed.id desc`)
+        encode(raw, 'hex') as raw, data::text,
+        made, marks, address, tag, mask, span::text from mixed order by mixed.id desc`)
       await client.end()
       expect(rows[0]).toEqual({
         ...{
@@ -73,6 +81,8 @@ describeMysql('from MySQL', (source) => {
           bits: '1152921504606846975',
         },
         ...{ name: 'tab\t and \\ 🦫', kind: 'ü', body: 100_000, raw: '00ff', data: '{"n": 18446744073709551615}' },
+        ...{ made: 2024, marks: 'a,b', address: '::1', tag: '00000000-0000-4000-8000-000000000001' },
+        ...{ mask: 129, span: '-838:59:59' },
       })
     })
   })
