@@ -4,19 +4,22 @@ import {
   type CursorReadOptions,
   checkOptions,
   type Datasource,
+  type GivenPositionOptions,
   givenPosition,
   invalid,
   type Partitioning,
   type PartitionOptions,
   type Query,
   type ReadBatch,
+  type ReadCursor,
   type ReadOptions,
   RecordBatch,
   rule,
+  shownPosition,
 } from '../../adapter.js'
 import { defaultSilenceTimeout } from '../shared/index.js'
 import { type CallbackPool, callbackPoolOf, type MysqlPool, needOf, openPool } from './client/index.js'
-import { bareStatement, CursorRead, type CursorReading, estimateOf } from './keyset/index.js'
+import { bareStatement, CursorRead, type CursorReading, checkedPositionOf, estimateOf } from './keyset/index.js'
 import { readFieldOf } from './protocol/index.js'
 import { columnsOf, labelTypesOf, openSession, queryFailure, type SessionTimeouts } from './read/index.js'
 
@@ -87,7 +90,8 @@ function datasourceOf(pool: CallbackPool, options: MysqlDatasourceOptions): Data
     needs: (parallel) => needOf(pool, parallel),
     read: (query, readOptions) => read(pool, query, readOptions, timeouts),
     readByCursor: (query, readOptions) => readByCursor(pool, query, readOptions, timeouts),
-    givenPosition,
+    givenPosition: (given, cursor, check) => checkedPosition(pool, given, cursor, check, timeouts),
+    shownPosition,
     partition: (query, partitionOptions) => partition(pool, query, partitionOptions, timeouts),
     count: (query, countOptions) => count(pool, query, countOptions, timeouts),
     async check(signal) {
@@ -184,6 +188,38 @@ async function partition(
   } finally {
     await read.release()
   }
+}
+
+/** The position that a reset gives, when its values are values of the columns of the query. */
+async function checkedPosition(
+  pool: CallbackPool,
+  given: unknown,
+  cursor: Pick<ReadCursor, 'columns' | 'ties'>,
+  { query, signal }: GivenPositionOptions,
+  timeouts: SessionTimeouts,
+): Promise<unknown> {
+  const position = givenPosition(given, cursor)
+  if (query === undefined) return position
+  const options = {
+    signal,
+    batchSize: 1,
+    cursor: { ...wholeCursor, columns: cursor.columns, ties: cursor.ties, position },
+  }
+  try {
+    return await checkedPositionOf(cursorReading(pool, query, options, timeouts))
+  } catch (error) {
+    throw signal.aborted ? signal.reason : queryFailure(error)
+  }
+}
+
+/** A read of everything. */
+const wholeCursor: Omit<ReadCursor, 'columns' | 'ties' | 'position'> = {
+  nulls: 'fail',
+  lookback: 0,
+  consistency: 'statement',
+  parallel: 1,
+  limit: Number.POSITIVE_INFINITY,
+  onNullsSkipped: () => undefined,
 }
 
 /** Counts in a transaction of its own, which may see other rows than the read. */

@@ -25,8 +25,9 @@ import { type Description, describe } from './description.js'
 import { divisionFailure, nullFailure, parallelFailure, vanishedFailure } from './errors.js'
 import { estimateOf, orderWarning } from './index-advice.js'
 import { Keyset } from './keyset.js'
+import { checkRange } from './position-range.js'
 import { splitPointsAfter, splitPointsOf } from './split-points.js'
-import { checkOrder, positionOf } from './stored-position.js'
+import { checkOrder, checkValues, positionOf } from './stored-position.js'
 
 /** The inputs of a read by a cursor. */
 export interface CursorReading {
@@ -105,7 +106,10 @@ export class CursorRead {
     this.#session = await this.#reading.begin()
     this.#description = await describe(this.#session, this.#keyset, this.#reading.query.text, this.#cursor)
     checkOrder(this.#cursor, this.#description.order)
-    this.#position = positionOf(this.#cursor, this.#description.types)
+    const { types } = this.#description
+    this.#position = positionOf(this.#cursor, types)
+    await checkValues(this.#session, this.#cursor, this.#position, types)
+    await checkRange(this.#session, this.#keyset, this.#cursor, this.#position)
   }
 
   #segments(): Segment[] {

@@ -1,8 +1,9 @@
-import type { Bound, CursorRange, Query } from '../../../adapter.js'
+import type { Bound, CursorRange, Query, ReadCursor } from '../../../adapter.js'
 import { quoted } from '../client/index.js'
 import type { CursorType } from './cursor-types.js'
 import { earlier } from './lookback.js'
 
+type ReadRange = NonNullable<ReadCursor['range']>
 type Bind = (value: unknown) => string
 
 /**
@@ -80,6 +81,18 @@ export class Keyset {
     return { text: `select distinct c.value from (${candidates}) c${condition} order by c.value`, values }
   }
 
+  /** Whether a value of the first column is before the start of a range, and whether it is not before its end. In one row. */
+  selectOutside(value: string, { from, until }: ReadRange): Query {
+    const values: unknown[] = []
+    const bind: Bind = (given) => {
+      values.push(given)
+      return '?'
+    }
+    const compare = (operator: string, end: string | undefined) =>
+      end === undefined ? 'false' : `${this.#typed(value, bind)} ${operator} ${this.#typed(end, bind)}`
+    return { text: `select ${compare('<', from)}, ${compare('>=', until)}`, values }
+  }
+
   /** Returns two rows when two records are exactly at the point. */
   selectTied({ isNull, after }: CursorRange): Query {
     return this.#query('1', (bind) => {
@@ -143,6 +156,13 @@ export class Keyset {
       return `${column} ${operator}= ${value()} and (${column} ${operator} ${value()} or ${compare(index + 1)})`
     }
     return `(${compare(from)})`
+  }
+
+  /** A value of the first column, which is compared with another one in the order of the column. */
+  #typed(raw: string, bind: Bind): string {
+    const { castOf, zeros } = this.types[0] as CursorType
+    const value = this.#bound(0, raw, bind)
+    return castOf && !zeros?.test(raw) ? castOf(value) : value
   }
 
   #bound(index: number, raw: unknown, bind: Bind): string {

@@ -2,6 +2,7 @@ import { type CursorRange, invalid } from '../../../adapter.js'
 import type { ReadSession } from '../read/index.js'
 import type { CursorType } from './cursor-types.js'
 import type { Keyset } from './keyset.js'
+import { inexistentOf } from './stored-position.js'
 
 /** Returns the raw texts of values of the first column that divide a range into about `count` even ranges. Empty when there is nothing to divide. */
 export async function splitPointsOf(
@@ -25,10 +26,13 @@ export async function splitPointsAfter(
   keyset: Keyset,
   value: string | undefined,
   bounds: readonly string[],
-  { pattern, name, rawOf = (text) => text }: CursorType,
+  type: CursorType,
 ): Promise<string[]> {
   if (bounds.length === 0) return []
-  if (pattern && !bounds.every((bound) => pattern.test(bound))) {
+  const { pattern, name, rawOf = (text) => text } = type
+  const held = bounds.map((value) => ({ field: 'partitions', index: 0, value }))
+  const isOfType = !pattern || bounds.every((bound) => pattern.test(bound))
+  if (!isOfType || (await inexistentOf(session, held, [type]))) {
     throw invalid('partitions', `values of the type ${name}, as the first cursor column has`, bounds)
   }
   const { rows } = await session.run(keyset.selectAfter(value, bounds))

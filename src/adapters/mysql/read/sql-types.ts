@@ -58,7 +58,7 @@ export function sqlTypeOf(field: Field): string {
 }
 
 /** The number of digits of a decimal: its length without the sign and the point. */
-function precisionOf({ length, decimals, isUnsigned }: Field): number {
+export function precisionOf({ length, decimals, isUnsigned }: Field): number {
   return Math.min(65, Math.max(1, length - (decimals > 0 ? 1 : 0) - (isUnsigned ? 0 : 1)))
 }
 
