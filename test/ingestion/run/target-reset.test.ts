@@ -92,6 +92,15 @@ describePostgres('a target that lost what the checkpoint counts on', (database) 
       expect(await found()).toEqual(whole)
     })
 
+    test('a table that was emptied is loaded again after a reset, which the message names', async () => {
+      await pool.query('truncate t')
+      const { error } = (await run(job)) as { error?: readonly string[] }
+      expect(String(error)).toMatch(/`fullRefresh: true`, or call `reset` without a checkpoint/)
+      await registry?.reset('ingestion', 'job')
+      expect(await run(job)).toMatchObject({ state: 'successful', count: 100 })
+      expect(await found()).toEqual(whole)
+    })
+
     test('rows whose checkpoint was deleted are neither doubled nor missed', async () => {
       await pool.query('delete from headgate_checkpoint; insert into source values (101)')
       expect(await run(job)).toMatchObject(resetError)
