@@ -66,6 +66,12 @@ export class PausedJobs {
     if (pause) throw new JobError('paused', `Job [${job.type}/${job.id}] is paused${describe(pause)}.`)
   }
 
+  /** Throws `paused` when a job is paused, once the pauses are known. */
+  async refuseWhenKnown(job: JobName): Promise<void> {
+    await this.pending
+    this.refuse(job)
+  }
+
   async pause(scope: PauseScope, request: PauseRequest, call: string): Promise<Pause> {
     const pause = await featureOf(this.#runtime.storage, 'pauses', call).pause(scope, request)
     await this.#readChange()

@@ -141,7 +141,7 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
     checkOptions('options', options, startRules)
     const key = checkedKey(type, id)
     this.#assertOpen()
-    const { jobs, runner, refreshChecks } = this.#parts
+    const { jobs, runner, refreshChecks, paused } = this.#parts
     const job = jobs.require(key, { type, id })
     const { force = false, fullRefresh = false, ...rest } = options
     const params = rest.params && keptParams(rest.params)
@@ -149,6 +149,7 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
     if (checked instanceof Promise) await checked
     const request = { ...rest, ...(params && { params }), refusesPaused: !force }
     if (!fullRefresh) return runner.start(job, request)
+    if (!force) await paused.refuseWhenKnown(job)
     return runner.start(job, { ...request, checkpoint: await refreshChecks.checkpointFor(job) })
   }
 

@@ -95,3 +95,17 @@ test.each(['abort', 'close'] as const)(
     expect(await stored()).toBeUndefined()
   },
 )
+
+test('a paused job says that it is paused, before its target is asked', async () => {
+  const message = 'A full refresh is not possible. It is a view.'
+  const { registry, open, start, post } = setup(async () => {
+    throw new JobError('invalid_options', message)
+  })
+  await registry.pause('ingestion', 'job')
+  await expect(start()).rejects.toMatchObject({ code: 'paused' })
+  expect((await post('_start?full_refresh=true'))[0]).toBe(409)
+  // A process that has not read the pauses yet.
+  await expect(open().start('ingestion', 'job', { fullRefresh: true })).rejects.toMatchObject({ code: 'paused' })
+  const forced = registry.start('ingestion', 'job', { fullRefresh: true, force: true })
+  await expect(forced).rejects.toMatchObject({ code: 'invalid_options', message })
+})
