@@ -1,4 +1,13 @@
-import { checkOptions, invalid, JobError, newExecutionId, type Rule, rule, thrownBy } from '../core/base/index.js'
+import {
+  checkOptions,
+  invalid,
+  JobError,
+  newExecutionId,
+  type Rule,
+  readable,
+  rule,
+  thrownBy,
+} from '../core/base/index.js'
 import type { LibraryJob } from '../core/execution/index.js'
 import type { JobParams } from '../core/model/index.js'
 import { type Cursor, nothingRead, type Query } from './contract/index.js'
@@ -58,8 +67,9 @@ async function checkpointOf(
 ): Promise<Checkpoint> {
   const refusal = refusalOf(plan, partitions !== undefined)
   if (refusal !== undefined) throw invalid('checkpoint', `omitted, as ${refusal}`, value)
-  checkOptions('checkpoint', value, rules)
-  const { cursor, params, ...variables } = value as Checkpoint
+  const texts = withTextKeys(value)
+  checkOptions('checkpoint', texts, rules, 'checkpoint.')
+  const { cursor, params, ...variables } = texts as Checkpoint
   const isGiven = cursor !== undefined
   if (isGiven !== (plan.cursor !== undefined)) {
     throw invalid(
@@ -87,6 +97,16 @@ async function checkpointOf(
     ...(plan.cursor && { cursor: await positionOf(cursor, plan.cursor, plan, { params, signal }) }),
     ...(selection && { params: selection }),
   }
+}
+
+/** The same checkpoint with the texts of keys that are numbers, as the position of a cursor has them. */
+function withTextKeys(value: unknown): unknown {
+  if (!rule.anObject.accepts(value)) return value
+  const given = value as Readonly<Record<string, unknown>>
+  return readable('checkpoint', () => {
+    const numbers = ['lastId', 'maxPrimaryKey'].filter((name) => Number.isSafeInteger(given[name]))
+    return { ...given, ...Object.fromEntries(numbers.map((name) => [name, String(given[name])])) }
+  })
 }
 
 /** A stored checkpoint in the form that a reset takes. `undefined` when no reset leads there, or it is the beginning. */

@@ -1,6 +1,6 @@
-import { invalid, rule } from '../core/base/index.js'
+import { invalid, JobError, rule } from '../core/base/index.js'
 import type { ReadCursor } from '../ingestion/index.js'
-import type { CursorPosition, RecordPosition } from './cursor-position.js'
+import { type CursorPosition, quotedNames, type RecordPosition } from './cursor-position.js'
 
 /**
  * The position of a read by a cursor that a `reset` gives: one that a checkpoint holds, or an object with the value of each column. Throws
@@ -19,8 +19,10 @@ export function givenPosition(given: unknown, { columns, ties }: Pick<ReadCursor
   }
   const isComplete = names.length === columns.length && columns.every((name) => Object.hasOwn(fields, name))
   if (!isComplete || Array.isArray(given)) {
-    const shown = columns.map((name) => `\`${name}\``).join(', ')
-    throw invalid('checkpoint.cursor', `an object with the values of ${shown}`, given)
+    const expected = `an object with the values of ${quotedNames(columns)}`
+    if (Object(given) !== given || Array.isArray(given)) throw invalid('checkpoint.cursor', expected, given)
+    const got = names.length === 0 ? 'none' : quotedNames(names.slice(0, 20))
+    throw new JobError('invalid_options', `Expected \`checkpoint.cursor\` to be ${expected}, got ${got}`)
   }
   return { after: { columns, ties, values: columns.map((name) => textOf(name, fields[name])) } }
 }

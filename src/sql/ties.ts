@@ -168,8 +168,9 @@ export async function* drainTies(
  */
 export function tieFailure(names: readonly string[], values: readonly unknown[]): JobError {
   const example = [...names, 'id'].map((name) => `'${name}'`).join(', ')
+  const shown = names.includes('id') ? '' : `: \`cursor: [${example}]\``
   return new JobError(
     'datasource',
-    `Several records have the same ${quotedNames(names)} (${values.join(', ')}), so reading cannot resume between them. Add a unique column to the end of \`cursor\`, such as the primary key: \`cursor: [${example}]\`; or read such records together with \`ties: 'drain'\`.`,
+    `Several records have the same ${quotedNames(names)} (${values.join(', ')}), so reading cannot resume between them. Add a unique column to the end of \`cursor\`, such as the primary key${shown}; or read such records together with \`ties: 'drain'\`.`,
   )
 }

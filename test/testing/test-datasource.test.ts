@@ -124,6 +124,7 @@ describe('testDatasource', () => {
     })
 
     test.each<[JobRecord[], CursorOptions, string]>([
+      [[{ id: 1 }, { id: 1 }], { columns: 'id' }, 'such as the primary key; or read such records'],
       [[{ id: 1 }, { id: 1 }], { columns: 'id' }, 'Several records have the same `id` (1)'],
       [[{ id: 1 }], { columns: 'at' }, "Expected a column `at` among the records' columns, got `id`."],
       [[{ id: [1] }], { columns: 'id' }, 'Expected the cursor column `id` to be a number'],

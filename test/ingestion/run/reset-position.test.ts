@@ -83,6 +83,16 @@ describePostgres('a reset', (database) => {
     expect(await stored()).toEqual(before)
   })
 
+  test.each([
+    [{ at: '2026-01-01' }, '`at`'],
+    [{ at: '2026-01-01', id: '1', other: '2' }, '`at`, `id`, `other`'],
+    [{}, 'none'],
+  ])('to %j names the columns that it has', async (given, got) => {
+    const { reset } = await setupIn(['at', 'id'])
+    const message = `Expected \`checkpoint.cursor\` to be an object with the values of \`at\`, \`id\`, got ${got}`
+    await expect(reset({ cursor: given })).rejects.toMatchObject({ code: 'invalid_options', message })
+  })
+
   test('takes what a status shows, and what storage holds', async () => {
     for (const cursor of ['id', 'after']) {
       const { registry, reset, stored, run } = await setupIn(cursor)
@@ -142,4 +152,18 @@ test('a reset waits 10 seconds for the source', async () => {
   await clock.advance(10_000)
   await refused
   expect(await stored()).toEqual(before)
+})
+
+test('a reset takes the number of a last id as its text, and names the field of another value', async () => {
+  const query = 'all {{#last_id}}after {{last_id}}{{/last_id}}'
+  const datasource = testDatasource([{ id: 1 }])
+  const storage = memoryStorage()
+  await using registry = new JobRegistry({ storage })
+  registry.define({ id: 'a', datasource, query, pkField: 'id', target: () => {} })
+  const reset = (lastId: unknown) => registry.reset('ingestion', 'a', { checkpoint: { lastId } })
+  await (await registry.start('ingestion', 'a')).finished
+  await reset(10)
+  expect((await storage.find('ingestion', 'a'))?.checkpoint).toMatchObject({ lastId: '10' })
+  for (const lastId of [1.5, 2 ** 53, true, null])
+    await expect(reset(lastId)).rejects.toThrow('Expected `checkpoint.lastId` to be a string of up to')
 })
