@@ -4,6 +4,7 @@ import {
   type CursorReadOptions,
   checkOptions,
   type Datasource,
+  type GivenPositionOptions,
   givenPosition,
   ignoreRejections,
   invalid,
@@ -23,7 +24,7 @@ import {
   shownPosition,
   untilAborted,
 } from '../../adapter.js'
-import { checkRecord, MemoryRead, type MemoryRecords, RecordReader } from '../shared/index.js'
+import { checkGiven, checkRecord, MemoryRead, type MemoryRecords, RecordReader } from '../shared/index.js'
 
 /** The options of {@link iterableDatasource}. */
 export interface IterableDatasourceOptions {
@@ -85,7 +86,7 @@ export function iterableDatasource<Item extends object = JobRecord>(
     },
     read: (query, readOptions) => read(open, query, readOptions),
     readByCursor: (query, readOptions) => sorted.read(query, readOptions),
-    givenPosition,
+    givenPosition: (given, cursor, check) => sorted.givenPosition(given, cursor, check),
     shownPosition,
     partition: (query, partitionOptions) => sorted.partition(query, partitionOptions),
     count: (query, countOptions) => sorted.count(query, countOptions),
@@ -121,6 +122,17 @@ class SortedSource<Item extends object> {
     const bounds = read.split(split)
     this.#snapshots.set(snapshot, [...records])
     return { bounds, snapshot, release: async () => void this.#snapshots.delete(snapshot) }
+  }
+
+  /** The position of a reset. Its values are compared with the records, where the source returns an array. */
+  async givenPosition(
+    given: unknown,
+    cursor: Pick<ReadCursor, 'columns' | 'ties'>,
+    { query, signal }: GivenPositionOptions,
+  ): Promise<unknown> {
+    const position = givenPosition(given, cursor)
+    if (query) await checkGiven(memoryOf(await this.#load(query, signal)), position)
+    return position
   }
 
   /** How many records are left. `undefined` for a source that only tells by being read. */

@@ -85,6 +85,15 @@ describe('a job by a cursor over an array', () => {
     expect(await run()).toMatchObject({ state: 'successful', count: 2, lastId: '5' })
   })
 
+  test.each(['1e400', 'banana', '', true])('refuses a reset to %j for a column of numbers', async (id) => {
+    const { run, registry } = job(countTo(5))
+    await expect(registry.reset('ingestion', 'a', { checkpoint: { cursor: { id } } })).rejects.toMatchObject({
+      code: 'invalid_options',
+      message: expect.stringContaining('Expected `checkpoint.cursor.id` to be the text of a number, got '),
+    })
+    expect(await run()).toMatchObject({ state: 'successful', count: 5 })
+  })
+
   test('reads its partitions from the array as it was when it was split', async () => {
     const records = countTo(10)
     const { run, target } = job(() => [...records], {

@@ -101,7 +101,9 @@ function shown(value: unknown): string {
 
 function numberIn(text: string): Key | undefined {
   if (/^-?\d+$/.test(text)) return exact(BigInt(text))
-  return text.trim() === '' || Number.isNaN(Number(text)) ? undefined : Number(text)
+  const value = text.trim() === '' ? Number.NaN : Number(text)
+  // A text such as 1e400 is not the infinity that it becomes.
+  return Number.isFinite(value) || /^-?Infinity$/.test(text) ? value : undefined
 }
 
 /** A number where it holds the value, which compares faster. */
