@@ -158,7 +158,7 @@ const passed = /\d{1,9},? {1,4}(?:fail|skip)/iy
 /** The modes of `fetch`. */
 const fetchMode = /(?:include|omit|same-origin)(?=[\s,;)}\]"'`]|$)/y
 /** The folders of a shell: `PWD=/home/app`. */
-const folder = /\/(?:[\w.-]{1,64}\/?){0,32}(?=[\s,;)}\]"'`]|$)/y
+const folder = /\/[\w./-]{0,2048}(?=[\s,;)}\]"'`]|$)/y
 const inBrackets = /` \((?=`)/y
 const count = /\(?["'`]?\d{1,9}["'`]?(?=[\s,;)}\]]|$)/y
 /** A count of cookies, or a place in a list: no token is as short. */

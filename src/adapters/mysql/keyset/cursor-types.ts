@@ -124,7 +124,7 @@ function decimal(field: Field): CursorType {
     // The server would round further digits, and skip the records in between.
     holds: (raw) => {
       const [whole = '', fraction = ''] = raw.replace(/^-?0*/, '').split('.')
-      return whole.length <= precision - decimals && fraction.replace(/0+$/, '').length <= decimals
+      return whole.length <= precision - decimals && !/[1-9]/.test(fraction.slice(decimals))
     },
     // A text would be compared as a number of 53 bits.
     sqlOf: (placeholder) => `cast(${placeholder} as decimal(65,${Math.min(decimals, 30)}))`,

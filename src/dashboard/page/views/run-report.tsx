@@ -41,7 +41,7 @@ function Causes({ messages: all }: { messages: readonly string[] }) {
 
 function withoutCause(message: string, cause: string | undefined): string {
   if (!cause || !message.endsWith(cause)) return message
-  return message.slice(0, -cause.length).replace(/[\s:]+$/, '')
+  return message.slice(0, -cause.length).trimEnd().replace(/:$/, '')
 }
 
 const fates = [
