@@ -293,7 +293,7 @@ describePostgres('a full refresh', (database) => {
     await registry?.reset('ingestion', 'job', { checkpoint: { lastId: '60' } })
     expect(await run({}, reads['a template'])).toMatchObject({ state: 'successful', count: 40 })
     expect(await found()).toMatchObject({ rows: 100, ids: 100 })
-    for (const checkpoint of [{}, { lastId: 60 }, { cursor: 1 }, { lastId: '1', other: 1 }, 5]) {
+    for (const checkpoint of [{}, { lastId: 60.5 }, { cursor: 1 }, { lastId: '1', other: 1 }, 5]) {
       const refused = registry?.reset('ingestion', 'job', { checkpoint })
       await expect(refused).rejects.toMatchObject({ code: 'invalid_options' })
     }
