@@ -84,10 +84,10 @@ function lostInList(list: readonly unknown[], budget: { left: number; depth: num
 function lostInObject(holder: object, budget: { left: number; depth: number }): LostInJson | undefined {
   // The list of the keys of a large object takes longer to make than to check.
   for (const name in holder) {
-    budget.left -= name.length + 1
+    const value = Object.hasOwn(holder, name) ? read(holder, name) : undefined
+    // JSON leaves the name of such a property out.
+    budget.left -= value === undefined ? 1 : name.length + 1
     if (budget.left < 0) return undefined
-    if (!Object.hasOwn(holder, name)) continue
-    const value = read(holder, name)
     const lost = value === undefined ? undefined : lostAt(value, budget)
     if (lost) return { ...lost, path: `.${name}${lost.path}` }
   }

@@ -12,6 +12,10 @@ describe('a value that JSON does not keep', () => {
     expect(lostInJson(value)).toMatchObject({ path })
   })
 
+  test('is found behind a property that is undefined, however long its name', () => {
+    expect(lostInJson({ ['x'.repeat(maxJsonLength)]: undefined, b: new Map() })).toMatchObject({ path: '.b' })
+  })
+
   test.each([[{ a: undefined }], [{ a: [null, 'x', true, { b: 1.5 }] }], [Object.create({ inherited: new Map() })]])(
     '%o loses nothing',
     (value) => {
