@@ -56,7 +56,7 @@ export interface WireDetail {
   /** The parameters of the start. */
   params?: Record<string, unknown>
   /** The last lines that the job logged, newest last, each after its time in ISO 8601. */
-  log?: string[]
+  log?: readonly string[]
   /** What the job reports with its progress: an `IngestionDetail` for an ingestion. */
   progress?: Record<string, unknown>
   /** Where the next run begins, in the form that a reset takes. */

@@ -205,6 +205,52 @@ describe('a detail is bounded', () => {
     }
   })
 
+  test('redacts a log once, and then only the lines that are new', async () => {
+    let redacted = 0
+    const redact = (text: string) => {
+      if (text.startsWith('step')) redacted++
+      return text.replaceAll('acme', '***')
+    }
+    const steps = (first: number) =>
+      Array.from({ length: 100 }, (_, n) => `2026-11-30T12:00:00.000Z step ${first + n} of acme`)
+    const stored = record({})
+    const { get } = await served({ storage: fixedStorage(stored), redact })
+    const readings: [string[], number][] = [
+      [steps(0), 100],
+      [steps(0), 0],
+      [steps(3), 3],
+      [steps(3).toReversed(), 99],
+      [steps(3).slice(0, 50), 49],
+      [[], 0],
+    ]
+    for (const [n, [logTail, expected]] of readings.entries()) {
+      redacted = 0
+      Object.assign(stored, { logTail })
+      const { log } = (await get(`${base}/ingestion/postgres-events?detail=true`)).status.detail
+      expect([n, log, redacted]).toEqual([n, logTail.map((line) => line.replace('acme', '***')), expected])
+    }
+  })
+
+  test('remembers the logs of a few executions', async () => {
+    let redacted = 0
+    const redact = (text: string) => {
+      if (text.startsWith('step')) redacted++
+      return text
+    }
+    const records = Array.from({ length: 40 }, (_, n) => {
+      const uuid = `019a0000-0000-7000-8000-0000000000${10 + n}`
+      return record({ id: `job-${n}`, executionId: `job-${n}${uuid}`, logTail: [`step ${n}`] })
+    })
+    const { get } = await served({ storage: fixedStorage(...records), redact })
+    const read = (n: number) => get(`${base}/ingestion/job-${n}?detail=true`)
+    for (let n = 0; n < 40; n++) await read(n)
+    expect(redacted).toBe(40)
+    for (let n = 39; n >= 24; n--) await read(n)
+    expect(redacted).toBe(40)
+    await read(0)
+    expect(redacted).toBe(41)
+  })
+
   test('a secret at the place of the cut is hidden', async () => {
     const url = 'postgres://ann:hunter22@db/shop '
     const { text } = await detailOf({ detail: { urls: url.repeat(10_000) } })
