@@ -17,6 +17,7 @@ import {
   type IngestionPlan,
   type QueryVariables,
   selectionOf,
+  withFieldCount,
 } from './definition/index.js'
 import { type Checkpoint, type ParentCheckpoint, variableRules, variablesOf } from './run/index.js'
 
@@ -27,7 +28,7 @@ const rules: Readonly<Record<string, Rule>> = {
   ...variableRules,
   cursor: anything,
   ...Object.fromEntries(
-    ['origin', 'sequence', 'read', 'written', 'failed', 'skipped', 'position', 'deadLetters'].map((name) => [
+    ['origin', 'sequence', 'read', 'written', 'failed', 'skipped', 'position', 'deadLetters', 'fields'].map((name) => [
       name,
       anything,
     ]),
@@ -89,14 +90,14 @@ async function checkpointOf(
   }
   const selection = selectionOf(params ?? {}, names)
   const counts = { read: 0, written: 0, failed: 0, skipped: 0 }
-  return {
+  return withFieldCount({
     origin: newExecutionId(id, time),
     sequence: 1,
     ...counts,
     ...given,
     ...(plan.cursor && { cursor: await positionOf(cursor, plan.cursor, plan, { params, signal }) }),
     ...(selection && { params: selection }),
-  }
+  })
 }
 
 /** The same checkpoint with the texts of keys that are numbers, as the position of a cursor has them. */

@@ -31,7 +31,7 @@ const maxRuns = 60
 const bugs = /TypeError|RangeError|ReferenceError|is not a function|undefined|\[object|Cannot read/
 
 /** What a job says whose lease ran out: on a machine with too much to do, that is a fault like others. */
-const overload = /stopped answering|lease of node/
+const overload = /stopped answering|lease of node|does not have this execution/
 
 /** Plays the round of a seed, on a database and in a folder of its own. */
 export async function play(seed: number, server: string): Promise<Outcome> {

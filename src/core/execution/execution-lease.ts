@@ -50,6 +50,8 @@ export class ExecutionLease {
   #record: ExecutionRecord
   #state: LeaseState = 'running'
   #isReleased = false
+  /** Why the last save failed, if none has succeeded since. */
+  #failure: unknown
   #saving: Promise<void> | undefined
   #heartbeat: Timer | undefined
 
@@ -237,7 +239,11 @@ export class ExecutionLease {
       const finished = await this.#untilStored(() => storage.finish(this.#token, request), isHopeless)
       // Already settled: the answer of storage was lost, or another node treated this execution as dead.
       const settled = finished ?? (await this.#untilStored(() => findEnded(storage, this.#record), isHopeless))
-      const unsettled = { ...this.#record, ...(abandoned.aborted ? request : this.#lostEnding), endTime: clock.now() }
+      const unsettled = {
+        ...this.#record,
+        ...(abandoned.aborted ? request : this.#missingEnding),
+        endTime: clock.now(),
+      }
       return this.#settle((settled ?? unsettled) as EndedRecord)
     } catch (error) {
       return this.#endUnstored(error)
@@ -261,6 +267,12 @@ export class ExecutionLease {
 
   get #lostEnding() {
     return lostEnding(this.#record)
+  }
+
+  /** The end of an execution that storage does not have any more, with what storage said last. */
+  get #missingEnding() {
+    const reasons = this.#failure === undefined ? [] : errorMessages(this.#failure, this.#runtime.redactor)
+    return { ...this.#lostEnding, error: ['The storage does not have this execution any more.', ...reasons] }
   }
 
   #endingOf(outcome: Outcome): FinishRequest {
@@ -331,9 +343,11 @@ export class ExecutionLease {
     try {
       const record = await storage.renew(this.#token, { ...progress, lease })
       this.#timing.succeed(triedAt)
+      if (record) this.#failure = undefined
       this.adopt(record, progress)
     } catch (error) {
       this.#timing.fail()
+      this.#failure = error
       this.#progress.putBack(progress)
       this.#warn(error, 'could not save progress')
     }

@@ -1,5 +1,6 @@
 import { callTarget, JobError, newExecutionId } from '../../core/base/index.js'
 import type { RefreshEffect } from '../contract/index.js'
+import { hasAllFields, withFieldCount } from './field-count.js'
 import type { IngestionPlan } from './plan.js'
 
 /** What decides on a full refresh. */
@@ -52,10 +53,11 @@ export async function checkRefresh({ target }: Pick<Refreshable, 'target'>, sign
  */
 export function refreshCheckpoint(id: string, plan: Refreshable, time: number): unknown {
   refreshEffectOf(plan)
-  return plan.startsOver ? null : { origin: newExecutionId(id, time), sequence: 0, refresh: true }
+  const checkpoint = { origin: newExecutionId(id, time), sequence: 0, refresh: true }
+  return plan.startsOver ? null : withFieldCount(checkpoint)
 }
 
-/** What a job that starts over keeps of a checkpoint: a full refresh that has yet to begin. */
+/** What a job that starts over keeps of a checkpoint: a full refresh that has yet to begin, or damage that may hide one. */
 export function pendingRefresh(checkpoint: unknown): unknown {
-  return Object(checkpoint ?? {}).refresh === true ? checkpoint : null
+  return Object(checkpoint ?? {}).refresh === true || !hasAllFields(checkpoint) ? checkpoint : null
 }

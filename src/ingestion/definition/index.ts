@@ -9,6 +9,7 @@ export {
   functionCapabilities,
   limitsOf,
 } from './failure-policy.js'
+export { hasAllFields, withFieldCount } from './field-count.js'
 export { allowedRefresh, checkRefresh, pendingRefresh, refreshCheckpoint, refreshEffectOf } from './full-refresh.js'
 export {
   checkIngestion,

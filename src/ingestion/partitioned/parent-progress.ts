@@ -1,6 +1,6 @@
 import type { ProgressUpdate } from '../../core/model/index.js'
 import { addedUp, type IngestionDetail, type PartitionPlan, type RefreshEffect } from '../contract/index.js'
-import type { IngestionPlan } from '../definition/index.js'
+import { type IngestionPlan, withFieldCount } from '../definition/index.js'
 import { addedTo, type ParentCheckpoint, variablesOf, writtenBy } from '../run/index.js'
 import { partitionList } from './partition-list.js'
 import { PartitionProgress } from './partition-progress.js'
@@ -47,7 +47,8 @@ export function parentProgress(partitions: readonly PartitionProgress[], start: 
     ...{ sequence: before.sequence + (sum.last ? 1 : 0), read, written, failed, skipped },
   }
   const countedOfAll = partitions.map(({ counted }) => counted ?? null)
-  const checkpoint = { ...start.before, read, failed, skipped, scheme: { ...scheme, counted: countedOfAll } }
+  const all = { ...start.before, read, failed, skipped, scheme: { ...scheme, counted: countedOfAll } }
+  const checkpoint = withFieldCount(all)
   const reached = lastId ?? before.lastId
   const shown = { ...detail, partitions: partitionList(partitions) }
   const update = { count: detail.read, detail: shown, checkpoint, ...(reached !== undefined && { lastId: reached }) }

@@ -7,6 +7,7 @@ import {
   type IngestionDetail,
   maxPartitions,
   nothingRead,
+  type Partition,
   type PartitionCounts,
   type Partitioning,
   type PartitionPlan,
@@ -14,7 +15,7 @@ import {
   type RefreshEffect,
   type SplitRequest,
 } from '../contract/index.js'
-import { type IngestionPlan, needsOf } from '../definition/index.js'
+import { type IngestionPlan, needsOf, withFieldCount } from '../definition/index.js'
 import {
   type AllocationRequest,
   announceRefresh,
@@ -28,12 +29,13 @@ import {
   storedParentCheckpoint,
   storedPartitionCheckpoint,
 } from '../run/index.js'
+import { checkPartition } from './check-partition.js'
 import { endPartitions, isReleased } from './end-partitions.js'
 import { parentProgress } from './parent-progress.js'
 import { ParentTarget } from './parent-target.js'
 import type { ParentTotal } from './parent-total.js'
 import { PartitionLogs } from './partition-logs.js'
-import { countsOf, isDoneBy, PartitionProgress, writtenUpTo } from './partition-progress.js'
+import { countsOf, PartitionProgress, writtenUpTo } from './partition-progress.js'
 import { boundsField, splitQuery } from './split-query.js'
 
 /** How often to poll the partitions, in milliseconds: at least, per partition, and at most while they stop. */
@@ -152,18 +154,15 @@ export class ParentRun {
     this.#before = before
   }
 
-  /** Partitions of the resumed scheme that storage lists as done, and of which the target holds something else. */
+  /** Done partitions of which the target holds something else. */
   async #findUndone(): Promise<ReadonlySet<string>> {
-    const undone = new Set<string>()
     const { isResumed, isKept } = this.#scheme
-    if (!isResumed || !isKept) return undone
-    const records = await this.#findAll(this.#scheme)
-    // One after the other: before the partitions begin, the target has resources for one writer only.
-    for (const [n, record] of records.entries()) {
-      const isDone = record !== undefined && isDoneBy(record, this.#scheme.id)
-      if (isDone && (await this.#target.differsFrom(n, record))) undone.add(record.executionId)
-    }
-    return undone
+    if (!isResumed || !isKept) return new Set()
+    return this.#target.findUndone(await this.#findAll(this.#scheme), (n) => this.#partitionIn(n))
+  }
+
+  #partitionIn(n: number): Partition {
+    return partitionIn(this.#scheme, n, this.#context.executionId)
   }
 
   /** The live or last execution of each partition. */
@@ -234,19 +233,18 @@ export class ParentRun {
 
   /** Stores the scheme before any partition begins. Live partitions of another scheme have to end first. */
   async #begin(): Promise<void> {
-    const { executionId } = this.#context
     const { id, bounds, isResumed, counted } = this.#scheme
     const numbers = Array.from({ length: bounds.length + 1 }, (_, n) => n)
-    this.#progress = numbers.map(
-      (n) => new PartitionProgress(n, partitionIn(this.#scheme, n, executionId), counted?.[n], this.#limit),
-    )
+    this.#progress = numbers.map((n) => new PartitionProgress(n, this.#partitionIn(n), counted?.[n], this.#limit))
     const counts = this.#counted.read > 0 && { count: this.#counted.read, detail: this.#counted }
-    this.#context.progress({ checkpoint: { ...this.#before, scheme: this.#scheme }, ...counts })
+    this.#context.progress({ checkpoint: withFieldCount({ ...this.#before, scheme: this.#scheme }), ...counts })
     await this.#context.save()
     this.#context.signal.throwIfAborted()
     if (isResumed) await this.#checkNoMore(id, bounds.length + 1)
     else await this.#endAll()
-    await Promise.all(this.#progress.map((partition) => this.#beginPartition(partition)))
+    const records = await Promise.all(this.#progress.map((partition) => this.#findStopped(partition)))
+    for (const partition of this.#progress) this.#check(partition, records[partition.n])
+    await Promise.all(this.#progress.map((partition) => this.#beginPartition(partition, records[partition.n])))
     this.#report()
   }
 
@@ -257,12 +255,16 @@ export class ParentRun {
     throw damagedField('storage', boundsField, 'complete, as there are more partitions than it has bounds for')
   }
 
-  async #beginPartition(partition: PartitionProgress): Promise<void> {
-    const record = await this.#findStopped(partition)
+  /** Throws `checkpoint` for a damaged partition, before any writes: what the sound ones write would stay. */
+  #check(partition: PartitionProgress, record: ExecutionRecord | undefined): void {
     const { isResumed, isKept, isContinued } = this.#scheme
+    if (isResumed && !isKept) checkPartition(record, this.#plan, this.#partitionIn(partition.n))
     if (isResumed && !isKept && !isContinued) partition.checkStored(record)
+  }
+
+  async #beginPartition(partition: PartitionProgress, record: ExecutionRecord | undefined): Promise<void> {
     partition.catchUp(record)
-    const canContinue = record && isResumed && partition.canContinue(record)
+    const canContinue = record && this.#scheme.isResumed && partition.canContinue(record)
     if (!canContinue || this.#undone.has(record.executionId)) return this.#start(partition, record)
     partition.adopt(record)
     if (partition.isFree) await this.#partitions.enqueue(record)
@@ -379,6 +381,6 @@ export class ParentRun {
     this.#report()
     const position = await this.#target.saveCheckpoint(finished, detail)
     const kept = { ...finished, ...(position !== undefined && { position }) }
-    this.#context.progress({ checkpoint: this.#plan.isResumable ? kept : null })
+    this.#context.progress({ checkpoint: this.#plan.isResumable ? withFieldCount(kept) : null })
   }
 }

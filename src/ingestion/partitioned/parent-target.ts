@@ -1,16 +1,17 @@
 import { callTarget, JobError } from '../../core/base/index.js'
 import type { ExecutionContext } from '../../core/execution/index.js'
-import type { ExecutionRecord } from '../../core/model/index.js'
+import { type ExecutionRecord, isEnded } from '../../core/model/index.js'
 import {
   checkedNeeds,
   type IngestionDetail,
   nothingRead,
   type OpenTarget,
+  type Partition,
   type ResourceNeed,
   type TargetAbort,
   type TargetWriter,
 } from '../contract/index.js'
-import type { IngestionPlan } from '../definition/index.js'
+import { type IngestionPlan, withFieldCount } from '../definition/index.js'
 import {
   checkParentResumable,
   checkpointIn,
@@ -31,6 +32,8 @@ import {
   withSelection,
   writtenBy,
 } from '../run/index.js'
+import { checkPosition } from './check-partition.js'
+import { isDoneBy } from './partition-progress.js'
 
 /**
  * The target of an ingestion with partitions, as the parent uses it. Partitions write under names of their own. The parent keeps what
@@ -98,12 +101,31 @@ export class ParentTarget {
   }
 
   /**
-   * Whether the target does not hold a partition as the execution that is said to have completed it left it: the target was restored from a
-   * backup, or storage was changed. The partition then resumes from what the target holds.
+   * The executions that completed a partition according to storage, and not according to the target. Throws `checkpoint` when a partition could
+   * not resume from what the target holds, before any writes.
    */
-  async differsFrom(n: number, { executionId, checkpoint }: ExecutionRecord): Promise<boolean> {
+  async findUndone(
+    records: readonly (ExecutionRecord | undefined)[],
+    partitionIn: (n: number) => Partition,
+  ): Promise<ReadonlySet<string>> {
+    const undone = new Set<string>()
+    // One after the other: before the partitions begin, the target has resources for one writer only.
+    for (const [n, record] of records.entries()) {
+      // A live one may be writing on another node, which opening the target would stop.
+      if (!record || !isEnded(record.state)) continue
+      const partition = partitionIn(n)
+      const isSame = await this.#compare(n, record, partition)
+      if (!isSame && isDoneBy(record, partition.scheme)) undone.add(record.executionId)
+    }
+    return undone
+  }
+
+  /**
+   * Whether the target holds a partition as its last execution left it. Otherwise the target was restored from a backup, or storage was
+   * changed: the partition resumes from what the target holds. Throws `checkpoint` when it cannot resume from that.
+   */
+  async #compare(n: number, { executionId, checkpoint }: ExecutionRecord, own: Partition): Promise<boolean> {
     const reached = storedPartitionCheckpoint(checkpoint)
-    const { scheme } = reached ?? {}
     const { signal } = this.#context
     const { type, id } = this.#context
     const partition = { type, id, partition: n, executionId, signal, position: undefined }
@@ -112,13 +134,15 @@ export class ParentTarget {
         ...partition,
         isResumed: true,
         isResumable: true,
-        ...(scheme !== undefined && { scheme }),
+        scheme: own.scheme,
       })
-      await writer.abort?.(stop(new JobError('aborted', 'The partition is done already.')))
+      await writer.abort?.(stop(new JobError('aborted', 'The partition has yet to begin.')))
       return checkpointIn(resume)
     })
-    if (kept === undefined || kept === null) return true
-    return !reached || !isSamePosition(keptCheckpoint(kept), reached)
+    if (kept === undefined || kept === null) return false
+    const found = keptCheckpoint(kept)
+    checkPosition('the target', found, this.#plan, own)
+    return reached !== undefined && isSamePosition(found, reached)
   }
 
   /**
@@ -146,7 +170,7 @@ export class ParentTarget {
   async begin(checkpoint: ParentCheckpoint, mustTruncate: boolean): Promise<void> {
     const { executionId } = this.#context
     if (mustTruncate) await this.#callTarget(() => removeEarlier(this.#writer, this.#context.signal))
-    const kept = this.#plan.isResumable ? { ...checkpoint, executionId, detail: nothingRead } : null
+    const kept = this.#plan.isResumable ? { ...withFieldCount(checkpoint), executionId, detail: nothingRead } : null
     await this.#callTarget(() => flushed(this.#writer, kept))
   }
 
@@ -175,7 +199,10 @@ export class ParentTarget {
         const expected = { written: writtenBy(checkpoint), ifTargetReset }
         if ((await checkTarget({ ...opened, resume: 'position' }, expected)) === 'restart')
           throw new JobError('target', 'The target was emptied after a partition was done.', { isTransient: true })
-        const position = await flushed(writer, this.#plan.isResumable ? { ...checkpoint, executionId, detail } : null)
+        const position = await flushed(
+          writer,
+          this.#plan.isResumable ? { ...withFieldCount(checkpoint), executionId, detail } : null,
+        )
         await callTarget<unknown>('commit', () => writer.commit?.())
         return position
       } catch (error) {

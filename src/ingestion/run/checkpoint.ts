@@ -57,6 +57,8 @@ export interface Checkpoint extends QueryVariables {
   readonly range?: ReadRange
   /** Whether the partition was read to its end. Earlier versions did not store it. */
   readonly isDone?: boolean
+  /** How many values it has, at any depth. Earlier versions did not store it. */
+  readonly fields?: number
   /** The values at which partitions without a cursor begin. Each of them resumes from its own checkpoint. */
   readonly bounds?: readonly string[]
 }

@@ -6,6 +6,7 @@ export {
   checkSplit,
   countsBetween,
   countsSince,
+  cursorPosition,
   initialCheckpoint,
   type KeptParentCheckpoint,
   type ParentCheckpoint,
@@ -17,10 +18,11 @@ export { IngestionRun } from './ingestion-run.js'
 export { lookbackWarning } from './lookback-warning.js'
 export { type CountStart, countRecords } from './record-count.js'
 export { type AllocationRequest, holding, type Release } from './resource-allocator.js'
-export { checkParentResumable, checkRange, isSamePosition } from './resumable.js'
+export { checkParentResumable, checkRange, checkResumable, isSamePosition } from './resumable.js'
 export { measured, RunMeter } from './run-meter.js'
 export {
   damagedField,
+  type Holder,
   keptCheckpoint,
   keptParentCheckpoint,
   storedDetail,

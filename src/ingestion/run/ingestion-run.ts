@@ -12,7 +12,13 @@ import {
 import type { ExecutionContext } from '../../core/execution/index.js'
 import { keyOf } from '../../core/model/index.js'
 import type { OpenContext, OpenTarget, ReadBatch, RecordBatch, TargetContext, TargetWriter } from '../contract/index.js'
-import { type BatchTransform, type IngestionPlan, needsOf, type TransformContext } from '../definition/index.js'
+import {
+  type BatchTransform,
+  type IngestionPlan,
+  needsOf,
+  type TransformContext,
+  withFieldCount,
+} from '../definition/index.js'
 import { checkpointIn, committed, flushed, openTarget, stopTimeout } from './adapter-answers.js'
 import {
   type BatchWriter,
@@ -148,7 +154,8 @@ export class IngestionRun {
   #beginRefresh(): void {
     const { checkpoint } = this.#progress
     const fullRefresh = announceRefresh(this.#plan, this.#context)
-    if (!this.#plan.isResumable) this.#refreshMark = { ...initialCheckpoint(checkpoint.origin), refresh: true }
+    if (!this.#plan.isResumable)
+      this.#refreshMark = withFieldCount({ ...initialCheckpoint(checkpoint.origin), refresh: true })
     this.#mustTruncate = fullRefresh === 'truncate'
     if (!this.#mustTruncate) this.#progress.settleRefresh()
     this.#progress.report({ fullRefresh })

@@ -1,6 +1,6 @@
 import type { ExecutionContext } from '../../core/execution/index.js'
 import { addedUp, type IngestionDetail, nothingRead, type ReadBatch } from '../contract/index.js'
-import type { IngestionPlan } from '../definition/index.js'
+import { type IngestionPlan, withFieldCount } from '../definition/index.js'
 import type { BatchName } from './batch-writer.js'
 import {
   addedTo,
@@ -148,15 +148,17 @@ export class RunProgress {
   get kept(): KeptCheckpoint | null {
     const { checkpoint, detail } = this.resumePoint
     const { latestFailures: _, ...counts } = detail
-    return this.#plan.isResumable ? { ...checkpoint, executionId: this.#executionId, detail: counts } : null
+    return this.#plan.isResumable
+      ? { ...withFieldCount(checkpoint), executionId: this.#executionId, detail: counts }
+      : null
   }
 
   /** What storage holds of a checkpoint. Of a job without positions, only partitions keep one. */
   stored(checkpoint: Checkpoint): unknown {
     const { partition, isResumable } = this.#plan
-    if (isResumable) return checkpoint
+    if (isResumable) return withFieldCount(checkpoint)
     const done = checkpoint.isDone && { isDone: true }
-    return partition && { ...initialCheckpoint(checkpoint.origin), scheme: partition.scheme, ...done }
+    return partition && withFieldCount({ ...initialCheckpoint(checkpoint.origin), scheme: partition.scheme, ...done })
   }
 
   /** Starts from the beginning. */

@@ -9,6 +9,7 @@ import {
   rule,
 } from '../../core/base/index.js'
 import { type IngestionDetail, maxPartitions, type PartitionPlan } from '../contract/index.js'
+import { hasAllFields } from '../definition/index.js'
 import {
   type Checkpoint,
   type KeptCheckpoint,
@@ -88,6 +89,7 @@ const own: Rules = {
   isDone: rule.optional(rule.flag),
   bounds: rule.optional(bounds),
   params: rule.optional(rule.anObject),
+  fields: rule.optional(count),
 }
 
 const countsRules: Rules = { origin: executionId, read: count, failed: count, skipped: count }
@@ -193,6 +195,7 @@ function checkCheckpoint(holder: Holder, value: unknown): void {
     checkFields(holder, 'checkpoint', value, { scheme: executionId })
   else if (scheme !== undefined) checkScheme(holder, scheme)
   if (range !== undefined) checkFields(holder, 'checkpoint.range', range, rangeRules)
+  if (!hasAllFields(value)) throw damagedField(holder, 'checkpoint', 'complete, as `checkpoint.fields` counts others')
 }
 
 function checkScheme(holder: Holder, value: unknown): void {

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, rmdir, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { type Clock, errorMessages, type JobStorage } from 'headgate'
+import { type Clock, errorMessages, JobRegistry, type JobStorage } from 'headgate'
 import { type ExecutionRecord, executionOrder, type StorageChange, systemClock } from 'headgate/adapter'
 import { type SqliteDatabase, type SqliteStorageOptions, sqliteStorage } from 'headgate/sqlite'
 import { fakeClock, type StorageFixture, storageSuite } from 'headgate/testing'
@@ -555,6 +555,33 @@ describe('a file that is not there any more', () => {
     expect(await mine.begin(request())).toMatchObject({ started: true })
     expect(await theirs.begin(request())).toMatchObject({ started: false })
     expect((await theirs.search({})).total).toBe(1)
+  })
+
+  test.each(['deleted', 'replaced'])('when it was %s, is named in the error of a job that runs', async (how) => {
+    const logger = { debug() {}, info() {}, warn() {}, error() {} }
+    const registry = new JobRegistry({ storage: open(), progressInterval: 0, logger })
+    let report: (() => void) | undefined
+    registry.define({
+      type: 'test',
+      id: 'a',
+      run: async ({ progress, signal }) => {
+        report = () => progress({ count: 1 })
+        await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+      },
+    })
+    const { finished } = await registry.start('test', 'a')
+    await vi.waitFor(() => expect(report).toBeDefined())
+    await wipe(path)
+    if (how === 'replaced') await open().begin(request())
+    report?.()
+    expect(await finished).toMatchObject({
+      state: 'error',
+      error: [
+        'The storage does not have this execution any more.',
+        `The file \`${path}\` was deleted or replaced while it was open.`,
+      ],
+    })
+    await registry.close()
   })
 
   test('tells so to who reads, though somebody watches', async () => {

@@ -195,8 +195,9 @@ describe('the counts of an ingestion in parts whose process dies', () => {
     await start()
     await saved(10, 3, 10)
     await deaf.kill((checkpoint) => {
-      const { counted: _, ...scheme } = (checkpoint as { scheme: Json }).scheme
-      return { ...(checkpoint as Json), scheme }
+      const { fields: _, ...before } = checkpoint as Json & { scheme: Json }
+      const { counted: __, ...scheme } = before.scheme
+      return { ...before, scheme }
     })
     gate = new Gate(() => false)
     expect(await run()).toMatchObject({ state: 'successful', count: 7 })

@@ -322,8 +322,8 @@ describePostgres('a damaged checkpoint', (database) => {
         const errors = (status as { error: string[] }).error.join(' ')
         expect(errors).toContain(damage[2])
         expect(errors).toMatch(/call `reset`/)
-        // Beside a partition that is damaged, sound ones may have begun.
-        if (partition === null) expect(read).toEqual([])
+        // What the datasource alone knows shows when it reads: sound partitions may have begun.
+        if (!['cursor.after', 'values of the cursor columns'].includes(damage[2])) expect(read).toEqual([])
       })
     })
 
@@ -357,9 +357,10 @@ function jsonOf(value: unknown): string {
 /** A checkpoint with another value at a path. */
 function damagedBy(checkpoint: Json, [path, value]: Damage): unknown {
   if (path === '') return value
-  const copy = structuredClone(checkpoint)
+  // Whoever changes a checkpoint on purpose removes the count of its fields.
+  const { fields: _, ...copy } = structuredClone(checkpoint)
   const names = path.split('.')
-  let at = copy
+  let at: Json = copy
   for (const name of names.slice(0, -1)) at = at[name] as Json
   if (value === absent) delete at[names.at(-1) as string]
   else at[names.at(-1) as string] = value

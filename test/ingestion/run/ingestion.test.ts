@@ -521,7 +521,7 @@ describe('an ingestion', () => {
         return { writer: { ...writer, write } }
       }
       await run({ ...resumable, datasource: afterLastId(people(1, 3)), target })
-      expect(stored).toEqual([{ origin: expect.any(String), sequence: 0, position: 0 }])
+      expect(stored).toEqual([{ origin: expect.any(String), sequence: 0, position: 0, fields: 3 }])
       target.faults = {}
       await again()
       expect(target.calls.filter(({ name }) => name === 'open')[1]).toMatchObject({
