@@ -24,6 +24,7 @@ const all = [
   'http',
   'detail',
   'events',
+  'dashboard',
 ]
 const asked = process.argv.slice(2)
 

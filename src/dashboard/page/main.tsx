@@ -79,4 +79,6 @@ document.addEventListener('keydown', (event) => {
   if (field) event.preventDefault()
   field?.focus()
 })
-render(<App />, document.getElementById('app') as HTMLElement)
+const app = document.getElementById('app') as HTMLElement
+app.replaceChildren()
+render(<App />, app)

@@ -442,6 +442,21 @@ describe('a clock', () => {
     expect(world.starts).toEqual([hour, 2 * hour])
   })
 
+  test('that moves either way tells the next time as of now', async () => {
+    const world = new World()
+    const job = jobWith(hourly)
+    const scheduler = world.open()
+    scheduler.add(job)
+    const next = () => Number(scheduler.next(job)) - zero
+    expect(next()).toBe(hour)
+    world.clock.jump(2.5 * hour)
+    expect(next()).toBe(3 * hour)
+    await world.clock.advance(minute)
+    expect(next()).toBe(3 * hour)
+    world.clock.jump(-2 * hour)
+    expect(next()).toBe(hour)
+  })
+
   test('that was years ahead for a moment has the times go on', async () => {
     const world = new World()
     world.clock.jump(1000 * day)

@@ -41,11 +41,12 @@ export const pauseOfAll = computed(() => {
 /** How long the list of jobs is at least left as it is, in milliseconds. Events change it in between. */
 const refreshInterval = 30_000
 const shortestRefresh = 4000
+const secondRead = 1000
 const pollInterval = 5000
 const retryAfter = 3000
 
 /** How long events are collected before the page changes, in milliseconds. */
-const collectFor = 150
+const collectFor = 250
 
 /** The key of a job. */
 export function keyOf(type: string, id: string): string {
@@ -134,23 +135,23 @@ function isOlder(status: Status, known: Status): boolean {
 let isRefreshDue = false
 
 /** Reads the jobs again a little later: a schedule has another next run, and a pause may have begun. */
-function refreshSoon(): void {
+function refreshSoon(apart = shortestRefresh): void {
   if (isRefreshDue) return
   isRefreshDue = true
   const refresh = () => {
     isRefreshDue = false
     void refreshJobs()
   }
-  setTimeout(refresh, Math.max(0, refreshedAt + shortestRefresh - Date.now()))
+  setTimeout(refresh, Math.max(0, refreshedAt + apart - Date.now()))
 }
 
 /** Reads the jobs, and follows them for as long as the page is open. */
 export function followJobs(): void {
   void refreshJobs()
   void follow()
-  // What changed after the jobs were read and before the stream was open, no event tells.
+  // What changed after the jobs were read and before the stream was open, no event tells. The first list is drawn before that.
   effect(() => {
-    if (hasEvents.value) void Promise.resolve(refreshing).then(refreshJobs)
+    if (hasEvents.value) void Promise.resolve(refreshing).then(() => refreshSoon(secondRead))
   })
   setInterval(() => {
     const isDue = Date.now() - refreshedAt > (hasEvents.value === false ? pollInterval : refreshInterval)

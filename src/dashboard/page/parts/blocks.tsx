@@ -1,4 +1,5 @@
 import type { ComponentChildren } from 'preact'
+import { formatCount } from '../data/format.js'
 import { reasonOf } from '../data/server.js'
 import { Icon, type IconName } from './icon.js'
 
@@ -16,7 +17,7 @@ export function Section(props: {
       <div class="section-head">
         <h2 tabIndex={-1}>
           {title}
-          {count !== undefined && <span class="count">{count}</span>}
+          {count !== undefined && <span class="count">{formatCount(count)}</span>}
         </h2>
         {aside}
       </div>

@@ -9,7 +9,7 @@ import { Elapsed } from './time.js'
 export function Progress({ jobKey, status }: { jobKey: string; status: Status }) {
   const { progress = {}, node } = detailOf(status)
   const total = numberOf(progress.total)
-  const percent = numberOf(progress.percent) ?? (total ? Math.min(100, (100 * status.count) / total) : undefined)
+  const percent = percentOf(status)
   const rate = hasRecords(status) ? (rateOf(jobKey, status) ?? numberOf(progress.rowsPerSecond)) : undefined
   const rest = total && rate ? (1000 * Math.max(0, total - status.count)) / rate : undefined
   const left = numberOf(progress.eta) ?? rest
@@ -44,6 +44,24 @@ export function Progress({ jobKey, status }: { jobKey: string; status: Status })
         )}
       </ul>
     </div>
+  )
+}
+
+/** How far a run is, where it tells that. */
+function percentOf(status: Status): number | undefined {
+  const { progress = {} } = detailOf(status)
+  const total = numberOf(progress.total)
+  return numberOf(progress.percent) ?? (total ? Math.min(100, (100 * status.count) / total) : undefined)
+}
+
+/** How far a run is, in a row of a table. */
+export function RowProgress({ status }: { status: Status }) {
+  const percent = percentOf(status)
+  return (
+    <span class="row-progress">
+      <Bar percent={percent} label={`Progress of ${status.type}/${status.id}`} />
+      {percent !== undefined && formatPercent(percent)}
+    </span>
   )
 }
 

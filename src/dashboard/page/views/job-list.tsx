@@ -1,5 +1,6 @@
 import { memo } from 'preact/compat'
 import { useState } from 'preact/hooks'
+import { withDetail } from '../data/details.js'
 import { formatCount, formatDuration } from '../data/format.js'
 import type { Job } from '../data/jobs.js'
 import { home, linkTo, replaceRoute, type ShownJobs } from '../data/route.js'
@@ -8,13 +9,14 @@ import { Empty, Section } from '../parts/blocks.js'
 import { CountCell } from '../parts/count.js'
 import { Icon } from '../parts/icon.js'
 import { JobLink } from '../parts/job-name.js'
+import { RowProgress } from '../parts/progress.js'
 import { ScheduleText } from '../parts/schedule.js'
 import { Mark, State } from '../parts/state.js'
 import { Time } from '../parts/time.js'
 import { PauseAllButton } from './pauses.js'
 
 /** How many jobs are drawn at first. */
-const drawnAtFirst = 100
+const drawnAtFirst = 50
 
 const listTitles: Record<ShownJobs, string> = {
   all: 'All jobs',
@@ -107,7 +109,8 @@ function nextOf({ definition }: Job): number {
 }
 
 const JobRow = memo(({ job }: { job: Job }) => {
-  const { type, id, status, definition } = job
+  const { type, id, definition } = job
+  const status = withDetail(job)
   const { paused, nextRun, schedule } = definition ?? {}
   return (
     <tr>
@@ -126,6 +129,8 @@ const JobRow = memo(({ job }: { job: Job }) => {
       <td data-label="Duration" class="number">
         {status && 'endTime' in status ? (
           formatDuration(status.endTime - status.startTime)
+        ) : status && isIn.running(job) ? (
+          <RowProgress status={status} />
         ) : (
           <span class="muted">–</span>
         )}

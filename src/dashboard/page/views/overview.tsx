@@ -41,7 +41,9 @@ export function Overview({ show, find }: Extract<Route, { view: 'overview' }>) {
               <FailingJob key={job.key} job={job} />
             ))}
           </ul>
-          {failing.length > 8 && <a href={linkTo({ ...home, show: 'failing' })}>All {failing.length} that fail</a>}
+          {failing.length > 8 && (
+            <a href={linkTo({ ...home, show: 'failing' })}>All {formatCount(failing.length)} that fail</a>
+          )}
         </Section>
       )}
       <Section title="Running" count={running.length} name="running">
@@ -50,11 +52,7 @@ export function Overview({ show, find }: Extract<Route, { view: 'overview' }>) {
             <NextRun all={all} />
           </Empty>
         ) : (
-          <ul class="cards">
-            {running.map((job) => (
-              <RunningJob key={job.key} job={job} />
-            ))}
-          </ul>
+          <RunningJobs jobs={running} />
         )}
       </Section>
       {queued.length > 0 && <Queue jobs={queued} />}
@@ -149,6 +147,28 @@ function Overdue() {
   )
 }
 
+/** How many running jobs are drawn at first. The list of all jobs is below them. */
+const drawnOfRunning = 12
+
+function RunningJobs({ jobs }: { jobs: readonly Job[] }) {
+  const [isWhole, setWhole] = useState(false)
+  const drawn = isWhole ? jobs : jobs.slice(0, drawnOfRunning)
+  return (
+    <>
+      <ul class="cards">
+        {drawn.map((job) => (
+          <RunningJob key={job.key} job={job} />
+        ))}
+      </ul>
+      {drawn.length < jobs.length && (
+        <button type="button" class="button" onClick={() => setWhole(true)}>
+          Show all {formatCount(jobs.length)} that run
+        </button>
+      )}
+    </>
+  )
+}
+
 function RunningJob({ job }: { job: Job }) {
   const [isAsked, ask] = useState(false)
   const status = withDetail(job)
@@ -219,7 +239,9 @@ function Queue({ jobs }: { jobs: readonly Job[] }) {
           </li>
         ))}
       </ul>
-      {jobs.length > drawnOfQueue && <a href={linkTo({ ...home, show: 'queued' })}>All {jobs.length} that wait</a>}
+      {jobs.length > drawnOfQueue && (
+        <a href={linkTo({ ...home, show: 'queued' })}>All {formatCount(jobs.length)} that wait</a>
+      )}
     </Section>
   )
 }
