@@ -1,6 +1,6 @@
 import { checkedAnswer, invalid, isTransient, rule } from '../core/base/index.js'
 import type { LibraryJob } from '../core/execution/index.js'
-import { type Job, type JobParams, retryPolicyOf } from '../core/model/index.js'
+import { type Job, type JobContext, type JobParams, retryPolicyOf } from '../core/model/index.js'
 import {
   type Cursor,
   cursorOf,
@@ -18,6 +18,7 @@ import {
   checkIngestion,
   checkPartitions,
   checkRefresh,
+  checkSelectedBy,
   compileQuery,
   consistencyOf,
   functionCapabilities,
@@ -45,8 +46,12 @@ export function ingestion(
   checkIngestion(definition)
   const plan = planOf(definition, datasourceOf(definition, datasources), shared)
   const { id, partitions, schedule, maxDuration, onEnd } = definition
-  const bound = (plan: IngestionPlan, { params }: { params: JobParams }) => boundPlan(plan, definition, params)
-  const checkParams = (params: JobParams) => plan.query.checkParams(params)
+  const bound = (plan: IngestionPlan, { params, status }: Pick<JobContext, 'params' | 'status'>) =>
+    boundPlan(plan, definition, params, status.params)
+  const checkParams = (params: JobParams) => {
+    plan.query.checkParams(params)
+    checkSelectedBy(definition, plan.query, params)
+  }
   const common = { ...sharedOf(definition), checkParams }
   // Partitions without positions begin anew with each try of their parent, which adds up what they count.
   const repeatsRecords = (plan.cursor?.lookback ?? 0) > 0 || (partitions !== undefined && !plan.hasPositions)

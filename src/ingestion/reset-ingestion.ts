@@ -9,7 +9,7 @@ import {
   thrownBy,
 } from '../core/base/index.js'
 import type { LibraryJob } from '../core/execution/index.js'
-import type { JobParams } from '../core/model/index.js'
+import { type JobParams, keptParams, validParams } from '../core/model/index.js'
 import { type Cursor, nothingRead, type Query } from './contract/index.js'
 import {
   type CompiledQuery,
@@ -34,11 +34,15 @@ const rules: Readonly<Record<string, Rule>> = {
     ]),
   ),
   params: rule.optional(rule.anObject),
+  startParams: rule.optional(rule.anObject),
 }
+
+/** What a reset uses of the definition of a job. */
+type ResetJob = Pick<IngestionJob, 'id' | 'selectedBy' | 'partitions' | 'params'>
 
 /** What resets an ingestion. */
 export function resetOf(
-  job: Pick<IngestionJob, 'id' | 'selectedBy' | 'partitions'>,
+  job: ResetJob,
   plan: IngestionPlan,
 ): Pick<LibraryJob, 'resetCheckpoint' | 'shownCheckpoint' | 'resetTarget'> {
   const { id } = job
@@ -62,15 +66,16 @@ function keptOf(checkpoint: Checkpoint): object {
 
 async function checkpointOf(
   value: unknown,
-  { id, selectedBy, partitions }: Pick<IngestionJob, 'id' | 'selectedBy' | 'partitions'>,
+  job: ResetJob,
   plan: IngestionPlan,
   { time, signal }: { time: number; signal: AbortSignal },
 ): Promise<Checkpoint> {
+  const { id, partitions } = job
   const refusal = refusalOf(plan, partitions !== undefined)
   if (refusal !== undefined) throw invalid('checkpoint', `omitted, as ${refusal}`, value)
   const texts = withTextKeys(value)
   checkOptions('checkpoint', texts, rules, 'checkpoint.')
-  const { cursor, params, ...variables } = texts as Checkpoint
+  const { cursor, params, startParams = params, ...variables } = texts as Checkpoint
   const isGiven = cursor !== undefined
   if (isGiven !== (plan.cursor !== undefined)) {
     throw invalid(
@@ -83,21 +88,34 @@ async function checkpointOf(
   const missing = missingIn(given, plan)
   if (missing !== undefined)
     throw invalid('checkpoint', `an object with what the query resumes from, \`${optionOf(missing)}\``, value)
-  const names = selectedBy ?? plan.query.params
-  if (!params && names && names.length > 0) {
-    const shown = names.map((name) => `\`${name}\``).join(', ')
-    throw invalid('checkpoint.params', `an object with the parameters that select its records: ${shown}`, params)
-  }
-  const selection = selectionOf(params ?? {}, names)
+  const selected = await selectedOf(startParams, job, plan)
   const counts = { read: 0, written: 0, failed: 0, skipped: 0 }
   return withFieldCount({
     origin: newExecutionId(id, time),
     sequence: 1,
     ...counts,
     ...given,
-    ...(plan.cursor && { cursor: await positionOf(cursor, plan.cursor, plan, { params, signal }) }),
-    ...(selection && { params: selection }),
+    ...(plan.cursor && { cursor: await positionOf(cursor, plan.cursor, plan, { params: selected.all, signal }) }),
+    ...(selected.params && { params: selected.params, ...(job.params && { startParams }) }),
   })
+}
+
+/** The parameters of a reset, which are those of a start: what the schema of the job makes of them, and those that select records. */
+async function selectedOf(
+  given: JobParams | undefined,
+  { selectedBy, params: schema }: ResetJob,
+  { query }: IngestionPlan,
+): Promise<{ all: JobParams; params: JobParams | undefined }> {
+  const names = selectedBy ?? query.params
+  if (!given && names && names.length > 0) {
+    const shown = names.map((name) => `\`${name}\``).join(', ')
+    throw invalid('checkpoint.params', `an object with the parameters that select its records: ${shown}`, given)
+  }
+  if (!given) return { all: {}, params: undefined }
+  const all = await validParams(schema, keptParams(given, 'checkpoint.params'), 'checkpoint.params')
+  // Where `selectedBy` names a part of those that the query uses, a reset may give no others.
+  if (!selectedBy) query.checkParams(all)
+  return { all, params: selectionOf(all, names) }
 }
 
 /** The same checkpoint with the texts of keys that are numbers, as the position of a cursor has them. */
@@ -114,9 +132,9 @@ function withTextKeys(value: unknown): unknown {
 function shownOf(value: unknown, { partitions }: Pick<IngestionJob, 'partitions'>, plan: IngestionPlan): unknown {
   if (refusalOf(plan, partitions !== undefined) !== undefined) return undefined
   const checkpoint = Object(value) as Partial<Checkpoint & ParentCheckpoint>
-  const { sequence, refresh, isUnordered, scheme, bounds, params } = checkpoint
+  const { sequence, refresh, isUnordered, scheme, bounds, params, startParams = params } = checkpoint
   if (sequence === 0 || refresh || isUnordered || scheme || bounds) return undefined
-  const selected = params && { params }
+  const selected = startParams && { params: startParams }
   if (!plan.cursor) {
     const variables = variablesOf(checkpoint)
     return missingIn(variables, plan) === undefined ? { ...neededOf(variables, plan), ...selected } : undefined

@@ -425,8 +425,10 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
     test('a retry from where a past run of an ingestion ended', async () => {
       const { registry, watched, calls } = watchedRegistry()
       const query = 'all {{#last_id}}after {{last_id}}{{/last_id}}'
-      registry.define({ id: 'a', datasource: testDatasource([{ id: 7 }]), query, pkField: 'id', target: () => {} })
-      for (let run = 0; run < 2; run++) await (await registry.start('ingestion', 'a')).finished
+      const datasource = testDatasource([{ id: 7 }])
+      registry.define({ id: 'a', datasource, query, pkField: 'id', selectedBy: ['shop'], target: () => {} })
+      const params = { shop: 'eu' }
+      for (let run = 0; run < 2; run++) await (await registry.start('ingestion', 'a', { params })).finished
       const { url } = await serveDashboard(watched)
       await page.goto(`${url}#/job/ingestion/a`)
       await page.locator('.column').first().click()
@@ -435,8 +437,8 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await expect
         .poll(() => calls)
         .toMatchObject([
-          ['reset', 'ingestion', 'a', { checkpoint: { lastId: '7' } }],
-          ['start', 'ingestion', 'a', {}],
+          ['reset', 'ingestion', 'a', { checkpoint: { lastId: '7', params } }],
+          ['start', 'ingestion', 'a', { params }],
         ])
     })
 

@@ -24,15 +24,15 @@ const maxParamsLength = 10_000
 export const paramsRule: Rule = rule.optional(schemaRule)
 
 /** A copy of parameters. Throws `invalid_options` for what is no JSON object that storage keeps. */
-export function keptParams(value: unknown): Record<string, unknown> {
-  const isObject = typeof value === 'object' && value !== null && !readable('params', () => Array.isArray(value))
+export function keptParams(value: unknown, name = 'params'): Record<string, unknown> {
+  const isObject = typeof value === 'object' && value !== null && !readable(name, () => Array.isArray(value))
   const lost = isObject ? lostInJson(value) : undefined
-  if (lost) throw invalid(`params${lost.path}`, 'a value that JSON keeps', lost.value)
+  if (lost) throw invalid(`${name}${lost.path}`, 'a value that JSON keeps', lost.value)
   const copy = isObject ? jsonCopyOf(value) : undefined
-  if (copy === undefined) throw invalid('params', `a JSON object of up to ${maxParamsLength} characters`, value)
+  if (copy === undefined) throw invalid(name, `a JSON object of up to ${maxParamsLength} characters`, value)
   const { length } = JSON.stringify(copy)
   if (length > maxParamsLength) {
-    const message = `Expected \`params\` to be a JSON object of up to ${maxParamsLength} characters, got one of ${length}.`
+    const message = `Expected \`${name}\` to be a JSON object of up to ${maxParamsLength} characters, got one of ${length}.`
     throw new JobError('invalid_options', message)
   }
   return copy as Record<string, unknown>

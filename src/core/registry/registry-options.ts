@@ -78,8 +78,8 @@ export interface PauseOptions {
 export interface ResetOptions {
   /**
    * Where the next run begins: a JSON value that the job saved as its checkpoint. For an ingestion, an object with `lastId`, `maxPrimaryKey`,
-   * `lastRecordTimestamp`, `lastRecord` or `cursor`, such as `{ cursor: { id: '77000' } }`, and with the `params` that select its
-   * records, if there are any. Default: the beginning.
+   * `lastRecordTimestamp`, `lastRecord` or `cursor`, such as `{ cursor: { id: '77000' } }`, and with the `params` of a start that
+   * select its records, if there are any: the schema of the job checks them. Default: the beginning.
    */
   checkpoint?: unknown
 }

@@ -1,17 +1,28 @@
+import { invalid } from '../../core/base/index.js'
 import type { JobParams } from '../../core/model/index.js'
 import type { IngestionJob } from './ingestion-job.js'
 import type { IngestionPlan } from './plan.js'
 import type { CompiledQuery } from './query-template.js'
 
 /** The plan of an execution with these parameters: its query has them, and its checkpoint those that select records. */
-export function boundPlan(plan: IngestionPlan, { selectedBy }: IngestionJob, params: JobParams): IngestionPlan {
+export function boundPlan(
+  plan: IngestionPlan,
+  { selectedBy, params: schema }: IngestionJob,
+  params: JobParams,
+  startParams: JobParams = {},
+): IngestionPlan {
   const { query, total } = plan
   const selection = selectionOf(params, selectedBy ?? query.params)
   const bound = {
     query: withParams(query, params),
     total: typeof total === 'object' ? withParams(total, params) : total,
   }
-  return { ...plan, ...bound, ...(selection && { selection }), ...(selectedBy && { selectedBy }) }
+  return {
+    ...plan,
+    ...bound,
+    ...(selection && { selection, ...(schema && { startParams }) }),
+    ...(selectedBy && { selectedBy }),
+  }
 }
 
 function withParams(query: CompiledQuery, params: JobParams): CompiledQuery {
@@ -31,4 +42,19 @@ function sorted(value: unknown): unknown {
   if (!isPlain) return typeof value === 'bigint' ? String(value) : value
   const entries = Object.entries(value as object).sort(([one], [other]) => (one < other ? -1 : 1))
   return Object.fromEntries(entries.map(([name, inner]) => [name, sorted(inner)]))
+}
+
+/**
+ * Throws `invalid_options` when `selectedBy` has a name that is no parameter: the template does not use it, and the parameters of a start
+ * do not have it. A start without parameters tells nothing.
+ */
+export function checkSelectedBy({ selectedBy = [] }: IngestionJob, query: CompiledQuery, params: JobParams): void {
+  const given = Object.keys(params)
+  if (given.length === 0) return
+  const known = [...new Set([...(query.params ?? []), ...given])].sort()
+  const at = selectedBy.findIndex((name) => !known.includes(name))
+  if (at < 0) return
+  const names = known.map((name) => `\`${name}\``).join(', ')
+  const expected = `a parameter that the template uses or that the start gives, also as null: one of ${names}`
+  throw invalid(`selectedBy[${at}]`, expected, selectedBy[at])
 }

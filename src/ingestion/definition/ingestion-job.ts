@@ -189,9 +189,11 @@ export interface IngestionOptions<
   params?: StandardSchema<unknown, Params>
   /**
    * The parameters that decide which records `query` selects. An execution with other values of them does not resume from the
-   * checkpoint and fails. `[]`: none does. A name that is taken out does not matter any more, also with an earlier checkpoint. Default: those that a template uses, or all with a query function.
+   * checkpoint and fails. `[]`: none does. A name that is taken out does not matter any more, also with an earlier checkpoint. A start with
+   * parameters throws `invalid_options` for a name that neither it nor the template has. Default: those that a template uses, or all with a
+   * query function.
    */
-  selectedBy?: readonly string[]
+  selectedBy?: readonly (keyof NoInfer<Params> & string)[]
   /**
    * How long an execution may run, in milliseconds: from when it begins to run, with its retries and partitions. Then it stops as by an
    * abort, fails with `max_duration` and is not retried. An execution that resumes an orphan counts anew. Default: no limit.

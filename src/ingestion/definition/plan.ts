@@ -58,6 +58,8 @@ export interface IngestionPlan {
   readonly isTakenOver: boolean
   /** The values of the parameters that decide which records the query selects. Absent when there are none. */
   readonly selection?: JobParams
+  /** The parameters of the start, where the schema of the job may have made others of them. */
+  readonly startParams?: JobParams
   /** The parameters that select records, if the definition says so. */
   readonly selectedBy?: readonly string[]
   /** The partition that the run reads, if it reads one. */

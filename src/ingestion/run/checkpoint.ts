@@ -51,6 +51,8 @@ export interface Checkpoint extends QueryVariables {
   readonly deadLetters?: unknown
   /** The parameters by which its query selects records. Absent without any. */
   readonly params?: JobParams
+  /** The parameters of the start, where the schema of the job has made others of them. */
+  readonly startParams?: JobParams
   /** The id of the scheme that a partition belongs to. */
   readonly scheme?: string
   /** The range of a partition. */
@@ -202,10 +204,11 @@ export function variablesOf({
 
 /** A checkpoint of a run from the beginning, with the parameters that select its records. */
 export function withSelection<Given extends Checkpoint | ParentCheckpoint>(
-  { params: _, ...checkpoint }: Given,
-  { selection }: Pick<IngestionPlan, 'selection'>,
+  { params: _, startParams: __, ...checkpoint }: Given,
+  { selection, startParams }: Pick<IngestionPlan, 'selection' | 'startParams'>,
 ): Given {
-  return { ...checkpoint, ...(selection && { params: selection }) } as Given
+  const selected = selection && { params: selection, ...(startParams && { startParams }) }
+  return { ...checkpoint, ...selected } as Given
 }
 
 /** Throws `checkpoint` when a checkpoint was made with other parameters: a run would miss the earlier records of its own selection. */
@@ -217,7 +220,10 @@ export function checkSelection(
   const known = [...new Set([...Object.keys(params), ...Object.keys(selection)])].sort()
   // A parameter that the user has taken out of `selectedBy` selects nothing, whatever an earlier definition has stored.
   const names = selectedBy ? known.filter((name) => selectedBy.includes(name)) : known
-  const others = names.filter((name) => JSON.stringify(params[name]) !== JSON.stringify(selection[name]))
+  // One that is null selects what one that is absent does, as in a section of a template.
+  const others = names.filter(
+    (name) => JSON.stringify(params[name] ?? null) !== JSON.stringify(selection[name] ?? null),
+  )
   if (others.length === 0) return
   const shown = others.map((name) => `\`params.${name}\``).join(', ')
   throw new JobError(

@@ -90,6 +90,7 @@ const own: Rules = {
   bounds: rule.optional(bounds),
   params: rule.optional(rule.anObject),
   fields: rule.optional(count),
+  startParams: rule.optional(rule.anObject),
 }
 
 const countsRules: Rules = { origin: executionId, read: count, failed: count, skipped: count }

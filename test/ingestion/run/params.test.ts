@@ -68,6 +68,11 @@ function open(more: object = {}) {
   return { registry, run, read, redefine }
 }
 
+/** A schema for parameters. */
+function schemaThat(validate: (params: Record<string, unknown>) => object) {
+  return { '~standard': { version: 1, vendor: 'test', validate } }
+}
+
 describe('a checkpoint', () => {
   test('is not resumed from with other values of the parameters that select records', async () => {
     const { run, read } = open()
@@ -154,6 +159,52 @@ describe('a checkpoint', () => {
     expect(await run({ customer: 'acme' })).toMatchObject({ state: 'successful', count: 2 })
   })
 
+  test('is set by a reset with the parameters of a start, which pass the schema of the job', async () => {
+    const params = schemaThat(({ customer, ...others }) =>
+      typeof customer === 'string' && Object.keys(others).length === 0
+        ? { value: { customer: customer.toUpperCase() } }
+        : { issues: [{ message: 'expected a name', path: ['customer'] }] },
+    )
+    const { registry, run, redefine } = open({ params })
+    await run({ customer: 'acme' })
+    const checkpoint = { cursor: { id: 1 }, params: { customer: 'acme' } }
+    await registry.reset('ingestion', 'a', { checkpoint })
+    const shown = await registry.status('ingestion', 'a')
+    expect(shown?.checkpoint).toEqual({ cursor: { id: '1' }, params: { customer: 'acme' } })
+    expect(await run({ customer: 'acme' })).toMatchObject({ state: 'successful', count: 1 })
+    // What a run stores is shown in the form that a reset takes too.
+    const later = (await registry.status('ingestion', 'a'))?.checkpoint
+    expect(later).toMatchObject({ params: { customer: 'acme' } })
+    await registry.reset('ingestion', 'a', { checkpoint: later })
+    expect(await run({ customer: 'ACME' })).toMatchObject({ state: 'successful', count: 0 })
+    for (const [given, reason] of [
+      [{ customer: 1 }, '`checkpoint.params.customer`: expected a name.'],
+      [{ customer: 'acme', note: 1 }, '`checkpoint.params.customer`: expected a name.'],
+    ] as const) {
+      const refused = registry.reset('ingestion', 'a', { checkpoint: { ...checkpoint, params: given } })
+      await expect(refused).rejects.toMatchObject({
+        code: 'invalid_options',
+        message: `Expected \`checkpoint.params\` to match the schema of the job. ${reason}`,
+      })
+    }
+    redefine({})
+    const lacking = registry.reset('ingestion', 'a', { checkpoint: { cursor: { id: 1 }, params: { note: 1 } } })
+    await expect(lacking).rejects.toThrow('Expected `params.customer` to be given, as the query uses')
+    const lost = registry.reset('ingestion', 'a', { checkpoint: { ...checkpoint, params: { customer: new Map() } } })
+    await expect(lost).rejects.toThrow('Expected `checkpoint.params.customer` to be a value that JSON keeps')
+  })
+
+  test('of partitions is set by a reset with the parameters of a start', async () => {
+    const params = schemaThat(({ customer }) => ({ value: { customer: `${customer}`.toUpperCase() } }))
+    const { registry, run } = open({ params, partitions: 2 })
+    await run({ customer: 'acme' })
+    const checkpoint = (await registry.status('ingestion', 'a'))?.checkpoint
+    expect(checkpoint).toMatchObject({ params: { customer: 'acme' } })
+    await registry.reset('ingestion', 'a', { checkpoint })
+    expect(await run({ customer: 'acme' })).toMatchObject({ state: 'successful', count: 0 })
+    expect(await run({ customer: 'other' })).toMatchObject({ state: 'error' })
+  })
+
   test('depends on all parameters of a query function', async () => {
     const { run } = open({ query: () => ({ text: 'all' }) })
     await run({ customer: 'acme' })
@@ -161,10 +212,63 @@ describe('a checkpoint', () => {
     expect(await run({ customer: 'acme' })).toMatchObject({ state: 'successful' })
   })
 
+  test('does not tell a parameter that is null from one that is absent', async () => {
+    const { run } = open({
+      resume: 'auto',
+      query: 'select 1 {{#params.customer}}where c = {{params.customer}}{{/params.customer}}',
+    })
+    expect(await run({ customer: null })).toMatchObject({ state: 'successful', count: 2 })
+    expect(await run({})).toMatchObject({ state: 'successful', count: 0 })
+    expect(await run({ customer: null })).toMatchObject({ state: 'successful', count: 0 })
+    expect(await run({ customer: 'acme' })).toMatchObject({ state: 'error' })
+  })
+
   test('belongs to the parameters with partitions too', async () => {
     const { run } = open({ partitions: 2 })
     expect(await run({ customer: 'acme' })).toMatchObject({ state: 'successful', count: 2 })
     expect(await run({ customer: 'other' })).toMatchObject({ state: 'error' })
     expect(await run({ customer: 'acme' })).toMatchObject({ state: 'successful', count: 0 })
+  })
+})
+
+describe('`selectedBy`', () => {
+  const unknown = (known: string) =>
+    `Expected \`selectedBy[0]\` to be a parameter that the template uses or that the start gives, also as null: one of ${known}, got \`custmer\` (string)`
+
+  test('with a name that no parameter has is refused by a start with parameters', async () => {
+    const { run, registry } = open({ selectedBy: ['custmer'] })
+    await expect(run({ customer: 'acme', note: 1 })).rejects.toMatchObject({
+      code: 'invalid_options',
+      message: unknown('`customer`, `note`'),
+    })
+    expect(await registry.status('ingestion', 'a')).toBeUndefined()
+  })
+
+  test('with a name that no parameter has is refused with the query function of a job', async () => {
+    const { run, redefine } = open({ selectedBy: ['custmer'], query: () => ({ text: 'all' }) })
+    await expect(run({ customer: 'acme' })).rejects.toThrow(unknown('`customer`'))
+    // What schedules and starts without parameters select is all.
+    expect(await run({})).toMatchObject({ state: 'successful' })
+    redefine({ selectedBy: ['customer'], query: () => ({ text: 'all' }) })
+    expect(await run({ customer: null, note: 1 })).toMatchObject({ state: 'successful', count: 0 })
+  })
+
+  test('with a name that no parameter has is refused when the job is defined with a schedule that gives parameters', () => {
+    const schedule = { every: 1000, params: { customer: 'acme' } }
+    expect(() => open({ selectedBy: ['custmer'], schedule })).toThrow(unknown('`customer`'))
+    open({ selectedBy: ['customer'], schedule })
+  })
+
+  test('has the names of a template, and those that the schema gives', async () => {
+    const query = 'select 1 {{#params.customer}}where c = {{params.customer}}{{/params.customer}}'
+    const { run, redefine } = open({ selectedBy: ['customer'], query })
+    expect(await run({ note: 1 })).toMatchObject({ state: 'successful' })
+    const value = { region: 'eu' }
+    const params = schemaThat(() => ({ value }))
+    redefine({ selectedBy: ['region'], query: 'select 1', params })
+    expect(await run({ area: 1 })).toMatchObject({
+      state: 'error',
+      error: [expect.stringContaining('`params.region`')],
+    })
   })
 })

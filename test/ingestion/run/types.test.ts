@@ -1,6 +1,7 @@
 import {
   type DeadLetter,
   type IngestionJob,
+  type JobParams,
   JobRegistry,
   memoryStorage,
   type Query,
@@ -223,6 +224,16 @@ it('parameters have the type of their schema', () => {
       return batch.records()
     },
     target: collectingTarget(),
+  })
+  registry.define({ id: 'c', datasource, params, selectedBy: ['customer'], target: collectingTarget() })
+  // @ts-expect-error The schema gives no `custmer`.
+  registry.define({ id: 'd', datasource, params, selectedBy: ['custmer'], target: collectingTarget() })
+  registry.define({
+    id: 'e',
+    datasource,
+    // Without a schema, a name has no type.
+    selectedBy: ['customer'],
+    target: (_, context) => expectTypeOf(context.params).toEqualTypeOf<JobParams | undefined>(),
   })
 })
 

@@ -1,3 +1,4 @@
+import { fieldsOf } from './detail.js'
 import { refreshJobs, takeStatus } from './jobs.js'
 import { notify } from './notices.js'
 import { client, codeOf, reasonOf } from './server.js'
@@ -57,10 +58,18 @@ export async function unpauseAll(): Promise<void> {
   notify('The pause of all jobs has ended.')
 }
 
-/** Sets where the next run begins: without a checkpoint, at the beginning. */
-export async function reset({ type, id }: JobNames, checkpoint: string): Promise<void> {
-  await client.reset(type, id, checkpoint === '' ? {} : { checkpoint: parseJson(checkpoint, 'The checkpoint') })
-  notify(`The next run of ${type}/${id} begins ${checkpoint === '' ? 'at the beginning' : 'at the checkpoint'}.`)
+/** Sets where the next run begins: without a checkpoint, at the beginning. Returns the checkpoint. */
+export async function reset({ type, id }: JobNames, text: string): Promise<unknown> {
+  const checkpoint = text === '' ? undefined : parseJson(text, 'The checkpoint')
+  await client.reset(type, id, text === '' ? {} : { checkpoint })
+  notify(`The next run of ${type}/${id} begins ${text === '' ? 'at the beginning' : 'at the checkpoint'}.`)
+  return checkpoint
+}
+
+/** Starts an ingestion with the parameters that its checkpoint belongs to. */
+export async function startFrom(job: JobNames, checkpoint: unknown): Promise<void> {
+  const { params } = fieldsOf(checkpoint)
+  await start(job, params === undefined ? {} : { params: { ...fieldsOf(params) } })
 }
 
 /** Reads an object of parameters as somebody has typed it. */

@@ -182,8 +182,8 @@ function LaterDialog(props: { job: Job; question: Question; onClose: () => void;
       isDangerous={!isRetry}
       onClose={onClose}
       onSubmit={async (form) => {
-        await actions.reset(job, textOf(form, 'checkpoint'))
-        if (isRetry) await actions.start(job)
+        const checkpoint = await actions.reset(job, textOf(form, 'checkpoint'))
+        if (isRetry) await actions.startFrom(job, checkpoint)
       }}
     >
       <p>
