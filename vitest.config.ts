@@ -8,12 +8,6 @@ const shared = {
   hookTimeout: 60_000,
 }
 
-/** Tests that share a Postgres and a Redis, which start before them. */
-const withServers = {
-  ...shared,
-  globalSetup: ['test/support/global-setup.ts', 'test/support/strays-setup.ts', 'test/support/page-setup.ts'],
-}
-
 /** Tests of one part at a time, in this process, that need no server: all of them take less than a minute. */
 const unit = [
   'test/core/{base,cluster,dispatch,execution,scheduling}/**/*.test.ts',
@@ -75,13 +69,13 @@ const isolate = false
 
 export default defineConfig({
   test: {
+    globalSetup: ['test/support/global-setup.ts', 'test/support/strays-setup.ts', 'test/support/page-setup.ts'],
     sequence: { sequencer: LongestFirst },
     projects: [
       {
         resolve: { tsconfigPaths: true },
         test: {
           ...shared,
-          globalSetup: ['test/support/strays-setup.ts', 'test/support/page-setup.ts'],
           name: 'unit',
           include: unit,
           isolate,
@@ -92,7 +86,7 @@ export default defineConfig({
       {
         resolve: { tsconfigPaths: true },
         test: {
-          ...withServers,
+          ...shared,
           name: 'adapters',
           include: ['test/**/*.test.ts', 'examples/**/*.test.ts'],
           exclude: [faults, ...unit, ...waits],
@@ -103,12 +97,12 @@ export default defineConfig({
       },
       {
         resolve: { tsconfigPaths: true },
-        test: { ...withServers, name: 'waits', include: waits, isolate, maxWorkers: 5, sequence: { groupOrder: 1 } },
+        test: { ...shared, name: 'waits', include: waits, isolate, maxWorkers: 5, sequence: { groupOrder: 1 } },
       },
       {
         resolve: { tsconfigPaths: true },
         test: {
-          ...withServers,
+          ...shared,
           name: 'faults',
           include: [faults],
           exclude: waits,

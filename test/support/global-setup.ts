@@ -28,24 +28,26 @@ const packages = fileURLToPath(new URL('../../node_modules', import.meta.url))
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const programs = await mkdtemp(`${packages}/.programs-`)
   project.provide('programs', programs)
-  const [redis, mysql] = await Promise.all([reachRedis(), reachMysql()])
+  const servers = needsServers(project) ? await Promise.all([reachPostgres(), reachRedis(), reachMysql()]) : []
+  const [postgres, redis, mysql] = servers
+  project.provide('postgresUrl', postgres?.url)
   project.provide('redisUrl', redis?.url)
   project.provide('mysqlUrl', mysql?.url)
-  const stop = await startServer(project)
   return async () => {
-    await redis?.stop()
-    await mysql?.stop()
-    await stop?.()
+    for (const server of servers) await server?.stop()
     await rm(programs, { recursive: true })
     await rm(builtByNext, { recursive: true, force: true })
   }
 }
 
-async function startServer(project: TestProject): Promise<(() => Promise<void>) | undefined> {
+/** Only with `--project unit`, there is none that does. */
+function needsServers(project: TestProject): boolean {
+  return project.vitest.projects.some(({ name }) => name !== 'unit')
+}
+
+async function reachPostgres() {
   try {
-    const server = await startPostgres({ max_connections: '800' })
-    project.provide('postgresUrl', server.url)
-    return server.stop
+    return await startPostgres({ max_connections: '800' })
   } catch (error) {
     if (process.env.CI) throw error
     console.warn(`No Postgres, so tests that need one are skipped: ${(error as Error).message}`)
