@@ -1,5 +1,20 @@
 export { digestOf, markOf } from './digest.js'
 export { type BigNumbers, NdjsonEncoder } from './json-encoder.js'
+export {
+  damagedKept,
+  type EmptiedBy,
+  emptiedMarkOf,
+  emptiedWarning,
+  isBegun,
+  isLater,
+  type KeptRows,
+  keyOf,
+  markedRows,
+  mayHaveRows,
+  partitionKeysOf,
+  resetSuffix,
+  withPartition,
+} from './kept-rows/index.js'
 export { loadDriver } from './load-driver.js'
 export { maxMembers, memberCheck, tooLargeError } from './member-count.js'
 export { checkGiven, MemoryRead, type MemoryRecords } from './memory-read/index.js'

@@ -7,6 +7,19 @@ export interface Packet {
   eofStatusFlags(): number
 }
 
+/** The part of mysql2's answers to statements without rows that headgate uses. */
+export interface OkPacket {
+  readonly affectedRows: number
+  readonly warningStatus?: number
+}
+
+/** A message to the server, behind four bytes that mysql2 fills in. */
+export interface OwnPacket {
+  readonly buffer: Buffer
+  length(): number
+  writeHeader(sequence: number): void
+}
+
 /** What a command of mysql2 does with the next packet. Null when the command is done. */
 export type Step = (this: QueryCommand, packet: Packet, connection: MysqlConnection) => Step | null
 
@@ -14,6 +27,10 @@ export type Step = (this: QueryCommand, packet: Packet, connection: MysqlConnect
 export interface QueryCommand {
   /** Called once with the error of the command, or with none when it is done. */
   onResult: ((error: Error | null) => void) | undefined
+  /** Sends the command. */
+  start(packet: Packet | undefined, connection: MysqlConnection): Step | null
+  /** Receives the end of the data of a file that the server has asked for. */
+  infileOk: Step
   resultsetHeader: Step
   /** Receives the definition of a column. */
   readField: Step
@@ -21,7 +38,7 @@ export interface QueryCommand {
   /** Receives a row, or the end of the rows. */
   row: Step
   /** Receives the end of a statement without rows. */
-  doneInsert(result: unknown): Step | null
+  doneInsert(packet: OkPacket): Step | null
   done(): null
 }
 
@@ -32,7 +49,13 @@ type Listener = (error: Error) => void
 /** The part of mysql2's `PoolConnection` that headgate uses. */
 export interface MysqlConnection {
   readonly config: Readonly<Record<string, unknown>>
+  /** The capabilities that the server has. Earlier versions of mysql2 do not say. */
+  readonly serverCapabilityFlags?: number
+  writePacket(packet: OwnPacket): unknown
   readonly stream: {
+    readonly writableNeedDrain?: boolean
+    once?(event: 'drain' | 'close', listener: () => void): unknown
+    off?(event: 'drain' | 'close', listener: () => void): unknown
     pause(): unknown
     resume(): unknown
     destroy(): unknown

@@ -1,11 +1,14 @@
 /** The longest time that the server takes for its timeouts, in seconds: a year. */
-const longest = '31536000'
+export const longest = '31536000'
+
+/** Settings of a session, with their values as SQL. Each system has some of these only. */
+export type SessionSettings = Readonly<Record<string, string>>
 
 /**
  * The settings of a session that reads. Times come in UTC and texts in UTF-8. No timeout of the server counts the time of the target,
  * and no limit cuts the result. Each system has some of these settings only.
  */
-const settings: Readonly<Record<string, string>> = {
+export const readSettings: SessionSettings = {
   time_zone: "'+00:00'",
   character_set_results: 'utf8mb4',
   net_write_timeout: longest,
@@ -18,7 +21,7 @@ const settings: Readonly<Record<string, string>> = {
 }
 
 /** Settings whose values are names. */
-const named: ReadonlySet<string> = new Set(['character_set_results'])
+const named: ReadonlySet<string> = new Set(['character_set_results', 'character_set_connection'])
 
 /** Returns the id of the connection, and the setting that would cut the answer to the next question. */
 export const identityQuery = 'select connection_id(), @@session.sql_select_limit'
@@ -26,13 +29,15 @@ export const identityQuery = 'select connection_id(), @@session.sql_select_limit
 /** Turns that setting off. */
 export const liftLimit = 'set session sql_select_limit = 18446744073709551615'
 
-/** Returns the settings that the server has, with the values of the session. */
-export const settingsQuery = `show session variables where variable_name in (${Object.keys(settings)
-  .map((name) => `'${name}'`)
-  .join(', ')})`
+/** Returns those of the settings that the server has, with the values of the session. */
+export function settingsQueryOf(settings: SessionSettings): string {
+  const names = Object.keys(settings).map((name) => `'${name}'`)
+  return `show session variables where variable_name in (${names.join(', ')})`
+}
 
-/** The statement that sets up a session for reading, and the one that undoes it. */
+/** The statement that sets up a session, and the one that undoes it. */
 export function settingStatements(
+  settings: SessionSettings,
   current: readonly (readonly unknown[])[],
   limit: string,
 ): { set: string; restore: string } {

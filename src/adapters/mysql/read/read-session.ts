@@ -7,8 +7,9 @@ import {
   liftLimit,
   type MysqlConnection,
   reach,
+  readSettings,
   settingStatements,
-  settingsQuery,
+  settingsQueryOf,
 } from '../client/index.js'
 import {
   type DescribedColumn,
@@ -78,8 +79,8 @@ export class ReadSession {
       const [id, limit] = identity.rows[0] as readonly unknown[]
       this.#id = String(id)
       await resultOf(this.#connection, liftLimit)
-      const settings = await resultOf(this.#connection, settingsQuery)
-      const { set, restore } = settingStatements(settings.rows, String(limit))
+      const settings = await resultOf(this.#connection, settingsQueryOf(readSettings))
+      const { set, restore } = settingStatements(readSettings, settings.rows, String(limit))
       this.#restore = restore
       this.#begin = statements
       for (const statement of [set, ...statements]) await resultOf(this.#connection, statement)

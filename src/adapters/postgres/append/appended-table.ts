@@ -1,13 +1,7 @@
 import { JobError, type TargetResumption } from '../../../adapter.js'
+import { type EmptiedBy, emptiedMarkOf, type KeptRows, mayHaveRows } from '../../shared/index.js'
 import { dollarQuoted, type ResultRow, WriteSession } from '../client/index.js'
-import {
-  type EmptiedBy,
-  EmptiedCheck,
-  emptiedMarkOf,
-  type KeptRows,
-  mayHaveRows,
-  type TargetTools,
-} from '../copy/index.js'
+import { EmptiedCheck, type TargetTools } from '../copy/index.js'
 import type { Table } from '../table/index.js'
 
 /** What the checkpoint row keeps for an appended table: the fields of the checkpoint and the identity of the table. */

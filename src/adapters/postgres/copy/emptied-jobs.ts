@@ -1,43 +1,7 @@
-import { randomBytes } from 'node:crypto'
 import { JobError, type OpenContext } from '../../../adapter.js'
+import { emptiedWarning, markedRows } from '../../shared/index.js'
 import { dollarQuoted, type WriteSession } from '../client/index.js'
 import type { TableRef } from '../table/index.js'
-import { type KeptRows, mayHaveRows } from './begun-partitions.js'
-import { damagedKept } from './damaged-kept.js'
-
-/** How many jobs a warning names. */
-const maxNamed = 10
-
-/** The job that has removed the rows of another one, in the checkpoint of that. `mark` identifies the removal. */
-export interface EmptiedBy {
-  readonly type: string
-  readonly id: string
-  readonly mark: string
-}
-
-/** The checkpoint of a job or a partition, as the one who removes its rows reads it. */
-interface Kept extends KeptRows {
-  /** The job that has removed all rows since. Only in the checkpoint of a job, where it holds for the partitions, too. */
-  readonly emptiedBy?: EmptiedBy
-  /** Only in the checkpoint of a partition. Earlier versions did not store it. */
-  readonly partition?: number
-  /** A text in the checkpoint of a partition. */
-  readonly scheme?: unknown
-}
-
-const markPattern = /^[0-9a-f]{64}$/
-
-/** The mark of a checkpoint whose rows another job has removed. Empty without one. Throws `checkpoint` for a damaged one. */
-export function emptiedMarkOf(kept: unknown): string {
-  const { emptiedBy } = Object(kept) as { emptiedBy?: unknown }
-  if (emptiedBy === undefined) return ''
-  const { type, id, mark } = Object(emptiedBy) as Partial<EmptiedBy>
-  if (typeof type === 'string' && typeof id === 'string' && markPattern.test(String(mark))) return String(mark)
-  throw damagedKept(
-    'emptiedBy',
-    'the job that has removed the records: its `type`, its `id`, and a `mark` of 64 hexadecimal digits',
-  )
-}
 
 /**
  * SQL for whether the checkpoint of a row has a mark other than the known one, which is hexadecimal. A position may be text that the server
@@ -89,17 +53,6 @@ export async function refuseHidden(session: WriteSession, checkpoints: string, {
 }
 
 /**
- * Whether a checkpoint counts on rows of the table, so that their removal matters to its job. That of a partition does not say so, but
- * the one of its job. A job that replaces loads a table of its own. A job that is marked has written nothing since.
- */
-function countsOnRows(kept: unknown): kept is object {
-  if (typeof kept !== 'object' || kept === null || Array.isArray(kept)) return false
-  const { partition, scheme, emptiedBy } = kept as Kept
-  const isPartition = partition !== undefined || typeof scheme === 'string'
-  return !isPartition && emptiedBy === undefined && !Object.hasOwn(kept, 'staged') && mayHaveRows(kept)
-}
-
-/**
  * In the transaction that removes all rows of a table, once it has locked that against writers, lets the other jobs that append to it know.
  * None of them commits anything until it has started from the beginning. Warns of them. Throws `target` when the role cannot see their
  * checkpoints.
@@ -112,26 +65,20 @@ export async function markEmptied(
 ): Promise<void> {
   await refuseHidden(session, checkpoints, table)
   const others = await session.query(othersQuery(checkpoints, table.sql), [type, id])
-  const emptiedBy: EmptiedBy = { type, id, mark: randomBytes(32).toString('hex') }
-  const marked = others.flatMap(({ key, type, id, checkpoint }) => {
-    const kept: unknown = JSON.parse(String(checkpoint))
-    return countsOnRows(kept)
-      ? [{ key, job: `[${type}/${id}]`, checkpoint: JSON.stringify({ ...kept, emptiedBy }) }]
-      : []
-  })
+  const marked = markedRows(
+    others.map(({ key, type, id, checkpoint }) => ({ key, type, id, checkpoint })),
+    { type, id },
+  )
   if (marked.length === 0) return
   await session.query(
     `update ${checkpoints} kept set checkpoint = marked.checkpoint::json
       from unnest($1::text[], $2::text[]) marked (key, checkpoint) where kept.key = decode(marked.key, 'hex')`,
     [marked.map(({ key }) => key), marked.map(({ checkpoint }) => checkpoint)],
   )
-  warn?.(warningOf([...new Set(marked.map(({ job }) => job))].sort(), table))
-}
-
-function warningOf(jobs: readonly string[], { title }: TableRef): string {
-  const others = jobs.length > maxNamed ? ` and ${jobs.length - maxNamed} more` : ''
-  return (
-    `The job removes the rows of ${jobs.length} other ${jobs.length === 1 ? 'job' : 'jobs'} that ${jobs.length === 1 ? 'appends' : 'append'} ` +
-    `to \`${title}\`: ${jobs.slice(0, maxNamed).join(', ')}${others}. What their next runs do depends on \`ifTargetReset\`.`
+  warn?.(
+    emptiedWarning(
+      marked.map(({ job }) => job),
+      table.title,
+    ),
   )
 }

@@ -1,38 +1,20 @@
-import type { OpenContext } from '../../../adapter.js'
-import { digestOf } from '../../shared/index.js'
+import { resetSuffix } from '../../shared/index.js'
 import { quoted } from '../client/index.js'
 import { advisory, type TableRef } from '../table/index.js'
 
-/** The largest number of partitions of a job. */
-const maxPartitions = 256
-
-/** What a row has at the end of its execution once that may not write any more. It sorts before every later execution. */
-export const resetSuffix = '+reset'
+/** A regular expression of Postgres for `begun` in the text of a checkpoint. */
+export const begunPattern = [
+  '"begun"\\s*:\\s*[{]\\s*"scheme"\\s*:\\s*"(?:[^"\\\\]|\\\\.)*"\\s*,',
+  '\\s*(?:"hasRows"\\s*:\\s*true\\s*,\\s*)?"partitions"\\s*:\\s*[[][0-9,\\s]*[]]\\s*[}]',
+].join('')
 
 /** Overrides settings of the role or the database that would change what values mean. */
 export const settings = `set local DateStyle to 'ISO'; set local TimeZone to 'UTC'; set local IntervalStyle to 'iso_8601';
   set local array_nulls to on; set local xmloption to content; set local transform_null_equals to off`
 
-type Writer = Pick<OpenContext, 'type' | 'id' | 'partition'>
-
-/** Identifies the row of a writer for a table. */
-export function keyOf(writer: Writer, table: TableRef): Buffer {
-  return digestOf(JSON.stringify([...writerOf(writer), ...namesOf(table)]))
-}
-
-/** Identifies the writer: a job, or a partition under the name that earlier versions gave it, so that its row is found. */
-function writerOf({ type, id, partition }: Writer): string[] {
-  return partition === undefined ? [type, id] : [`_${type}`, `${id}#${partition}`]
-}
-
 /** Identifies a table: by its title, unless a name contains a dot. */
-function namesOf({ title, schema, name }: TableRef): string[] {
+export function namesOf({ title, schema, name }: TableRef): string[] {
   return title.split('.').length === 2 ? [title] : [schema, name]
-}
-
-/** The keys of all partitions that a job may have. */
-export function partitionKeysOf({ type, id }: Writer, table: TableRef): Buffer[] {
-  return Array.from({ length: maxPartitions }, (_, partition) => keyOf({ type, id, partition }, table))
 }
 
 /** Keys as values of a statement. */
@@ -75,9 +57,4 @@ export function createCheckpoints(table: string): string {
     key bytea primary key, type text not null, id text not null, target text not null,
     execution text collate ${quoted('C')} not null, checkpoint json, changed_at timestamptz not null default now()
   ) with (fillfactor = 50)`
-}
-
-/** Ids of one job compare bytewise. */
-export function isLater(execution: unknown, than: string): boolean {
-  return Buffer.from(String(execution)).compare(Buffer.from(than)) > 0
 }

@@ -1,10 +1,21 @@
 import { newExecutionId, type OpenContext } from '../../../adapter.js'
-import { digestOf, markOf } from '../../shared/index.js'
+import {
+  digestOf,
+  emptiedMarkOf,
+  isBegun,
+  isLater,
+  type KeptRows,
+  keyOf,
+  markOf,
+  mayHaveRows,
+  partitionKeysOf,
+  resetSuffix,
+  withPartition,
+} from '../../shared/index.js'
 import { dollarQuoted, quoted, sqlOf, type TableName, type WriteSession } from '../client/index.js'
 import type { Guard, Locks, TableRef } from '../table/index.js'
-import { begunPattern, isBegun, type KeptRows, mayHaveRows, withPartition } from './begun-partitions.js'
 import type { EmptiedCheck } from './emptied-check.js'
-import { emptiedMarkOf, isMarkedSince, markEmptied } from './emptied-jobs.js'
+import { isMarkedSince, markEmptied } from './emptied-jobs.js'
 import { deniedError } from './fence-denied.js'
 import {
   alteredError,
@@ -17,15 +28,13 @@ import {
   raiseIf,
 } from './fence-errors.js'
 import {
+  begunPattern,
   createCheckpoints,
   decodedKeys,
   disowned,
   hexOf,
-  isLater,
-  keyOf,
   lockOf,
-  partitionKeysOf,
-  resetSuffix,
+  namesOf,
   settings,
   terminateHolders,
   withBegunOf,
@@ -74,7 +83,7 @@ export class Fence {
     this.#errors = new FenceErrors(table, context)
     this.#locks = locks
     locks.watch(this.checkpoints)
-    this.#key = keyOf(context, table)
+    this.#key = keyOf(context, namesOf(table))
     this.#executionHash = digestOf(context.executionId).toString('hex')
     this.#lock = lockOf(this.#key)
   }
@@ -258,7 +267,7 @@ export class Fence {
   /** The key of the row of the job, also in one of its partitions. */
   get #jobKey(): Buffer {
     const { type, id } = this.#context
-    return keyOf({ type, id }, this.#table)
+    return keyOf({ type, id }, namesOf(this.#table))
   }
 
   /**
@@ -295,13 +304,13 @@ export class Fence {
     await session.query(
       `update ${this.checkpoints} set checkpoint = null, execution = ${disowned('execution')}, changed_at = now()
         where key = any(${decodedKeys('$1')})`,
-      [hexOf(partitionKeysOf(this.#context, this.#table))],
+      [hexOf(partitionKeysOf(this.#context, namesOf(this.#table)))],
     )
     await this.#evictPartitions(session)
   }
 
   #evictPartitions(session: WriteSession): Promise<void> {
-    return this.#evict(session, 'true', partitionKeysOf(this.#context, this.#table).map(lockOf))
+    return this.#evict(session, 'true', partitionKeysOf(this.#context, namesOf(this.#table)).map(lockOf))
   }
 
   /**
@@ -315,7 +324,7 @@ export class Fence {
       // In the order in which a job that removes the rows locks them.
       await session.query(
         `select from ${this.checkpoints} where key = any(${decodedKeys('$1')}) order by key for update`,
-        [hexOf([this.#key, ...partitionKeysOf(this.#context, this.#table)])],
+        [hexOf([this.#key, ...partitionKeysOf(this.#context, namesOf(this.#table))])],
       )
       const [reset] = await session.query(
         `insert into ${this.checkpoints} as kept (key, type, id, target, execution, checkpoint) values ($1, $2, $3, $4, $5, $6)

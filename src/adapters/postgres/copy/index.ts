@@ -1,7 +1,5 @@
-export { type KeptRows, mayHaveRows } from './begun-partitions.js'
-export { damagedKept } from './damaged-kept.js'
 export { EmptiedCheck } from './emptied-check.js'
-export { type EmptiedBy, emptiedMarkOf, refuseHidden } from './emptied-jobs.js'
+export { refuseHidden } from './emptied-jobs.js'
 export { Fence } from './fence.js'
 export { Insert } from './load.js'
 export { type LoadPlan, TableCopy, type TargetTools } from './table-copy.js'

@@ -1,6 +1,7 @@
 import { rule, type TargetResumption } from '../../../adapter.js'
+import { damagedKept } from '../../shared/index.js'
 import { isName, sqlOf, WriteSession } from '../client/index.js'
-import { damagedKept, type TargetTools } from '../copy/index.js'
+import type { TargetTools } from '../copy/index.js'
 import type { RowGroup, Table } from '../table/index.js'
 import { hasSameShape, raiseSequences } from './rows-swap.js'
 

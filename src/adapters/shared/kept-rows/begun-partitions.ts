@@ -21,12 +21,6 @@ export interface KeptRows {
   readonly begun?: Begun
 }
 
-/** A regular expression of Postgres for `begun` in the text of a checkpoint. */
-export const begunPattern = [
-  '"begun"\\s*:\\s*[{]\\s*"scheme"\\s*:\\s*"(?:[^"\\\\]|\\\\.)*"\\s*,',
-  '\\s*(?:"hasRows"\\s*:\\s*true\\s*,\\s*)?"partitions"\\s*:\\s*[[][0-9,\\s]*[]]\\s*[}]',
-].join('')
-
 /** Whether the table may hold rows that a checkpoint counts on. */
 export function mayHaveRows({ hasNoRows, begun }: KeptRows): boolean {
   return hasNoRows !== true || Object(begun).hasRows === true

@@ -1,0 +1,1 @@
+export { openAppendWriter } from './append-writer.js'

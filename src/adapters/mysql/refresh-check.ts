@@ -1,0 +1,47 @@
+import { JobError } from '../../adapter.js'
+import { literal } from './client/index.js'
+import { checkUpsert } from './copy/index.js'
+import type { Table } from './table/index.js'
+import type { MysqlTargetOptions } from './target-options.js'
+import type { WriteSession } from './write/index.js'
+
+/** How many obstacles an error names. */
+const maxNamed = 5
+
+/**
+ * Throws `invalid_options` for what a full refresh of the table could not do. Changes nothing. A table that does not exist, and will be
+ * created, has no obstacles.
+ */
+export async function checkRefresh(
+  session: WriteSession,
+  options: MysqlTargetOptions,
+  requireTable: () => Promise<Table | undefined>,
+): Promise<void> {
+  try {
+    const table = await requireTable()
+    if (!table) return
+    if (options.mode === 'upsert') checkUpsert(table, [options.key ?? []].flat())
+    if (options.onFullRefresh === 'truncate') await refuseReferred(session, table)
+  } catch (error) {
+    if (!JobError.isInstance(error) || error.code !== 'target' || error.isTransient) throw error
+    throw new JobError('invalid_options', `A full refresh is not possible. ${error.message}`, { cause: error.cause })
+  }
+}
+
+/** Throws `target` for a table that foreign keys of other tables refer to: its rows cannot be deleted, or rows of others with them. */
+export async function refuseReferred(session: WriteSession, { database, name, title }: Table): Promise<void> {
+  const found = await session.query(
+    `select constraint_name, concat(constraint_schema, '.', table_name) from information_schema.referential_constraints
+      where unique_constraint_schema = ${literal(database)} and referenced_table_name = ${literal(name)}
+        and not (constraint_schema = ${literal(database)} and table_name = ${literal(name)})
+      order by 2, 1`,
+  )
+  if (found.length === 0) return
+  const named = found.slice(0, maxNamed).map(([key, by]) => `${key} of ${by}`)
+  const more = found.length > maxNamed ? [`${found.length - maxNamed} more`] : []
+  throw new JobError(
+    'target',
+    `Foreign keys refer to \`${title}\`: ${[...named, ...more].join(', ')}. Its rows could not be deleted, or rows of other tables would be deleted ` +
+      `with them: drop the foreign keys, or merge with \`mode: 'upsert'\`. Or remove the rows yourself, and call \`reset\` in place of the full refresh.`,
+  )
+}

@@ -1,0 +1,4 @@
+export { isBegun, type KeptRows, mayHaveRows, withPartition } from './begun-partitions.js'
+export { damagedKept } from './damaged-kept.js'
+export { type EmptiedBy, emptiedMarkOf, emptiedWarning, markedRows } from './emptied-by.js'
+export { isLater, keyOf, partitionKeysOf, resetSuffix } from './fence-keys.js'
