@@ -69,6 +69,7 @@ export class JobRegistry<Datasources extends NamedDatasources = NamedDatasources
     for (const [name, datasource] of readable('datasources', () => Object.entries(datasources))) {
       checkValue(`datasources.${name}`, datasource, datasourceRule)
       checkValue(`datasources.${name}.kind`, datasource.kind, rule.optional(rule.text))
+      this.hideSecretsOf(datasource)
     }
     this.#datasources = { ...datasources }
     for (const name of Object.keys(limitsOf(options.concurrency).datasources ?? {})) {
@@ -108,6 +109,7 @@ export class JobRegistry<Datasources extends NamedDatasources = NamedDatasources
     const isNamed = typeof datasource === 'string' || Object.values(this.#datasources).includes(datasource)
     if (!isNamed) this.#inline.add(datasource)
     const targets = [job.target, job.failures?.deadLetters].filter((target) => typeof target === 'object')
+    for (const adapter of [...(isNamed ? [] : [datasource]), ...targets]) this.hideSecretsOf(adapter)
     this.#targets.set(job.id, targets as Target[])
   }
 

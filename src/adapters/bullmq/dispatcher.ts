@@ -11,7 +11,7 @@ import {
   type WaitingExecution,
   type WaitingPage,
 } from '../../adapter.js'
-import { loadDriver } from '../shared/index.js'
+import { connectionSecrets, loadDriver } from '../shared/index.js'
 import { hasBackends } from './backend.js'
 import type { Connect } from './connect.js'
 import { DispatcherQueues } from './dispatcher-queues.js'
@@ -94,6 +94,7 @@ const redisDriver: string = 'ioredis'
 
 class BullmqDispatcher implements Dispatcher {
   readonly isShared = true
+  readonly secrets: readonly string[]
   readonly schedules: ScheduleEngine = {
     set: (...given) => {
       // The queue may still open. Of two definitions, the one that was given later applies.
@@ -111,6 +112,7 @@ class BullmqDispatcher implements Dispatcher {
 
   constructor({ queue = 'headgate', connection, backend, prefix, lockDuration = 30_000 }: BullmqDispatcherOptions) {
     this.#name = queue
+    this.secrets = connectionSecrets(connection)
     const options = typeof connection === 'object' ? connection : optionsOfUrl(connection, backend)
     const connected =
       backend === undefined && !isClient(options) ? { socketTimeout: silenceTimeout, ...options } : options

@@ -17,7 +17,7 @@ import {
   rule,
   shownPosition,
 } from '../../adapter.js'
-import { defaultSilenceTimeout } from '../shared/index.js'
+import { connectionSecrets, defaultSilenceTimeout } from '../shared/index.js'
 import { type CallbackPool, callbackPoolOf, type MysqlPool, needOf, openPool } from './client/index.js'
 import { bareStatement, CursorRead, type CursorReading, checkedPositionOf, estimateOf } from './keyset/index.js'
 import { readFieldOf } from './protocol/index.js'
@@ -84,6 +84,7 @@ function datasourceOf(pool: CallbackPool, options: MysqlDatasourceOptions): Data
   const timeouts = timeoutsOf(options)
   return {
     kind: 'mysql',
+    secrets: connectionSecrets(options.connectionString, options.pool, pool),
     capabilities: { requiresQuery: true, keepsConsistency: ['statement', 'pages'] },
     consistency: 'statement',
     placeholder: () => '?',

@@ -17,7 +17,7 @@ import {
   rule,
   shownPosition,
 } from '../../adapter.js'
-import { defaultSilenceTimeout } from '../shared/index.js'
+import { connectionSecrets, defaultSilenceTimeout } from '../shared/index.js'
 import { connectionsOf, handleErrors, openPool, type PostgresClient, type PostgresPool } from './client/index.js'
 import {
   bareStatement,
@@ -105,6 +105,7 @@ function datasourceOf(pool: PostgresPool, options: PostgresDatasourceOptions): D
   const types = new TypeNames()
   return {
     kind: 'postgres',
+    secrets: connectionSecrets(options.connectionString, pool),
     capabilities: { requiresQuery: true, keepsConsistency: ['statement', 'snapshot', 'pages'] },
     consistency: 'statement',
     needs: (parallel) => connectionsOf(pool).need(parallel),

@@ -34,6 +34,7 @@ import {
   succeedsWithin,
   systemClock,
 } from '../../adapter.js'
+import { connectionSecrets } from '../shared/index.js'
 import { connectionsOf, handleErrors, openPool, type PostgresClient, type PostgresPool } from './client/index.js'
 import {
   ChangeListeners,
@@ -155,6 +156,7 @@ interface Access {
 }
 
 class PostgresStorage implements JobStorage {
+  readonly secrets: readonly string[]
   readonly #access: Access
   readonly #names: Names
   readonly #sql: Statements
@@ -174,6 +176,7 @@ class PostgresStorage implements JobStorage {
     const self = crypto.randomUUID()
     const channel = `headgate_${schema}`
     const notifier = new Notifier(database, channel, self)
+    this.secrets = connectionSecrets(options.connectionString, options.pool, options.client)
     this.#access = access
     this.#names = names
     this.#sql = statementsIn(names)

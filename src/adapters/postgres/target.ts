@@ -6,7 +6,7 @@ import {
   type Target,
   type TargetCapabilities,
 } from '../../adapter.js'
-import { defaultMaxShrink } from '../shared/index.js'
+import { connectionSecrets, defaultMaxShrink } from '../shared/index.js'
 import { openAppendWriter } from './append/index.js'
 import {
   connectionsOf,
@@ -45,6 +45,7 @@ export function postgresTarget(options: PostgresTargetOptions): Target {
   const { pool, connectionString, connections = 1, strategy = 'append' } = options
   return {
     kind: 'postgres',
+    secrets: connectionSecrets(connectionString, pool),
     strategy,
     capabilities: {
       writesAtomically: true,

@@ -1,3 +1,4 @@
+export { connectionSecrets } from './connection-secrets.js'
 export { digestOf, markOf } from './digest.js'
 export { type BigNumbers, NdjsonEncoder } from './json-encoder.js'
 export {

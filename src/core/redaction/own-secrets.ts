@@ -1,5 +1,5 @@
 import { type Decoded, entities, replaced } from './decode.js'
-import { Redactor } from './redact.js'
+import { maxSecretLength, Redactor } from './redact.js'
 import { matches, type Span } from './spans.js'
 
 const hex = '[\\da-fA-F]'
@@ -41,21 +41,63 @@ const byte = /[%x](..)/g
 
 const controls: Record<string, string> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' }
 
-/** A redactor of a user: `own` are literal secrets, or a function that redacts a text further. The client bundles none. */
-export function redactorOf(own: readonly string[] | ((text: string) => string) = []): Redactor {
-  if (typeof own === 'function') return new Redactor(undefined, own)
-  const secrets = new OwnSecrets(own)
-  return new Redactor((text, isEscaped) => secrets.spansIn(text, isEscaped))
+/** The shortest secret that an adapter names: shorter ones are part of too many words. */
+const minLearned = 6
+
+/** Common words, which messages have anyway: to hide them would only show what the password is. */
+const words =
+  /^(?:postgres|postgresql|mysql|mariadb|redis|bullmq|headgate|password|secret|default|connection|storage|source|target|failed)$/i
+
+/** A redactor of a registry: `own` are literal secrets, or a function that redacts a text further. The client bundles none. */
+export function redactorOf(own: readonly string[] | ((text: string) => string) = []): LearningRedactor {
+  return typeof own === 'function' ? new LearningRedactor([], own) : new LearningRedactor(own)
+}
+
+/** Learns secrets of adapters as these are given. */
+export class LearningRedactor extends Redactor {
+  readonly #secrets: OwnSecrets
+
+  constructor(own: readonly string[], custom?: (text: string) => string) {
+    const secrets = new OwnSecrets(own)
+    super((text, isEscaped) => secrets.spansIn(text, isEscaped), custom)
+    this.#secrets = secrets
+  }
+
+  /** Learns the `secrets` of an adapter. */
+  learn(adapter: unknown): void {
+    const secrets: unknown = read(adapter, 'secrets')
+    if (!Array.isArray(secrets)) return
+    const isSecret = (text: unknown) =>
+      typeof text === 'string' && text.length >= minLearned && text.length <= maxSecretLength && !words.test(text)
+    this.#secrets.add(secrets.filter(isSecret))
+    this.forget()
+  }
+}
+
+/** A property of an adapter that others wrote, which may throw. */
+function read(adapter: unknown, name: string): unknown {
+  try {
+    return Object(adapter)[name]
+  } catch {
+    return undefined
+  }
 }
 
 /** Literal secrets of a user. */
 class OwnSecrets {
-  readonly #written: readonly string[]
-  readonly #bare: readonly string[]
+  #written: readonly string[] = []
+  #bare: readonly string[] = []
   /** Which escapes may stand for a character of a secret. */
-  readonly #escapes: RegExp
+  #escapes = /\\[xuU]/
+  readonly #given = new Set<string>()
 
   constructor(given: readonly string[]) {
+    this.add(given)
+  }
+
+  add(more: readonly string[]): void {
+    for (const secret of more) this.#given.add(secret)
+    const given = [...this.#given]
     const secrets = given.flatMap((secret) => [secret, ...encoded(secret)])
     this.#written = secrets
     this.#bare = secrets

@@ -36,6 +36,11 @@ export class Redactor {
     this.#custom = custom
   }
 
+  /** Forgets the texts that were redacted before a secret was known. */
+  protected forget(): void {
+    this.#known.clear()
+  }
+
   /** Redacts a text, in linear time. Colours of terminals are removed, and other control characters escaped. */
   redact(colored: string): string {
     const text = withoutColors(colored)

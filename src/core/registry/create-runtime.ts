@@ -1,7 +1,7 @@
 import { EventEmitter } from 'eventemitter3'
 import { boundedLogger, isolatedLogger, silentLogger, systemClock } from '../base/index.js'
 import { checkedDispatcher, type Dispatcher, localDispatcher } from '../dispatch/index.js'
-import { redactorOf } from '../redaction/index.js'
+import { type LearningRedactor, redactorOf } from '../redaction/index.js'
 import type { Runtime } from '../runtime/index.js'
 import { checkedStorage, type WatchedStorage, watchedStorage } from '../storage/index.js'
 import type { RegistryOptions } from './registry-options.js'
@@ -14,13 +14,14 @@ function answerTimeOf(lease: number): number {
 }
 
 /** The runtime of a registry, whose storage remembers failed writes. */
-export type RegistryRuntime = Runtime & { readonly storage: WatchedStorage }
+export type RegistryRuntime = Runtime & { readonly storage: WatchedStorage; readonly redactor: LearningRedactor }
 
 /** Creates the runtime of a registry. `abandoned` aborts shortly before its storage is closed. */
 export function createRuntime(options: RegistryOptions, abandoned: AbortSignal): RegistryRuntime {
   const { clock = systemClock, lease = 30_000, progressInterval = 250, onEnd, onEndTimeout = 30_000 } = options
   const { node = `headgate-${Math.random().toString(36).slice(2, 10)}` } = options
   const redactor = redactorOf(options.redact)
+  for (const adapter of [options.storage, options.dispatcher]) redactor.learn(adapter)
   const logger = options.logger ? boundedLogger(isolatedLogger(options.logger, redactor), clock) : silentLogger
   const answering = checkedStorage(options.storage, { clock, logger, timeout: answerTimeOf(lease) })
   const storage = watchedStorage(answering, { clock, logger })

@@ -86,6 +86,11 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
     this.#add(job as unknown as Job)
   }
 
+  /** Hides the `secrets` of an adapter in messages and logs from now on. */
+  protected hideSecretsOf(adapter: unknown): void {
+    this.#parts.runtime.redactor.learn(adapter)
+  }
+
   /** Adds a job that the library makes, as `define` does. */
   protected defineLibraryJob(job: LibraryJob): void {
     checkJob(publicJobOf(job))

@@ -155,6 +155,14 @@ export interface StorageChange extends JobKey {
  */
 export interface JobStorage {
   /**
+   * Texts that must appear in no message and no log, such as the password of a connection. The registry reads them once, and replaces them by
+   * `***` in any form, beside what it knows as a secret. Texts of fewer than 6 characters, and those that are a common word, are ignored.
+   * Default: none.
+   *
+   * @experimental
+   */
+  readonly secrets?: readonly string[]
+  /**
    * Starts an execution unless one of the same type, id and partition is live, atomically, also between processes. The new execution has the
    * next epoch, and the checkpoint, unless another is given, and `scheduledFor` of the one before it. With `resumedFrom`, it starts only if that
    * orphan is the job's last execution, and has its `params`; with `scheduledFor`, only if that is later than any before.

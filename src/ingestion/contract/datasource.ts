@@ -91,6 +91,14 @@ export interface DatasourceCapabilities {
 export interface Datasource {
   /** The kind of datasource, in one word such as `postgres`, for messages about a datasource without a name. */
   readonly kind: string
+  /**
+   * Texts that must appear in no message and no log, such as the password of a connection. The registry reads them once, and replaces them by
+   * `***` in any form, beside what it knows as a secret. Texts of fewer than 6 characters, and those that are a common word, are ignored.
+   * Default: none.
+   *
+   * @experimental
+   */
+  readonly secrets?: readonly string[]
   /** What the datasource can do beside reading. Default: nothing of it. */
   readonly capabilities?: DatasourceCapabilities
   /** The consistency of the records of one read without a cursor. Default: not known. */

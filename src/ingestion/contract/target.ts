@@ -186,6 +186,14 @@ export interface Target<Item extends object = JobRecord> {
   /** The kind of target, in one word such as `ndjson-file`, for messages. */
   readonly kind: string
   /**
+   * Texts that must appear in no message and no log, such as the password of a connection. The registry reads them once, and replaces them by
+   * `***` in any form, beside what it knows as a secret. Texts of fewer than 6 characters, and those that are a common word, are ignored.
+   * Default: none.
+   *
+   * @experimental
+   */
+  readonly secrets?: readonly string[]
+  /**
    * What a new execution does after a successful one. `append`, the default: it resumes from the checkpoint, where the query says
    * how. `replace`: it starts from the beginning, and `commit` replaces the old records with the new ones.
    */

@@ -9,7 +9,7 @@ import {
   type Row,
   rule,
 } from '../../../adapter.js'
-import { defaultSilenceTimeout, readStream } from '../../shared/index.js'
+import { connectionSecrets, defaultSilenceTimeout, readStream } from '../../shared/index.js'
 import { connect, connectionsOf, handleErrors, openPool, type PostgresPool } from '../client/index.js'
 import { poolFailure, queryFailure } from '../read/index.js'
 import { type OpenQuery, openQuery } from './open-query.js'
@@ -67,6 +67,7 @@ function datasourceOf(pool: PostgresPool, options: PgQueryStreamOptions): Dataso
   handleErrors(pool)
   return {
     kind: 'pg-query-stream',
+    secrets: connectionSecrets(options.connectionString, pool),
     capabilities: { requiresQuery: true },
     needs: (parallel) => connectionsOf(pool).need(parallel),
     read: (query, readOptions) => read(pool, query, readOptions, options),
