@@ -71,6 +71,7 @@ export type {
   HealthOptions,
   JobPause,
   ListenOptions,
+  ListOptions,
   OverdueSchedule,
   PauseOptions,
   RegistryHealth,

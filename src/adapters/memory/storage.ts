@@ -163,9 +163,9 @@ class MemoryStorage implements JobStorage {
     })
   }
 
-  async live({ type, id, ...page }: LiveFilter): Promise<ExecutionPage> {
+  async live({ type, id, omitsDetail, ...page }: LiveFilter): Promise<ExecutionPage> {
     const matches = (execution: ExecutionRecord) => execution.type === type && (id === undefined || execution.id === id)
-    return copied(await this.#settled(() => pageIn(this.#ordered.live, page, matches)))
+    return copied(await this.#settled(() => pageIn(this.#ordered.live, page, matches)), omitsDetail)
   }
 
   async orphans(page: PageRequest = {}): Promise<ExecutionPage> {
@@ -173,7 +173,7 @@ class MemoryStorage implements JobStorage {
   }
 
   async search(filter: StorageFilter): Promise<SearchResult<ExecutionRecord>> {
-    return copied(await this.#settled(() => this.#search(filter)))
+    return copied(await this.#settled(() => this.#search(filter)), filter.omitsDetail)
   }
 
   async latest(jobs: readonly JobName[]): Promise<ExecutionRecord[]> {
@@ -355,8 +355,18 @@ function snapshotOf(execution: ExecutionRecord | undefined): ExecutionRecord[] {
 }
 
 /** Copies a list of snapshots. */
-async function copied<List extends { hits: ExecutionRecord[] }>(list: List): Promise<List> {
-  return { ...list, hits: await mapInTurns(list.hits, copy) }
+async function copied<List extends { hits: ExecutionRecord[] }>(list: List, omitsDetail = false): Promise<List> {
+  return { ...list, hits: await mapInTurns(list.hits, omitsDetail ? withoutDetail : copy) }
+}
+
+function withoutDetail({
+  checkpoint: _,
+  detail: __,
+  params: ___,
+  logTail: ____,
+  ...rest
+}: ExecutionRecord): ExecutionRecord {
+  return copy(rest)
 }
 
 /** When the lease of a live execution ends: never, while it is unclaimed. */

@@ -247,9 +247,9 @@ class PostgresStorage implements JobStorage {
     return row && toRecord(row)
   }
 
-  async live({ type, id, ...page }: LiveFilter): Promise<ExecutionPage> {
+  async live({ type, id, omitsDetail = false, ...page }: LiveFilter): Promise<ExecutionPage> {
     if (!isStorable(`${type}${id}`)) return { hits: [] }
-    return this.#page('live', page, [type, id])
+    return this.#page('live', page, [type, id, `${omitsDetail}`])
   }
 
   async orphans(page: PageRequest = {}): Promise<ExecutionPage> {

@@ -22,7 +22,16 @@ export { EventLoopTurns, type EventLoopTurnsOptions, mapInTurns } from './event-
 export { checkedKey, executionOrder, JobMap, jobKey, newExecutionId } from './ids.js'
 export { isMisconfigured, isRefused, isTransient } from './is-transient.js'
 export { answerOf, isolate, isThenable } from './isolate.js'
-export { isJson, jsonCopyOf, lostInJson, maxJsonDepth, maxJsonLength } from './json.js'
+export {
+  hasMoreValues,
+  isJson,
+  jsonCopyOf,
+  lostInJson,
+  maxCheckpointValues,
+  maxDetailValues,
+  maxJsonDepth,
+  maxJsonLength,
+} from './json.js'
 export { type CopyBounds, redactedFields } from './log-fields.js'
 export { errorOf, isolatedLogger, type Logger, loggerRule, type NestLogger, silentLogger, warnOf } from './logger.js'
 export { checkOptions } from './options.js'

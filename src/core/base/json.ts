@@ -6,6 +6,12 @@ export const maxJsonDepth = 100
 /** Maximum length of the JSON of a checkpoint or a detail, in characters. */
 export const maxJsonLength = 1_000_000
 
+/** Maximum number of values in a detail and in parameters, at any depth: checking and copying many takes long. */
+export const maxDetailValues = 10_000
+
+/** The same for a checkpoint, which may list what was done. */
+export const maxCheckpointValues = 100_000
+
 /** Whether a value is valid JSON within the nesting limit. */
 export function isJson(value: unknown, depth = 0): boolean {
   if (value === null || typeof value === 'string' || typeof value === 'boolean') return true
@@ -42,6 +48,33 @@ function countingDown(limit: number): (name: string, value: unknown) => unknown 
     if (left < 0 || (ArrayBuffer.isView(value) && value.byteLength > left)) throw new RangeError('too long')
     return value
   }
+}
+
+/** Whether a value has more values in it than `most`, at any depth. Takes no longer for larger ones, and ends where JSON ends. */
+export function hasMoreValues(value: unknown, most: number): boolean {
+  try {
+    return leftOf(value, most, 0) < 0
+  } catch {
+    // What cannot be read is no JSON either.
+    return false
+  }
+}
+
+/** How many more values there may be beside those in `value`. Negative when there are too many. */
+function leftOf(value: unknown, left: number, depth: number): number {
+  if (typeof value !== 'object' || value === null || depth === maxJsonDepth) return left
+  if (Array.isArray(value)) {
+    let rest = left - value.length
+    for (let index = 0; index < value.length && rest >= 0; index++)
+      rest = leftOf(read(value, String(index)), rest, depth + 1)
+    return rest
+  }
+  let rest = left
+  for (const name in value) {
+    if (--rest < 0) break
+    rest = leftOf(read(value, name), rest, depth + 1)
+  }
+  return rest
 }
 
 /** A value that JSON does not keep, and where it is: `.seen[3]`, or an empty path for the value itself. */

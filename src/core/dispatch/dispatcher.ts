@@ -87,6 +87,14 @@ export interface Dispatcher {
    * any other queue wait in this process, under the lease of this registry.
    */
   readonly isShared: boolean
+  /**
+   * Texts that must appear in no message and no log, such as the password of a connection. The registry reads them once, and replaces them by
+   * `***` in any form, beside what it knows as a secret. Texts of fewer than 6 characters, and those that are a common word, are ignored.
+   * Default: none.
+   *
+   * @experimental
+   */
+  readonly secrets?: readonly string[]
   /** Agrees on schedules with the registries that share the queue. Without it, each registry follows its own schedules. */
   readonly schedules?: ScheduleEngine
   /** Starts dispatching. The registry calls it once. Throws `invalid_options` for limits that the dispatcher does not support. */

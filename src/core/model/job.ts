@@ -36,9 +36,12 @@
 
 import {
   checkOptions,
+  hasMoreValues,
   invalid,
   jsonCopyOf,
   lostInJson,
+  maxCheckpointValues,
+  maxDetailValues,
   maxJsonDepth,
   maxJsonLength,
   type Rule,
@@ -56,9 +59,12 @@ import type { JobStatus } from './status.js'
 /** Progress that a running job reports. Fields that are not given keep their values. */
 export interface ProgressUpdate<Checkpoint = unknown, Detail extends object = JobDetail>
   extends Omit<Progress, 'lastId' | 'checkpoint' | 'detail' | 'logTail'> {
-  /** Where the next execution resumes: a JSON value that only the job interprets. `null` removes it. */
+  /**
+   * Where the next execution resumes: a JSON value that only the job interprets, of up to 1,000,000 characters, with up to 100,000 values in it.
+   * `null` removes it.
+   */
   checkpoint?: Checkpoint | null
-  /** Extra data about the progress: a JSON object. */
+  /** Extra data about the progress: a JSON object of up to 1,000,000 characters, with up to 10,000 values in it. */
   detail?: Detail
   /** The last known value of the primary key column. Stored as text. */
   lastId?: string | number | bigint
@@ -92,7 +98,7 @@ export function toProgress(update: ProgressUpdate): Progress {
 
 /** Copies the value, so that later changes by the job are not saved. */
 function checkpointOf(value: unknown): unknown {
-  checkKept('checkpoint', value)
+  checkKept('checkpoint', value, maxCheckpointValues)
   const copy = jsonCopyOf(value)
   if (copy === undefined) throw invalid('checkpoint', kept('a JSON value'), value)
   return copy
@@ -100,7 +106,7 @@ function checkpointOf(value: unknown): unknown {
 
 function detailOf(value: JobDetail): JobDetail {
   const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
-  if (isObject) checkKept('detail', value)
+  if (isObject) checkKept('detail', value, maxDetailValues)
   const copy = isObject ? jsonCopyOf(value) : undefined
   if (typeof copy !== 'object' || copy === null || Array.isArray(copy)) {
     throw invalid('detail', kept('a JSON object'), value)
@@ -109,7 +115,8 @@ function detailOf(value: JobDetail): JobDetail {
 }
 
 /** Refuses what JSON would change in silence, such as a `Map`, which becomes an empty object. */
-function checkKept(field: string, value: unknown): void {
+function checkKept(field: string, value: unknown, most: number): void {
+  if (hasMoreValues(value, most)) throw invalid(field, `a JSON value with up to ${most} values in it`, value)
   const lost = lostInJson(value)
   if (lost) throw invalid(`${field}${lost.path}`, 'a value that JSON keeps', lost.value)
 }

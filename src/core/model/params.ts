@@ -1,5 +1,6 @@
 import {
   checkedResult,
+  hasMoreValues,
   invalid,
   issuesText,
   isThenable,
@@ -26,9 +27,10 @@ export const paramsRule: Rule = rule.optional(schemaRule)
 /** A copy of parameters. Throws `invalid_options` for what is no JSON object that storage keeps. */
 export function keptParams(value: unknown, name = 'params'): Record<string, unknown> {
   const isObject = typeof value === 'object' && value !== null && !readable(name, () => Array.isArray(value))
-  const lost = isObject ? lostInJson(value) : undefined
+  const isTooLong = isObject && hasMoreValues(value, maxParamsLength)
+  const lost = isObject && !isTooLong ? lostInJson(value) : undefined
   if (lost) throw invalid(`${name}${lost.path}`, 'a value that JSON keeps', lost.value)
-  const copy = isObject ? jsonCopyOf(value) : undefined
+  const copy = isObject && !isTooLong ? jsonCopyOf(value) : undefined
   if (copy === undefined) throw invalid(name, `a JSON object of up to ${maxParamsLength} characters`, value)
   const { length } = JSON.stringify(copy)
   if (length > maxParamsLength) {

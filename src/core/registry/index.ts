@@ -7,6 +7,7 @@ export type {
   AbortOptions,
   CloseOptions,
   ListenOptions,
+  ListOptions,
   PauseOptions,
   RegistryOptions,
   ResetOptions,

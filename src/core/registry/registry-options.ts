@@ -104,6 +104,12 @@ export interface AbortOptions {
   onAsked?: () => void
 }
 
+/** Options of `registry.running` and `registry.search`. */
+export interface ListOptions {
+  /** Whether the statuses have `detail`, `checkpoint`, `params` and `log`. Default `true`. */
+  detail?: boolean
+}
+
 /** Options of `registry.on` and `registry.once`. */
 export interface ListenOptions {
   /**

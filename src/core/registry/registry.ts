@@ -46,6 +46,7 @@ import {
   checkRegistryOptions,
   closeRules,
   type ListenOptions,
+  type ListOptions,
   listenRules,
   type PauseOptions,
   type RegistryOptions,
@@ -216,12 +217,16 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
     return (record && this.#parts.jobs.statusOf(record)) as never
   }
 
-  /** The statuses of all live executions of a type in all processes, oldest start first. */
+  /**
+   * The statuses of all live executions of a type in all processes, oldest start first. With `detail: false`, they need not have `detail`,
+   * `checkpoint`, `params` and `log`, which a storage then does not read.
+   */
   async running<Detail extends object = never, Type extends string = string>(
     type: Type,
+    { detail = true }: ListOptions = {},
   ): Promise<LiveStatus<DetailByType<Known, Type, Detail>>[]> {
     const { runtime, jobs } = this.#parts
-    const records = await allLive(runtime.storage, { type })
+    const records = await allLive(runtime.storage, { type, ...(!detail && { omitsDetail: true }) })
     return records.sort((a, b) => a.startTime - b.startTime).map((record) => jobs.statusOf(record) as never)
   }
 
@@ -288,13 +293,14 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
     return scheduler.next(jobs.require(checkedKey(type, id), { type, id }))
   }
 
-  /** Searches the log, newest first. Without `state`, finds ended executions only. */
+  /** Searches the log, newest first. Without `state`, finds ended executions only. `detail` is as that of `running`. */
   async search<Detail extends object = never, Type extends string = string>(
     filter: SearchFilter & { type?: Type } = {},
+    { detail = true }: ListOptions = {},
   ): Promise<SearchResult<JobStatus<DetailByType<Known, Type, Detail>>>> {
     checkOptions('filter', filter, searchRules)
     const { runtime, jobs } = this.#parts
-    const { total, hits } = await runtime.storage.search(filter)
+    const { total, hits } = await runtime.storage.search({ ...filter, ...(!detail && { omitsDetail: true }) })
     return { total, hits: hits.map((record) => jobs.statusOf(record) as never) }
   }
 

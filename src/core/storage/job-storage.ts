@@ -91,6 +91,13 @@ export interface SearchFilter {
 
 /** What a storage searches. */
 export interface StorageFilter extends SearchFilter {
+  /**
+   * Whether `checkpoint`, `detail`, `params` and `logTail` may be left out, as nobody reads them: they may be long. A storage may ignore it. Default
+   * `false`.
+   *
+   * @experimental
+   */
+  omitsDetail?: boolean
   /** Keeps executions of that partition. */
   partition?: number
   /** Whether executions of partitions are found too. Default `false`, unless `partition` is given. */
@@ -117,6 +124,13 @@ export interface PageRequest {
 
 /** Selects live executions. */
 export interface LiveFilter extends PageRequest {
+  /**
+   * Whether `checkpoint`, `detail`, `params` and `logTail` may be left out, as nobody reads them: they may be long. A storage may ignore it. Default
+   * `false`.
+   *
+   * @experimental
+   */
+  omitsDetail?: boolean
   /** Keeps executions of that job type. */
   type: string
   /** Keeps executions of that job id. */

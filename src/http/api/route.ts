@@ -24,9 +24,9 @@ export interface ServedRegistry
     Partial<Pick<JobRegistry, 'closed' | 'redactor' | 'jobs' | 'pause' | 'unpause' | 'pauseAll' | 'unpauseAll'>> {
   start(type: string, id: string, options?: StartOptions): Promise<StartedExecution>
   status(type: string, id: string): Promise<JobStatus | undefined>
-  running(type: string): Promise<LiveStatus[]>
+  running(type: string, options?: { detail?: boolean }): Promise<LiveStatus[]>
   abort(type: string, id: string, options?: AbortOptions): Promise<JobStatus | undefined>
-  search(filter?: SearchFilter): Promise<SearchResult<JobStatus>>
+  search(filter?: SearchFilter, options?: { detail?: boolean }): Promise<SearchResult<JobStatus>>
   reset?(type: string, id: string, options?: ResetOptions): Promise<JobStatus | undefined>
 }
 

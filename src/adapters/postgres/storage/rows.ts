@@ -45,9 +45,17 @@ export const logged = columns.join(', ')
  */
 const texts = ['type', 'id', 'claimed_by', 'resumed_from']
 
-/** SQL for the columns of an execution as text. */
-export function recordOf(table: string): string {
-  return columns.map((column) => columnOf(table, column)).join(', ')
+/** What a list may leave out: it may be long. */
+const details = ['checkpoint', 'detail', 'params', 'log_tail']
+
+/** SQL for the columns of an execution as text. `isOmitted` is SQL for whether to leave out what may be long. */
+export function recordOf(table: string, isOmitted = 'false'): string {
+  return columns
+    .map((column) => {
+      if (isOmitted === 'false' || !details.includes(column)) return columnOf(table, column)
+      return `case when not ${isOmitted} then ${table}.${column}::text end as ${column}`
+    })
+    .join(', ')
 }
 
 /** SQL for the columns of a change as text. */

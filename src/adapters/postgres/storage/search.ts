@@ -36,7 +36,7 @@ export function searchIn(names: Names, filter: StorageFilter): { text: string; v
   const isLiveWanted = filter.state !== undefined && isLive(filter.state)
   const total = isLiveWanted ? totalOfLive(names, filter, values) : totalOfLog(names, filter, values)
   const page = pageOf(names, filter, values, isLiveWanted)
-  const text = `select looked.*, ${recordOf('hit')}
+  const text = `select looked.*, ${recordOf('hit', String(filter.omitsDetail === true))}
     from (select (${total})::text as total, ${hasExpired(names)} as has_expired) looked
     left join (${page}) hit on true order by hit.uuid desc`
   return { text, values: values.list }

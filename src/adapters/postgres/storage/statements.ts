@@ -57,8 +57,8 @@ export function statementsIn(names: Names) {
       `select ${record}, ${isExpired}::text as has_expired from ${job}
         where key = ${keyOf('$1', '$2', '$3')} and ${hasRun}`,
     ),
-    /** Whether partitions are included, the last UUID of the page before, size, type, id. */
-    live: named(`select ${record}, ${isExpired}::text as has_expired from ${job}
+    /** Whether partitions are included, the last UUID of the page before, size, type, id, whether to leave details out. */
+    live: named(`select ${recordOf('job', `($6::text = 'true')`)}, ${isExpired}::text as has_expired from ${job}
       where type = $4::text and ($5::text is null or id = $5::text) and end_time is null and ${isOnPage} ${page}`),
     /** Whether this is a primary that accepts writes, and the role may change jobs. */
     isWritable: named(`select (not pg_is_in_recovery() and current_setting('transaction_read_only') = 'off'

@@ -14,7 +14,7 @@ import {
 } from '../../../adapter.js'
 import { type Connection, isConstraint, type SqliteRow } from './connection.js'
 import { type LogLimits, trim } from './log-table.js'
-import { columns, executionOf, noPartition, positionOf, selected, valuesOf } from './rows.js'
+import { columns, executionOf, noPartition, positionOf, selected, selectedFor, valuesOf } from './rows.js'
 
 const upsertJob = `insert into headgate_job (${columns.join(', ')}) values (${columns.map(() => '?').join(', ')})
   on conflict (type, id, partition) do update set ${columns.map((column) => `${column} = excluded.${column}`).join(', ')}`
@@ -98,11 +98,11 @@ export class Jobs {
     return this.#page('is_orphaned is not null', [], page)
   }
 
-  #page(condition: string, values: string[], page: PageRequest): SqliteRow[] {
-    const { size = pageSize, searchAfter, includePartitions } = page
+  #page(condition: string, values: string[], page: Omit<LiveFilter, 'type'>): SqliteRow[] {
+    const { size = pageSize, searchAfter, includePartitions, omitsDetail } = page
     const listed = includePartitions ? condition : `${condition} and partition = ${noPartition}`
     return this.#connection.all(
-      `select ${selected} from headgate_job where ${listed} and position > ? order by position limit ?`,
+      `select ${selectedFor(omitsDetail)} from headgate_job where ${listed} and position > ? order by position limit ?`,
       ...values,
       searchAfter === undefined ? '' : (executionOrder(searchAfter) ?? ''),
       size,

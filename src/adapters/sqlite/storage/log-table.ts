@@ -1,6 +1,6 @@
 import { executionOrder, isLive, type SearchResult, type StorageFilter } from '../../../adapter.js'
 import type { Connection, SqliteRow, SqliteValue } from './connection.js'
-import { noPartition, selected } from './rows.js'
+import { noPartition, selectedFor } from './rows.js'
 
 /** The limits of the log. */
 export interface LogLimits {
@@ -45,7 +45,7 @@ export function search(
   const after: Condition[] = searchAfter === undefined ? [] : [['position < ?', executionOrder(searchAfter) ?? '']]
   const total = connection.number(`select count(*) n from ${table} ${where(matching)}`, ...valuesOf(matching))
   const rows = connection.all(
-    `select ${selected} from ${table} ${where([...matching, ...after])} order by position desc limit ? offset ?`,
+    `select ${selectedFor(filter.omitsDetail)} from ${table} ${where([...matching, ...after])} order by position desc limit ? offset ?`,
     ...valuesOf([...matching, ...after]),
     size,
     from,

@@ -61,6 +61,15 @@ export const selected = columns
   .map(readable)
   .join(', ')
 
+/** What a list may leave out: it may be long. */
+const details = new Set<string>(['checkpoint', 'detail', 'params', 'log_tail'])
+
+/** The same for a list. */
+export function selectedFor(omitsDetail = false): string {
+  const isRead = (column: string) => column !== 'position' && !(omitsDetail && details.has(column))
+  return columns.filter(isRead).map(readable).join(', ')
+}
+
 /** The columns of a change as {@link changeOf} reads them. */
 export const selectedOfChange = `${['type', 'id', 'partition', 'execution_id', 'state'].map(readable).join(', ')}, changed`
 

@@ -20,7 +20,7 @@ export const running = defineRoute({
   },
 
   async answer({ registry, job: { type }, options, detailOf, limiter, request, broadcaster, indent }) {
-    const live = await limiter.run(() => registry.running(type), request)
+    const live = await limiter.run(() => registry.running(type, { detail: detailOf !== undefined }), request)
     if (live.length === 0 && !registry.has(type)) {
       const { total } = await limiter.run(() => registry.search({ type, size: 0 }), request)
       const reason = `No job of type [${type}] is defined, and the log has none.`

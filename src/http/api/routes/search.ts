@@ -39,9 +39,13 @@ export const search = defineRoute({
 
   /** Reads and serializes a long page of the log as the client takes it. */
   async answer({ registry, options: { detail: _, ...filter }, detailOf, limiter, request, broadcaster, indent }) {
-    const pages = pagesOf((page) => limiter.run(() => registry.search(page), request), filter, {
-      measure: lengthBy(detailOf),
-    })
+    const pages = pagesOf(
+      (page) => limiter.run(() => registry.search(page, { detail: detailOf !== undefined }), request),
+      filter,
+      {
+        measure: lengthBy(detailOf),
+      },
+    )
     const { value: first = { total: 0, hits: [] } } = await pages.next()
     if ((filter.size ?? 0) <= firstPage || first.hits.length < firstPage)
       return { status: 200, body: searchBody(first, detailOf) }

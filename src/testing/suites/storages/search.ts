@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { type ExecutionRecord, executionOrder } from '../../../adapter.js'
 import { isEnded, type JobStorage, type SearchFilter } from '../../../index.js'
 import type { Cases } from '../suite.js'
-import { begin, leaseOf, liveOf, present, runThrough, type StorageSubject } from './subject.js'
+import { begin, leaseOf, liveOf, longLease, present, runThrough, type StorageSubject } from './subject.js'
 
 /** Fills the log with executions of several types, ids, states and times. Gives them, newest first. */
 async function fill({ storage, pass }: StorageSubject): Promise<ExecutionRecord[]> {
@@ -171,6 +171,35 @@ export const searchCases: Cases<StorageSubject> = {
     }
     assert.deepEqual(await storage.live({ type: 'test' }), { hits: executions })
     assert.deepEqual(await storage.live({ type: 'unknown' }), { hits: [] })
+  },
+
+  async 'live and search: may leave out what is long, on request, and nothing else'({ storage }) {
+    const running = await begin(storage, { params: { of: 'a' }, checkpoint: { at: 1 } })
+    await storage.renew(leaseOf(running), {
+      lease: longLease,
+      count: 2,
+      lastId: 'b',
+      detail: { seen: 2 },
+      logTail: ['c'],
+    })
+    await runThrough(
+      storage,
+      { id: 'b', checkpoint: { at: 2 } },
+      { state: 'error', error: ['It fails.'], detail: { seen: 3 } },
+    )
+    const whole = [(await storage.live({ type: 'test' })).hits, (await storage.search({})).hits].flat()
+    const short = [
+      (await storage.live({ type: 'test', omitsDetail: true })).hits,
+      (await storage.search({ omitsDetail: true })).hits,
+      (await storage.search({ state: 'running', omitsDetail: true })).hits,
+    ].flat()
+    for (const hit of short) {
+      const found = present(whole.find(({ executionId }) => executionId === hit.executionId))
+      const { checkpoint, detail, params, logTail } = found
+      const long = Object.entries({ checkpoint, detail, params, logTail }).filter(([, value]) => value !== undefined)
+      assert.deepEqual({ ...hit, ...Object.fromEntries(long) }, found)
+    }
+    assert.equal(short.length, 3)
   },
 
   async 'live: an execution that left the queue keeps its place'({ storage, pass }) {
