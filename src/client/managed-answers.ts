@@ -30,10 +30,20 @@ function isPause(value: unknown): boolean {
 
 /** Whether a body is the health of a registry. */
 export function isHealth(body: unknown): body is WireHealth {
-  const { status, node, storage, running, queued, lease_ms, oldest_renewal_ms = 0, overdue = [] } = fieldsOf(body)
+  const {
+    status,
+    node,
+    storage,
+    running,
+    queued,
+    lease_ms,
+    oldest_renewal_ms = 0,
+    overdue = [],
+    queue_problem = '',
+  } = fieldsOf(body)
   const { reachable, latency_ms, error = '' } = fieldsOf(storage)
   return (
-    [status, node, error].every(isText) &&
+    [status, node, error, queue_problem].every(isText) &&
     typeof reachable === 'boolean' &&
     [running, queued, lease_ms, latency_ms, oldest_renewal_ms].every(isWhole) &&
     Array.isArray(overdue) &&

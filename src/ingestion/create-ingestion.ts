@@ -45,14 +45,10 @@ export function ingestion(
 ): LibraryJob {
   checkIngestion(definition)
   const plan = planOf(definition, datasourceOf(definition, datasources), shared)
-  const { id, partitions, schedule, maxDuration, onEnd } = definition
+  const { id, partitions } = definition
   const bound = (plan: IngestionPlan, { params, status }: Pick<JobContext, 'params' | 'status'>) =>
     boundPlan(plan, definition, params, status.params)
-  const checkParams = (params: JobParams) => {
-    plan.query.checkParams(params)
-    checkSelectedBy(definition, plan.query, params)
-  }
-  const common = { ...sharedOf(definition), checkParams }
+  const common = { ...sharedOf(definition), checkParams: paramsCheckOf(definition, plan) }
   // Partitions without positions begin anew with each try of their parent, which adds up what they count.
   const repeatsRecords = (plan.cursor?.lookback ?? 0) > 0 || (partitions !== undefined && !plan.hasPositions)
   const management = {
@@ -61,16 +57,9 @@ export function ingestion(
     restartCheckpoint: pendingRefresh,
     ...resetOf(definition, plan),
   }
-  const named = {
-    type: 'ingestion',
-    id,
-    ...(schedule && { schedule }),
-    ...(onEnd && { onEnd }),
-    ...(maxDuration && { maxDuration }),
-  }
   const refreshEffect = allowedRefresh(plan)
   const listed = { targetKind: plan.target.kind, ...(refreshEffect && { refreshEffect }) }
-  const job = { ...common, ...management, distanceOf, repeatsRecords, ...listed, ...named }
+  const job = { ...common, ...management, distanceOf, repeatsRecords, ...listed, ...ownOf(definition) }
   const warnOfRepeats = lookbackWarning(plan)
   if (partitions === undefined) {
     return {
@@ -99,6 +88,24 @@ export function ingestion(
       distanceOf,
       run: (context) => new PartitionRun(bound(partitionPlan, context), context, n).run(),
     }),
+  }
+}
+
+function paramsCheckOf(definition: IngestionJob, { query }: IngestionPlan): (params: JobParams) => void {
+  return (params) => {
+    query.checkParams(params)
+    checkSelectedBy(definition, query, params)
+  }
+}
+
+/** The options of the job that its partitions do not have. */
+function ownOf({ id, schedule, onEnd, maxDuration }: IngestionJob): Omit<Job, 'run'> {
+  return {
+    type: 'ingestion',
+    id,
+    ...(schedule && { schedule }),
+    ...(onEnd && { onEnd: onEnd as NonNullable<Job['onEnd']> }),
+    ...(maxDuration && { maxDuration }),
   }
 }
 

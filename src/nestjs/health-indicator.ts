@@ -11,7 +11,8 @@ export interface HealthIndicatorOptions {
 }
 
 /** The health of a registry, in the form of `@nestjs/terminus`. */
-export interface HeadgateHealth extends Pick<RegistryHealth, 'node' | 'running' | 'queued' | 'overdue'> {
+export interface HeadgateHealth
+  extends Pick<RegistryHealth, 'node' | 'running' | 'queued' | 'overdue' | 'queueProblem'> {
   /** `up` when the registry can run jobs. */
   status: 'up' | 'down'
   /** Why it is down. Absent when it is up. */
@@ -41,7 +42,7 @@ export class HeadgateHealthIndicator {
     { registry: name, ...options }: HealthIndicatorOptions = {},
   ): Promise<Record<Key, HeadgateHealth>> {
     const registry = this.#lookup.get(getRegistryToken(name), { strict: false }) as JobRegistry
-    const { status, storage, node, running, queued, overdue } = await registry.health(options)
+    const { status, storage, node, running, queued, overdue, queueProblem } = await registry.health(options)
     const health: HeadgateHealth = {
       status: status === 'ok' ? 'up' : 'down',
       ...(status !== 'ok' && { reason: status }),
@@ -50,6 +51,7 @@ export class HeadgateHealthIndicator {
       running,
       queued,
       ...(overdue && { overdue }),
+      ...(queueProblem !== undefined && { queueProblem }),
     }
     return { [key]: health } as Record<Key, HeadgateHealth>
   }

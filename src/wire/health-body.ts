@@ -25,11 +25,13 @@ export interface WireHealth {
   oldest_renewal_ms?: number
   /** The schedules whose job should have started in this registry more than a minute ago. */
   overdue?: { _id: string; type: string; since: number }[]
+  /** Why the queue hands out no executions although it answers, such as a pause in BullMQ. */
+  queue_problem?: string
 }
 
 /** The body about the health of a registry. */
 export function healthBody(health: RegistryHealth): WireHealth {
-  const { status, node, storage, running, queued, lease, oldestRenewal, overdue } = health
+  const { status, node, storage, running, queued, lease, oldestRenewal, overdue, queueProblem } = health
   const { isReachable, latency } = storage
   return {
     status,
@@ -45,6 +47,7 @@ export function healthBody(health: RegistryHealth): WireHealth {
     lease_ms: lease,
     ...(oldestRenewal !== undefined && { oldest_renewal_ms: oldestRenewal }),
     ...(overdue && { overdue: overdue.map(({ type, id, since }) => ({ _id: id, type, since })) }),
+    ...(queueProblem !== undefined && { queue_problem: queueProblem }),
   }
 }
 
@@ -54,6 +57,7 @@ export function fromWireHealth({
   lease_ms: lease,
   oldest_renewal_ms,
   overdue,
+  queue_problem: queueProblem,
   ...health
 }: WireHealth): RegistryHealth {
   const { reachable: isReachable, latency_ms: latency, error } = storage
@@ -63,5 +67,6 @@ export function fromWireHealth({
     lease,
     ...(oldest_renewal_ms !== undefined && { oldestRenewal: oldest_renewal_ms }),
     ...(overdue && { overdue: overdue.map(({ _id: id, ...job }) => ({ ...job, id })) }),
+    ...(queueProblem !== undefined && { queueProblem }),
   }
 }

@@ -164,6 +164,11 @@ export class BullmqQueue {
     return (await this.#queue.getGlobalConcurrency()) ?? undefined
   }
 
+  /** Whether somebody has paused the queue with BullMQ. */
+  isPaused(): Promise<boolean> {
+    return this.#queue.isPaused()
+  }
+
   /**
    * Resolves when the engine answers. Commands wait without an error for a Redis that is down, so the last error of the
    * connection rejects.

@@ -9,6 +9,7 @@ import type {
 } from '../../adapter.js'
 import { BullmqQueue, type BullmqQueueOptions } from './bullmq-queue.js'
 import type { Connect } from './connect.js'
+import { PauseWatch } from './pause-watch.js'
 import { type Notice, type RivalListener, ScheduleDirectory } from './schedule-directory.js'
 
 /** The queues of a dispatcher: the main queue, and a gate queue before it for each datasource with a limit. */
@@ -19,6 +20,7 @@ export class DispatcherQueues {
   readonly #main: BullmqQueue
   readonly #directory: ScheduleDirectory
   readonly #ofDatasource = new Map<string, BullmqQueue>()
+  readonly #pauses: PauseWatch[] = []
 
   constructor(name: string, connect: Connect, worker: DispatchWorker) {
     const { process, cluster, datasources = {} } = worker.limits
@@ -66,6 +68,11 @@ export class DispatcherQueues {
     }
   }
 
+  /** Why queues hand out nothing. `undefined` when none is paused. */
+  get problem(): string | undefined {
+    return this.#pauses.flatMap(({ problem }) => problem ?? []).join(' ') || undefined
+  }
+
   check(signal: AbortSignal): Promise<void> {
     return this.#main.check(signal)
   }
@@ -99,6 +106,10 @@ export class DispatcherQueues {
     const warn = (error: unknown) => this.#worker.warn(error, `The queue [${name}] had an error.`)
     const hasLiveBefore = (time: number) => this.#worker.hasLiveBefore(time)
     const queue = new BullmqQueue({ name, warn, hasLiveBefore, ...this.#connect, ...options })
+    const { clock } = this.#worker
+    const { closing } = this.#connect
+    const tell = (error: unknown, message: string) => this.#worker.warn(error, message)
+    this.#pauses.push(new PauseWatch({ name, clock, closing, isPaused: () => queue.isPaused(), warn: tell }))
     // The engine may have been emptied, or hold the limit of a registry that has closed.
     this.#directory.publish(`limit/${name}`, limit, (rival) => queue.keepLimit(rival ? limitOf(rival) : limit))
     return queue

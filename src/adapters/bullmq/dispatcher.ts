@@ -109,6 +109,7 @@ class BullmqDispatcher implements Dispatcher {
   readonly #closing = createAbortController()
   #worker!: DispatchWorker
   #queues!: Promise<DispatcherQueues>
+  #opened: DispatcherQueues | undefined
 
   constructor({ queue = 'headgate', connection, backend, prefix, lockDuration = 30_000 }: BullmqDispatcherOptions) {
     this.#name = queue
@@ -142,6 +143,10 @@ class BullmqDispatcher implements Dispatcher {
     return (await this.#queues).waiting(page)
   }
 
+  get problem(): string | undefined {
+    return this.#opened?.problem
+  }
+
   async check(signal: AbortSignal): Promise<void> {
     await (await this.#queues).check(signal)
   }
@@ -160,7 +165,8 @@ class BullmqDispatcher implements Dispatcher {
     // Bundlers show a CommonJS package as `default` only.
     const { default: driver = loaded } = loaded
     checkVersion(driver, backend === undefined)
-    return new DispatcherQueues(this.#name, { driver, ...this.#connect }, worker)
+    this.#opened = new DispatcherQueues(this.#name, { driver, ...this.#connect }, worker)
+    return this.#opened
   }
 }
 

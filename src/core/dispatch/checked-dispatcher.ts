@@ -1,5 +1,6 @@
 import {
   adapterFailure,
+  answerOf,
   badAnswer,
   type Clock,
   checkedAnswer,
@@ -49,6 +50,10 @@ export function checkedDispatcher(dispatcher: Dispatcher, { clock, logger, timeo
   const notHandled = warning('Could not handle a newer schedule of another registry.')
   return {
     isShared,
+    get problem() {
+      const problem = answerOf(() => dispatcher.problem, undefined)
+      return typeof problem === 'string' ? problem : undefined
+    },
     ...(schedules && {
       schedules: {
         set(job, schedule, onRival) {

@@ -97,6 +97,11 @@ export interface Dispatcher {
   readonly secrets?: readonly string[]
   /** Agrees on schedules with the registries that share the queue. Without it, each registry follows its own schedules. */
   readonly schedules?: ScheduleEngine
+  /**
+   * Why the queue hands out no executions although none of its calls fails, in a sentence for people: somebody has paused it, for
+   * example. `undefined` when it does. `registry.health` shows it.
+   */
+  readonly problem?: string | undefined
   /** Starts dispatching. The registry calls it once. Throws `invalid_options` for limits that the dispatcher does not support. */
   work(worker: DispatchWorker): void
   /** Adds executions to the queue. Has no effect on those that are queued already. */

@@ -1,5 +1,7 @@
 import { checkOptions, errorMessages, JobError, rule, withTimeout } from '../base/index.js'
+import type { Dispatcher } from '../dispatch/index.js'
 import type { LocalExecutions } from '../execution/index.js'
+import { maxTextLength } from '../model/index.js'
 import type { OverdueSchedule, Scheduler } from '../scheduling/index.js'
 import type { RegistryRuntime } from './create-runtime.js'
 
@@ -50,6 +52,8 @@ export interface RegistryHealth {
    * execution before still runs. Missing when there is none.
    */
   overdue?: OverdueSchedule[]
+  /** Why the queue hands out no executions although it answers, such as a pause in BullMQ, in a sentence. Missing when it does. */
+  queueProblem?: string
 }
 
 /** Checks the health of a registry. */
@@ -57,10 +61,16 @@ export class HealthProbe {
   readonly #runtime: RegistryRuntime
   readonly #executions: LocalExecutions
   readonly #scheduler: Pick<Scheduler, 'overdue'>
+  readonly #dispatcher: Pick<Dispatcher, 'problem'>
   #asking: Promise<Pick<StorageHealth, 'error'>> | undefined
 
-  constructor(runtime: RegistryRuntime, executions: LocalExecutions, scheduler: Pick<Scheduler, 'overdue'>) {
+  constructor(
+    runtime: RegistryRuntime,
+    executions: LocalExecutions,
+    { scheduler, dispatcher }: { scheduler: Pick<Scheduler, 'overdue'>; dispatcher: Pick<Dispatcher, 'problem'> },
+  ) {
     this.#scheduler = scheduler
+    this.#dispatcher = dispatcher
     this.#runtime = runtime
     this.#executions = executions
   }
@@ -70,9 +80,10 @@ export class HealthProbe {
     checkOptions('options', options, healthRules)
     const { timeout = 1000 } = options
     const storage = await this.#storage(timeout)
-    const { node, lease } = this.#runtime
+    const { node, lease, redactor } = this.#runtime
     const live = this.#executions.health
     const { overdue } = this.#scheduler
+    const { problem } = this.#dispatcher
     const queued = live.filter(({ state }) => state === 'queued').length
     return {
       status: isClosed ? 'closed' : statusOf(storage),
@@ -83,6 +94,7 @@ export class HealthProbe {
       lease,
       ...(live.length > 0 && { oldestRenewal: live.reduce((oldest, { leaseAge }) => Math.max(oldest, leaseAge), 0) }),
       ...(overdue.length > 0 && { overdue }),
+      ...(problem !== undefined && { queueProblem: redactor.shorten(problem, maxTextLength) }),
     }
   }
 

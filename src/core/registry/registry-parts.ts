@@ -71,7 +71,7 @@ export function createParts(options: RegistryOptions): RegistryParts {
   listeners.subscribe()
   const management = new JobManagement(runtime, { jobs, executions, paused, scheduler })
   const refreshChecks = new RefreshChecks(runtime)
-  const probe = new HealthProbe(runtime, executions, scheduler)
+  const probe = new HealthProbe(runtime, executions, { scheduler, dispatcher })
   queue.open(dispatchWorker(runtime, { limits, queue, runner, completions }))
   const unwatch = storage.watch?.((change) => void events.emit('storageChange', change))
   const abandon = () => abandoned.abort(new JobError('closed', 'The registry is closed.'))

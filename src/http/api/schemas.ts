@@ -146,6 +146,10 @@ const health: Fields<WireHealth> = {
     items: object({ _id: id, type, since: time }),
     description: 'The schedules whose job should have started here more than a minute ago, and since when.',
   },
+  queue_problem: {
+    ...text,
+    description: 'Why the queue hands out no executions although it answers, such as a pause in BullMQ.',
+  },
 }
 
 /** The schemas of bodies. */
@@ -164,7 +168,7 @@ export const bodies = {
   Log: hits(ref('LogEntry')),
   StartRequest: object({ params: { type: 'object', description: 'The parameters of the execution.' } }, ['params']),
   Error: object(error),
-  Health: object(health, ['oldest_renewal_ms', 'overdue']),
+  Health: object(health, ['oldest_renewal_ms', 'overdue', 'queue_problem']),
   OpenApi: { type: 'object', required: ['openapi', 'info', 'paths'] },
 }
 
