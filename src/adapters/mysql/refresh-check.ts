@@ -1,6 +1,7 @@
 import { JobError } from '../../adapter.js'
 import { literal } from './client/index.js'
 import { checkUpsert } from './copy/index.js'
+import { swapOf } from './replace/index.js'
 import type { Table } from './table/index.js'
 import type { MysqlTargetOptions } from './target-options.js'
 import type { WriteSession } from './write/index.js'
@@ -20,6 +21,7 @@ export async function checkRefresh(
   try {
     const table = await requireTable()
     if (!table) return
+    if (options.strategy === 'replace') await swapOf(session, table, options.swap)
     if (options.mode === 'upsert') checkUpsert(table, [options.key ?? []].flat())
     if (options.onFullRefresh === 'truncate') await refuseReferred(session, table)
   } catch (error) {

@@ -18,7 +18,22 @@ export interface MysqlTargetOptions {
    */
   createTable?: boolean
   /**
-   * How long the server waits for a lock, in milliseconds, rounded up to seconds. Then the job fails with a transient error. Default 50,000.
+   * `append`, the default, adds records to the table. `replace` loads all records into a staging table, then replaces the table in one step.
+   */
+  strategy?: 'append' | 'replace'
+  /**
+   * How `replace` swaps. `rename` gives the staging table the name of the table. `rows` changes the rows of the table in one transaction, so
+   * that foreign keys and triggers stay. Default: `rename`, unless the table has foreign keys or triggers, or foreign keys refer to it.
+   */
+  swap?: 'rename' | 'rows'
+  /**
+   * The largest share of rows that `replace` may remove, from 0 to 1. With 0.5, the default, the job fails when fewer than half of the rows
+   * would be left. 1 allows any number, also none.
+   */
+  maxShrink?: number
+  /**
+   * How long the server waits for a lock, in milliseconds, rounded up to seconds. A swap `rename` waits in ten
+   * attempts, with pauses in between. Then the job fails with a transient error. Default 50,000.
    */
   lockTimeout?: number
   /**
@@ -31,7 +46,7 @@ export interface MysqlTargetOptions {
    */
   mode?: 'insert' | 'upsert'
   /**
-   * What a full refresh does with the rows of earlier runs. `truncate` deletes them in the transaction of the first new rows, also those of
+   * What a full refresh does with the rows of earlier runs, without the strategy `replace`. `truncate` deletes them in the transaction of the first new rows, also those of
    * other jobs that write to the table, whose next runs then act by `ifTargetReset`. `merge` updates those with the key of a record, and
    * leaves the others: only with the mode `upsert`. `refuse` lets the start fail. Default: `merge` with the mode `upsert`, otherwise `refuse`.
    */
@@ -87,6 +102,9 @@ const rules = {
   connectionString: rule.optional(rule.text),
   table: tableRule,
   createTable: rule.optional(rule.flag),
+  strategy: rule.optional(rule.oneOf('append', 'replace')),
+  swap: rule.optional(rule.oneOf('rename', 'rows')),
+  maxShrink: rule.optional(rule.share),
   lockTimeout: rule.optional(rule.whole(1, 2 ** 30)),
   silenceTimeout: rule.optional(rule.whole(1, 2 ** 31 - 1)),
   mode: rule.optional(rule.oneOf('insert', 'upsert')),
@@ -104,12 +122,21 @@ function areNames(names: unknown[]): boolean {
 /** Throws `invalid_options` unless the options are valid and fit together. */
 export function checkTargetOptions(options: MysqlTargetOptions): void {
   checkOptions('options', options, rules)
-  const { pool, connectionString, mode, key, createTable, onFullRefresh } = options
+  const { pool, connectionString, mode, key, createTable, strategy, onFullRefresh } = options
   if ((pool === undefined) === (connectionString === undefined)) {
     throw invalid('options', 'an object with either `pool` or `connectionString`', options)
   }
   if (mode === 'upsert' ? key === undefined : key !== undefined && !createTable)
     throw invalid('key', 'there with the mode `upsert`, and only then or with `createTable`', key)
+  if (strategy === 'replace') {
+    if (onFullRefresh !== undefined)
+      throw invalid('onFullRefresh', 'absent with the strategy `replace`, which replaces all rows', onFullRefresh)
+    if (mode === 'upsert') throw invalid('mode', '`insert` with the strategy `replace`, which takes every record', mode)
+    return
+  }
+  for (const name of ['swap', 'maxShrink'] as const) {
+    if (options[name] !== undefined) throw invalid(name, 'absent without the strategy `replace`', options[name])
+  }
   if (onFullRefresh === 'merge' && mode !== 'upsert')
     throw invalid('onFullRefresh', '`truncate` or `refuse` without the mode `upsert`', onFullRefresh)
 }

@@ -6,7 +6,7 @@ import {
   type Target,
   type TargetCapabilities,
 } from '../../adapter.js'
-import { defaultSilenceTimeout } from '../shared/index.js'
+import { defaultMaxShrink, defaultSilenceTimeout } from '../shared/index.js'
 import { openAppendWriter } from './append/index.js'
 import {
   type CallbackPool,
@@ -20,6 +20,7 @@ import {
 } from './client/index.js'
 import { checkpointsRef, Fence, type TargetTools } from './copy/index.js'
 import { checkRefresh } from './refresh-check.js'
+import { openReplaceWriter } from './replace/index.js'
 import { findTable, refOf, type Table } from './table/index.js'
 import {
   checkTargetOptions,
@@ -32,7 +33,7 @@ import { type SessionLimits, WriteSession } from './write/index.js'
 export type { MysqlTableName, MysqlTargetOptions }
 
 /**
- * Writes records to a table of MySQL or MariaDB: appends them, or merges them on a key. Exactly once: the checkpoint of the job commits in
+ * Writes records to a table of MySQL or MariaDB: appends them, merges them on a key, or replaces the table. Exactly once: the checkpoint of the job commits in
  * one transaction with the records, and only the last execution of a job can commit. The server refuses values that it cannot store as they
  * are.
  *
@@ -44,6 +45,7 @@ export function mysqlTarget(options: MysqlTargetOptions): Target {
   if (options.connectionString !== undefined) openPool('target', options.connectionString)
   return {
     kind: 'mysql',
+    strategy: options.strategy ?? 'append',
     capabilities: {
       writesAtomically: true,
       writesIdempotently: options.mode === 'upsert',
@@ -153,8 +155,9 @@ async function resetCheckpoint(
   })
 }
 
-/** What a full refresh does to the table. Nothing where it is refused. */
-function refreshOf({ mode, onFullRefresh }: MysqlTargetOptions): Pick<TargetCapabilities, 'onFullRefresh'> {
+/** What a full refresh does to the table. Nothing where it is refused, or where the table is replaced anyway. */
+function refreshOf({ strategy, mode, onFullRefresh }: MysqlTargetOptions): Pick<TargetCapabilities, 'onFullRefresh'> {
+  if (strategy === 'replace') return {}
   const effect = onFullRefresh ?? (mode === 'upsert' ? 'merge' : 'refuse')
   return effect === 'refuse' ? {} : { onFullRefresh: effect }
 }
@@ -162,7 +165,8 @@ function refreshOf({ mode, onFullRefresh }: MysqlTargetOptions): Pick<TargetCapa
 function openWriter(
   tools: TargetTools,
   table: Table | undefined,
-  { mode, key = [] }: MysqlTargetOptions,
+  { strategy, swap, maxShrink = defaultMaxShrink, mode, key = [] }: MysqlTargetOptions,
 ): Promise<OpenTarget> {
+  if (strategy === 'replace') return openReplaceWriter(tools, table, { swap, maxShrink })
   return openAppendWriter(tools, table, mode === 'upsert' ? [key].flat() : undefined)
 }

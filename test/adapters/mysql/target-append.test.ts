@@ -29,6 +29,11 @@ describe('a table of MySQL is told by options', () => {
     [{ connectionString: 'mysql://x', key: 'id' }, '`key`'],
     [{ connectionString: 'mysql://x', columns: { a: 'x', b: 'x' } }, '`columns`'],
     [{ connectionString: 'mysql://x', onFullRefresh: 'merge' }, '`onFullRefresh` to be `truncate` or `refuse`'],
+    [{ connectionString: 'mysql://x', swap: 'rows' }, '`swap` to be absent without the strategy `replace`'],
+    [{ connectionString: 'mysql://x', strategy: 'replace', swap: 'drop' }, '`swap` to be one of `rename`, `rows`'],
+    [{ connectionString: 'mysql://x', strategy: 'replace', maxShrink: 2 }, '`maxShrink` to be a number from 0 to 1'],
+    [{ connectionString: 'mysql://x', strategy: 'replace', mode: 'upsert', key: 'id' }, '`mode` to be `insert` with'],
+    [{ connectionString: 'mysql://x', strategy: 'replace', onFullRefresh: 'truncate' }, '`onFullRefresh` to be absent'],
     [{ connectionString: 'mysql://x', lockTimeout: 0 }, '`lockTimeout` to be a whole number from 1'],
     [{ connectionString: 'mysql://x', gzip: true }, '`gzip`'],
   ])('%j is refused', (options, message) => {

@@ -1,5 +1,6 @@
 import type { OpenTarget, RecordBatch, TargetWriter, WriteContext } from '../../../adapter.js'
 import { type LoadPlan, TableCopy, type TargetTools, Upsert } from '../copy/index.js'
+import { StagingTable } from '../replace/index.js'
 import type { Table } from '../table/index.js'
 import { AppendedTable } from './appended-table.js'
 
@@ -20,7 +21,10 @@ export async function openAppendWriter(
   const kept = await fence.takeOver(session)
   fence.countOnRows(kept)
   await appended.checkKept(kept)
-  const resume = appended.begin(table, kept)
+  // The job may have replaced the table before.
+  const resume = StagingTable.hasKept(kept)
+    ? await new StagingTable(tools).begin(undefined, kept)
+    : appended.begin(table, kept)
   return { writer: new AppendWriter(copy, appended), resume }
 }
 

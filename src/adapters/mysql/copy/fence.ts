@@ -124,6 +124,13 @@ export class Fence {
     })
   }
 
+  /** Works on in another session. False when another execution may have taken over. */
+  async retake(session: WriteSession): Promise<boolean> {
+    if (!(await this.#lock.tryTake(session))) return false
+    const row = await readRow(session, this.checkpoints, this.#key, { locks: false })
+    return row?.execution === this.#context.executionId
+  }
+
   /**
    * Begins a transaction. Throws when a later execution has taken over, another job has removed the rows, or the table was altered or has
    * lost all rows. The table cannot be altered until the transaction ends.

@@ -34,6 +34,12 @@ export class SessionLock {
     )
   }
 
+  /** Takes the lock unless another session holds it, after the one that let it go a moment ago. */
+  async tryTake(session: WriteSession): Promise<boolean> {
+    const [[isTaken] = []] = await session.query(`select get_lock(${this.#name}, 1)`)
+    return isTaken === '1'
+  }
+
   /** Ends the session that holds the lock, if another one does. */
   async evict(session: WriteSession): Promise<void> {
     const [[holder] = []] = await session.query(`select is_used_lock(${this.#name})`)

@@ -1,3 +1,3 @@
 export type { ColumnKind, Storage } from './column-kind.js'
 export { createTable, type TableShape } from './create-table.js'
-export { findTable, namesOf, refOf, type Table, type TableRef, type UniqueKey } from './table.js'
+export { findTable, hasSameDefinition, namesOf, refOf, type Table, type TableRef, type UniqueKey } from './table.js'

@@ -98,13 +98,23 @@ const keysQuery = ({ database, name }: TableRef) => `
   order by index_name, seq_in_index`
 
 /** The columns, one per line, then the parts of unique keys. The server cuts a list at `group_concat_max_len`, so it is hashed per line. */
-const shapeOf = ({ database, name }: TableRef) => {
+const shapeOf = ({ database, name }: Pick<TableRef, 'database' | 'name'>, keys = 'non_unique = 0') => {
   const own = `table_schema = ${literal(database)} and table_name = ${literal(name)}`
   return `concat_ws('/',
     (select group_concat(left(md5(concat_ws(' ', ordinal_position, column_name, column_type, is_nullable, extra, collation_name)), 12)
       order by ordinal_position separator '') from information_schema.columns where ${own}),
     (select group_concat(left(md5(concat_ws(' ', index_name, seq_in_index, column_name, sub_part)), 12)
-      order by index_name, seq_in_index separator '') from information_schema.statistics where ${own} and non_unique = 0))`
+      order by index_name, seq_in_index separator '') from information_schema.statistics where ${own} and ${keys}))`
+}
+
+/** Whether two tables have the same columns and keys. False when one of them does not exist. */
+export async function hasSameDefinition(
+  session: WriteSession,
+  one: Pick<TableRef, 'database' | 'name'>,
+  other: Pick<TableRef, 'database' | 'name'>,
+): Promise<boolean> {
+  const [[first, second] = []] = await session.query(`select ${shapeOf(one, 'true')}, ${shapeOf(other, 'true')}`)
+  return first !== '' && first === second
 }
 
 function kindsOf(rows: readonly Row[]): Map<string, ColumnKind> {

@@ -24,6 +24,8 @@ export function writeSettings(lockSeconds: number): SessionSettings {
     sql_big_selects: '1',
     sql_auto_is_null: '0',
     unique_checks: '1',
+    foreign_key_checks: '1',
+    check_constraint_checks: '1',
     innodb_lock_wait_timeout: String(lockSeconds),
     lock_wait_timeout: String(lockSeconds),
     net_read_timeout: longest,
