@@ -173,8 +173,7 @@ class PostgresStorage implements JobStorage {
     const { schema = 'headgate', maxCount = 1_000_000, maxAge, pollInterval = 5000 } = options
     const names = namesIn(schema)
     const database = new Database(access.run, names, () => this.#maintenance.schedule())
-    const self = crypto.randomUUID()
-    const channel = `headgate_${schema}`
+    const [self, channel] = [crypto.randomUUID(), `headgate_${schema}`]
     const notifier = new Notifier(database, channel, self)
     this.secrets = connectionSecrets(options.connectionString, options.pool, options.client)
     this.#access = access

@@ -9,7 +9,7 @@ import { allLive, type StorageChange } from '../storage/index.js'
 interface Pending {
   readonly type: string
   readonly id: string
-  readonly executionIds: readonly string[]
+  readonly executionIds: Set<string>
 }
 
 /** How often to poll executions of other nodes for progress, in milliseconds. */
@@ -17,6 +17,9 @@ const interval = 1000
 
 /** How many ended executions of a job to read per page. */
 const pageSize = 100
+
+/** How many changed executions of one job to read: anyone may notify of any number that do not exist. */
+const maxPending = 10_000
 
 /** How many handled executions to remember, as notifications may come late. */
 const maxRemembered = 10_000
@@ -68,7 +71,7 @@ export class RemoteEvents {
 
   #handleStorageChange({ type, id, partition, executionId }: StorageChange): void {
     if (partition !== undefined || !this.#emitter.hasListeners || this.#own.has(executionId)) return
-    this.#expect({ type, id, executionIds: [executionId] })
+    this.#expect({ type, id }, executionId)
     this.#poller.nudge()
   }
 
@@ -84,17 +87,19 @@ export class RemoteEvents {
       try {
         await this.#refreshJob(pending)
       } catch (error) {
-        this.#expect(pending)
+        this.#expect(pending, ...pending.executionIds)
         throw error
       }
     }
     await this.#refreshLive()
   }
 
-  #expect({ type, id, executionIds }: Pending): void {
+  #expect({ type, id }: Pick<Pending, 'type' | 'id'>, ...executionIds: readonly string[]): void {
     const key = jobKey({ type, id })
-    const before = this.#pending.get(key)?.executionIds ?? []
-    this.#pending.set(key, { type, id, executionIds: [...new Set([...before, ...executionIds])] })
+    const pending = this.#pending.get(key) ?? { type, id, executionIds: new Set() }
+    this.#pending.set(key, pending)
+    for (const executionId of executionIds)
+      if (pending.executionIds.size < maxPending) pending.executionIds.add(executionId)
   }
 
   /** Records live executions without emitting them. Their later changes are emitted. */
@@ -111,7 +116,7 @@ export class RemoteEvents {
     const found = await this.#runtime.storage.find(type, id)
     const emitted = this.#emitted.get(jobKey({ type, id }))
     // The end of an observed live execution is emitted even without a notification.
-    const expected = emitted && isLive(emitted.state) ? [...executionIds, emitted.executionId] : executionIds
+    const expected = [...executionIds, ...(emitted && isLive(emitted.state) ? [emitted.executionId] : [])]
     const others = expected.filter((executionId) => executionId !== found?.executionId)
     for (const record of await this.#ends(type, id, others)) this.#emit(record)
     if (found) this.#emit(found)
@@ -119,13 +124,14 @@ export class RemoteEvents {
 
   /** The ended ones of a job's executions, oldest first. */
   async #ends(type: string, id: string, executionIds: readonly string[]): Promise<ExecutionRecord[]> {
+    const wanted = new Set(executionIds)
     const [oldest] = executionIds.map((executionId) => orderOf(executionId)).sort()
     const ends: ExecutionRecord[] = []
     let last: ExecutionRecord | undefined
     while (oldest !== undefined && orderOf(last?.executionId) >= oldest) {
       const page = { type, id, size: pageSize, ...(last && { searchAfter: last.executionId }) }
       const { hits } = await this.#runtime.storage.search(page)
-      ends.unshift(...hits.filter(({ executionId }) => executionIds.includes(executionId)).reverse())
+      ends.unshift(...hits.filter(({ executionId }) => wanted.has(executionId)).reverse())
       last = hits.at(-1)
       if (!last) break
     }
@@ -141,7 +147,7 @@ export class RemoteEvents {
     const there = new Set(now.map(({ executionId }) => executionId))
     const isGone = ({ executionId }: ExecutionRecord) => !there.has(executionId)
     for (const { type, id, executionId } of before.filter(isGone)) {
-      await this.#refreshJob({ type, id, executionIds: [executionId] })
+      await this.#refreshJob({ type, id, executionIds: new Set([executionId]) })
     }
     for (const record of now) this.#emit(record)
   }

@@ -43,3 +43,9 @@ function describedEnding({ move, error }: Outcome, circumstances: Circumstances)
   const lost = lostEnding(record)
   return { ...lost, error: [...lost.error, ...messages] }
 }
+
+/** The end of an execution that storage does not have any more, with what storage said last. */
+export function missingEnding(record: ExecutionRecord, failure: unknown, redactor: Redactor) {
+  const reasons = failure === undefined ? [] : errorMessages(failure, redactor)
+  return { ...lostEnding(record), error: ['The storage does not have this execution any more.', ...reasons] }
+}

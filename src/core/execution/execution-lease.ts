@@ -24,7 +24,7 @@ import {
 } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
 import { type BeginRequest, type FinishRequest, findEnded, type LeaseToken } from '../storage/index.js'
-import { endingOf, lostEnding, type Outcome } from './ending.js'
+import { endingOf, lostEnding, missingEnding, type Outcome } from './ending.js'
 import { canMove, type LeaseState } from './lease-state.js'
 import { LeaseTiming } from './lease-timing.js'
 import { LogTail } from './log-tail.js'
@@ -241,7 +241,7 @@ export class ExecutionLease {
       const settled = finished ?? (await this.#untilStored(() => findEnded(storage, this.#record), isHopeless))
       const unsettled = {
         ...this.#record,
-        ...(abandoned.aborted ? request : this.#missingEnding),
+        ...(abandoned.aborted ? request : missingEnding(this.#record, this.#failure, this.#runtime.redactor)),
         endTime: clock.now(),
       }
       return this.#settle((settled ?? unsettled) as EndedRecord)
@@ -267,12 +267,6 @@ export class ExecutionLease {
 
   get #lostEnding() {
     return lostEnding(this.#record)
-  }
-
-  /** The end of an execution that storage does not have any more, with what storage said last. */
-  get #missingEnding() {
-    const reasons = this.#failure === undefined ? [] : errorMessages(this.#failure, this.#runtime.redactor)
-    return { ...this.#lostEnding, error: ['The storage does not have this execution any more.', ...reasons] }
   }
 
   #endingOf(outcome: Outcome): FinishRequest {

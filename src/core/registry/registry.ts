@@ -225,9 +225,8 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
     type: Type,
     { detail = true }: ListOptions = {},
   ): Promise<LiveStatus<DetailByType<Known, Type, Detail>>[]> {
-    const { runtime, jobs } = this.#parts
-    const records = await allLive(runtime.storage, { type, ...(!detail && { omitsDetail: true }) })
-    return records.sort((a, b) => a.startTime - b.startTime).map((record) => jobs.statusOf(record) as never)
+    const records = await allLive(this.#parts.runtime.storage, { type, ...(!detail && { omitsDetail: true }) })
+    return records.sort((a, b) => a.startTime - b.startTime).map((each) => this.#parts.jobs.statusOf(each) as never)
   }
 
   /**
@@ -299,9 +298,9 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
     { detail = true }: ListOptions = {},
   ): Promise<SearchResult<JobStatus<DetailByType<Known, Type, Detail>>>> {
     checkOptions('filter', filter, searchRules)
-    const { runtime, jobs } = this.#parts
-    const { total, hits } = await runtime.storage.search({ ...filter, ...(!detail && { omitsDetail: true }) })
-    return { total, hits: hits.map((record) => jobs.statusOf(record) as never) }
+    const given = detail ? filter : { ...filter, omitsDetail: true }
+    const { total, hits } = await this.#parts.runtime.storage.search(given)
+    return { total, hits: hits.map((record) => this.#parts.jobs.statusOf(record) as never) }
   }
 
   /**

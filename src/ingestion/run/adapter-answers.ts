@@ -3,6 +3,7 @@ import {
   type Clock,
   callTarget,
   EventLoopTurns,
+  JobError,
   jsonCopyOf,
   type Rule,
   rule,
@@ -59,6 +60,9 @@ export function checkpointIn(resume: TargetResumption): unknown {
 
 /** How long a datasource or a target may take to stop before that is logged, in milliseconds. */
 export const stopTimeout = 10_000
+
+/** How long a target may take to stop before it is left behind, in milliseconds: rolling back may take some time. */
+const stopLimit = 60_000
 
 /** The batches of `read` of a datasource, or of `readByCursor`, that are not empty. Throws for anything else. */
 export async function* checkedBatches(
@@ -145,6 +149,13 @@ export async function committed(writer: TargetWriter, clock: Clock): Promise<Ing
   const isCount = (value: unknown) => rule.whole(0).accepts(value)
   const time = new Date(clock.now()).toISOString()
   return { how: how.slice(0, 100), ...(isCount(before) && { before }), ...(isCount(after) && { after }), time }
+}
+
+/** Waits for a target to stop. One that never does is left behind: the state of its job must end. */
+export async function untilStopped(clock: Clock, stopping: Promise<unknown> | undefined): Promise<void> {
+  const stopped = Promise.resolve(stopping).then(() => true)
+  if (await withTimeout(clock, stopLimit, stopped)) return
+  throw new JobError('target', `It did not stop within ${stopLimit} ms and was left behind.`)
 }
 
 /** Removes the earlier records of a target that can do so by its capabilities. */

@@ -19,7 +19,7 @@ import {
   type TransformContext,
   withFieldCount,
 } from '../definition/index.js'
-import { checkpointIn, committed, flushed, openTarget, stopTimeout } from './adapter-answers.js'
+import { checkpointIn, committed, flushed, openTarget, stopTimeout, untilStopped } from './adapter-answers.js'
 import {
   type BatchWriter,
   type BatchWriterOptions,
@@ -352,8 +352,10 @@ export class IngestionRun {
     const isHeld = this.#context.isHeld()
     const reason = isHeld ? (signal.aborted ? signal.reason : error) : leaseLost()
     const abort = { reason, leaseLost: !isHeld }
-    await stopping(() => this.#callTarget(() => callTarget('abort', () => this.#writer.abort?.(abort))))
-    await stopping(async () => this.#deadLetters?.abort(abort))
+    const { clock } = this.#context
+    const stop = () => callTarget('abort', () => this.#writer.abort?.(abort))
+    await stopping(() => this.#callTarget(() => untilStopped(clock, stop())))
+    await stopping(() => untilStopped(clock, this.#deadLetters?.abort(abort)))
     timer.cancel()
     // An abort that fails is a failure. After a failure, the first error matters.
     if (signal.aborted && failures.length > 0) throw failures[0]

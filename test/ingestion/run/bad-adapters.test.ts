@@ -350,11 +350,32 @@ describe('an adapter that does not stop', () => {
 
   it('hides no failure as a target', async () => {
     const writer = { write: () => Promise.reject(new Error('the reason')), abort: never }
-    const { registry, clock, logged } = await start({ target: { kind: 'odd', open: () => ({ writer }) } })
+    const { registry, execution, clock, logged } = await start({ target: { kind: 'odd', open: () => ({ writer }) } })
     expect(logged).toContain('the reason')
     expect(logged).toContain('is still being stopped after 10000 ms')
-    const closed = registry.close({ timeout: 0 })
     await clock.advance(60_000)
-    await closed
+    expect(await execution.finished).toMatchObject({ state: 'error', error: expect.arrayContaining(['the reason']) })
+    await registry.close()
+  })
+
+  it('is left behind as a target of an aborted job, which ends in error', async () => {
+    const target: Target = {
+      kind: 'odd',
+      open: ({ signal }) => {
+        const write = () =>
+          new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+        return { writer: { write, abort: never } }
+      },
+    }
+    const { registry, execution, clock } = await start({ target })
+    const aborted = registry.abort('ingestion', 'a', { timeout: 200_000 })
+    await clock.advance(30_000)
+    await clock.advance(40_000)
+    expect(await execution.finished).toMatchObject({
+      state: 'error',
+      error: expect.arrayContaining(['It did not stop within 60000 ms and was left behind.']),
+    })
+    await aborted
+    await registry.close()
   })
 })

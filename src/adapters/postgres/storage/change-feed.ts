@@ -2,6 +2,7 @@ import { createAbortController, type StorageChange, systemClock } from '../../..
 import type { Database } from './database.js'
 import type { Listen, Subscription } from './listen.js'
 import { type Names, now } from './migrations.js'
+import { NotificationQueue } from './notification-queue.js'
 import { messageOf, type Notifier } from './notifier.js'
 import { changeOf, toChange } from './rows.js'
 
@@ -58,6 +59,10 @@ export class ChangeFeed {
   readonly #stopping = createAbortController()
   readonly #ended: Promise<void>
   readonly #startedAt = performance.now()
+  readonly #notifications = new NotificationQueue(
+    (payload) => this.#handleNotification(payload),
+    () => this.#wake(),
+  )
   #wake: () => void = () => undefined
   /** The database's time of the last poll. */
   #seen: string | undefined
@@ -145,7 +150,7 @@ export class ChangeFeed {
       stop = () => resolve(undefined)
       signal.addEventListener('abort', stop)
     })
-    const opening = listen(channel, (payload) => this.#handleNotification(payload), onBroken)
+    const opening = listen(channel, (payload) => this.#notifications.add(payload), onBroken)
     try {
       subscription = await Promise.race([opening, stopped])
       const now = performance.now()
