@@ -175,7 +175,7 @@ export interface JobContext<
 
 /**
  * A job: defined once, run many times. `Checkpoint` is the type of what it saves to resume from, `Detail` the type of the extra data
- * that it reports. Both must be what JSON keeps.
+ * that it reports. Both must be what JSON keeps. `Params` is what the schema `params` returns, by default an object with values of any type.
  */
 export interface Job<Checkpoint = unknown, Detail extends object = JobDetail, Params extends object = JobParams>
   extends Resumption,

@@ -14,6 +14,7 @@ import {
   memoryStorage,
   type RunningStatus,
   type Schedule,
+  type StandardSchema,
   type StartedExecution,
 } from 'headgate'
 import { expect, expectTypeOf, it, onTestFinished } from 'vitest'
@@ -78,6 +79,32 @@ it('a job types its checkpoint and its detail', () => {
     },
   })
   registry.define({ type: 'report', id: 'c', run: (context: JobContext<Checkpoint>) => context.checkpoint?.page })
+})
+
+it('a job types its parameters, by its third type argument or by its schema', () => {
+  interface Params {
+    customer: string
+  }
+  const registry = jobRegistry()
+  const params: StandardSchema<unknown, Params> = {
+    '~standard': { version: 1, vendor: 'test', validate: (value) => ({ value: value as Params }) },
+  }
+  const job: Job<Checkpoint, Detail, Params> = {
+    type: 'report',
+    id: 'a',
+    params,
+    run(context) {
+      expectTypeOf(context.params).toEqualTypeOf<Params>()
+      expectTypeOf(context.checkpoint).toEqualTypeOf<Checkpoint | undefined>()
+    },
+  }
+  registry.define(job)
+  registry.define({ type: 'report', id: 'b', params, run: (context) => context.params.customer })
+  registry.define<Checkpoint, Detail, Params>({ type: 'report', id: 'c', params, run: (job) => job.params.customer })
+  const untyped: Job<Checkpoint, Detail> = { type: 'report', id: 'd', run: ({ params: { customer } }) => customer }
+  expectTypeOf<Parameters<typeof untyped.run>[0]['params']['customer']>().toBeUnknown()
+  // @ts-expect-error The schema gives no `shop`.
+  registry.define({ type: 'report', id: 'e', params, run: (context) => context.params.shop })
 })
 
 it('the type arguments of `define` are those of a job with `run`', () => {
