@@ -325,6 +325,10 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await button('Start copy/a').click()
       await text('copy/a has started.')
       await section('Now').getByRole('progressbar').waitFor()
+      await page
+        .locator('.job-side div', { hasText: 'Lease' })
+        .getByText(/renewed (now|\d+ s ago), runs out in \d+ s/)
+        .waitFor()
       await button('Abort…').click()
       await page.getByLabel('Reason').fill('The source is wrong.')
       await page.getByRole('dialog').getByRole('button', { name: 'Abort' }).click()
@@ -440,6 +444,28 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
           ['reset', 'ingestion', 'a', { checkpoint: { lastId: '7', params } }],
           ['start', 'ingestion', 'a', { params }],
         ])
+    })
+
+    test('a retry from where a past run with a cursor ended, which reads what came after it', async () => {
+      const { registry, watched, calls } = watchedRegistry()
+      const records = [{ at: '2024-02-01', id: 7 }]
+      const target = collectingTarget()
+      registry.define({ id: 'a', datasource: iterableDatasource(() => records), cursor: ['at', 'id'], target })
+      await (await registry.start('ingestion', 'a')).finished
+      records.push({ at: '2024-02-02', id: 8 }, { at: '2024-02-02', id: 9 })
+      await (await registry.start('ingestion', 'a')).finished
+      const { url } = await serveDashboard(watched)
+      await page.goto(`${url}#/job/ingestion/a`)
+      await page.locator('.column').first().click()
+      await button('Retry from there…').click()
+      const checkpoint = { cursor: { at: '2024-02-01', id: '7' } }
+      expect(JSON.parse(await page.getByLabel('Checkpoint').inputValue())).toEqual(checkpoint)
+      await button('Reset and start').click()
+      await expect.poll(() => calls).toMatchObject([
+        ['reset', 'ingestion', 'a', { checkpoint }],
+        ['start', 'ingestion', 'a', {}],
+      ])
+      await expect.poll(() => target.records.map(({ id }) => id)).toEqual([7, 8, 9, 8, 9])
     })
 
     test('a retry asks for the parameters of the run that failed, and a past run of another job offers none', async () => {

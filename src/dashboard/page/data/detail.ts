@@ -14,11 +14,6 @@ export function checkpointOf(status: Status | undefined): unknown {
   return fieldsOf(detailOf(status)).checkpoint ?? undefined
 }
 
-/** The checkpoint of a server that does not tell it, of a run without a cursor. */
-export function checkpointOfId({ lastId }: Status): object | undefined {
-  return lastId === undefined ? undefined : { lastId }
-}
-
 /** The fields of an object; none of any other value. What a job reports may have any form. */
 export function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {}

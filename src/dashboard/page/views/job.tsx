@@ -1,9 +1,10 @@
 import { useState } from 'preact/hooks'
 import type { LoggedStatus } from '../../../client/index.js'
 import { seconds } from '../data/clock.js'
-import { checkpointOf, checkpointOfId, detailOf, fieldsOf, numberOf, type Status } from '../data/detail.js'
+import { checkpointOf, detailOf, fieldsOf, numberOf, type Status } from '../data/detail.js'
 import { withDetail } from '../data/details.js'
 import { formatCount, formatDuration } from '../data/format.js'
+import { health } from '../data/health.js'
 import { isLive, type Job, jobs, keyOf } from '../data/jobs.js'
 import { home, linkTo, linkToJob, type Route, wholeLog } from '../data/route.js'
 import { client } from '../data/server.js'
@@ -127,7 +128,7 @@ function JobHead({ job }: { job: Job }) {
 function PastNote({ job, past }: { job: Job; past: Read<LoggedStatus | undefined> }) {
   const [isAsked, ask] = useState(false)
   if (past.isReading && !past.value) return <Loading rows={1} />
-  const checkpoint = past.value && (checkpointOf(past.value) ?? checkpointOfId(past.value))
+  const checkpoint = checkpointOf(past.value)
   return (
     <div class="past-note" role="status">
       {past.value ? (
@@ -203,7 +204,7 @@ function RunFacts({ status, title }: { status: Status; title: string }) {
   const { params, node, abortReason, resumedFrom } = detailOf(status)
   const checkpoint = checkpointOf(status)
   const lease = fieldsOf(fieldsOf(detailOf(status)).lease)
-  const [renewed, until] = [numberOf(lease.renewed), numberOf(lease.until)]
+  const until = numberOf(lease.until)
   const ended = 'endTime' in status ? status.endTime : undefined
   return (
     <Facts
@@ -217,7 +218,7 @@ function RunFacts({ status, title }: { status: Status; title: string }) {
         'Last id': status.lastId !== undefined && <Value text={status.lastId} label="the last id" />,
         'Aborted because': abortReason,
         Node: node && <bdi>{node}</bdi>,
-        Lease: ended === undefined && until !== undefined && <LeaseText renewed={renewed} until={until} />,
+        Lease: ended === undefined && until !== undefined && <LeaseText node={node} until={until} />,
         Resumes: resumedFrom,
         Parameters: params && <Value text={JSON.stringify(params, undefined, 2)} label="the parameters" />,
       }}
@@ -226,8 +227,11 @@ function RunFacts({ status, title }: { status: Status; title: string }) {
 }
 
 /** How old the right of a node is to run this, and when others may take it over. */
-function LeaseText({ renewed, until }: { renewed: number | undefined; until: number }) {
+function LeaseText({ node, until }: { node: string | undefined; until: number }) {
   const isOver = until < seconds.value
+  const { value: answering } = health
+  // How long leases are, a registry tells of its own only.
+  const renewed = answering && answering.node === node ? until - answering.lease : undefined
   return (
     <span class={isOver ? 'state is-error' : ''}>
       {renewed !== undefined && (
