@@ -1,4 +1,5 @@
 import { useEffect, useState } from 'preact/hooks'
+import { reach } from './server.js'
 
 /** What has been read: nothing yet, a value, or why not. A value stays while it is read again. */
 export interface Read<Value> {
@@ -21,5 +22,11 @@ export function useRead<Value>(read: (signal: AbortSignal) => Promise<Value>, ke
     )
     return () => over.abort('The view has changed.')
   }, [...keys, round])
-  return { ...state, again: () => setRound((before) => before + 1) }
+  const again = () => setRound((before) => before + 1)
+  // What failed while the server was away, is read once it is back.
+  const isBack = reach.value === 'online'
+  useEffect(() => {
+    if (isBack && state.error !== undefined) again()
+  }, [isBack])
+  return { ...state, again }
 }

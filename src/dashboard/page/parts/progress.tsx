@@ -23,7 +23,7 @@ export function Progress({ jobKey, status }: { jobKey: string; status: Status })
             text={`${total === undefined ? '' : `of ${formatCount(total)}`} ${isIngestionType(status.type) ? 'records' : ''}`}
           />
         )}
-        {percent !== undefined && <Figure value={formatPercent(percent)} />}
+        {percent !== undefined && hasShare(status) && <Figure value={formatPercent(percent)} />}
         {rate !== undefined && (
           <Figure value={formatRate(rate)}>
             <Sparkline values={ratesOf(jobKey)} />
@@ -47,28 +47,49 @@ export function Progress({ jobKey, status }: { jobKey: string; status: Status })
   )
 }
 
-/** How far a run is, where it tells that. */
+/** How far a run is, where it tells that: by its records, or else by its partitions. */
 function percentOf(status: Status): number | undefined {
   const { progress = {} } = detailOf(status)
   const total = numberOf(progress.total)
-  return numberOf(progress.percent) ?? (total ? Math.min(100, (100 * status.count) / total) : undefined)
+  const { done, all } = partsOf(progress)
+  const byRecords = total ? (100 * status.count) / total : undefined
+  // Before the first one is done, a bar that is empty would look as if nothing went on.
+  const byParts = all && done ? (100 * done) / all : undefined
+  const percent = numberOf(progress.percent) ?? byRecords ?? byParts
+  return percent === undefined ? undefined : Math.min(100, percent)
+}
+
+/** Whether the share is one of the records, and can be told as such. */
+function hasShare(status: Status): boolean {
+  const { progress = {} } = detailOf(status)
+  return Boolean(numberOf(progress.total)) || numberOf(progress.percent) !== undefined
+}
+
+function partsOf(progress: Readonly<Record<string, unknown>>): { done: number | undefined; all: number | undefined } {
+  const { done, total } = fieldsOf(progress.parts)
+  return { done: numberOf(done), all: numberOf(total) }
 }
 
 /** How far a run is, in a row of a table. */
 export function RowProgress({ status }: { status: Status }) {
   const percent = percentOf(status)
+  const { done, all } = partsOf(detailOf(status).progress ?? {})
   return (
     <span class="row-progress">
       <Bar percent={percent} label={`Progress of ${status.type}/${status.id}`} />
-      {percent !== undefined && formatPercent(percent)}
+      {percent !== undefined && hasShare(status) ? (
+        <span>{formatPercent(percent)}</span>
+      ) : (
+        all !== undefined && all > 0 && <span>{`${done} of ${all}`}</span>
+      )}
     </span>
   )
 }
 
 /** What only the job itself knows. */
 function ReportedFigures({ progress }: { progress: Readonly<Record<string, unknown>> }) {
-  const { bytes, bytesPerSecond, lag, attempt, failed, parts } = progress
-  const [done, all] = [numberOf(fieldsOf(parts).done), numberOf(fieldsOf(parts).total)]
+  const { bytes, bytesPerSecond, lag, attempt, failed } = progress
+  const { done, all } = partsOf(progress)
   const perSecond = numberOf(bytesPerSecond)
   return (
     <>

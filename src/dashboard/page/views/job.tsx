@@ -195,7 +195,9 @@ function JobFacts({ job, shown, isPast }: { job: Job; shown: Status | undefined;
           Paused: paused && <PauseText paused={paused} />,
         }}
       />
-      {shown && <RunFacts status={shown} title={isPast ? 'This run' : 'Last run'} />}
+      {shown && (
+        <RunFacts status={shown} title={isPast ? 'This run' : isLive({ status: shown }) ? 'Run' : 'Last run'} />
+      )}
     </>
   )
 }
@@ -212,7 +214,10 @@ function RunFacts({ status, title }: { status: Status; title: string }) {
         [title]: <State state={status.state} />,
         Began: <Time at={status.startTime} isFull />,
         Ended: ended !== undefined && <Time at={ended} isFull />,
-        Took: ended === undefined ? <Elapsed since={status.startTime} /> : formatDuration(ended - status.startTime),
+        Took: ended !== undefined && formatDuration(ended - status.startTime),
+        [status.state === 'queued' ? 'Waits for' : 'Runs for']: ended === undefined && (
+          <Elapsed since={status.startTime} />
+        ),
         [countTitle(status)]: hasRecords(status) && formatCount(status.count),
         'Next begins': checkpoint !== undefined && <Value text={JSON.stringify(checkpoint)} label="the checkpoint" />,
         'Last id': status.lastId !== undefined && <Value text={status.lastId} label="the last id" />,

@@ -91,7 +91,7 @@ function Filters({ query }: { query: LogQuery }) {
           <input type="datetime-local" name="from" value={query.from} />
         </label>
         <label class="filter">
-          <span>to</span>
+          <span>Began up to</span>
           <input type="datetime-local" name="to" value={query.to} />
         </label>
         <a class="button" href={linkTo(wholeLog)}>

@@ -122,20 +122,32 @@ function PartitionRow(props: { partition: Partition; most: number; short: (value
         <Icon name={icon} />
         {word}
       </span>
-      <span class="partition-range">{rangeText(partition, short)}</span>
+      <span class="partition-range">
+        <Range partition={partition} short={short} />
+      </span>
       <span class="partition-read">
         <span class={`partition-bar is-${tone}`} style={{ width: `${(100 * read) / most}%` }} aria-hidden="true" />
         <strong>{formatCount(read)}</strong> records
       </span>
       <span class="muted partition-place">
-        {position !== undefined && state !== 'done' && <>at {short(position)} </>}
+        {position !== undefined && state !== 'done' && <span class="whole">at {short(position)}</span>}{' '}
         {node !== undefined && (
-          <>
+          <span class="whole">
             on <bdi>{node}</bdi>
-          </>
+          </span>
         )}
       </span>
     </li>
+  )
+}
+
+function Range({ partition, short }: { partition: Partition; short: (value: string) => string }) {
+  const { from, until } = partition
+  if (from === undefined || until === undefined) return <>{rangeText(partition, short)}</>
+  return (
+    <>
+      <span class="whole">{short(from)} –</span> <span class="whole">{short(until)}</span>
+    </>
   )
 }
 
