@@ -13,3 +13,19 @@ export async function longestBlockDuring(work: () => Promise<unknown>): Promise<
   look()
   return longest
 }
+
+/** How long a turn of the event loop takes on average during work, in milliseconds: unlike the longest one, a busy machine does not change it. */
+export async function perTurn(work: () => Promise<unknown>): Promise<number> {
+  let turns = 0
+  let isOver = false
+  const count = () => {
+    turns++
+    if (!isOver) setImmediate(count)
+  }
+  setImmediate(count)
+  const { user, system } = process.cpuUsage()
+  await work()
+  isOver = true
+  const used = process.cpuUsage({ user, system })
+  return (used.user + used.system) / 1000 / turns
+}

@@ -1,3 +1,4 @@
+export { type SqliteDatasourceOptions, sqliteDatasource } from './datasource.js'
 export {
   type SqliteDatabase,
   type SqliteStatement,

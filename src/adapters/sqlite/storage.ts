@@ -32,6 +32,7 @@ import {
   type StorageFilter,
   systemClock,
 } from '../../adapter.js'
+import { isReadOnly, type SqliteDatabase, type SqliteStatement, type SqliteValue } from './client/index.js'
 import {
   type Connection,
   claimEnds,
@@ -39,16 +40,12 @@ import {
   executionOf,
   hasOpenEnd,
   hasRun,
-  isReadOnly,
   Jobs,
   type LogLimits,
   nextExecutionId,
   pause,
   pauses,
   SqliteAccess,
-  type SqliteDatabase,
-  type SqliteStatement,
-  type SqliteValue,
   search,
   settleEnd,
   unpause,

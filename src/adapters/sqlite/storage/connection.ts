@@ -1,24 +1,4 @@
-/** A value that SQLite stores. */
-export type SqliteValue = string | number | null
-
-/** The part of a prepared statement that headgate uses. */
-export interface SqliteStatement {
-  run(...values: SqliteValue[]): unknown
-  get(...values: SqliteValue[]): unknown
-  all(...values: SqliteValue[]): unknown[]
-}
-
-/**
- * The part of an open database that headgate uses. `DatabaseSync` of node:sqlite, better-sqlite3 and libsql have it.
- */
-export interface SqliteDatabase {
-  /** Runs statements without a result. */
-  exec(sql: string): unknown
-  /** Prepares a statement that runs many times. */
-  prepare(sql: string): SqliteStatement
-  /** Only called on a database that headgate has opened. */
-  close(): unknown
-}
+import type { SqliteDatabase, SqliteStatement, SqliteValue } from '../client/index.js'
 
 /** A row. Integers are numbers, or bigints when the database was opened so. */
 export type SqliteRow = Record<string, SqliteValue | bigint | undefined>
@@ -92,28 +72,4 @@ function attempt(work: () => void): boolean {
   } catch {
     return false
   }
-}
-
-/** The codes of SQLite, in the low byte of its extended codes. */
-const codes = { BUSY: 5, READONLY: 8, CONSTRAINT: 19 }
-
-/** Whether another connection holds the lock. */
-export function isBusy(error: unknown): boolean {
-  return hasCode(error, 'BUSY')
-}
-
-/** Whether the file may only be read. */
-export function isReadOnly(error: unknown): boolean {
-  return hasCode(error, 'READONLY')
-}
-
-/** Whether a value breaks a constraint of the tables. */
-export function isConstraint(error: unknown): boolean {
-  return hasCode(error, 'CONSTRAINT')
-}
-
-/** node:sqlite sets `errcode`, the other drivers set `code`. */
-function hasCode(error: unknown, name: keyof typeof codes): boolean {
-  const { code, errcode } = Object(error) as { code?: unknown; errcode?: unknown }
-  return (typeof errcode === 'number' && (errcode & 0xff) === codes[name]) || String(code).startsWith(`SQLITE_${name}`)
 }

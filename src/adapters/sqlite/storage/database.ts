@@ -1,6 +1,7 @@
 import { type BigIntStats, statSync } from 'node:fs'
 import { type Clock, JobError } from '../../../adapter.js'
-import { Connection, isBusy, type SqliteDatabase } from './connection.js'
+import { isBusy, type SqliteDatabase } from '../client/index.js'
+import { Connection } from './connection.js'
 import { migrate } from './migrations.js'
 import { openFile } from './open-file.js'
 

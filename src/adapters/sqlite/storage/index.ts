@@ -1,4 +1,4 @@
-export { Connection, isReadOnly, type SqliteDatabase, type SqliteStatement, type SqliteValue } from './connection.js'
+export { Connection } from './connection.js'
 export { SqliteAccess } from './database.js'
 export { copyOf, hasRun, Jobs, nextExecutionId, write } from './job-table.js'
 export { type LogLimits, search } from './log-table.js'

@@ -12,7 +12,8 @@ import {
   type Progress,
   pageSize,
 } from '../../../adapter.js'
-import { type Connection, isConstraint, type SqliteRow } from './connection.js'
+import { isConstraint } from '../client/index.js'
+import type { Connection, SqliteRow } from './connection.js'
 import { type LogLimits, trim } from './log-table.js'
 import { columns, executionOf, noPartition, positionOf, selected, selectedFor, valuesOf } from './rows.js'
 

@@ -1,5 +1,6 @@
 import { executionOrder, isLive, type SearchResult, type StorageFilter } from '../../../adapter.js'
-import type { Connection, SqliteRow, SqliteValue } from './connection.js'
+import type { SqliteValue } from '../client/index.js'
+import type { Connection, SqliteRow } from './connection.js'
 import { noPartition, selectedFor } from './rows.js'
 
 /** The limits of the log. */

@@ -6,7 +6,8 @@ import {
   type Pause,
   type StorageChange,
 } from '../../../adapter.js'
-import type { SqliteRow, SqliteValue } from './connection.js'
+import type { SqliteValue } from '../client/index.js'
+import type { SqliteRow } from './connection.js'
 
 /** The columns of an execution, in both tables, in the order of {@link valuesOf}. */
 export const columns = [

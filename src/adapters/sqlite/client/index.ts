@@ -1,0 +1,14 @@
+export { FileConnection, type PreparedStatement, type ResultColumn, type StoredValue, storedOf } from './connection.js'
+export {
+  type DatabaseClass,
+  type Driver,
+  driverOf,
+  loadDriver,
+  type SqliteDatabase,
+  type SqliteStatement,
+  type SqliteValue,
+} from './driver.js'
+export { failure, isBusy, isConstraint, isReadOnly } from './errors.js'
+export { type FileOptions, type OpenFile, SqliteFile } from './file.js'
+export { quoted, quotedList } from './identifiers.js'
+export { defaultLockTimeout, LockPatience } from './locks.js'
