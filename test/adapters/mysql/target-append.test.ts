@@ -3,7 +3,7 @@ import { RecordBatch } from 'headgate/adapter'
 import { type MysqlTargetOptions, mysqlTarget } from 'headgate/mysql'
 import { testDatasource } from 'headgate/testing'
 import mysql from 'mysql2/promise'
-import { beforeEach, describe, expect, test, vi } from 'vitest'
+import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { describeMysql, isMariadbThere, startMariadb } from '../../support/mysql.js'
 import { context, messagesOf, mysqlTests, write, writeContext } from './target-support.js'
 
@@ -218,6 +218,7 @@ describeMysql('a target in MySQL', (database) => {
     test('a lock that is not granted in time fails the job with a transient error, and nothing of it stays', async () => {
       await run('insert into t values (2, null, null)')
       const other = await tests.pool.getConnection()
+      onTestFinished(() => other.destroy())
       await other.query('start transaction')
       await other.query('select * from t where id = 2 for update')
       const writer = await opened(target({ ...upsert, lockTimeout: 1 }))
@@ -229,7 +230,6 @@ describeMysql('a target in MySQL', (database) => {
       expect(isTransient(error)).toBe(true)
       await writer.abort?.({ reason: error, leaseLost: false })
       await other.query('rollback')
-      other.release()
       expect(await rows()).toEqual([['2', null, null]])
     })
 
@@ -237,6 +237,7 @@ describeMysql('a target in MySQL', (database) => {
       await run('insert into t values (1, null, null), (2, null, null)')
       const writer = await opened(target(upsert), { toleratesFailures: true })
       const other = await tests.pool.getConnection()
+      onTestFinished(() => other.destroy())
       await other.query('start transaction')
       // It has written more, so the server rolls the job back.
       await other.query(`insert into t select seq, 'other', null from seq_100_to_300`)
@@ -248,13 +249,16 @@ describeMysql('a target in MySQL', (database) => {
           { id: 2, name: 'b' },
         ]),
       ).catch((it: unknown) => it)
-      await vi.waitFor(async () => {
-        const waiting = await rows(`select 1 from information_schema.innodb_trx where trx_state = 'LOCK WAIT'`)
-        expect(waiting).not.toEqual([])
-      })
+      await vi.waitFor(
+        async () => {
+          const waiting = await rows(`select 1 from information_schema.innodb_trx where trx_state = 'LOCK WAIT'`)
+          expect(waiting).not.toEqual([])
+          // The server shows again what it has shown within a tenth of a second.
+        },
+        { interval: 150, timeout: 10_000 },
+      )
       await other.query('select * from t where id = 1 for update')
       await other.query('rollback')
-      other.release()
       const error = await writing
       expect(isTransient(error)).toBe(true)
       expect(messagesOf(error)).toContain('Deadlock')

@@ -16,8 +16,6 @@ export interface RowPlan {
   readonly ref: TableRef
   /** The table that is written to, as SQL. */
   readonly sql: string
-  /** Whether `load data` does what the `insert` does. */
-  readonly mayLoad: boolean
   /** What follows the values of an `insert` with these fields. */
   tail(fields: readonly LineField[]): string
 }
@@ -33,7 +31,7 @@ interface RunningLoad {
 /**
  * Writes lines in the open transaction: by `load data local infile` where the server takes it, else by `insert` with many rows. For such a
  * load, the server turns errors into warnings, and skips or changes rows. When it has not taken every row as it is, the rows are rolled back
- * and inserted, which fails for the record that is to blame.
+ * and inserted, which fails for the record that is to blame. Where the `insert` updates rows, that happens at the first key that is known.
  */
 export class RowWriter {
   readonly #session: WriteSession
@@ -44,7 +42,7 @@ export class RowWriter {
   constructor(session: WriteSession, plan: RowPlan) {
     this.#session = session
     this.#plan = plan
-    this.#loads = plan.mayLoad && session.facts.takesFiles
+    this.#loads = session.facts.takesFiles
   }
 
   /** Writes a group of a batch with that key. The server may refuse rows of it while later ones are written, or at `finish`. */

@@ -74,7 +74,7 @@ export class TableCopy {
     await this.#plan.check?.(table)
     const options = { mapping: shape.columns, key, keepsOrder: mayUpdate, maxLine: session.facts.maxPacket }
     const tail = (fields: readonly LineField[]) => this.#plan.tail?.(fields) ?? ''
-    const rows = new RowWriter(session, { ref, sql: this.#plan.into(table), mayLoad: !mayUpdate, tail })
+    const rows = new RowWriter(session, { ref, sql: this.#plan.into(table), tail })
     this.#loading = { table, rows, lines: new BatchLines(table, options) }
   }
 

@@ -18,8 +18,8 @@ export interface ServerFacts {
 }
 
 /** Reads the row of the query. Throws `target` for a connection whose texts are in another character set. */
-export function serverFactsOf(row: Row): ServerFacts {
-  const [id, limit, charset, version, packet, infile, lowerCase, logBin, format, database] = row
+export function serverFactsOf(row: Row, logFormat: unknown): ServerFacts {
+  const [id, limit, charset, version, packet, infile, lowerCase, logBin, database] = row
   if (charset !== 'utf8mb4') {
     const message = `Expected connections with the character set utf8mb4, got ${charset}: make the pool with \`charset: 'utf8mb4'\`.`
     throw new JobError('target', message)
@@ -31,7 +31,7 @@ export function serverFactsOf(row: Row): ServerFacts {
     maxPacket: Number(packet),
     takesFiles: String(infile) === '1',
     ignoresCase: String(lowerCase) !== '0',
-    logsStatements: String(logBin) === '1' && String(format) === 'STATEMENT',
+    logsStatements: String(logBin) === '1' && logFormat === 'STATEMENT',
     database: typeof database === 'string' ? database : undefined,
   }
 }

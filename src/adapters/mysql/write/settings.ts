@@ -41,4 +41,7 @@ export function writeSettings(lockSeconds: number): SessionSettings {
 
 /** Returns what a session that writes must know of the server and of the connection. */
 export const serverQuery = `select connection_id(), @@session.sql_select_limit, @@character_set_client, version(), @@max_allowed_packet,
-  @@global.local_infile, @@lower_case_table_names, @@log_bin, @@session.binlog_format, database()`
+  @@global.local_infile, @@lower_case_table_names, @@log_bin, database()`
+
+/** Returns the format of the binary log, as far as the server has formats. */
+export const logFormatQuery = "show session variables like 'binlog_format'"

@@ -15,7 +15,7 @@ import {
 } from '../client/index.js'
 import { type OpenLoad, runStatement, type StatementResult, startLoad } from '../protocol/index.js'
 import { type ServerFacts, serverFactsOf } from './server-facts.js'
-import { serverQuery, writeSettings } from './settings.js'
+import { logFormatQuery, serverQuery, writeSettings } from './settings.js'
 
 /** How long the server may take to end a statement, or to answer one after an abort, in milliseconds. */
 const abortTimeout = 1000
@@ -83,7 +83,8 @@ export class WriteSession {
 
   async #begin(): Promise<void> {
     const [facts = []] = await this.query(serverQuery)
-    this.#facts = serverFactsOf(facts)
+    const [[, logFormat] = []] = await this.query(logFormatQuery)
+    this.#facts = serverFactsOf(facts, logFormat)
     await this.query(liftLimit)
     const settings = writeSettings(Math.max(1, Math.ceil(this.#limits.lockTimeout / 1000)))
     const current = await this.query(settingsQueryOf(settings))

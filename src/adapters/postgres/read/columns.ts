@@ -68,7 +68,7 @@ export function columnsOf(fields: readonly Field[], typeOf: TypeOf, parserOf?: P
   return fields.map((field) => {
     const { name, dataTypeID } = field
     const parsed = parserOf && { isPlain: false, element: undefined, decode: parserOf(dataTypeID, 'text') }
-    return { name, ...(readingOf.get(dataTypeID) ?? text), ...parsed, ...typeOf(field) }
+    return { name, ...(readingOf.get(dataTypeID) ?? text), ...parsed, ...typeOf(field), system: 'postgres' }
   })
 }
 
