@@ -30,13 +30,18 @@ interface Picture {
   readonly isDark?: boolean
 }
 
+/** While the others run. */
+const running: Picture = {
+  ...{ name: 'ingestion', hash: '#/job/ingestion/visits', ready: '.strip-part.is-successful' },
+  ...{ height: 1000, isDark: true },
+}
+
 const pictures: readonly Picture[] = [
   { name: 'jobs', hash: '#/', ready: '.running .sparkline', height: 1000 },
   { name: 'job', hash: '#/job/ingestion/customers', ready: '.causes', height: 640 },
   { name: 'failed-records', hash: '#/job/ingestion/members', ready: '.failures', height: 860 },
   { name: 'replaced', hash: '#/job/ingestion/products', ready: '.swap', height: 640, isDark: true },
   { name: 'log', hash: '#/log', ready: '.pager', height: 700, isDark: true },
-  { name: 'ingestion', hash: '#/job/ingestion/visits', ready: '.strip-part.is-successful', height: 1000, isDark: true },
   { name: 'phone', hash: '#/', ready: '.running .sparkline', height: 844, width: 390, isDark: true },
 ]
 
@@ -62,8 +67,10 @@ await once(server, 'listening')
 const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/dashboard/`
 const { browser, close } = await openChromium()
 try {
-  await startJobs(registry, 4)
+  const started = startJobs(registry, 4)
   const page = await browser.newPage()
+  await take(page, running)
+  await started
   for (const picture of pictures) await take(page, picture)
 } finally {
   await close()
@@ -80,7 +87,6 @@ async function take(page: Page, { name, hash, ready, height, width = 1120, isDar
   await page.setViewportSize({ width, height })
   await page.goto(url + hash)
   await page.locator(ready).first().waitFor({ timeout: 90_000 })
-  // So that there is a course of the rate.
-  await setTimeout(hash.includes('visits') ? 12_000 : 1000)
+  await setTimeout(1000)
   await page.screenshot({ path: `${folder}/dashboard-${name}.png` })
 }
