@@ -1,6 +1,7 @@
+import { randomUUID } from 'node:crypto'
 import { isTransient } from 'headgate'
 import { RecordBatch } from 'headgate/adapter'
-import type { MysqlTargetOptions } from 'headgate/mysql'
+import { type MysqlTargetOptions, mysqlTarget } from 'headgate/mysql'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { describeMysql } from '../../support/mysql.js'
 import { context, messagesOf, mysqlTests, write } from './target-support.js'
@@ -39,6 +40,41 @@ describeMysql('a table of MySQL that is replaced', (database) => {
         `select index_name from information_schema.statistics where table_schema = database() and table_name = 't' order by 1`,
       ),
     ).toEqual([['name'], ['PRIMARY']])
+  })
+
+  test('that is missing is created, and replaced later', async () => {
+    await run('drop table t')
+    const columns = [{ name: 'id', type: 'integer' }] as const
+    for (const count of [3, 2]) {
+      const batch = RecordBatch.fromRows(
+        columns,
+        records(1, count).map(({ id }) => [String(id)]),
+      )
+      await complete(target({ createTable: true, key: 'id' }), batch)
+      expect(await rows('select id from t')).toEqual(idsOf(1, count))
+    }
+  })
+
+  test('is not renamed by a user that may not see its triggers', async () => {
+    const user = `hg_${randomUUID().slice(0, 8)}`
+    const name = new URL(database.url).pathname.slice(1)
+    await run(
+      `create user ${user} identified by 'x'; grant select, insert, update, delete, create, alter, drop, index on ${name}.* to ${user}`,
+    )
+    const url = Object.assign(new URL(database.url), { username: user, password: 'x' }).href
+    const own = (more = {}) => mysqlTarget({ connectionString: url, table: 't', strategy: 'replace', ...more })
+    const error = await Promise.resolve(own({ swap: 'rename' }).open(context())).catch((it: unknown) => it)
+    expect(messagesOf(error)).toContain('triggers, which the user may not see: grant it `trigger`')
+    const { writer } = await own().open(context())
+    await write(writer, records(1, 3))
+    await writer.flush?.(null)
+    expect(await writer.commit?.()).toMatchObject({ how: 'rows' })
+    await run(`grant trigger on ${name}.t to ${user}`)
+    const next = await own().open(context())
+    await write(next.writer, records(1, 3))
+    await next.writer.flush?.(null)
+    expect(await next.writer.commit?.()).toMatchObject({ how: 'rename' })
+    await run(`drop user ${user}`)
   })
 
   test('without a key, by rows', async () => {

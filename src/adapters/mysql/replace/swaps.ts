@@ -25,7 +25,24 @@ export async function renameObstacles(session: WriteSession, { database, name }:
     select 'its history of rows' from information_schema.tables
       where table_schema = ${schema} and table_name = ${own} and table_type = 'SYSTEM VERSIONED'`,
   )
-  return found.map(([obstacle]) => String(obstacle)).sort()
+  const hidden = (await seesTriggers(session, { database, name }))
+    ? []
+    : ['triggers, which the user may not see: grant it `trigger`']
+  return [...found.map(([obstacle]) => String(obstacle)).sort(), ...hidden]
+}
+
+/** Whether a grant of the user lets it see the triggers of the table. The server lists no others, and does not say so. */
+async function seesTriggers(
+  session: WriteSession,
+  { database, name }: Pick<Table, 'database' | 'name'>,
+): Promise<boolean> {
+  const scopes = new Set(['*.*', `${quoted(database)}.*`, `${quoted(database)}.${quoted(name)}`])
+  const grants = await session.query('show grants')
+  return grants.some(([grant]) => {
+    const [, privileges = '', scope = ''] = /^GRANT (.*) ON (?:TABLE )?(\*\.\*|`.*) TO /i.exec(String(grant)) ?? []
+    // In the name of a database, a backslash stands before what else would be a wildcard.
+    return /\b(?:ALL PRIVILEGES|TRIGGER)\b/i.test(privileges) && scopes.has(scope.replace(/\\([_%])/g, '$1'))
+  })
 }
 
 /** Throws `target` when the table cannot be replaced in that way. Returns the way. Default: `rename`, unless something stands against it. */
