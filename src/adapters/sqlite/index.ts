@@ -6,3 +6,4 @@ export {
   type SqliteValue,
   sqliteStorage,
 } from './storage.js'
+export { type SqliteTargetOptions, sqliteTarget } from './target.js'

@@ -1,6 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { JobRecord, Target } from 'headgate'
+import { RecordBatch } from 'headgate/adapter'
 import type { SqliteDatabase } from 'headgate/sqlite'
 import { afterAll } from 'vitest'
 import { type Driver, drivers as ofStorage } from './storage-support.js'
@@ -55,4 +57,20 @@ export function counted(Database: Driver): { Counted: Driver; open(): number } {
     }
   }
   return { Counted: Counted as unknown as Driver, open: () => count }
+}
+
+/** The same target for records whose JSON is text already: a text that is meant as JSON is written as JSON. */
+export function withJsonText(target: Target): Target {
+  const jsonText = (record: JobRecord) =>
+    typeof record.nested === 'string' ? { ...record, nested: JSON.stringify(record.nested) } : record
+  return {
+    ...target,
+    async open(context) {
+      const { writer, ...opened } = await target.open(context)
+      const write = writer.write.bind(writer)
+      writer.write = (batch, context) =>
+        write(batch.isRaw ? batch : RecordBatch.fromRecords(batch.records().map(jsonText)), context)
+      return { ...opened, writer }
+    },
+  }
 }

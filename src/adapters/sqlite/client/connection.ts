@@ -32,7 +32,8 @@ export interface PreparedStatement {
   iterate(values: readonly StoredValue[]): Iterator<unknown[]>
   /** All rows. */
   all(values: readonly StoredValue[]): StoredValue[][]
-  run(values: readonly StoredValue[]): void
+  /** Returns how many rows it has changed. */
+  run(values: readonly StoredValue[]): number
 }
 
 /** A connection of headgate's own to a file. */
@@ -80,7 +81,7 @@ export class FileConnection {
         for (let next = iterator.next(); !next.done; next = iterator.next()) rows.push(next.value.map(storedOf))
         return rows
       },
-      run: (values) => void statement.run(...args(values)),
+      run: (values) => Number((statement.run(...args(values)) as { changes: number | bigint }).changes),
     }
   }
 

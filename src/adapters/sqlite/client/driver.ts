@@ -70,3 +70,11 @@ export function openWith({ kind, Database }: Driver, path: string, isReadOnly: b
   const escaped = path.replace(/[%?#]/g, encodeURIComponent)
   return new Database(`file:${escaped}?mode=${isReadOnly ? 'ro' : 'rw'}`)
 }
+
+/** Creates a file in WAL mode, or opens the one that has come to the path meanwhile. */
+export function createWith({ Database }: Driver, path: string): SqliteDatabase {
+  const database = new Database(path)
+  database.exec('pragma busy_timeout = 50')
+  database.prepare('pragma journal_mode = wal').get()
+  return database
+}

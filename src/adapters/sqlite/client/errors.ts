@@ -1,7 +1,7 @@
 import { JobError, type JobErrorCode, type JobErrorOptions } from '../../../adapter.js'
 
 /** The codes of SQLite, in the low byte of its extended codes. */
-const codes = { BUSY: 5, READONLY: 8, CONSTRAINT: 19 }
+const codes = { BUSY: 5, READONLY: 8, TOOBIG: 18, CONSTRAINT: 19, MISMATCH: 20 }
 
 /** Whether another connection holds the lock. */
 export function isBusy(error: unknown): boolean {
@@ -18,10 +18,16 @@ export function isConstraint(error: unknown): boolean {
   return hasCode(error, 'CONSTRAINT')
 }
 
-/** node:sqlite sets `errcode`, the other drivers set `code`. */
+/** Whether a record is at fault for the error of its row, and others may be stored. */
+export function isOfRow(error: unknown): boolean {
+  return isConstraint(error) || hasCode(error, 'MISMATCH') || hasCode(error, 'TOOBIG')
+}
+
+/** node:sqlite sets `errcode`, libsql `rawCode`, and better-sqlite3 `code` only. libsql does not know the names of all codes. */
 function hasCode(error: unknown, name: keyof typeof codes): boolean {
-  const { code, errcode } = Object(error) as { code?: unknown; errcode?: unknown }
-  return (typeof errcode === 'number' && (errcode & 0xff) === codes[name]) || String(code).startsWith(`SQLITE_${name}`)
+  const { code, errcode, rawCode } = Object(error) as { code?: unknown; errcode?: unknown; rawCode?: unknown }
+  const number = errcode ?? rawCode
+  return (typeof number === 'number' && (number & 0xff) === codes[name]) || String(code).startsWith(`SQLITE_${name}`)
 }
 
 /** Wraps the error of the driver. An error of headgate stays as it is. */

@@ -2,7 +2,7 @@ import { type BigIntStats, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { invalid, JobError, type JobErrorCode } from '../../../adapter.js'
 import { FileConnection } from './connection.js'
-import { type Driver, driverOf, loadDriver, openWith, pathOf, type SqliteDatabase } from './driver.js'
+import { createWith, type Driver, driverOf, loadDriver, openWith, pathOf, type SqliteDatabase } from './driver.js'
 import { failure } from './errors.js'
 
 /** What names a file: its path, or a database that has it open. */
@@ -31,12 +31,17 @@ export class SqliteFile {
       throw invalid('database', 'a database with a file: one in memory has one connection only', database)
   }
 
-  /** Opens the file. Throws an error that names the path when there is none: a missing file is never created here. */
-  async open(isReadOnly: boolean): Promise<OpenFile> {
+  get exists(): boolean {
+    return identityOf(this.path) !== undefined
+  }
+
+  /** Opens the file to read, or to write too. Throws an error that names the path when there is none, unless it `creates` one. */
+  async open(isReadOnly: boolean, creates = false): Promise<OpenFile> {
     const driver = this.#driver ?? (await loadDriver(this.#code))
-    const identity = identityOf(this.path)
-    if (!identity) throw new JobError(this.#code, `There is no file \`${this.path}\`.`)
     try {
+      if (creates && !identityOf(this.path)) createWith(driver, this.path).close()
+      const identity = identityOf(this.path)
+      if (!identity) throw new JobError(this.#code, `There is no file \`${this.path}\`.`)
       const connection = new FileConnection(driver, openWith(driver, this.path, isReadOnly))
       return new OpenFile(this.path, this.#code, identity, connection)
     } catch (error) {

@@ -8,7 +8,7 @@ export {
   type SqliteStatement,
   type SqliteValue,
 } from './driver.js'
-export { failure, isBusy, isConstraint, isReadOnly } from './errors.js'
+export { failure, isBusy, isConstraint, isOfRow, isReadOnly } from './errors.js'
 export { type FileOptions, type OpenFile, SqliteFile } from './file.js'
 export { quoted, quotedList } from './identifiers.js'
 export { defaultLockTimeout, LockPatience } from './locks.js'

@@ -1,0 +1,218 @@
+import { JobError, newExecutionId, type OpenContext } from '../../../adapter.js'
+import { emptiedMarkOf, emptiedWarning, isLater, keyOf, markedRows, resetSuffix } from '../../shared/index.js'
+import { type FileConnection, quoted } from '../client/index.js'
+import { findTable, lowerCase, type Table } from '../table/index.js'
+import { WriteSession } from './write-session.js'
+
+/** What a fence knows of the execution. */
+export type FenceContext = Pick<OpenContext, 'type' | 'id' | 'executionId' | 'ifReset' | 'warn'>
+
+/** The row of a job in the table of checkpoints. */
+interface CheckpointRow {
+  readonly execution: string
+  readonly checkpoint: unknown
+}
+
+/**
+ * Stores the checkpoint of a job in the same file, in a row that also names the execution that may write. A transaction commits records and
+ * checkpoint together or not at all. It holds the lock of the file from its beginning, so no other execution takes over while it is open, and
+ * it does not begin once one has.
+ *
+ * Later means a higher id, because the UUID in it is ordered by time. An epoch would start again with a new storage.
+ */
+export class Fence {
+  readonly #table: string
+  readonly #path: string
+  readonly #checkpointsName: string
+  readonly #checkpoints: string
+  readonly #context: FenceContext
+  readonly #key: Buffer
+  /** The mark of an earlier removal of the rows, which the job has answered. Undefined while it need not have rows. */
+  #knownMark: string | undefined
+  #haveLostRows = false
+  #schemaVersion: unknown
+
+  constructor(path: string, table: string, checkpoints: string, context: FenceContext) {
+    this.#path = path
+    this.#table = table
+    this.#checkpointsName = checkpoints
+    this.#checkpoints = quoted(checkpoints)
+    this.#context = context
+    this.#key = keyOf(context, ['main', lowerCase(table)])
+  }
+
+  /** Whether a transaction has failed because the table lost all rows. */
+  get hasLostRows(): boolean {
+    return this.#haveLostRows
+  }
+
+  /**
+   * Lets no transaction commit from now on once another job has removed the rows that the job counts on. What the row of the job says of an
+   * earlier removal is known.
+   */
+  countOnRows(kept: unknown): void {
+    const { ifReset } = this.#context
+    if (ifReset !== undefined && ifReset !== 'continue') this.#knownMark = emptiedMarkOf(kept)
+  }
+
+  /** Takes over from earlier executions. Returns the checkpoint that they left, if any. */
+  async takeOver(session: WriteSession): Promise<unknown> {
+    const { type, id, executionId } = this.#context
+    this.#refuseLater(session.connection, executionId)
+    session.enter(this.#place, executionId, () => this.#lost())
+    return session.transaction(() => {
+      const { connection } = session
+      this.#createTable(connection)
+      const before = this.#read(connection)
+      if (before && isLater(before.execution, executionId)) throw this.#lost()
+      connection
+        .prepare(
+          `insert into ${this.#checkpoints} ("key", type, id, target, execution) values (?, ?, ?, ?, ?)
+            on conflict ("key") do update set execution = excluded.execution, target = excluded.target`,
+        )
+        .run([this.#key, type, id, lowerCase(this.#table), executionId])
+      return before?.checkpoint
+    })
+  }
+
+  /** Without a lock, which the later execution may hold for long. */
+  #refuseLater(connection: FileConnection, executionId: string): void {
+    const found = connection.all('select 1 from sqlite_schema where name = ? collate nocase', this.#checkpointsName)
+    const row = found.length > 0 ? this.#read(connection) : undefined
+    if (row && isLater(row.execution, executionId)) throw this.#lost()
+  }
+
+  /** What the sessions of the job in this process are known by. */
+  get #place(): string {
+    return `${this.#path}\0${this.#key.toString('hex')}`
+  }
+
+  /**
+   * Begins a transaction. Throws when a later execution has taken over, another job has removed the rows, or the table was altered or has lost
+   * all rows.
+   */
+  async begin(session: WriteSession, table: Table | undefined, expectsRows = false): Promise<void> {
+    await session.begin()
+    try {
+      const { connection } = session
+      const row = this.#read(connection)
+      if (row?.execution !== this.#context.executionId) throw this.#lost()
+      if (this.#knownMark !== undefined && emptiedMarkOf(row.checkpoint) !== this.#knownMark) throw this.#emptied()
+      if (!table) return
+      this.#checkTable(connection, table)
+      if (expectsRows && connection.all(`select 1 from ${table.sql} limit 1`).length === 0) throw this.#emptied()
+    } catch (error) {
+      session.rollback()
+      throw error
+    }
+  }
+
+  /** The version of the schema tells at once whether something has changed. */
+  #checkTable(connection: FileConnection, { name, shape }: Table): void {
+    const [[version] = []] = connection.all('pragma schema_version')
+    if (version === this.#schemaVersion) return
+    if (findTable(connection, name)?.shape !== shape) {
+      const message = `\`${name}\` was altered, renamed or recreated while the job wrote to it: run the job again.`
+      throw new JobError('target', message, { isTransient: true })
+    }
+    this.#schemaVersion = version
+  }
+
+  /** Stores the checkpoint in the open transaction; `null` removes it. */
+  keep(connection: FileConnection, checkpoint: unknown): void {
+    this.#store(connection, this.#key, checkpoint)
+  }
+
+  /** Changes the stored checkpoint of the job in a transaction of its own. Has no effect once a later execution has taken over. */
+  async amend(session: WriteSession, change: (checkpoint: object) => object): Promise<void> {
+    await session.transaction(() => {
+      const row = this.#read(session.connection)
+      if (row?.execution !== this.#context.executionId || Object(row.checkpoint) !== row.checkpoint) return
+      this.#store(session.connection, this.#key, change(row.checkpoint as object))
+    })
+  }
+
+  /** In the open transaction, before it removes all rows of the table: lets the other jobs that append to it know. */
+  empty(connection: FileConnection): void {
+    const { type, id, warn } = this.#context
+    const rows = connection
+      .all(
+        `select "key", type, id, checkpoint from ${this.#checkpoints}
+          where target = ? and checkpoint is not null and not (type = ? and id = ?) order by "key"`,
+        ...[lowerCase(this.#table), type, id],
+      )
+      .map(([key, otherType, otherId, checkpoint]) => ({ key, type: otherType, id: otherId, checkpoint }))
+    const marked = markedRows(rows, { type, id })
+    for (const { key, checkpoint } of marked) {
+      const text = `update ${this.#checkpoints} set checkpoint = ? where "key" = ?`
+      connection.prepare(text).run([checkpoint, key as Uint8Array])
+    }
+    const jobs = marked.map(({ job }) => job)
+    if (jobs.length > 0) warn?.(emptiedWarning(jobs, this.#table))
+    this.countOnRows(this.#read(connection)?.checkpoint)
+  }
+
+  /**
+   * Changes the checkpoint of the job. No execution that has begun can commit from then on. Throws `lease_lost` when an execution after the
+   * given one has taken over. Without one, storage knows of none.
+   */
+  async reset(session: WriteSession, checkpoint: unknown, last: string | undefined): Promise<void> {
+    const { type, id } = this.#context
+    // In this process, a writer of the job may hold the lock.
+    if (last !== undefined) this.#refuseLater(session.connection, last + resetSuffix)
+    if (last !== undefined) WriteSession.evict(this.#place, last)
+    await session.transaction(() => {
+      const { connection } = session
+      this.#createTable(connection)
+      const row = this.#read(connection)
+      if (row && last !== undefined && isLater(row.execution, last + resetSuffix)) throw this.#lost()
+      const before = row?.execution ?? last ?? newExecutionId(id, 0)
+      const execution = before.endsWith(resetSuffix) ? before : before + resetSuffix
+      connection
+        .prepare(
+          `insert into ${this.#checkpoints} ("key", type, id, target, execution) values (?, ?, ?, ?, ?)
+            on conflict ("key") do update set execution = excluded.execution`,
+        )
+        .run([this.#key, type, id, lowerCase(this.#table), execution])
+      this.#store(connection, this.#key, checkpoint)
+    })
+  }
+
+  #store(connection: FileConnection, key: Uint8Array, checkpoint: unknown): void {
+    const text = checkpoint === null || checkpoint === undefined ? null : JSON.stringify(checkpoint)
+    connection
+      .prepare(`update ${this.#checkpoints} set checkpoint = ?, changed_at = datetime('now', 'subsec') where "key" = ?`)
+      .run([text, key])
+  }
+
+  #read(connection: FileConnection): CheckpointRow | undefined {
+    const [row] = connection.all(`select execution, checkpoint from ${this.#checkpoints} where "key" = ?`, this.#key)
+    if (!row) return undefined
+    const [execution, checkpoint] = row
+    return {
+      execution: String(execution),
+      checkpoint: checkpoint === null ? undefined : JSON.parse(String(checkpoint)),
+    }
+  }
+
+  /** Ids are too long for a key, which is a digest. */
+  #createTable(connection: FileConnection): void {
+    connection.exec(`create table if not exists ${this.#checkpoints} (
+      "key" blob primary key, type text not null, id text not null, target text not null,
+      execution text not null, checkpoint text, changed_at text not null default (datetime('now', 'subsec'))
+    ) without rowid`)
+  }
+
+  #lost(): JobError {
+    const { type, id } = this.#context
+    return new JobError('lease_lost', `A later execution of job [${type}/${id}] has taken over \`${this.#table}\`.`)
+  }
+
+  #emptied(): JobError {
+    this.#haveLostRows = true
+    const message =
+      `\`${this.#table}\` was emptied while the job wrote to it, so it lacks records that the job had committed. ` +
+      `Set \`ifTargetReset: 'restart'\` to load everything again, or 'continue' if the table is emptied on purpose.`
+    return new JobError('target', message, { isTransient: this.#context.ifReset === 'restart' })
+  }
+}
