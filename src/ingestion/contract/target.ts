@@ -55,7 +55,8 @@ export interface WriteContext extends TargetContext {
   /**
    * The same when the same batch is written again after a crash, and never the same for another batch. A target that is not
    * idempotent can detect repeats by it. A repeated batch with more records has another key, because the source has grown or
-   * `batchSize` was changed: its records may then be duplicated, and none is missing.
+   * `batchSize` was changed: its records may then be duplicated, and none is missing. A job
+   * without positions starts over after an error, with other keys.
    */
   readonly idempotencyKey: string
 }

@@ -206,8 +206,8 @@ export class RunProgress {
     const before = this.#reached.checkpoint
     const after = isReplay ? repeat(before, now) : this.#after(read, now)
     const { origin, sequence } = before
-    // Ties and repeated records may be batched differently the next time.
-    const isCertain = isResumePoint && !isReplay && !this.#beyond
+    // Ties and repeated records may be batched differently the next time. A try that starts over may read other records.
+    const isCertain = this.#plan.isResumable && isResumePoint && !isReplay && !this.#beyond
     const own = parallel?.name ?? sequence
     const position = isCertain ? `${origin}:${own}` : `${origin}:${own}:${this.#nonce}`
     // Position and extent: a batch that is read again with more records is another batch.

@@ -194,7 +194,8 @@ describe('an ingestion with failures', () => {
     const keys: string[][] = []
     for (const id of ['a', 'b']) {
       const target = pickyTarget([3])
-      registry.define({ id, datasource: testDatasource(people(1, 8)), target: target.write, failures: { total: 1 } })
+      const datasource = testDatasource(people(1, 8))
+      registry.define({ id, datasource, cursor: 'id', target: target.write, failures: { total: 1 } })
       const { executionId, finished } = await registry.start('ingestion', id)
       await finished
       keys.push(target.keys.map((key) => key.replace(executionId, '')))
@@ -226,7 +227,7 @@ describe('an ingestion with failures', () => {
         type: 'ingestion',
         id: 'people',
         executionId,
-        key: `${executionId}:0:0`,
+        key: expect.stringMatching(`^${executionId}:0:[-0-9a-f]{36}:0$`),
         time: new Date(clock.now()).toISOString(),
         phase: 'target',
         error: ['Could not write to target [function].', '7 is not wanted, password=***'],

@@ -55,6 +55,24 @@ describe('an ingestion', () => {
     expect(new Set(keys).size).toBe(2)
   })
 
+  it('gives other keys to a try that starts over, as it may read other records', async () => {
+    const records = people(1, 4)
+    const taken = new Map<string, JobRecord[]>()
+    const target = (batch: RecordBatch, { idempotencyKey }: { idempotencyKey: string }) => {
+      if (taken.has(idempotencyKey)) return
+      if (taken.size === 1) {
+        records.reverse()
+        taken.set('lost', [])
+        throw Object.assign(new Error('away'), { code: 'ECONNRESET' })
+      }
+      taken.set(idempotencyKey, batch.records())
+    }
+    const { finished } = await start({ datasource: testDatasource(records), batchSize: 2, target, resume: 'auto' })
+    await clock.advance(60_000)
+    expect(await finished).toMatchObject({ state: 'successful' })
+    expect(new Set([...taken.values()].flat().map(({ id }) => id))).toEqual(new Set([1, 2, 3, 4]))
+  })
+
   it('is successful without records', async () => {
     const target = collectingTarget()
     expect(await run({ datasource: testDatasource([]), pkField: 'id', target })).toMatchObject({
