@@ -50,11 +50,14 @@ export interface OpenLoad {
   readonly result: Promise<Omit<StatementResult, 'rows'>>
 }
 
-/** Starts such a statement. Resolves when the server asks for the file. Rejects when it refuses the statement. */
-export function startLoad(connection: MysqlConnection, sql: string): Promise<OpenLoad> {
+/**
+ * Starts such a statement. Resolves when the server asks for the file. Rejects when it refuses the statement. The server takes packets of up
+ * to `maxPacket` bytes.
+ */
+export function startLoad(connection: MysqlConnection, sql: string, maxPacket: number): Promise<OpenLoad> {
   return new Promise((resolve, reject) => {
     const result = new Promise<Omit<StatementResult, 'rows'>>((succeed, fail) => {
-      const onFile = () => resolve(openLoad(connection, result))
+      const onFile = () => resolve(openLoad(connection, result, maxPacket))
       runLoad(connection, sql, onFile, (error, { affectedRows = 0, warningStatus = 0 } = noAnswer) => {
         if (error) return fail(error)
         succeed({ affected: Number(affectedRows), warnings: warningStatus })
@@ -98,13 +101,20 @@ function runLoad(
 }
 
 /** The longest piece of data in one packet. */
-const pieceLength = 1 << 16
+const longestPiece = 1 << 16
 
-function openLoad(connection: MysqlConnection, result: OpenLoad['result']): OpenLoad {
+function openLoad(connection: MysqlConnection, result: OpenLoad['result'], maxPacket: number): OpenLoad {
+  const pieceLength = Math.min(longestPiece, maxPacket >>> 1)
+  // A server that has answered already would take more data as a command.
+  let isAnswered = false
+  const settle = () => {
+    isAnswered = true
+  }
+  result.then(settle, settle)
   return {
     result,
     async write(bytes) {
-      for (let at = 0; at < bytes.length; at += pieceLength) {
+      for (let at = 0; at < bytes.length && !isAnswered; at += pieceLength) {
         const piece = bytes.subarray(at, at + pieceLength)
         const buffer = Buffer.allocUnsafe(packetHeader + piece.length)
         buffer.set(piece, packetHeader)
@@ -113,7 +123,7 @@ function openLoad(connection: MysqlConnection, result: OpenLoad['result']): Open
       }
     },
     end() {
-      connection.writePacket(packetOf(Buffer.allocUnsafe(packetHeader)))
+      if (!isAnswered) connection.writePacket(packetOf(Buffer.allocUnsafe(packetHeader)))
     },
   }
 }

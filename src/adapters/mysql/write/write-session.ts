@@ -110,7 +110,7 @@ export class WriteSession {
 
   /** Starts a `load data local infile`. It ends with `endLoad`. */
   async startLoad(sql: string): Promise<void> {
-    this.#load = await this.#ask(() => startLoad(this.#connection, sql))
+    this.#load = await this.#ask(() => startLoad(this.#connection, sql, this.facts.maxPacket))
   }
 
   /** Sends lines of the file. Resolves when there is room for more. */
