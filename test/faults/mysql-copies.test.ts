@@ -16,7 +16,7 @@ import type { MysqlCopyPlan } from './mysql-copier.js'
 /** How often processes are killed in each way of writing. */
 const kills = Number(process.env.HEADGATE_TEST_KILLS ?? 2)
 
-const rowCount = 6000
+const rowCount = 3000
 
 /** How many rows there are that are to be replaced. */
 const oldCount = 3

@@ -5,7 +5,7 @@ import { testDatasource } from 'headgate/testing'
 import mysql from 'mysql2/promise'
 import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { describeMysql, isMariadbThere, startMariadb } from '../../support/mysql.js'
-import { context, messagesOf, mysqlTests, write, writeContext } from './target-support.js'
+import { context, messagesOf, mysqlTests, waitingQuery, write, writeContext } from './target-support.js'
 
 const records = (first: number, last: number) =>
   Array.from({ length: last - first + 1 }, (_, n) => ({ id: first + n, name: `name ${first + n}` }))
@@ -263,7 +263,7 @@ describeMysql('a target in MySQL', (database) => {
       ).catch((it: unknown) => it)
       await vi.waitFor(
         async () => {
-          const waiting = await rows(`select 1 from information_schema.innodb_trx where trx_state = 'LOCK WAIT'`)
+          const waiting = await rows(waitingQuery)
           expect(waiting).not.toEqual([])
           // The server shows again what it has shown within a tenth of a second.
         },
@@ -304,7 +304,9 @@ describeMysql('a target in MySQL', (database) => {
       const altering = run('alter table t add other int')
       await vi.waitFor(async () =>
         expect(
-          await rows(`select 1 from information_schema.processlist where state like 'Waiting for table%'`),
+          await rows(
+            `select 1 from information_schema.processlist where db = database() and state like 'Waiting for table%'`,
+          ),
         ).not.toEqual([]),
       )
       await write(writer, records(3, 4))

@@ -9,7 +9,7 @@ import pg from 'pg'
 import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { describePostgres } from '../../support/describe-postgres.js'
 import { describeMysql, isMariadbThere, startMariadb } from '../../support/mysql.js'
-import { mysqlTests } from './target-support.js'
+import { mysqlTests, waitingQuery } from './target-support.js'
 
 const records = (first: number, last: number) =>
   Array.from({ length: last - first + 1 }, (_, n) => ({ id: first + n, name: `name ${first + n}` }))
@@ -91,7 +91,7 @@ describeMysql('a job that writes to MySQL', (database) => {
     const execution = await registry.start('ingestion', 'job')
     await vi.waitFor(
       async () => {
-        expect(await rows(`select 1 from information_schema.innodb_trx where trx_state = 'LOCK WAIT'`)).not.toEqual([])
+        expect(await rows(waitingQuery)).not.toEqual([])
       },
       // The server shows again what it has shown within a tenth of a second.
       { interval: 150, timeout: 10_000 },

@@ -93,6 +93,10 @@ export function mysqlTests(database: { readonly url: string }): MysqlTests {
   }
 }
 
+/** Finds transactions of the database that wait for a lock. The server shows again what it has shown within a tenth of a second. */
+export const waitingQuery = `select 1 from information_schema.innodb_trx join information_schema.processlist on id = trx_mysql_thread_id
+  where trx_state = 'LOCK WAIT' and db = database()`
+
 /** The messages of an error and its causes. */
 export function messagesOf(error: unknown): string {
   const messages: string[] = []

@@ -142,7 +142,7 @@ describeMysql('values in MySQL', (database) => {
           expect(await rows(`select id, hex(name), hex(raw) from ${table} order by id`)).toEqual(given)
         }
       }),
-      { numRuns: 25 },
+      { numRuns: 12 },
     )
   })
 
