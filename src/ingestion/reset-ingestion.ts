@@ -17,6 +17,7 @@ import {
   type IngestionPlan,
   type QueryVariables,
   selectionOf,
+  startParamsOf,
   withFieldCount,
 } from './definition/index.js'
 import { type Checkpoint, type ParentCheckpoint, variableRules, variablesOf } from './run/index.js'
@@ -75,7 +76,7 @@ async function checkpointOf(
   if (refusal !== undefined) throw invalid('checkpoint', `omitted, as ${refusal}`, value)
   const texts = withTextKeys(value)
   checkOptions('checkpoint', texts, rules, 'checkpoint.')
-  const { cursor, params, startParams = params, ...variables } = texts as Checkpoint
+  const { cursor, params = storedParams(texts), startParams = params, ...variables } = texts as Checkpoint
   const isGiven = cursor !== undefined
   if (isGiven !== (plan.cursor !== undefined)) {
     throw invalid(
@@ -96,7 +97,8 @@ async function checkpointOf(
     ...counts,
     ...given,
     ...(plan.cursor && { cursor: await positionOf(cursor, plan.cursor, plan, { params: selected.all, signal }) }),
-    ...(selected.params && { params: selected.params, ...(job.params && { startParams }) }),
+    ...(selected.params && { params: selected.params }),
+    ...startParamsOf(startParams ?? {}, selected.params, job.params),
   })
 }
 
@@ -118,6 +120,11 @@ async function selectedOf(
   return { all, params: selectionOf(all, names) }
 }
 
+/** The parameters of a checkpoint as it is stored, which has none when its run had none. */
+function storedParams(checkpoint: unknown): JobParams | undefined {
+  return Object.hasOwn(Object(checkpoint), 'sequence') ? {} : undefined
+}
+
 /** The same checkpoint with the texts of keys that are numbers, as the position of a cursor has them. */
 function withTextKeys(value: unknown): unknown {
   if (!rule.anObject.accepts(value)) return value
@@ -129,12 +136,13 @@ function withTextKeys(value: unknown): unknown {
 }
 
 /** A stored checkpoint in the form that a reset takes. `undefined` when no reset leads there, or it is the beginning. */
-function shownOf(value: unknown, { partitions }: Pick<IngestionJob, 'partitions'>, plan: IngestionPlan): unknown {
+function shownOf(value: unknown, { partitions, selectedBy }: ResetJob, plan: IngestionPlan): unknown {
   if (refusalOf(plan, partitions !== undefined) !== undefined) return undefined
   const checkpoint = Object(value) as Partial<Checkpoint & ParentCheckpoint>
   const { sequence, refresh, isUnordered, scheme, bounds, params, startParams = params } = checkpoint
   if (sequence === 0 || refresh || isUnordered || scheme || bounds) return undefined
-  const selected = startParams && { params: startParams }
+  const names = selectedBy ?? plan.query.params ?? []
+  const selected = startParams ? { params: startParams } : names.length > 0 && { params: {} }
   if (!plan.cursor) {
     const variables = variablesOf(checkpoint)
     return missingIn(variables, plan) === undefined ? { ...neededOf(variables, plan), ...selected } : undefined

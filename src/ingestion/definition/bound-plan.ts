@@ -20,9 +20,24 @@ export function boundPlan(
   return {
     ...plan,
     ...bound,
-    ...(selection && { selection, ...(schema && { startParams }) }),
+    ...(selection && { selection }),
+    ...startParamsOf(startParams, selection, schema),
     ...(selectedBy && { selectedBy }),
   }
+}
+
+/** The parameters of a start, where a reset with the `selected` ones would not select the same records. */
+export function startParamsOf(
+  given: JobParams,
+  selected: JobParams | undefined,
+  schema: IngestionJob['params'],
+): Pick<IngestionPlan, 'startParams'> {
+  return schema && textOf(given) !== textOf(selected ?? {}) ? { startParams: given } : {}
+}
+
+/** The same for the same parameters in another order. */
+function textOf(params: JobParams): string {
+  return JSON.stringify(selectionOf(params) ?? {})
 }
 
 function withParams(query: CompiledQuery, params: JobParams): CompiledQuery {

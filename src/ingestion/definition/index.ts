@@ -1,5 +1,5 @@
 export type { SchemaIssue, SchemaResult, StandardSchema } from '../../core/base/index.js'
-export { boundPlan, checkSelectedBy, selectionOf } from './bound-plan.js'
+export { boundPlan, checkSelectedBy, selectionOf, startParamsOf } from './bound-plan.js'
 export { checkPartitions } from './check-partitions.js'
 export { consistencyOf } from './consistency.js'
 export {

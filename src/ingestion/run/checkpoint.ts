@@ -207,7 +207,7 @@ export function withSelection<Given extends Checkpoint | ParentCheckpoint>(
   { params: _, startParams: __, ...checkpoint }: Given,
   { selection, startParams }: Pick<IngestionPlan, 'selection' | 'startParams'>,
 ): Given {
-  const selected = selection && { params: selection, ...(startParams && { startParams }) }
+  const selected = { ...(selection && { params: selection }), ...(startParams && { startParams }) }
   return { ...checkpoint, ...selected } as Given
 }
 

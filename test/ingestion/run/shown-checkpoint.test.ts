@@ -108,3 +108,48 @@ test('a job of your own shows its checkpoint, and events do not', async () => {
   expect((await registry.status('copy', 'a'))?.checkpoint).toEqual(['page', 2])
   expect(seen.some((status) => 'checkpoint' in status)).toBe(false)
 })
+
+const withParams: Partial<IngestionJob> = {
+  cursor: 'id',
+  query: 'all {{#params.customer}}of {{params.customer}}{{/params.customer}}',
+}
+
+test.each<[what: string, job: Partial<IngestionJob>]>([
+  ['optional parameters', withParams],
+  ['`selectedBy`', { ...withParams, selectedBy: ['customer'] }],
+])('what a start without its %s shows is what a reset takes', async (_, job) => {
+  const { storage, run, shown, reset, other } = await setup(job)
+  await run()
+  expect(await shown()).toEqual({ cursor: { id: '2' }, params: {} })
+  const stored = (await other.status('ingestion', 'a'))?.checkpoint
+  for (const checkpoint of [await shown(), stored]) {
+    await reset()
+    await reset(checkpoint)
+    expect(await shown()).toEqual({ cursor: { id: '2' }, params: {} })
+    expect((await storage.find('ingestion', 'a'))?.checkpoint).not.toHaveProperty('params')
+  }
+})
+
+const number = (value: unknown) => ({ value: { customer: Number((value as { customer?: unknown }).customer ?? 7) } })
+const same = (value: unknown) => ({ value: value as object })
+
+test.each<
+  [what: string, validate: (value: unknown) => { value: object }, given: object, startParams: object | undefined]
+>([
+  ['changes nothing', same, { customer: 7 }, undefined],
+  ['makes a number of a text', number, { customer: '7' }, { customer: '7' }],
+  ['has a default', number, {}, {}],
+])('a checkpoint keeps the parameters of a start only when the schema changes them: one that %s', async (...given) => {
+  const [, validate, params, startParams] = given
+  const schema = { '~standard': { version: 1, vendor: 'test', validate } } as const
+  const { storage, registry, shown, reset } = await setup({ ...withParams, params: schema as never })
+  await (await registry.start('ingestion', 'a', { params: params as never })).finished
+  const kept = async () =>
+    (await storage.find('ingestion', 'a'))?.checkpoint as { params: object; startParams?: object }
+  for (const again of [false, true]) {
+    if (again) await reset(await shown())
+    const { params: selected, startParams: started } = await kept()
+    expect([selected, started]).toEqual([{ customer: 7 }, startParams])
+    expect(await shown()).toEqual({ cursor: { id: '2' }, params })
+  }
+})
