@@ -1,4 +1,4 @@
-import { isTransient, JobRegistry, memoryStorage } from 'headgate'
+import { isTransient, type JobRecord, JobRegistry, memoryStorage } from 'headgate'
 import { RecordBatch } from 'headgate/adapter'
 import { type MysqlTargetOptions, mysqlTarget } from 'headgate/mysql'
 import { testDatasource } from 'headgate/testing'
@@ -107,6 +107,9 @@ describeMysql('a target in MySQL', (database) => {
         { id: 1, name: 'c' },
         { id: 1, note: 'y' },
         { id: 1, name: 'd' },
+        { id: 4, name: 'a', note: 'x' },
+        { id: 4, note: 'y' },
+        { id: 4, name: 'b', note: 'z' },
         { id: 2, note: null },
         { id: 3 },
       ]),
@@ -115,6 +118,7 @@ describeMysql('a target in MySQL', (database) => {
       ['1', 'd', 'y'],
       ['2', 'b', null],
       ['3', null, null],
+      ['4', 'b', 'z'],
     ])
   })
 
@@ -245,9 +249,10 @@ describeMysql('a target in MySQL', (database) => {
       expect(await rows()).toEqual([['2', null, null]])
     })
 
-    test('a deadlock in a batch that comes first in its transaction lets the writer go on', async () => {
+    const deadlocked = async (before: JobRecord[]) => {
       await run('insert into t values (1, null, null), (2, null, null)')
       const writer = await opened(target(upsert), { toleratesFailures: true })
+      if (before.length > 0) await write(writer, before)
       const other = await tests.pool.getConnection()
       onTestFinished(() => other.destroy())
       await other.query('start transaction')
@@ -255,35 +260,34 @@ describeMysql('a target in MySQL', (database) => {
       await other.query(`insert into t select seq, 'other', null from seq_100_to_300`)
       await other.query('update t set name = null where id = 2')
       await other.query('select * from t where id = 2 for update')
-      const writing = Promise.resolve(
-        write(writer, [
-          { id: 1, name: 'a' },
-          { id: 2, name: 'b' },
-        ]),
-      ).catch((it: unknown) => it)
-      await vi.waitFor(
-        async () => {
-          const waiting = await rows(waitingQuery)
-          expect(waiting).not.toEqual([])
-          // The server shows again what it has shown within a tenth of a second.
-        },
-        { interval: 150, timeout: 10_000 },
-      )
+      const batch = [
+        { id: 1, name: 'a' },
+        { id: 2, name: 'b' },
+      ]
+      const writing = Promise.resolve(write(writer, batch)).catch((it: unknown) => it)
+      await vi.waitFor(async () => expect(await rows(waitingQuery)).not.toEqual([]), { interval: 150, timeout: 10_000 })
       await other.query('select * from t where id = 1 for update')
       await other.query('rollback')
       const error = await writing
       expect(isTransient(error)).toBe(true)
       expect(messagesOf(error)).toContain('Deadlock')
+      return { writer, batch }
+    }
+
+    test('a deadlock in a batch that comes first in its transaction lets the writer go on', async () => {
+      const { writer, batch } = await deadlocked([])
       expect(writer.isBroken).toBe(false)
-      await write(writer, [
-        { id: 1, name: 'a' },
-        { id: 2, name: 'b' },
-      ])
+      await write(writer, batch)
       await writer.flush?.(null)
       expect(await rows('select id, name from t where id < 3 order by id')).toEqual([
         ['1', 'a'],
         ['2', 'b'],
       ])
+    })
+
+    test('a deadlock in a later one ends the writer, as the ones before it are lost', async () => {
+      const { writer } = await deadlocked([{ id: 5 }])
+      expect(writer.isBroken).toBe(true)
     })
   })
 
