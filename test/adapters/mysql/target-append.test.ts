@@ -104,10 +104,10 @@ describeMysql('a target in MySQL', (database) => {
     await complete(
       target(upsert),
       RecordBatch.fromRecords([
+        { id: 4, name: 'a', note: 'x' },
         { id: 1, name: 'c' },
         { id: 1, note: 'y' },
         { id: 1, name: 'd' },
-        { id: 4, name: 'a', note: 'x' },
         { id: 4, note: 'y' },
         { id: 4, name: 'b', note: 'z' },
         { id: 2, note: null },
