@@ -34,6 +34,7 @@ registry.define({
   query: plan.query,
   cursor: 'id',
   batchSize: 100,
+  rateLimit: { rows: 4000 },
   target: mysqlTarget(plan.options),
   resume: 'auto',
   retry: { limit: 1000, delay: 10, maxDelay: 50 },

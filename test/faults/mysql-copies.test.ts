@@ -38,7 +38,7 @@ describePostgres('copies to MySQL', (source) => {
         )
         await client.query('create index if not exists source_id on source (id)')
         await client.end()
-        const admin = await mysql.createConnection(database.url)
+        const admin = await mysql.createConnection({ uri: database.url, dateStrings: true })
         await admin.query(`create table ${name}_t (id int ${key}, name varchar(30))`)
         const isReplace = 'strategy' in options
         if (isReplace) await admin.query(`insert into ${name}_t select -seq, 'old' from seq_1_to_${oldCount}`)
@@ -46,7 +46,7 @@ describePostgres('copies to MySQL', (source) => {
         const plan: MysqlCopyPlan = {
           storage: join(folder, 'jobs.db'),
           source: source.url,
-          query: 'select id, name, pg_sleep(case when id % 500 = 0 then 0.02 else 0 end)::text as pause from source',
+          query: 'select id, name from source',
           options: {
             connectionString: database.url,
             table: `${name}_t`,
@@ -70,7 +70,10 @@ describePostgres('copies to MySQL', (source) => {
           const exited = once(child, 'close')
           const isLeft =
             killed < kills &&
-            (await Promise.race([setTimeout(300 + Math.random() * 2000, true), exited.then(() => false)]))
+            (await Promise.race([
+              commits(admin, `${name}_t`).then(() => setTimeout(Math.random() * 500, true)),
+              exited.then(() => false),
+            ]))
           if (isLeft) {
             child.kill('SIGKILL')
             killed++
@@ -102,3 +105,14 @@ describePostgres('copies to MySQL', (source) => {
     )
   })
 })
+
+/** Resolves when a job commits its next checkpoint with records for a table. */
+async function commits(admin: mysql.Connection, table: string): Promise<void> {
+  const changes = async () => {
+    const query = `select md5(checkpoint) from headgate_checkpoint where target = concat(database(), '.', ?) and checkpoint regexp '"read":[1-9]'`
+    const [rows] = await admin.query({ sql: query, rowsAsArray: true }, [table]).catch(() => [[[null]]])
+    return String((rows as unknown[][])[0]?.[0])
+  }
+  const before = await changes()
+  for (let tries = 0; tries < 2000 && (await changes()) === before; tries++) await setTimeout(5)
+}
