@@ -179,7 +179,7 @@ export class TableCopy {
       await this.#loading?.rows.finish()
       await this.#begin()
       await fence.keep(session, checkpoint)
-      await session.query('commit')
+      await session.decide('commit')
       this.#isBegun = false
       if (this.#hasWritten) this.expectRows()
     })

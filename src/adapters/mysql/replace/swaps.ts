@@ -76,7 +76,7 @@ async function renameWhenFree({ session, limits, context }: TargetTools, rename:
   for (let tries = 1; ; tries++) {
     context.signal.throwIfAborted()
     try {
-      await session.query(rename)
+      await session.decide(rename, 0)
       return
     } catch (error) {
       if (tries === maxTries || !isLockFailure(error)) throw error
@@ -92,7 +92,7 @@ export async function swapByRows({ session, fence }: TargetTools, staging: Stagi
     await fence.markEmptied(session)
     for (const statement of rowStatements(table, staging.sql)) await session.query(statement)
     await fence.keep(session, null)
-    await session.query('commit')
+    await session.decide('commit')
   } catch (error) {
     await session.rollback()
     throw error

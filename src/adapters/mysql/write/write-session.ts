@@ -5,6 +5,7 @@ import {
   cancelUntilIdle,
   connect,
   isConnectionLost,
+  isInterrupted,
   liftLimit,
   type MysqlConnection,
   passing,
@@ -32,7 +33,7 @@ export interface SessionLimits {
 }
 
 /**
- * One connection, from acquire to release. An abort stops the running statement. Statements after an abort, which make already written
+ * One connection, from acquire to release. An abort stops the running statement, but waits for a commit. Statements after an abort, which make already written
  * records durable, have one second.
  */
 export class WriteSession {
@@ -49,6 +50,8 @@ export class WriteSession {
   #interrupt: (reason: unknown) => void = ignore
   /** The pending request. Settles when the server answers. */
   #work: Promise<unknown> | undefined
+  /** The pending statement that commits, and how long an abort lets it run. */
+  #ending: { readonly work: Promise<unknown>; readonly grace: number } | undefined
   #load: OpenLoad | undefined
   #released: Promise<void> | undefined
 
@@ -134,12 +137,27 @@ export class WriteSession {
     this.#load = undefined
   }
 
+  /**
+   * Runs a statement that commits. Only the server knows the outcome, and the status of the job tells it, so an abort stops the statement after
+   * `grace` milliseconds, and waits for the answer.
+   */
+  async decide(sql: string, grace = abortTimeout): Promise<void> {
+    await this.#ask(() => {
+      const ending = runStatement(this.#connection, sql)
+      this.#ending = { work: ending, grace }
+      if (this.#signal.aborted) void this.#endSoon()
+      return ending.catch((error) => {
+        throw this.#signal.aborted && isInterrupted(error) ? this.#signal.reason : error
+      })
+    })
+  }
+
   /** Runs `work` in a transaction. */
   async transaction<Answer>(work: () => Promise<Answer>): Promise<Answer> {
     await this.begin()
     try {
       const answer = await work()
-      await this.query('commit')
+      await this.decide('commit')
       return answer
     } catch (error) {
       await this.rollback()
@@ -180,7 +198,20 @@ export class WriteSession {
   }
 
   readonly #abort = () => {
-    if (this.#work) this.#fail(this.#signal.reason)
+    if (this.#ending) void this.#endSoon()
+    else if (this.#work) this.#fail(this.#signal.reason)
+  }
+
+  /** Gives a statement that commits some time, stops it, and fails when the server does not answer. */
+  async #endSoon(): Promise<void> {
+    const ending = this.#ending
+    if (!ending) return
+    const isOver = () => ending !== this.#ending
+    if (ending.grace > 0) await succeedsWithin(systemClock, ending.grace, ending.work)
+    const { connectionId } = this.#facts ?? {}
+    if (connectionId !== undefined && !isOver())
+      await cancelUntilIdle('target', this.#connection, connectionId, ending.work, abortTimeout)
+    if (!isOver()) this.#fail(this.#signal.reason)
   }
 
   readonly #fail = (reason: unknown) => {
@@ -193,7 +224,8 @@ export class WriteSession {
   #ask<Answer>(work: () => Promise<Answer>): Promise<Answer> {
     return new Promise<Answer>((resolve, reject) => {
       if (this.#failure) throw this.#failure.reason
-      const timer = this.#signal.aborted ? setTimeout(() => this.#fail(this.#signal.reason), abortTimeout) : undefined
+      const late = () => this.#ending === undefined && this.#fail(this.#signal.reason)
+      const timer = this.#signal.aborted ? setTimeout(late, abortTimeout) : undefined
       this.#interrupt = reject
       this.#silence.start()
       // Runs before the caller can send the next statement.
@@ -201,6 +233,7 @@ export class WriteSession {
         clearTimeout(timer)
         this.#silence.stop()
         this.#work = undefined
+        this.#ending = undefined
       }
       const fail = (error: unknown) => {
         if (isConnectionLost(error)) this.#fail(error)

@@ -52,6 +52,11 @@ export function isDataError(error: unknown): boolean {
   return /^22/.test(String(Object(error).code))
 }
 
+/** Whether the server was told to stop the statement: `query_canceled`. */
+export function isCanceled(error: unknown): boolean {
+  return Object(error).code === '57014'
+}
+
 /**
  * Whether the connection is lost. An error without a severity does not come from the server, and the server closes
  * the connection after a fatal one.

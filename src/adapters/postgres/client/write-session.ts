@@ -2,7 +2,7 @@ import type { from as copyFrom } from 'pg-copy-streams'
 import { succeedsWithin, systemClock } from '../../../adapter.js'
 import { defaultSilenceTimeout, loadDriver, SilenceWatch } from '../../shared/index.js'
 import { cancelUntilIdle } from './cancel.js'
-import { connectionFailure, isConnectionLost } from './errors.js'
+import { connectionFailure, isCanceled, isConnectionLost } from './errors.js'
 import { connect, type PostgresClient, type PostgresPool } from './pool.js'
 import { reach } from './reach.js'
 import { Limits, limitsQuery } from './settings.js'
@@ -31,7 +31,7 @@ const binaryHeader = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1')
 const copyBuffer = 1 << 18
 
 /**
- * One connection, from acquire to release. An abort fails the running statement. Statements after an abort, which
+ * One connection, from acquire to release. An abort fails the running statement, but waits for a commit. Statements after an abort, which
  * make already written records durable, have one second.
  */
 export class WriteSession {
@@ -46,6 +46,8 @@ export class WriteSession {
   /** The error with which the server refused the COPY. */
   #refusal: unknown
   #isBusy = false
+  /** The pending commit. */
+  #ending: Promise<unknown> | undefined
   #limits = new Limits()
   /** Statements that are sent before the next one. */
   #prefix = ''
@@ -127,12 +129,24 @@ export class WriteSession {
       const answer = await work()
       // No statement was sent, so no transaction began.
       if (this.#prefix) this.#prefix = ''
-      else await this.query('commit')
+      else await this.commit()
       return answer
     } catch (error) {
       await this.rollback()
       throw error
     }
+  }
+
+  /** Commits. Only the server knows the outcome, and the status of the job tells it, so an abort waits for the answer. */
+  async commit(): Promise<void> {
+    await this.#ask(() => {
+      const ending = Promise.resolve(this.#client.query({ text: this.#withPrefix('commit') }) as unknown)
+      this.#ending = ending
+      if (this.#signal.aborted) void this.#endSoon()
+      return ending.catch((error) => {
+        throw this.#signal.aborted && isCanceled(error) ? this.#signal.reason : error
+      })
+    })
   }
 
   /** Rolls back. Never rejects: a session whose rollback failed, because it was cancelled for example, refuses further statements. */
@@ -225,7 +239,16 @@ export class WriteSession {
   }
 
   readonly #abort = () => {
-    if (this.#isBusy) this.#fail(this.#signal.reason)
+    if (this.#ending) void this.#endSoon()
+    else if (this.#isBusy) this.#fail(this.#signal.reason)
+  }
+
+  /** Gives a commit some time, cancels it, and fails when the server does not answer. */
+  async #endSoon(): Promise<void> {
+    const ending = this.#ending
+    if (!ending || (await succeedsWithin(systemClock, abortTimeout, ending)) || ending !== this.#ending) return
+    await cancelUntilIdle('target', this.#client, ending, abortTimeout)
+    if (ending === this.#ending) this.#fail(this.#signal.reason)
   }
 
   readonly #fail = (reason: unknown) => {
@@ -252,7 +275,8 @@ export class WriteSession {
   #ask<Answer>(work: () => Promise<Answer>): Promise<Answer> {
     return new Promise<Answer>((resolve, reject) => {
       if (this.#failure) throw this.#failure.reason
-      const timer = this.#signal.aborted ? setTimeout(() => this.#fail(this.#signal.reason), abortTimeout) : undefined
+      const late = () => this.#ending === undefined && this.#fail(this.#signal.reason)
+      const timer = this.#signal.aborted ? setTimeout(late, abortTimeout) : undefined
       this.#interrupt = reject
       this.#isBusy = true
       this.#silence.start()
@@ -261,6 +285,7 @@ export class WriteSession {
         clearTimeout(timer)
         this.#silence.stop()
         this.#isBusy = false
+        this.#ending = undefined
       }
       work().finally(settle).then(resolve, reject)
     })

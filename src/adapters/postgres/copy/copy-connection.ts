@@ -81,7 +81,7 @@ export class CopyConnection {
     await this.#endCopy()
     this.#begin(load?.guard)
     const place = await this.#fence.keep(this.session, checkpoint, this.#emptiedCheck, { withoutOwn: !load?.mayUpdate })
-    await this.session.query('commit')
+    await this.session.commit()
     if (this.#hasWritten) this.#emptiedCheck.see(place)
     this.#isBegun = false
   }
