@@ -100,6 +100,7 @@ export {
   type PartitionState,
   type Query,
   type QueryFunction,
+  type QueryFunctionVariables,
   type QueryVariables,
   type RateLimit,
   type RecordBatch,

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { isEnded, jobErrorCodes, jobStates } from 'headgate'
+import { isEnded, JobRegistry, jobErrorCodes, jobStates, memoryStorage } from 'headgate'
 import { type JobMove, nextState } from 'headgate/adapter'
 import { describe, expect, test } from 'vitest'
 import { toStatus } from '../src/core/model/status.js'
@@ -25,6 +25,22 @@ const bare = (cell = '') => cell.replaceAll('`', '')
 test('errors.md has every code, and what it says', () => {
   const rows = tableOf('reference/errors.md', 'code', 'meaning', 'where')
   expect(rows.map(([code, meaning]) => [bare(code), meaning])).toEqual(Object.entries(jobErrorCodes))
+})
+
+test('ingestion.md has every field of an ingestion', async () => {
+  await using registry = new JobRegistry({ storage: memoryStorage() })
+  const define = () => registry.define({ type: 'ingestion', id: 'a', other: 1 } as never)
+  let message = ''
+  try {
+    define()
+  } catch (error) {
+    message = String(error)
+  }
+  const [, list = ''] = /Expected `job` to be an object with (.*), got `other`/.exec(message) ?? []
+  const known = list.split(', ').map(bare)
+  const rows = tableOf('reference/ingestion.md', 'field', 'meaning', 'default')
+  expect(known).toContain('schedule')
+  expect(rows.map(([field]) => bare(field)).sort()).toEqual(known.sort())
 })
 
 describe('reference/jobs.md', () => {

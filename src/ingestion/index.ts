@@ -57,6 +57,7 @@ export {
   type IngestionJob,
   isBlank,
   type QueryFunction,
+  type QueryFunctionVariables,
   type QueryVariables,
   type RateLimit,
   RateLimiter,

@@ -11,6 +11,7 @@ import { type LibraryJob, statusOf } from '../execution/index.js'
 import { type JobStatus, toProgress } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
 import { featureOf } from '../storage/index.js'
+import { checkNothingHidden } from './hidden-value.js'
 
 /** How long the datasource and the target may take, in milliseconds. */
 const datasourceTimeout = 10_000
@@ -21,12 +22,13 @@ const targetTimeout = 30_000
  * in between resets nothing.
  */
 export async function resetJob(
-  { storage, clock }: Pick<Runtime, 'storage' | 'clock'>,
+  { storage, clock, redactor }: Pick<Runtime, 'storage' | 'clock' | 'redactor'>,
   job: LibraryJob,
   value: unknown = null,
 ): Promise<JobStatus | undefined> {
   const { type, id } = job
   const resetStorage = featureOf(storage, 'reset', 'registry.reset')
+  checkNothingHidden('checkpoint', value, redactor)
   const checkpoint = (await libraryCheckpoint(clock, job, value)) ?? toProgress({ checkpoint: value }).checkpoint
   const { reset, execution } = await resetStorage(type, id, { checkpoint })
   if (!reset) throw alreadyRunning(job)

@@ -11,7 +11,10 @@ export type IngestionSpeed = {
   attempt: number
   /** Records per second, on average since the attempt began to read: with all waits, such as those of `rateLimit`. */
   rowsPerSecond?: number
-  /** The size of the batches that were written, in bytes as the datasource sent them. Only when they go to the target as such. */
+  /**
+   * The size of the batches that were read and written, in bytes as the datasource sent them, before a transform. Only with a datasource
+   * that gives encoded rows.
+   */
   bytes?: number
   /** The average of `bytes` per second, like `rowsPerSecond`. */
   bytesPerSecond?: number

@@ -15,6 +15,7 @@ export {
   checkIngestion,
   type IngestionJob,
   type QueryFunction,
+  type QueryFunctionVariables,
   type QueryVariables,
   type TransformContext,
   type Transformed,

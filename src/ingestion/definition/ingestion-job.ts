@@ -35,7 +35,7 @@ import { checkFailures, type FailurePolicy } from './failure-policy.js'
 import { checkRateLimit, type RateLimit } from './rate-limit.js'
 
 /** Values of the checkpoint that a query can resume from. All are absent in the first run. */
-export interface QueryVariables<Params extends object = JobParams> {
+export interface QueryVariables {
   /** The last known value of the primary key column. */
   readonly lastId?: string
   /** The largest value of the primary key column. Numbers, uuids, dates and times are compared exactly. */
@@ -48,12 +48,18 @@ export interface QueryVariables<Params extends object = JobParams> {
   readonly from?: string
   /** The value before which a partition ends. Absent in the last partition, and without `partitions`. */
   readonly until?: string
-  /** The parameters of the start. An empty object without any. */
-  readonly params?: Params
+  /** The parameters of the start. */
+  readonly params?: JobParams
+}
+
+/** What a query function receives. */
+export interface QueryFunctionVariables<Params extends object = JobParams> extends Omit<QueryVariables, 'params'> {
+  /** The parameters of the start, as the schema `params` of the job returns them. An empty object without any. */
+  readonly params: Params
 }
 
 /** Builds the query of a run. */
-export type QueryFunction<Params extends object = JobParams> = (variables: QueryVariables<Params>) => Query
+export type QueryFunction<Params extends object = JobParams> = (variables: QueryFunctionVariables<Params>) => Query
 
 /** What a transform receives. */
 export interface TransformContext<Params extends object = JobParams> {

@@ -75,7 +75,7 @@ function compileFunction(query: QueryFunction): CompiledQuery {
     params: undefined,
     checkParams: () => undefined,
     render(variables) {
-      const { values = [], ...rest } = query(variables)
+      const { values = [], ...rest } = query({ params: {}, ...variables })
       const isArray = { accepts: Array.isArray, expected: 'an array' }
       checkOptions('query', { ...rest, values }, { text: rule.text, values: isArray })
       checkNul(rest.text)

@@ -82,6 +82,20 @@ test('a retry is a new attempt, whose rate does not count earlier records', asyn
   expect(detail).toMatchObject({ read: 6, attempt: 2, rowsPerSecond: 1 })
 })
 
+test.each<[string, Partial<IngestionJob>]>([
+  ['as they came', {}],
+  ['through a transform', { transform: ({ id }) => ({ id, more: 'text' }) }],
+])('rows in the format of the server count their bytes as they were sent, also when they go %s', async (_, job) => {
+  const encoded = {
+    ...{ format: 'test', length: 1, chunks: [new Uint8Array(7)], rows: () => [['1']], values: () => ['1'] },
+    ...{ lastValue: () => '1', slice: () => encoded },
+  }
+  const batches = [1, 2].map(() => RecordBatch.fromEncoded([{ name: 'id', type: 'bigint' }], encoded))
+  const { detail } = await run(job, plain(...batches))
+  expect(detail).toMatchObject({ read: 2, bytes: 14 })
+  expect(detail.bytesPerSecond).toBeGreaterThan(0)
+})
+
 test('a cursor over times reports where it stands, and how far that is behind', async () => {
   const at = new Date(start - 60_000)
   const datasource: Datasource = {

@@ -204,7 +204,7 @@ it('parameters have the type of their schema', () => {
     pkField: 'id',
     params,
     query: (variables) => {
-      expectTypeOf(variables.params).toEqualTypeOf<Params | undefined>()
+      expectTypeOf(variables.params).toEqualTypeOf<Params>()
       return { text: '', values: [] }
     },
     transform: (record: Person, context) => {
