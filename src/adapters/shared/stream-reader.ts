@@ -4,6 +4,7 @@ import {
   isThenable,
   JobError,
   type JobRecord,
+  nonRecord,
   type ReadOptions,
   RecordBatch,
   succeedsWithin,
@@ -14,7 +15,7 @@ import { type RecordIterator, RecordReader } from './record-reader.js'
 
 /** A cursor that returns records by their number, such as that of `pg-cursor`. */
 export interface RecordCursor {
-  /** Returns the next records: none at the end. */
+  /** Returns the next records: an empty array at the end. Anything but an array fails the read with `datasource`. */
   read(count: number): Promise<readonly object[]>
   /** Frees what the cursor holds, after its end and before. */
   close?(): unknown
@@ -104,10 +105,16 @@ function inTime<Value>(promise: Promise<Value>, timeout: number | undefined): Pr
 
 function iteratorOf(stream: RecordStream, count: number): RecordIterator<object> {
   if (stream instanceof Readable) return bufferedFirst(stream)
-  if (Symbol.asyncIterator in Object(stream)) return (stream as AsyncIterable<object>)[Symbol.asyncIterator]()
-  if (Symbol.iterator in Object(stream)) return (stream as Iterable<object>)[Symbol.iterator]()
+  // The characters of a text are no records, and an empty text is not the end.
+  const source: unknown = typeof stream === 'string' ? undefined : stream
+  if (Symbol.asyncIterator in Object(source)) return (stream as AsyncIterable<object>)[Symbol.asyncIterator]()
+  if (Symbol.iterator in Object(source)) return (stream as Iterable<object>)[Symbol.iterator]()
   if (typeof Object(stream).read === 'function') return recordsOf(stream as RecordCursor, count)
-  throw new JobError('datasource', 'Expected the source to return a stream, an iterable or a cursor with `read`.')
+  const found = nonRecord(stream) ?? 'an object'
+  throw new JobError(
+    'datasource',
+    `Expected the source to return a stream, an iterable or a cursor with \`read\`, got ${found}.`,
+  )
 }
 
 /** The iterator of a stream of Node, which returns what is in its buffer at once: a promise per record takes longer than the record. */
@@ -127,7 +134,13 @@ function recordsOf(cursor: RecordCursor, count: number): RecordIterator<object> 
   let records: readonly object[] = []
   let at = 0
   const fetch = async (): Promise<IteratorResult<object>> => {
-    records = await cursor.read(count)
+    const answer: unknown = await cursor.read(count)
+    // Only an empty array is the end. Anything else without a length, such as a result with `rows`, would end the read early.
+    if (!Array.isArray(answer)) {
+      const found = nonRecord(answer) ?? 'an object'
+      throw new JobError('datasource', `Expected \`read\` of the cursor to give an array of records, got ${found}.`)
+    }
+    records = answer
     at = 0
     // The reader refuses the first one, and stops.
     if (isThenable(records[0])) ignoreRejections(records)

@@ -157,9 +157,54 @@ describe('what cannot be read', () => {
     ['arrays', () => [[1]], 'got an array'],
     ['no stream', () => ({}), 'Expected the source to return a stream, an iterable or a cursor with `read`'],
     ['nothing', () => undefined, 'Expected the source to return a stream'],
+    ['an empty text', () => '', 'Expected the source to return a stream'],
   ] as [string, () => unknown, string][])('%s', async (_, open, message) => {
     const error = await rejectionOf(allRecords(streamDatasource(open as OpenStream), ''))
     expect(error).toMatchObject({ code: 'datasource', message: expect.stringContaining(message) })
+  })
+
+  const page = [...countTo(3)]
+  const wrongAnswers: [string, unknown, string][] = [
+    ['a result with `rows`', { rows: page, rowCount: 3 }, 'an object'],
+    ['a result without rows', { rows: [], rowCount: 0 }, 'an object'],
+    ['a set', new Set(page), 'an object of the class Set'],
+    ['an empty set', new Set(), 'an object of the class Set'],
+    ['a map', new Map(page.map((record) => [record.id, record])), 'an object of the class Map'],
+    ['an iterator', page.values(), 'an object'],
+    ['a generator', countTo(3), 'an object'],
+    ['a step of an iterator', { done: false, value: { id: 1 } }, 'an object'],
+    ['an empty object', {}, 'an object'],
+    ['a list that is no array', { 0: { id: 1 }, length: 1 }, 'an object'],
+    ['a length that is no number', { length: Number.NaN }, 'an object'],
+    ['an empty typed array', new Uint8Array(), 'bytes'],
+    ['a function', () => page, 'a function'],
+    ['a number', 5, 'a number'],
+    ['zero', 0, 'a number'],
+    ['false', false, 'a boolean'],
+    ['a text', '', 'a string'],
+    ['null', null, 'null'],
+    ['undefined', undefined, 'nothing'],
+  ]
+
+  test.each(wrongAnswers)('%s is not the end of a cursor', async (_, wrong, found) => {
+    let calls = 0
+    let isClosed = false
+    const cursor = {
+      read: async () => (calls++ === 0 ? page : calls === 2 ? wrong : []),
+      close() {
+        isClosed = true
+      },
+    }
+    const reading = batchesOf(
+      streamDatasource(() => cursor as never),
+      '',
+      { batchSize: 3 },
+    )
+    expect((await reading.next()).value).toHaveLength(3)
+    const error = await rejectionOf(reading.next())
+    const expected = `Expected \`read\` of the cursor to give an array of records, got ${found}`
+    expect(error).toMatchObject({ code: 'datasource', message: expect.stringContaining(expected) })
+    expect(isClosed).toBe(true)
   })
 
   test('a stream that is destroyed before its end fails the read', async () => {
