@@ -33,10 +33,18 @@ const hereText = /<<<\s{0,8}/y
 const base64Lines = /[\w+/=]+(?:\r?\n [\w+/=]+)*/y
 
 /** The end of a value that starts at `start`. `word` is the part of its name that marks it as a secret. */
-export function valueEnd(text: string, start: number, word: string): number {
-  if (/::[ \t]+$/.test(text.slice(start - 6, start))) return after(text, start, base64Lines)
-  const prefixed = Math.max(after(text, start, hereText), after(text, start, properties))
-  if (prefixed > start) return valueEnd(text, prefixed, word)
+export function valueEnd(text: string, from: number, word: string): number {
+  // A loop: a text may be prefixed any number of times.
+  for (let start = from; ; ) {
+    if (/::[ \t]+$/.test(text.slice(start - 6, start))) return after(text, start, base64Lines)
+    const prefixed = Math.max(after(text, start, hereText), after(text, start, properties))
+    if (prefixed === start) return bareEnd(text, start, word)
+    start = prefixed
+  }
+}
+
+/** The end of a value behind what precedes it. */
+function bareEnd(text: string, start: number, word: string): number {
   if (after(text, start, hereDocument) > start) return hereDocumentEnd(text, start)
   const from = after(text, start, beforeQuote)
   const quoted = after(text, from, opening)

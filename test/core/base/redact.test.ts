@@ -869,3 +869,14 @@ describe('secrets of a user', () => {
     )
   })
 })
+
+it.each([
+  ['<', 1_000_000],
+  ['<<<', 1_000_000],
+  ['\uff1c', 1_000_000],
+  ['!a ', 1_000_000],
+  ['&lt;', 200_000],
+])('hides a long value of %j', (unit, length) => {
+  for (const before of ['password=', '-----BEGIN PRIVATE KEY-----'])
+    expect(redact(`${before}${unit.repeat(length / unit.length)}S3cr3t`)).toBe(`${before}***`)
+})
