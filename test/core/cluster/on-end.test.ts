@@ -291,7 +291,7 @@ describe('onEnd', () => {
     const registry = open({ logger })
     const mended = clock.now() + hour
     const ended = onEnd().mockImplementation(() => {
-      if (clock.now() < mended) throw new Error('503')
+      if (clock.now() <= mended) throw new Error('503')
     })
     registry.define({ type: 'test', id: 'a', run: () => {}, onEnd: ended })
     for (let round = 0; round < 50; round++) await (await registry.start('test', 'a')).finished
