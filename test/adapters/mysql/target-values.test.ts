@@ -68,13 +68,13 @@ describeMysql('values in MySQL', (database) => {
       [{ whole: -1 }, 'Out of range'],
       [{ whole: 'many' }, 'a whole number'],
       [{ price: '1.239' }, 'The server would store another value'],
-      [{ price: 'NaN' }, 'Incorrect decimal value'],
+      [{ price: 'NaN' }, 'a number for `decimal'],
       [{ ratio: Number.NaN }, 'a finite number'],
       [{ mask: 256 }, 'Data too long'],
       [{ mask: 'x' }, 'a whole number from 0 up'],
       [{ day: '2024-02-30' }, 'Incorrect date value'],
       [{ day: '2024-02-01T10:00:00' }, 'whose time of day it would lose'],
-      [{ at: 'infinity' }, 'Incorrect datetime value'],
+      [{ at: 'infinity' }, 'a time as 2024-01-31 12:30:00'],
       [{ at: new Date(Number.NaN) }, 'a date, got one that is invalid'],
       [{ spent: '10:00:00.1234' }, 'up to 3 digits of a second'],
       [{ touched: '2024-01-01 10:00:00.0004' }, 'up to 3 digits of a second'],
@@ -99,6 +99,111 @@ describeMysql('values in MySQL', (database) => {
       await writer.write(RecordBatch.fromRecords([{ id: 9 }]), {} as never)
       await writer.flush?.(null)
       expect(await rows('select id from t')).toEqual([['9']])
+    })
+
+    test('in another form than the usual one of the type fail the record', async () => {
+      const loose: Record<string, readonly unknown[]> = {
+        "enum('x','y')": ['+1', '-1', '\t1', '1\n', '1.'],
+        "set('a','b','c')": ['+3', ' 3', '+0'],
+        year: ['2024.6', 2024.6, 24, '70', '0024', true, '2024-01-01'],
+        time: [12.5, '12', '1234', '1 02:03:04.9', '123045.9', true, new Date(0)],
+        date: ['20240102', '2024-1-2', '2024/01/02', '2024-01-02 03', 20240102],
+        datetime: [
+          '20240102030405.9',
+          20240102030405,
+          '2024-01-02 03-04-05.9',
+          '2024-01-02 03:04.5',
+          '2024.01.02 03.04.05',
+        ],
+        'datetime(3)': ['20240102030405.1234', '2024-02-30T10:00:00+02:00', '9999-12-31T23:59:59-02:00'],
+        timestamp: ['20240102030405.9', '2024-01-02 03:04:05,9'],
+        'double(8,2)': ['1.005', '1005e-3', 0.001],
+        'float(7,4)': ['1.00005'],
+        double: ['9007199254740993', 9007199254740993n, '-9007199254740993.0', '1e-400', '0x10', ''],
+        float: ['1e-46'],
+        'decimal(5,2)': [' 1', '1.5x', ''],
+      }
+      const types = Object.keys(loose)
+      const columns = types.map((type, index) => `c${index} ${type} null`)
+      await run(`drop table t; create table t (id int primary key, ${columns.join(', ')})`)
+      const writer = await opened(own(), { toleratesFailures: true })
+      for (const [index, type] of types.entries()) {
+        for (const value of loose[type] ?? []) {
+          const batch = RecordBatch.fromRecords([{ id: 1 }, { id: 2, [`c${index}`]: value }])
+          const error = await Promise.resolve(writer.write(batch, {} as never)).catch((it) => it)
+          expect([type, value, messagesOf(error)]).toEqual([type, value, expect.stringContaining(`\`c${index}\``)])
+          expect(messagesOf(error)).toContain(`\`${type}`)
+          expect(error).toMatchObject({ recordIndex: 1 })
+        }
+      }
+      await writer.flush?.(null)
+      expect(await rows()).toEqual([])
+    })
+
+    test('in the usual form of the type arrive as they are', async () => {
+      const usual: Record<string, readonly (readonly [unknown, string])[]> = {
+        "enum('1','y')": [
+          ['1', '1'],
+          ['y', 'y'],
+        ],
+        year: [
+          [0, '0000'],
+          ['0000', '0000'],
+          [2024, '2024'],
+          ['1901', '1901'],
+        ],
+        time: [
+          ['12:34', '12:34:00'],
+          ['-838:59:59', '-838:59:59'],
+          ['12:34:56.000', '12:34:56'],
+        ],
+        datetime: [
+          ['2024-01-02', '2024-01-02 00:00:00'],
+          ['2024-01-02T03:04', '2024-01-02 03:04:00'],
+          ['2024-01-02 03:04:05+0530', '2024-01-01 21:34:05'],
+        ],
+        'double(8,2)': [
+          ['1.230', '1.23'],
+          ['123e-2', '1.23'],
+          [1e3, '1000.00'],
+        ],
+        double: [
+          ['9007199254740994', '9.007199254740994e15'],
+          [2 ** 66, '7.378697629483821e19'],
+          [5e-324, '5e-324'],
+          ['0e-400', '0'],
+        ],
+        float: [
+          [0.5, '0.5'],
+          ['16777216', '16777200'],
+        ],
+      }
+      const cases = Object.entries(usual).flatMap(([type, values], index) =>
+        values.map((value) => ({ type, index, value })),
+      )
+      await run(
+        `drop table t; create table t (id int primary key, ${Object.keys(usual)
+          .map((type, index) => `c${index} ${type} null`)
+          .join(', ')})`,
+      )
+      await complete(
+        own(),
+        RecordBatch.fromRecords(cases.map(({ index, value: [value] }, id) => ({ id, [`c${index}`]: value }))),
+      )
+      for (const [
+        id,
+        {
+          type,
+          index,
+          value: [value, stored],
+        },
+      ] of cases.entries()) {
+        expect([type, value, ...(await rows(`select cast(c${index} as char) from t where id = ${id}`))]).toEqual([
+          type,
+          value,
+          [stored],
+        ])
+      }
     })
 
     test('a null in a column that would take the current time fails the record', async () => {
@@ -185,13 +290,17 @@ describeMysql('values in MySQL', (database) => {
     })
 
     test.each([
-      [`'infinity'::timestamptz`, 'datetime(6)', 'Incorrect datetime value'],
-      [`'0044-03-15 BC'::date`, 'date', 'Incorrect date value'],
-      [`'20000-01-01'::timestamp`, 'datetime(6)', 'Incorrect datetime value'],
+      [`'infinity'::timestamptz`, 'datetime(6)', 'a time as 2024-01-31 12:30:00'],
+      [`'0044-03-15 BC'::date`, 'date', 'a date as 2024-01-31'],
+      [`'20000-01-01'::timestamp`, 'datetime(6)', 'a time as 2024-01-31 12:30:00'],
       [`'2024-01-01 00:00:00.25'::timestamp`, 'datetime(1)', 'up to 1 digits of a second'],
-      [`'10:00:00+02'::timetz`, 'time(6)', 'Incorrect time value'],
+      [`'10:00:00+02'::timetz`, 'time(6)', 'a time as 12:30:00'],
       [`'NaN'::numeric`, 'decimal(10,2)', 'Incorrect decimal value'],
       [`'Infinity'::float8`, 'double', 'Incorrect double value'],
+      ['9007199254740993::bigint', 'double', 'which would become 9007199254740992'],
+      [`'1e-400'::numeric`, 'double', 'which would become 0'],
+      [`'1e-300'::float8`, 'float', 'which would become 0'],
+      ['1.005::float8', 'double(8,2)', 'up to 2 digits behind the point'],
       ['1.5::numeric', 'int', 'a whole number'],
       ['3000000000::bigint', 'int', 'Out of range'],
       [`'abc'::text`, 'varchar(2)', 'Data too long'],

@@ -1,19 +1,25 @@
 import { JobError } from '../../../adapter.js'
 import type { ColumnKind } from '../table/index.js'
+import { checkedFloat, checkedNumber } from './numbers.js'
+import { shown } from './shown.js'
 import { checkedTime, checkedTimestamp } from './times.js'
 
 /**
- * The text of a value, as a column of that kind takes it. Throws `target` for what the server would store as something else without an
- * error, as it does with fractions of numbers and seconds. For a column of bytes, the result is hexadecimal digits.
+ * The text of a value, as a column of that kind takes it. Throws `target` for a text in any other form than the usual one of the type: the
+ * server reads others in its own way, and may store something else without an error. For a column of bytes, the result is hexadecimal digits.
  */
 export function checkedText(text: string, kind: ColumnKind): string {
   switch (kind.storage) {
     case 'integer':
       return whole(text, kind)
+    case 'number':
+      return checkedNumber(text, kind)
+    case 'float':
+      return checkedFloat(text, kind)
     case 'bits':
       return bits(text, kind)
     case 'year':
-      return /^\d{1,3}$/.test(text) ? text.padStart(4, '0') : text
+      return year(text, kind)
     case 'label':
       return label(text, kind)
     case 'bytes':
@@ -41,9 +47,16 @@ function bits(text: string, { sqlType }: ColumnKind): string {
   throw new JobError('target', `Expected a whole number from 0 up for \`${sqlType}\`, got ${shown(text)}.`)
 }
 
-/** The server takes digits that are no label as the number of one. */
+/** The server takes `24` and `0024` as 2024. */
+function year(text: string, { sqlType }: ColumnKind): string {
+  if (/^[12]\d{3}$/.test(text)) return text
+  if (/^0(?:000)?$/.test(text)) return '0000'
+  throw new JobError('target', `Expected a year of four digits for \`${sqlType}\`, got ${shown(text)}.`)
+}
+
+/** The server takes a number that is no label as the number of one. */
 function label(text: string, { sqlType, labels }: ColumnKind): string {
-  if (!/^\s*\d+\s*$/.test(text) || labels.has(text)) return text
+  if (!/^[\s\d+.-]+$/.test(text) || labels.has(text)) return text
   throw new JobError('target', `Expected a label of \`${sqlType}\`, got ${shown(text)}.`)
 }
 
@@ -84,8 +97,4 @@ function geometry(given: string, { sqlType }: ColumnKind): string {
   if (isLittle) result.writeUInt32LE(plain, 5)
   else result.writeUInt32BE(plain, 5)
   return `${result.toString('hex')}${hex.slice(18)}`
-}
-
-function shown(text: string): string {
-  return text.length > 60 ? `${JSON.stringify(text.slice(0, 60))}…` : JSON.stringify(text)
 }

@@ -3,7 +3,7 @@ import { type LineField, nullField } from './line-field.js'
 import { checkNull, tooLong } from './line-limits.js'
 
 /** What becomes of the bytes of a field. */
-const steps = { skip: 0, copy: 1, escape: 2, boolean: 3, hex: 4, timestamp: 5, date: 6, time: 7 } as const
+const steps = { skip: 0, copy: 1, escape: 2, boolean: 3, hex: 4, timestamp: 5, date: 6, time: 7, text: 8 } as const
 
 type Step = (typeof steps)[keyof typeof steps]
 
@@ -132,6 +132,7 @@ export class PostgresLines {
     else if (step === steps.escape) this.#escape(chunk, start, end)
     else if (step === steps.boolean) this.#out[this.#at++] = chunk[start] === 116 ? 49 : 48
     else if (step === steps.hex) this.#copy(chunk, start + 2, end)
+    else if (step === steps.text) this.#addText(field, chunk, start, end, row)
     else {
       const last = endOfTime(step, field, chunk, start, end)
       if (last > 0) this.#copy(chunk, start, last)
@@ -202,16 +203,20 @@ const digits: ReadonlySet<unknown> = new Set(['integer', 'number', 'text', 'json
 const letterTypes: ReadonlySet<unknown> = new Set(['text', 'json', 'interval'])
 
 /** Undefined for a column whose values need more than their bytes. */
-function stepOf({ column, kind: { storage } }: LineField): Step | undefined {
+function stepOf({ column, kind: { storage, sqlType } }: LineField): Step | undefined {
   const isText = storage === 'text' || storage === 'json'
   switch (column?.type) {
     case 'boolean':
-      return storage === 'integer' || storage === 'number' || storage === 'bits' ? steps.boolean : undefined
+      return storage === 'float' || storage === 'integer' || storage === 'number' || storage === 'bits'
+        ? steps.boolean
+        : undefined
     case 'integer':
+      return digits.has(storage) || storage === 'float' ? steps.copy : undefined
     case 'bigint':
-      return digits.has(storage) ? steps.copy : undefined
+      return digits.has(storage) ? steps.copy : storage === 'float' ? steps.text : undefined
     case 'float':
     case 'decimal':
+      if (storage === 'float') return column.type === 'float' && sqlType === 'double' ? steps.copy : steps.text
       return storage === 'number' || isText ? steps.copy : undefined
     case 'date':
       return storage === 'date' ? steps.date : storage === 'text' ? steps.copy : undefined

@@ -28,8 +28,10 @@ function textOfNumber(value: number, kind: ColumnKind): string {
   throw new JobError('target', `Expected a finite number for \`${kind.sqlType}\`, got ${value}.`)
 }
 
-export function textOfBoolean(value: boolean, { storage }: ColumnKind): string {
-  return storage === 'text' || storage === 'json' || storage === 'label' ? String(value) : value ? '1' : '0'
+export function textOfBoolean(value: boolean, kind: ColumnKind): string {
+  const { storage } = kind
+  if (storage === 'text' || storage === 'json' || storage === 'label') return String(value)
+  return checkedText(value ? '1' : '0', kind)
 }
 
 function textOfObject(value: object, kind: ColumnKind): string | null {

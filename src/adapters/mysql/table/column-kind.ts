@@ -4,6 +4,7 @@ import type { Row } from '../../../adapter.js'
 export type Storage =
   | 'integer'
   | 'number'
+  | 'float'
   | 'bits'
   | 'text'
   | 'label'
@@ -20,7 +21,7 @@ export interface ColumnKind {
   /** The type, as the server shows it. */
   readonly sqlType: string
   readonly storage: Storage
-  /** The digits of a second that it holds. */
+  /** The digits of a second that it holds, or those of a `float` or `double` behind the point. */
   readonly digits: number
   /** The labels of an enumeration or a set. Another text of digits would be taken as the number of a label. */
   readonly labels: ReadonlySet<string>
@@ -32,7 +33,8 @@ export interface ColumnKind {
 
 const storages: Readonly<Record<string, Storage>> = {
   ...each('integer', ['tinyint', 'smallint', 'mediumint', 'int', 'bigint']),
-  ...each('number', ['decimal', 'float', 'double']),
+  ...each('number', ['decimal']),
+  ...each('float', ['float', 'double']),
   ...each('bytes', ['binary', 'varbinary', 'tinyblob', 'blob', 'mediumblob', 'longblob', 'vector']),
   ...each('label', ['enum', 'set']),
   ...each('timestamp', ['datetime', 'timestamp']),
@@ -56,7 +58,7 @@ export function kindOf([dataType, columnType, isNullable, extra, digits]: Row): 
   return {
     sqlType: String(columnType),
     storage,
-    digits: Number(digits ?? 0),
+    digits: storage === 'float' ? decimalsOf(String(columnType)) : Number(digits ?? 0),
     labels: storage === 'label' ? labelsOf(String(columnType)) : new Set(),
     refusesNull: type === 'timestamp' && isNullable === 'NO',
     isAutoIncrement: /auto_increment/i.test(String(extra)),
@@ -67,4 +69,9 @@ export function kindOf([dataType, columnType, isNullable, extra, digits]: Row): 
 /** The labels of `enum('a','it''s')`. */
 function labelsOf(type: string): Set<string> {
   return new Set([...type.matchAll(/'((?:[^']|'')*)'/g)].map(([, label = '']) => label.replaceAll("''", "'")))
+}
+
+/** The digits behind the point of `double(8,2)`. A type without them has no limit. */
+function decimalsOf(type: string): number {
+  return Number(/^\w+\(\d+,(\d+)\)/.exec(type)?.[1] ?? Number.POSITIVE_INFINITY)
 }
