@@ -58,7 +58,7 @@ test('records that a target committed, and storage was not told of, count in the
 })
 
 test.each([
-  ['an earlier version stored no counts', { read: undefined, written: undefined }],
+  ['an earlier version stored no counts', { read: undefined, written: undefined, fields: undefined }],
   ['another run began from the start', { read: 6, origin: 'job-019aaaaa-aaaa-7aaa-8aaa-aaaaaaaaaaaa' }],
   ['the target was restored from a backup', { read: 0, sequence: 0 }],
 ])('none count where %s', async (_, more) => {
