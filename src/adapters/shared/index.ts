@@ -2,8 +2,10 @@ export { connectionSecrets } from './connection-secrets.js'
 export { digestOf, markOf } from './digest.js'
 export { type BigNumbers, NdjsonEncoder } from './json-encoder.js'
 export {
+  countsOnRows,
   damagedKept,
   type EmptiedBy,
+  emptiedByOther,
   emptiedMarkOf,
   emptiedWarning,
   isBegun,

@@ -32,6 +32,8 @@ class AppendWriter implements TargetWriter {
   readonly #table: AppendedTable
   /** The columns of the records written so far. */
   readonly #written = new Set<string>()
+  /** Whether the other jobs know if the table was empty before the job wrote to it. */
+  #hasBegun = false
 
   constructor(copy: TableCopy, table: AppendedTable) {
     this.#copy = copy
@@ -45,6 +47,8 @@ class AppendWriter implements TargetWriter {
   async write(batch: RecordBatch, context: WriteContext): Promise<void> {
     await this.#copy.attempt('write to', async (connection) => {
       if (!this.#copy.hasTable) await this.#copy.create(batch, (table) => this.#table.identify(table))
+      if (!this.#hasBegun) await this.#table.markFoundEmpty()
+      this.#hasBegun = true
       this.#table.hasRows = true
       const groups = await this.#copy.write(batch, context, connection)
       for (const name of groups.flatMap(({ names }) => names)) this.#written.add(name)
@@ -53,6 +57,8 @@ class AppendWriter implements TargetWriter {
 
   async truncate(): Promise<void> {
     await this.#copy.truncate()
+    // With the rows, it has marked the other jobs.
+    this.#hasBegun ||= this.#copy.hasTable
     this.#table.hasRows = false
   }
 

@@ -1,5 +1,5 @@
 import { JobError, type TargetResumption } from '../../../adapter.js'
-import { type EmptiedBy, emptiedMarkOf, type KeptRows, mayHaveRows } from '../../shared/index.js'
+import { type EmptiedBy, emptiedByOther, emptiedMarkOf, type KeptRows, mayHaveRows } from '../../shared/index.js'
 import { dollarQuoted, type ResultRow, WriteSession } from '../client/index.js'
 import { EmptiedCheck, type TargetTools } from '../copy/index.js'
 import type { Table } from '../table/index.js'
@@ -118,6 +118,7 @@ export class AppendedTable {
     if (isReset) {
       this.hasRows = false
       this.#tools.fence.restart()
+      if (this.#tools.context.ifReset === 'restart') await this.markFoundEmpty()
     }
     return isReset
   }
@@ -125,7 +126,7 @@ export class AppendedTable {
   async #findReset(): Promise<boolean> {
     if (emptiedMarkOf(this.#before)) {
       if (this.#tools.context.ifReset !== 'fail') return true
-      throw this.#emptiedByOther()
+      throw emptiedByOther(this.#tools.ref.title, this.#before.emptiedBy as EmptiedBy)
     }
     if (!this.#table) return this.#isRecreated
     const { session, locks, context } = this.#tools
@@ -148,6 +149,17 @@ export class AppendedTable {
     if (!this.#hasLostRows && !this.#before.hasLostRows) return this.#isRecreated
     if (this.#merges) return true
     throw this.#refilled()
+  }
+
+  /**
+   * Before the job writes to an empty table: lets the other jobs know that have written to it, as none of them notices once the table has
+   * rows. A run that fails because of it writes nothing, so that the rows may be restored.
+   */
+  async markFoundEmpty(): Promise<void> {
+    const { fence, session } = this.#tools
+    // The first transaction fails when rows of the job are gone that were there.
+    if (!this.#table || !this.#relation || this.#emptiedCheck.expectsRows) return
+    await fence.markFoundEmpty(session, !this.hasRows)
   }
 
   get #isRecreated(): boolean {
@@ -183,15 +195,6 @@ export class AppendedTable {
       'target',
       `\`${this.#tools.ref.title}\` was emptied or created again after the job wrote to it, and has records since, so loading everything again ` +
         `would write these twice. Empty it and set \`ifTargetReset: 'restart'\`, or set 'continue' to load only what is new.`,
-    )
-  }
-
-  #emptiedByOther(): JobError {
-    const { type, id } = Object(this.#before.emptiedBy) as EmptiedBy
-    return new JobError(
-      'target',
-      `Job [${type}/${id}] has removed the records of this job from \`${this.#tools.ref.title}\`, to which both write. Call \`reset\`, or set ` +
-        `\`ifTargetReset: 'restart'\`, to load them again, or set 'continue' to load only what is new.`,
     )
   }
 

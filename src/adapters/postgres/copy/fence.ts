@@ -15,7 +15,7 @@ import {
 import { dollarQuoted, quoted, sqlOf, type TableName, type WriteSession } from '../client/index.js'
 import type { Guard, Locks, TableRef } from '../table/index.js'
 import type { EmptiedCheck } from './emptied-check.js'
-import { isMarkedSince, markEmptied } from './emptied-jobs.js'
+import { isMarkedSince, markEmptied, markFoundEmpty } from './emptied-jobs.js'
 import { deniedError } from './fence-denied.js'
 import {
   alteredError,
@@ -282,6 +282,14 @@ export class Fence {
   markEmptied(session: WriteSession): Promise<void> {
     const { type, id, warn } = this.#context
     return markEmptied(session, this.checkpoints, this.#table, { type, id, ...(warn && { warn }) })
+  }
+
+  /** Before the job writes to the table: marks the other jobs when it is empty, and the job itself when that knows of its loss. */
+  async markFoundEmpty(session: WriteSession, knowsOwn: boolean): Promise<void> {
+    const own = knowsOwn && this.#context.partition === undefined ? this.#key : undefined
+    const mark = () => markFoundEmpty(session, this.checkpoints, this.#table, { ...this.#context, own })
+    const kept = await this.#locks.transaction(session, mark)
+    if (kept !== undefined) this.countOnRows(kept)
   }
 
   /** Before a transaction in which the job removes all rows itself: no partition may hold a lock, and no row need be there any more. */

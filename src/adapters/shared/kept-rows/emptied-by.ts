@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { JobError } from '../../../adapter.js'
 import { type KeptRows, mayHaveRows } from './begun-partitions.js'
 import { damagedKept } from './damaged-kept.js'
 
@@ -10,6 +11,8 @@ export interface EmptiedBy {
   readonly type: string
   readonly id: string
   readonly mark: string
+  /** Whether the job found the table empty, and others have removed the rows. */
+  readonly isFound?: true
 }
 
 /** The checkpoint of a job or a partition, as the one who removes its rows reads it. */
@@ -40,20 +43,34 @@ export function emptiedMarkOf(kept: unknown): string {
  * Whether a checkpoint counts on rows of the table, so that their removal matters to its job. That of a partition does not say so, but
  * the one of its job. A job that replaces loads a table of its own. A job that is marked has written nothing since.
  */
-function countsOnRows(kept: unknown): kept is object {
+export function countsOnRows(kept: unknown): kept is object {
   if (typeof kept !== 'object' || kept === null || Array.isArray(kept)) return false
   const { partition, scheme, emptiedBy } = kept as Kept
   const isPartition = partition !== undefined || typeof scheme === 'string'
   return !isPartition && emptiedBy === undefined && !Object.hasOwn(kept, 'staged') && mayHaveRows(kept)
 }
 
-/** The warning of a job that removes the rows of other jobs from the table with that title. */
-export function emptiedWarning(found: readonly string[], title: string): string {
+/** The warning of a job that removes the rows of other jobs from the table with that title, or has found them removed. */
+export function emptiedWarning(found: readonly string[], title: string, isFound = false): string {
   const jobs = [...new Set(found)].sort()
-  const others = jobs.length > maxNamed ? ` and ${jobs.length - maxNamed} more` : ''
-  return (
-    `The job removes the rows of ${jobs.length} other ${jobs.length === 1 ? 'job' : 'jobs'} that ${jobs.length === 1 ? 'appends' : 'append'} ` +
-    `to \`${title}\`: ${jobs.slice(0, maxNamed).join(', ')}${others}. What their next runs do depends on \`ifTargetReset\`.`
+  const isOne = jobs.length === 1
+  const count = `${jobs.length} other ${isOne ? 'job' : 'jobs'}`
+  const names =
+    jobs.slice(0, maxNamed).join(', ') + (jobs.length > maxNamed ? ` and ${jobs.length - maxNamed} more` : '')
+  const what = isFound
+    ? `\`${title}\` is empty, though ${count} ${isOne ? 'has' : 'have'} written to it`
+    : `The job removes the rows of ${count} that ${isOne ? 'appends' : 'append'} to \`${title}\``
+  return `${what}: ${names}. What their next runs do depends on \`ifTargetReset\`.`
+}
+
+/** The error for a job whose rows in the table with that title another job has removed, or has found removed. */
+export function emptiedByOther(title: string, { type, id, isFound }: EmptiedBy): JobError {
+  const what = isFound
+    ? `Job [${type}/${id}] has found \`${title}\` empty and has written to it since, so the records of this job are gone.`
+    : `Job [${type}/${id}] has removed the records of this job from \`${title}\`, to which both write.`
+  return new JobError(
+    'target',
+    `${what} Call \`reset\`, or set \`ifTargetReset: 'restart'\`, to load them again, or set 'continue' to load only what is new.`,
   )
 }
 
@@ -69,9 +86,9 @@ interface JobRow<Key> {
 /** Marks the rows of jobs that count on rows of a table which the given job removes. Leaves the others out. */
 export function markedRows<Key>(
   rows: readonly JobRow<Key>[],
-  { type, id }: Pick<EmptiedBy, 'type' | 'id'>,
+  { type, id, isFound }: Omit<EmptiedBy, 'mark'>,
 ): { readonly key: Key; readonly job: string; readonly checkpoint: string }[] {
-  const emptiedBy: EmptiedBy = { type, id, mark: randomBytes(32).toString('hex') }
+  const emptiedBy: EmptiedBy = { type, id, mark: randomBytes(32).toString('hex'), ...(isFound && { isFound }) }
   return rows.flatMap((row) => {
     const kept: unknown = JSON.parse(String(row.checkpoint))
     return countsOnRows(kept)

@@ -1,4 +1,11 @@
 export { isBegun, type KeptRows, mayHaveRows, withPartition } from './begun-partitions.js'
 export { damagedKept } from './damaged-kept.js'
-export { type EmptiedBy, emptiedMarkOf, emptiedWarning, markedRows } from './emptied-by.js'
+export {
+  countsOnRows,
+  type EmptiedBy,
+  emptiedByOther,
+  emptiedMarkOf,
+  emptiedWarning,
+  markedRows,
+} from './emptied-by.js'
 export { isLater, keyOf, partitionKeysOf, resetSuffix } from './fence-keys.js'
