@@ -215,6 +215,18 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await expect.poll(() => page.locator('h1').innerText()).toBe('report/late')
     })
 
+    test('a queue that hands out nothing, and why', async () => {
+      const { registry, watched } = watchedRegistry()
+      const queueProblem = 'The queue `headgate` is paused in BullMQ. Queued jobs do not start.'
+      const health = async () => ({ ...(await registry.health()), queueProblem })
+      const { url } = await serveDashboard(
+        new Proxy(watched, { get: (target, name) => (name === 'health' ? health : Reflect.get(target, name)) }),
+      )
+      await page.goto(url)
+      await expect.poll(() => page.locator('.tile-health').innerText()).toMatch(/^Queue stopped/)
+      await section('Queue stopped').getByText(queueProblem).waitFor()
+    })
+
     test('what only an ingestion has: partitions over their range, what was replaced, and its node', async () => {
       const { registry, watched } = watchedRegistry()
       registry.define({ type: 'copy', id: 'a', run: ({ progress }) => progress({ count: 40, detail: ingested }) })

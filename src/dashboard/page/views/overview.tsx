@@ -33,6 +33,7 @@ export function Overview({ show, find }: Extract<Route, { view: 'overview' }>) {
         Jobs
       </h1>
       <Summary all={all} show={show} />
+      <QueueProblem />
       <Overdue />
       {failing.length > 0 && (
         <Section title="Failing now" count={failing.length} name="failing">
@@ -110,9 +111,10 @@ const healthWords: Record<string, string> = {
 
 function HealthTile() {
   const { value } = health
-  const { status = 'unknown', overdue = [], storage, node } = value ?? {}
-  const isOk = status === 'ok' && overdue.length === 0
-  const text = isOk || status !== 'ok' ? (healthWords[status] ?? status) : `${overdue.length} overdue`
+  const { status = 'unknown', overdue = [], queueProblem, storage, node } = value ?? {}
+  const trouble = queueProblem === undefined ? overdue.length > 0 && `${overdue.length} overdue` : 'Queue stopped'
+  const isOk = status === 'ok' && !trouble
+  const text = (status === 'ok' && trouble) || (healthWords[status] ?? status)
   const detail = storage?.error?.[0] ?? (storage && `${node} · storage ${formatDuration(storage.latency)}`)
   return (
     <div class={`tile tile-health ${isOk ? 'is-successful' : value ? 'is-error' : 'is-none'}`}>
@@ -122,6 +124,22 @@ function HealthTile() {
         <bdi class="cut-text">{detail ?? 'Health'}</bdi>
       </span>
     </div>
+  )
+}
+
+/** Why the queue hands out nothing, although it answers. */
+function QueueProblem() {
+  const { queueProblem } = health.value ?? {}
+  if (queueProblem === undefined) return null
+  return (
+    <Section title="Queue stopped" name="queue-problem">
+      <ul class="card queue is-error">
+        <li>
+          <Mark icon="error" tone="error" text="Stopped" />
+          <bdi>{queueProblem}</bdi>
+        </li>
+      </ul>
+    </Section>
   )
 }
 
