@@ -181,6 +181,8 @@ describe.each(Object.entries(faces))('%s', (face, open) => {
   const text = 'a string of 1 to 512 well-formed characters without NUL'
   const time = '0, or a whole number with a unit, one of `ms`, `s`, `m`, `h`, `d`, up to 24 days, such as `30s`'
   const entry = 'the `_id` of an entry of the log'
+  const filters =
+    'This list has no filters. `_search` finds executions by `type`, `id`, `state`, `start_time_from` and `start_time_to`'
   const refused = [
     ['/_search?sort=x', `Expected \`parameter\` to be one of ${allowed}, got \`sort\` (string)`],
     ['/_search?size=1&size=2', 'Expected `size` to be given once, as a whole number from 0 to 1000, got an array'],
@@ -200,7 +202,10 @@ describe.each(Object.entries(faces))('%s', (face, open) => {
     ['/_search?search_after=x', `Expected \`search_after\` to be ${entry}, got \`x\` (string)`],
     [`/_search?search_after=${uuid}`, `Expected \`search_after\` to be ${entry}, got \`${uuid}\` (string)`],
     ['/_search?pretty=1', 'Expected `pretty` to be true, false or nothing, got `1` (string)'],
-    ['/copy?size=1', 'Expected `parameter` to be one of `include_queued`, `detail`, `pretty`, got `size` (string)'],
+    [
+      '/copy?size=1',
+      `Expected \`parameter\` to be one of \`include_queued\`, \`detail\`, \`pretty\`, got \`size\` (string). ${filters}`,
+    ],
     ['/copy/a?include_queued=yes', 'Expected `include_queued` to be true or false, got `yes` (string)'],
     ['/copy/a?include_queued=toString', 'Expected `include_queued` to be true or false, got `toString` (string)'],
     [
@@ -210,7 +215,8 @@ describe.each(Object.entries(faces))('%s', (face, open) => {
     ['/copy/', `Expected \`id\` to be ${text}, got \`\` (string)`],
     ['/copy/%00', `Expected \`id\` to be ${text}, got \`\\u0000\` (string)`],
     ['//', `Expected \`type\` to be ${text}, not beginning with "_", got \`\` (string)`],
-    ['/?type=copy', 'Expected `parameter` to be one of `detail`, `pretty`, got `type` (string)'],
+    ['/?type=copy', `Expected \`parameter\` to be one of \`detail\`, \`pretty\`, got \`type\` (string). ${filters}`],
+    ['/?state=error', `Expected \`parameter\` to be one of \`detail\`, \`pretty\`, got \`state\` (string). ${filters}`],
     [
       'POST /_pause?reason=',
       'Expected `reason` to be a string of 1 to 1000 well-formed characters without NUL, got `` (string)',

@@ -47,7 +47,7 @@ export class RegistryAnswering implements Answering {
   }
 
   #answer(route: Route, job: NamedJob, query: URLSearchParams, request: JobsRequest): Reply | Promise<Reply> {
-    const options = readQuery(query, route.parameters)
+    const options = readQuery(query, route.parameters, route.unknownHint)
     return route.answer({
       registry: this.#registry,
       job,

@@ -1,5 +1,5 @@
 import { invalid, maxTextLength, type Rule, rule } from '../../adapter.js'
-import { type JobState, jobStates } from '../../index.js'
+import { JobError, type JobState, jobStates } from '../../index.js'
 import { type Schema, schemas } from './schemas.js'
 
 /** A query parameter: its name on the wire, its rule, and how its text becomes a value. */
@@ -56,22 +56,30 @@ export function isPretty(query: URLSearchParams): boolean {
   return pretty.parse(query.get('pretty') ?? 'false') === true
 }
 
-/** Parses the query of a call. Throws `invalid_options` with the name of the parameter and the allowed values. */
-export function readQuery<Table extends Parameters>(query: URLSearchParams, table: Table): Values<Table> {
+/**
+ * Parses the query of a call. Throws `invalid_options` with the name of the parameter and the allowed values, and for an unknown
+ * parameter with the hint.
+ */
+export function readQuery<Table extends Parameters>(
+  query: URLSearchParams,
+  table: Table,
+  unknownHint?: string,
+): Values<Table> {
   const options: Record<string, unknown> = {}
   for (const name of query.keys()) {
-    const [option, parameter] = find(name, table)
+    const [option, parameter] = find(name, table, unknownHint)
     const value = read(parameter, query.getAll(name))
     if (parameter !== pretty) options[option] = value
   }
   return options as Values<Table>
 }
 
-function find(name: string, table: Parameters): [option: string, parameter: Parameter] {
+function find(name: string, table: Parameters, unknownHint?: string): [option: string, parameter: Parameter] {
   const allowed = Object.entries({ ...table, pretty })
   const found = allowed.find(([, parameter]) => parameter.name === name)
   if (found) return found
-  throw invalid('parameter', oneOf(allowed.map(([, parameter]) => parameter.name)), name)
+  const error = invalid('parameter', oneOf(allowed.map(([, parameter]) => parameter.name)), name)
+  throw unknownHint ? new JobError(error.code, `${error.message}. ${unknownHint}`) : error
 }
 
 function read({ name, rule, parse }: Parameter, [text = '', ...more]: readonly string[]): unknown {
@@ -84,6 +92,10 @@ function read({ name, rule, parse }: Parameter, [text = '', ...more]: readonly s
 function oneOf(words: readonly string[]): string {
   return rule.oneOf(...words).expected
 }
+
+/** For lists, whose callers may look for a filter. */
+export const noFilters =
+  'This list has no filters. `_search` finds executions by `type`, `id`, `state`, `start_time_from` and `start_time_to`'
 
 /** A parameter with a text. */
 export function text<Value extends string = string>(

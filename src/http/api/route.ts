@@ -56,6 +56,8 @@ export interface Route<Path extends string = string, Table extends Parameters = 
   /** One sentence. */
   readonly summary: string
   readonly parameters: Table
+  /** What the message about an unknown parameter adds. Default: nothing. */
+  readonly unknownHint?: string
   /** The body of a request. Default: none, and a `POST` that has one is refused. */
   readonly requestBody?: BodyName
   /** The answers of this route only, by status. */

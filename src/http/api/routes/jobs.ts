@@ -1,7 +1,7 @@
 import type { DefinedJob, JobStatus } from '../../../index.js'
 import { definedJobsBody, toWireJob } from '../../../wire/index.js'
 import { hitsText, jsonHeaders, lengthBy, piecesOf } from '../../answers/index.js'
-import { detail } from '../parameters.js'
+import { detail, noFilters } from '../parameters.js'
 import { defineRoute, methodOf } from '../route.js'
 
 /** The longest list of jobs that is serialized at once. */
@@ -14,6 +14,7 @@ export const jobs = defineRoute({
   action: 'read',
   summary: 'Lists the jobs that the registry defines, with their schedules, pauses and last statuses, by type and id.',
   parameters: { detail },
+  unknownHint: noFilters,
   answers: {
     200: { description: 'The defined jobs.', body: 'DefinedJobs' },
     501: { description: 'The storage of the registry does not find many jobs at once.', body: 'Error' },

@@ -1,7 +1,7 @@
 import type { JobStatus } from '../../../index.js'
 import { errorBody, foundBody, jobsBody } from '../../../wire/index.js'
 import { hitsText, jsonHeaders, lengthBy, piecesOf } from '../../answers/index.js'
-import { detail, includeQueued } from '../parameters.js'
+import { detail, includeQueued, noFilters } from '../parameters.js'
 import { defineRoute } from '../route.js'
 
 /** The longest list of jobs that is serialized at once. */
@@ -14,6 +14,7 @@ export const running = defineRoute({
   action: 'read',
   summary: 'Lists the running jobs of a type in all processes that share the storage, oldest start first.',
   parameters: { includeQueued, detail },
+  unknownHint: noFilters,
   answers: {
     200: { description: 'The running jobs of the type.', body: 'Jobs' },
     404: { description: 'No job of this type is defined, and the log has none.', body: 'Error' },
