@@ -6,7 +6,15 @@ import { type Connect, disconnect, readJobs, sharedOptions, waitBriefly } from '
 import { Fairness } from './fairness.js'
 import { removeLostJobs } from './lost-jobs.js'
 import { type HeldSlot, LostSlots } from './lost-slots.js'
-import { claimAnyJob, keyOf, type QueueEntry, toQueueEntry, toWaitingExecution } from './queue-entry.js'
+import {
+  claimAnyJob,
+  entryName,
+  keyOf,
+  mayBeExecution,
+  type QueueEntry,
+  toQueueEntry,
+  toWaitingExecution,
+} from './queue-entry.js'
 import { throttleIdlePolling } from './throttled-backend.js'
 import { removeUnreadable } from './unreadable-jobs.js'
 
@@ -123,7 +131,7 @@ export class BullmqQueue {
   async add(waiting: readonly WaitingExecution[], { requeued = false }: AddOptions = {}): Promise<WaitingExecution[]> {
     const since = Date.now()
     const entries = waiting.map((one) => ({
-      name: 'execution',
+      name: entryName,
       data: { ...one, since },
       opts: {
         jobId: keyOf(one.executionId),
@@ -292,10 +300,13 @@ export class BullmqQueue {
     throw new this.#driver.WaitingError()
   }
 
-  /** A later version may understand the entry, so it is offered for a while. Storage has the truth about executions. */
+  /**
+   * A later version may understand the entry of an execution, so it is offered for a while. Another job is dropped at once: many of them
+   * would hold up executions. Storage has the truth about executions.
+   */
   async #refuse(job: Job<QueueEntry>, token: string | undefined): Promise<void> {
     this.#options.warn(new Error(`Expected a queued execution, got something else as job ${job.id} of BullMQ.`))
-    if (job.attemptsStarted < maxOffers) await this.#offerAgain(job, token)
+    if (mayBeExecution(job) && job.attemptsStarted < maxOffers) await this.#offerAgain(job, token)
   }
 
   /** Refused here, so that others get it first. */

@@ -6,6 +6,11 @@ export interface QueueEntry extends WaitingExecution {
   readonly since: number
 }
 
+/** The name of entries in BullMQ. */
+export const entryName = 'execution'
+
+const unreadableName = 'unreadable'
+
 /** The parts of a stored job that BullMQ acts on. */
 interface Stored {
   readonly name?: string
@@ -43,6 +48,17 @@ export function toQueueEntry(
   }
 }
 
+/** Whether a job of BullMQ, which is no valid entry, has the id and name of one. A job that BullMQ cannot read has another name. */
+export function mayBeExecution({
+  id = '',
+  name,
+}: {
+  readonly id?: string | undefined
+  readonly name: string
+}): boolean {
+  return executionOrder(`x${id}`) === id && (name === entryName || name === unreadableName)
+}
+
 /** The execution of an entry. */
 export function toWaitingExecution({ since: _, ...waiting }: QueueEntry): WaitingExecution {
   return waiting
@@ -65,7 +81,7 @@ export function claimAnyJob(worker: object, onTaken: (job: object) => void): voi
       parent: undefined,
     }
     const { attemptsStarted = 0, ats = '0' } = stored
-    const unreadable = { name: 'unreadable', data: '{}', attemptsStarted, ats }
+    const unreadable = { name: unreadableName, data: '{}', attemptsStarted, ats }
     const job = attempt(() => createJob.call(worker, own, id)) ?? createJob.call(worker, unreadable, id)
     onTaken(job)
     return job

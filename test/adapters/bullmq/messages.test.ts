@@ -59,6 +59,20 @@ function refuses(options: () => EngineOptions): void {
     expect(worker.warnings).toHaveLength(10 * Object.keys(tampered).length)
   })
 
+  test('jobs of others are dropped at their first offer, and hold up no execution', async () => {
+    const others = Array.from({ length: 100 }, (_, i) => ({ name: 'mail', data: { i } as never }))
+    await look().addBulk(others)
+    await look().add('mail', {} as never, { jobId: executionOf('a').executionId.slice(-36), priority: 1 })
+    const dispatcher = open()
+    const worker = recordingWorker({ cluster: 1 })
+    dispatcher.work(worker)
+    await dispatcher.add([executionOf('b')])
+    await vi.waitFor(() => expect(worker.taken.map(({ id }) => id)).toEqual(['b']), soon)
+    const left = () => look().getJobCountByTypes('prioritized', 'waiting', 'delayed', 'active', 'completed', 'failed')
+    await vi.waitFor(async () => expect(await left()).toBe(0), soon)
+    expect(worker.warnings).toHaveLength(101)
+  })
+
   test('an execution under the name of another job does not run as that', async () => {
     const storage = memoryStorage()
     const begun = await storage.begin({ type: 'test', id: 'a', state: 'queued', node: null, lease: null })
