@@ -65,6 +65,11 @@ const ended: [what: string, set: string, status: object][] = [
   ['a log tail of no lines', `log_tail = '[1]'`, { state: 'successful', count: 3 }],
   ['negative takeovers', 'takeovers = -1', { state: 'successful' }],
   ['an end beside a state that has none', `state = 'running'`, { state: 'error', count: 3 }],
+  [
+    'a live state and an end that no date has',
+    `state = 'running', end_time = 9223372036854775807`,
+    { state: 'error', count: 3 },
+  ],
   ['a state that has an end, and none', 'end_time = null', { state: 'successful', count: 3 }],
   ['a time of a schedule that no date has', 'scheduled_for = 9223372036854775807', { state: 'successful' }],
 ]
@@ -170,6 +175,17 @@ function tampering(open: () => Promise<Subject>): void {
     expect(await subject.storage.finish(execution, { state: 'successful' })).toBeUndefined()
     await subject.tamper('live and ended', 'lease_until = 1')
     expect(await subject.storage.begin(again)).toMatchObject({ started: true })
+  })
+
+  test('of a live execution with a lease that no date has is ended, with and without an end', async () => {
+    for (const end of ['null', '5', '9223372036854775807']) {
+      const id = `lease for ever, end ${end}`
+      await begin(id)
+      await subject.tamper(id, `lease_until = 9223372036854775807, end_time = ${end}, ${subject.shortLease}`)
+      expect(await registry.status('test', id)).toMatchObject({ state: 'error' })
+      const again = { type: 'test', id, state: 'running', node: 'other', lease: 60_000 } as const
+      expect(await subject.storage.begin(again), end).toMatchObject({ started: true })
+    }
   })
 
   test('of a queued execution that has an end is claimed by no node', async () => {

@@ -110,6 +110,8 @@ export function checkRecord(value: unknown): CheckedRecord {
     // Without a checkpoint, the job would silently start over. One that no job has made fails it instead.
     if (field === 'checkpoint' && wrong.includes(field)) record[field] = 'left out, as it is nested too deep'
   }
+  // A live state beside an end that no date has: the execution has ended, and nothing renews it any more.
+  if (given.endTime !== undefined && record.endTime === undefined) record.endTime = record.startTime ?? 0
   const hasState = record.state !== undefined
   if (hasState && isEnded(record.state as JobState) !== (record.endTime !== undefined)) {
     wrong.push('endTime')

@@ -1,6 +1,9 @@
 import { type ExecutionRecord, isEnded, isLive, isState } from '../model/index.js'
 import type { BeginRequest } from './job-storage.js'
 
+/** The last time of a date, in epoch milliseconds. A lease beyond it was granted by nobody, and has expired. */
+const lastTime = 8.64e15
+
 /**
  * Whether an execution may begin after the last one of its job. For implementations of `begin`. `now` is the time of the storage: an
  * execution that has ended although its state is live, as others may have written it, may still run until its lease expires.
@@ -14,7 +17,8 @@ export function canBegin(
   const isLater = scheduledFor === undefined || last.scheduledFor === undefined || scheduledFor > last.scheduledFor
   // A later version may have ended it in a state that is unknown here.
   const hasEnded = isEnded(last.state) || last.endTime !== undefined
-  const mayStillRun = isState(last.state) && isLive(last.state) && (last.leaseUntil ?? Number.NEGATIVE_INFINITY) > now
+  const leaseUntil = last.leaseUntil ?? Number.NEGATIVE_INFINITY
+  const mayStillRun = isState(last.state) && isLive(last.state) && leaseUntil > now && leaseUntil <= lastTime
   return hasEnded && !mayStillRun && isNext && isLater
 }
 

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { hasLease, now } from './migrations.js'
 
-/** SQL for the end of a lease. One row that lacks it must not make others unreadable. */
-export const leaseEnd = 'coalesce(job.lease_until, 0)'
+/** SQL for the end of a lease. One row that lacks it must not make others unreadable. A lease beyond the last date was granted by nobody. */
+export const leaseEnd = '(case when job.lease_until <= 8640000000000000 then job.lease_until else 0 end)'
 
 /** SQL for whether a claimed execution has lost its lease, as another version or client may have written it. */
 export const lacksLease = `(not job.${hasLease} and job.claimed_by is not null)`

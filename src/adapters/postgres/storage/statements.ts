@@ -92,7 +92,7 @@ const endOfTicks = '1152921504606846975'
  * too. One that no clock can have made starts over.
  */
 function begin({ schema, job }: Names): string {
-  const mayStillRun = `(${isLive} and coalesce(job.lease_until, 0) > ${now})`
+  const mayStillRun = `(${isLive} and ${leaseEnd} > ${now})`
   const isFree = `(job.end_time is not null or job.state in (${ended})) and not ${mayStillRun}
     and ($7::text is null or not ${hasRun} or (job.is_orphaned and job.id || job.uuid::text = $7::text))
     and ($9::text is null or job.scheduled_for is null or job.scheduled_for < $9::text::int8)`

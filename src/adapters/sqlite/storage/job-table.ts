@@ -23,6 +23,9 @@ const upsertJob = `insert into headgate_job (${columns.join(', ')}) values (${co
 const copyToLog = `insert into headgate_log (${columns.join(', ')}, changed)
   select ${columns.join(', ')}, changed from headgate_job where type = ? and id = ? and partition = ?`
 
+/** The last time of a date, in epoch milliseconds. A lease beyond it was granted by nobody, and has expired. */
+const lastTime = 8_640_000_000_000_000
+
 /** SQL for whether the number of a change is valid. Larger numbers cannot be incremented or read by all drivers. */
 export const isNumbered = `changed < ${Number.MAX_SAFE_INTEGER}`
 
@@ -124,7 +127,7 @@ export class Jobs {
   /** A claimed execution without a lease, as others may have written it, is found by its job: most without a lease are unclaimed. */
   #expired(columns: string, now: number, { type, id }: Partial<JobName> = {}, limit = ''): SqliteRow[] {
     const from = `select ${columns} from headgate_job where end_time is null and`
-    const rows = this.#connection.all(`${from} lease_until <= ? ${limit}`, now)
+    const rows = this.#connection.all(`${from} (lease_until <= ? or lease_until > ${lastTime}) ${limit}`, now)
     if (type === undefined) return rows
     const ofJob = id === undefined ? [type] : [type, id]
     const isOfJob = id === undefined ? 'type = ?' : 'type = ? and id = ?'
