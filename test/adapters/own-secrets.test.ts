@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import net from 'node:net'
 import { JobRegistry, type JobStorage, localDispatcher, memoryStorage } from 'headgate'
 import type { Datasource, Dispatcher, Target } from 'headgate/adapter'
 import { bullmqDispatcher } from 'headgate/bullmq'
@@ -69,6 +71,51 @@ function registryWith(adapter: Adapter): JobRegistry {
   if ('open' in adapter) registry.define({ id: 'copy', datasource: iterableDatasource([]), target: adapter })
   return registry
 }
+
+/** A server that asks for the password in clear text, and repeats it. */
+async function echoingServer(): Promise<net.Server> {
+  const server = net.createServer((socket) => {
+    let messages = 0
+    socket.on('error', () => undefined)
+    socket.on('data', (data) => {
+      if (messages++ === 0) return socket.write(Buffer.from([0x52, 0, 0, 0, 8, 0, 0, 0, 3]))
+      const body = Buffer.from(`SFATAL\0C28P01\0Mlogin with ${data.subarray(5, -1)} failed\0\0`)
+      const length = Buffer.alloc(4)
+      length.writeInt32BE(body.length + 4)
+      return socket.end(Buffer.concat([Buffer.from('E'), length, body]))
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return server
+}
+
+it('hides the passwords that a function of a pool resolves to', async () => {
+  const server = await echoingServer()
+  const { port } = server.address() as net.AddressInfo
+  let logins = 0
+  const pool = new pg.Pool({ host, port, user: 'u', password: async () => `${password}${logins++}` })
+  const one = postgresDatasource({ pool })
+  const lines: unknown[] = []
+  const log = (...line: unknown[]) => void lines.push(line)
+  const registry = new JobRegistry({
+    storage: memoryStorage(),
+    logger: { debug: log, info: log, warn: log, error: log },
+    datasources: { one, other: postgresDatasource({ pool }) },
+  })
+  for (const datasource of ['one', 'other']) {
+    registry.define({ id: datasource, datasource, query: 'select 1 as id', target: () => undefined })
+    const ended = await (await registry.start('ingestion', datasource)).finished
+    expect(JSON.stringify(ended)).toContain('login with *** failed')
+  }
+  expect(JSON.stringify(lines)).not.toMatch(parts)
+  // Tokens that rotate do not add up.
+  for (let i = 0; i < 20; i++) await pool.connect().catch(() => undefined)
+  expect(one).toMatchObject({ secrets: { length: 16 } })
+  await registry.close()
+  await pool.end()
+  server.close()
+})
 
 describe('the password of a connection', () => {
   it.each(adapters)('of %s appears in no text of its registry', async (_, make) => {

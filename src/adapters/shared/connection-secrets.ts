@@ -8,6 +8,15 @@ const nestedNames = [
   ...['connectionString', 'url', 'uri'],
 ]
 
+/** How many passwords of a function are kept: tokens that rotate must not add up. */
+const maxResolved = 16
+
+/** The property of a watched function with those who are told what it resolves to. */
+const resolved = Symbol('resolved')
+
+/** A function of a driver that resolves to a password. */
+type PasswordFunction = ((...given: unknown[]) => unknown) & { [resolved]?: Set<(password: string) => void> }
+
 /** How many objects may be nested in others. */
 const maxDepth = 4
 
@@ -18,18 +27,48 @@ const scheme = /^[a-z][\w+.-]*:\/\//i
 
 /**
  * The secrets of a connection, for `secrets` of an adapter: the passwords of URLs, of pools and clients, and of their options, as they are
- * and decoded. Errors of servers and drivers may repeat them in any form.
+ * and decoded. Errors of servers and drivers may repeat them in any form. When the password is a function, as pools of pg accept it, the
+ * list changes with what the function resolves to.
  */
 export function connectionSecrets(...sources: readonly unknown[]): readonly string[] {
-  return [...new Set(sources.flatMap((source) => secretsIn(source, 0)))]
+  const last: string[] = []
+  const note = (password: string) => {
+    if (last.includes(password)) return
+    last.push(password)
+    if (last.length > maxResolved) last.shift()
+    secrets.splice(0, secrets.length, ...given, ...last)
+  }
+  const given = [...new Set(sources.flatMap((source) => secretsIn(source, 0, note)))]
+  const secrets = [...given]
+  return secrets
 }
 
-function secretsIn(source: unknown, depth: number): string[] {
+function secretsIn(source: unknown, depth: number, note: (password: string) => void): string[] {
   if (typeof source === 'string') return secretsOfUrl(source)
   if (typeof source !== 'object' || source === null || depth > maxDepth) return []
+  watchPassword(source, note)
   const own = secretNames.map((name) => propertyOf(source, name)).filter((value) => typeof value === 'string')
-  const nested = nestedNames.flatMap((name) => secretsIn(propertyOf(source, name), depth + 1))
+  const nested = nestedNames.flatMap((name) => secretsIn(propertyOf(source, name), depth + 1, note))
   return [...own, ...nested]
+}
+
+/** Notes what a function for the password resolves to, before the driver sends it. Adapters of one pool share the watched function. */
+function watchPassword(source: object, note: (password: string) => void): void {
+  const password = propertyOf(source, 'password') as PasswordFunction
+  if (typeof password !== 'function') return
+  if (password[resolved]) {
+    password[resolved].add(note)
+    return
+  }
+  const notes = new Set([note])
+  const watched: PasswordFunction = async function (this: unknown, ...given) {
+    const answer = await password.apply(this, given)
+    if (typeof answer === 'string') for (const each of notes) each(answer)
+    return answer
+  }
+  watched[resolved] = notes
+  // A frozen object keeps its function.
+  Reflect.set(source, 'password', watched)
 }
 
 function secretsOfUrl(text: string): string[] {

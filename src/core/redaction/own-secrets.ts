@@ -53,9 +53,11 @@ export function redactorOf(own: readonly string[] | ((text: string) => string) =
   return typeof own === 'function' ? new LearningRedactor([], own) : new LearningRedactor(own)
 }
 
-/** Learns secrets of adapters as these are given. */
+/** Learns secrets of adapters as these are given, and as their lists change: a password may be known only once a driver connects. */
 export class LearningRedactor extends Redactor {
   readonly #secrets: OwnSecrets
+  /** The lists of adapters, and what they held when they were read. */
+  readonly #lists = new Map<readonly unknown[], readonly unknown[]>()
 
   constructor(own: readonly string[], custom?: (text: string) => string) {
     const secrets = new OwnSecrets(own)
@@ -66,12 +68,33 @@ export class LearningRedactor extends Redactor {
   /** Learns the `secrets` of an adapter. */
   learn(adapter: unknown): void {
     const secrets: unknown = read(adapter, 'secrets')
-    if (!Array.isArray(secrets)) return
-    const isSecret = (text: unknown) =>
-      typeof text === 'string' && text.length >= minLearned && text.length <= maxSecretLength && !words.test(text)
-    this.#secrets.add(secrets.filter(isSecret))
+    if (Array.isArray(secrets)) this.#read(secrets)
+  }
+
+  override redact(text: string): string {
+    this.#refresh()
+    return super.redact(text)
+  }
+
+  override shorten(text: string, limit: number): string {
+    this.#refresh()
+    return super.shorten(text, limit)
+  }
+
+  #refresh(): void {
+    for (const [list, known] of this.#lists)
+      if (list.length !== known.length || list.some((secret, at) => secret !== known[at])) this.#read(list)
+  }
+
+  #read(list: readonly unknown[]): void {
+    this.#lists.set(list, [...list])
+    this.#secrets.learn(list, list.filter(isLearned))
     this.forget()
   }
+}
+
+function isLearned(text: unknown): text is string {
+  return typeof text === 'string' && text.length >= minLearned && text.length <= maxSecretLength && !words.test(text)
 }
 
 /** A property of an adapter that others wrote, which may throw. */
@@ -89,15 +112,23 @@ class OwnSecrets {
   #bare: readonly string[] = []
   /** Which escapes may stand for a character of a secret. */
   #escapes = /\\[xuU]/
-  readonly #given = new Set<string>()
+  readonly #own: readonly string[]
+  /** Those of each list of an adapter. */
+  readonly #learned = new Map<object, readonly string[]>()
 
-  constructor(given: readonly string[]) {
-    this.add(given)
+  constructor(own: readonly string[]) {
+    this.#own = own
+    this.#prepare()
   }
 
-  add(more: readonly string[]): void {
-    for (const secret of more) this.#given.add(secret)
-    const given = [...this.#given]
+  /** Takes the secrets of a list, in place of those that it had. */
+  learn(list: object, secrets: readonly string[]): void {
+    this.#learned.set(list, secrets)
+    this.#prepare()
+  }
+
+  #prepare(): void {
+    const given = [...new Set([...this.#own, ...[...this.#learned.values()].flat()])]
     const secrets = given.flatMap((secret) => [secret, ...encoded(secret)])
     this.#written = secrets
     this.#bare = secrets
