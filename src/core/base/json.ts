@@ -63,6 +63,8 @@ export function hasMoreValues(value: unknown, most: number): boolean {
 /** How many more values there may be beside those in `value`. Negative when there are too many. */
 function leftOf(value: unknown, left: number, depth: number): number {
   if (typeof value !== 'object' || value === null || depth === maxJsonDepth) return left
+  // A loop over its names would make a list of all of them first.
+  if (ArrayBuffer.isView(value)) return left - value.byteLength
   if (Array.isArray(value)) {
     let rest = left - value.length
     for (let index = 0; index < value.length && rest >= 0; index++)
