@@ -49,7 +49,7 @@ describePostgres('the statements of postgresStorage', (database) => {
       end_time, lease, lease_until, changed_at, count, is_orphaned)
       select sha256(n::text::bytea), gen_random_uuid(), 'type-' || n % 5, 'job-' || n,
         case when n % 100 = 0 then 'running' else 'successful' end, 1, 'n', n, n,
-        case when n % 100 <> 0 then n end, ${minute}, 9e15::int8, n, 0, case when n % 100 = 1 then true end
+        case when n % 100 <> 0 then n end, ${minute}, 8e15::int8, n, 0, case when n % 100 = 1 then true end
       from generate_series(1, ${jobs}) n`)
     await storages.pool.query(`insert into ${names.job} (key, uuid, type, id, state, epoch, claimed_by, tick, start_time,
       lease, lease_until, changed_at, count)

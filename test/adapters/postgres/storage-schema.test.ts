@@ -87,7 +87,7 @@ describePostgres('the schema of postgresStorage', (database) => {
     const names = namesIn(schema)
     await storages.pool.query(`insert into ${names.job} (key, uuid, type, id, state, epoch, node, tick, start_time, lease,
       lease_until, changed_at, count, detail) select sha256('4:testlive'), ${names.schema}.uuid_of_tick(1), 'test', 'live', 'running',
-      7, 'n', 1, 1, 60000, 9e15::int8, 1, 3, '{"at":3}'`)
+      7, 'n', 1, 1, 60000, 8e15::int8, 1, 3, '{"at":3}'`)
     await storages.pool.query(`insert into ${names.log} (uuid, type, id, state, epoch, node, start_time, end_time, lease_until,
       count) select gen_random_uuid(), '_part', 'old', 'successful', 1, 'n', n, n, n, 0 from generate_series(1, 5) n`)
     await storages.pool.query(`insert into ${names.tally} select start_time / 3600000, type, state, count(*), 1
@@ -157,7 +157,7 @@ describePostgres('the schema of postgresStorage', (database) => {
       await storages.pool.query(`insert into ${names.job} (key, uuid, type, id, state, epoch, ${node}, tick, start_time,
         end_time, lease, lease_until, changed_at, count, resumed_from, checkpoint) values (
         sha256('${type.length}:${type}${id}'), ${names.schema}.uuid_of_tick(${tick * 4096}), '${type}', '${id}', '${state}',
-        7, ${owner}, ${tick}, 1, ${ended}, ${lease}, 9e15::int8, 1, 3, '${id}01900000-0000-7000-8000-000000000000', '{"at":${tick}}')`)
+        7, ${owner}, ${tick}, 1, ${ended}, ${lease}, 8e15::int8, 1, 3, '${id}01900000-0000-7000-8000-000000000000', '{"at":${tick}}')`)
       if (state !== 'successful') continue
       const columns = `uuid, type, id, state, epoch, ${node}, start_time, end_time, lease_until, count, resumed_from, checkpoint`
       await storages.pool.query(
@@ -197,7 +197,7 @@ describePostgres('the schema of postgresStorage', (database) => {
     const names = namesIn(schema)
     await storages.pool.query(`insert into ${names.job} (key, uuid, type, id, state, epoch, claimed_by, tick, start_time, end_time,
       lease, lease_until, changed_at, count, checkpoint) select sha256(convert_to('4:test' || id, 'UTF8')),
-      ${names.schema}.uuid_of_tick(tick), 'test', id, state, 7, 'n', tick, 1, ended, 60000, 9e15::int8, 1, 3, '{"at":3}'
+      ${names.schema}.uuid_of_tick(tick), 'test', id, state, 7, 'n', tick, 1, ended, 60000, 8e15::int8, 1, 3, '{"at":3}'
       from (values ('live', 'running', null::int8, 4096), ('old', 'successful', 9, 8192)) jobs (id, state, ended, tick)`)
     const storage = storages.open({ schema })
     const live = (await storage.find('test', 'live')) as ExecutionRecord

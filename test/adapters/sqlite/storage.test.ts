@@ -131,7 +131,7 @@ describe('opening', () => {
       for (const table of endTime === 'null' ? ['headgate_job'] : ['headgate_job', 'headgate_log']) {
         old.exec(`insert into ${table} (type, id, execution_id, position, state, epoch, node, start_time, end_time,
           lease_until, count) values ('test', '${id}', '${id}${uuid}', '${uuid}', '${state}', 7, '${node}', 1, ${endTime},
-          ${9e15}, 0)`)
+          ${8e15}, 0)`)
       }
     }
     const storage = open()
@@ -139,7 +139,7 @@ describe('opening', () => {
     expect(hits.map(({ id, state, node, leaseUntil }) => [id, state, node, leaseUntil])).toEqual([
       ['waits', 'queued', null, null],
       ['aborted', 'aborting', null, null],
-      ['held', 'running', 'n', 9e15],
+      ['held', 'running', 'n', 8e15],
     ])
     const [waits, aborted, held] = hits as [ExecutionRecord, ExecutionRecord, ExecutionRecord]
     expect((await storage.search({})).hits).toMatchObject([{ id: 'ended', node: null, leaseUntil: null }])
@@ -173,7 +173,7 @@ describe('opening', () => {
         for (const table of end === 'null' ? ['headgate_job'] : ['headgate_job', 'headgate_log']) {
           old.exec(`insert into ${table} (type, id, execution_id, position, state, epoch, ${node}, start_time, end_time,
           lease_until, count, resumed_from, checkpoint) values ('${type}', '${id}', '${id}${uuid}', '${uuid}', '${state}', 7,
-          '"n"', 1, ${end}, ${9e15}, 3, '${id}01900000-0000-7000-8000-000000000000', '{"at":${n}}')`)
+          '"n"', 1, ${end}, ${8e15}, 3, '${id}01900000-0000-7000-8000-000000000000', '{"at":${n}}')`)
         }
       }
       const storage = open()
@@ -216,7 +216,7 @@ describe('opening', () => {
       for (const table of end === null ? ['headgate_job'] : ['headgate_job', 'headgate_log']) {
         old.exec(`insert into ${table} (type, id, execution_id, position, state, epoch, claimed_by, start_time, end_time,
           lease_until, count, checkpoint) values ('test', '${id}', '${id}${uuid}', '${uuid}', '${state}', 7, '"n"', 1, ${end},
-          ${9e15}, 3, '{"at":3}')`)
+          ${8e15}, 3, '{"at":3}')`)
       }
     }
     const storage = open()
