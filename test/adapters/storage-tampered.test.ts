@@ -333,7 +333,7 @@ describePostgres('a tampered key in Postgres', (server) => {
     await pool.query(`update keys.job set key = ''`)
     expect(await finished).toMatchObject({
       state: 'error',
-      error: ['The node that ran the job stopped answering.', expect.any(String)],
+      error: ['The storage does not have this execution any more.'],
     })
   })
 })
