@@ -31,6 +31,8 @@ export async function openAppendWriter(
 class AppendWriter implements TargetWriter {
   readonly #copy: TableCopy
   readonly #table: AppendedTable
+  /** Whether the other jobs know if the table was empty before the job wrote to it. */
+  #hasBegun = false
 
   constructor(copy: TableCopy, table: AppendedTable) {
     this.#copy = copy
@@ -40,6 +42,9 @@ class AppendWriter implements TargetWriter {
   async write(batch: RecordBatch, context: WriteContext): Promise<void> {
     await this.#copy.attempt('write to', async () => {
       if (!this.#copy.hasTable) await this.#copy.create(batch, async (table) => this.#table.identify(table))
+      // The first transaction fails when rows are gone that were there.
+      if (!this.#hasBegun && !this.#copy.expectsRows) await this.#table.markFoundEmpty()
+      this.#hasBegun = true
       this.#table.hasRows = true
       await this.#copy.write(batch, context)
     })
@@ -47,6 +52,8 @@ class AppendWriter implements TargetWriter {
 
   async truncate(): Promise<void> {
     await this.#copy.truncate()
+    // With the rows, it has marked the other jobs.
+    this.#hasBegun ||= this.#copy.hasTable
     this.#table.hasRows = false
   }
 

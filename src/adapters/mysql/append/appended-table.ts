@@ -1,5 +1,5 @@
 import { JobError, type TargetResumption } from '../../../adapter.js'
-import { type EmptiedBy, emptiedMarkOf, type KeptRows, mayHaveRows } from '../../shared/index.js'
+import { type EmptiedBy, emptiedByOther, emptiedMarkOf, type KeptRows, mayHaveRows } from '../../shared/index.js'
 import type { TargetTools } from '../copy/index.js'
 import type { Table } from '../table/index.js'
 import { WriteSession } from '../write/index.js'
@@ -78,6 +78,7 @@ export class AppendedTable {
     if (isReset) {
       this.hasRows = false
       this.#tools.fence.restart()
+      if (this.#tools.context.ifReset === 'restart') await this.markFoundEmpty()
     }
     return isReset
   }
@@ -85,7 +86,7 @@ export class AppendedTable {
   async #findReset(): Promise<boolean> {
     if (emptiedMarkOf(this.#before)) {
       if (this.#tools.context.ifReset !== 'fail') return true
-      throw this.#emptiedByOther()
+      throw emptiedByOther(this.#tools.ref.title, this.#before.emptiedBy as EmptiedBy)
     }
     if (!this.#table) return true
     const found = await this.#tools.session.query(`select 1 from ${this.#table.sql} limit 1`)
@@ -93,6 +94,15 @@ export class AppendedTable {
     if (!this.#before.hasLostRows) return false
     if (this.#merges) return true
     throw this.#refilled()
+  }
+
+  /**
+   * Before the job writes to an empty table: lets the other jobs know that have written to it, as none of them notices once the table has
+   * rows. A run that fails because of it writes nothing, so that the rows may be restored.
+   */
+  async markFoundEmpty(): Promise<void> {
+    const { fence, session } = this.#tools
+    if (this.#table) await fence.markFoundEmpty(session, this.#table, !this.hasRows)
   }
 
   /** After a run that failed because the table lost all rows, lets later runs know, as the table may have other rows by then. */
@@ -112,15 +122,6 @@ export class AppendedTable {
       'target',
       `\`${this.#tools.ref.title}\` was emptied after the job wrote to it, and has records since, so loading everything again ` +
         `would write these twice. Empty it and set \`ifTargetReset: 'restart'\`, or set 'continue' to load only what is new.`,
-    )
-  }
-
-  #emptiedByOther(): JobError {
-    const { type, id } = Object(this.#before.emptiedBy) as EmptiedBy
-    return new JobError(
-      'target',
-      `Job [${type}/${id}] has removed the records of this job from \`${this.#tools.ref.title}\`, to which both write. Call \`reset\`, or set ` +
-        `\`ifTargetReset: 'restart'\`, to load them again, or set 'continue' to load only what is new.`,
     )
   }
 

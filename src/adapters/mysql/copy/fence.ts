@@ -1,12 +1,10 @@
 import { newExecutionId, type OpenContext } from '../../../adapter.js'
 import {
   emptiedMarkOf,
-  emptiedWarning,
   isBegun,
   isLater,
   type KeptRows,
   keyOf,
-  markedRows,
   markOf,
   mayHaveRows,
   partitionKeysOf,
@@ -24,6 +22,7 @@ import {
   keyList,
   readRow,
 } from './checkpoint-rows.js'
+import { markEmptied, markFoundEmpty } from './emptied-jobs.js'
 import { FenceErrors } from './fence-errors.js'
 import { SessionLock } from './session-lock.js'
 
@@ -159,12 +158,17 @@ export class Fence {
     if (await this.#isMarked(session)) throw this.#errors.emptied()
     if (!table) return
     // This also keeps others from altering the table until the transaction ends.
-    const found = await session.query(`select 1 from ${table.sql} limit 1`).catch((error: unknown) => {
-      throw Object(error).errno === missingTable ? this.#errors.altered(error) : error
-    })
+    const isEmpty = await this.#isEmpty(session, table)
     const [[shape] = []] = await session.query(`select ${table.shape}`)
     if (shape !== table.shapeText) throw this.#errors.altered()
-    if (expectsRows && found.length === 0) throw this.#errors.emptied()
+    if (expectsRows && isEmpty) throw this.#errors.emptied()
+  }
+
+  async #isEmpty(session: WriteSession, { sql }: Table): Promise<boolean> {
+    const found = await session.query(`select 1 from ${sql} limit 1`).catch((error: unknown) => {
+      throw Object(error).errno === missingTable ? this.#errors.altered(error) : error
+    })
+    return found.length === 0
   }
 
   /** Whether another job has removed the rows that the job counts on. */
@@ -172,7 +176,8 @@ export class Fence {
     if (this.#knownMark === undefined) return false
     const isPartition = this.#context.partition !== undefined
     const row = isPartition ? await readRow(session, this.checkpoints, this.#jobKey, { locks: false }) : this.#row
-    return emptiedMarkOf(row?.checkpoint) !== this.#knownMark
+    const mark = emptiedMarkOf(row?.checkpoint)
+    return mark !== '' && mark !== this.#knownMark
   }
 
   /** Stores the checkpoint in the open transaction; `null` removes it. What partitions have told stays. */
@@ -242,38 +247,20 @@ export class Fence {
     return partitionKeysOf(this.#context, this.#names)
   }
 
+  /** In the open transaction, before it removes all rows of the table: lets the other jobs that append to it know. */
+  markEmptied(session: WriteSession): Promise<void> {
+    return markEmptied(session, this.checkpoints, this.#table, this.#context)
+  }
+
   /**
-   * In the open transaction, before it removes all rows of the table: lets the other jobs that append to it know. Their open transactions end
-   * first, as they hold their rows.
+   * Before the job writes to the table: marks the other jobs when it is empty, and the job itself when that knows of its loss. Such a job has
+   * nothing to lose by what others mark until then.
    */
-  async markEmptied(session: WriteSession): Promise<void> {
-    const { type, id, warn } = this.#context
-    const isOther = `target = ${literal(this.#table.title)} and checkpoint is not null and not (type = ${literal(type)} and id = ${literal(id)})`
-    // A search that locks would wait for the jobs of other tables.
-    const others = await session.query(
-      `select hex(\`key\`) from ${this.checkpoints.sql} where ${isOther} order by \`key\``,
-    )
-    if (others.length === 0) return
-    const keys = keyList(others.map(([hex]) => Buffer.from(String(hex), 'hex')))
-    const rows = await session.query(
-      `select hex(\`key\`), type, id, checkpoint from ${this.checkpoints.sql} where \`key\` in (${keys}) and ${isOther} order by \`key\` for update`,
-    )
-    const marked = markedRows(
-      rows.map(([key, type, id, checkpoint]) => ({ key: String(key), type, id, checkpoint })),
-      { type, id },
-    )
-    for (const { key, checkpoint } of marked) {
-      await session.query(
-        `update ${this.checkpoints.sql} set checkpoint = ${literal(checkpoint)} where \`key\` = x'${key}'`,
-      )
-    }
-    if (marked.length > 0)
-      warn?.(
-        emptiedWarning(
-          marked.map(({ job }) => job),
-          this.#table.title,
-        ),
-      )
+  async markFoundEmpty(session: WriteSession, table: Table, knowsOwn: boolean): Promise<void> {
+    const own = knowsOwn && this.#context.partition === undefined ? this.#key : undefined
+    const isEmpty = () => this.#isEmpty(session, table)
+    await markFoundEmpty(session, this.checkpoints, this.#table, { ...this.#context, own, isEmpty })
+    if (own) this.countOnRows((await readRow(session, this.checkpoints, own, { locks: false }))?.checkpoint)
   }
 
   /** Before a transaction in which the job removes all rows itself: no partition may hold a lock, and no row need be there any more. */

@@ -92,6 +92,11 @@ export class TableCopy {
     return this.#isBroken || !this.#tools.session.isSound
   }
 
+  /** Whether a transaction does not begin while the table is empty. */
+  get expectsRows(): boolean {
+    return this.#expectsRows
+  }
+
   /** The table has rows that the job counts on. */
   expectRows(): void {
     this.#expectsRows = this.#mustKeepRows

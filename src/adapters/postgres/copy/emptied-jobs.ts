@@ -85,8 +85,8 @@ type Finder = Pick<OpenContext, 'type' | 'id' | 'executionId' | 'ifReset' | 'war
 
 /**
  * Before a job writes to a table that it finds empty, which then shows no more that it was: lets the other jobs know that have written to it.
- * Marks the own row too, when it is given, so that no other job does so later. Returns what that holds then. Jobs that write to a table of
- * which this one is a partition may have rows elsewhere.
+ * Marks the own row too, when it is given, so that no other job does so later. Returns what that holds then, also when others have marked it.
+ * Jobs that write to a table of which this one is a partition may have rows elsewhere.
  */
 export async function markFoundEmpty(
   session: WriteSession,
@@ -99,23 +99,26 @@ export async function markFoundEmpty(
   const isOwn = own && `key = decode('${ownKey}', 'hex') and execution = $3`
   const query = othersQuery(checkpoints, table.sql, isOwn, 'select oid from children')
   const values = [type, id, ...(own ? [executionId] : [])]
+  const ownOf = (rows: readonly { readonly key?: unknown; readonly checkpoint?: unknown }[]) => {
+    const row = rows.find(({ key }) => key === ownKey)
+    return row && JSON.parse(String(row.checkpoint))
+  }
   const mayMatter = (rows: readonly ResultRow[]) =>
     rows.some(({ key, checkpoint }) => key !== ownKey && countsOnRows(JSON.parse(String(checkpoint))))
   const isEmpty = `select not exists (select from ${table.sql}) as is_empty`
-  if (!mayMatter(await session.query(query, values))) return
-  if ((await session.query(isEmpty))[0]?.is_empty !== true) return
+  const found = await session.query(query, values)
+  if (!mayMatter(found) || (await session.query(isEmpty))[0]?.is_empty !== true) return ownOf(found)
   // A job that removes rows locks the table first, too.
   await session.query(`lock table ${table.sql} in access share mode`)
   const rows = await session.query(`${query} for update`, values)
   // No other job that counts on rows commits any from now on, and what it has committed is seen.
-  if (!mayMatter(rows) || (await session.query(isEmpty))[0]?.is_empty !== true) return
+  if (!mayMatter(rows) || (await session.query(isEmpty))[0]?.is_empty !== true) return ownOf(rows)
   const marked = markedRows(rows.map(rowOf), { type, id, isFound: true })
   await storeMarks(session, checkpoints, marked)
   const others = marked.filter(({ key }) => key !== ownKey)
   // A table that a consumer empties is no surprise.
   if (ifReset !== 'continue') warn?.(emptiedWarning(jobsOf(others), table.title, true))
-  const ownRow = marked.find(({ key }) => key === ownKey) ?? rows.find(({ key }) => key === ownKey)
-  return ownRow && JSON.parse(String(ownRow.checkpoint))
+  return ownOf([...marked, ...rows])
 }
 
 type Marked = ReturnType<typeof markedRows>

@@ -6,7 +6,7 @@ import {
   type TargetResumption,
   type TargetWriter,
 } from '../../../adapter.js'
-import { type EmptiedBy, emptiedMarkOf, type KeptRows, mayHaveRows } from '../../shared/index.js'
+import { type EmptiedBy, emptiedByOther, emptiedMarkOf, type KeptRows, mayHaveRows } from '../../shared/index.js'
 import { isOfRow } from '../client/index.js'
 import { createTable, findTable, type Table, type TableShape } from '../table/index.js'
 import type { Fence } from './fence.js'
@@ -41,7 +41,6 @@ export async function openAppendWriter(tools: TargetTools, table: Table | undefi
   const writer = new AppendWriter(tools)
   if (table) writer.prepare(table)
   const kept = await tools.fence.takeOver(tools.session)
-  tools.fence.countOnRows(kept)
   return { writer, resume: writer.begin(kept) }
 }
 
@@ -54,6 +53,8 @@ class AppendWriter implements TargetWriter {
   #hasRows = false
   /** Whether it must have rows whenever a transaction begins. */
   #expectsRows = false
+  /** Whether the other jobs know if the table was empty before the job wrote to it. */
+  #hasBegun = false
   #hasDropped = false
   #isBroken = false
 
@@ -76,6 +77,7 @@ class AppendWriter implements TargetWriter {
   begin(kept: unknown): TargetResumption {
     this.#before = Object(kept) as Kept
     this.#hasRows = typeof kept === 'object' && kept !== null && mayHaveRows(kept)
+    if (this.#hasRows) this.#tools.fence.countOnRows(kept)
     const checkpoint = givenOf(kept)
     if (this.#table) return { checkpoint }
     return this.#tools.context.isResumed || checkpoint !== null ? 'restart' : 'position'
@@ -90,6 +92,7 @@ class AppendWriter implements TargetWriter {
     await this.#attempt('write to', async () => {
       if (!this.#rows) await this.#create(batch)
       await this.#begin()
+      this.#beginToWrite()
       await (this.#rows as RowWriter).write(batch, context.toleratesFailures ?? false)
       this.#hasRows = true
     })
@@ -105,6 +108,8 @@ class AppendWriter implements TargetWriter {
       fence.empty(session.connection)
       session.connection.exec(`delete from ${sql}`)
     })
+    // With the rows, it has marked the other jobs.
+    this.#hasBegun = true
     this.#hasRows = false
   }
 
@@ -124,7 +129,7 @@ class AppendWriter implements TargetWriter {
    */
   async isReset(): Promise<boolean> {
     const isReset = await this.#attempt('read', async () => this.#findReset())
-    if (isReset) this.#hasRows = false
+    if (isReset) await this.#answerReset()
     const { ifReset } = this.#tools.context
     this.#expectsRows = !isReset && this.#hasRows && ifReset !== undefined && ifReset !== 'continue'
     return isReset
@@ -141,6 +146,18 @@ class AppendWriter implements TargetWriter {
     if (!this.#before.hasLostRows) return false
     if (merges) return true
     throw refilled(name)
+  }
+
+  /** When the job loads everything again, lets the other jobs know before any of them has written. */
+  async #answerReset(): Promise<void> {
+    const { session, fence, context } = this.#tools
+    const table = this.#table
+    this.#hasRows = false
+    fence.countOnNone()
+    if (!table || context.ifReset !== 'restart') return
+    await this.#attempt('write to', () =>
+      session.transaction(() => fence.markFoundEmpty(session.connection, table, this.#hasRows)),
+    )
   }
 
   async commit(): Promise<void> {
@@ -164,6 +181,18 @@ class AppendWriter implements TargetWriter {
     const { session, fence } = this.#tools
     session.check()
     if (!session.isInTransaction) await fence.begin(session, this.#table, this.#expectsRows)
+  }
+
+  /**
+   * Lets the other jobs know that have written to a table that the job finds empty, as none of them notices once it has rows. A run that fails
+   * because of it writes nothing, so that the rows may be restored.
+   */
+  #beginToWrite(): void {
+    if (this.#hasBegun) return
+    const { session, fence } = this.#tools
+    fence.markFoundEmpty(session.connection, this.#table as Table, this.#hasRows)
+    if (!this.#hasRows) fence.beginToCount(session.connection)
+    this.#hasBegun = true
   }
 
   /** The table is there at once, and stays when the job fails. */
@@ -216,13 +245,5 @@ function refilled(name: string): JobError {
     'target',
     `\`${name}\` was emptied after the job wrote to it, and has records since, so loading everything again ` +
       `would write these twice. Empty it and set \`ifTargetReset: 'restart'\`, or set 'continue' to load only what is new.`,
-  )
-}
-
-function emptiedByOther(name: string, { type, id }: EmptiedBy): JobError {
-  return new JobError(
-    'target',
-    `Job [${type}/${id}] has removed the records of this job from \`${name}\`, to which both write. Call \`reset\`, or set ` +
-      `\`ifTargetReset: 'restart'\`, to load them again, or set 'continue' to load only what is new.`,
   )
 }

@@ -13,6 +13,13 @@ interface CheckpointRow {
   readonly checkpoint: unknown
 }
 
+/** The row of another job. */
+type Found = Parameters<typeof markedRows<Uint8Array>>[0][number]
+
+type Marked = ReturnType<typeof markedRows<Uint8Array>>
+
+const jobsOf = (marked: Marked) => marked.map(({ job }) => job)
+
 /**
  * Stores the checkpoint of a job in the same file, in a row that also names the execution that may write. A transaction commits records and
  * checkpoint together or not at all. It holds the lock of the file from its beginning, so no other execution takes over while it is open, and
@@ -53,6 +60,16 @@ export class Fence {
   countOnRows(kept: unknown): void {
     const { ifReset } = this.#context
     if (ifReset !== undefined && ifReset !== 'continue') this.#knownMark = emptiedMarkOf(kept)
+  }
+
+  /** In the open transaction: the job counts on what it writes from now on, and knows what others have marked until then. */
+  beginToCount(connection: FileConnection): void {
+    this.countOnRows(this.#read(connection)?.checkpoint)
+  }
+
+  /** The job has no rows in the table, or knows that they are gone. */
+  countOnNone(): void {
+    this.#knownMark = undefined
   }
 
   /** Takes over from earlier executions. Returns the checkpoint that they left, if any. */
@@ -97,7 +114,8 @@ export class Fence {
       const { connection } = session
       const row = this.#read(connection)
       if (row?.execution !== this.#context.executionId) throw this.#lost()
-      if (this.#knownMark !== undefined && emptiedMarkOf(row.checkpoint) !== this.#knownMark) throw this.#emptied()
+      const mark = this.#knownMark === undefined ? '' : emptiedMarkOf(row.checkpoint)
+      if (mark !== '' && mark !== this.#knownMark) throw this.#emptied()
       if (!table) return
       this.#checkTable(connection, table)
       if (expectsRows && connection.all(`select 1 from ${table.sql} limit 1`).length === 0) throw this.#emptied()
@@ -135,21 +153,42 @@ export class Fence {
   /** In the open transaction, before it removes all rows of the table: lets the other jobs that append to it know. */
   empty(connection: FileConnection): void {
     const { type, id, warn } = this.#context
-    const rows = connection
-      .all(
-        `select "key", type, id, checkpoint from ${this.#checkpoints}
-          where target = ? and checkpoint is not null and not (type = ? and id = ?) order by "key"`,
-        ...[lowerCase(this.#table), type, id],
-      )
-      .map(([key, otherType, otherId, checkpoint]) => ({ key, type: otherType, id: otherId, checkpoint }))
-    const marked = markedRows(rows, { type, id })
-    for (const { key, checkpoint } of marked) {
-      const text = `update ${this.#checkpoints} set checkpoint = ? where "key" = ?`
-      connection.prepare(text).run([checkpoint, key as Uint8Array])
-    }
-    const jobs = marked.map(({ job }) => job)
-    if (jobs.length > 0) warn?.(emptiedWarning(jobs, this.#table))
-    this.countOnRows(this.#read(connection)?.checkpoint)
+    const marked = markedRows(this.#findOthers(connection), { type, id })
+    this.#storeMarks(connection, marked)
+    if (marked.length > 0) warn?.(emptiedWarning(jobsOf(marked), this.#table))
+    this.beginToCount(connection)
+  }
+
+  /**
+   * In the open transaction, before the job writes to the table, which shows no more then that it was empty: lets the other jobs know that have
+   * written to it. Marks a job without rows in it too, so that no other job does so later.
+   */
+  markFoundEmpty(connection: FileConnection, { sql }: Table, hasRows: boolean): void {
+    const { type, id, executionId, ifReset, warn } = this.#context
+    const row = this.#read(connection)
+    if (row?.execution !== executionId || connection.all(`select 1 from ${sql} limit 1`).length > 0) return
+    const by = { type, id, isFound: true } as const
+    const others = markedRows(this.#findOthers(connection), by)
+    if (others.length === 0) return
+    const checkpoint = JSON.stringify(row.checkpoint ?? null)
+    const own = hasRows ? [] : markedRows([{ key: this.#key, type, id, checkpoint }], by)
+    this.#storeMarks(connection, [...others, ...own])
+    // A table that a consumer empties is no surprise.
+    if (ifReset !== 'continue') warn?.(emptiedWarning(jobsOf(others), this.#table, true))
+  }
+
+  #findOthers(connection: FileConnection): Found[] {
+    const { type, id } = this.#context
+    const query = `select "key", type, id, checkpoint from ${this.#checkpoints}
+      where target = ? and checkpoint is not null and not (type = ? and id = ?) order by "key"`
+    return connection
+      .all(query, lowerCase(this.#table), type, id)
+      .map(([key, type, id, checkpoint]) => ({ key: key as Uint8Array, type, id, checkpoint }))
+  }
+
+  #storeMarks(connection: FileConnection, marked: Marked): void {
+    const text = `update ${this.#checkpoints} set checkpoint = ? where "key" = ?`
+    for (const { key, checkpoint } of marked) connection.prepare(text).run([checkpoint, key])
   }
 
   /**
