@@ -558,8 +558,10 @@ describe('a file that is not there any more', () => {
   })
 
   test.each(['deleted', 'replaced'])('when it was %s, is named in the error of a job that runs', async (how) => {
-    const logger = { debug() {}, info() {}, warn() {}, error() {} }
-    const registry = new JobRegistry({ storage: open(), progressInterval: 0, logger })
+    const clock = fakeClock()
+    const warn = vi.fn()
+    const logger = { debug() {}, info() {}, warn, error() {} }
+    const registry = new JobRegistry({ storage: open(), progressInterval: 0, logger, clock, lease: 30_000 })
     let report: (() => void) | undefined
     registry.define({
       type: 'test',
@@ -574,6 +576,9 @@ describe('a file that is not there any more', () => {
     await wipe(path)
     if (how === 'replaced') await open().begin(request())
     report?.()
+    await vi.waitFor(() => expect(warn).toHaveBeenCalled())
+    // The file is opened again by the next renewal.
+    await clock.advance(10_000)
     expect(await finished).toMatchObject({
       state: 'error',
       error: [
