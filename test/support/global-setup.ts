@@ -47,7 +47,8 @@ function needsServers(project: TestProject): boolean {
 
 async function reachPostgres() {
   try {
-    return await startPostgres({ max_connections: '800' })
+    // To vacuum tables that live for seconds is in vain.
+    return await startPostgres({ max_connections: '800', autovacuum: 'off' })
   } catch (error) {
     if (process.env.CI) throw error
     console.warn(`No Postgres, so tests that need one are skipped: ${(error as Error).message}`)
