@@ -1,4 +1,3 @@
-import { PGlite } from '@electric-sql/pglite'
 import { type PostgresClient, type PostgresPool, postgresStorage } from 'headgate/postgres'
 import pg from 'pg'
 import { expect, onTestFinished, test } from 'vitest'
@@ -259,18 +258,4 @@ describePostgres('watching postgresStorage', (database) => {
     const unused = storages.open({ schema: newSchema() })
     await unused.close?.()
   })
-})
-
-test('watching over PGlite hears, and listens no more in the end', async () => {
-  const client = await PGlite.create()
-  const { postgresStorage } = await import('headgate/postgres')
-  const [storage, peer] = [0, 1].map(() => postgresStorage({ client, pollInterval: never }))
-  const { told } = watch(storage as never)
-  await run(peer as never)
-  await told('a', 'successful')
-  await storage?.close?.()
-  const { rows } = await client.query('select pg_listening_channels() as channel')
-  expect(rows).toEqual([])
-  await peer?.close?.()
-  await client.close()
 })

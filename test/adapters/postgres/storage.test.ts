@@ -1,10 +1,10 @@
 import { PGlite } from '@electric-sql/pglite'
-import { postgresStorage } from 'headgate/postgres'
+import { type PostgresStorageOptions, postgresStorage } from 'headgate/postgres'
 import { type StorageCreateOptions, storageSuite } from 'headgate/testing'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { describePostgres } from '../../support/describe-postgres.js'
-import { begin, emptySchemas, interceptedPool, newSchema, request, run, storagesOn } from './storage-support.js'
+import { begin, emptySchemas, interceptedPool, newSchema, request, run, storagesOn, watch } from './storage-support.js'
 
 describePostgres('postgresStorage keeps the contract of a storage', (database) => {
   const storages = storagesOn(database)
@@ -23,7 +23,7 @@ describePostgres('postgresStorage keeps the contract of a storage', (database) =
   storageSuite({ test, create })
 })
 
-describe('postgresStorage over PGlite keeps the contract of a storage', () => {
+describe('postgresStorage over PGlite', () => {
   let client: PGlite
   beforeAll(async () => {
     client = await PGlite.create()
@@ -32,14 +32,26 @@ describe('postgresStorage over PGlite keeps the contract of a storage', () => {
 
   const schemas = emptySchemas((text) => client.query(text))
 
-  function create(options: StorageCreateOptions) {
+  function create(options: StorageCreateOptions & Pick<PostgresStorageOptions, 'pollInterval'>) {
     const schema = schemas.take()
     const storage = postgresStorage({ client, schema, ...options })
     const peer = postgresStorage({ client, schema, ...options })
     return { storage, peer, close: () => schemas.giveBack(schema, storage, peer) }
   }
 
-  storageSuite({ test, create })
+  describe('keeps the contract of a storage', () => storageSuite({ test, create }))
+
+  test('hears changes, and listens no more in the end', async () => {
+    // No look comes to help within the test.
+    const { storage, peer, close } = create({ pollInterval: 1_000_000 })
+    const { told } = watch(storage)
+    await run(peer)
+    await told('a', 'successful')
+    await storage.close?.()
+    const { rows } = await client.query('select pg_listening_channels() as channel')
+    expect(rows).toEqual([])
+    await close()
+  })
 })
 
 test('postgresStorage refuses options that it does not know or cannot use', () => {
