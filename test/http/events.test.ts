@@ -277,7 +277,7 @@ describe('a reader that comes back', () => {
         expect(hits.map(({ executionId }) => executionId).filter((executionId) => !told.has(executionId))).toEqual([])
         for (const n of [...live.keys()]) await toggle(n)
       }),
-      { numRuns: 50 },
+      { numRuns: 25 },
     )
   })
 })

@@ -262,7 +262,7 @@ describe('what went wrong inside stays inside', () => {
 })
 
 describe('a storage that is down', () => {
-  test('10,000 requests are answered with 503, each with a reason', async () => {
+  test('2,000 requests are answered with 503, each with a reason', async () => {
     const { handler } = served(
       {},
       storageThat(() => Promise.reject(telling())),
@@ -271,7 +271,7 @@ describe('a storage that is down', () => {
     const send = sendTo(port)
     const seen = new Map<string, number>()
     const lane = async (lane: number) => {
-      for (let call = lane; call < 10_000; call += 50) {
+      for (let call = lane; call < 2000; call += 50) {
         const [method, path] = calls[call % calls.length] as (typeof calls)[number]
         const { status, text } = await send(base + path, { method })
         const answer = `${status} ${text}`
@@ -283,15 +283,15 @@ describe('a storage that is down', () => {
     // A start beside another that still waits for the storage is refused at once.
     const answers = [...seen.keys()].filter((answer) => !answer.startsWith('409'))
     expect(answers).toEqual([`503 ${JSON.stringify({ error: { type: 'storage', reason }, status: 503 })}`])
-    expect(seen.get(answers[0] as string)).toBeGreaterThan(9000)
-  }, 60_000)
+    expect(seen.get(answers[0] as string)).toBeGreaterThan(1800)
+  })
 
-  test('10,000 requests to one that never answers are answered too', async () => {
+  test('2,000 requests to one that never answers are answered too', async () => {
     const clock = fakeClock()
     const registry = newRegistry({ storage: storageThat(() => new Promise(() => {})), clock })
     registry.define({ type: 'copy', id: 'a', run: () => {} })
     const handler = describedHandler(registry)
-    const asked = Array.from({ length: 10_000 }, (_, call) => {
+    const asked = Array.from({ length: 2000 }, (_, call) => {
       const [method, path] = calls[call % calls.length] as (typeof calls)[number]
       return handler.answer(request(path, method))
     })
