@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import type { ExecutionContext } from '../../../src/core/execution/index.js'
 import { redactorOf } from '../../../src/core/redaction/index.js'
 import { growthOf } from '../../support/linear.js'
+import { smallestOf } from '../../support/smallest-of.js'
 
 const secret = 'S3cr3t'
 
@@ -688,26 +689,30 @@ describe('redact', () => {
             const text = unit.repeat(length / unit.length)
             return () => redact(text)
           },
-          { length: 150_000 },
+          { length: 60_000 },
         ),
         unit,
       ).toBeLessThan(8)
   }, 180_000)
 })
 
-it('takes little longer for a text of names than for other texts', () => {
-  const timeOf = (unit: string) => {
-    const text = unit.repeat(20_000 / unit.length)
-    const times = Array.from({ length: 7 }, () => {
-      const begun = process.cpuUsage()
-      redact(text)
-      return process.cpuUsage(begun).user
-    })
-    return Math.min(...times)
+it('takes little longer for a text of names than for other texts', async () => {
+  const textOf = (unit: string) => unit.repeat(50_000 / unit.length)
+  const timeOf = (text: string) => {
+    const begun = process.cpuUsage()
+    redact(text)
+    return process.cpuUsage(begun).user
   }
-  const plain = Math.max(timeOf('plain text '), 500)
-  for (const unit of ['token', '_token', 'api_key_', 'secret@', 'password', 'token ', 'authorization', "secret '"])
-    expect(timeOf(unit) / plain, unit).toBeLessThan(40)
+  const plain = textOf('plain text ')
+  for (const unit of ['token', '_token', 'api_key_', 'secret@', 'password', 'token ', 'authorization', "secret '"]) {
+    const text = textOf(unit)
+    // In turn, as a busy machine slows down whatever runs at that moment.
+    const ratio = async () => {
+      const times = Array.from({ length: 5 }, () => [timeOf(text), timeOf(plain)] as const)
+      return Math.min(...times.map(([time]) => time)) / Math.min(...times.map(([, time]) => time))
+    }
+    expect(await smallestOf(40, ratio), unit).toBeLessThan(40)
+  }
 })
 
 describe('a message that is cut', () => {
@@ -806,7 +811,7 @@ describe('secrets of a user', () => {
             const text = unit.repeat(length / unit.length)
             return () => redactor.redact(text)
           },
-          { length: 150_000 },
+          { length: 60_000 },
         ),
         unit,
       ).toBeLessThan(8)
