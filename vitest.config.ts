@@ -29,7 +29,7 @@ const faults = 'test/faults/**/*.test.ts'
 
 /** Those of them that mainly wait, and can do so beside each other. The rest would starve whatever is beside it. */
 const waits = [
-  'test/faults/{clocks,cluster-events,connections,disk-full,dispatch,frozen,outages,silence}.test.ts',
+  'test/faults/{clocks,cluster-events,connections,disk-full,dispatch-postgres,dispatch-redis,frozen,outages,silence}.test.ts',
   'test/adapters/bullmq/{board,bullmq-5,dispatcher,emptied,engine-away,messages,mute}.test.ts',
   'test/client/browser.test.ts',
   'test/dashboard/page.test.ts',
@@ -39,28 +39,29 @@ const waits = [
  * The files that take longest, which run first, so that none is left alone at the end. Without the times of an earlier run,
  * vitest would begin with the largest ones.
  */
-const longest = [
-  'faults/dispatch',
-  'adapters/bullmq/dispatcher',
-  'faults/connections',
-  'adapters/bullmq/board',
-  'adapters/bullmq/engine-away',
-  'adapters/bullmq/emptied',
-  'examples',
-  'patterns',
-  'http/faces',
-  'http/mounts',
-].map((name) => `/test/${name}.test.ts`)
+const longest = `
+  faults/dispatch-redis faults/dispatch-postgres faults/connections
+  adapters/bullmq/dispatcher adapters/bullmq/board adapters/bullmq/engine-away adapters/bullmq/emptied
+  examples http/mounts http/faces patterns ingestion/run/target-reset core/base/redact
+  adapters/postgres/storage adapters/postgres/target adapters/postgres/target-same-rows adapters/postgres/target-jobs
+  adapters/postgres/datasource-cursor-model adapters/postgres/target-values adapters/sqlite/storage
+  ingestion/partitioned/partitions ingestion/partitioned/partitions-ends
+  adapters/postgres/target-emptied adapters/postgres/target-replace adapters/postgres/storage-watch
+  adapters/sqlite/target-values adapters/mysql/datasource adapters/mysql/target-values adapters/mysql/target-append
+`
+  .trim()
+  .split(/\s+/)
+  .map((name) => `/test/${name}.test.ts`)
+
+/** Projects whose files run beside each other, those with the longest files first. */
+const projectOrder = ['adapters', 'unit', 'waits', 'faults']
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files)
     const first = longest.flatMap((end) => sorted.filter(({ moduleId }) => moduleId.endsWith(end)))
     const inOrder = [...first, ...sorted.filter((file) => !first.includes(file))]
-    // The projects stay in their order.
-    return [...new Set(sorted.map(({ project }) => project))].flatMap((each) =>
-      inOrder.filter(({ project }) => project === each),
-    )
+    return projectOrder.flatMap((name) => inOrder.filter(({ project }) => project.name === name))
   }
 }
 

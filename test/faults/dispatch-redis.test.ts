@@ -1,0 +1,3 @@
+import { dispatchCases } from './dispatch-cases.js'
+
+dispatchCases('redis')
