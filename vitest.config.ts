@@ -27,9 +27,9 @@ const unit = [
 /** Tests with processes that are killed at any moment: when all others are done. */
 const faults = 'test/faults/**/*.test.ts'
 
-/** Those of them that mainly wait, and can do so beside each other. The rest would starve whatever is beside it. */
+/** Those of them that mainly wait, or are in no hurry, and can run beside each other. The rest would starve whatever is beside it. */
 const waits = [
-  'test/faults/{clocks,cluster-events,connections,disk-full,dispatch-postgres,dispatch-redis,frozen,outages,silence}.test.ts',
+  'test/faults/{clocks,cluster-events,connections,disk-full,dispatch-postgres,dispatch-redis,frozen,large-rows,outages,silence}.test.ts',
   'test/adapters/bullmq/{board,bullmq-5,dispatcher,emptied,engine-away,messages,mute}.test.ts',
   'test/client/browser.test.ts',
   'test/dashboard/page.test.ts',
@@ -40,7 +40,7 @@ const waits = [
  * vitest would begin with the largest ones.
  */
 const longest = `
-  faults/dispatch-redis faults/dispatch-postgres faults/connections
+  faults/dispatch-redis faults/dispatch-postgres faults/large-rows faults/connections
   adapters/bullmq/dispatcher adapters/bullmq/board adapters/bullmq/engine-away adapters/bullmq/emptied
   examples http/mounts http/faces patterns ingestion/run/target-reset core/base/redact
   adapters/postgres/storage adapters/postgres/target adapters/postgres/target-same-rows adapters/postgres/target-jobs
