@@ -54,6 +54,11 @@ export interface RecordPlace {
   readonly recordIndex?: number
   /** What failed. */
   readonly phase: 'schema' | 'transform' | 'target'
+  /**
+   * Where it failed, in a sentence such as `Batch 2, record 2,345 of this run (id 2345).`: the batch, the record or records as the run
+   * read them, from 1, and the key of a single record. Secrets are redacted. Absent when it is not known.
+   */
+  readonly text?: string
 }
 
 /** The error class of headgate. The original error is its `cause`, unchanged. */
@@ -68,7 +73,7 @@ export class JobError extends Error {
   readonly recordIndexes: readonly number[] | undefined
   /** The `idempotencyKey` of the batch of that record. `undefined` when it is the one that was being written. */
   readonly batchKey: string | undefined
-  /** Which record an ingestion failed at: set by the job, for its log. */
+  /** Which record an ingestion failed at: set by the job, for its log and its messages. */
   declare readonly place?: RecordPlace
   /** Identifies the class across copies of the package. */
   readonly [brand] = true
@@ -95,9 +100,13 @@ export function notePlace(error: unknown, place: RecordPlace): void {
   if (JobError.isInstance(error) && error.place === undefined) Reflect.set(error, 'place', place)
 }
 
-/** Which record an ingestion failed at. `undefined` when no error of the chain says so. */
-export function placeOf(error: unknown): RecordPlace | undefined {
-  for (const link of chain(error)) if (JobError.isInstance(link) && link.place) return link.place
+/** Which record an ingestion failed at, as fields of a log entry. `undefined` when no error of the chain says so. */
+export function placeOf(error: unknown): Omit<RecordPlace, 'text'> | undefined {
+  for (const link of chain(error)) {
+    if (!JobError.isInstance(link) || !link.place) continue
+    const { text: _, ...fields } = link.place
+    return fields
+  }
   return undefined
 }
 
@@ -126,20 +135,30 @@ const maxDetailsLength = 500
 
 /**
  * The messages of an error and its causes, outermost first, as a status shows them. The inner errors of an `AggregateError`
- * follow it. Cycles end the list, consecutive duplicates are dropped, and secrets are redacted: those of your own too when
+ * follow it. The record that an ingestion failed at stands before the reason. Cycles end the list, consecutive duplicates are dropped, and secrets are redacted: those of your own too when
  * `redactor` is `registry.redactor`. Returns at most 20 messages of at most 2,000 characters. Details of a Postgres error
  * follow its message in at most 500 characters: the detail, the context, and the table, column and constraint. Never throws.
  */
 export function errorMessages(error: unknown, redactor: Pick<Redactor, 'shorten'> = commonRedactor): string[] {
   const messages: string[] = []
   for (const link of chain(error)) {
-    const message = redactor.shorten(messageOf(link), maxMessageLength)
-    const details = redactor.shorten(detailsOf(link), maxDetailsLength)
-    const text = details === '' ? message : `${message}. ${details}`
-    if (text !== '' && text !== messages.at(-1)) messages.push(text)
+    for (const text of textsOf(link, redactor)) {
+      if (messages.length < maxMessages && text !== '' && text !== messages.at(-1)) messages.push(text)
+    }
     if (messages.length === maxMessages) break
   }
   return messages.length > 0 ? messages : ['Unknown error.']
+}
+
+/** What a link of the chain says: what failed, then at which record, then the reason, be it of the link or of its causes. */
+function textsOf(link: unknown, redactor: Pick<Redactor, 'shorten'>): string[] {
+  const message = redactor.shorten(messageOf(link), maxMessageLength)
+  const details = redactor.shorten(detailsOf(link), maxDetailsLength)
+  const text = details === '' ? message : `${message}. ${details}`
+  const place = JobError.isInstance(link) ? read(link.place, 'text') : undefined
+  if (typeof place !== 'string') return [text]
+  const shown = redactor.shorten(place, maxMessageLength)
+  return hasMessage(read(link, 'cause')) ? [text, shown] : [shown, text]
 }
 
 /** Whether `error` is `cause`, has it among its causes, or is an `AbortError` of a web API. */

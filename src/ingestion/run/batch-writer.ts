@@ -23,6 +23,7 @@ import { type DeadLetters, recordOf } from './dead-letters.js'
 import { failedRecords } from './failed-records.js'
 import { FailureBudget } from './failure-budget.js'
 import { originsOf, RecentBatches } from './recent-batches.js'
+import { type NamedBatch, noKeys, phaseOf, type RecordPlaces, type Slice } from './record-place.js'
 
 /** What a batch writer needs. */
 export interface BatchWriterOptions {
@@ -32,6 +33,7 @@ export interface BatchWriterOptions {
   write(batch: RecordBatch, key: string): Promise<void>
   /** Whether the target has written each batch when `write` resolves. An error of it is then about that batch. */
   keepsNone(): boolean
+  readonly places: RecordPlaces
 }
 
 /** Identifies a batch. */
@@ -54,6 +56,7 @@ export interface BatchOutcome {
 
 /** Transforms batches and writes them to the target. */
 export interface BatchWriter {
+  readonly places: RecordPlaces
   /** Transforms and writes a batch. `before` has the counts before it. Never rejects. */
   write(batch: RecordBatch, name: BatchName, before: IngestionDetail): Promise<BatchOutcome>
   /** Where the target failed when it was not asked to write a batch, as in a flush. */
@@ -74,30 +77,41 @@ export async function placing<Answer>(
   }
 }
 
+/** Throws an error of the target that no record causes. */
+export function ofNoRecord(error: unknown): never {
+  notePlace(error, { phase: 'target' })
+  throw error
+}
+
 /** Writes each batch completely, or fails. */
 export class DirectBatchWriter implements BatchWriter {
   readonly #options: BatchWriterOptions
-  readonly #recent = new RecentBatches()
+  readonly #recent: RecentBatches
+  readonly places: RecordPlaces
 
   constructor(options: BatchWriterOptions) {
     this.#options = options
+    this.#recent = new RecentBatches(options.places)
+    this.places = options.places
   }
 
-  async write(batch: RecordBatch, name: BatchName): Promise<BatchOutcome> {
+  async write(batch: RecordBatch, { key, number }: BatchName, before: IngestionDetail): Promise<BatchOutcome> {
+    const { places } = this
     const { transform, write, context, keepsNone } = this.#options
-    const { key, number } = name
+    const named = { number, first: before.read + 1, length: batch.length, keys: places.keysOf(batch) }
     let transformed: TransformedBatch | undefined
     try {
       transformed = await transform(batch, context)
       const { batch: result, skipped } = transformed
-      this.#recent.add(name, transformed)
+      this.#recent.add(key, named, transformed)
       if (result.length > 0) await write(result, key)
       return { settled: { read: batch.length, written: batch.length - skipped, failed: 0, skipped } }
     } catch (error) {
       // The schema and the transform name records as they were read, and the target those that it received.
+      const index = read(error, 'recordIndex')
       const place = transformed
         ? this.#recent.placeOf(error, key, keepsNone())
-        : placeIn(number, error, read(error, 'recordIndex'))
+        : places.of(named, phaseOf(error), typeof index === 'number' ? index : { start: 0, end: batch.length })
       if (!context.signal.aborted) notePlace(error, place)
       return { settled: nothingRead, error }
     }
@@ -127,12 +141,6 @@ export interface TolerantBatchWriterOptions extends BatchWriterOptions {
   dropped(error: unknown): void
 }
 
-/** A slice of a batch: from `start` up to, not including, `end`. */
-interface Range {
-  readonly start: number
-  readonly end: number
-}
-
 /** How often in a row a write may fail with a transient error before the try fails. */
 const maxTries = 5
 
@@ -150,8 +158,10 @@ const fatal: ReadonlySet<unknown> = new Set(['aborted', 'lease_lost', 'too_many_
 export class TolerantBatchWriter implements BatchWriter {
   readonly #options: TolerantBatchWriterOptions
   readonly #budget: FailureBudget
+  readonly places: RecordPlaces
   #batch!: RecordBatch
   #name!: BatchName
+  #keys = noKeys
   /** The counts before the batch. */
   #before = nothingRead
   /** The counts of its first records, which are settled. */
@@ -165,11 +175,13 @@ export class TolerantBatchWriter implements BatchWriter {
   constructor(options: TolerantBatchWriterOptions) {
     this.#options = options
     this.#budget = new FailureBudget(options.tolerance.limits)
+    this.places = options.places
   }
 
   async write(batch: RecordBatch, name: BatchName, before: IngestionDetail): Promise<BatchOutcome> {
     this.#batch = batch
     this.#name = name
+    this.#keys = this.places.keysOf(batch)
     this.#before = before
     this.#settled = nothingRead
     this.#failures = []
@@ -190,11 +202,11 @@ export class TolerantBatchWriter implements BatchWriter {
   }
 
   placeOf(): RecordPlace {
-    return { phase: 'target' }
+    return this.places.upTo(this.#counts.read)
   }
 
   async #settleAll(): Promise<void> {
-    const rest: Range[] = [{ start: 0, end: this.#batch.length }]
+    const rest: Slice[] = [{ start: 0, end: this.#batch.length }]
     for (let range = rest.pop(); range; range = rest.pop()) rest.push(...(await this.#settle(range)).reverse())
     await this.#options.deadLetters?.write()
     this.#budget.judge(this.#counts)
@@ -205,7 +217,7 @@ export class TolerantBatchWriter implements BatchWriter {
   }
 
   /** Settles a slice of the batch. Returns the slices to continue with when it cannot be settled at once. */
-  async #settle(range: Range): Promise<Range[]> {
+  async #settle(range: Slice): Promise<Slice[]> {
     const { transform, write, context } = this.#options
     // A new slice decodes its own records: a transform may have changed those of another try.
     const part = this.#batch.slice(range.start, range.end)
@@ -228,12 +240,12 @@ export class TolerantBatchWriter implements BatchWriter {
     return []
   }
 
-  async #recover(range: Range, error: unknown, transformed: TransformedBatch | undefined): Promise<Range[]> {
+  async #recover(range: Slice, error: unknown, transformed: TransformedBatch | undefined): Promise<Slice[]> {
     const { context, tolerance, isSound } = this.#options
     const { start, end } = range
     if (context.signal.aborted) throw error
     if (isFatal(error) || !isSound()) {
-      notePlace(error, placeIn(this.#name.number, error, undefined))
+      notePlace(error, this.#placeOf(error, range))
       throw error
     }
     await this.#beginParts()
@@ -261,7 +273,7 @@ export class TolerantBatchWriter implements BatchWriter {
     const { clock, context } = this.#options
     this.#tries++
     if (this.#tries > maxTries) {
-      notePlace(error, placeIn(this.#name.number, error, undefined))
+      notePlace(error, this.#placeOf(error, { start: 0, end: this.#batch.length }))
       throw error
     }
     await sleep(clock, backoff(this.#tries, waits), context.signal)
@@ -269,7 +281,7 @@ export class TolerantBatchWriter implements BatchWriter {
   }
 
   /** Counts the records of a settled slice, in order. */
-  #count({ start, end }: Range, { failures = [], skipped }: TransformedBatch): void {
+  #count({ start, end }: Slice, { failures = [], skipped }: TransformedBatch): void {
     let next = start
     for (const { index, error } of failures) {
       this.#pass(start + index - next)
@@ -288,12 +300,14 @@ export class TolerantBatchWriter implements BatchWriter {
 
   #setAside(index: number, error: unknown): void {
     const { deadLetters, shown, clock, redactor, dropped } = this.#options
-    const place = placeIn(this.#name.number, error, index)
-    notePlace(error, place)
+    const place = this.#placeOf(error, index)
     try {
       this.#budget.take(error, this.#counts)
     } catch (failure) {
-      notePlace(failure, place)
+      const { text: _, ...fields } = place
+      // Its causes say the rest.
+      notePlace(failure, fields)
+      notePlace(error, place)
       throw failure
     }
     const letter: DeadLetter = {
@@ -304,19 +318,26 @@ export class TolerantBatchWriter implements BatchWriter {
       error: errorMessages(error, redactor),
       record: recordOf(this.#batch.slice(index, index + 1)),
     }
+    // The messages of a dead letter do not have it, as the letter has the record.
+    notePlace(error, place)
     if (deadLetters) deadLetters.put(letter)
     else dropped(error)
     this.#failures = [...this.#failures.slice(1 - maxFailures), letter]
     this.#settled = addedUp(this.#settled, { read: 1, written: 0, failed: 1, skipped: 0 })
   }
 
-  #keyOf({ start, end }: Range): string {
+  #placeOf(error: unknown, records: number | Slice): RecordPlace {
+    const batch: NamedBatch = { number: this.#name.number, first: this.#before.read + 1, keys: this.#keys }
+    return this.places.of(batch, phaseOf(error), records)
+  }
+
+  #keyOf({ start, end }: Slice): string {
     const isWhole = end - start === this.#batch.length
     return isWhole ? this.#name.key : `${this.#name.key}:${start}-${end}`
   }
 }
 
-function halves({ start, end }: Range): Range[] {
+function halves({ start, end }: Slice): Slice[] {
   if (end - start === 1) return [{ start, end }]
   const middle = (start + end + 1) >>> 1
   return [
@@ -326,23 +347,14 @@ function halves({ start, end }: Range): Range[] {
 }
 
 /** The slices of each index, and those between them. */
-function around({ start, end }: Range, positions: readonly number[]): Range[] {
-  const parts: Range[] = []
+function around({ start, end }: Slice, positions: readonly number[]): Slice[] {
+  const parts: Slice[] = []
   let next = start
   for (const position of [...new Set(positions)].sort((a, b) => a - b)) {
     parts.push({ start: next, end: position }, { start: position, end: position + 1 })
     next = position + 1
   }
   return [...parts, { start: next, end }].filter((part) => part.end > part.start)
-}
-
-function phaseOf(error: unknown): DeadLetter['phase'] {
-  const code = JobError.isInstance(error) ? error.code : undefined
-  return code === 'schema' || code === 'transform' ? code : 'target'
-}
-
-function placeIn(batch: number, error: unknown, index: unknown): RecordPlace {
-  return { batch, ...(typeof index === 'number' && { recordIndex: index }), phase: phaseOf(error) }
 }
 
 function isFatal(error: unknown): boolean {

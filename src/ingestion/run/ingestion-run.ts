@@ -24,6 +24,7 @@ import {
   type BatchWriter,
   type BatchWriterOptions,
   DirectBatchWriter,
+  ofNoRecord,
   placing,
   TolerantBatchWriter,
 } from './batch-writer.js'
@@ -34,6 +35,7 @@ import { KeyOrder, orderFailure, unorderedFailure } from './key-order.js'
 import { readAhead } from './prefetch.js'
 import { type ResumePoint, RunProgress } from './progress.js'
 import { Reading } from './read-request.js'
+import { RecordPlaces } from './record-place.js'
 import { holding } from './resource-allocator.js'
 import { unfitFailure } from './resumable.js'
 import { RunMeter } from './run-meter.js'
@@ -47,6 +49,7 @@ export class IngestionRun {
   readonly #context: ExecutionContext
   readonly #targetContext: TargetContext & TransformContext
   readonly #stallWatch: StallWatch
+  readonly #signal: AbortSignal
   readonly #stopReading = createAbortController()
   readonly #progress: RunProgress
   readonly #deadLetters: DeadLetters | undefined
@@ -71,9 +74,9 @@ export class IngestionRun {
     this.#plan = plan
     this.#context = context
     this.#stallWatch = new StallWatch(context, needsOf(plan))
-    const { signal } = this.#stallWatch
+    this.#signal = this.#stallWatch.signal
     const log = (text: string) => context.log(text)
-    this.#targetContext = { ...keyOf(context), executionId, signal, params: context.params, log }
+    this.#targetContext = { ...keyOf(context), executionId, signal: this.#signal, params: context.params, log }
     this.#progress = new RunProgress(plan, context)
     this.#deadLetters = plan.tolerance?.deadLetters && new DeadLetters(plan.tolerance.deadLetters)
     this.#batchWriter = this.#makeBatchWriter()
@@ -146,6 +149,7 @@ export class IngestionRun {
     if (this.#progress.isRefresh) this.#beginRefresh()
     const split = this.#progress.isResumed && this.#progress.checkpoint.sequence > 0
     this.#progress.report({ ...(consistency && { consistency }), split })
+    this.#batchWriter.places.durable = this.#progress.detail.read
     this.#meter = new RunMeter(this.#context, this.#plan, this.#progress.detail.read)
     this.#hasBegun = true
   }
@@ -183,6 +187,7 @@ export class IngestionRun {
       transform: (batch, context) => this.#transform(batch, context),
       write: (batch, key) => this.#writeTo(batch, key),
       keepsNone: () => this.#writer.flush === undefined,
+      places: new RecordPlaces({ plan: this.#plan, redactor }),
     }
     if (!tolerance) return new DirectBatchWriter(options)
     return new TolerantBatchWriter({
@@ -312,7 +317,7 @@ export class IngestionRun {
   async #truncate(): Promise<void> {
     this.#isTruncating = true
     this.#flusher.beginWrite()
-    await this.#callTarget(() => removeEarlier(this.#writer, this.#signal))
+    await this.#callTarget(() => removeEarlier(this.#writer, this.#signal)).catch(ofNoRecord)
     this.#isTruncating = false
     this.#mustTruncate = false
     this.#progress.settleRefresh()
@@ -322,12 +327,9 @@ export class IngestionRun {
     return this.#opened.writer
   }
 
-  get #signal(): AbortSignal {
-    return this.#stallWatch.signal
-  }
-
   #reportProgress({ checkpoint, detail }: ResumePoint): void {
     const { lastId } = checkpoint
+    this.#batchWriter.places.durable = detail.read
     // That nothing was read yet is not worth an event.
     const isTold = detail.fullRefresh !== undefined || this.#context.detail !== undefined
     const hasDetail = this.#isOver || detail.read > 0 || isTold

@@ -315,7 +315,7 @@ describeMysql('values in MySQL', (database) => {
       const places: unknown[] = []
       registry.on('error', ({ cause }) => places.push((cause as JobError).place))
       const status = await (await registry.start('ingestion', 'odd')).finished
-      expect(places).toEqual([{ batch: 0, recordIndex: 6, phase: 'target' }])
+      expect(places).toMatchObject([{ batch: 0, recordIndex: 6, text: 'Batch 0, record 7 of this run.' }])
       expect(JSON.stringify(status)).toContain(message)
       expect(await rows()).toEqual([])
     })

@@ -82,7 +82,7 @@ describePostgres('a table of Postgres that refuses records', (database) => {
         failures: { deadLetters: deadLetters() },
       })
       expect(status).toMatchObject({ state: 'error', count: 0 })
-      expect(status.state === 'error' && status.error[1]).toMatch('to have a column `more` that can be written')
+      expect(status.state === 'error' && status.error.at(-1)).toMatch('to have a column `more` that can be written')
       expect(await deadIds()).toEqual([])
     },
   )
@@ -331,7 +331,11 @@ describePostgres('a table of Postgres that refuses records', (database) => {
         target: target(more),
       }
       logging.define({ id: 'late', ...job })
-      await (await logging.start('ingestion', 'late')).finished
+      expect(await (await logging.start('ingestion', 'late')).finished).toMatchObject({
+        error: expect.arrayContaining([
+          expect.stringMatching(/^Batch 69, record 70,000 of this run( \(id 70000\))?\.$/),
+        ]),
+      })
       expect(entries).toMatchObject([{ batch: 69, recordIndex: 999, phase: 'target' }])
     },
   )
@@ -341,7 +345,7 @@ describePostgres('a table of Postgres that refuses records', (database) => {
     registry.on('error', ({ cause }) => causes.push((cause as JobError).place))
     const datasource = testDatasource(records(30, { 5: { parent: 9 } }))
     expect(await run({ datasource, batchSize: 10, target: target(more) })).toMatchObject({ state: 'error' })
-    expect(causes).toEqual([{ phase: 'target' }])
+    expect(causes).toEqual([{ phase: 'target', text: 'Records 1 to 10 of this run.' }])
   })
 
   describe.each([

@@ -46,7 +46,7 @@ describePostgres('an ingestion in parts that is cut short', (database) => {
     const status = await run()
     expect(status).toMatchObject({
       state: 'error',
-      error: ['Partition 2 of 3 failed.', expect.any(String), 'a bad record'],
+      error: ['Partition 2 of 3 failed.', expect.any(String), expect.stringMatching(/\(id 150\)\.$/), 'a bad record'],
       detail: { parts: { total: 3, done: 0 } },
     })
     expect((await world.partsOf()).map(({ partition, state }) => `${partition} ${state}`).sort()).toEqual([

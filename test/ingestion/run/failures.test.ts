@@ -355,6 +355,7 @@ describe('an ingestion with failures', () => {
         error: [
           'Too many records failed: `failures.total` allows 0, and 0 of 4 were set aside before.',
           'Could not write to target [function].',
+          'Batch 0, record 5 of this run (id 5).',
           '5 is not wanted, password=***',
         ],
         count: 4,
@@ -378,8 +379,10 @@ describe('an ingestion with failures', () => {
         'Too many records failed: `failures.total` allows 2, and 2 of 5 were set aside before.',
         'The first and the last failure were:',
         'Could not write to target [function].',
+        'Batch 0, record 2 of this run (id 2).',
         '2 is not wanted, password=***',
         'Could not write to target [function].',
+        'Batch 0, record 6 of this run (id 6).',
         '6 is not wanted, password=***',
       ])
       expect(dead.ids()).toEqual([2, 4])
@@ -459,7 +462,10 @@ describe('an ingestion with failures', () => {
       detail: { written: 2, failed: 1 },
     })
     expect(warn).toHaveBeenCalledWith(
-      expect.objectContaining({ id: 'people', error: [expect.any(String), '2 is not wanted, password=***'] }),
+      expect.objectContaining({
+        id: 'people',
+        error: [expect.any(String), 'Batch 0, record 2 of this run.', '2 is not wanted, password=***'],
+      }),
       'Job [ingestion/people] dropped a record that failed.',
     )
   })
@@ -492,7 +498,7 @@ describe('an ingestion with failures', () => {
       const status = await finished
       expect(status).toMatchObject({
         state: 'error',
-        error: ['Could not write to target [function].', 'a race was lost'],
+        error: ['Could not write to target [function].', 'Batch 0, records 1 to 8 of this run.', 'a race was lost'],
       })
       expect(status).not.toHaveProperty('detail')
       expect(write).toHaveBeenCalledTimes(6)

@@ -181,7 +181,11 @@ describe('an ingestion', () => {
       const status = await run({ datasource: testDatasource(people(1, 4)), target, ...(more as object) })
       expect(status).toMatchObject({
         state: 'error',
-        error: ['The transform failed.', expect.stringContaining(message)],
+        error: [
+          'The transform failed.',
+          expect.stringMatching(/^Batch 0, record.* 1 /),
+          expect.stringContaining(message),
+        ],
       })
       expect(target.records).toEqual([])
     })
@@ -220,7 +224,7 @@ describe('an ingestion', () => {
         state: 'error',
         count: 10,
         lastId: '10',
-        error: ['The transform failed.', 'no such person'],
+        error: ['The transform failed.', 'Batch 1, record 15 of this run (id 15).', 'no such person'],
       })
       expect(datasource.reads[0]?.state).not.toBe('open')
     })
@@ -250,7 +254,7 @@ describe('an ingestion', () => {
         state: 'error',
         count: 20,
         lastId: '20',
-        error: ['Could not write to target [collecting].', 'full'],
+        error: ['Could not write to target [collecting].', 'Records 21 to 30 of this run.', 'full'],
       })
       expect(datasource.reads[0]).toMatchObject({ count: expect.any(Number), state: expect.not.stringMatching('open') })
       expect(datasource.reads[0]?.count).toBeLessThanOrEqual(40)

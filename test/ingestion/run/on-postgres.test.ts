@@ -151,7 +151,7 @@ describePostgres('an ingestion from Postgres', (database) => {
       state: 'error',
       count: 200,
       lastId: '200',
-      error: ['Could not write to target [collecting].', 'full'],
+      error: ['Could not write to target [collecting].', 'Records 201 to 300 of this run.', 'full'],
     })
     expect(await activity('from events order by id')).toBe(0)
   })

@@ -87,7 +87,7 @@ describe('an ingestion with a schema', () => {
     const status = await run({ schema: person, target })
     expect(status).toMatchObject({
       state: 'error',
-      error: [expect.stringMatching(/does not match the schema: `id`: /)],
+      error: ['Batch 0, record 2 of this run.', expect.stringMatching(/does not match the schema: `id`: /)],
     })
     expect(target.records).toEqual([])
   })
@@ -156,7 +156,9 @@ describe('an ingestion with a schema', () => {
   it('must return objects', async () => {
     const schema = schemaOf(() => ({ value: 'text' as never }))
     const status = await run({ schema, target: collectingTarget() })
-    expect(status).toMatchObject({ error: ['Expected the schema to return an object, got a string.'] })
+    expect(status).toMatchObject({
+      error: ['Batch 0, record 1 of this run.', 'Expected the schema to return an object, got a string.'],
+    })
   })
 
   it.each<[string, unknown, string]>([
@@ -171,7 +173,7 @@ describe('an ingestion with a schema', () => {
     const status = await run({ schema: schemaOf(() => answer as never), target: collectingTarget() })
     const expected = 'an object with `value`, or with `issues`, an array of objects with `message`'
     expect(status).toMatchObject({
-      error: [`Expected validate() of the schema to return ${expected}, ${got}.`],
+      error: ['Batch 0, record 1 of this run.', `Expected validate() of the schema to return ${expected}, ${got}.`],
     })
     registry.define({ type: 'own', id: 'given', params: schemaOf(() => answer as never), run: () => {} })
     await expect(registry.start('own', 'given', { params: {} })).rejects.toThrow(`${expected}, ${got}`)
