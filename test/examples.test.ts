@@ -1,12 +1,15 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import mysql from 'mysql2/promise'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest'
 import { describePostgres } from './support/describe-postgres.js'
+import { describeMysql } from './support/mysql.js'
 import { exampleProgram } from './support/program.js'
 
 /** Programs start slowly on a busy machine. */
@@ -183,5 +186,70 @@ describePostgres('the example on Postgres', (database) => {
       second.service.kill('SIGTERM')
       expect(await once(second.service, 'exit')).toEqual([0, null])
     }, 90_000)
+  })
+})
+
+describeMysql('the example on MySQL', (shop) => {
+  /** Views of the server's own catalog, which have columns of many types, as tables. */
+  const views = [
+    ...['all_plugins', 'applicable_roles', 'character_sets', 'collations', 'columns', 'column_privileges', 'engines'],
+    ...[
+      'events',
+      'global_variables',
+      'innodb_buffer_page',
+      'innodb_metrics',
+      'innodb_sys_columns',
+      'innodb_sys_tables',
+    ],
+    ...[
+      'key_column_usage',
+      'keywords',
+      'parameters',
+      'plugins',
+      'routines',
+      'schemata',
+      'session_status',
+      'statistics',
+    ],
+    ...['system_variables', 'tables', 'user_privileges'],
+  ]
+
+  it('all-tables.ts copies the tables of a database to Postgres', async () => {
+    const source = await mysql.createConnection(shop.url)
+    const server = inject('postgresUrl') ?? ''
+    const copy = new pg.Client(server)
+    await copy.connect()
+    const database = `headgate_${randomUUID().replaceAll('-', '')}`
+    await copy.query(`create database ${database}`)
+    const url = Object.assign(new URL(server), { pathname: `/${database}` }).href
+    const target = new pg.Client(url)
+    await target.connect()
+    try {
+      for (const view of views)
+        await source.query(`create table \`${view}\` as select * from information_schema.${view}`)
+      await source.query('create table readings (day date, at datetime(3), value float)')
+      await source.query(
+        `insert into readings values ('0000-00-00', '0000-00-00', 0.1), (null, '2024-01-01', 16777217)`,
+      )
+      await source.query('create table `a "b` (`select` int primary key, `order` text)')
+      await source.query("insert into `a \"b` values (1, null), (2, 'x')")
+      const lines = await run('all-tables.ts', shop.url, url)
+      expect(lines.filter((line) => !line.includes('successful'))).toEqual([])
+      const readings = await target.query('select day, at::text, value from readings')
+      expect(readings.rows).toEqual([
+        { day: null, at: null, value: expect.closeTo(0.1) },
+        { day: null, at: '2024-01-01 00:00:00', value: 16777216 },
+      ])
+      for (const name of [...views, 'a "b']) {
+        const [[expected]] = await source.query<mysql.RowDataPacket[][]>(`select count(*) as n from \`${name}\``)
+        if (expected?.n === 0) continue
+        const found = await target.query(`select count(*)::int as n from ${pg.escapeIdentifier(name)}`)
+        expect({ name, ...found.rows[0] }).toEqual({ name, ...expected })
+      }
+    } finally {
+      await Promise.all([source.end(), target.end()])
+      await copy.query(`drop database ${database}`)
+      await copy.end()
+    }
   })
 })

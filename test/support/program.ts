@@ -28,6 +28,7 @@ export async function exampleProgram(name: string): Promise<string> {
 
 const exampleNames = [
   ...[
+    'all-tables.ts',
     'api.ts',
     'cursor.ts',
     'custom-job.ts',
