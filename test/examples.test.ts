@@ -241,7 +241,7 @@ describeMysql('the example on MySQL', (shop) => {
         { day: null, at: '2024-01-01 00:00:00', value: 16777216 },
       ])
       for (const name of [...views, 'a "b']) {
-        const [[expected]] = await source.query<mysql.RowDataPacket[][]>(`select count(*) as n from \`${name}\``)
+        const [[expected]] = await source.query<mysql.RowDataPacket[]>(`select count(*) as n from \`${name}\``)
         if (expected?.n === 0) continue
         const found = await target.query(`select count(*)::int as n from ${pg.escapeIdentifier(name)}`)
         expect({ name, ...found.rows[0] }).toEqual({ name, ...expected })
