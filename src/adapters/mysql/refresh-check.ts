@@ -1,8 +1,7 @@
 import { JobError } from '../../adapter.js'
-import { literal } from './client/index.js'
 import { checkUpsert } from './copy/index.js'
 import { swapOf } from './replace/index.js'
-import type { Table } from './table/index.js'
+import { foreignKeysOf, type Table } from './table/index.js'
 import type { MysqlTargetOptions } from './target-options.js'
 import type { WriteSession } from './write/index.js'
 
@@ -32,14 +31,10 @@ export async function checkRefresh(
 
 /** Throws `target` for a table that foreign keys of other tables refer to: its rows cannot be deleted, or rows of others with them. */
 export async function refuseReferred(session: WriteSession, { database, name, title }: Table): Promise<void> {
-  const found = await session.query(
-    `select constraint_name, concat(constraint_schema, '.', table_name) from information_schema.referential_constraints
-      where unique_constraint_schema = ${literal(database)} and referenced_table_name = ${literal(name)}
-        and not (constraint_schema = ${literal(database)} and table_name = ${literal(name)})
-      order by 2, 1`,
-  )
+  const keys = await foreignKeysOf(session, { database, name })
+  const found = keys.filter(({ isReference, isOwn }) => isReference && !isOwn)
   if (found.length === 0) return
-  const named = found.slice(0, maxNamed).map(([key, by]) => `${key} of ${by}`)
+  const named = found.slice(0, maxNamed).map((key) => `${key.name} of ${key.database}.${key.table}`)
   const more = found.length > maxNamed ? [`${found.length - maxNamed} more`] : []
   throw new JobError(
     'target',

@@ -12,7 +12,7 @@ import {
   withPartition,
 } from '../../shared/index.js'
 import { bytesLiteral, literal } from '../client/index.js'
-import { namesOf, type Table, type TableRef } from '../table/index.js'
+import { namesOf, shapeOf, type Table, type TableRef } from '../table/index.js'
 import type { WriteSession } from '../write/index.js'
 import {
   type CheckpointRow,
@@ -159,8 +159,7 @@ export class Fence {
     if (!table) return
     // This also keeps others from altering the table until the transaction ends.
     const isEmpty = await this.#isEmpty(session, table)
-    const [[shape] = []] = await session.query(`select ${table.shape}`)
-    if (shape !== table.shapeText) throw this.#errors.altered()
+    if ((await shapeOf(session, table)) !== table.shape) throw this.#errors.altered()
     if (expectsRows && isEmpty) throw this.#errors.emptied()
   }
 

@@ -2,7 +2,7 @@ import { setTimeout } from 'node:timers/promises'
 import { JobError } from '../../../adapter.js'
 import { literal, quoted, quotedList } from '../client/index.js'
 import type { TargetTools } from '../copy/index.js'
-import type { Table } from '../table/index.js'
+import { foreignKeysOf, type Table } from '../table/index.js'
 import { isLockFailure, type WriteSession } from '../write/index.js'
 import type { StagingTable } from './staging-table.js'
 
@@ -15,20 +15,22 @@ const maxTries = 10
 /** What would be lost with the table, or would still refer to the old one, when another table takes its name. */
 export async function renameObstacles(session: WriteSession, { database, name }: Table): Promise<string[]> {
   const [schema, own] = [literal(database), literal(name)]
-  const found = await session.query(
-    `select concat('the foreign key ', constraint_name, ' of ', table_name) from information_schema.referential_constraints
-      where (unique_constraint_schema = ${schema} and referenced_table_name = ${own}) or (constraint_schema = ${schema} and table_name = ${own})
-    union all
-    select concat('the trigger ', trigger_name) from information_schema.triggers
-      where event_object_schema = ${schema} and event_object_table = ${own}
-    union all
-    select 'its history of rows' from information_schema.tables
-      where table_schema = ${schema} and table_name = ${own} and table_type = 'SYSTEM VERSIONED'`,
+  const keys = await foreignKeysOf(session, { database, name })
+  const triggers = await session.query(
+    `select trigger_name from information_schema.triggers where event_object_schema = ${schema} and event_object_table = ${own}`,
   )
+  const [[kind] = []] = await session.query(
+    `select table_type from information_schema.tables where table_schema = ${schema} and table_name = ${own}`,
+  )
+  const found = [
+    ...keys.map((key) => `the foreign key ${key.name} of ${key.table}`),
+    ...triggers.map(([trigger]) => `the trigger ${trigger}`),
+    ...(kind === 'SYSTEM VERSIONED' ? ['its history of rows'] : []),
+  ]
   const hidden = (await seesTriggers(session, { database, name }))
     ? []
     : ['triggers, which the user may not see: grant it `trigger`']
-  return [...found.map(([obstacle]) => String(obstacle)).sort(), ...hidden]
+  return [...found.sort(), ...hidden]
 }
 
 /** Whether a grant of the user lets it see the triggers of the table. The server lists no others, and does not say so. */

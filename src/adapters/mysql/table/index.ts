@@ -1,3 +1,5 @@
 export type { ColumnKind, Storage } from './column-kind.js'
 export { createTable, type TableShape } from './create-table.js'
-export { findTable, hasSameDefinition, namesOf, refOf, type Table, type TableRef, type UniqueKey } from './table.js'
+export { hasSameDefinition, shapeOf } from './definition.js'
+export { foreignKeysOf } from './foreign-keys.js'
+export { findTable, namesOf, refOf, type Table, type TableRef, type UniqueKey } from './table.js'

@@ -2,6 +2,7 @@ import { JobError, type Row } from '../../../adapter.js'
 import { literal, type MysqlTableName, quoted, sqlOf } from '../client/index.js'
 import type { WriteSession } from '../write/index.js'
 import { type ColumnKind, kindOf } from './column-kind.js'
+import { isUnique, readDefinition, shapeOf } from './definition.js'
 
 /** Where a table is, or would be created. */
 export interface TableRef {
@@ -18,10 +19,8 @@ export interface Table extends TableRef {
   /** The columns that can be written, in order. */
   readonly columns: ReadonlyMap<string, ColumnKind>
   readonly keys: readonly UniqueKey[]
-  /** SQL for a text that tells the columns and the unique keys apart from those of an altered table. */
+  /** What {@link shapeOf} has returned. */
   readonly shape: string
-  /** What that SQL returned. */
-  readonly shapeText: string
 }
 
 /** A unique key of a table. */
@@ -42,13 +41,11 @@ export async function findTable(session: WriteSession, wanted: MysqlTableName): 
   if (!found) return undefined
   const ref = tableRef(String(found[0]), String(found[1]))
   checkKind(ref, String(found[2]), found[3])
-  const columns = await session.query(columnsQuery(ref))
-  const keys = await session.query(keysQuery(ref))
-  const shape = shapeOf(ref)
-  const [[text] = []] = await session.query(`select ${shape}`)
+  const { columns, keys } = await readDefinition(session, ref)
+  const shape = await shapeOf(session, ref)
   // A table that is dropped after the first query has no columns any more.
-  if (columns.length === 0) return undefined
-  return { ...ref, columns: kindsOf(columns), keys: keysOf(keys), shape, shapeText: String(text) }
+  if (columns.length === 0 || shape === undefined) return undefined
+  return { ...ref, columns: kindsOf(columns), keys: keysOf(keys.filter(isUnique)), shape }
 }
 
 /** Where a table is, whether or not it exists. */
@@ -83,42 +80,13 @@ function checkKind({ title, sql }: TableRef, type: string, engine: unknown): voi
   )
 }
 
-/** Generated columns cannot be written. Those that are invisible can. */
-const columnsQuery = ({ database, name }: TableRef) => `
-  select column_name, data_type, column_type, is_nullable, extra, datetime_precision, column_default, character_set_name
-  from information_schema.columns
-  where table_schema = ${literal(database)} and table_name = ${literal(name)}
-    and (extra not like '%GENERATED%' or extra like '%DEFAULT_GENERATED%')
-  order by ordinal_position`
-
-const keysQuery = ({ database, name }: TableRef) => `
-  select index_name, column_name, sub_part
-  from information_schema.statistics
-  where table_schema = ${literal(database)} and table_name = ${literal(name)} and non_unique = 0
-  order by index_name, seq_in_index`
-
-/** The columns, one per line, then the parts of unique keys. The server cuts a list at `group_concat_max_len`, so it is hashed per line. */
-const shapeOf = ({ database, name }: Pick<TableRef, 'database' | 'name'>, keys = 'non_unique = 0') => {
-  const own = `table_schema = ${literal(database)} and table_name = ${literal(name)}`
-  return `concat_ws('/',
-    (select group_concat(left(md5(concat_ws(' ', ordinal_position, column_name, column_type, is_nullable, extra, collation_name)), 12)
-      order by ordinal_position separator '') from information_schema.columns where ${own}),
-    (select group_concat(left(md5(concat_ws(' ', index_name, seq_in_index, column_name, sub_part)), 12)
-      order by index_name, seq_in_index separator '') from information_schema.statistics where ${own} and ${keys}))`
-}
-
-/** Whether two tables have the same columns and keys. False when one of them does not exist. */
-export async function hasSameDefinition(
-  session: WriteSession,
-  one: Pick<TableRef, 'database' | 'name'>,
-  other: Pick<TableRef, 'database' | 'name'>,
-): Promise<boolean> {
-  const [[first, second] = []] = await session.query(`select ${shapeOf(one, 'true')}, ${shapeOf(other, 'true')}`)
-  return first !== '' && first === second
-}
-
 function kindsOf(rows: readonly Row[]): Map<string, ColumnKind> {
-  return new Map(rows.map(([name, ...facts]) => [String(name), kindOf(facts)]))
+  return new Map(rows.filter(isWritable).map(([name, ...facts]) => [String(name), kindOf(facts)]))
+}
+
+/** Generated columns cannot be written. Those that are invisible can. */
+function isWritable([, , , , extra]: Row): boolean {
+  return !/GENERATED/i.test(String(extra)) || /DEFAULT_GENERATED/i.test(String(extra))
 }
 
 function keysOf(rows: readonly Row[]): UniqueKey[] {
