@@ -14,6 +14,7 @@ export {
   keyOf,
   markedRows,
   mayHaveRows,
+  parseKept,
   partitionKeysOf,
   resetSuffix,
   withPartition,

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { isTransient, type JobRecord, JobRegistry, memoryStorage } from 'headgate'
 import { RecordBatch } from 'headgate/adapter'
 import { type MysqlTargetOptions, mysqlTarget } from 'headgate/mysql'
@@ -90,6 +91,27 @@ describeMysql('a target in MySQL', (database) => {
       .query(`select count(*) held from information_schema.metadata_lock_info`)
       .catch(() => [[{ held: 0 }]])) as unknown as [[{ held: number }]]
     expect(held).toBe(0)
+    await one.end()
+  })
+
+  test('a transaction makes no temporary table, which a kill of its session could meet', async () => {
+    const one = mysql.createPool({ uri: database.url, connectionLimit: 1 })
+    const made = async () => {
+      const [found] = await one.query(`show session status like 'Created_tmp_%tables'`)
+      return (found as { Value: string }[]).map(({ Value }) => Number(Value))
+    }
+    const madeBy = async (first: number, last: number) => {
+      const before = await made()
+      const { writer } = await target({ pool: one }).open(context())
+      for (let id = first; id <= last; id++) {
+        await write(writer, records(id, id))
+        await writer.flush?.(null)
+      }
+      await writer.commit?.()
+      return (await made()).map((count, n) => count - (before[n] as number))
+    }
+    await madeBy(1, 1)
+    expect(await madeBy(2, 10)).toEqual(await madeBy(11, 11))
     await one.end()
   })
 
@@ -300,6 +322,32 @@ describeMysql('a target in MySQL', (database) => {
       const error = await Promise.resolve(write(writer, records(3, 4))).catch((it: unknown) => it)
       expect(messagesOf(error)).toContain('was altered, renamed or recreated')
       expect(isTransient(error)).toBe(true)
+    })
+
+    test('is seen by a user with rights on its columns only', async () => {
+      await complete(target(), RecordBatch.fromRecords(records(1, 1)))
+      const user = `headgate_${randomUUID().slice(0, 8)}`
+      await run(`create user ${user}@'%' identified by 'secret';
+        grant select (id), insert (id) on t to ${user}@'%'; grant select, insert, update on headgate_checkpoint to ${user}@'%'`)
+      onTestFinished(() => run(`drop user ${user}@'%'`))
+      const connectionString = Object.assign(new URL(database.url), { username: user, password: 'secret' }).href
+      const writer = await opened(target({ connectionString }))
+      await write(writer, [{ id: 2 }])
+      await writer.flush?.(null)
+      await run('alter table t modify id bigint')
+      const error = await Promise.resolve(write(writer, [{ id: 3 }])).catch((it: unknown) => it)
+      expect(messagesOf(error)).toContain('was altered, renamed or recreated')
+    })
+
+    test('is the same when keys and checks that matter to no record were added to it', async () => {
+      const writer = await opened(target())
+      await write(writer, records(1, 2))
+      await writer.flush?.(null)
+      await run('alter table t add key (name), add constraint positive check (id > 0), auto_increment = 7')
+      await write(writer, records(3, 4))
+      await writer.flush?.(null)
+      await run('alter table t add unique (note)')
+      await expect(write(writer, records(5, 6))).rejects.toThrow('was altered, renamed or recreated')
     })
 
     test('waits to be altered until the transaction is over', async () => {

@@ -1,5 +1,5 @@
 import { JobError, type Row } from '../../../adapter.js'
-import { resetSuffix } from '../../shared/index.js'
+import { parseKept, resetSuffix } from '../../shared/index.js'
 import { bytesLiteral, literal, type MysqlTableName } from '../client/index.js'
 import { refOf, type TableRef } from '../table/index.js'
 import type { WriteSession } from '../write/index.js'
@@ -37,7 +37,7 @@ function createCheckpoints(table: string): string {
 /** A row of the table of checkpoints. */
 export interface CheckpointRow {
   readonly execution: string
-  /** The checkpoint, or undefined for none. */
+  /** The checkpoint, or undefined for none. Throws `checkpoint` for a damaged one, which a reset replaces. */
   readonly checkpoint: unknown
 }
 
@@ -57,7 +57,9 @@ export async function readRow(
 function rowOf([execution, checkpoint]: Row): CheckpointRow {
   return {
     execution: String(execution),
-    checkpoint: typeof checkpoint === 'string' ? JSON.parse(checkpoint) : undefined,
+    get checkpoint() {
+      return checkpoint === null ? undefined : parseKept(checkpoint)
+    },
   }
 }
 

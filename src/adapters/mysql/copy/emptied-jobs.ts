@@ -1,5 +1,5 @@
 import type { OpenContext, Row } from '../../../adapter.js'
-import { countsOnRows, emptiedWarning, markedRows } from '../../shared/index.js'
+import { countsOnRows, emptiedWarning, markedRows, parseKept } from '../../shared/index.js'
 import { bytesLiteral, literal } from '../client/index.js'
 import type { TableRef } from '../table/index.js'
 import type { WriteSession } from '../write/index.js'
@@ -90,8 +90,7 @@ export async function markFoundEmpty(
   const condition = `${isOwn} or (${isOther(session, table, { type, id })})`
   const others = <Row extends { readonly key: string }>(rows: readonly Row[]) =>
     rows.filter(({ key }) => !own?.equals(bytesOf(key)))
-  const mayMatter = (rows: readonly Found[]) =>
-    others(rows).some(({ checkpoint }) => countsOnRows(JSON.parse(String(checkpoint))))
+  const mayMatter = (rows: readonly Found[]) => others(rows).some((row) => countsOnRows(parseKept(row.checkpoint, row)))
   const found = await findRows(session, checkpoints, condition)
   if (!mayMatter(found)) return
   await session.transaction(async () => {

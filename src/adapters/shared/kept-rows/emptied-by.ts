@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { JobError } from '../../../adapter.js'
 import { type KeptRows, mayHaveRows } from './begun-partitions.js'
-import { damagedKept } from './damaged-kept.js'
+import { damagedKept, parseKept } from './damaged-kept.js'
 
 /** How many jobs a warning names. */
 const maxNamed = 10
@@ -83,14 +83,17 @@ interface JobRow<Key> {
   readonly checkpoint: unknown
 }
 
-/** Marks the rows of jobs that count on rows of a table which the given job removes. Leaves the others out. */
+/**
+ * Marks the rows of jobs that count on rows of a table which the given job removes. Leaves the others out. Throws `checkpoint` for a damaged
+ * one, which may count on rows or not.
+ */
 export function markedRows<Key>(
   rows: readonly JobRow<Key>[],
   { type, id, isFound }: Omit<EmptiedBy, 'mark'>,
 ): { readonly key: Key; readonly job: string; readonly checkpoint: string }[] {
   const emptiedBy: EmptiedBy = { type, id, mark: randomBytes(32).toString('hex'), ...(isFound && { isFound }) }
   return rows.flatMap((row) => {
-    const kept: unknown = JSON.parse(String(row.checkpoint))
+    const kept = parseKept(row.checkpoint, row)
     return countsOnRows(kept)
       ? [{ key: row.key, job: `[${row.type}/${row.id}]`, checkpoint: JSON.stringify({ ...kept, emptiedBy }) }]
       : []

@@ -1,5 +1,5 @@
 export { isBegun, type KeptRows, mayHaveRows, withPartition } from './begun-partitions.js'
-export { damagedKept } from './damaged-kept.js'
+export { damagedKept, parseKept } from './damaged-kept.js'
 export {
   countsOnRows,
   type EmptiedBy,

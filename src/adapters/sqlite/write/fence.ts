@@ -1,5 +1,13 @@
 import { JobError, newExecutionId, type OpenContext } from '../../../adapter.js'
-import { emptiedMarkOf, emptiedWarning, isLater, keyOf, markedRows, resetSuffix } from '../../shared/index.js'
+import {
+  emptiedMarkOf,
+  emptiedWarning,
+  isLater,
+  keyOf,
+  markedRows,
+  parseKept,
+  resetSuffix,
+} from '../../shared/index.js'
 import { type FileConnection, quoted } from '../client/index.js'
 import { findTable, lowerCase, type Table } from '../table/index.js'
 import { WriteSession } from './write-session.js'
@@ -10,6 +18,7 @@ export type FenceContext = Pick<OpenContext, 'type' | 'id' | 'executionId' | 'if
 /** The row of a job in the table of checkpoints. */
 interface CheckpointRow {
   readonly execution: string
+  /** Undefined for none. Throws `checkpoint` for a damaged one, which a reset replaces. */
   readonly checkpoint: unknown
 }
 
@@ -230,7 +239,9 @@ export class Fence {
     const [execution, checkpoint] = row
     return {
       execution: String(execution),
-      checkpoint: checkpoint === null ? undefined : JSON.parse(String(checkpoint)),
+      get checkpoint() {
+        return checkpoint === null ? undefined : parseKept(checkpoint)
+      },
     }
   }
 
