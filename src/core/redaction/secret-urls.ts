@@ -53,12 +53,17 @@ function isPort(text: string, host: number, hostEnd: number): boolean {
   return text.slice(host, hostEnd).includes('.') && after(text, hostEnd, /:\d{2,5}\//y) > hostEnd
 }
 
-/** The end of a password with spaces, which some drivers accept: no port, and an `@` on the same line. */
+/** A password that goes on in the next line, as one that was read from a file with its line end does. */
+const nextLine = /[^\n@]{0,256}\n\s{0,8}[^\s@]{0,256}(?=@[\w.[-])/y
+
+/** The end of a password with spaces, which some drivers accept: no port, and an `@` on the same line, or in the first word of the next. */
 function spacedEnd(text: string, start: number, end: number): number | undefined {
   if (after(text, start, /\d{0,5}(?=[\s/?#"'),.;\]}>\\]|$)/y) > start) return undefined
   const [line = ''] = text.slice(end, end + spacedPassword).split('\n', 1)
   const at = line.indexOf('@')
-  return at > 0 ? end + at : undefined
+  if (at > 0) return end + at
+  const next = after(text, end, nextLine)
+  return next > end ? next : undefined
 }
 
 /** A URL that is a parameter of another, encoded once or twice, up to its password. */

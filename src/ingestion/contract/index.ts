@@ -49,6 +49,7 @@ export {
   type ColumnType,
   type EncodedRows,
   type JobRecord,
+  ownValue,
   RecordBatch,
   type Row,
 } from './record-batch.js'

@@ -252,8 +252,8 @@ function namesOf(records: readonly object[]): string[] {
   return [...names]
 }
 
-/** Column names may equal inherited property names, such as `constructor`. */
-function ownValue(record: object, name: string): unknown {
+/** The value of a property, and null in place of an undefined one. Column names may equal inherited names, such as `constructor`. */
+export function ownValue(record: object, name: string): unknown {
   return Object.hasOwn(record, name) ? ((record as JobRecord)[name] ?? null) : undefined
 }
 

@@ -4,6 +4,7 @@ import {
   type Column,
   type IngestionDetail,
   nothingRead,
+  ownValue,
   type Partition,
   type PartitionPlan,
   type ReadBatch,
@@ -222,7 +223,7 @@ export function checkSelection(
   const names = selectedBy ? known.filter((name) => selectedBy.includes(name)) : known
   // One that is null selects what one that is absent does, as in a section of a template.
   const others = names.filter(
-    (name) => JSON.stringify(params[name] ?? null) !== JSON.stringify(selection[name] ?? null),
+    (name) => JSON.stringify(ownValue(params, name) ?? null) !== JSON.stringify(ownValue(selection, name) ?? null),
   )
   if (others.length === 0) return
   const shown = others.map((name) => `\`params.${name}\``).join(', ')

@@ -1,5 +1,5 @@
 import { JobError } from '../../core/base/index.js'
-import type { Column, ReadBatch } from '../contract/index.js'
+import { type Column, ownValue, type ReadBatch } from '../contract/index.js'
 
 /** Maximum length of a primary key in a checkpoint, in UTF-16 code units. A truncated key would resume elsewhere. */
 export const maxKeyLength = 8192
@@ -7,7 +7,7 @@ export const maxKeyLength = 8192
 /** The last primary key of a batch that is not null. With parallel ranges: of the last record before which none is missing. */
 export function lastKey({ batch, parallel }: ReadBatch, pkField: string): string | undefined {
   const column = batch.columns[batch.indexOf(pkField)] as Column
-  if (parallel) return keyOf(parallel.reached[pkField], column)
+  if (parallel) return keyOf(ownValue(parallel.reached, pkField), column)
   const last = batch.lastValueOf(pkField) ?? batch.valuesOf(pkField).findLast((value) => value !== null)
   return keyOf(last, column)
 }

@@ -1,5 +1,5 @@
 import type { ExecutionContext } from '../../core/execution/index.js'
-import type { Column, IngestionDetail, IngestionSpeed, ReadBatch } from '../contract/index.js'
+import { type Column, type IngestionDetail, type IngestionSpeed, ownValue, type ReadBatch } from '../contract/index.js'
 import type { IngestionPlan } from '../definition/index.js'
 
 /** Measures an attempt of an execution: what it adds to the detail that is reported anyway. */
@@ -92,7 +92,7 @@ const maxText = 200
 /** Where the first column of a cursor stands after a batch. */
 function positionIn({ batch, parallel }: ReadBatch, name: string): IngestionPosition | undefined {
   const { type, decode } = batch.columns[batch.indexOf(name)] as Column
-  const raw = parallel ? parallel.reached[name] : batch.lastValueOf(name)
+  const raw = parallel ? ownValue(parallel.reached, name) : batch.lastValueOf(name)
   if (raw === null || raw === undefined) return undefined
   const value = decode && typeof raw === 'string' ? decode(raw) : raw
   // A timestamp without a zone, or a number, may count from anywhere.

@@ -303,6 +303,24 @@ describePostgres('a read in ranges, side by side', (database) => {
       await registry.close()
     })
 
+    test.each(['constructor', 'toString', '__proto__'])('reads by a column called `%s`', async (name) => {
+      const registry = registryOf()
+      const ids: number[] = []
+      registry.define({
+        id: 'name',
+        datasource: 'postgres',
+        query: `select n as id, n * 1.5 as "${name}" from generate_series(1, 100) n`,
+        cursor: name,
+        parallel: 3,
+        batchSize: 5,
+        target: (batch) => void ids.push(...batch.valuesOf('id').map(Number)),
+      })
+      const { finished } = await registry.start('ingestion', 'name')
+      expect(await finished).toMatchObject({ state: 'successful', lastId: '150.0' })
+      expect(ids.sort((a, b) => a - b)).toEqual(Array.from({ length: 100 }, (_, index) => index + 1))
+      await registry.close()
+    })
+
     test.each([
       [{ cursor: undefined }, 'Expected `cursor` to be set with `parallel`, got nothing'],
       [{ pkField: 'id' }, 'Expected `pkField` to be a column of `cursor` with `parallel`, got `id` (string)'],

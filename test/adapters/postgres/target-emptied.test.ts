@@ -101,9 +101,18 @@ describePostgres('a table that loses all its rows while a job writes to it', (da
       'update t set seen = true',
       'delete from t where id = 1',
       `delete from t; insert into t values (9)`,
+      'alter table t set unlogged',
     ])('between two commits: `%s` does not', async (change) => {
       expect(await run('between two commits', change, ...way)).toMatchObject({ state: 'successful', count: 6 })
     })
+
+    test.each(['alter table t alter seen type text', 'alter table t add more uuid default gen_random_uuid()'])(
+      'between two commits: `%s`, which writes all rows again, is told as what it is',
+      async (change) => {
+        const { state, ...end } = await run('between two commits', change, ...way)
+        expect([state, JSON.stringify(end)]).toEqual(['error', expect.stringContaining('was altered')])
+      },
+    )
 
     test('while a transaction is open: an update of all rows does not', async () => {
       const status = await run('while a transaction is open', 'update t set seen = true', ...way)

@@ -2,7 +2,7 @@ import { beforeEach, expect, test } from 'vitest'
 import { describePostgres } from '../../support/describe-postgres.js'
 import { targetTests, write } from './target-support.js'
 
-describePostgres('a rule that does something else instead of a write', (database) => {
+describePostgres('a rule that does something else than a write', (database) => {
   const tests = targetTests(database)
   const { target, rows, opened, complete } = tests
   beforeEach(() =>
@@ -17,6 +17,8 @@ describePostgres('a rule that does something else instead of a write', (database
     'on insert to t do instead insert into elsewhere values (new.*)',
     'on update to t do instead nothing',
     'on delete to t do instead nothing',
+    'on insert to t do also insert into elsewhere values (new.*)',
+    'on delete to t do also insert into elsewhere values (old.*)',
   ]
 
   test.each(statements)('is refused where rows would be lost without a word: %s', async (rule) => {
@@ -24,7 +26,7 @@ describePostgres('a rule that does something else instead of a write', (database
     for (const options of [upsert, { strategy: 'replace' }, { ...upsert, table: 'v' }] as const)
       await expect(opened(target(options))).rejects.toMatchObject({
         code: 'target',
-        message: expect.stringContaining('The rule `detour` on t replaces writes to'),
+        message: expect.stringContaining('The rule `detour` on t changes writes to'),
       })
     expect(await rows()).toEqual([[1, 'old'], [9, 'gone']]) // biome-ignore format: one line
   })
@@ -56,5 +58,18 @@ describePostgres('a rule that does something else instead of a write', (database
     await tests.pool.query(`create rule detour as on insert to t do instead nothing; alter table t disable rule detour`)
     await complete(target({ strategy: 'replace' }), [{ id: 1, v: 'new' }])
     expect(await rows()).toEqual([[1, 'new']])
+  })
+})
+
+describePostgres('a foreign table', (database) => {
+  const tests = targetTests(database)
+
+  test('is refused before the load when its rows are to be replaced', async () => {
+    await tests.pool.query(`create extension if not exists file_fdw; create server files foreign data wrapper file_fdw;
+      create foreign table f (id int, v text) server files options (filename '/dev/null')`)
+    for (const swap of ['rows', 'rename'] as const)
+      await expect(tests.opened(tests.target({ strategy: 'replace', table: 'f', swap }))).rejects.toMatchObject({
+        code: 'target',
+      })
   })
 })

@@ -213,11 +213,20 @@ describePostgres('a table of Postgres', (database) => {
       expect(found).toEqual([])
     })
 
+    test('writes to a table called `excluded`', async () => {
+      await tests.pool.query('drop table if exists excluded; create table excluded (id int primary key, name text)')
+      await complete(target({ ...upsert, table: 'excluded' }), [{ id: 1, name: 'a' }])
+      await complete(target({ ...upsert, table: 'excluded' }), [{ id: 1, name: 'b' }])
+      expect(await rows('select * from excluded')).toEqual([[1, 'b']])
+    })
+
     test.each([
       [{ key: 'name' }, [{ id: 1 }], 'a unique index on ("name")'],
+      [{ key: 'late' }, [{ id: 1 }], 'a unique index on ("late") that is not deferrable'],
       [{ key: 'nmae' }, [{ id: 1 }], 'Expected `public.t` to have the column `nmae` of the key.'],
       [{ key: 'id' }, [{ name: 'x' }], 'Expected records with the column `id` of the key, got name.'],
     ])('%j with %j is an error that says why', async ({ key }, records, message) => {
+      await tests.pool.query('alter table t add late int unique deferrable')
       const error = await complete(target({ mode: 'upsert', key }), records).then(undefined, (error: unknown) => error)
       expect(error).toMatchObject({ code: 'target', message: expect.stringContaining(message) })
     })

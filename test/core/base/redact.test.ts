@@ -63,6 +63,8 @@ const forms: [form: string, text: string, shown: string][] = [
   ['a URL without a user', 'redis://:S3cr3t@host', 'redis://:***@host'],
   ['a URL with delimiters in its password', 'postgres://user:s3/c@r:?#S3cr3t@host/db', 'postgres://user:***@host/db'],
   ['a URL with a space in its password', 'postgres://user:a S3cr3t@host/db', 'postgres://user:***@host/db'],
+  ['a URL with a line end in its password', 'postgres://user:a\nS3cr3t@host/db', 'postgres://user:***@host/db'],
+  ['a URL with a line end after its password', 'redis://:S3cr3t\r\n@host:6379', 'redis://:***@host:6379'],
   ['a URL in a URL', 'https://host/?to=postgres://user:S3cr3t@host', 'https://host/?to=postgres://user:***@host'],
   ['two URLs', 'redis://a:S3cr3t@h to POSTGRES://b:S3cr3t@h', 'redis://a:***@h to POSTGRES://b:***@h'],
   ['a key in the place of a user', 'redis://S3cr3t@host', 'redis://***@host'],

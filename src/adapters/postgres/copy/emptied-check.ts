@@ -12,9 +12,10 @@ function hasTriggers(table: string): string {
 
 /**
  * A row that a table had: its place, the transaction that wrote it, the transaction that saw it, and its table, or the partition of the
- * table, with the file of that.
+ * table, with the file of that and its `relpersistence`, which earlier versions did not keep.
  */
-const placePattern = /^(?<ctid>\(\d+,\d+\)) (?<xmin>\d+) (?<seenBy>\d+) (?<relation>\d+) (?<file>\d+)?$/
+const placePattern =
+  /^(?<ctid>\(\d+,\d+\)) (?<xmin>\d+) (?<seenBy>\d+) (?<relation>\d+) (?<file>\d+)?(?: (?<persistence>[a-z]))?$/
 
 interface Place {
   /** The place as text, as the SQL of `placeOf` returns it. */
@@ -25,6 +26,7 @@ interface Place {
   readonly relation: string
   /** Absent for a foreign table. */
   readonly file?: string
+  readonly persistence?: string
 }
 
 /**
@@ -50,12 +52,19 @@ export class EmptiedCheck {
     if (this.#place === undefined) return undefined
     const rows = `select from ${this.#table}`
     const isEmpty = `not exists (${rows} where ${this.#isThere}) and not exists (${rows})`
-    const { xmin, seenBy, relation, file } = this.#place
+    const { xmin, seenBy, relation, file, persistence } = this.#place
     if (file === undefined) return isEmpty
     // After a truncate, the table of the row has another file, and others may have written rows. Those that vacuum full moves are old,
     // and those of other partitions may be as old as the last commit.
     const isOld = `age(xmin) >= least(age('${xmin}'::xid), age('${seenBy}'::xid))`
-    return `${isEmpty} or (${fileOf(`${relation}::oid`)} is distinct from ${file} and not exists (${rows} where ${isOld}))`
+    // An `alter table` may write the rows again, as those of its transaction. What it has changed tells it from a truncate.
+    const hasMoved = persistence === undefined ? 'false' : `headgate_class.relpersistence <> '${persistence}'`
+    const isAltered = `${hasMoved}
+      or exists (select from pg_attribute where attrelid = headgate_class.oid and xmin = headgate_class.xmin)`
+    const isRewritten = `exists (select from pg_class headgate_class where oid = ${relation} and (${isAltered})
+      and exists (${rows} where tableoid = headgate_class.oid and xmin = headgate_class.xmin))`
+    return `${isEmpty} or (${fileOf(`${relation}::oid`)} is distinct from ${file}
+      and not exists (${rows} where ${isOld}) and not ${isRewritten})`
   }
 
   /**
@@ -65,7 +74,9 @@ export class EmptiedCheck {
   placeOf({ withoutOwn }: { readonly withoutOwn: boolean }): string {
     if (this.#table === undefined) return 'null'
     const seenBy = 'txid_current() & 4294967295'
-    const rows = `select concat_ws(' ', ctid, xmin, ${seenBy}, tableoid, coalesce(${fileOf('tableoid')}::text, '')) from ${this.#table}`
+    const file = `coalesce(${fileOf('tableoid')}::text, '')`
+    const persistence = '(select relpersistence from pg_class headgate_class where headgate_class.oid = tableoid)'
+    const rows = `select concat_ws(' ', ctid, xmin, ${seenBy}, tableoid, ${file}, ${persistence}) from ${this.#table}`
     if (this.#place === undefined) return `(${rows} limit 1)`
     const others = withoutOwn ? isOther : 'true'
     return `coalesce((${rows} where ${this.#isThere} and ${others} limit 1), (${rows} where ${others} limit 1),

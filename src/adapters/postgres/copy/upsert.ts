@@ -15,6 +15,7 @@ const dropStaging = `drop table if exists pg_temp.${staging}, pg_temp.${latest}`
 const indexQuery = `
   select
     attname as name,
+    not indimmediate as is_deferrable,
     (to_jsonb(i)->>'indnullsnotdistinct')::bool as has_equal_nulls,
     (
       select format('%I.%I', nspname, collname)
@@ -28,7 +29,6 @@ const indexQuery = `
     from pg_index
     where indrelid = $1::regclass
       and indisunique
-      and indimmediate
       and indpred is null
       and indexprs is null
       and (
@@ -40,7 +40,7 @@ const indexQuery = `
         select array_agg(name collate "C" order by name collate "C")
         from unnest($2::text[]) name
       )
-    order by (to_jsonb(pg_index)->>'indnullsnotdistinct')::bool desc nulls last, indexrelid
+    order by indimmediate desc, (to_jsonb(pg_index)->>'indnullsnotdistinct')::bool desc nulls last, indexrelid
     limit 1
   ) i, unnest(indkey::int2[], indclass::oid[], indcollation::oid[]) as u (number, class, collation_id)
     join pg_attribute on attrelid = $1::regclass and attnum = number
@@ -111,7 +111,7 @@ export class Upsert implements LoadStrategy {
       throw new JobError('target', `Expected \`${title}\` to have the column \`${missing}\` of the key.`)
     await refuseRules(session, this.#table)
     const key = quotedList(this.#key)
-    const insert = `insert into ${sql} (${key}) overriding system value select ${key} from ${sql}`
+    const insert = `insert into ${sql} as headgate_target (${key}) overriding system value select ${key} from ${sql}`
     try {
       await session.query(`explain ${insert} on conflict (${key}) do nothing`)
     } catch (cause) {
@@ -120,6 +120,10 @@ export class Upsert implements LoadStrategy {
       throw new JobError('target', message, { cause })
     }
     const found = await session.query(indexQuery, [sql, this.#key])
+    if (found[0]?.is_deferrable === true) {
+      const message = `Expected \`${title}\` to have a unique index on (${key}) that is not deferrable, as Postgres merges by no other.`
+      throw new JobError('target', message)
+    }
     this.#comparisons = new Map(found.map(({ name, ...row }) => [String(name), comparisonOf(row)]))
     this.#hasEqualNulls = found[0]?.has_equal_nulls === true
   }
@@ -229,7 +233,7 @@ export class Upsert implements LoadStrategy {
     return `
       with last as (${rows}
       )${moved.before}
-      insert into ${sql} (${quotedList(names)}) overriding system value
+      insert into ${sql} as headgate_target (${quotedList(names)}) overriding system value
       select ${quotedList(names)}
       from last
       ${moved.where}

@@ -9,7 +9,7 @@ const widenings: readonly (readonly string[])[] = [
 ]
 
 /** Types that differ in name only. */
-const synonyms: Readonly<Record<string, string>> = { varchar: 'text' }
+const synonyms: ReadonlyMap<string, string> = new Map([['varchar', 'text']])
 
 /** The maximum digits after the point of a type without a modifier. */
 const precise: Readonly<Record<string, number>> = { time: 6, timestamp: 6, timestamptz: 6 }
@@ -22,7 +22,7 @@ export function orderOf(
 ): ColumnOrder {
   const digits = digitsOf(name, field.dataTypeModifier)
   return {
-    type: synonyms[name] ?? name,
+    type: synonyms.get(name) ?? name,
     ...(digits !== undefined && { digits }),
     ...(collation !== undefined && { collation }),
     ...(source !== undefined && { source }),

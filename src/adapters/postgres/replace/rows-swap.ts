@@ -84,6 +84,7 @@ export class RowsSwap implements Swap {
 
   async check(session: WriteSession): Promise<void> {
     await refuseRules(session, this.#table)
+    await this.#refuseForeign(session)
     await this.#findKey(session)
     const names = this.#key.map(({ name }) => name)
     const counted = await session.query(countedQuery, [this.#table.sql, names])
@@ -99,6 +100,14 @@ export class RowsSwap implements Swap {
       `Expected records with the column \`${missing}\`, the key of the swap \`rows\` on \`${title}\`, got ${names.join(', ')}. ` +
         `Without it, every run would renumber all rows and delete the rows that refer to them. Give records the column, or use the swap \`rename\`.`,
     )
+  }
+
+  async #refuseForeign(session: WriteSession): Promise<void> {
+    const { sql, title } = this.#table
+    const [found] = await session.query(`select from pg_class where oid = $1::regclass and relkind = 'f'`, [sql])
+    if (!found) return
+    const message = `Expected \`${title}\` to be a table of this server, found a foreign table, which no swap can lock. Append to it, or replace it where it is.`
+    throw new JobError('target', message)
   }
 
   async #findKey(session: WriteSession): Promise<void> {

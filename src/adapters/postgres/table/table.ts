@@ -180,8 +180,8 @@ function checkKind({ title }: TableRef, kind: string, isTemporary: boolean): voi
   )
 }
 
-/** SQL for whether a rule replaces a write. COPY bypasses rules. */
-const replacesWrites = `is_instead and ev_type <> '1' and ev_enabled <> 'D'`
+/** SQL for whether a rule replaces a write, or adds statements to it. COPY bypasses rules. */
+const changesWrites = `ev_type <> '1' and ev_enabled <> 'D'`
 
 /** Such rules of a table, or of the tables under a view. */
 const rulesQuery = `
@@ -196,23 +196,23 @@ const rulesQuery = `
   select rulename as name, ev_class::regclass::text as relation
   from pg_rewrite
     join relations on ev_class = relations.oid
-  where ${replacesWrites}
+  where ${changesWrites}
   order by 1 limit 1`
 
 /** A guard that also detects such rules, which may be added during a run. */
 export function withoutRules({ guard, sql }: Table): Guard | undefined {
   if (!guard) return undefined
-  const rules = `select from pg_rewrite where ev_class = to_regclass(${dollarQuoted(sql)}) and ${replacesWrites}`
+  const rules = `select from pg_rewrite where ev_class = to_regclass(${dollarQuoted(sql)}) and ${changesWrites}`
   return { ...guard, shape: `${guard.shape} or exists (${rules})` }
 }
 
-/** Throws `target` for a table whose rules replace or suppress writes. */
+/** Throws `target` for a table whose rules replace writes, suppress them, or add statements, which a merge does not support. */
 export async function refuseRules(session: WriteSession, { sql, title }: TableRef): Promise<void> {
   const [found] = await session.query(rulesQuery, [sql])
   if (!found) return
   throw new JobError(
     'target',
-    `The rule \`${found.name}\` on ${found.relation} replaces writes to \`${title}\`. Use a trigger, or append: COPY bypasses rules.`,
+    `The rule \`${found.name}\` on ${found.relation} changes writes to \`${title}\`. Use a trigger, or append: COPY bypasses rules.`,
   )
 }
 

@@ -138,7 +138,7 @@ export class RowWriter {
     if (known) return known
     if (this.#statements.size >= maxStatements) this.#statements.clear()
     const places = names.map(() => '?').join(', ')
-    const text = `insert into ${this.#table.sql} (${quotedList(names)}) values (${places})${this.#conflict(names)}`
+    const text = `insert into ${this.#table.sql} as headgate_target (${quotedList(names)}) values (${places})${this.#conflict(names)}`
     const statement = this.#session.connection.prepare(text)
     this.#statements.set(id, statement)
     return statement
