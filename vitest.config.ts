@@ -1,11 +1,15 @@
+import { tmpdir } from 'node:os'
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
+import { memoryFolder } from './test/support/memory-folder.mjs'
 
 const shared = {
   setupFiles: ['test/support/strays.ts', 'test/support/patience.ts'],
   expect: { poll: { timeout: 15_000 } },
   testTimeout: 60_000,
   hookTimeout: 60_000,
+  // Databases of SQLite and other files.
+  env: { TMPDIR: process.env.TMPDIR ?? memoryFolder() ?? tmpdir() },
 }
 
 /** Tests of one part at a time, in this process, that need no server: all of them take less than a minute. */

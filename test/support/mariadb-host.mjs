@@ -6,11 +6,12 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { accessSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import { memoryFolder } from './memory-folder.mjs'
 
 const asRoot = process.getuid?.() === 0 ? ['--user=root'] : []
 /** Holds the data, once it is prepared. */
@@ -55,16 +56,6 @@ async function prepare() {
     await ready(server)
     tell({ url: `mysql://root@127.0.0.1:${port}` })
     return server
-  }
-}
-
-/** Data in memory, as tests create tables all the time, where there is such a folder. */
-function memoryFolder() {
-  try {
-    accessSync('/dev/shm')
-    return '/dev/shm'
-  } catch {
-    return undefined
   }
 }
 

@@ -6,23 +6,13 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import {
-  chownSync,
-  cpSync,
-  existsSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  statfsSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { chownSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { freemem, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { memoryFolder } from './memory-folder.mjs'
 
 const asRoot = process.getuid?.() === 0
 /** Postgres refuses to run as root. */
@@ -54,16 +44,9 @@ if (process.connected) process.disconnect()
  * A copy of the binaries could not run in memory on every machine.
  */
 function parentFolder(isDataOnly) {
-  if (isDataOnly && hasPlenty('/dev/shm')) return '/dev/shm'
-  return isReachable(tmpdir()) ? tmpdir() : '/tmp'
-}
-
-/** Whether a folder in memory takes 4 GB, and twice as much memory is free. */
-function hasPlenty(memory) {
-  if (process.platform !== 'linux' || !existsSync(memory) || !isReachable(memory)) return false
-  const { bavail, bsize } = statfsSync(memory)
-  const gigabyte = 1024 ** 3
-  return bavail * bsize >= 4 * gigabyte && freemem() >= 8 * gigabyte
+  const memory = isDataOnly ? memoryFolder() : undefined
+  if (memory && isReachable(memory)) return memory
+  return isReachable(tmpdir()) && !tmpdir().startsWith('/dev/') ? tmpdir() : '/tmp'
 }
 
 /** Makes the data of a server. Gives the function that starts a server over it. */
