@@ -1,5 +1,6 @@
 import {
   checkOptions,
+  hintFor,
   invalid,
   JobError,
   newExecutionId,
@@ -75,20 +76,18 @@ async function checkpointOf(
   const refusal = refusalOf(plan, partitions !== undefined)
   if (refusal !== undefined) throw invalid('checkpoint', `omitted, as ${refusal}`, value)
   const texts = withTextKeys(value)
-  checkOptions('checkpoint', texts, rules, 'checkpoint.')
+  checkForm(texts, job, plan)
   const { cursor, params = storedParams(texts), startParams = params, ...variables } = texts as Checkpoint
   const isGiven = cursor !== undefined
   if (isGiven !== (plan.cursor !== undefined)) {
-    throw invalid(
-      'checkpoint.cursor',
-      plan.cursor ? 'the position to resume from' : 'omitted, as the job has no `cursor`',
-      cursor,
-    )
+    const form = formOf(job, plan)
+    const expected = plan.cursor ? `the position to resume from, as in ${form}` : 'omitted, as the job has no `cursor`'
+    throw invalid('checkpoint.cursor', form && !plan.cursor ? `${expected}: it resumes from ${form}` : expected, cursor)
   }
   const given = variablesOf(variables)
   const missing = missingIn(given, plan)
   if (missing !== undefined)
-    throw invalid('checkpoint', `an object with what the query resumes from, \`${optionOf(missing)}\``, value)
+    throw invalid('checkpoint', `an object with what the query resumes from, as in ${formOf(job, plan)}`, value)
   const selected = await selectedOf(startParams, job, plan)
   const counts = { read: 0, written: 0, failed: 0, skipped: 0 }
   return withFieldCount({
@@ -100,6 +99,42 @@ async function checkpointOf(
     ...(selected.params && { params: selected.params }),
     ...startParamsOf(startParams ?? {}, selected.params, job.params),
   })
+}
+
+/** Throws `invalid_options` for a checkpoint of another form, and shows that of the job. */
+function checkForm(value: unknown, job: ResetJob, plan: IngestionPlan): asserts value is Checkpoint {
+  const form = formOf(job, plan)
+  const expected = form ? `an object such as ${form}` : 'an object'
+  if (!rule.anObject.accepts(value) || Array.isArray(value)) throw invalid('checkpoint', expected, value)
+  const unknown = Object.keys(value as object).find((name) => !Object.hasOwn(rules, name))
+  if (unknown !== undefined) {
+    const { code, message } = invalid('checkpoint', expected, unknown)
+    throw new JobError(code, `${message}${hintFor(unknown, ['cursor', 'params', ...Object.keys(variableRules)])}`)
+  }
+  checkOptions('checkpoint', value, rules, 'checkpoint.')
+}
+
+/** The form of a checkpoint that the job resumes from, for a message. `undefined` when only the query of the job, a function, knows it. */
+function formOf({ selectedBy }: ResetJob, plan: IngestionPlan): string | undefined {
+  const position = plan.cursor ? { cursor: sampleOf(plan.cursor.columns) } : sampleOf(neededNames(plan))
+  if (Object.keys(position).length === 0) return undefined
+  const names = selectedBy ?? plan.query.params ?? []
+  return `\`${JSON.stringify({ ...position, ...(names.length > 0 && { params: sampleOf(names) }) })}\``
+}
+
+function sampleOf(names: readonly string[]): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(names.map((name) => [name, name === 'lastRecord' ? ['…'] : '…']))
+}
+
+/** The fields of a checkpoint that the query resumes from. */
+function neededNames(plan: IngestionPlan): string[] {
+  const given: Record<string, string> = {}
+  for (let missing = missingIn(given, plan); missing !== undefined; missing = missingIn(given, plan)) {
+    const name = optionOf(missing)
+    if (Object.hasOwn(given, name)) break
+    given[name] = '…'
+  }
+  return Object.keys(given)
 }
 
 /** The parameters of a reset, which are those of a start: what the schema of the job makes of them, and those that select records. */
@@ -130,6 +165,7 @@ function withTextKeys(value: unknown): unknown {
   if (!rule.anObject.accepts(value)) return value
   const given = value as Readonly<Record<string, unknown>>
   return readable('checkpoint', () => {
+    if (Array.isArray(value)) return value
     const numbers = ['lastId', 'maxPrimaryKey'].filter((name) => Number.isSafeInteger(given[name]))
     return { ...given, ...Object.fromEntries(numbers.map((name) => [name, String(given[name])])) }
   })

@@ -79,7 +79,7 @@ export function checkSameCursor(stored: readonly string[], columns: readonly str
   if (stored.every((name, index) => name === columns[index])) return
   throw new JobError(
     'datasource',
-    `The checkpoint belongs to the cursor ${quotedNames(stored)}, not to ${quotedNames(columns)}: start the job with \`fullRefresh: true\`, call \`reset\`, or give it another id.`,
+    `The checkpoint belongs to the cursor ${quotedNames(stored)}, not to ${quotedNames(columns)}: start the job with \`fullRefresh: true\` (\`?full_refresh=true\`), call \`reset\`, or give it another id.`,
   )
 }
 

@@ -19,7 +19,8 @@ export function givenPosition(given: unknown, { columns, ties }: Pick<ReadCursor
   }
   const isComplete = names.length === columns.length && columns.every((name) => Object.hasOwn(fields, name))
   if (!isComplete || Array.isArray(given)) {
-    const expected = `an object with the values of ${quotedNames(columns)}`
+    const form = JSON.stringify({ cursor: Object.fromEntries(columns.map((name) => [name, '…'])) })
+    const expected = `an object with the values of ${quotedNames(columns)}, as in \`${form}\``
     if (Object(given) !== given || Array.isArray(given)) throw invalid('checkpoint.cursor', expected, given)
     const got = names.length === 0 ? 'none' : quotedNames(names.slice(0, 20))
     throw new JobError('invalid_options', `Expected \`checkpoint.cursor\` to be ${expected}, got ${got}`)

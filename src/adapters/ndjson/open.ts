@@ -128,6 +128,6 @@ function checkPosition(position: unknown): void {
   if (typeof position === 'object' && position !== null && !Object.hasOwn(position, 'bytes')) return
   throw new JobError(
     'checkpoint',
-    'The checkpoint was damaged. Expected `position.bytes` to be a whole number from 0 up: start the job with `fullRefresh: true`, call `reset`, or give it another id.',
+    'The checkpoint was damaged. Expected `position.bytes` to be a whole number from 0 up: start the job with `fullRefresh: true` (`?full_refresh=true`), call `reset`, or give it another id.',
   )
 }

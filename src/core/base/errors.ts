@@ -115,9 +115,10 @@ export function leaseLost(): JobError {
   return new JobError('lease_lost', 'The execution has lost its lease.')
 }
 
-/** The error of a start while the job is live. */
-export function alreadyRunning({ type, id }: { type: string; id: string }): JobError {
-  return new JobError('already_running', `Job [${type}/${id}] is already running.`)
+/** The error of a call that needs a job that is not live. */
+export function alreadyRunning({ type, id, state }: { type: string; id: string; state?: string }): JobError {
+  const what = state === 'queued' ? 'is already waiting in the queue' : 'is already running'
+  return new JobError('already_running', `Job [${type}/${id}] ${what}.`)
 }
 
 export function isAlreadyRunning(error: unknown): boolean {

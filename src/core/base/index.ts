@@ -34,7 +34,7 @@ export {
 } from './json.js'
 export { type CopyBounds, redactedFields } from './log-fields.js'
 export { errorOf, isolatedLogger, type Logger, loggerRule, type NestLogger, silentLogger, warnOf } from './logger.js'
-export { checkOptions } from './options.js'
+export { checkOptions, hintFor } from './options.js'
 export { Poller } from './poller.js'
 export { ignoreRejections, refusePromises } from './promises.js'
 export { pauseAfter, retry } from './retry.js'

@@ -8,7 +8,8 @@ export function checkOptions(where: string, options: unknown, rules: Record<stri
   checkOptionsBriefly(where, options, rules, prefix, hintFor)
 }
 
-function hintFor(name: string, known: readonly string[]): string {
+/** Says which of the known names was probably meant. Empty when none was. */
+export function hintFor(name: string, known: readonly string[]): string {
   const meant = similarName(name, known)
   return meant === undefined ? '' : `. Did you mean \`${meant}\`?`
 }

@@ -60,8 +60,8 @@ export class LocalExecutions {
    * execution or is about to begin, and what `begin` throws.
    */
   async add<Made extends Execution | undefined>(job: JobKey, begin: () => Promise<Made>): Promise<Made> {
-    if (this.hasJob(job)) throw alreadyRunning(job)
     const key = jobKey(job)
+    if (this.hasJob(job)) throw alreadyRunning(this.#executions.get(key)?.record ?? job)
     const granted = deferred<Execution | undefined>()
     this.#pending.set(key, { job, granted: granted.promise })
     let execution: Made | undefined

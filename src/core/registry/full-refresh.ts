@@ -26,7 +26,7 @@ export class RefreshChecks {
     const checkpoint = refreshCheckpointOf(job, clock.now())
     if (!job.checkRefresh) return checkpoint
     const record = await storage.find(job.type, job.id)
-    if (record && isLive(record.state)) throw alreadyRunning(job)
+    if (record && isLive(record.state)) throw alreadyRunning(record)
     await this.#check(job, job.checkRefresh)
     return checkpoint
   }

@@ -31,7 +31,7 @@ export async function resetJob(
   checkNothingHidden('checkpoint', value, redactor)
   const checkpoint = (await libraryCheckpoint(clock, job, value)) ?? toProgress({ checkpoint: value }).checkpoint
   const { reset, execution } = await resetStorage(type, id, { checkpoint })
-  if (!reset) throw alreadyRunning(job)
+  if (!reset) throw alreadyRunning(execution ?? job)
   await resetTarget(clock, job, checkpoint, execution?.executionId)
   return execution && statusOf(execution, job)
 }

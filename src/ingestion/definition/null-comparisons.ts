@@ -28,6 +28,6 @@ function textOf(pieces: readonly Piece[]): string {
 function nullFailure(): JobError {
   return new JobError(
     'checkpoint',
-    `The query compares with a value of the last record that is null, or that is not a text, number, boolean or date, so it would read nothing. Replace the value in the query, for example with \`coalesce\`, compare by another column, or read by \`cursor\` with \`nulls\`. Then start the job with \`fullRefresh: true\`, call \`reset\`, or give it another id.`,
+    `The query compares with a value of the last record that is null, or that is not a text, number, boolean or date, so it would read nothing. Replace the value in the query, for example with \`coalesce\`, compare by another column, or read by \`cursor\` with \`nulls\`. Then start the job with \`fullRefresh: true\` (\`?full_refresh=true\`), call \`reset\`, or give it another id.`,
   )
 }

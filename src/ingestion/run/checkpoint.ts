@@ -234,7 +234,8 @@ export function checkSelection(
 }
 
 /** The remedy when a checkpoint no longer fits the job. */
-export const remedy = 'start the job with `fullRefresh: true`, call `reset`, or give it another id.'
+export const remedy =
+  'start the job with `fullRefresh: true` (`?full_refresh=true`), call `reset`, or give it another id.'
 
 /** Where a job with a cursor resumes. Throws `invalid_options` when its checkpoint was made without one. */
 export function cursorPosition({ sequence, cursor }: Pick<Checkpoint, 'sequence' | 'cursor'>): unknown {

@@ -103,7 +103,7 @@ function keyOf(value: unknown): Key {
 export function orderFailure(pkField = 'id', { direction }: KeyComparison): JobError {
   return new JobError(
     'datasource',
-    `The ids of \`${pkField}\` are not ${direction}, so resuming after the last one would lose records: end the query with \`order by ${pkField}${direction === 'falling' ? ' desc' : ''}\`, or read by \`cursor\`, and start the job with \`fullRefresh: true\`, or call \`reset\`.`,
+    `The ids of \`${pkField}\` are not ${direction}, so resuming after the last one would lose records: end the query with \`order by ${pkField}${direction === 'falling' ? ' desc' : ''}\`, or read by \`cursor\`, and start the job with \`fullRefresh: true\` (\`?full_refresh=true\`), or call \`reset\`.`,
   )
 }
 
@@ -118,6 +118,6 @@ function unknowable(pkField: string): JobError {
 export function unorderedFailure(pkField = 'id'): JobError {
   return new JobError(
     'checkpoint',
-    `The previous run stopped between ids of \`${pkField}\` that are out of order, equal or null, so resuming would lose records: end the query with \`order by ${pkField}\` and choose a \`pkField\` that is unique, or read by \`cursor\`, and start the job with \`fullRefresh: true\`, or call \`reset\`.`,
+    `The previous run stopped between ids of \`${pkField}\` that are out of order, equal or null, so resuming would lose records: end the query with \`order by ${pkField}\` and choose a \`pkField\` that is unique, or read by \`cursor\`, and start the job with \`fullRefresh: true\` (\`?full_refresh=true\`), or call \`reset\`.`,
   )
 }

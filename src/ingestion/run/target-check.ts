@@ -28,6 +28,6 @@ export async function checkTarget(
 
 const continuing = "`ifTargetReset: 'continue'` to load only what is new"
 
-const gone = `The target was emptied or created again after the job wrote to it, so it lacks the records that the checkpoint counts on. To load everything again, start the job with \`fullRefresh: true\`, or call \`reset\` without a checkpoint. To let each run do so, set \`ifTargetReset: 'restart'\`, or ${continuing}.`
+const gone = `The target was emptied or created again after the job wrote to it, so it lacks the records that the checkpoint counts on. To load everything again, start the job with \`fullRefresh: true\` (\`?full_refresh=true\`), or call \`reset\` without a checkpoint. To let each run do so, set \`ifTargetReset: 'restart'\`, or ${continuing}.`
 
 const forgotten = `The target holds records but no checkpoint of this job, although storage has one: the checkpoint was deleted, or the job wrote to another target before. Empty the target to load everything again, or set ${continuing}, or 'restart' if writing a record twice does no harm.`

@@ -476,7 +476,7 @@ describePostgres('a read from Postgres by a cursor', (database) => {
     async (query, before, now, which) => {
       const [first] = await batches(query, before, { nulls: 'first' })
       expect(await failure(query, now, { nulls: 'first', position: first?.position })).toBe(
-        `The checkpoint belongs to the cursor ${which}: start the job with \`fullRefresh: true\`, call \`reset\`, or give it another id.`,
+        `The checkpoint belongs to the cursor ${which}: start the job with \`fullRefresh: true\` (\`?full_refresh=true\`), call \`reset\`, or give it another id.`,
       )
     },
   )

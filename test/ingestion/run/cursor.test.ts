@@ -155,7 +155,7 @@ describePostgres('an ingestion by a cursor', (database) => {
       count: 0,
       error: [
         'Could not execute datasource query [postgres].',
-        'The checkpoint was made without `cursor`: start the job with `fullRefresh: true`, call `reset`, or give it another id.',
+        'The checkpoint was made without `cursor`: start the job with `fullRefresh: true` (`?full_refresh=true`), call `reset`, or give it another id.',
       ],
     })
     expect(await checkpoint()).toBe(before)

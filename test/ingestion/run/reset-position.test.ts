@@ -1,9 +1,9 @@
 import { type Datasource, type IngestionJob, JobRegistry, memoryStorage } from 'headgate'
 import { createJobsHandler } from 'headgate/http'
 import { postgresDatasource } from 'headgate/postgres'
-import { fakeClock, testDatasource } from 'headgate/testing'
+import { collectingTarget, fakeClock, heldJob, testDatasource } from 'headgate/testing'
 import pg from 'pg'
-import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { describePostgres } from '../../support/describe-postgres.js'
 
 /** An ingestion that has read nothing. */
@@ -89,7 +89,7 @@ describePostgres('a reset', (database) => {
     [{}, 'none'],
   ])('to %j names the columns that it has', async (given, got) => {
     const { reset } = await setupIn(['at', 'id'])
-    const message = `Expected \`checkpoint.cursor\` to be an object with the values of \`at\`, \`id\`, got ${got}`
+    const message = `Expected \`checkpoint.cursor\` to be an object with the values of \`at\`, \`id\`, as in \`{"cursor":{"at":"…","id":"…"}}\`, got ${got}`
     await expect(reset({ cursor: given })).rejects.toMatchObject({ code: 'invalid_options', message })
   })
 
@@ -166,4 +166,79 @@ test('a reset takes the number of a last id as its text, and names the field of 
   expect((await storage.find('ingestion', 'a'))?.checkpoint).toMatchObject({ lastId: '10' })
   for (const lastId of [1.5, 2 ** 53, true, null])
     await expect(reset(lastId)).rejects.toThrow('Expected `checkpoint.lastId` to be a string of up to')
+})
+
+describe('a reset to a checkpoint of another form shows that of the job', () => {
+  const byCursor = (columns: string | string[], job: Partial<IngestionJob> = {}) =>
+    setup({ datasource: testDatasource([{ id: 1, at: 2 }]), cursor: columns, ...job })
+  const byTemplate = (query: string) =>
+    setup({ datasource: testDatasource([{ id: 1 }]), query, pkField: 'id', cursor: undefined as never })
+
+  test.each([
+    [5, '`5` (number)'],
+    ['5', '`5` (string)'],
+    [[5], 'an array'],
+    [{ id: 5 }, '`id` (string)'],
+    [{ curser: { id: '5' } }, '`curser` (string). Did you mean `cursor`?'],
+    [{ Cursor: { id: '5' } }, '`Cursor` (string). Did you mean `cursor`?'],
+  ])('a job with a cursor: %j', async (checkpoint, got) => {
+    const { reset } = await byCursor(['at', 'id'])
+    const form = '`{"cursor":{"at":"…","id":"…"}}`'
+    const message = `Expected \`checkpoint\` to be an object such as ${form}, got ${got}`
+    await expect(reset(checkpoint)).rejects.toMatchObject({ code: 'invalid_options', message })
+  })
+
+  test('a job with a cursor: none, or another position', async () => {
+    const { reset } = await byCursor('id')
+    const form = '`{"cursor":{"id":"…"}}`'
+    const none = `Expected \`checkpoint.cursor\` to be the position to resume from, as in ${form}, got nothing`
+    await expect(reset({})).rejects.toMatchObject({ message: none })
+    for (const cursor of [5, 'x', [], { other: 1 }]) {
+      await expect(reset({ cursor })).rejects.toThrow(`to be an object with the values of \`id\`, as in ${form}, got`)
+    }
+  })
+
+  test.each([
+    ['a {{#last_id}}{{last_id}}{{/last_id}}', '{"lastId":"…"}'],
+    ['a {{#last_id}}{{last_id}} {{params.of}}{{/last_id}}', '{"lastId":"…","params":{"of":"…"}}'],
+    ['a{{#last_record}} {{.}} {{/last_record}}', '{"lastRecord":["…"]}'],
+  ])('a job with the template %s', async (query, form) => {
+    const { reset } = await byTemplate(query)
+    await expect(reset({ last: 1 })).rejects.toThrow(`to be an object such as \`${form}\`, got \`last\``)
+    await expect(reset({})).rejects.toThrow(`an object with what the query resumes from, as in \`${form}\`, got`)
+    await expect(reset({ cursor: { id: '1' } })).rejects.toThrow(
+      `\`checkpoint.cursor\` to be omitted, as the job has no \`cursor\`: it resumes from \`${form}\``,
+    )
+  })
+
+  test('over HTTP too', async () => {
+    const { registry } = await byCursor('id')
+    const checkpoint = encodeURIComponent('{"curser":{"id":"5"}}')
+    const url = `http://localhost/_siren/connector/jobs/ingestion/a/_reset?checkpoint=${checkpoint}`
+    const answer = await createJobsHandler(registry)(new Request(url, { method: 'POST' }))
+    expect(answer.status).toBe(400)
+    expect(await answer.text()).toContain('Did you mean `cursor`?')
+  })
+})
+
+test('a job that waits in the queue is said to wait there', async () => {
+  const held = heldJob({ type: 'held', id: 'b' })
+  await using registry = new JobRegistry({ storage: memoryStorage(), concurrency: 1 })
+  registry.define(held.job)
+  registry.define({
+    id: 'a',
+    datasource: testDatasource([{ id: 1 }]),
+    cursor: 'id',
+    target: collectingTarget({ strategy: 'replace' }),
+  })
+  await registry.start('held', 'b')
+  const { finished } = await registry.start('ingestion', 'a')
+  const message = 'Job [ingestion/a] is already waiting in the queue.'
+  const refused = { code: 'already_running', message }
+  await expect(registry.reset('ingestion', 'a')).rejects.toMatchObject(refused)
+  await expect(registry.start('ingestion', 'a')).rejects.toMatchObject(refused)
+  await expect(registry.start('ingestion', 'a', { fullRefresh: true })).rejects.toMatchObject(refused)
+  await expect(registry.reset('held', 'b')).rejects.toThrow('Job [held/b] is already running.')
+  held.finish()
+  await finished
 })

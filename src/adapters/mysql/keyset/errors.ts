@@ -45,7 +45,7 @@ export function vanishedFailure(): JobError {
 export function damaged(message: string, options?: ErrorOptions): JobError {
   return new JobError(
     'checkpoint',
-    `The checkpoint was damaged. ${message}: start the job with \`fullRefresh: true\`, call \`reset\`, or give it another id.`,
+    `The checkpoint was damaged. ${message}: start the job with \`fullRefresh: true\` (\`?full_refresh=true\`), call \`reset\`, or give it another id.`,
     options,
   )
 }

@@ -155,7 +155,7 @@ export function checkOrder({ position, columns }: ReadCursor, now: readonly Colu
     if (change === undefined) continue
     throw new JobError(
       'datasource',
-      `The cursor column \`${columns[index]}\` has changed from ${change} since the checkpoint was made, so records would be read twice or never: start the job with \`fullRefresh: true\`, call \`reset\`, or give it another id.`,
+      `The cursor column \`${columns[index]}\` has changed from ${change} since the checkpoint was made, so records would be read twice or never: start the job with \`fullRefresh: true\` (\`?full_refresh=true\`), call \`reset\`, or give it another id.`,
     )
   }
 }

@@ -51,7 +51,7 @@ export function checkOrder(
     if (!changed) continue
     throw new JobError(
       'datasource',
-      `The cursor column \`${names[index]}\` ${changed} since the checkpoint was made, so records would be read twice or never: start the job with \`fullRefresh: true\`, call \`reset\`, or give it another id.`,
+      `The cursor column \`${names[index]}\` ${changed} since the checkpoint was made, so records would be read twice or never: start the job with \`fullRefresh: true\` (\`?full_refresh=true\`), call \`reset\`, or give it another id.`,
     )
   }
 }

@@ -70,7 +70,7 @@ function checkOrder(sorted: SortedRecords, { order = [] }: CursorPosition): void
   for (const [index, { type }] of order.entries()) {
     const { name, kind = noKind } = sorted.columns[index] ?? {}
     if (name === undefined || [kind, type].includes(noKind) || kind === type) continue
-    const message = `The cursor column \`${name}\` held a ${type} at the time of the checkpoint, and holds a ${kind} now: start the job with \`fullRefresh: true\`, call \`reset\`, or give it another id.`
+    const message = `The cursor column \`${name}\` held a ${type} at the time of the checkpoint, and holds a ${kind} now: start the job with \`fullRefresh: true\` (\`?full_refresh=true\`), call \`reset\`, or give it another id.`
     throw new JobError('checkpoint', message)
   }
 }
@@ -125,6 +125,6 @@ function isInOrder(sorted: SortedRecords, cursor: ReadCursor, { after, ranges = 
 function damaged(message: string): JobError {
   return new JobError(
     'checkpoint',
-    `The checkpoint was damaged. ${message}: start the job with \`fullRefresh: true\`, call \`reset\`, or give it another id.`,
+    `The checkpoint was damaged. ${message}: start the job with \`fullRefresh: true\` (\`?full_refresh=true\`), call \`reset\`, or give it another id.`,
   )
 }

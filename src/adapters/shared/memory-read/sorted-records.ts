@@ -154,7 +154,7 @@ function firstIndex<Item>(items: readonly Item[], holds: (item: Item) => boolean
 
 /** The error for a value of a checkpoint that is none of its column. */
 function unfitFailure(kind: string, name: string): JobError {
-  const message = `The checkpoint has no ${kind} for the cursor column \`${name}\`, whose records have one: start the job with \`fullRefresh: true\`, call \`reset\`, or give it another id.`
+  const message = `The checkpoint has no ${kind} for the cursor column \`${name}\`, whose records have one: start the job with \`fullRefresh: true\` (\`?full_refresh=true\`), call \`reset\`, or give it another id.`
   return new JobError('checkpoint', message)
 }
 

@@ -94,7 +94,7 @@ export function checkOrder({ position, columns }: ReadCursor, now: readonly Colu
     if (then === current) continue
     throw new JobError(
       'datasource',
-      `The cursor column \`${columns[index]}\` has changed from (${then}) to (${current}) since the checkpoint was made, so records would be read twice or never: start the job with \`fullRefresh: true\`, call \`reset\`, or give it another id.`,
+      `The cursor column \`${columns[index]}\` has changed from (${then}) to (${current}) since the checkpoint was made, so records would be read twice or never: start the job with \`fullRefresh: true\` (\`?full_refresh=true\`), call \`reset\`, or give it another id.`,
     )
   }
 }
