@@ -128,11 +128,11 @@ function sampleOf(names: readonly string[]): Readonly<Record<string, unknown>> {
 
 /** The fields of a checkpoint that the query resumes from. */
 function neededNames(plan: IngestionPlan): string[] {
-  const given: Record<string, string> = {}
+  let given: Readonly<Record<string, unknown>> = {}
   for (let missing = missingIn(given, plan); missing !== undefined; missing = missingIn(given, plan)) {
     const name = optionOf(missing)
     if (Object.hasOwn(given, name)) break
-    given[name] = '…'
+    given = { ...given, ...sampleOf([name]) }
   }
   return Object.keys(given)
 }

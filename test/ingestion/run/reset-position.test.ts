@@ -169,8 +169,7 @@ test('a reset takes the number of a last id as its text, and names the field of 
 })
 
 describe('a reset to a checkpoint of another form shows that of the job', () => {
-  const byCursor = (columns: string | string[], job: Partial<IngestionJob> = {}) =>
-    setup({ datasource: testDatasource([{ id: 1, at: 2 }]), cursor: columns, ...job })
+  const byCursor = (cursor: string | string[]) => setup({ datasource: testDatasource([{ id: 1, at: 2 }]), cursor })
   const byTemplate = (query: string) =>
     setup({ datasource: testDatasource([{ id: 1 }]), query, pkField: 'id', cursor: undefined as never })
 

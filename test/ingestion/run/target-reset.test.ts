@@ -95,7 +95,9 @@ describePostgres('a target that lost what the checkpoint counts on', (database) 
     test('a table that was emptied is loaded again after a reset, which the message names', async () => {
       await pool.query('truncate t')
       const { error } = (await run(job)) as { error?: readonly string[] }
-      expect(String(error)).toMatch(/`fullRefresh: true` \(`\?full_refresh=true`\), or call `reset` without a checkpoint/)
+      expect(String(error)).toMatch(
+        /`fullRefresh: true` \(`\?full_refresh=true`\), or call `reset` without a checkpoint/,
+      )
       await registry?.reset('ingestion', 'job')
       expect(await run(job)).toMatchObject({ state: 'successful', count: 100 })
       expect(await found()).toEqual(whole)
