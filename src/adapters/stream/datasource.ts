@@ -2,9 +2,11 @@ import {
   checkOptions,
   checkValue,
   type Datasource,
+  JobError,
   type Query,
   type ReadOptions,
   type ReadRange,
+  type RecordBatch,
   rule,
 } from '../../adapter.js'
 import { type RecordStream, readStream } from '../shared/index.js'
@@ -76,14 +78,44 @@ export function streamDatasource<Stream extends RecordStream = RecordStream>(
     kind: 'stream',
     capabilities: { resumesAfterId: resumes, readsRanges: true },
     read(query, readOptions) {
-      return readStream(
-        { open: () => open(query, contextOf(readOptions)), timeout, ...(cancel && { cancel }) },
-        readOptions,
-      )
+      const source = { open: () => open(query, contextOf(readOptions)), timeout, ...(cancel && { cancel }) }
+      const batches = readStream(source, readOptions)
+      return placeholder || !/\$1\b/.test(query.text) || query.values.length === 0 ? batches : hinting(batches)
     },
     ...(placeholder && { placeholder }),
     ...(check && { check }),
     ...(close && { close }),
+  }
+}
+
+/** What a driver says of placeholders that it does not know. */
+const aboutPlaceholders = /\$\d|\bbind|parameter|placeholder|variable|invalid character/i
+
+/** Postgres takes the placeholders, so its errors are about something else. */
+function isAboutPlaceholders(error: unknown): boolean {
+  try {
+    const { message, severity } = Object(error)
+    return severity === undefined && aboutPlaceholders.test(message)
+  } catch {
+    return false
+  }
+}
+
+/** The same batches. An error that seems to be about the placeholders names the option for them. */
+async function* hinting(batches: AsyncIterable<RecordBatch>): AsyncGenerator<RecordBatch> {
+  try {
+    yield* batches
+  } catch (cause) {
+    if (!isAboutPlaceholders(cause)) throw cause
+    const hint =
+      'The text of the query has `$1` for its first value. If the driver takes another placeholder, such as `?`,'
+    throw new JobError(
+      'datasource',
+      `${hint} set the option \`placeholder\` of streamDatasource, as in \`() => '?'\`.`,
+      {
+        cause,
+      },
+    )
   }
 }
 

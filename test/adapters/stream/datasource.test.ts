@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { PassThrough, Readable } from 'node:stream'
 import { setTimeout } from 'node:timers/promises'
-import { type Datasource, type JobRecord, JobRegistry, memoryStorage } from 'headgate'
+import { type Datasource, type JobRecord, JobRegistry, memoryStorage, type Query } from 'headgate'
 import { type OpenStream, type StreamDatasourceOptions, streamDatasource } from 'headgate/stream'
 import { datasourceSuite } from 'headgate/testing'
 import { describe, expect, test, vi } from 'vitest'
@@ -142,6 +142,32 @@ describe('what can be read', () => {
 })
 
 describe('what cannot be read', () => {
+  const failing = (error: unknown, options: StreamDatasourceOptions = {}) =>
+    streamDatasource(() => {
+      throw error
+    }, options)
+
+  test.each([
+    ["Unknown column '$1' in 'where clause'"],
+    ["You have an error in your SQL syntax near '$2'"],
+    ['ORA-01036: illegal variable name/number'],
+    ['Too many parameter values were provided'],
+  ])('an error about placeholders names the option for them: %s', async (message) => {
+    const query = { text: 'select 1 where shop = $1', values: [7] }
+    const cause = new Error(message)
+    const hint = { code: 'datasource', message: expect.stringContaining('set the option `placeholder`'), cause }
+    await expect(allBatches(failing(cause), query)).rejects.toMatchObject(hint)
+    // Not when the placeholders are those of the driver, nor without values, nor when Postgres says it.
+    const others: [Datasource, Query, unknown][] = [
+      [failing(cause, { placeholder: () => '?' }), { text: 'shop = ?', values: [7] }, cause],
+      [failing(cause), { text: 'select 1', values: [] }, cause],
+    ]
+    const ofPostgres = Object.assign(new Error('could not determine data type of parameter $1'), { severity: 'ERROR' })
+    const away = new Error('connect ECONNREFUSED')
+    for (const error of [ofPostgres, away]) others.push([failing(error), query, error])
+    for (const [datasource, asked, error] of others) await expect(allBatches(datasource, asked)).rejects.toBe(error)
+  })
+
   test('options are checked', () => {
     const wrong = (open: unknown, options?: object) => () =>
       streamDatasource(open as OpenStream, options as StreamDatasourceOptions)
