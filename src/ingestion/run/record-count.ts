@@ -1,6 +1,6 @@
 import { checkedAnswer, rule, warnOf } from '../../core/base/index.js'
 import type { ExecutionContext } from '../../core/execution/index.js'
-import type { ReadCursor } from '../contract/index.js'
+import type { Datasource, Query, ReadCursor } from '../contract/index.js'
 import type { IngestionPlan, QueryVariables } from '../definition/index.js'
 
 /** Where the read begins whose records are counted. */
@@ -22,23 +22,36 @@ export async function countRecords(
   start: () => CountStart,
   signal: AbortSignal,
 ): Promise<number | undefined> {
-  if (plan.total === undefined) return undefined
+  const counting = prepared(plan, start)
+  if (!counting) return undefined
   try {
-    return await count(plan, start(), signal)
+    return await counting(signal)
   } catch (error) {
     if (!signal.aborted) warnOf(context.logger, context, error, 'could not find out its total')
     return undefined
   }
 }
 
-async function count({ datasource, query, total }: Counted, start: CountStart, signal: AbortSignal) {
-  const { variables, lastId, cursor } = start
-  if (typeof total === 'object') {
-    const read = datasource.read(total.render(variables), { signal, batchSize: 1, lastId: undefined })
-    return countIn('the query of `total`', (await firstOf(read))?.rows[0]?.[0])
+type Counting = (signal: AbortSignal) => Promise<number | undefined>
+
+/** What counts. `undefined` when nothing does, or when the read cannot begin there either: it fails with the same error and tells it. */
+function prepared({ datasource, query, total }: Counted, start: () => CountStart): Counting | undefined {
+  if (total === undefined) return undefined
+  try {
+    const { variables, lastId, cursor } = start()
+    if (typeof total === 'object') return (signal) => countByQuery(datasource, () => total.render(variables), signal)
+    const rendered = query.render(variables)
+    const options = { lastId, isEstimate: total === 'estimate', ...(cursor && { cursor }) }
+    return async (signal) =>
+      countIn('count() of the datasource', await datasource.count?.(rendered, { ...options, signal }))
+  } catch {
+    return undefined
   }
-  const options = { signal, lastId, isEstimate: total === 'estimate', ...(cursor && { cursor }) }
-  return countIn('count() of the datasource', await datasource.count?.(query.render(variables), options))
+}
+
+async function countByQuery(datasource: Datasource, render: () => Query, signal: AbortSignal) {
+  const batches = datasource.read(render(), { signal, batchSize: 1, lastId: undefined })
+  return countIn('the query of `total`', (await firstOf(batches))?.rows[0]?.[0])
 }
 
 async function firstOf<Item>(items: AsyncIterable<Item>): Promise<Item | undefined> {

@@ -9,7 +9,7 @@ import {
   JobRegistry,
   memoryStorage,
 } from '../../../src/index.js'
-import { collectingTarget, fakeClock } from '../../../src/testing/index.js'
+import { collectingTarget, fakeClock, testDatasource } from '../../../src/testing/index.js'
 
 const start = Date.UTC(2024, 0, 1)
 
@@ -229,3 +229,25 @@ describe('total', () => {
     expect(() => registry.define(definition)).toThrow(message)
   })
 })
+
+test.each(['count', 'estimate', { query: 'select 1' }] as const)(
+  'a checkpoint that no read can begin at is logged once, also with the total %o',
+  async (total) => {
+    const logged: string[] = []
+    const keep = (_: object, message: string) => logged.push(message)
+    const logger = { debug() {}, info() {}, warn: keep, error: keep }
+    await using registry = new JobRegistry({ storage: memoryStorage(), logger })
+    const datasource = testDatasource([{ id: 1 }, { id: 2 }])
+    const job = { id: 'a', datasource, target: () => {} }
+    const run = async () => (await registry.start('ingestion', 'a')).finished
+    registry.define({ ...job, query: 'a {{#last_id}}{{last_id}}{{/last_id}}', pkField: 'id' })
+    await run()
+    registry.remove('ingestion', 'a')
+    registry.define({ ...job, cursor: 'id', total })
+    expect(await run()).toMatchObject({
+      state: 'error',
+      error: [expect.any(String), expect.stringMatching(/without `cursor`/)],
+    })
+    expect(logged).toEqual([expect.stringMatching(/^Job \[ingestion\/a\] failed: /)])
+  },
+)
