@@ -114,6 +114,12 @@ describe.each(Object.entries({ ...mounts, ...parsers }))('started by %s', (_, op
     expect(text).toContain('expected a string, got number')
   })
 
+  test('parameters that an answer has hidden are a 400 that names them', async () => {
+    const { status, text, seen } = await call('{"params":{"token":"***"}}')
+    expect([status, seen]).toEqual([400, []])
+    expect(text).toContain('`params.token` to be the value itself')
+  })
+
   test('a body of megabytes is refused, and the server goes on', async () => {
     const { handler, seen } = setup()
     const send = await open(handler)

@@ -1,4 +1,5 @@
 import { invalid, jsonCopyOf } from '../base/index.js'
+import { type JobParams, keptParams } from '../model/index.js'
 import type { Redactor } from '../redaction/index.js'
 
 /** What an answer shows in place of a secret. */
@@ -14,6 +15,13 @@ const leftOut = /^(?:\d{1,9} more (?:is|are) left out\.|Left out, as it is neste
 /** Throws `invalid_options` when a value has, at any depth, what an answer shows in place of the real data. */
 export function checkNothingHidden(field: string, value: unknown, redactor: Redactor): void {
   check(field, jsonCopyOf(value), redactor)
+}
+
+/** A copy of the parameters of a start. Throws `invalid_options` for those that no storage keeps, and for those of an answer that hides some. */
+export function startParams(params: JobParams, redactor: Redactor): JobParams {
+  const kept = keptParams(params)
+  checkNothingHidden('params', kept, redactor)
+  return kept
 }
 
 function check(field: string, value: unknown, redactor: Redactor): void {

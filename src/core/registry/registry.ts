@@ -29,7 +29,6 @@ import {
   type JobDetail,
   type JobParams,
   type JobStatus,
-  keptParams,
   type LiveStatus,
   priorityRule,
 } from '../model/index.js'
@@ -37,6 +36,7 @@ import type { Redactor } from '../redaction/index.js'
 import { allLive, featureOf, type SearchFilter, type SearchResult } from '../storage/index.js'
 import { closeInTime, type Owned } from './close-owned.js'
 import type { HealthOptions, RegistryHealth } from './health.js'
+import { startParams } from './hidden-value.js'
 import type { DefinedJob, JobPause } from './job-list.js'
 import { type ReadinessCheck, type ReadyOptions, readyRules, untilReady } from './readiness.js'
 import {
@@ -150,7 +150,7 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
     const { jobs, runner, refreshChecks, paused } = this.#parts
     const job = jobs.require(key, { type, id })
     const { force = false, fullRefresh = false, ...rest } = options
-    const params = rest.params && keptParams(rest.params)
+    const params = rest.params && startParams(rest.params, this.redactor)
     const checked = checkParams(job, params ?? {})
     if (checked instanceof Promise) await checked
     const request = { ...rest, ...(params && { params }), refusesPaused: !force }

@@ -65,6 +65,25 @@ test.each([
   await expect(registry.start('test', 'a', { params: params as never })).rejects.toThrow(`Expected ${name} to be a`)
 })
 
+test('refuses parameters of an answer that hides a secret or leaves something out', async () => {
+  const registry = open()
+  const { job, seen } = seeing()
+  registry.define(job)
+  const start = (params: object) => registry.start('test', 'a', { params: params as never })
+  for (const params of [
+    { of: { token: '***' } },
+    { of: { token: `${'x'.repeat(9)} (shortened from 900 characters)` } },
+  ]) {
+    await expect(start(params)).rejects.toMatchObject({
+      code: 'invalid_options',
+      message: expect.stringContaining('Expected `params.of.token` to be the value itself'),
+    })
+  }
+  expect(seen).toEqual([])
+  const { finished } = await start({ title: '*** Sale ***' })
+  expect(await finished).toMatchObject({ state: 'successful' })
+})
+
 test('a retry, a queued start and a takeover use them', async () => {
   const clock = fakeClock()
   const storage = memoryStorage({ clock })
