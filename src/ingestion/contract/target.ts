@@ -232,7 +232,7 @@ export interface Target<Item extends object = JobRecord> {
 /** What a function target receives. */
 export interface TargetFunctionContext<Params extends object = JobParams> extends Omit<WriteContext, 'params'> {
   /** The parameters of the start, as the schema `params` of the job returns them. An empty object without any. */
-  readonly params?: Params
+  readonly params: Params
   /**
    * Keeps a line in the `log` of the job's status: the last 100 lines, of up to 1,000 characters with their time, secrets redacted. A line
    * costs next to nothing: it is saved with the next progress.

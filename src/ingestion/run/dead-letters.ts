@@ -77,9 +77,9 @@ export class DeadLetters {
   async write(): Promise<void> {
     const rows = this.#rows
     if (rows.length === 0) return
-    const { executionId, signal, log } = this.#context
+    const { executionId, signal, log, params = {} } = this.#context
     const idempotencyKey = `${rows[0]?.[keyColumn]}+${rows.length}`
-    const context = { ...keyOf(this.#context), executionId, signal, idempotencyKey, ...(log && { log }) }
+    const context = { ...keyOf(this.#context), executionId, signal, idempotencyKey, params, ...(log && { log }) }
     await this.#targeting(() =>
       callTarget('write', () => this.#writer?.write(RecordBatch.fromRows(columns, rows), context)),
     )

@@ -272,3 +272,23 @@ describe('`selectedBy`', () => {
     })
   })
 })
+
+test('functions of the target and of dead letters receive the parameters, an empty object without any', async () => {
+  const seen: unknown[] = []
+  await using registry = new JobRegistry({ storage: memoryStorage() })
+  registry.define({
+    id: 'a',
+    datasource: testDatasource([{ id: 1 }]),
+    target: (_, { params }) => {
+      seen.push(params)
+      throw new Error('no')
+    },
+    failures: { deadLetters: (_, { params }) => void seen.push(params) },
+  })
+  for (const params of [undefined, { customer: 'acme' }]) {
+    await (await registry.start('ingestion', 'a', { ...(params && { params }) })).finished
+  }
+  const half = seen.length / 2
+  expect(seen.slice(0, half)).toEqual(Array(half).fill({}))
+  expect(seen.slice(half)).toEqual(Array(half).fill({ customer: 'acme' }))
+})

@@ -212,7 +212,7 @@ it('parameters have the type of their schema', () => {
       return record
     },
     target: (_, context) => {
-      expectTypeOf(context.params).toEqualTypeOf<Params | undefined>()
+      expectTypeOf(context.params).toEqualTypeOf<Params>()
     },
   })
   registry.define({
@@ -233,7 +233,7 @@ it('parameters have the type of their schema', () => {
     datasource,
     // Without a schema, a name has no type.
     selectedBy: ['customer'],
-    target: (_, context) => expectTypeOf(context.params).toEqualTypeOf<JobParams | undefined>(),
+    target: (_, context) => expectTypeOf(context.params).toEqualTypeOf<JobParams>(),
   })
 })
 
