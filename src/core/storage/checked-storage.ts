@@ -45,7 +45,7 @@ export function checkedStorage(storage: JobStorage, { clock, logger, timeout }: 
       if (value === undefined || value === null) return undefined
       const record = checked(value, asked)
       if (record) return record
-      throw badAnswer('storage', `${method}() of the storage`, 'an execution or nothing, as asked for', value)
+      throw notAsked(`${method}() of the storage`, 'an execution or nothing, as asked for', value, asked)
     })
   const all = (values: readonly unknown[], asked: Asked) => validOf(values, (value) => checked(value, asked))
   const page = (method: string, ask: () => Promise<unknown>, request: PageRequest = {}, asked: Asked = {}) =>
@@ -66,7 +66,8 @@ export function checkedStorage(storage: JobStorage, { clock, logger, timeout }: 
         const record = checked(execution, jobOf(request))
         if (record && typeof started === 'boolean') return { started, execution: record }
         const expected = '`started` and a valid `execution` of the job'
-        throw badAnswer('storage', 'begin() of the storage', expected, answer)
+        if (typeof started !== 'boolean') throw badAnswer('storage', 'begin() of the storage', expected, answer)
+        throw notAsked('begin() of the storage', expected, execution, jobOf(request))
       }
       return answered('begin', () => storage.begin(request), check)
     },
@@ -186,6 +187,18 @@ function filtered({ type, id, partition }: Asked): Asked {
 function differences(record: ExecutionRecord, asked: Asked): string[] {
   const fields = Object.keys(asked) as (keyof Asked)[]
   return fields.filter((field) => record[field] !== asked[field])
+}
+
+/** The error for an execution that was not asked for. Another program may have changed its row, so the adapter need not be the reason. */
+function notAsked(method: string, expected: string, value: unknown, asked: Asked): JobError {
+  const { record, wrong } = checkRecord(value)
+  const fields = record ? differences(record, asked) : wrong
+  const isRow = typeof Object(value).executionId === 'string'
+  if (!isRow || fields.length === 0) return badAnswer('storage', method, expected, value)
+  const shown = fields.map((field) => `\`${field}\``).join(' or ')
+  const got = `got one with another or an invalid ${shown}`
+  const reason = 'Another program may have changed its row, or the storage has a fault.'
+  return new JobError('storage', `Expected ${method} to return ${expected}, ${got}. ${reason}`)
 }
 
 /** What `watch` returns at once. */
