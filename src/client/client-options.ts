@@ -63,6 +63,8 @@ export interface RemotePauseOptions extends CallOptions {
 export interface RemoteAbortOptions extends StatusOptions {
   /** Who aborts and why, for people: 1 to 1,000 characters. Default: none. */
   reason?: string
+  /** Aborts this execution only, and throws `already_running` when another one is live. Default: whichever is live. */
+  executionId?: string
   /** How long the server waits for the job to stop, in milliseconds. 0 does not wait. Default 30,000. */
   timeout?: number
 }

@@ -199,15 +199,22 @@ export class JobsClient<Known extends Record<string, object> = Record<never, obj
 
   /**
    * Asks a job to stop and waits until it has. Resolves with its status: still `aborting` when `timeout` has passed, the
-   * last one when nothing was running, `undefined` when it never ran.
+   * last one when nothing was running, `undefined` when it never ran. Throws `already_running` when another execution than `executionId`
+   * is live.
    */
   async abort<Type extends string, Options extends RemoteAbortOptions>(
     type: Type,
     id: string,
     options?: Options,
   ): Promise<Detailed<RemoteStatus, Options, ProgressOf<Type, Known>> | undefined> {
-    const { timeout, reason, detail, signal } = checked<RemoteAbortOptions>(options, 'timeout', 'reason', 'detail')
-    const query = { timeout: durationOf(timeout), reason, detail }
+    const { timeout, reason, executionId, detail, signal } = checked<RemoteAbortOptions>(
+      options,
+      'timeout',
+      'reason',
+      'executionId',
+      'detail',
+    )
+    const query = { timeout: durationOf(timeout), reason, executionId, detail }
     const call = { method: 'POST', path: [...jobPath(type, id), '_abort'], query, signal } as const
     return statusOf(await this.#connection.call(call, isAbortOf({ type, id, detail }))) as never
   }

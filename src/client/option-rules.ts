@@ -46,6 +46,7 @@ const known = {
   from: whole,
   size: whole,
   reason: text,
+  executionId: text,
   by: text,
   type: text,
   id: text,

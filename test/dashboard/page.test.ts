@@ -354,6 +354,72 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       expect(calls[1]?.[3]).toMatchObject({ reason: 'The source is wrong.' })
     })
 
+    test('an abort of the run that was shown, and of no later one', async () => {
+      const { registry, watched } = watchedRegistry()
+      defineCounting(registry, 'a')
+      await registry.start('copy', 'a')
+      const { url } = await serveDashboard(watched)
+      const dialog = page.getByRole('dialog')
+      for (const hash of ['#/job/copy/a', '#/']) {
+        await page.goto('about:blank')
+        await page.goto(url + hash)
+        await button(/^Abort/).click()
+        await registry.abort('copy', 'a')
+        await dialog.getByText('This run has ended: aborted.').waitFor()
+        const { executionId } = await registry.start('copy', 'a')
+        if (hash !== '#/') await dialog.getByText('and another one has begun').waitFor()
+        await dialog.getByRole('button', { name: 'Abort' }).click()
+        await dialog.getByText('another one runs now. Nothing was aborted.').waitFor()
+        await page.keyboard.press('Escape')
+        expect(await registry.status('copy', 'a')).toMatchObject({ state: 'running', executionId })
+      }
+    })
+
+    test('an abort of a run that the list alone has told of, as where there are no events', async () => {
+      const { registry, watched, calls } = watchedRegistry()
+      defineCounting(registry, 'a')
+      const { executionId } = await registry.start('copy', 'a')
+      const { url } = await serveDashboard(watched, { authorize: (_, action) => action !== 'events' })
+      await page.goto(url)
+      await button('Abort copy/a').click()
+      await page.getByRole('dialog').getByRole('button', { name: 'Abort' }).click()
+      await text('copy/a was asked to stop.')
+      expect(calls).toMatchObject([['abort', 'copy', 'a', { executionId }]])
+    })
+
+    test('nothing with a run that has ended before an abort is confirmed, and says how', async () => {
+      const { registry, watched } = watchedRegistry()
+      let end = () => {}
+      const run = () =>
+        new Promise<void>((resolve) => {
+          end = resolve
+        })
+      registry.define({ type: 'copy', id: 'a', run })
+      const { finished } = await registry.start('copy', 'a')
+      const { url } = await serveDashboard(watched)
+      await page.goto(`${url}#/job/copy/a`)
+      await button('Abort…').click()
+      end()
+      await finished
+      await page.getByRole('dialog').getByRole('button', { name: 'Abort' }).click()
+      await text('That run of copy/a had ended: succeeded.')
+    })
+
+    test('no end of a pause that has begun since', async () => {
+      const { registry, watched } = watchedRegistry()
+      defineCounting(registry, 'a')
+      await registry.pause('copy', 'a', { by: 'ann' })
+      const { url } = await serveDashboard(watched)
+      await page.goto(`${url}#/job/copy/a`)
+      await button('End the pause').waitFor()
+      await registry.unpause('copy', 'a')
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      await registry.pause('copy', 'a', { by: 'bob' })
+      await button('End the pause').click()
+      await text('copy/a was paused anew by bob. That pause goes on.')
+      expect((await registry.jobs())[0]?.paused?.by).toBe('bob')
+    })
+
     test('a full refresh, a reset, a pause and its end', async () => {
       const { registry, watched, calls } = watchedRegistry()
       const datasource = iterableDatasource(() => [{ id: 1 }])
@@ -482,6 +548,9 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
           ['start', 'ingestion', 'a', {}],
         ])
       await expect.poll(() => target.records.map(({ id }) => id)).toEqual([7, 8, 9, 8, 9])
+      // The view is that of the run that was started.
+      await page.getByText('This is the run of').waitFor({ state: 'detached' })
+      expect(page.url()).toMatch(/#\/job\/ingestion\/a$/)
     })
 
     test('a retry asks for the parameters of the run that failed, and a past run of another job offers none', async () => {
@@ -581,6 +650,20 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await expect.poll(focus, { message: 'a pause' }).toBe('End the pause')
       await page.keyboard.press('Enter')
       await expect.poll(focus, { message: 'the end of a pause' }).toBe('Pause…')
+      // Another action than the first one leads to what can be done with the run, also when buttons before it have come and gone.
+      await press('Start with parameters…', '')
+      await page.keyboard.press('Escape')
+      await button('Start with parameters…').press('Enter')
+      await page.getByRole('dialog').getByRole('button', { name: 'Start' }).press('Enter')
+      await expect.poll(focus, { message: 'a start' }).toBe('Abort…')
+      await button('Pause…').focus()
+      await registry.abort('copy', 'a')
+      await button('Reset…').waitFor()
+      await button('Pause…').press('Enter')
+      await page.getByLabel('Reason').press('Enter')
+      await expect.poll(focus, { message: 'a pause after an end' }).toBe('End the pause')
+      await page.keyboard.press('Enter')
+      await expect.poll(focus, { message: 'its end' }).toBe('Pause…')
       await page.goto(url)
       await registry.start('copy', 'a')
       await button('Abort copy/a').focus()

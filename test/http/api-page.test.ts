@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { runsAnother } from '../../src/core/base/errors.js'
 import { toStatus } from '../../src/core/model/status.js'
 import { abort } from '../../src/http/api/routes/abort.js'
 import { health as healthRoute } from '../../src/http/api/routes/health.js'
@@ -113,8 +114,9 @@ const registry: ServedRegistry = {
   pause: async () => paused,
   unpause: async () => true,
   pauseAll: async () => ({ since: 1538734000000, isOfAll: true }),
-  async abort(_, id, { timeout } = {}) {
+  async abort(type, id, { timeout, executionId } = {}) {
     if (!(id in jobs)) return undefined
+    if (executionId !== undefined) throw runsAnother({ type, id })
     return toStatus(
       timeout ? { ...stopped, state: 'aborted', endTime: 1538733805318 } : { ...stopped, state: 'aborting' },
     )

@@ -186,6 +186,7 @@ test('every answer that belongs to one call is given to some request', async () 
       'GET /copy/b',
     ],
     ...['POST /copy/a/_start', 'POST /copy/a/_start', 'POST /copy/b/_start', 'POST /copy/b/_abort'],
+    'POST /copy/a/_abort?timeout=0&execution_id=a019a0000-0000-7000-8000-000000000000',
     'POST /copy/a/_abort?timeout=0',
   ]
   for (const call of calls) await send(call)

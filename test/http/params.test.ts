@@ -78,7 +78,11 @@ describe.each(Object.entries({ ...mounts, ...parsers }))('started by %s', (_, op
   test.each([
     ['_reset', '{"checkpoint":7}', 'send `checkpoint`, `detail` in the query.'],
     ['_pause', '{"reason":"deploy","by":"ann"}', 'send `reason`, `by` in the query.'],
-    ['_abort', '{"reason":"deploy"}', 'send `timeout`, `reason`, `wait_for_completion`, `detail` in the query.'],
+    [
+      '_abort',
+      '{"reason":"deploy"}',
+      'send `timeout`, `reason`, `execution_id`, `wait_for_completion`, `detail` in the query.',
+    ],
     ['_unpause', '[0]', 'it takes no values.'],
   ])('%s refuses a body, which it would ignore, and does nothing', async (name, body, hint) => {
     const { handler, registry } = setup()

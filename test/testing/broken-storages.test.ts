@@ -100,9 +100,11 @@ const noticed: Record<StorageBug, string[]> = {
   ],
   'aborts what has ended': [
     'abort: returns an ended execution unchanged',
+    'abort: of an execution by its id leaves another one alone',
     'abort: the first request decides on the reason',
     'lease: one that ran out is settled by requestAbort',
   ],
+  'aborts whatever is live': ['abort: of an execution by its id leaves another one alone'],
   'ends what has ended': [
     'finish: of 20 at once, one ends the execution',
     'end: nothing changes an execution that has ended',
@@ -222,6 +224,7 @@ const noticed: Record<StorageBug, string[]> = {
     'renew: writes nothing for another execution',
     'claim: is refused under another epoch, or another id',
     'run: is refused under another epoch, another id, and after the end',
+    'abort: of an execution by its id leaves another one alone',
     'begin: a given checkpoint takes the place of the earlier one, and everything else is as before',
     'lease: a late writer does not change the next execution',
     'orphans: an orphan is listed until a node resumes it',

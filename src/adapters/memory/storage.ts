@@ -144,10 +144,11 @@ class MemoryStorage implements JobStorage {
     return execution && copy(execution)
   }
 
-  requestAbort({ type, id, partition, reason }: AbortRequest): Promise<ExecutionRecord | undefined> {
+  requestAbort({ type, id, partition, reason, executionId }: AbortRequest): Promise<ExecutionRecord | undefined> {
     return this.#settled(() => {
       const execution = this.#find(type, id, partition)
       if (!execution) return undefined
+      if (executionId !== undefined && execution.executionId !== executionId) return copy(execution)
       if (reason !== undefined && isLive(execution.state) && execution.state !== 'aborting')
         execution.abortReason = reason
       execution.state = nextState(execution.state, 'abort') ?? execution.state

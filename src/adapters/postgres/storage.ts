@@ -230,12 +230,13 @@ class PostgresStorage implements JobStorage {
     return this.#changed(row)
   }
 
-  async requestAbort({ type, id, partition, reason }: AbortRequest): Promise<ExecutionRecord | undefined> {
+  async requestAbort({ type, id, partition, reason, executionId }: AbortRequest): Promise<ExecutionRecord | undefined> {
     if (!isStorable(type + id)) return undefined
     return retried(async () => {
-      const [row] = await this.#ask('requestAbort', [type, id, partition, jsonOf(reason)])
+      const [row] = await this.#ask('requestAbort', [type, id, partition, jsonOf(reason), executionId])
       if (row) return this.#changed(row)
       const execution = await this.find(type, id, partition)
+      if (executionId !== undefined && execution?.executionId !== executionId) return execution
       return !execution || execution.state === 'aborting' || !isLive(execution.state) ? execution : retry
     })
   }
@@ -362,8 +363,7 @@ class PostgresStorage implements JobStorage {
   /** Notifies processes and listeners of a change of state. Returns the record. */
   #changed(row: TextRow): ExecutionRecord {
     const record = toRecord(row)
-    const { executionId, state } = record
-    const change = { ...keyOf(record), executionId, state }
+    const change = { ...keyOf(record), executionId: record.executionId, state: record.state }
     this.#notifier.notify(change)
     this.#watch.emit(change)
     return record

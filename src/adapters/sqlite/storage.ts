@@ -198,10 +198,11 @@ class SqliteStorage implements JobStorage {
     })
   }
 
-  requestAbort({ type, id, partition, reason }: AbortRequest): Promise<ExecutionRecord | undefined> {
+  requestAbort({ type, id, partition, reason, executionId }: AbortRequest): Promise<ExecutionRecord | undefined> {
     return this.#writeSettled(
       (jobs) => {
         const execution = jobs.find(type, id, partition)
+        if (executionId !== undefined && execution?.executionId !== executionId) return execution
         const next = execution && nextState(execution.state, 'abort')
         if (!next || next === execution.state) return execution
         execution.state = next

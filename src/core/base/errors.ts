@@ -121,6 +121,12 @@ export function alreadyRunning({ type, id, state }: { type: string; id: string; 
   return new JobError('already_running', `Job [${type}/${id}] ${what}.`)
 }
 
+/** The error of an abort that names an execution while another one is live. */
+export function runsAnother({ type, id }: { type: string; id: string }): JobError {
+  const message = `Job [${type}/${id}] runs another execution than the one to abort. Nothing was aborted.`
+  return new JobError('already_running', message)
+}
+
 export function isAlreadyRunning(error: unknown): boolean {
   return JobError.isInstance(error) && error.code === 'already_running'
 }

@@ -60,6 +60,11 @@ export function newExecutionId(jobId: string, time: number): string {
   return jobId + v7({ msecs: time, seq: sequence })
 }
 
+/** The id of the job that an execution belongs to. */
+export function jobIdOf(executionId: string): string {
+  return executionId.slice(0, -uuidLength)
+}
+
 /**
  * The part of an execution's id that orders the log, or `undefined` when `executionId` is not valid. Two of them compare as text.
  */

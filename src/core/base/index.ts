@@ -17,9 +17,10 @@ export {
   placeOf,
   type RecordPlace,
   read,
+  runsAnother,
 } from './errors.js'
 export { EventLoopTurns, type EventLoopTurnsOptions, mapInTurns } from './event-loop-turns.js'
-export { checkedKey, executionOrder, JobMap, jobKey, newExecutionId } from './ids.js'
+export { checkedKey, executionOrder, JobMap, jobIdOf, jobKey, newExecutionId } from './ids.js'
 export { isMisconfigured, isRefused, isTransient } from './is-transient.js'
 export { answerOf, isolate, isThenable } from './isolate.js'
 export {

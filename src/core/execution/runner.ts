@@ -1,5 +1,14 @@
 import PQueue from 'p-queue'
-import { alreadyRunning, isAlreadyRunning, JobError, warnOf, withTimeout } from '../base/index.js'
+import {
+  alreadyRunning,
+  invalid,
+  isAlreadyRunning,
+  JobError,
+  jobIdOf,
+  runsAnother,
+  warnOf,
+  withTimeout,
+} from '../base/index.js'
 import { type ConcurrencySlot, StartGate, type WaitingExecution } from '../dispatch/index.js'
 import {
   closedReason,
@@ -11,7 +20,7 @@ import {
   keyOf,
 } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
-import type { BeginRequest } from '../storage/index.js'
+import type { AbortRequest, BeginRequest } from '../storage/index.js'
 import type { CompletionWaiter } from './completion-waiter.js'
 import { Execution, type StartedExecution } from './execution.js'
 import { ExecutionLease } from './execution-lease.js'
@@ -85,16 +94,23 @@ export class Runner implements PartitionRunner {
     this.#isClosing = true
   }
 
-  /** Requests an abort of a job in any process. Returns its live or last record, how it ended if it was queued, and its local execution. */
+  /**
+   * Requests an abort of a job in any process. Returns its live or last record, how it ended if it was queued, and its local execution.
+   * Throws `already_running` when another execution than `executionId` is live.
+   */
   async askToStop(
     job: JobKey,
-    reason?: string,
+    { reason, executionId }: Pick<AbortRequest, 'reason' | 'executionId'> = {},
   ): Promise<{ asked?: ExecutionRecord; settled?: ExecutionRecord; execution?: Execution }> {
-    const ask = () => this.#runtime.storage.requestAbort({ ...keyOf(job), ...(reason !== undefined && { reason }) })
+    if (executionId !== undefined && jobIdOf(executionId) !== job.id)
+      throw invalid('executionId', `the id of an execution of the job, ${job.id} and a UUID`, executionId)
+    const named = { ...(reason !== undefined && { reason }), ...(executionId !== undefined && { executionId }) }
+    const ask = () => this.#runtime.storage.requestAbort({ ...keyOf(job), ...named })
     let asked = await ask()
     // A start that is under way here may reach storage later than the request.
     if ((!asked || isEnded(asked.state)) && (await this.#executions.hasJustBegun(job))) asked = await ask()
     if (!asked || isEnded(asked.state)) return asked ? { asked } : {}
+    if (executionId !== undefined && asked.executionId !== executionId) throw runsAnother(job)
     const execution = await this.#executions.whenGranted(asked)
     execution?.adopt(asked)
     const settled = asked.node === null ? await this.#queue.settle(asked) : undefined
@@ -304,7 +320,7 @@ export class Runner implements PartitionRunner {
   async #stop(execution: Execution): Promise<void> {
     if (execution.release()) return
     try {
-      const asked = this.askToStop(execution, closedReason)
+      const asked = this.askToStop(execution, { reason: closedReason, executionId: execution.executionId })
       this.#stopTimeout = (await withTimeout(this.#runtime.clock, this.#stopTimeout, asked)) ? abortTimeout : 0
     } catch (error) {
       this.#warn(execution, error, 'could not be aborted in storage; it stops anyway')

@@ -96,6 +96,8 @@ export interface WaitingOptions {
 export interface AbortOptions {
   /** Who aborts and why, for people: 1 to 1,000 characters. Shown as `abortReason` of the status. Default: none. */
   reason?: string
+  /** Aborts this execution only, and throws `already_running` when another one is live. Default: whichever is live. */
+  executionId?: string
   /** How long to wait for the job to stop, in milliseconds. 0 does not wait. Default 30,000. */
   timeout?: number
   /** Ends the wait when it aborts, as if `timeout` had passed. The job still stops. Default: none. */
@@ -198,9 +200,15 @@ export const resetRules = { checkpoint: { accepts: () => true, expected: 'a JSON
 /** The rules of {@link WaitingOptions}. */
 export const waitingRules = { from: rule.optional(rule.whole(0)), size: rule.optional(rule.whole(0, 1000)) }
 
+const executionIdRule = {
+  accepts: (value: unknown) => typeof value === 'string' && executionOrder(value) !== undefined,
+  expected: 'the id of an execution',
+}
+
 /** The rules of {@link AbortOptions}. */
 export const abortRules = {
   reason: rule.optional(rule.shortText(maxTextLength)),
+  executionId: rule.optional(executionIdRule),
   timeout: timeoutRule,
   signal: rule.optional(rule.having('addEventListener', 'removeEventListener')),
   onAsked: rule.optional(rule.aFunction),
@@ -215,11 +223,7 @@ export const searchRules = {
   startTimeTo: rule.optional(rule.whole(0)),
   from: rule.optional(rule.whole(0)),
   size: rule.optional(rule.whole(0, 1000)),
-  searchAfter: {
-    accepts: (value: unknown) => typeof value === 'string' && executionOrder(value) !== undefined,
-    expected: 'the id of an execution of the log',
-    optional: true,
-  },
+  searchAfter: rule.optional({ ...executionIdRule, expected: 'the id of an execution of the log' }),
 }
 
 /** The rules of {@link CloseOptions}. */

@@ -231,8 +231,8 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
 
   /**
    * Requests an abort of a job in any process and waits until it has stopped. Resolves with its status: `aborting` when `timeout`
-   * has passed, the last status when the job was not live, `undefined` when it never ran. Rejects with `closed` when the registry has
-   * closed and the job still runs: storage keeps the request.
+   * has passed, the last status when the job was not live, `undefined` when it never ran. Throws `already_running` when another execution
+   * than `executionId` is live. Rejects with `closed` when the registry has closed and the job still runs: storage keeps the request.
    */
   async abort<Detail extends object = never, Type extends string = string>(
     type: Type,
@@ -244,10 +244,10 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
 
   async #abort(type: string, id: string, options: AbortOptions): Promise<JobStatus | undefined> {
     checkOptions('options', options, abortRules)
-    const { timeout = defaultStopTimeout, signal, reason, onAsked } = options
+    const { timeout = defaultStopTimeout, signal, onAsked, ...named } = options
     const { clock, logger, abandoned: closed } = this.#parts.runtime
-    this.#parts.refreshChecks.abort({ type, id })
-    const { asked, settled, execution } = await this.#parts.runner.askToStop({ type, id }, reason)
+    if (named.executionId === undefined) this.#parts.refreshChecks.abort({ type, id })
+    const { asked, settled, execution } = await this.#parts.runner.askToStop({ type, id }, named)
     isolate(
       () => onAsked?.(),
       (error) => logger.warn({ type, id, error: errorMessages(error) }, '`onAsked` of an abort threw.'),

@@ -57,6 +57,8 @@ export interface ClaimRequest {
 export interface AbortRequest extends JobKey {
   /** Stored as the execution's `abortReason`: 1 to 1,000 characters. */
   reason?: string
+  /** Aborts this execution only. Default: whichever is live. */
+  executionId?: string
 }
 
 /** How an execution ended, and its final progress. */
@@ -206,7 +208,8 @@ export interface JobStorage {
   finish(lease: LeaseToken, request: FinishRequest): Promise<ExecutionRecord | undefined>
   /**
    * Moves the live execution of a job to `aborting`, atomically. Returns it, or the last execution when none is live, or
-   * `undefined` when the job never ran. The first request decides on the reason.
+   * `undefined` when the job never ran. The first request decides on the reason. With `executionId`, another live execution is returned
+   * as it is.
    */
   requestAbort(request: AbortRequest): Promise<ExecutionRecord | undefined>
   /** The live execution of a job, else its last one, else `undefined`. Retention keeps the last one of every job. */

@@ -1,4 +1,4 @@
-import { invalid, maxTextLength, type Rule, rule } from '../../adapter.js'
+import { executionOrder, invalid, maxTextLength, type Rule, rule } from '../../adapter.js'
 import { JobError, type JobState, jobStates } from '../../index.js'
 import { type Schema, schemas } from './schemas.js'
 
@@ -116,6 +116,12 @@ export function shortText(name: string, description: string): Parameter<string> 
 /** A parameter with a state of an execution. */
 export function state(description: string): Parameter<JobState> {
   return text('state', description, rule.oneOf(...jobStates), schemas.state)
+}
+
+/** A parameter with the id of an execution. */
+export function executionId(name: string, description: string, expected: string): Parameter<string> {
+  const rule: Rule = { accepts: (value) => executionOrder(value as string) !== undefined, expected }
+  return text(name, description, rule, schemas.executionId)
 }
 
 /** A parameter with a JSON value. */

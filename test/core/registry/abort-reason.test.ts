@@ -1,7 +1,8 @@
 import { type Job, JobRegistry, memoryStorage } from 'headgate'
+import { JobsClient } from 'headgate/client'
 import { createJobsHandler } from 'headgate/http'
 import { fakeClock, heldJob } from 'headgate/testing'
-import { expect, onTestFinished, test, vi } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 
 /** A registry with a job that runs until it is aborted. */
 function open(more: Partial<Job> = {}, concurrency = 1) {
@@ -59,6 +60,83 @@ test('a close after an abort does not change the reason', async () => {
   void registry.abort('test', 'a')
   await registry.close()
   expect(await finished).not.toHaveProperty('abortReason')
+})
+
+describe('an abort of an execution by its id', () => {
+  test('aborts that one, also while it is queued', async () => {
+    const { registry } = open()
+    for (const id of ['a', 'b']) await registry.start('test', id)
+    for (const id of ['b', 'a']) {
+      const executionId = (await registry.status('test', id))?.executionId as string
+      expect(await registry.abort('test', id, { executionId })).toMatchObject({ state: 'aborted', executionId })
+    }
+  })
+
+  test('leaves a later one alone, and says so', async () => {
+    const { registry } = open()
+    const first = await registry.start('test', 'a')
+    await registry.abort('test', 'a')
+    const { executionId } = first
+    expect(await registry.abort('test', 'a', { executionId })).toMatchObject({ state: 'aborted', executionId })
+    const second = await registry.start('test', 'a')
+    const refusal = 'Job [test/a] runs another execution than the one to abort. Nothing was aborted.'
+    const abort = registry.abort('test', 'a', { executionId, reason })
+    await expect(abort).rejects.toMatchObject({ code: 'already_running', message: refusal })
+    expect(second.status.state).toBe('running')
+    expect(await registry.abort('test', 'a', { executionId: second.executionId })).not.toHaveProperty('abortReason')
+  })
+
+  test('leaves a start alone that has no execution yet', async () => {
+    const { registry, storage } = open()
+    const first = await registry.start('test', 'a')
+    await registry.abort('test', 'a')
+    const { begin } = storage
+    let release = () => {}
+    const held = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    storage.begin = (request) => held.then(() => begin.call(storage, request))
+    const started = registry.start('test', 'a')
+    const abort = registry.abort('test', 'a', { executionId: first.executionId, timeout: 0 })
+    release()
+    const { status } = await started
+    await abort.catch(() => undefined)
+    expect(status.state).toBe('running')
+  })
+
+  test('needs the id of an execution of the job', async () => {
+    const { registry } = open()
+    const { executionId } = await registry.start('test', 'b')
+    const abort = (given: string) => registry.abort('test', 'a', { executionId: given })
+    await expect(abort('a')).rejects.toThrow('Expected `executionId` to be the id of an execution')
+    await expect(abort(executionId)).rejects.toThrow('the id of an execution of the job, a and a UUID, got `b')
+  })
+
+  test('by HTTP and by a client', async () => {
+    const { registry } = open()
+    const handler = createJobsHandler(registry, { basePath: '/jobs' })
+    const client = new JobsClient({ url: 'http://localhost/jobs', fetch: (...call) => handler(new Request(...call)) })
+    const { executionId } = await registry.start('test', 'a')
+    expect(await client.abort('test', 'a', { executionId })).toMatchObject({ state: 'aborted' })
+    const { executionId: another } = await registry.start('test', 'a')
+    const url = `http://localhost/jobs/test/a/_abort?execution_id=${executionId}`
+    const answer = await handler(new Request(url, { method: 'POST' }))
+    expect([answer.status, await answer.json()]).toMatchObject([409, { error: { type: 'already_running' } }])
+    await expect(client.abort('test', 'a', { executionId })).rejects.toMatchObject({ code: 'already_running' })
+    expect(await registry.status('test', 'a')).toMatchObject({ state: 'running', executionId: another })
+    await expect(client.abort('test', 'a', { executionId: another.slice(1) })).rejects.toMatchObject({
+      code: 'invalid_options',
+    })
+  })
+})
+
+test('a registry that closes leaves the execution alone that another one runs of its job', async () => {
+  const { registry, storage } = open()
+  await registry.start('test', 'a')
+  const asked = vi.spyOn(storage, 'requestAbort')
+  const executionId = (await registry.status('test', 'a'))?.executionId
+  await registry.close()
+  expect(asked.mock.calls).toMatchObject([[{ executionId }]])
 })
 
 test.each(['', 'x'.repeat(1001), 'a\0b', '\ud800'])('refuses a reason that storage cannot keep', async (reason) => {

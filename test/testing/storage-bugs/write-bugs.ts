@@ -103,6 +103,9 @@ export const writeBugs = {
       return record && { ...record, state: 'aborting' }
     },
   }),
+  'aborts whatever is live': ({ storage }) => ({
+    requestAbort: ({ executionId: _, ...request }) => storage.requestAbort(request),
+  }),
   'ends what has ended': ({ storage }) => ({
     finish: async (lease, request) => (await storage.finish(lease, request)) ?? endedRecord(storage, lease),
   }),

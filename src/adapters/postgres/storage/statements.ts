@@ -48,9 +48,10 @@ export function statementsIn(names: Names) {
     settle: named(
       finish(names, `${isUnended} and job.lease_until is not distinct from $12::text::int8 and ${isExpired}`),
     ),
-    /** type, id, partition, reason. */
+    /** type, id, partition, reason, execution id. */
     requestAbort: named(`update ${job} set state = 'aborting', abort_reason = $4::text::json, changed_at = ${now}
       where key = ${keyOf('$1', '$2', '$3')} and state not in ('aborting', ${ended}) and not ${isExpired}
+        and ($5::text is null or job.id || job.uuid::text = $5::text)
       returning ${record}`),
     /** type, id, partition. */
     find: named(

@@ -1,6 +1,8 @@
-import { fieldsOf } from './detail.js'
-import { refreshJobs, takeStatus } from './jobs.js'
+import { hasEnded } from '../../../wire/index.js'
+import { executionIdOf, fieldsOf, isSameRun, type Status, stateWords } from './detail.js'
+import { type Job, jobs, keyOf, refreshJobs, takeStatus } from './jobs.js'
 import { notify } from './notices.js'
+import { linkToJob, route } from './route.js'
 import { client, codeOf, reasonOf } from './server.js'
 
 /** The names of a job. */
@@ -18,16 +20,41 @@ export interface StartOptions {
 
 /** Starts a job. */
 export async function start({ type, id }: JobNames, options: StartOptions = {}): Promise<void> {
-  const status = await client.start(type, id, options)
-  takeStatus(status)
+  const { detail, ...status } = await client.start(type, id, { ...options, detail: true })
+  takeStatus({ ...status, executionId: detail.executionId })
+  // A view of a past run gives way to the new one.
+  const { value: shown } = route
+  if (shown.view === 'job' && shown.run && shown.type === type && shown.id === id) location.hash = linkToJob(type, id)
   notify(status.state === 'queued' ? `${type}/${id} is queued.` : `${type}/${id} has started.`)
 }
 
-/** Asks a job to stop. */
-export async function abort({ type, id }: JobNames, reason: string): Promise<void> {
-  const status = await client.abort(type, id, { timeout: 0, ...(reason !== '' && { reason }) })
-  if (status) takeStatus(status)
-  notify(`${type}/${id} was asked to stop.`)
+/** The id of the execution that a status is of. Throws when the job has another run by now. */
+export async function executionOf({ type, id }: JobNames, meant: Status): Promise<string> {
+  const known = executionIdOf(meant)
+  if (known !== undefined) return known
+  const status = await client.status(type, id, { detail: true })
+  if (!status || !isSameRun(meant, status)) throw new TypeError(otherRun)
+  return status.detail.executionId
+}
+
+const otherRun = 'The run that you meant has ended, and another one runs now. Nothing was aborted.'
+
+/** Asks an execution of a job to stop. */
+export async function abort({ type, id }: JobNames, executionId: string, reason: string): Promise<void> {
+  try {
+    const options = { timeout: 0, detail: true, executionId, ...(reason !== '' && { reason }) } as const
+    const answer = await client.abort(type, id, options)
+    if (!answer) return notify(`${type}/${id} has never run.`, { isError: true })
+    const { detail, ...status } = answer
+    takeStatus({ ...status, executionId: detail.executionId })
+    if (!hasEnded(status)) return notify(`${type}/${id} was asked to stop.`)
+    const isMeant = detail.executionId === executionId
+    notify(`That run of ${type}/${id} had ended${isMeant ? `: ${stateWords[status.state].toLowerCase()}` : ''}.`)
+  } catch (error) {
+    if (codeOf(error) !== 'already_running') throw error
+    void refreshJobs()
+    throw new TypeError(otherRun)
+  }
 }
 
 /** Pauses a job. */
@@ -37,8 +64,14 @@ export async function pause({ type, id }: JobNames, { reason, by }: { reason: st
   notify(`${type}/${id} is paused.`)
 }
 
-/** Ends the pause of a job. */
-export async function unpause({ type, id }: JobNames): Promise<void> {
+/** Ends the pause of a job: the one that is shown, and not one that has begun since. */
+export async function unpause({ type, id, definition }: Job): Promise<void> {
+  await refreshJobs()
+  const { paused } = jobs.value?.get(keyOf(type, id))?.definition ?? {}
+  if (paused && paused.since !== definition?.paused?.since)
+    return notify(
+      `${type}/${id} was paused anew${paused.by === undefined ? '' : ` by ${paused.by}`}. That pause goes on.`,
+    )
   await client.unpause(type, id)
   await refreshJobs()
   notify(`${type}/${id} is no longer paused.`)

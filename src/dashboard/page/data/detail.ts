@@ -9,6 +9,17 @@ export function detailOf(status: Status | undefined): Partial<RemoteDetail> {
   return status?.detail ?? {}
 }
 
+/** The id of the execution, where it is known: the list of jobs does not have it. */
+export function executionIdOf(status: Status | undefined): string | undefined {
+  return status?.executionId ?? detailOf(status).executionId
+}
+
+/** Whether two statuses are of one run. A run that was queued has another start time since it runs. */
+export function isSameRun(one: Status | undefined, other: Status | undefined): boolean {
+  const [id, otherId] = [executionIdOf(one), executionIdOf(other)]
+  return id !== undefined && otherId !== undefined ? id === otherId : one?.startTime === other?.startTime
+}
+
 /** Where the next run begins after this one, in the form that a reset takes. `undefined` where the server does not tell it. */
 export function checkpointOf(status: Status | undefined): unknown {
   return fieldsOf(detailOf(status)).checkpoint ?? undefined
@@ -22,4 +33,18 @@ export function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
 /** A number of a field, if it is one. */
 export function numberOf(value: unknown): number | undefined {
   return typeof value === 'number' && Number.isFinite(value) ? value : undefined
+}
+
+/** A state of an execution, or that a job never ran. */
+export type ShownState = RemoteStatus['state'] | 'never'
+
+/** What the page says of each state. */
+export const stateWords: Record<ShownState, string> = {
+  queued: 'Queued',
+  running: 'Running',
+  aborting: 'Aborting',
+  aborted: 'Aborted',
+  error: 'Failed',
+  successful: 'Succeeded',
+  never: 'Never ran',
 }

@@ -17,7 +17,8 @@ export function withDetail(job: Job): Status | undefined {
   const { status } = job
   const known = details.value.get(job.key)
   if (!status || known?.startTime !== status.startTime || status.detail) return status
-  return { ...status, detail: known.detail ?? {} }
+  const { executionId, detail = {} } = known
+  return { ...status, ...(executionId !== undefined && { executionId }), detail }
 }
 
 /** The view of a job needs no details of others. */

@@ -96,8 +96,14 @@ async function readJobs(): Promise<void> {
 
 /** The status of the list, or that of an event about the same execution that is further. */
 function newerOf(status: Status | undefined, known: Status | undefined): Status | undefined {
-  const isSame = status && known && known.startTime === status.startTime && known.state === status.state
-  return isSame && known.count >= status.count ? known : status
+  if (!status || known?.startTime !== status.startTime) return status
+  return known.state === status.state && known.count >= status.count ? known : withIdOf(known, status)
+}
+
+/** A status with the id of its execution as another status of the same run has it. */
+function withIdOf(known: Status | undefined, status: Status): Status {
+  const { executionId } = known?.startTime === status.startTime ? known : {}
+  return executionId === undefined ? status : { executionId, ...status }
 }
 
 /** Takes a status that the server has just sent. */
@@ -118,7 +124,7 @@ function applyCollected(): void {
     if (job.status && isOlder(status, job.status)) continue
     addSample(key, status)
     if (hasEnded(status) && isLive(job)) ended++
-    next.set(key, { ...job, status })
+    next.set(key, { ...job, status: withIdOf(job.status, status) })
   }
   jobs.value = next
   endedCount.value += ended

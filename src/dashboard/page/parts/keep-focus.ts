@@ -5,6 +5,8 @@ const focusable = 'a[href], button, input, select, textarea, summary, [tabindex]
 
 let focused: Element | undefined
 let path: Path = []
+/** Whether it starts something: then the focus goes to what may be done with what runs now. */
+let isAction = false
 
 /**
  * Keeps the focus in its place when the element that has it goes away, as a button does whose action is done: it goes to what has
@@ -16,6 +18,7 @@ export function keepFocus(): void {
     if (!(target instanceof Element) || target.closest('dialog')) return
     focused = target
     path = pathOf(target)
+    isAction = target.closest('.actions, .past-note') !== null
   })
   document.addEventListener('focusout', ({ target, relatedTarget }) => {
     if (relatedTarget === null) queueMicrotask(() => forgetLeft(target))
@@ -29,8 +32,15 @@ function forgetLeft(left: EventTarget | null): void {
 }
 
 function restore(): void {
+  // What is beside it may come and go.
+  if (focused?.isConnected) path = pathOf(focused)
   const isLost = focused && !focused.isConnected && document.activeElement === document.body
-  if (isLost) placeOf(path)?.focus({ preventScroll: true })
+  if (isLost) (primaryAction() ?? placeOf(path))?.focus({ preventScroll: true })
+}
+
+/** What comes first among what may be done, for somebody who has just done something else there. */
+function primaryAction(): HTMLElement | null {
+  return isAction ? document.querySelector<HTMLElement>('.actions button') : null
 }
 
 function pathOf(element: Element): Path {

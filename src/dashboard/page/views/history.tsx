@@ -1,10 +1,11 @@
 import { useState } from 'preact/hooks'
 import type { LoggedStatus } from '../../../client/index.js'
+import { stateWords } from '../data/detail.js'
 import { formatCount, formatDuration } from '../data/format.js'
 import { linkToJob } from '../data/route.js'
 import { countText, countTitle, hasRecords } from '../parts/count.js'
 import { Icon } from '../parts/icon.js'
-import { State, stateWords } from '../parts/state.js'
+import { State } from '../parts/state.js'
 import { Time } from '../parts/time.js'
 
 /** How long the last runs took, and how many records they read: a column per run, oldest first. */

@@ -1,11 +1,13 @@
 import { useState } from 'preact/hooks'
+import { hasEnded } from '../../../wire/index.js'
 import * as actions from '../data/actions.js'
-import { checkpointOf, detailOf } from '../data/detail.js'
+import { checkpointOf, detailOf, isSameRun, type Status, stateWords } from '../data/detail.js'
 import { isLive, type Job } from '../data/jobs.js'
 import { readOnly } from '../data/settings.js'
 import { isIngestionType } from '../parts/count.js'
 import { Field, FormDialog } from '../parts/dialog.js'
 import { Icon } from '../parts/icon.js'
+import { Time } from '../parts/time.js'
 import { PauseDialog } from './pauses.js'
 
 /** What asks before it is done. */
@@ -31,9 +33,12 @@ export function JobActions({ job }: { job: Job }) {
           <ActionButton text="Reset…" onClick={() => ask('reset')} />
         </>
       )}
-      {isDefined && !paused && <ActionButton text="Pause…" onClick={() => ask('pause')} />}
-      {paused && !paused.isOfAll && (
-        <ActionButton text="End the pause" onClick={() => actions.attempt(actions.unpause(job))} />
+      {isDefined && !paused?.isOfAll && (
+        // One button, which keeps the focus.
+        <ActionButton
+          text={paused ? 'End the pause' : 'Pause…'}
+          onClick={() => (paused ? actions.attempt(actions.unpause(job)) : ask('pause'))}
+        />
       )}
       {question && <JobDialog job={job} question={question} onClose={() => ask(undefined)} />}
     </div>
@@ -147,15 +152,20 @@ const refreshTexts = {
   truncate: 'Its first commit removes all earlier records.',
 }
 
+/** Aborts the run that is live when the dialog opens, and no other one. */
 function AbortDialog({ job, onClose }: { job: Job; onClose: () => void }) {
+  const [meant] = useState(job.status)
+  const [execution] = useState(() => meant && actions.executionOf(job, meant))
+  execution?.catch(() => undefined)
   return (
     <FormDialog
       title={`Abort ${job.type}/${job.id}`}
       action="Abort"
       isDangerous
       onClose={onClose}
-      onSubmit={(form) => actions.abort(job, textOf(form, 'reason'))}
+      onSubmit={async (form) => actions.abort(job, (await execution) ?? '', textOf(form, 'reason'))}
     >
+      <Moved job={job} meant={meant} />
       <p>
         {isIngestion(job)
           ? 'The job stops after its current batch. What it has written stays, and the next run goes on from the checkpoint.'
@@ -165,6 +175,26 @@ function AbortDialog({ job, onClose }: { job: Job; onClose: () => void }) {
         {(names) => <input {...names} name="reason" maxLength={1000} autocomplete="off" />}
       </Field>
     </FormDialog>
+  )
+}
+
+/** Says that the run that a dialog is about has ended since it was opened. */
+function Moved({ job: { status }, meant }: { job: Job; meant: Status | undefined }) {
+  const isSame = isSameRun(status, meant)
+  if (!status || (isSame && !hasEnded(status))) return null
+  return (
+    <p class="form-error" role="alert">
+      <Icon name="error" />
+      <span>
+        {isSame ? (
+          `This run has ended: ${stateWords[status.state].toLowerCase()}.`
+        ) : (
+          <>
+            The run that this is about has ended, and another one has begun <Time at={status.startTime} />.
+          </>
+        )}
+      </span>
+    </p>
   )
 }
 

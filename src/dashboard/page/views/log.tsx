@@ -1,4 +1,5 @@
 import { useState } from 'preact/hooks'
+import { stateWords } from '../data/detail.js'
 import { formatCount } from '../data/format.js'
 import { endedCount, sortedJobs } from '../data/jobs.js'
 import { type LogQuery, linkTo, replaceRoute, wholeLog } from '../data/route.js'
@@ -7,7 +8,6 @@ import { useRead } from '../data/use-read.js'
 import { useSettled } from '../data/use-settled.js'
 import { Empty, Failure, Loading } from '../parts/blocks.js'
 import { Icon } from '../parts/icon.js'
-import { stateWords } from '../parts/state.js'
 import { RunsTable } from './runs-table.js'
 
 const pageSize = 50

@@ -17,6 +17,8 @@ import { JobList } from './job-list.js'
 
 /** All jobs: what runs, what fails and why, what waits, and what comes next. */
 export function Overview({ show, find }: Extract<Route, { view: 'overview' }>) {
+  // Beside the cards, as the one of a run goes away with its end.
+  const [asked, ask] = useState<Job>()
   if (jobs.value === undefined)
     return jobsError.value === undefined ? (
       <Loading rows={6} />
@@ -53,11 +55,12 @@ export function Overview({ show, find }: Extract<Route, { view: 'overview' }>) {
             <NextRun all={all} />
           </Empty>
         ) : (
-          <RunningJobs jobs={running} />
+          <RunningJobs jobs={running} onAbort={ask} />
         )}
       </Section>
       {queued.length > 0 && <Queue jobs={queued} />}
       <JobList all={all} show={show} find={find} />
+      {asked && <JobDialog job={jobs.value.get(asked.key) ?? asked} question="abort" onClose={() => ask(undefined)} />}
     </>
   )
 }
@@ -168,14 +171,14 @@ function Overdue() {
 /** How many running jobs are drawn at first. The list of all jobs is below them. */
 const drawnOfRunning = 12
 
-function RunningJobs({ jobs }: { jobs: readonly Job[] }) {
+function RunningJobs({ jobs, onAbort }: { jobs: readonly Job[]; onAbort: (job: Job) => void }) {
   const [isWhole, setWhole] = useState(false)
   const drawn = isWhole ? jobs : jobs.slice(0, drawnOfRunning)
   return (
     <>
       <ul class="cards">
         {drawn.map((job) => (
-          <RunningJob key={job.key} job={job} />
+          <RunningJob key={job.key} job={job} onAbort={onAbort} />
         ))}
       </ul>
       {drawn.length < jobs.length && (
@@ -187,8 +190,7 @@ function RunningJobs({ jobs }: { jobs: readonly Job[] }) {
   )
 }
 
-function RunningJob({ job }: { job: Job }) {
-  const [isAsked, ask] = useState(false)
+function RunningJob({ job, onAbort }: { job: Job; onAbort: (job: Job) => void }) {
   const status = withDetail(job)
   if (!status) return null
   return (
@@ -201,14 +203,13 @@ function RunningJob({ job }: { job: Job }) {
             type="button"
             class="button is-small"
             aria-label={`Abort ${job.type}/${job.id}`}
-            onClick={() => ask(true)}
+            onClick={() => onAbort(job)}
           >
             Abort…
           </button>
         )}
       </div>
       <Progress jobKey={job.key} status={status} />
-      {isAsked && <JobDialog job={job} question="abort" onClose={() => ask(false)} />}
     </li>
   )
 }

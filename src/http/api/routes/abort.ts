@@ -1,11 +1,16 @@
 import { type AbortOptions, isLive, type JobStatus } from '../../../index.js'
 import { foundBody, notFoundBody } from '../../../wire/index.js'
-import { detail, duration, flag, shortText, type Values } from '../parameters.js'
+import { detail, duration, executionId, flag, shortText, type Values } from '../parameters.js'
 import { defineRoute } from '../route.js'
 
 const parameters = {
   timeout: duration('timeout', 'How long to wait for the job to stop. Default: `30s`.'),
   reason: shortText('reason', 'Who aborts and why, for people.'),
+  executionId: executionId(
+    'execution_id',
+    'Aborts this execution only. Default: whichever is live.',
+    'the id of an execution of the job',
+  ),
   waitForCompletion: flag('wait_for_completion', 'Whether to wait for the job to stop. Default: `true`.'),
   detail,
 }
@@ -21,6 +26,7 @@ export const abort = defineRoute({
     200: { description: 'The job has stopped, or had already ended.', body: 'Job' },
     202: { description: 'The job is still stopping.', body: 'Job' },
     404: { description: 'The job has never run.', body: 'UnknownJob' },
+    409: { description: 'Another execution than `execution_id` is live.', body: 'Error' },
   },
 
   /**
@@ -43,8 +49,8 @@ export const abort = defineRoute({
   },
 })
 
-function toAbortOptions({ timeout, waitForCompletion = true, reason }: Values<typeof parameters>): AbortOptions {
-  const named = reason === undefined ? {} : { reason }
+function toAbortOptions(options: Values<typeof parameters>): AbortOptions {
+  const { timeout, waitForCompletion = true, detail: _, ...named } = options
   if (!waitForCompletion) return { ...named, timeout: 0 }
   return timeout === undefined ? named : { ...named, timeout }
 }

@@ -1,15 +1,8 @@
-import { executionOrder, type Rule } from '../../../adapter.js'
 import type { JobStatus, SearchFilter } from '../../../index.js'
 import { searchBody, toEntry } from '../../../wire/index.js'
 import { firstPage, hitsText, jsonHeaders, lengthBy, pagesOf } from '../../answers/index.js'
-import { detail, jobFilter, type Parameter, state, text, whole } from '../parameters.js'
+import { detail, executionId, jobFilter, type Parameter, state, whole } from '../parameters.js'
 import { defineRoute } from '../route.js'
-import { schemas } from '../schemas.js'
-
-const entryRule: Rule = {
-  accepts: (value) => executionOrder(value as string) !== undefined,
-  expected: 'the `_id` of an entry of the log',
-}
 
 export const search = defineRoute({
   name: 'search',
@@ -27,11 +20,10 @@ export const search = defineRoute({
     startTimeTo: whole('start_time_to', 'Only executions that started at this time or earlier, in epoch milliseconds.'),
     from: whole('from', 'How many of the newest entries to skip. Default: `0`.'),
     size: whole('size', 'The maximum number of entries. Default: `10`.', 1000),
-    searchAfter: text(
+    searchAfter: executionId(
       'search_after',
       'Continues after the entry with this `_id`, which the log need not hold any more.',
-      entryRule,
-      schemas.executionId,
+      'the `_id` of an entry of the log',
     ),
     detail,
   } satisfies Record<keyof SearchFilter | 'detail', Parameter>,

@@ -113,6 +113,18 @@ export const endCases: Cases<StorageSubject> = {
     assert.deepEqual(await storage.find('test', 'a'), ended)
   },
 
+  async 'abort: of an execution by its id leaves another one alone'({ storage, peer }) {
+    const first = await runThrough(storage)
+    const request = { type: 'test', id: 'a', executionId: first.executionId }
+    assert.deepEqual(await storage.requestAbort(request), first)
+    const second = await begin(storage)
+    assert.deepEqual(await storage.requestAbort(request), second)
+    assert.deepEqual(await peer.requestAbort(request), second)
+    assert.deepEqual(await storage.find('test', 'a'), second)
+    const meant = { ...request, executionId: second.executionId }
+    assert.deepEqual(await peer.requestAbort(meant), { ...second, state: 'aborting' })
+  },
+
   async 'abort: is not carried over to the next execution'({ storage }) {
     const lease = leaseOf(await begin(storage))
     await storage.requestAbort({ type: 'test', id: 'a' })
