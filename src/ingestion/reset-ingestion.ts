@@ -53,10 +53,10 @@ export function resetOf(
     resetCheckpoint: (value, time, signal) =>
       value === null ? null : checkpointOf(value, job, plan, { time, signal }),
     shownCheckpoint: (value) => shownOf(value, job, plan),
-    async resetTarget({ checkpoint, executionId, signal }) {
+    async resetTarget({ checkpoint, executionId, ...request }) {
       const kept = checkpoint === null ? null : keptOf(checkpoint as Checkpoint)
       const last = executionId === undefined ? {} : { executionId }
-      await target.resetCheckpoint?.({ type: 'ingestion', id, checkpoint: kept, signal, ...last })
+      await target.resetCheckpoint?.({ type: 'ingestion', id, checkpoint: kept, ...request, ...last })
     },
   }
 }

@@ -6,7 +6,7 @@ import {
   type Target,
   type TargetCapabilities,
 } from '../../adapter.js'
-import { defaultMaxShrink, defaultSilenceTimeout } from '../shared/index.js'
+import { defaultMaxShrink, defaultSilenceTimeout, ResetExecutions } from '../shared/index.js'
 import { openAppendWriter } from './append/index.js'
 import {
   type CallbackPool,
@@ -143,15 +143,13 @@ async function withSession(
 }
 
 /** Sets the checkpoint of a job in the table of checkpoints. */
-async function resetCheckpoint(
-  options: MysqlTargetOptions,
-  { checkpoint, executionId, signal, ...job }: CheckpointReset,
-): Promise<void> {
+async function resetCheckpoint(options: MysqlTargetOptions, request: CheckpointReset): Promise<void> {
+  const { type, id, checkpoint, executionId = '', signal } = request
   await withSession(options, signal, 'reset the checkpoint of', async (session) => {
     const wanted = parseTableName(options.table)
     const ref = (await findTable(session, wanted)) ?? refOf(session, wanted)
-    const fence = fenceOf(session, ref, options, { ...job, executionId: executionId ?? '' })
-    await fence.reset(session, checkpoint, executionId)
+    const fence = fenceOf(session, ref, options, { type, id, executionId })
+    await fence.reset(session, checkpoint, new ResetExecutions(request))
   })
 }
 

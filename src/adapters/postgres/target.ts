@@ -6,7 +6,7 @@ import {
   type Target,
   type TargetCapabilities,
 } from '../../adapter.js'
-import { connectionSecrets, defaultMaxShrink } from '../shared/index.js'
+import { connectionSecrets, defaultMaxShrink, ResetExecutions } from '../shared/index.js'
 import { openAppendWriter } from './append/index.js'
 import {
   connectionsOf,
@@ -138,18 +138,19 @@ async function resetCheckpoint(
   pool: PostgresPool,
   end: () => Promise<void>,
   options: PostgresTargetOptions,
-  { checkpoint, executionId, signal, ...job }: CheckpointReset,
+  request: CheckpointReset,
 ): Promise<void> {
   handleErrors(pool)
+  const { type, id, checkpoint, executionId = '', signal } = request
   const wanted = parseTableName(options.table)
   const locks = new Locks(wanted, options.lockTimeout ?? defaultLockTimeout)
   try {
     const session = await WriteSession.open(pool, signal, options.silenceTimeout)
     try {
       const ref = (await findTable(session, wanted)) ?? (await findTableRef(session, wanted))
-      const context = { ...job, executionId: executionId ?? '' }
+      const context = { type, id, executionId }
       const fence = new Fence(ref, parseTableName(options.checkpoints ?? defaultCheckpoints), context, locks)
-      await fence.reset(session, checkpoint, executionId)
+      await fence.reset(session, checkpoint, new ResetExecutions(request))
     } finally {
       await session.release()
     }

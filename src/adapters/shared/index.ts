@@ -12,10 +12,12 @@ export {
   isLater,
   type KeptRows,
   keyOf,
+  laterExecution,
   markedRows,
   mayHaveRows,
   parseKept,
   partitionKeysOf,
+  ResetExecutions,
   resetSuffix,
   withPartition,
 } from './kept-rows/index.js'

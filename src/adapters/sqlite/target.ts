@@ -1,4 +1,5 @@
 import { JobError, type OpenContext, type OpenTarget, type Target, type TargetCapabilities } from '../../adapter.js'
+import { ResetExecutions } from '../shared/index.js'
 import { defaultLockTimeout, SqliteFile } from './client/index.js'
 import { findTable, refuseReferred, type Table } from './table/index.js'
 import { checkTargetOptions, defaultCheckpoints, type SqliteTargetOptions } from './target-options.js'
@@ -22,10 +23,11 @@ export function sqliteTarget(options: SqliteTargetOptions): Target {
     kind: 'sqlite',
     capabilities: { writesAtomically: true, writesIdempotently: mode === 'upsert', ...refreshOf(options) },
     open: (context) => open(file, options, context),
-    async resetCheckpoint({ checkpoint, executionId, signal, ...job }) {
+    async resetCheckpoint(request) {
+      const { type, id, checkpoint, executionId = '', signal } = request
       await withSession(file, options, signal, 'reset the checkpoint of', async (session) => {
-        const fence = new Fence(file.path, name, checkpoints, { ...job, executionId: executionId ?? '' })
-        await fence.reset(session, checkpoint, executionId)
+        const fence = new Fence(file.path, name, checkpoints, { type, id, executionId })
+        await fence.reset(session, checkpoint, new ResetExecutions(request))
       })
     },
     check: (signal) =>

@@ -12,6 +12,7 @@ export {
   type Partitions,
   publicJobOf,
   statusOf,
+  type TargetReset,
 } from './partitions.js'
 export { PausedJobs } from './paused-jobs.js'
 export { Runner } from './runner.js'

@@ -35,6 +35,18 @@ export interface Partitions {
   readonly parentId: string | undefined
 }
 
+/** A reset of what a job stores outside of storage. */
+export interface TargetReset {
+  readonly checkpoint: unknown
+  /** The last execution of the job, when the reset began. */
+  readonly executionId: string | undefined
+  /** When the reset began, in epoch milliseconds. */
+  readonly time: number
+  readonly signal: AbortSignal
+  /** The last execution of the job by now. */
+  latest(): Promise<string | undefined>
+}
+
 /** What the jobs that the library makes receive. */
 export interface ExecutionContext extends JobContext {
   /** The job's type. */
@@ -94,8 +106,8 @@ export interface LibraryJob extends Job {
   resetCheckpoint?(value: unknown, time: number, signal: AbortSignal): unknown
   /** A checkpoint in the form that a `reset` takes, or `undefined` when none leads there. Without it, a checkpoint is shown as stored. */
   shownCheckpoint?(checkpoint: unknown): unknown
-  /** Resets what the job stores outside of storage. `executionId` is its last execution. Throws `lease_lost` when a later one has begun. */
-  resetTarget?(request: { checkpoint: unknown; executionId: string | undefined; signal: AbortSignal }): Promise<void>
+  /** Resets what the job stores outside of storage. Throws `lease_lost` when an execution has begun since. */
+  resetTarget?(request: TargetReset): Promise<void>
   /** Makes the job of a partition, for a job with partitions. They run as executions of their own in any registry. */
   makePartition?(n: number): Omit<LibraryJob, 'type' | 'id' | 'partition' | 'makePartition'>
 }

@@ -7,7 +7,7 @@ import {
   type JobErrorCode,
   untilAborted,
 } from '../base/index.js'
-import { type LibraryJob, statusOf } from '../execution/index.js'
+import { type LibraryJob, statusOf, type TargetReset } from '../execution/index.js'
 import { type JobStatus, toProgress } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
 import { featureOf } from '../storage/index.js'
@@ -32,7 +32,8 @@ export async function resetJob(
   const checkpoint = (await libraryCheckpoint(clock, job, value)) ?? toProgress({ checkpoint: value }).checkpoint
   const { reset, execution } = await resetStorage(type, id, { checkpoint })
   if (!reset) throw alreadyRunning(execution ?? job)
-  await resetTarget(clock, job, checkpoint, execution?.executionId)
+  const latest = async () => (await storage.find(type, id))?.executionId
+  await resetTarget(clock, job, { checkpoint, executionId: execution?.executionId, latest })
   return execution && statusOf(execution, job)
 }
 
@@ -52,14 +53,13 @@ async function libraryCheckpoint(clock: Clock, job: LibraryJob, value: unknown):
 async function resetTarget(
   clock: Clock,
   job: LibraryJob,
-  checkpoint: unknown,
-  executionId: string | undefined,
+  request: Omit<TargetReset, 'signal' | 'time'>,
 ): Promise<void> {
   const stop = createAbortController()
   const late = new JobError('target', `The target did not answer within ${targetTimeout} ms.`)
   const timer = clock.setTimer(targetTimeout, () => stop.abort(late))
   try {
-    await job.resetTarget?.({ checkpoint, executionId, signal: stop.signal })
+    await job.resetTarget?.({ ...request, time: clock.now(), signal: stop.signal })
   } catch (error) {
     throw isCausedByCode(error, 'lease_lost') ? alreadyRunning(job) : error
   } finally {

@@ -178,6 +178,15 @@ export interface TargetCapabilities {
 export interface CheckpointReset extends Pick<TargetContext, 'type' | 'id' | 'signal'> {
   /** The id of the last execution of the job. Absent when storage knows none. */
   readonly executionId?: string
+  /** When the job was reset, in epoch milliseconds. */
+  readonly time?: number
+  /**
+   * The id of the last execution that storage knows by now. A target that holds an execution after `executionId` asks for it: where that is
+   * after this one too, it comes from a clock that was ahead or from another storage, and does not prevent the reset.
+   *
+   * @experimental
+   */
+  latest?(): Promise<string | undefined>
   /** What the next `open` returns as its checkpoint, as `flush` would receive it. `null` removes it. */
   readonly checkpoint: unknown
 }
@@ -212,8 +221,8 @@ export interface Target<Item extends object = JobRecord> {
   open(context: OpenContext): Promise<OpenTarget<Item>> | OpenTarget<Item>
   /**
    * Changes the checkpoint that the target stores of a job, for `registry.reset`, and removes those of its partitions. Writers of earlier
-   * executions cannot write from then on. Throws `lease_lost`, and changes nothing, when an execution after `executionId` has opened the
-   * target. Without it, the target stores no checkpoints.
+   * executions cannot write from then on. Throws `lease_lost`, and changes nothing, when an execution after `executionId`, and not
+   * after `latest`, has opened the target. Without it, the target stores no checkpoints.
    */
   resetCheckpoint?(request: CheckpointReset): Promise<void>
   /**

@@ -11,5 +11,6 @@ describe.each(drivers)('a row of the table of checkpoints in SQLite, over %s', (
     target: () => sqliteTarget({ database, table: 't', onFullRefresh: 'truncate' }),
     run: async (...statements) => void database.exec(statements.join(';')),
     rows: async (query) => (database.prepare(query).all() as object[]).map((row) => Object.values(row)),
+    hasNoPartitions: 'a file has one writer at a time',
   })
 })

@@ -1,14 +1,15 @@
-import { newExecutionId, type OpenContext } from '../../../adapter.js'
+import type { OpenContext } from '../../../adapter.js'
 import {
   emptiedMarkOf,
   isBegun,
   isLater,
   type KeptRows,
   keyOf,
+  laterExecution,
   markOf,
   mayHaveRows,
   partitionKeysOf,
-  resetSuffix,
+  type ResetExecutions,
   withPartition,
 } from '../../shared/index.js'
 import { bytesLiteral, literal } from '../client/index.js'
@@ -109,11 +110,11 @@ export class Fence {
     const { type, id, executionId } = this.#context
     await ensureCheckpoints(session, this.checkpoints)
     const known = await readRow(session, this.checkpoints, this.#key, { locks: false })
-    if (known && isLater(known.execution, executionId)) throw this.#errors.lost()
+    if (known && isLater(known.execution, executionId)) throw this.#laterError(known)
     await this.#lock.take(session)
     return session.transaction(async () => {
       const before = await readRow(session, this.checkpoints, this.#key, { locks: true })
-      if (before && isLater(before.execution, executionId)) throw this.#errors.lost()
+      if (before && isLater(before.execution, executionId)) throw this.#laterError(before)
       await session.query(
         `insert into ${this.checkpoints.sql} (\`key\`, type, id, target, execution)
           values (${bytesLiteral(this.#key)}, ${literal(type)}, ${literal(id)}, ${literal(this.#table.title)}, ${literal(executionId)})
@@ -121,6 +122,10 @@ export class Fence {
       )
       return before?.checkpoint
     })
+  }
+
+  #laterError({ execution }: CheckpointRow): Error {
+    return laterExecution(this.#context, this.#table.title, execution)
   }
 
   /** Works on in another session. False when another execution may have taken over. */
@@ -293,28 +298,47 @@ export class Fence {
 
   /**
    * Changes the checkpoint of the job, and removes those of its partitions. No execution that has begun can commit from then on. Throws
-   * `lease_lost` when an execution after the given one has taken over. Without one, storage knows of none.
+   * `lease_lost` when one has taken over since the reset began.
    */
-  async reset(session: WriteSession, checkpoint: unknown, last: string | undefined): Promise<void> {
+  async reset(session: WriteSession, checkpoint: unknown, executions: ResetExecutions): Promise<void> {
     const { type, id } = this.#context
     await ensureCheckpoints(session, this.checkpoints)
-    const refuseLater = (row: CheckpointRow | undefined) => {
-      if (row && last !== undefined && isLater(row.execution, last)) throw this.#errors.lost()
+    const find = async (locks: boolean) => {
+      const row = await readRow(session, this.checkpoints, this.#key, { locks })
+      if (await executions.refuse(row?.execution)) throw this.#errors.lost()
+      return row?.execution
     }
-    refuseLater(await readRow(session, this.checkpoints, this.#key, { locks: false }))
+    await find(false)
     await this.#lock.evict(session)
     await this.#evictPartitions(session)
     await session.transaction(async () => {
-      refuseLater(await readRow(session, this.checkpoints, this.#key, { locks: true }))
-      const execution = (last ?? newExecutionId(id, 0)) + resetSuffix
+      const before = await find(true)
+      const execution = literal(executions.after(before))
       const stored = checkpointLiteral(checkpoint)
+      // A row that was not there may have come since.
       await session.query(
         `insert into ${this.checkpoints.sql} (\`key\`, type, id, target, execution, checkpoint)
-          values (${bytesLiteral(this.#key)}, ${literal(type)}, ${literal(id)}, ${literal(this.#table.title)}, ${literal(execution)}, ${stored})
-          on duplicate key update execution = ${disowned('execution')}, checkpoint = ${stored}`,
+          values (${bytesLiteral(this.#key)}, ${literal(type)}, ${literal(id)}, ${literal(this.#table.title)}, ${execution}, ${stored})
+          on duplicate key update checkpoint = ${stored},
+            execution = if(execution = ${literal(before ?? '')}, ${execution}, ${disowned('execution')})`,
       )
       await this.#disownPartitions(session)
+      await this.#boundPartitions(session, executions)
     })
+  }
+
+  /** A partition that another clock has begun would keep all later executions from it. */
+  async #boundPartitions(session: WriteSession, executions: ResetExecutions): Promise<void> {
+    const rows = await session.query(
+      `select hex(\`key\`), convert(execution using utf8mb4) from ${this.checkpoints.sql} where \`key\` in (${keyList(this.#partitionKeys)})`,
+    )
+    for (const [key, execution] of rows) {
+      const after = executions.afterPartition(String(execution))
+      if (after === execution) continue
+      await session.query(
+        `update ${this.checkpoints.sql} set execution = ${literal(after)} where \`key\` = x'${key}' and execution = ${literal(String(execution))}`,
+      )
+    }
   }
 
   /** The error for a table that was altered. */

@@ -1,5 +1,5 @@
-import { resetSuffix } from '../../shared/index.js'
-import { quoted } from '../client/index.js'
+import { type ResetExecutions, resetSuffix } from '../../shared/index.js'
+import { dollarQuoted, quoted, type ResultRow, type WriteSession } from '../client/index.js'
 import { advisory, type TableRef } from '../table/index.js'
 
 /** A regular expression of Postgres for `begun` in the text of a checkpoint. */
@@ -51,8 +51,28 @@ export function withBegunOf(stored: string, checkpoint: string, pattern: string)
   return `coalesce(left(${checkpoint}::text, -1) || ',' || ${begun} || '}', ${checkpoint}::text)::json`
 }
 
+/** Lets a reset bound the rows of partitions: one that another clock has begun would keep all later executions from it. */
+export async function boundPartitions(
+  session: WriteSession,
+  checkpoints: string,
+  rows: readonly ResultRow[],
+  executions: ResetExecutions,
+): Promise<void> {
+  for (const { key, execution } of rows) {
+    const [before, after] = [String(execution), executions.afterPartition(String(execution))]
+    if (after.startsWith(before)) continue
+    await session.query(`update ${checkpoints} set execution = $2 where key = decode($1, 'hex')`, [key, after])
+  }
+}
+
+/** Creates the checkpoint table when it is missing. Only then does the role need the privilege. */
+export async function ensureCheckpoints(session: WriteSession, table: string): Promise<void> {
+  const [found] = await session.query(`select to_regclass(${dollarQuoted(table)})::text as name`)
+  if (!found?.name) await session.query(createCheckpoints(table))
+}
+
 /** The statements that create the checkpoint table, given as SQL. */
-export function createCheckpoints(table: string): string {
+function createCheckpoints(table: string): string {
   return `select pg_advisory_xact_lock(${advisory.checkpoint}); create table if not exists ${table} (
     key bytea primary key, type text not null, id text not null, target text not null,
     execution text collate ${quoted('C')} not null, checkpoint json, changed_at timestamptz not null default now()

@@ -1,4 +1,4 @@
-import { newExecutionId, type OpenContext } from '../../../adapter.js'
+import type { OpenContext } from '../../../adapter.js'
 import {
   digestOf,
   emptiedMarkOf,
@@ -6,10 +6,11 @@ import {
   isLater,
   type KeptRows,
   keyOf,
+  laterExecution,
   markOf,
   mayHaveRows,
   partitionKeysOf,
-  resetSuffix,
+  type ResetExecutions,
   withPartition,
 } from '../../shared/index.js'
 import { dollarQuoted, quoted, sqlOf, type TableName, type WriteSession } from '../client/index.js'
@@ -29,9 +30,10 @@ import {
 } from './fence-errors.js'
 import {
   begunPattern,
-  createCheckpoints,
+  boundPartitions,
   decodedKeys,
   disowned,
+  ensureCheckpoints,
   hexOf,
   lockOf,
   namesOf,
@@ -123,10 +125,11 @@ export class Fence {
   }
 
   async #claim(session: WriteSession): Promise<unknown> {
-    await this.#createTable(session)
+    await ensureCheckpoints(session, this.checkpoints)
     const { type, id, executionId } = this.#context
     const [known] = await session.query(`select execution from ${this.checkpoints} where key = $1`, [this.#key])
-    if (known && isLater(known.execution, executionId)) throw this.#errors.lost()
+    if (known && isLater(known.execution, executionId))
+      throw laterExecution(this.#context, this.#table.title, String(known.execution))
     await this.#evict(session)
     const [claimed] = await session.query(
       `insert into ${this.checkpoints} as kept (key, type, id, target, execution) values ($1, $2, $3, $4, $5)
@@ -323,30 +326,36 @@ export class Fence {
 
   /**
    * Changes the checkpoint of the job, and removes those of its partitions. No execution that has begun can commit from then on. Throws
-   * `lease_lost` when an execution after the given one has taken over. Without one, storage knows of none.
+   * `lease_lost` when one has taken over since the reset began.
    */
-  async reset(session: WriteSession, checkpoint: unknown, last: string | undefined): Promise<void> {
+  async reset(session: WriteSession, checkpoint: unknown, executions: ResetExecutions): Promise<void> {
     const { type, id } = this.#context
+    const text = checkpoint === null ? null : JSON.stringify(checkpoint)
     const work = async () => {
-      await this.#createTable(session)
+      await ensureCheckpoints(session, this.checkpoints)
       // In the order in which a job that removes the rows locks them.
-      await session.query(
-        `select from ${this.checkpoints} where key = any(${decodedKeys('$1')}) order by key for update`,
+      const rows = await session.query(
+        `select encode(key, 'hex') as key, execution from ${this.checkpoints} where key = any(${decodedKeys('$1')}) order by key for update`,
         [hexOf([this.#key, ...partitionKeysOf(this.#context, namesOf(this.#table))])],
       )
+      const own = rows.find(({ key }) => key === this.#key.toString('hex'))
+      const before = own && String(own.execution)
+      if (await executions.refuse(before)) throw this.#errors.lost()
       const [reset] = await session.query(
         `insert into ${this.checkpoints} as kept (key, type, id, target, execution, checkpoint) values ($1, $2, $3, $4, $5, $6)
-          on conflict (key) do update set
-            execution = ${disowned('kept.execution')}, checkpoint = excluded.checkpoint, changed_at = now()
-          where ${last === undefined ? 'true' : 'kept.execution <= excluded.execution'}
+          on conflict (key) do update set execution = excluded.execution, checkpoint = excluded.checkpoint, changed_at = now()
+          where kept.execution = $7
           returning execution`,
-        [
-          ...[this.#key, type, id, this.#table.title, (last ?? newExecutionId(id, 0)) + resetSuffix],
-          checkpoint === null ? null : JSON.stringify(checkpoint),
-        ],
+        [this.#key, type, id, this.#table.title, executions.after(before), text, before ?? null],
       )
       if (!reset) throw this.#errors.lost()
       await this.#disownPartitions(session)
+      await boundPartitions(
+        session,
+        this.checkpoints,
+        rows.filter((row) => row !== own),
+        executions,
+      )
     }
     await this.#orDenied(session, () => this.#locks.transaction(session, work))
     await this.#evict(session)
@@ -366,13 +375,6 @@ export class Fence {
   get #hasTakenOver(): string {
     return `not exists (select from ${this.checkpoints} where key = decode('${this.#key.toString('hex')}', 'hex')
       and sha256(convert_to(execution, 'UTF8')) = decode('${this.#executionHash}', 'hex'))`
-  }
-
-  /** Creates the checkpoint table when it is missing. Only then does the role need the privilege. */
-  async #createTable(session: WriteSession): Promise<void> {
-    const [found] = await session.query(`select to_regclass(${dollarQuoted(this.checkpoints)})::text as name`)
-    if (found?.name) return
-    await session.query(createCheckpoints(this.checkpoints))
   }
 
   /** Translates the errors that `begin` and `keep` raise. Others stay as they are, unless the table was altered. */

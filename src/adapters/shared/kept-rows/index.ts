@@ -9,3 +9,4 @@ export {
   markedRows,
 } from './emptied-by.js'
 export { isLater, keyOf, partitionKeysOf, resetSuffix } from './fence-keys.js'
+export { laterExecution, ResetExecutions } from './reset-executions.js'

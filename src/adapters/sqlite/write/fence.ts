@@ -1,12 +1,13 @@
-import { JobError, newExecutionId, type OpenContext } from '../../../adapter.js'
+import { JobError, type OpenContext } from '../../../adapter.js'
 import {
   emptiedMarkOf,
   emptiedWarning,
   isLater,
   keyOf,
+  laterExecution,
   markedRows,
   parseKept,
-  resetSuffix,
+  type ResetExecutions,
 } from '../../shared/index.js'
 import { type FileConnection, quoted } from '../client/index.js'
 import { findTable, lowerCase, type Table } from '../table/index.js'
@@ -84,13 +85,14 @@ export class Fence {
   /** Takes over from earlier executions. Returns the checkpoint that they left, if any. */
   async takeOver(session: WriteSession): Promise<unknown> {
     const { type, id, executionId } = this.#context
-    this.#refuseLater(session.connection, executionId)
+    const known = this.#find(session.connection)
+    if (known && isLater(known.execution, executionId)) throw this.#laterError(known)
     session.enter(this.#place, executionId, () => this.#lost())
     return session.transaction(() => {
       const { connection } = session
       this.#createTable(connection)
       const before = this.#read(connection)
-      if (before && isLater(before.execution, executionId)) throw this.#lost()
+      if (before && isLater(before.execution, executionId)) throw this.#laterError(before)
       connection
         .prepare(
           `insert into ${this.#checkpoints} ("key", type, id, target, execution) values (?, ?, ?, ?, ?)
@@ -102,10 +104,13 @@ export class Fence {
   }
 
   /** Without a lock, which the later execution may hold for long. */
-  #refuseLater(connection: FileConnection, executionId: string): void {
+  #find(connection: FileConnection): CheckpointRow | undefined {
     const found = connection.all('select 1 from sqlite_schema where name = ? collate nocase', this.#checkpointsName)
-    const row = found.length > 0 ? this.#read(connection) : undefined
-    if (row && isLater(row.execution, executionId)) throw this.#lost()
+    return found.length > 0 ? this.#read(connection) : undefined
+  }
+
+  #laterError({ execution }: CheckpointRow): JobError {
+    return laterExecution(this.#context, this.#table, execution)
   }
 
   /** What the sessions of the job in this process are known by. */
@@ -201,21 +206,20 @@ export class Fence {
   }
 
   /**
-   * Changes the checkpoint of the job. No execution that has begun can commit from then on. Throws `lease_lost` when an execution after the
-   * given one has taken over. Without one, storage knows of none.
+   * Changes the checkpoint of the job. No execution that has begun can commit from then on. Throws `lease_lost` when one has taken over since
+   * the reset began.
    */
-  async reset(session: WriteSession, checkpoint: unknown, last: string | undefined): Promise<void> {
+  async reset(session: WriteSession, checkpoint: unknown, executions: ResetExecutions): Promise<void> {
     const { type, id } = this.#context
+    const known = this.#find(session.connection)?.execution
+    if (await executions.refuse(known)) throw this.#lost()
+    const execution = executions.after(known)
     // In this process, a writer of the job may hold the lock.
-    if (last !== undefined) this.#refuseLater(session.connection, last + resetSuffix)
-    if (last !== undefined) WriteSession.evict(this.#place, last)
+    WriteSession.evict(this.#place, known !== undefined && isLater(known, execution) ? known : execution)
     await session.transaction(() => {
       const { connection } = session
       this.#createTable(connection)
-      const row = this.#read(connection)
-      if (row && last !== undefined && isLater(row.execution, last + resetSuffix)) throw this.#lost()
-      const before = row?.execution ?? last ?? newExecutionId(id, 0)
-      const execution = before.endsWith(resetSuffix) ? before : before + resetSuffix
+      if (this.#read(connection)?.execution !== known) throw this.#lost()
       connection
         .prepare(
           `insert into ${this.#checkpoints} ("key", type, id, target, execution) values (?, ?, ?, ?, ?)
