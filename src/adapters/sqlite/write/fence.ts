@@ -159,8 +159,10 @@ export class Fence {
   async amend(session: WriteSession, change: (checkpoint: object) => object): Promise<void> {
     await session.transaction(() => {
       const row = this.#read(session.connection)
-      if (row?.execution !== this.#context.executionId || Object(row.checkpoint) !== row.checkpoint) return
-      this.#store(session.connection, this.#key, change(row.checkpoint as object))
+      if (row?.execution !== this.#context.executionId) return
+      const { checkpoint } = row
+      if (typeof checkpoint !== 'object' || checkpoint === null) return
+      this.#store(session.connection, this.#key, change(checkpoint))
     })
   }
 
