@@ -133,7 +133,7 @@ export class RowWriter {
   /** Runs an `insert` completely or not at all. Throws when the server would store other values than it was given. */
   async #run(text: Buffer, line: number): Promise<void> {
     const { maxPacket } = this.#session.facts
-    if (text.length > maxPacket - packetSpare) throw tooLong(maxPacket, line)
+    if (text.length > maxPacket - packetSpare) throw tooLong(maxPacket - packetSpare, line)
     await this.#session.query('savepoint headgate_insert')
     const { warnings } = await this.#session.run(text)
     if (warnings === 0) return

@@ -72,7 +72,7 @@ export class TableCopy {
     const { session, shape, ref } = this.#tools
     const { key, mayUpdate } = this.#plan
     await this.#plan.check?.(table)
-    const options = { mapping: shape.columns, key, keepsOrder: mayUpdate, maxLine: session.facts.maxPacket }
+    const options = { mapping: shape.columns, key, keepsOrder: mayUpdate }
     const tail = (fields: readonly LineField[]) => this.#plan.tail?.(fields) ?? ''
     const rows = new RowWriter(session, { ref, sql: this.#plan.into(table), tail })
     this.#loading = { table, rows, lines: new BatchLines(table, options) }

@@ -2,7 +2,7 @@ import { type Column, JobError, type JobRecord, RecordBatch, type Row } from '..
 import { refused } from '../../shared/index.js'
 import type { Table } from '../table/index.js'
 import { type LineField, lineField, nullField } from './line-field.js'
-import { checkNull, tooLong } from './line-limits.js'
+import { checkNull } from './line-limits.js'
 import { PostgresLines } from './postgres-lines.js'
 
 /** More columns than a table can have: most of them are in none, and rows with all of them would take too much memory. */
@@ -30,8 +30,6 @@ export interface LineOptions {
   readonly key: readonly string[]
   /** Whether the order of records with different columns matters. */
   readonly keepsOrder: boolean
-  /** The longest line, in bytes. */
-  readonly maxLine: number
 }
 
 /** How the records of some columns become lines. */
@@ -158,19 +156,12 @@ export class BatchLines {
         throw refused('column', field.name, error, { recordIndex })
       }
     }
-    this.#checkLength(line, recordIndex)
     return `${line}\n`
   }
 
   #null({ name, kind }: LineField): string {
     checkNull(name, kind, this.#options.key)
     return nullField
-  }
-
-  #checkLength(line: string, recordIndex: number): void {
-    const { maxLine } = this.#options
-    // A code unit takes up to three bytes.
-    if (line.length * 3 > maxLine && Buffer.byteLength(line) > maxLine) throw tooLong(maxLine, recordIndex)
   }
 }
 

@@ -12,11 +12,11 @@ export function checkNull(name: string, { refusesNull, sqlType }: LineField['kin
     )
 }
 
-/** The error of a record that no statement can hold. */
-export function tooLong(maxLine: number, recordIndex: number): JobError {
+/** The error of a record whose `insert` is longer than the server takes. `load data` has no such limit. */
+export function tooLong(maxStatement: number, recordIndex: number): JobError {
   return new JobError(
     'target',
-    `Expected a record of up to ${maxLine} bytes, got a longer one: raise \`max_allowed_packet\` of the server.`,
+    `Expected a record whose \`insert\` has up to ${maxStatement} bytes, got a longer one: raise \`max_allowed_packet\` of the server.`,
     { recordIndex },
   )
 }

@@ -1,6 +1,6 @@
 import { refused } from '../../shared/index.js'
 import { type LineField, nullField } from './line-field.js'
-import { checkNull, tooLong } from './line-limits.js'
+import { checkNull } from './line-limits.js'
 
 /** What becomes of the bytes of a field. */
 const steps = { skip: 0, copy: 1, escape: 2, boolean: 3, hex: 4, timestamp: 5, date: 6, time: 7, text: 8 } as const
@@ -42,24 +42,19 @@ letters[backslash] = backslash
 export class PostgresLines {
   readonly #columns: readonly ByteField[]
   readonly #key: readonly string[]
-  readonly #maxLine: number
   #out = Buffer.alloc(0)
   #at = 0
 
-  private constructor(
-    columns: readonly ByteField[],
-    { key, maxLine }: { readonly key: readonly string[]; readonly maxLine: number },
-  ) {
+  private constructor(columns: readonly ByteField[], { key }: { readonly key: readonly string[] }) {
     this.#columns = columns
     this.#key = key
-    this.#maxLine = maxLine
   }
 
   /** Undefined where a column needs its text, or where the fields are in another order than the columns. */
   static of(
     fields: readonly LineField[],
     width: number,
-    options: { readonly key: readonly string[]; readonly maxLine: number },
+    options: { readonly key: readonly string[] },
   ): PostgresLines | undefined {
     const columns: ByteField[] = Array.from({ length: width }, () => ({ step: 0, field: undefined, checksNull: false }))
     let last = -1
@@ -95,7 +90,6 @@ export class PostgresLines {
     const columns = this.#columns
     let row = firstRow
     for (let at = 0; at < chunk.length; row++) {
-      const start = this.#at
       at += 2
       for (let column = 0; column < columns.length; column++) {
         const length = int32(chunk, at)
@@ -110,7 +104,6 @@ export class PostgresLines {
         at = next
       }
       this.#out[this.#at - 1] = lineFeed
-      if (this.#at - start > this.#maxLine) throw tooLong(this.#maxLine, row)
     }
     return row
   }
