@@ -182,6 +182,103 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       expect(Number(await section('Running').getByRole('progressbar').getAttribute('aria-valuenow'))).toBeGreaterThan(1)
     })
 
+    test('figures of one moment, and one rate, which is that of the server at first', async () => {
+      const { registry, watched } = watchedRegistry()
+      registry.define({
+        type: 'copy',
+        id: 'a',
+        async run({ signal, progress }) {
+          for (let count = 1; !signal.aborted; count++) {
+            // What it reports of itself fits its count. Its rate is none that a page could measure.
+            const detail = {
+              total: 3000,
+              read: 10 * count,
+              written: 10 * count,
+              failed: 0,
+              skipped: 0,
+              rowsPerSecond: 7,
+            }
+            progress({ count: 10 * count, detail })
+            await new Promise((resolve) => setTimeout(resolve, 20))
+          }
+        },
+      })
+      await registry.start('copy', 'a')
+      const { url } = await serveDashboard(watched)
+      await page.goto(`${url}#/job/copy/a`)
+      await section('Now').getByText('of 3,000').waitFor()
+      const numbers = `(() => {
+        const text = (element) => document.querySelector(element).innerText.replaceAll(',', '')
+        const figures = text('.now .figures')
+        const facts = [...document.querySelectorAll('.job-side .facts > div')].find((div) => /^Count/.test(div.innerText))
+        const number = (words, form) => Number(form.exec(words)[1])
+        return {
+          counts: [number(figures, /(\\d+) of/), number(text('.sum'), /(\\d+) read/), number(facts.innerText.replaceAll(',', ''), /(\\d+)/)],
+          percent: number(figures, /([\\d.]+) %/),
+          rate: number(figures, /([\\d.]+)\\/s/),
+        }
+      })()`
+      for (let look = 0; look < 20; look++) {
+        const { counts, percent, rate } = (await page.evaluate(numbers)) as Record<string, number> & {
+          counts: number[]
+        }
+        expect(new Set(counts).size, String(counts)).toBe(1)
+        const exact = (100 * Number(counts[0])) / 3000
+        expect(percent).toBe(exact < 10 ? Math.round(10 * exact) / 10 : Math.round(exact))
+        expect(rate).toBe(7)
+        await page.waitForTimeout(100)
+      }
+    })
+
+    test('100 % of no run that goes on, and its rate from its start', async () => {
+      const { registry, watched } = watchedRegistry()
+      const run = ({ signal, progress }: JobContext) =>
+        new Promise<void>((resolve) => {
+          let count = 9960
+          const report = () => progress({ count: Math.min(9999, ++count), detail: { total: 10_000 } })
+          const timer = setInterval(report, 300)
+          signal.addEventListener('abort', () => {
+            clearInterval(timer)
+            resolve()
+          })
+        })
+      registry.define({ type: 'copy', id: 'a', run })
+      await registry.start('copy', 'a')
+      await page.waitForTimeout(2000)
+      const { url } = await serveDashboard(watched)
+      await page.goto(`${url}#/job/copy/a`)
+      await section('Now').getByText('99 %').waitFor()
+      await page.locator('.course').getByText('on average before this page was opened').waitFor()
+      const [first = ''] = ((await page.locator('.course-before').getAttribute('points')) ?? '').split(' ')
+      expect(first).toMatch(/^0,/)
+    })
+
+    test('every number on a phone as a whole, beside errors of any length', async () => {
+      const { registry, watched } = watchedRegistry()
+      registry.define({
+        type: 'ingestion-like-type',
+        id: 'a-job-with-a-long-name',
+        run({ progress, params }) {
+          progress({ count: 1_234_567_890 })
+          if (params.fails) throw new Error(`${'word '.repeat(40)}${'x'.repeat(300)}`)
+        },
+      })
+      for (const fails of [true, false, true])
+        await (await registry.start('ingestion-like-type', 'a-job-with-a-long-name', { params: { fails } })).finished
+      const { url } = await serveDashboard(watched)
+      for (const [hash, ready] of [
+        ['#/log', 'td.message'],
+        ['#/job/ingestion-like-type/a-job-with-a-long-name', 'td.message'],
+        ['#/', '.list td'],
+      ]) {
+        await page.setViewportSize({ width: 390, height: 844 })
+        await page.goto(url + hash)
+        await page.locator(String(ready)).first().waitFor()
+        expect(await page.evaluate(clippedTexts), hash).toEqual([])
+      }
+      await page.setViewportSize({ width: 1280, height: 800 })
+    })
+
     test('why each run failed, once and by its last cause', async () => {
       const { registry, watched } = watchedRegistry()
       defineFailing(registry, 'failing')
@@ -968,6 +1065,15 @@ const longestTask = `new Promise((resolve) => {
     last = performance.now()
   }, 10)
   setTimeout(() => { clearInterval(timer); resolve(longest) }, 1000)
+})`
+
+/** The cells with a number, or with a text that is not cut with an ellipsis, that reach over what shows them. */
+const clippedTexts = `[...document.querySelectorAll('td, .figure, .tile-figure, dd')].flatMap((cell) => {
+  const range = document.createRange()
+  range.selectNodeContents(cell)
+  const { right, width } = range.getBoundingClientRect()
+  const frame = (cell.closest('.table-frame, .card, .tile, .job-side') ?? document.body).getBoundingClientRect()
+  return width > 0 && right > frame.right + 0.5 ? [cell.innerText] : []
 })`
 
 /** A registry whose log has so many runs. */

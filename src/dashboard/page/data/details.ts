@@ -1,5 +1,5 @@
 import { signal } from '@preact/signals'
-import type { Status } from './detail.js'
+import { detailOf, type Status } from './detail.js'
 import { isLive, type Job, jobs, keyOf } from './jobs.js'
 import { route } from './route.js'
 import { client } from './server.js'
@@ -12,13 +12,20 @@ const most = 200
 
 const details = signal<ReadonlyMap<string, Status>>(new Map())
 
-/** The status of a job with the last detail of the same run. */
+/** The status of a job with the last detail of the same run. A count beside other figures is of the same moment as they are. */
 export function withDetail(job: Job): Status | undefined {
   const { status } = job
+  if (!status || !isLive(job)) return status
   const known = details.value.get(job.key)
-  if (!status || known?.startTime !== status.startTime || status.detail) return status
-  const { executionId, detail = {} } = known
-  return { ...status, ...(executionId !== undefined && { executionId }), detail }
+  return known?.startTime !== status.startTime || status.detail ? status : withFiguresOf(known, status)
+}
+
+/** A status with the detail of an earlier one of the same run, and with its counts if the detail has figures too. */
+export function withFiguresOf(earlier: Status, status: Status): Status {
+  const { executionId, count, lastId, detail = {} } = earlier
+  const named = { ...status, ...(executionId !== undefined && { executionId }), detail }
+  if (detailOf(earlier).progress === undefined) return named
+  return { ...named, count, ...(lastId !== undefined && { lastId }) }
 }
 
 /** The view of a job needs no details of others. */
@@ -36,9 +43,12 @@ export function followDetails(): void {
     details.value = new Map(hits.map((status): [string, Status] => [keyOf(status.type, status.id), status]))
   }
   const readAgain = () => {
-    // Without details, a run is shown with what its events say.
     const next = () => setTimeout(readAgain, interval)
-    read().then(next, next)
+    read().then(next, () => {
+      // Without details, a run is shown with what its events say.
+      details.value = new Map()
+      next()
+    })
   }
   setTimeout(readAgain, interval / 4)
 }

@@ -28,9 +28,14 @@ export function formatRate(perSecond: number): string {
   return `${perSecond < 10 ? short.format(perSecond) : formatCompact(perSecond)}/s`
 }
 
-/** A share as a percentage. */
+/** A share of what goes on, as a percentage: 100 % is for its end. */
 export function formatPercent(percent: number): string {
-  return `${percent < 10 ? short.format(percent) : Math.floor(percent)} %`
+  return `${short.format(roundPercent(percent))} %`
+}
+
+/** A share of what goes on, as it is shown. */
+export function roundPercent(percent: number): number {
+  return Math.min(99, percent < 10 ? Math.round(10 * percent) / 10 : Math.round(percent))
 }
 
 /** A number of bytes. */

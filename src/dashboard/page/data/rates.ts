@@ -1,4 +1,5 @@
 import { hasEnded } from '../../../wire/index.js'
+import { now } from './clock.js'
 import type { Status } from './detail.js'
 
 /** How far a run was at a time. */
@@ -14,12 +15,15 @@ const apart = 900
 /** How many samples it keeps of its whole course. At the limit, every other one goes, and the next ones are twice as far apart. */
 const maxCourse = 120
 
-/** Over how long a rate is measured, in milliseconds. */
-const measured = 8000
+/** Over how long a rate is measured, and how much of that it needs, in milliseconds: less than that shows single batches. */
+const measured = 10_000
+const enough = 8000
 
 /** What the page has seen of a run. */
 interface Run {
   readonly startTime: number
+  /** How long it had run when the page saw it first, in milliseconds. */
+  readonly before: number
   readonly samples: Sample[]
   course: Sample[]
   courseApart: number
@@ -34,7 +38,7 @@ export function addSample(key: string, status: Status): void {
   const { startTime, count } = status
   let run = runs.get(key)
   if (run?.startTime !== startTime) {
-    run = { startTime, samples: [], course: [], courseApart: apart }
+    run = { startTime, before: Math.max(0, now() - startTime), samples: [], course: [], courseApart: apart }
     runs.set(key, run)
   }
   const last = run.samples.at(-1)
@@ -54,14 +58,15 @@ function addToCourse(run: Run, sample: Sample): void {
   run.courseApart *= 2
 }
 
-/** How many records a run has read per second of late, as this page has seen it. */
+/** How many records a run has read per second of late, once this page has seen enough of it. */
 export function rateOf(key: string, { startTime }: Status): number | undefined {
   if (runs.get(key)?.startTime !== startTime) return undefined
   const { samples = [] } = runs.get(key) ?? {}
   const last = samples.at(-1)
   if (!last) return undefined
   const first = samples.find(({ time }) => last.time - time <= measured) ?? last
-  return last === first ? undefined : (1000 * (last.count - first.count)) / (last.time - first.time)
+  const time = last.time - first.time
+  return time < enough ? undefined : (1000 * (last.count - first.count)) / time
 }
 
 /** The rates of a run so far, for a sparkline: between each two samples. */
@@ -69,10 +74,26 @@ export function ratesOf(key: string): number[] {
   return ratesBetween(runs.get(key)?.samples ?? [])
 }
 
-/** The rates over the whole run, as far as this page has seen it, and for how long that is in milliseconds. */
-export function courseOf(key: string): { rates: number[]; duration: number } {
-  const { course = [] } = runs.get(key) ?? {}
-  return { rates: ratesBetween(course), duration: (course.at(-1)?.time ?? 0) - (course[0]?.time ?? 0) }
+/** The course of a run: its rates at places from 0, its start, to 1, now. Before the page has seen it, only their average is known. */
+export interface RunCourse {
+  readonly rates: readonly { readonly place: number; readonly rate: number }[]
+  /** The average from the start to what the page has seen first, and where that is. */
+  readonly before: { readonly place: number; readonly rate: number }
+  /** How long ago the run began, in milliseconds. */
+  readonly duration: number
+}
+
+/** The course of a run, once it can be drawn. */
+export function courseOf(key: string): RunCourse | undefined {
+  const { course = [], before = 0 } = runs.get(key) ?? {}
+  const [first, last] = [course[0], course.at(-1)]
+  if (!first || !last || course.length < 3) return undefined
+  const duration = before + last.time - first.time
+  const rates = ratesBetween(course).map((rate, index) => {
+    const { time } = course[index + 1] as Sample
+    return { place: (before + time - first.time) / duration, rate }
+  })
+  return { rates, before: { place: before / duration, rate: (1000 * first.count) / Math.max(1, before) }, duration }
 }
 
 function ratesBetween(samples: readonly Sample[]): number[] {

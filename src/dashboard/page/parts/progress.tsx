@@ -1,6 +1,7 @@
 import type { ComponentChildren } from 'preact'
+import { seconds } from '../data/clock.js'
 import { detailOf, fieldsOf, numberOf, type Status } from '../data/detail.js'
-import { formatBytes, formatCount, formatDuration, formatPercent, formatRate } from '../data/format.js'
+import { formatBytes, formatCount, formatDuration, formatPercent, formatRate, roundPercent } from '../data/format.js'
 import { courseOf, rateOf, ratesOf } from '../data/rates.js'
 import { hasRecords, isIngestionType } from './count.js'
 import { Elapsed } from './time.js'
@@ -10,9 +11,12 @@ export function Progress({ jobKey, status }: { jobKey: string; status: Status })
   const { progress = {}, node } = detailOf(status)
   const total = numberOf(progress.total)
   const percent = percentOf(status)
-  const rate = hasRecords(status) ? (rateOf(jobKey, status) ?? numberOf(progress.rowsPerSecond)) : undefined
+  const rate = hasRecords(status)
+    ? (rateOf(jobKey, status) ?? numberOf(progress.rowsPerSecond) ?? averageOf(status))
+    : undefined
+  // At the rate that stands beside it.
   const rest = total && rate ? (1000 * Math.max(0, total - status.count)) / rate : undefined
-  const left = numberOf(progress.eta) ?? rest
+  const left = rest ?? numberOf(progress.eta)
   return (
     <div class="progress">
       <Bar percent={percent} label={`Progress of ${status.type}/${status.id}`} />
@@ -45,6 +49,12 @@ export function Progress({ jobKey, status }: { jobKey: string; status: Status })
       </ul>
     </div>
   )
+}
+
+/** The rate of a run that tells none, from its start. */
+function averageOf({ count, startTime }: Status): number | undefined {
+  const elapsed = (seconds.value - startTime) / 1000
+  return elapsed < 1 ? undefined : count / elapsed
 }
 
 /** How far a run is, where it tells that: by its records, or else by its partitions. */
@@ -120,7 +130,9 @@ function Figure(props: { value: string; text?: string; tone?: string; children?:
 /** A bar that fills, or that only shows that something goes on. */
 export function Bar({ percent, label }: { percent: number | undefined; label: string }) {
   const value =
-    percent === undefined ? {} : { 'aria-valuenow': Math.round(percent), 'aria-valuemin': 0, 'aria-valuemax': 100 }
+    percent === undefined
+      ? {}
+      : { 'aria-valuenow': Math.round(roundPercent(percent)), 'aria-valuemin': 0, 'aria-valuemax': 100 }
   return (
     <div class="bar" role="progressbar" aria-label={label} {...value}>
       <div
@@ -131,21 +143,31 @@ export function Bar({ percent, label }: { percent: number | undefined; label: st
   )
 }
 
-/** The rate over the whole run, as far as this page has seen it. */
+/** The rate over the whole run: as this page has seen it, and before that on average. */
 export function Course({ jobKey }: { jobKey: string }) {
-  const { rates, duration } = courseOf(jobKey)
-  if (rates.length < 4) return null
-  const max = Math.max(...rates, 1)
-  const points = rates.map((rate, index) => `${(index * 600) / (rates.length - 1)},${55 - (52 * rate) / max}`).join(' ')
+  const course = courseOf(jobKey)
+  if (!course) return null
+  const { rates, before, duration } = course
+  const max = Math.max(...rates.map(({ rate }) => rate), before.rate, 1)
+  const heightOf = (rate: number) => 55 - (52 * rate) / max
+  const start = 600 * before.place
+  // What the page has seen begins where the average ends, as high as its first rate.
+  const points = [{ place: before.place, rate: rates[0]?.rate ?? 0 }, ...rates]
+    .map(({ place, rate }) => `${600 * place},${heightOf(rate)}`)
+    .join(' ')
   return (
     <div class="course">
       <svg viewBox="0 0 600 56" preserveAspectRatio="none" aria-hidden="true">
-        <path d={`M0,56 L${points} L600,56 Z`} />
+        <path d={`M0,56 V${heightOf(before.rate)} H${start} L${points} L600,56 Z`} />
+        <polyline class="course-before" points={`0,${heightOf(before.rate)} ${start},${heightOf(before.rate)}`} />
         <polyline points={points} />
       </svg>
       <div class="course-caption">
         <span>{formatDuration(duration)} ago</span>
-        <span>up to {formatRate(max)}</span>
+        <span>
+          up to {formatRate(max)}
+          {before.place > 0.02 && `, ${formatRate(before.rate)} on average before this page was opened`}
+        </span>
         <span>now</span>
       </div>
     </div>

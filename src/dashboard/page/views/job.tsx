@@ -2,7 +2,7 @@ import { useState } from 'preact/hooks'
 import type { LoggedStatus } from '../../../client/index.js'
 import { seconds } from '../data/clock.js'
 import { checkpointOf, detailOf, fieldsOf, numberOf, type Status } from '../data/detail.js'
-import { withDetail } from '../data/details.js'
+import { withDetail, withFiguresOf } from '../data/details.js'
 import { formatCount, formatDuration } from '../data/format.js'
 import { health } from '../data/health.js'
 import { isLive, type Job, jobs, keyOf } from '../data/jobs.js'
@@ -85,8 +85,7 @@ function statusOf(known: Status | undefined, read: Status | undefined): { status
     return status ? { status } : {}
   }
   if (known.state === read.state && known.count <= read.count) return { status: read }
-  const detail = known.detail ?? read.detail
-  return { status: { ...known, ...(detail && { detail }) } }
+  return { status: known.detail ? known : withFiguresOf(read, known) }
 }
 
 /** Finds a run in the log by when it began. */
