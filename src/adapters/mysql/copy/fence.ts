@@ -212,9 +212,11 @@ export class Fence {
 
   async #amend(session: WriteSession, change: (checkpoint: object, execution: string) => object): Promise<void> {
     const row = await readRow(session, this.checkpoints, this.#jobKey, { locks: true })
-    if (typeof row?.checkpoint !== 'object' || row.checkpoint === null) return
-    const changed = change(row.checkpoint, row.execution)
-    if (changed === row.checkpoint) return
+    if (!row) return
+    const { checkpoint, execution } = row
+    if (typeof checkpoint !== 'object' || checkpoint === null) return
+    const changed = change(checkpoint, execution)
+    if (changed === checkpoint) return
     await session.query(
       `update ${this.checkpoints.sql} set checkpoint = ${checkpointLiteral(changed)} where \`key\` = ${bytesLiteral(this.#jobKey)}`,
     )
