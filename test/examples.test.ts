@@ -242,7 +242,6 @@ describeMysql('the example on MySQL', (shop) => {
       ])
       for (const name of [...views, 'a "b']) {
         const [[expected]] = await source.query<mysql.RowDataPacket[]>(`select count(*) as n from \`${name}\``)
-        if (expected?.n === 0) continue
         const found = await target.query(`select count(*)::int as n from ${pg.escapeIdentifier(name)}`)
         expect({ name, ...found.rows[0] }).toEqual({ name, ...expected })
       }

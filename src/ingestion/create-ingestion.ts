@@ -169,6 +169,7 @@ function planOf(definition: IngestionJob, datasource: Datasource, shared: RateLi
   }
   const hasPositions = cursor !== undefined || query.resumes || datasource.capabilities?.resumesAfterId === true
   const limiters = [rateLimit && new RateLimiter(rateLimit), shared].filter((limiter) => limiter !== undefined)
+  const changesRecords = Boolean(schema ?? transform ?? transformBatch)
   return {
     datasource,
     query,
@@ -183,10 +184,9 @@ function planOf(definition: IngestionJob, datasource: Datasource, shared: RateLi
     transform: batchTransform(definition, tolerance && ((error) => !tolerance.isTransient(error))),
     target,
     tolerance,
+    changesRecords,
     readsValues:
-      Boolean(schema ?? transform ?? transformBatch ?? tolerance) ||
-      query.needs.maxPrimaryKey !== false ||
-      query.needs.lastRecord,
+      changesRecords || tolerance !== undefined || query.needs.maxPrimaryKey !== false || query.needs.lastRecord,
     // A target that replaces starts from the beginning after every success, so there is nothing to save for later.
     isResumable: hasPositions && (resume !== 'restart' || target.strategy !== 'replace'),
     startsOver: resume === 'restart',

@@ -105,6 +105,13 @@ test.concurrent.each<[DatasourceBug, string[]]>([
     ],
   ],
   ['skips nulls for first', ['nulls: come first, in the order of the other columns, and resume']],
+  ['tells columns with the first record', ['columns: are told once, also when there are no records']],
+  [
+    'tells columns with the first record by a cursor',
+    ['columns: by a cursor, are told once, also when there are no records', 'columns: are told once for all readers'],
+  ],
+  ['tells no columns of an empty range', ['columns: of a range, are told once, also when it has no records']],
+  ['tells columns for each reader', ['columns: are told once for all readers']],
   ['names batches alike', ['parallel: every record comes once, in batches with different names']],
   [
     'partitions with gaps',
@@ -167,6 +174,6 @@ test('a datasource without `partition` fails, unless it says so: then the cases 
   expect(failed.size).toBe(6)
   const said = await outcomeWith('splits nothing', { partition: 'it is small' })
   expect(said.failed.size).toBe(0)
-  expect(said.skipped).toHaveLength(7)
+  expect(said.skipped).toHaveLength(8)
   expect(said.skipped[0]).toMatch(/ \(unsupported partition: it is small\)$/)
 })

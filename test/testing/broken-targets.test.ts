@@ -59,6 +59,22 @@ test.each<[TargetBug, string[]]>([
     both('full refresh check: resolves when one could be done, and changes nothing'),
   ],
   ['ends runs in a refresh check', both('full refresh check: disturbs no run that writes')],
+  [
+    'creates nothing',
+    [
+      ...both('create empty: what is missing is there after the commit, without records').slice(0, 1),
+      'append: create empty: concurrent writers of partitions may all call it',
+      ...both('create empty: what is missing is there after the commit, without records').slice(1),
+    ],
+  ],
+  [
+    'empties what exists',
+    [
+      'append: create empty: removes no records',
+      'append: create empty: a run without records keeps those of earlier runs',
+      'replace: create empty: removes no records',
+    ],
+  ],
   ['truncates at once', ['append: truncate: an abort before the next flush keeps the earlier records']],
   [
     'resets nothing',
@@ -84,6 +100,7 @@ test.each<[TargetBug, string[]]>([
     [
       'append: checkpoint: each job has its own',
       'append: partitions: concurrent writers store the records and the checkpoint of each',
+      'append: create empty: concurrent writers of partitions may all call it',
       'append: checkpoint reset: removes or changes the checkpoint of the job alone',
       'append: checkpoint reset: no earlier execution writes any more, and a later one prevents it',
     ],
@@ -144,5 +161,5 @@ test('a target without a capability fails, unless it says so: then the cases sho
   expect(failed.size).toBe(12)
   const unsupported = Object.fromEntries(capabilities.map((name) => [name, 'it is small']))
   const said = await outcomeOf((test) => targetSuite({ test, create: plain, unsupported }))
-  expect([said.failed.size, said.skipped.length]).toEqual([0, 23])
+  expect([said.failed.size, said.skipped.length]).toEqual([0, 24])
 })

@@ -50,6 +50,7 @@ describe('testDatasource keeps the contract of a datasource', () => {
     test,
     create,
     unsupported: {
+      onColumns: 'its records are objects',
       resumesAfterId: 'it resumes only where the query says how',
       readsRanges: 'it has a query',
       batchBytes: 'its records are those of a test, and few',

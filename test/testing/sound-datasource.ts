@@ -62,6 +62,10 @@ export type DatasourceBug =
   | 'rounds positions'
   | 'shares its place'
   | 'skips nulls for first'
+  | 'tells columns with the first record'
+  | 'tells columns with the first record by a cursor'
+  | 'tells no columns of an empty range'
+  | 'tells columns for each reader'
   | 'sorts by the first column alone'
   | 'sorts nothing'
   | 'splits nothing'
@@ -111,6 +115,7 @@ export function soundDatasource(bug?: DatasourceBug): DatasourceFixture {
     const { lastId, range, signal } = options
     signal.throwIfAborted()
     if (query.text === '' && bug === 'accepts no empty query') throw new JobError('datasource', 'no query')
+    if (bug !== 'tells columns with the first record' || Number(query.values[0]) > 0) options.onColumns?.(columns)
     const last = Number(lastId ?? 0) - (bug === 'repeats the last id' ? 1 : 0)
     const isIn = ({ id }: JobRecord) =>
       Number(id) > last && (bug === 'forgets its range' || isBetween(Number(id), range))
@@ -175,6 +180,7 @@ export function soundDatasource(bug?: DatasourceBug): DatasourceFixture {
     const records = find(query, true).filter((record) =>
       isBetween(Number(record[cursor.columns[0] as string]), cursor.range, record),
     )
+    if (tellsByCursor(query, records, cursor)) options.onColumns?.(columns)
     if (cursor.parallel > 1) return yield* readInParallel(records, options)
     const place: Place = { ...(cursor.position as Place | undefined) }
     if (cursor.lookback > 0 && bug !== 'does not look back') yield* repeated(records, options)
@@ -190,6 +196,11 @@ export function soundDatasource(bug?: DatasourceBug): DatasourceFixture {
       cursor.onNullsSkipped(counted.length)
     }
     yield* inOrder(bug === 'compares each column alone' ? behindEach(known, place) : known, query, options, place)
+  }
+
+  function tellsByCursor({ values }: Query, records: readonly JobRecord[], { range }: ReadCursor): boolean {
+    if (bug === 'tells columns with the first record by a cursor') return Number(values[0]) > 0
+    return bug !== 'tells no columns of an empty range' || range === undefined || records.length > 0
   }
 
   function* inOrder(
@@ -248,6 +259,7 @@ export function soundDatasource(bug?: DatasourceBug): DatasourceFixture {
     const middle = Math.floor(left.length / 2)
     const seen = [...read]
     for (const half of [left.slice(middle), left.slice(0, middle)]) {
+      if (bug === 'tells columns for each reader') options.onColumns?.(columns)
       for (const batch of batchesOf(half, { text: '' }, options)) {
         seen.push(...batch.valuesOf('id').map(Number))
         const reached = records.findIndex(({ id }) => !seen.includes(Number(id)))

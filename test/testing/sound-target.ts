@@ -37,6 +37,8 @@ export type TargetBug =
   | 'ends runs in a refresh check'
   | 'writes again what it has'
   | 'loses what came before a rejected write'
+  | 'creates nothing'
+  | 'empties what exists'
 
 /** What is stored of a job. */
 interface Stored {
@@ -55,6 +57,7 @@ export function soundTarget(
   let published: TargetRecord[] = []
   let connections = 0
   let common: TargetRecord[] = []
+  let isMissing = false
 
   function storedFor({ id, partition, executionId, isResumed }: OpenContext): Stored {
     const key = bug === 'shares checkpoints' ? 'all' : JSON.stringify([id, partition])
@@ -83,6 +86,7 @@ export function soundTarget(
       isReset: async () => wasEmptied && bug !== 'says nothing of a reset',
       async write(batch) {
         checkConnected()
+        isMissing = false
         const records = batch.records() as unknown as TargetRecord[]
         const refused = records.findIndex(({ text }) => text === 'refused')
         if (refused >= 0) {
@@ -93,6 +97,11 @@ export function soundTarget(
         }
         bufferOf().push(...records)
         if (bug === 'keeps what was not flushed') stored.records.push(...bufferOf().splice(0))
+      },
+      async createEmpty() {
+        if (bug === 'empties what exists') for (const one of jobs.values()) one.records.length = 0
+        if (bug === 'empties what exists') published = []
+        if (bug !== 'creates nothing') isMissing = false
       },
       async truncate() {
         if (bug === 'truncates nothing') return
@@ -167,7 +176,10 @@ export function soundTarget(
         if (bug !== 'lets earlier executions write after a reset') stored.owner += '+reset'
       },
     },
-    read: () => (strategy === 'replace' ? published : all()),
+    read() {
+      if (isMissing) throw new JobError('target', 'It is not there.')
+      return strategy === 'replace' ? published : all()
+    },
     refused: (id) => ({ id, text: 'refused', nested: null }),
     encoded: (records) =>
       RecordBatch.fromEncoded(
@@ -178,6 +190,9 @@ export function soundTarget(
     unrefreshable: () => ({ kind: 'sound', open, checkFullRefresh: refreshCheckOf(false) }),
     empty() {
       for (const stored of jobs.values()) stored.records.length = 0
+    },
+    drop() {
+      isMissing = true
     },
     disconnect() {
       connections++

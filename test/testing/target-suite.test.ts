@@ -15,6 +15,7 @@ describe('collectingTarget keeps the contract of a target', () => {
       check: 'it is in memory',
       checkFullRefresh: 'nothing stands in its way',
       acceptsEncoded: 'it stores objects',
+      createEmpty: 'nothing is missing',
       checkpoint: 'storage keeps its checkpoints',
       truncate: 'it collects what one test writes',
       resetCheckpoint: 'storage keeps its checkpoints',

@@ -126,6 +126,7 @@ async function* read(
     let columns: Column[] = []
     const readsOf = (fields: Parameters<typeof columnsOf>[0]) => {
       columns = columnsOf(fields, labels)
+      options.onColumns?.(columns)
       return fields.map(readFieldOf)
     }
     await session.open(query, readsOf, batchSize, batchBytes)

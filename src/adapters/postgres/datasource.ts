@@ -143,6 +143,7 @@ async function* read(
     const fields = await session.describe(query.text)
     if (!fields) throw noRowsFailure(query.text)
     const columns = columnsOf(fields, await types.load(session, fields))
+    options.onColumns?.(columns)
     session.open(query, (now) => {
       checkSameFields(fields, now)
       return formatOf(now, columns, options)

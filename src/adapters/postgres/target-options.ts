@@ -19,9 +19,9 @@ export interface PostgresTargetOptions {
    */
   table: string | TableName
   /**
-   * Creates the table when it is missing, with the columns and types (`sqlType`) of the first batch, as the Postgres
-   * datasource gives them, and with the primary key `key`. A run that reads nothing creates no table. Default
-   * `false`.
+   * Creates the table when it is missing, with the columns and types (`sqlType`) of the query, as the Postgres
+   * datasource gives them, and with the primary key `key`. A run that reads nothing creates it too, when the columns
+   * are known. Default `false`.
    */
   createTable?: boolean
   /**

@@ -13,8 +13,8 @@ export interface SqliteTargetOptions {
   /** The table. It must exist, unless `createTable` is set. */
   table: string
   /**
-   * Creates the file and the table when they are missing, with the columns of the first batch, as datasources of databases give them, and with
-   * the primary key `key`. A run that reads nothing creates no table. Default `false`.
+   * Creates the file and the table when they are missing, with the columns of the query, as datasources of databases give them, and with
+   * the primary key `key`. A run that reads nothing creates it too, when the columns are known. Default `false`.
    */
   createTable?: boolean
   /**

@@ -27,6 +27,11 @@ export interface BatchOptions {
   warn?(message: string): void
   /** Keeps a line in the `log` of the job's status, as `log` of a job of one's own does. Default: none. */
   log?(text: string): void
+  /**
+   * Called at most once, when the columns of the query are known, also when it returns no records. A target can then create its table
+   * although nothing is read. Default: none.
+   */
+  onColumns?(columns: readonly Column[]): void
   /** Set when the job needs no values between datasource and target: batches may then hold encoded rows. */
   readonly encoded?: EncodedOptions
 }

@@ -103,6 +103,12 @@ export interface TargetWriter<Item extends object = JobRecord> {
    */
   write(batch: RecordBatch<Item>, context: WriteContext): Promise<void> | void
   /**
+   * Creates what the first batch would create, such as a table with these columns, and leaves what exists as it is. Called once, before the
+   * last flush, when the run has read no record and the datasource knows the columns of its query. Not called when a `schema` or a transform
+   * of the job changes the records. Without it, a run that reads nothing creates nothing.
+   */
+  createEmpty?(columns: readonly Column[]): Promise<void>
+  /**
    * Removes all earlier records of the target, once in a full refresh: before the first write, or before the last flush when there is nothing
    * to write. The removal becomes durable together with what is written next, atomically, and is rolled back with it. Of a job with
    * partitions, the writer of the job calls it before any partition begins: earlier writers of partitions cannot write from then on.

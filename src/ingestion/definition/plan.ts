@@ -42,6 +42,8 @@ export interface IngestionPlan {
   readonly total: 'count' | 'estimate' | CompiledQuery | undefined
   readonly transform: BatchTransform
   readonly target: Target
+  /** Whether the target gets other records than were read, because the job has a schema or a transform. */
+  readonly changesRecords: boolean
   /** Whether a transform, a failure policy or the query needs values, besides the primary key of last records. */
   readonly readsValues: boolean
   /** Absent when the first failed record fails the job. */

@@ -11,6 +11,7 @@ import {
 } from '../../core/base/index.js'
 import type { ExecutionContext } from '../../core/execution/index.js'
 import {
+  type Column,
   type IngestionDetail,
   type OpenContext,
   type OpenTarget,
@@ -31,7 +32,7 @@ export async function openTarget(target: Target, context: OpenContext): Promise<
   if (!rule.having('write').accepts(writer)) {
     throw badAnswer('target', opening, 'an object whose `writer` has the method `write`', opened)
   }
-  for (const method of ['flush', 'commit', 'abort', 'isReset', 'acceptsEncoded', 'truncate'] as const) {
+  for (const method of ['flush', 'commit', 'abort', 'isReset', 'acceptsEncoded', 'createEmpty', 'truncate'] as const) {
     const value = (writer as TargetWriter)[method]
     if (value !== undefined && typeof value !== 'function') {
       throw badAnswer('target', opening, `a writer whose \`${method}\` is a function`, value)
@@ -165,6 +166,11 @@ export async function truncated(writer: TargetWriter | undefined): Promise<void>
     throw badAnswer('target', opening, expected, writer)
   }
   await callTarget('truncate', () => writer.truncate?.())
+}
+
+/** Creates what a target lacks for records with these columns. Does nothing without columns, and for a target that creates nothing. */
+export async function createEmpty(writer: TargetWriter, columns: readonly Column[] | undefined): Promise<void> {
+  if (columns) await callTarget('createEmpty', () => writer.createEmpty?.(columns))
 }
 
 /** The result of `partition` of a datasource, for a number of ranges or given bounds. Throws when it is not valid. */

@@ -19,7 +19,15 @@ import {
   type TransformContext,
   withFieldCount,
 } from '../definition/index.js'
-import { checkpointIn, committed, flushed, openTarget, stopTimeout, untilStopped } from './adapter-answers.js'
+import {
+  checkpointIn,
+  committed,
+  createEmpty,
+  flushed,
+  openTarget,
+  stopTimeout,
+  untilStopped,
+} from './adapter-answers.js'
 import {
   type BatchWriter,
   type BatchWriterOptions,
@@ -95,8 +103,9 @@ export class IngestionRun {
       await this.#begin()
       await this.#deadLetters?.open({ ...this.#openContext, position: this.#progress.checkpoint.deadLetters })
       await this.#reportBeginning()
-      await this.#copy()
+      const reading = await this.#copy()
       if (this.#mustTruncate) await this.#truncate()
+      await this.#callTarget(() => createEmpty(this.#writer, reading?.columnsOfNone))
       this.#isOver = true
       this.#meter?.end(this.#progress.written.read)
       // The job continues with a partition that is not marked, whatever state storage gives it.
@@ -220,9 +229,9 @@ export class IngestionRun {
     } else if (!isNew || this.#progress.detail.fullRefresh) this.#reportProgress(this.#progress.resumePoint)
   }
 
-  async #copy(): Promise<void> {
+  async #copy(): Promise<Reading | undefined> {
     const left = this.#plan.limit - this.#progress.detail.read
-    if (left <= 0) return
+    if (left <= 0) return undefined
     const reading = new Reading(this.#plan, this.#progress, this.#context)
     const signal = anySignal([this.#signal, this.#stopReading.signal])
     if (this.#meter) void reading.measureTotal(this.#meter, signal)
@@ -245,12 +254,12 @@ export class IngestionRun {
       this.#stallWatch.step(isOwnDatasource)
     }
     stop()
+    return reading
   }
 
   async #limitRate(batch: RecordBatch): Promise<void> {
     const { clock } = this.#context
-    const waits = this.#plan.limiters.map((limiter) => limiter.reserve(clock.now(), batch))
-    const delay = Math.max(0, ...waits)
+    const delay = Math.max(0, ...this.#plan.limiters.map((limiter) => limiter.reserve(clock.now(), batch)))
     if (delay > 0) await this.#flusher.whenIdle(sleep(clock, delay, this.#signal))
   }
 
@@ -340,7 +349,6 @@ export class IngestionRun {
 
   /** Stops early: saves what was written, unless others may write now, then closes the target. */
   async #stop(error: unknown): Promise<void> {
-    const signal = this.#signal
     this.#isOver = true
     this.#stopReading.abort()
     await this.#flusher.settled()
@@ -352,7 +360,7 @@ export class IngestionRun {
     const stopping = async (step: () => Promise<void>) => step().catch((failure) => failures.push(failure))
     if (this.#hasBegun && isTargetSound && this.#context.isHeld()) await stopping(() => this.#flusher.flush())
     const isHeld = this.#context.isHeld()
-    const reason = isHeld ? (signal.aborted ? signal.reason : error) : leaseLost()
+    const reason = isHeld ? (this.#signal.aborted ? this.#signal.reason : error) : leaseLost()
     const abort = { reason, leaseLost: !isHeld }
     const { clock } = this.#context
     const stop = () => callTarget('abort', () => this.#writer.abort?.(abort))
@@ -360,7 +368,7 @@ export class IngestionRun {
     await stopping(() => untilStopped(clock, this.#deadLetters?.abort(abort)))
     timer.cancel()
     // An abort that fails is a failure. After a failure, the first error matters.
-    if (signal.aborted && failures.length > 0) throw failures[0]
+    if (this.#signal.aborted && failures.length > 0) throw failures[0]
     for (const failure of failures) this.#warn(failure, 'could not stop cleanly')
   }
 

@@ -1,13 +1,15 @@
 import { checkedAnswer, rule, thrownBy } from '../../core/base/index.js'
 import type { ExecutionContext } from '../../core/execution/index.js'
-import type {
-  BatchOptions,
-  Cursor,
-  EncodedOptions,
-  Query,
-  ReadBatch,
-  ReadCursor,
-  TargetWriter,
+import {
+  type BatchOptions,
+  type Column,
+  type Cursor,
+  type EncodedOptions,
+  type Query,
+  type ReadBatch,
+  type ReadCursor,
+  RecordBatch,
+  type TargetWriter,
 } from '../contract/index.js'
 import type { IngestionPlan, QueryVariables } from '../definition/index.js'
 import { checkedBatches } from './adapter-answers.js'
@@ -21,11 +23,22 @@ export class Reading {
   readonly #plan: IngestionPlan
   readonly #progress: RunProgress
   readonly #context: ExecutionContext
+  /** How many records were read before. */
+  readonly #before: number
+  /** The columns of the query, once the datasource has told them. */
+  #columns: readonly Column[] | undefined
 
   constructor(plan: IngestionPlan, progress: RunProgress, context: ExecutionContext) {
     this.#plan = plan
     this.#progress = progress
     this.#context = context
+    this.#before = progress.written.read
+  }
+
+  /** The columns of the records that the target would get, when it has got none and they are known. */
+  get columnsOfNone(): readonly Column[] | undefined {
+    const hasRead = this.#progress.written.read > this.#before
+    return hasRead || this.#plan.changesRecords ? undefined : this.#columns
   }
 
   /** Reads the batches, of at most `left` records. */
@@ -73,6 +86,9 @@ export class Reading {
       batchBytes,
       warn: (message) => this.#context.warnOnce(message),
       log: (text) => this.#context.log(text),
+      onColumns: (columns) => {
+        this.#columns = RecordBatch.fromRows(columns, []).columns
+      },
       ...this.#encoded(writer),
     }
   }

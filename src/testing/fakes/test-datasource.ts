@@ -127,7 +127,7 @@ export function testDatasource(
     async *read(query, options) {
       const read = begin(query, options, options.lastId)
       const batches = observed(read, options, () => {
-        const all = toBatch(recordsFor(query, options))
+        const all = toBatch(told(recordsFor(query, options), options))
         return withFaults(batchesOf(all, options.batchSize), read, source, options)
       })
       for await (const { batch } of batches) yield batch
@@ -137,7 +137,7 @@ export function testDatasource(
       yield* observed(read, options, async function* () {
         const { snapshot, onSnapshotLost } = options.cursor
         if (snapshot !== undefined && !snapshots.has(snapshot)) onSnapshotLost?.()
-        const ordered = await MemoryRead.of(memoryOf(recordsFor(query, options)), options.cursor)
+        const ordered = await MemoryRead.of(memoryOf(told(recordsFor(query, options), options)), options.cursor)
         yield* withFaults(ordered.batches(options), read, source, options)
       })
     },
@@ -186,6 +186,13 @@ async function* observed(
   } finally {
     if (read.state === 'open') read.state = signal.aborted ? 'aborted' : 'left'
   }
+}
+
+/** The same records, of which a read has told the columns, if they have some. */
+function told(records: TestRecords, { onColumns }: BatchOptions): TestRecords {
+  checkValue('records', records, recordsRule)
+  if ('rows' in records) onColumns?.(records.columns)
+  return records
 }
 
 function toBatch(records: TestRecords): RecordBatch {

@@ -73,6 +73,7 @@ describe('iterableDatasource keeps the contract of a datasource', () => {
       }
     },
     unsupported: {
+      onColumns: 'its records are objects',
       readByCursor: 'it sorts an array, and no generator',
       partition: 'it sorts an array, and no generator',
       check: 'a read begins with the first record',
@@ -115,6 +116,7 @@ describe('iterableDatasource keeps the contract of a datasource with arrays', ()
       echo: (text) => `echo ${text}`,
     }),
     unsupported: {
+      onColumns: 'its records are objects',
       check: 'a read begins with the first record',
       blocked: 'an array is there at once',
       stalling: 'an array is there at once',

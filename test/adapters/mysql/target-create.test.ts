@@ -1,4 +1,4 @@
-import { JobRegistry, memoryStorage } from 'headgate'
+import { type IngestionJob, JobRegistry, memoryStorage } from 'headgate'
 import { type MysqlTargetOptions, mysqlDatasource, mysqlTarget } from 'headgate/mysql'
 import { postgresDatasource } from 'headgate/postgres'
 import { testDatasource } from 'headgate/testing'
@@ -16,10 +16,11 @@ describeMysql('a table that a job creates in MySQL', (database) => {
     datasource: ReturnType<typeof mysqlDatasource>,
     query: string,
     options: Partial<MysqlTargetOptions>,
+    more: Partial<IngestionJob> = {},
   ) => {
     await using registry = new JobRegistry({ storage: memoryStorage(), datasources: { source: datasource } })
-    const target = mysqlTarget({ pool: tests.pool, table: 'made', createTable: true, ...options })
-    registry.define({ id: 'made', datasource: 'source', ...(query && { query }), target })
+    const target = mysqlTarget({ pool: tests.pool, table: 'made', createTable: true, ...options } as MysqlTargetOptions)
+    registry.define({ id: 'made', datasource: 'source', ...(query && { query }), target, ...more })
     return await (await registry.start('ingestion', 'made')).finished
   }
   const typesOf = async (table: string) =>
@@ -153,13 +154,24 @@ describeMysql('a table that a job creates in MySQL', (database) => {
     expect(JSON.stringify(keyless)).toContain('Expected records with the column `other` of the key, got id.')
   })
 
-  test('is not there after a run that reads nothing, and makes a job start from the beginning when it is dropped', async () => {
-    await run('drop table if exists made')
+  test.each<Partial<MysqlTargetOptions>>([
+    { key: 'id' },
+    { mode: 'upsert', key: 'id' },
+    { strategy: 'replace', swap: 'rows', key: 'id' },
+    { strategy: 'replace', swap: 'rename', key: 'id' },
+  ])('is there after a run that reads nothing, with %j', async (options) => {
+    await run(`drop table if exists made, none, headgate_checkpoint;
+      create table none (id bigint unsigned primary key, price decimal(9,2), name varchar(30) not null)`)
     const datasource = mysqlDatasource({ pool: tests.pool })
-    expect(await copy(datasource, 'select 1 as id from dual where false', {})).toMatchObject({
-      state: 'successful',
-      count: 0,
-    })
-    expect(await typesOf('made')).toEqual([])
+    for (const cursor of ['id', undefined]) {
+      const done = await copy(datasource, 'select * from none', options, cursor ? { cursor } : {})
+      expect(done).toMatchObject({ state: 'successful', count: 0 })
+      expect(await typesOf('made')).toEqual(await typesOf('none'))
+      expect(await rows('select * from made')).toEqual([])
+    }
+    await run("insert into none values (1, 1.10, 'a')")
+    expect(await copy(datasource, 'select * from none', options)).toMatchObject({ state: 'successful', count: 1 })
+    expect(await rows('select * from made')).toEqual([['1', '1.10', 'a']])
+    expect(await rows("show tables like '%headgate\\_r%'")).toEqual([])
   })
 })

@@ -53,6 +53,7 @@ describe('conformance', () => {
       checkFullRefresh: 'only one that replaces has a full refresh, and nothing stands in its way',
       writesDuringFlush: 'a file is flushed as a whole',
       acceptsEncoded: 'it writes JSON',
+      createEmpty: 'a file without lines has no columns',
       checkpoint: 'storage keeps its checkpoints',
       truncate: 'what was appended stays',
       resetCheckpoint: 'storage keeps its checkpoints',

@@ -1,6 +1,6 @@
 import { type IngestionJob, JobRegistry, memoryStorage } from 'headgate'
 import { type Column, RecordBatch } from 'headgate/adapter'
-import { postgresDatasource } from 'headgate/postgres'
+import { type PostgresTargetOptions, postgresDatasource } from 'headgate/postgres'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { describePostgres } from '../../support/describe-postgres.js'
 import { targetTests, write, writeContext } from './target-support.js'
@@ -60,10 +60,60 @@ describePostgres('a table that is made when it is missing', (database) => {
     expect(await run({ target: target({ key: 'id' }) })).toMatchObject({ state: 'error' })
   })
 
-  test('is not made by a run that reads nothing', async () => {
+  const strategies: Partial<PostgresTargetOptions>[] = [
+    { key: 'id' },
+    { mode: 'upsert', key: 'id' },
+    { strategy: 'replace', swap: 'rows', key: 'id' },
+    { strategy: 'replace', swap: 'rename', key: 'id' },
+  ]
+  const byCursor = { query: 'select * from source', cursor: 'id' }
+  const readings: Partial<IngestionJob>[] = [
+    {},
+    byCursor,
+    { query: byCursor.query, cursor: { columns: 'id', consistency: 'pages' } },
+    { ...byCursor, parallel: 2 },
+    { ...byCursor, failures: { total: 1 } },
+  ]
+  const made = strategies.flatMap((options) => readings.map((reading) => [options, reading] as const))
+  test.each(made)('is made by a run that reads nothing, with %j and %j', async (options, reading) => {
+    await tests.pool.query('create table source (id bigint not null, price numeric(9, 2), name text)')
+    const job = { ...reading, target: target(options as Partial<PostgresTargetOptions>) } as Partial<IngestionJob>
+    for (const _ of ['made', 'found']) {
+      expect(await run(job)).toMatchObject({ state: 'successful', count: 0 })
+      expect(await columnsOf('t')).toEqual(await columnsOf('source'))
+      expect(await rows('select count(*)::int from t')).toEqual([[0]])
+    }
+    await tests.pool.query("insert into source values (1, 1.10, 'a')")
+    expect(await run(job)).toMatchObject({ state: 'successful', count: 1 })
+    expect(await rows()).toEqual([['1', '1.10', 'a']])
+    expect(await rows(`select conname::text from pg_constraint where contype = 'p' and conrelid = 't'::regclass`)).toEqual([['t_pkey']]) // biome-ignore format: one line
+    expect(await rows(`select relname::text from pg_class where relname like '%headgate%' and relname not like 'headgate_checkpoint%'`)).toEqual([]) // biome-ignore format: one line
+  })
+
+  test.each([
+    ['of a range', [5]],
+    ['of all of them', [5, 6]],
+  ])('is made by the partitions of a job, also when they read nothing %s', async (_, partitions) => {
+    await tests.pool.query('create table source (id bigint not null, name text)')
+    if (partitions.length === 1) await tests.pool.query("insert into source values (1, 'a')")
+    const job = { ...byCursor, partitions, target: target({ mode: 'upsert', key: 'id' }) }
+    const count = partitions.length === 1 ? 1 : 0
+    expect(await run(job)).toMatchObject({ state: 'successful', count })
+    expect(await columnsOf('t')).toEqual(await columnsOf('source'))
+    expect(await rows('select count(*)::int from t')).toEqual([[count]])
+  })
+
+  test('is not made by a run that reads nothing when a transform makes the records', async () => {
     await tests.pool.query('create table source as select 1 as id where false')
-    expect(await run()).toMatchObject({ state: 'successful', count: 0 })
+    expect(await run({ transform: (record) => record })).toMatchObject({ state: 'successful', count: 0 })
     expect(await rows(`select to_regclass('t')`)).toEqual([[null]])
+  })
+
+  test('has to have the key, also in a run that reads nothing', async () => {
+    await tests.pool.query('create table source as select 1 as id where false')
+    const status = await run({ target: target({ mode: 'upsert', key: 'name' }) })
+    expect(status).toMatchObject({ state: 'error' })
+    expect(JSON.stringify(status)).toContain('Expected records with the column `name` of the key, got id.')
   })
 
   test('is found in the schema that is named', async () => {

@@ -317,6 +317,7 @@ describePostgres('a table of Postgres that is replaced', (database) => {
       await tests.pool.query('drop table t')
       const nothing = await opened(target({ createTable: true }))
       await finish(nothing)
+      // Without the columns of the query, there is nothing to create.
       expect(await rows(`select to_regclass('t')`)).toEqual([[null]])
       for (const count of [10, 8]) {
         const done = await run({ query: `select n as id, 'new'::text as name from generate_series(1, ${count}) n`, target: target({ createTable: true, key: 'id' }) }) // biome-ignore format: one line

@@ -28,7 +28,7 @@ describePostgres('conformance', (database) => {
     const able = 'strategy' in options ? 'replace' : 'append'
     const targetOf = (table: string) =>
       postgresTarget({
-        ...{ pool, table, ...options },
+        ...{ pool, table, createTable: true, ...options },
         ...(able === 'replace' ? { maxShrink: 1 } : { onFullRefresh: 'truncate' }),
       } as PostgresTargetOptions)
     targetSuite({
@@ -43,6 +43,7 @@ describePostgres('conformance', (database) => {
           refused: (id) => ({ id, text: 'no \0 in Postgres', nested: null }),
           encoded: (records) => encodedBatch(pool, records),
           empty: async () => void (await pool.query('truncate suite')),
+          drop: async () => void (await pool.query('drop table suite')),
           unrefreshable: async () => {
             await pool.query(`drop table if exists blocked cascade; create table blocked (id int primary key);
               create table if not exists refers (id int); alter table refers add foreign key (id) references blocked;

@@ -3,9 +3,9 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { errorMessages, isTransient } from 'headgate'
+import { errorMessages, type IngestionJob, isTransient, JobRegistry, memoryStorage } from 'headgate'
 import { type Column, newExecutionId, RecordBatch, type TargetWriter } from 'headgate/adapter'
-import { type SqliteDatabase, type SqliteTargetOptions, sqliteTarget } from 'headgate/sqlite'
+import { type SqliteDatabase, type SqliteTargetOptions, sqliteDatasource, sqliteTarget } from 'headgate/sqlite'
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { describePostgres } from '../../support/describe-postgres.js'
@@ -13,7 +13,7 @@ import { perTurn } from '../../support/event-loop.js'
 import { programOf } from '../../support/program.js'
 import { rejectionOf } from '../postgres/datasource-read.js'
 import { drivers, newFile, ownFolder } from './file-support.js'
-import { openDatabase } from './storage-support.js'
+import { type Driver, openDatabase } from './storage-support.js'
 
 const folder = await ownFolder()
 
@@ -265,6 +265,35 @@ describe('a file that is missing', () => {
     expect(all(database, 'select large, doc from t')).toMatchObject([{ large: '1.2345678901234567890123', doc: '5' }])
     database.close()
   })
+
+  test.each<Partial<SqliteTargetOptions>>([{ key: 'id' }, { mode: 'upsert', key: 'id' }])(
+    'is created by a run that reads nothing, with %j',
+    async (options) => {
+      const source = newFile(
+        folder,
+        drivers[0]?.[1] as Driver,
+        'create table none (id integer primary key, name varchar(9))',
+      )
+      const path = join(folder, `${options.mode}-empty.db`)
+      const target = sqliteTarget({ path, table: 't', createTable: true, ...options } as SqliteTargetOptions)
+      const run = async (more: Partial<IngestionJob> = {}) => {
+        await using registry = new JobRegistry({ storage: memoryStorage() })
+        const datasource = sqliteDatasource({ path: source.path })
+        registry.define({ id: 'empty', datasource, query: 'select * from none', target, ...more })
+        return await (await registry.start('ingestion', 'empty')).finished
+      }
+      for (const more of [{}, { cursor: 'id' }]) {
+        expect(await run(more)).toMatchObject({ state: 'successful', count: 0 })
+        const database = openDatabase(path)
+        expect(all(database, "select lower(group_concat(name || ' ' || type)) as list from pragma_table_info('t')")).toMatchObject([{ list: 'id integer,name varchar(9)' }]) // biome-ignore format: one line
+        expect(all(database, 'select * from t')).toEqual([])
+        database.close()
+      }
+      source.database.exec("insert into none values (1, 'a')")
+      expect(await run()).toMatchObject({ state: 'successful', count: 1 })
+      source.database.close()
+    },
+  )
 })
 
 describePostgres('a copy that is killed', (postgres) => {

@@ -15,7 +15,8 @@ describe.each(drivers)('sqliteTarget over %s', (_, Database) => {
           Database,
           'create table suite (id integer primary key, text text, nested text)',
         )
-        const targetOf = (table: string) => sqliteTarget({ database, table, onFullRefresh: 'truncate', ...options })
+        const targetOf = (table: string) =>
+          sqliteTarget({ database, table, createTable: true, onFullRefresh: 'truncate', ...options })
         return {
           target: withJsonText(targetOf('suite')),
           read() {
@@ -24,6 +25,7 @@ describe.each(drivers)('sqliteTarget over %s', (_, Database) => {
           },
           refused: (id) => ({ id, text: '\ud800', nested: null }),
           empty: () => void database.exec('delete from suite'),
+          drop: () => void database.exec('drop table suite'),
           unusable: () => sqliteTarget({ database, table: 'nowhere' }),
           unrefreshable() {
             database.exec(`create table blocked (id integer primary key);

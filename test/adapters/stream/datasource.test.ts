@@ -75,6 +75,7 @@ describe('streamDatasource keeps the contract of a datasource', () => {
       }
     },
     unsupported: {
+      onColumns: 'its records are objects',
       readByCursor: 'its records come in the order in which they are there',
       check: 'a read begins with the first record',
       count: 'a stream does not tell its length',

@@ -1,4 +1,4 @@
-import type { OpenTarget, RecordBatch, TargetWriter, WriteContext } from '../../../adapter.js'
+import type { Column, OpenTarget, RecordBatch, TargetWriter, WriteContext } from '../../../adapter.js'
 import { type LoadPlan, TableCopy, type TargetTools, Upsert } from '../copy/index.js'
 import { StagingTable } from '../replace/index.js'
 import type { Table } from '../table/index.js'
@@ -41,13 +41,17 @@ class AppendWriter implements TargetWriter {
 
   async write(batch: RecordBatch, context: WriteContext): Promise<void> {
     await this.#copy.attempt('write to', async () => {
-      if (!this.#copy.hasTable) await this.#copy.create(batch, async (table) => this.#table.identify(table))
+      await this.#create(batch.columns)
       // The first transaction fails when rows are gone that were there.
       if (!this.#hasBegun && !this.#copy.expectsRows) await this.#table.markFoundEmpty()
       this.#hasBegun = true
       this.#table.hasRows = true
       await this.#copy.write(batch, context)
     })
+  }
+
+  async createEmpty(columns: readonly Column[]): Promise<void> {
+    await this.#copy.attempt('create', () => this.#create(columns))
   }
 
   async truncate(): Promise<void> {
@@ -79,5 +83,10 @@ class AppendWriter implements TargetWriter {
 
   async abort(): Promise<void> {
     await this.#copy.close(() => this.#table.recordLoss())
+  }
+
+  /** Creates the table when it is missing. */
+  async #create(columns: readonly Column[]): Promise<void> {
+    if (!this.#copy.hasTable) await this.#copy.create(columns, async (table) => this.#table.identify(table))
   }
 }

@@ -1,4 +1,4 @@
-import type { OpenContext, RecordBatch, WriteContext } from '../../../adapter.js'
+import type { Column, OpenContext, RecordBatch, WriteContext } from '../../../adapter.js'
 import { type CallbackPool, failure } from '../client/index.js'
 import { BatchLines, type LineField, type LineGroup } from '../lines/index.js'
 import { createTable, findTable, type Table, type TableRef, type TableShape } from '../table/index.js'
@@ -78,8 +78,8 @@ export class TableCopy {
     this.#loading = { table, rows, lines: new BatchLines(table, options) }
   }
 
-  /** Creates the table for the columns of a batch. Calls `onCreated` before it is loaded. */
-  async create({ columns }: RecordBatch, onCreated: (table: Table) => Promise<void>): Promise<void> {
+  /** Creates the table for these columns of records. Calls `onCreated` before it is loaded. */
+  async create(columns: readonly Column[], onCreated: (table: Table) => Promise<void>): Promise<void> {
     const { session, ref, shape } = this.#tools
     await createTable(session, ref, columns, shape)
     const table = (await findTable(session, ref)) as Table

@@ -1,4 +1,5 @@
 import {
+  type Column,
   isTransient,
   JobError,
   type OpenTarget,
@@ -55,9 +56,13 @@ class ReplaceWriter implements TargetWriter {
 
   async write(batch: RecordBatch, context: WriteContext): Promise<void> {
     await this.#staged(async () => {
-      if (!this.#copy.hasTable) await this.#copy.create(batch, (table) => this.#staging.create(table))
+      await this.#create(batch.columns)
       this.#staging.count(await this.#copy.write(batch, context))
     })
+  }
+
+  async createEmpty(columns: readonly Column[]): Promise<void> {
+    await this.#copy.attempt('create', () => this.#create(columns))
   }
 
   get isBroken(): boolean {
@@ -82,6 +87,11 @@ class ReplaceWriter implements TargetWriter {
   async abort({ leaseLost }: TargetAbort): Promise<void> {
     const { isResumable } = this.#tools.context
     await this.#copy.close(isResumable || leaseLost ? undefined : () => this.#staging.discard())
+  }
+
+  /** Creates the table when it is missing, and the staging table beside it. */
+  async #create(columns: readonly Column[]): Promise<void> {
+    if (!this.#copy.hasTable) await this.#copy.create(columns, (table) => this.#staging.create(table))
   }
 
   get #plan(): LoadPlan {

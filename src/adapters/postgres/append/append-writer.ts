@@ -46,13 +46,17 @@ class AppendWriter implements TargetWriter {
 
   async write(batch: RecordBatch, context: WriteContext): Promise<void> {
     await this.#copy.attempt('write to', async (connection) => {
-      if (!this.#copy.hasTable) await this.#copy.create(batch, (table) => this.#table.identify(table))
+      await this.#create(batch.columns)
       if (!this.#hasBegun) await this.#table.markFoundEmpty()
       this.#hasBegun = true
       this.#table.hasRows = true
       const groups = await this.#copy.write(batch, context, connection)
       for (const name of groups.flatMap(({ names }) => names)) this.#written.add(name)
     })
+  }
+
+  async createEmpty(columns: readonly Column[]): Promise<void> {
+    await this.#copy.attempt('create', () => this.#create(columns))
   }
 
   async truncate(): Promise<void> {
@@ -86,5 +90,10 @@ class AppendWriter implements TargetWriter {
 
   async abort(): Promise<void> {
     await this.#copy.close(() => this.#table.recordLoss())
+  }
+
+  /** Creates the table when it is missing. */
+  async #create(columns: readonly Column[]): Promise<void> {
+    if (!this.#copy.hasTable) await this.#copy.create(columns, (table) => this.#table.identify(table))
   }
 }

@@ -90,8 +90,8 @@ export class TableCopy {
     this.#loading = await this.#loadingOf(table)
   }
 
-  /** Creates the table for the columns of a batch. Calls `onCreated` before it is loaded. */
-  async create({ columns }: RecordBatch, onCreated: (table: Table) => Promise<void>): Promise<void> {
+  /** Creates the table for these columns of records. Calls `onCreated` before it is loaded. */
+  async create(columns: readonly Column[], onCreated: (table: Table) => Promise<void>): Promise<void> {
     const { session, ref, locks, shape } = this.#tools
     await locks.transaction(session, () => createTable(session, ref, columns, shape))
     const table = (await findTable(session, ref)) as Table

@@ -60,6 +60,7 @@ export class CursorRead {
 
   async *batches(): AsyncGenerator<ReadBatch> {
     const session = await this.#open()
+    this.#reading.options.onColumns?.(this.#description.columns)
     const segments = this.#segments()
     // The read that partitioned the query has checked for nulls.
     const isFirst = this.#cursor.range?.from === undefined

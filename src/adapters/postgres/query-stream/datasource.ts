@@ -85,12 +85,12 @@ async function* read(
   { statementTimeout, silenceTimeout = defaultSilenceTimeout }: PgQueryStreamOptions,
 ): AsyncGenerator<RecordBatch> {
   if (query.text.trim() === '') throw invalid('query', 'a statement', query.text)
-  const { signal } = options
+  const { signal, onColumns } = options
   let opened: OpenQuery | undefined
   const source = {
     timeout: statementTimeout,
     async open() {
-      opened = await openQuery(pool, query, { signal, silenceTimeout })
+      opened = await openQuery(pool, query, { signal, silenceTimeout, onColumns })
       return opened
     },
     toBatch: (rows: readonly object[]) =>

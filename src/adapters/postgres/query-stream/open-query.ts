@@ -1,5 +1,5 @@
 import type QueryStream from 'pg-query-stream'
-import { type Column, invalid, type Query, succeedsWithin, systemClock } from '../../../adapter.js'
+import { type BatchOptions, type Column, invalid, type Query, succeedsWithin, systemClock } from '../../../adapter.js'
 import { loadDriver, type RecordCursor, SilenceWatch } from '../../shared/index.js'
 import { cancelUntilIdle, connect, type PostgresClient, type PostgresPool, reach } from '../client/index.js'
 import type { Field } from '../protocol/index.js'
@@ -8,7 +8,10 @@ import { columnsOf, poolFailure } from '../read/index.js'
 interface OpenOptions {
   readonly signal: AbortSignal
   readonly silenceTimeout: number
+  readonly onColumns: BatchOptions['onColumns'] | undefined
 }
+
+type StreamOptions = Omit<OpenOptions, 'signal'> & { readonly query: Query }
 
 /** A query that is read row by row. A row is an array of raw texts. */
 export interface OpenQuery extends RecordCursor {
@@ -26,12 +29,12 @@ const cancelTimeout = 900
 export async function openQuery(
   pool: PostgresPool,
   query: Query,
-  { signal, silenceTimeout }: OpenOptions,
+  { signal, silenceTimeout, onColumns }: OpenOptions,
 ): Promise<OpenQuery> {
   const { default: Stream } = await loadDriver('datasource', 'pg-query-stream', () => import('pg-query-stream'))
   const client = await connect(pool, signal, poolFailure)
   const stream = new Stream(query.text, [...query.values], rawText as never)
-  const opened = new QueryOfStream(client, stream, query, silenceTimeout)
+  const opened = new QueryOfStream(client, stream, { query, silenceTimeout, onColumns })
   client.query(stream)
   return opened
 }
@@ -57,6 +60,7 @@ class QueryOfStream implements OpenQuery {
   readonly #client: PostgresClient
   readonly #stream: QueryStream
   readonly #query: Query
+  readonly #onColumns: OpenOptions['onColumns']
   readonly #silence: SilenceWatch
   /** Resolves when the server is ready for the next query. */
   readonly #idle: Promise<void>
@@ -64,10 +68,11 @@ class QueryOfStream implements OpenQuery {
   /** Rejects the pending read. */
   #fail: (reason: unknown) => void = ignore
 
-  constructor(client: PostgresClient, stream: QueryStream, query: Query, silenceTimeout: number) {
+  constructor(client: PostgresClient, stream: QueryStream, { query, silenceTimeout, onColumns }: StreamOptions) {
     this.#client = client
     this.#stream = stream
     this.#query = query
+    this.#onColumns = onColumns
     this.#silence = new SilenceWatch({
       reach: (within) => reach(client, within),
       timeout: silenceTimeout,
@@ -118,6 +123,7 @@ class QueryOfStream implements OpenQuery {
       try {
         const parserOf = this.#client.getTypeParser?.bind(this.#client)
         this.columns = columnsOf(message.fields, () => ({}), parserOf)
+        this.#onColumns?.(this.columns)
       } catch (error) {
         this.#fail(error)
       }

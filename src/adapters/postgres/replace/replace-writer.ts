@@ -72,9 +72,13 @@ class ReplaceWriter implements TargetWriter {
 
   async write(batch: RecordBatch, context: WriteContext): Promise<void> {
     await this.#copy.attempt('write to', async (connection) => {
-      if (!this.#copy.hasTable) await this.#copy.create(batch, (table) => this.#staging.create(table))
+      await this.#create(batch.columns)
       this.#staging.count(await this.#copy.write(batch, context, connection))
     })
+  }
+
+  async createEmpty(columns: readonly Column[]): Promise<void> {
+    await this.#copy.attempt('create', () => this.#create(columns))
   }
 
   get isBroken(): boolean {
@@ -100,6 +104,11 @@ class ReplaceWriter implements TargetWriter {
   async abort({ leaseLost }: TargetAbort): Promise<void> {
     const { isResumable } = this.#tools.context
     await this.#copy.close(isResumable || leaseLost ? undefined : () => this.#staging.discard())
+  }
+
+  /** Creates the table when it is missing, and the staging table beside it. */
+  async #create(columns: readonly Column[]): Promise<void> {
+    if (!this.#copy.hasTable) await this.#copy.create(columns, (table) => this.#staging.create(table))
   }
 
   get #plan(): LoadPlan {

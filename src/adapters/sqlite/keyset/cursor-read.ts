@@ -83,6 +83,7 @@ export class CursorRead {
   }
 
   async *batches(): AsyncGenerator<ReadBatch> {
+    this.#options.onColumns?.(columnsOf(this.#result))
     const segments = this.#segments()
     // The read that partitioned the query has checked for nulls.
     const isFirst = this.#cursor.range?.from === undefined

@@ -1,4 +1,5 @@
 import {
+  type Column,
   JobError,
   type OpenContext,
   type OpenTarget,
@@ -90,12 +91,16 @@ class AppendWriter implements TargetWriter {
   async write(batch: RecordBatch): Promise<void> {
     const { context } = this.#tools
     await this.#attempt('write to', async () => {
-      if (!this.#rows) await this.#create(batch)
+      await this.#create(batch.columns)
       await this.#begin()
       this.#beginToWrite()
       await (this.#rows as RowWriter).write(batch, context.toleratesFailures ?? false)
       this.#hasRows = true
     })
+  }
+
+  async createEmpty(columns: readonly Column[]): Promise<void> {
+    await this.#attempt('create', () => this.#create(columns))
   }
 
   async truncate(): Promise<void> {
@@ -195,8 +200,9 @@ class AppendWriter implements TargetWriter {
     this.#hasBegun = true
   }
 
-  /** The table is there at once, and stays when the job fails. */
-  async #create({ columns }: RecordBatch): Promise<void> {
+  /** Creates the table when it is missing. It is there at once, and stays when the job fails. */
+  async #create(columns: readonly Column[]): Promise<void> {
+    if (this.#rows) return
     const { session, name, shape } = this.#tools
     session.rollback()
     await session.transaction(() => createTable(session.connection, name, columns, shape))

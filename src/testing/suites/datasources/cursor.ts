@@ -6,7 +6,7 @@ import { type DatasourceFixture, given, idsFrom } from './fixture.js'
 const batchSizes = [1, 2, 7, 100]
 
 /** In each consistency that a job can ask for. A job that asks for none reads with `statement`. */
-function* readings({
+export function* readings({
   datasource,
 }: DatasourceFixture): Generator<{ batchSize: number; consistency: ReadCursor['consistency'] }> {
   const consistencies = new Set(['statement' as const, ...(datasource.capabilities?.keepsConsistency ?? [])])
@@ -27,17 +27,17 @@ export const wholeCursor: ReadCursor = {
 }
 
 /** Settings of a read by a cursor: the cursor, and options of the read. */
-type CursorSettings = Partial<ReadCursor> & Pick<Partial<BatchOptions>, 'signal' | 'batchBytes'>
+type CursorSettings = Partial<ReadCursor> & Pick<Partial<BatchOptions>, 'signal' | 'batchBytes' | 'onColumns'>
 
 export function read(
   { datasource }: DatasourceFixture,
   query: Query,
   batchSize: number,
-  { signal = new AbortController().signal, batchBytes, ...cursor }: CursorSettings,
+  { signal = new AbortController().signal, batchBytes, onColumns, ...cursor }: CursorSettings,
 ): AsyncIterable<ReadBatch> {
   assert.ok(datasource.readByCursor, 'Expected `readByCursor`, or the reason in `unsupported`')
-  const bytes = batchBytes === undefined ? {} : { batchBytes }
-  return datasource.readByCursor(query, { signal, batchSize, ...bytes, cursor: { ...wholeCursor, ...cursor } })
+  const given = { ...(batchBytes !== undefined && { batchBytes }), ...(onColumns && { onColumns }) }
+  return datasource.readByCursor(query, { signal, batchSize, ...given, cursor: { ...wholeCursor, ...cursor } })
 }
 
 /** All batches of a read. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { setTimeout } from 'node:timers/promises'
-import type { EncodedOptions, Query, ReadRange, RecordBatch } from '../../../adapter.js'
+import type { Column, EncodedOptions, Query, ReadRange, RecordBatch } from '../../../adapter.js'
 import type { Datasource } from '../../../index.js'
 
 /** A fresh datasource, and the queries that the cases read. The column `id` of a query goes up from 1, unless it says otherwise. */
@@ -47,6 +47,7 @@ export interface ReadSettings {
   lastId?: string
   range?: ReadRange
   encoded?: EncodedOptions
+  onColumns?(columns: readonly Column[]): void
 }
 
 export function read(

@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import { checkSuite, runGroups, type SuiteTest, type Unsupported } from '../suite.js'
+import { columnsCases, cursorColumnsCases, parallelColumnsCases, partitionColumnsCases } from './columns.js'
 import { countCases, cursorCountCases } from './count.js'
 import { cursorCases } from './cursor.js'
 import {
@@ -43,7 +44,7 @@ import {
  *
  * - `resumesAfterId`, `readsRanges`: the capability. `readByCursor`, `partition`, `check`, `count`: the method.
  * - `lookback`, `nulls` (those other than `first`), `nullsFirst`, `parallel`: of a read by a cursor. `snapshot`: of `partition`.
- * - `batchBytes`: batches of a limited size. `values`: queries with values. `textValues`: values that are texts. `bigIntegers`: 64-bit
+ * - `onColumns`: telling the columns of a query. `batchBytes`: batches of a limited size. `values`: queries with values. `textValues`: values that are texts. `bigIntegers`: 64-bit
  *   integers.
  * - `blocked`, `stalling`, `failing`, `held`, `fetched`: what the fixture has for them.
  * - `heldBetween`: a read holds something between two batches. A source with one request per page does not.
@@ -58,6 +59,7 @@ export type DatasourceAbility =
   | 'parallel'
   | 'partition'
   | 'snapshot'
+  | 'onColumns'
   | 'batchBytes'
   | 'values'
   | 'textValues'
@@ -91,6 +93,7 @@ const abilities: Record<DatasourceAbility, true> = {
   parallel: true,
   partition: true,
   snapshot: true,
+  onColumns: true,
   batchBytes: true,
   values: true,
   textValues: true,
@@ -154,6 +157,10 @@ export function datasourceSuite(options: DatasourceSuiteOptions): void {
     { cases: partitionCases, needs: ['readByCursor', 'partition'] },
     { cases: partitionNullCases, needs: ['readByCursor', 'partition', 'nulls'] },
     { cases: snapshotCases, needs: ['readByCursor', 'partition', 'snapshot'] },
+    { cases: columnsCases, needs: 'onColumns' },
+    { cases: cursorColumnsCases, needs: ['onColumns', 'readByCursor'] },
+    { cases: partitionColumnsCases, needs: ['onColumns', 'readByCursor', 'partition'] },
+    { cases: parallelColumnsCases, needs: ['onColumns', 'readByCursor', 'parallel'] },
   ])
 }
 export type { DatasourceFixture } from './fixture.js'

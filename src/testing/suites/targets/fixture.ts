@@ -34,6 +34,11 @@ export interface TargetFixture {
   unrefreshable?(): Target | Promise<Target>
   /** Empties the target behind the back of the job: its records are gone, and its checkpoints stay. */
   empty?(): void | Promise<void>
+  /**
+   * Drops what the target writes to, such as its table, so that `read` throws until it is there again. The target creates what is missing,
+   * and its checkpoints stay.
+   */
+  drop?(): void | Promise<void>
   /** Breaks the connections of open writers, as the end of a server does. */
   disconnect?(): void | Promise<void>
   /** Closes everything after the case. */

@@ -1,6 +1,7 @@
 import { checkSuite, type Group, runGroups, type SuiteTest, type Unsupported } from '../suite.js'
 import { atomicCases, idempotentCases, recordIndexCases } from './atomic.js'
 import { brokenCases, checkCases, checkpointCases, encodedCases, flushCases, resetCases } from './capabilities.js'
+import { appendEmptyCases, createEmptyCases, partitionEmptyCases } from './create-empty.js'
 import { type TargetFixture, TargetRun } from './fixture.js'
 import { checkpointResetCases, refreshCheckCases, truncateCases } from './full-refresh.js'
 import { partitionCases } from './partitions.js'
@@ -12,7 +13,7 @@ import { appendCases, replaceCases, writeCases } from './write.js'
  *
  * - `append`, `replace`: the strategy.
  * - `writesAtomically`, `writesIdempotently`, `writesPartitions`, `writesDuringFlush`: the capability.
- * - `acceptsEncoded`, `isReset`, `isBroken`: the member of the writer. `checkpoint`: `open` that returns it.
+ * - `acceptsEncoded`, `createEmpty`, `isReset`, `isBroken`: the member of the writer. `checkpoint`: `open` that returns it.
  * - `truncate`: `onFullRefresh: 'truncate'`. `resetCheckpoint`, `check`, `checkFullRefresh`: the method.
  * - `deduplicate`: a batch that is written again after a crash is there once. `recordIndex`: errors that name the record.
  */
@@ -24,6 +25,7 @@ export type TargetAbility =
   | 'writesPartitions'
   | 'writesDuringFlush'
   | 'acceptsEncoded'
+  | 'createEmpty'
   | 'isReset'
   | 'isBroken'
   | 'checkpoint'
@@ -58,6 +60,7 @@ const abilities: Record<TargetAbility, true> = {
   writesPartitions: true,
   writesDuringFlush: true,
   acceptsEncoded: true,
+  createEmpty: true,
   isReset: true,
   isBroken: true,
   checkpoint: true,
@@ -102,13 +105,16 @@ const commonGroups: readonly TargetGroup[] = [
   { cases: recordIndexCases, needs: ['writesAtomically', 'recordIndex'] },
   { cases: brokenCases, needs: ['writesAtomically', 'isBroken'] },
   { cases: encodedCases, needs: 'acceptsEncoded' },
+  { cases: createEmptyCases, needs: 'createEmpty' },
   { cases: checkpointCases, needs: 'checkpoint' },
   { cases: checkCases, needs: 'check' },
   { cases: refreshCheckCases, needs: 'checkFullRefresh' },
 ]
 const appendGroups: readonly TargetGroup[] = [
   { cases: appendCases },
+  { cases: appendEmptyCases, needs: 'createEmpty' },
   { cases: partitionCases, needs: 'writesPartitions' },
+  { cases: partitionEmptyCases, needs: ['createEmpty', 'writesPartitions'] },
   { cases: flushCases, needs: 'writesDuringFlush' },
   { cases: resetCases, needs: 'isReset' },
   { cases: truncateCases, needs: 'truncate' },
