@@ -85,5 +85,28 @@ describeMysql('from MySQL', (source) => {
         ...{ mask: 129, span: '-838:59:59' },
       })
     })
+
+    test.each(['date', 'datetime', 'timestamp(3)'])('a zero %s fails with how to read it as null', async (type) => {
+      const admin = await mysql.createConnection(source.url)
+      await admin.query('drop table if exists zero')
+      await admin.query(`create table zero (day ${type} null)`)
+      await admin.query("set sql_mode = ''")
+      await admin.query("insert into zero values ('0000-00-00')")
+      await admin.end()
+      const datasource = mysqlDatasource({ connectionString: source.url })
+      await using registry = new JobRegistry({ storage: memoryStorage(), datasources: { mysql: datasource } })
+      const writes = postgresTarget({ connectionString: target.url, table: 'zero', createTable: true, strategy: 'replace', swap: 'rename' }) // biome-ignore format: one line
+      const run = async (id: string, query: string) => {
+        registry.define({ id, datasource: 'mysql', query, target: writes })
+        return await (await registry.start('ingestion', id)).finished
+      }
+      const refused = await run('zero', 'select * from zero')
+      expect(refused).toMatchObject({ state: 'error' })
+      expect(JSON.stringify(refused)).toContain('(SQLSTATE 22008). Postgres has no date `0000-00-00`')
+      expect(await run('null', 'select nullif(day, 0) as day from zero')).toMatchObject({
+        state: 'successful',
+        count: 1,
+      })
+    })
   })
 })

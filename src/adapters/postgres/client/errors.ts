@@ -6,11 +6,24 @@ const readOnlyState = '25006'
 const readOnlyHint =
   ' The session is read-only: the server is a standby (`select pg_is_in_recovery()`), or the role or the database has `default_transaction_read_only` on (`show default_transaction_read_only`).'
 
+/** The SQLSTATE of a date or a time out of range. */
+const rangeState = '22008'
+
+const zeroDateHint =
+  ' Postgres has no date `0000-00-00`, which MySQL has: select `nullif(column, 0) as column` from MySQL to read it as null.'
+
+/** What else a message says, by what the server refuses. */
+function hintOf(code: JobErrorCode, state: unknown, cause: unknown): string {
+  if (state === readOnlyState) return readOnlyHint
+  const isZeroDate = state === rangeState && /"0000-00-00\b/.test(String(Object(cause).message))
+  return code === 'target' && isZeroDate ? zeroDateHint : ''
+}
+
 /** Wraps the error of the driver. An error of headgate stays as it is. */
 export function failure(code: JobErrorCode, what: string, cause: unknown, options?: JobErrorOptions): JobError {
   if (JobError.isInstance(cause)) return cause
   const { severity, code: state } = Object(cause) as { severity?: unknown; code?: unknown }
-  const message = severity ? `${what} (SQLSTATE ${state}).${state === readOnlyState ? readOnlyHint : ''}` : `${what}.`
+  const message = severity ? `${what} (SQLSTATE ${state}).${hintOf(code, state, cause)}` : `${what}.`
   return new JobError(code, message, { cause, ...passing(cause), ...options })
 }
 
