@@ -142,6 +142,18 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await section('Log lines').getByText('About to read.').waitFor()
       await page.getByText('"fails": true').waitFor()
       await expect.poll(() => page.locator('.column').count()).toBe(3)
+      const remedy = `${'It says much. '.repeat(35)}Then it says what to do.`
+      registry.define({
+        type: 'report',
+        id: 'long',
+        run() {
+          throw new Error(remedy)
+        },
+      })
+      await (await registry.start('report', 'long')).finished
+      await page.goto(url)
+      await section('Failing now').getByText('Then it says what to do.').waitFor()
+      await page.goto(`${url}#/job/report/daily`)
       // An older run, by the keyboard.
       await page.locator('.column').last().focus()
       await page.keyboard.press('ArrowLeft')
@@ -331,6 +343,7 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       const { url } = await serveDashboard(watched)
       await page.goto(`${url}#/job/copy/a`)
       await expect.poll(() => page.locator('.partition-counts').innerText()).toMatch(/1 of 3.*1 running.*1 queued/s)
+      await section('Records').getByText('The times of the ranges are in UTC.').waitFor()
       expect(await page.locator('.partition-list li').allInnerTexts()).toEqual([
         expect.stringMatching(/0\s+done\s+up to 2024-02-01\s+30 records\s+on worker-2/),
         expect.stringMatching(/1\s+running\s+2024-02-01 – 2024-03-01\s+10 records\s+at 2024-02-11 08:00/),
@@ -401,9 +414,20 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       const { url } = await serveDashboard(logOf(watched, 100_000, asked))
       await page.goto(`${url}#/log`)
       await text('1–50 of')
-      await page.getByRole('link', { name: 'Oldest' }).click()
+      // Below the rows: the next page begins at its first one, and so does the keyboard.
+      const pages = page.getByRole('navigation', { name: 'Pages', exact: true })
+      const focus = () =>
+        page.evaluate('[document.activeElement.closest("nav")?.ariaLabel, document.activeElement.textContent]')
+      await pages.getByRole('link', { name: 'Older' }).click()
+      await text(/51–100 of/)
+      expect(await focus()).toEqual(['Pages, above the runs', 'Older'])
+      expect(
+        await page.evaluate("document.querySelector('.pager.is-top').getBoundingClientRect().top"),
+      ).toBeGreaterThan(0)
+      await pages.getByRole('link', { name: 'Oldest' }).click()
       await text(/99,951–100,000 of/)
-      await page.getByLabel('Page', { exact: true }).fill('1000')
+      expect(await focus()).toEqual(['Pages, above the runs', 'Newest'])
+      await page.getByLabel('Page', { exact: true }).first().fill('1000')
       await page.keyboard.press('Enter')
       await text(/49,951–50,000 of/)
       await page.getByLabel('Type').fill('copy')
@@ -424,6 +448,11 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
         })
       await page.reload()
       expect(await page.getByLabel('Id').inputValue()).toBe('job-3')
+      await text('A type and an id are found as a whole')
+      await page.setViewportSize({ width: 390, height: 844 })
+      for (const name of ['Began from', 'Began up to'])
+        expect((await page.getByLabel(name).boundingBox())?.width).toBeGreaterThan(300)
+      await page.setViewportSize({ width: 1280, height: 800 })
     })
   })
 
@@ -500,6 +529,50 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await finished
       await page.getByRole('dialog').getByRole('button', { name: 'Abort' }).click()
       await text('That run of copy/a had ended: succeeded.')
+    })
+
+    test('the end of a run, which a screen reader says', async () => {
+      const { registry, watched } = watchedRegistry()
+      defineCounting(registry, 'a')
+      let fail = (_: Error) => {}
+      const run = () =>
+        new Promise<void>((_, reject) => {
+          fail = reject
+        })
+      registry.define({ type: 'copy', id: 'b', run })
+      for (const id of ['a', 'b']) await registry.start('copy', id)
+      const { url } = await serveDashboard(watched)
+      await page.goto(url)
+      await section('Running').getByRole('progressbar').nth(1).waitFor()
+      expect(await page.getByRole('heading', { name: 'Running, 2', exact: true }).count()).toBe(1)
+      fail(new Error('The disk is full.'))
+      await page.getByRole('status').getByText('copy/b: failed: The disk is full.').waitFor()
+      await page.goto(`${url}#/job/copy/a`)
+      await button('Abort…').waitFor()
+      await registry.abort('copy', 'a')
+      await page.getByRole('status').getByText('copy/a: aborted.').waitFor()
+    })
+
+    test('what covers no row that has the focus', async () => {
+      const { registry, watched } = watchedRegistry()
+      for (let job = 0; job < 12; job++) registry.define({ type: 'copy', id: `job-${10 + job}`, run: () => {} })
+      await page.setViewportSize({ width: 390, height: 844 })
+      const { url } = await serveDashboard(watched)
+      await page.goto(url)
+      await button('Pause all…').click()
+      await button(/^Pause$/).click()
+      await section('Pause of all jobs').waitFor()
+      await page.getByRole('dialog').waitFor({ state: 'detached' })
+      await page.getByRole('link', { name: 'copy/job-21' }).focus()
+      await page.evaluate('scrollTo(0, document.body.scrollHeight)')
+      await page.evaluate("document.querySelector('.banner button').click()")
+      await text('The pause of all jobs has ended.')
+      const covered = `(() => {
+        const row = document.activeElement.closest('tr').getBoundingClientRect()
+        return row.bottom > document.querySelector('.notices').getBoundingClientRect().top
+      })()`
+      await expect.poll(() => page.evaluate(covered)).toBe(false)
+      await page.setViewportSize({ width: 1280, height: 800 })
     })
 
     test('no end of a pause that has begun since', async () => {
@@ -636,6 +709,7 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await page.locator('.column').first().click()
       await button('Retry from there…').click()
       const checkpoint = { cursor: { at: '2024-02-01', id: '7' } }
+      await page.locator('.job-side').getByText('A run after it would begin at').waitFor()
       expect(JSON.parse(await page.getByLabel('Checkpoint').inputValue())).toEqual(checkpoint)
       await button('Reset and start').click()
       await expect
@@ -677,7 +751,7 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       const { url } = await serveDashboard(watched)
       await page.goto(`${url}#/job/copy/a`)
       await button('Start copy/a').waitFor()
-      await page.route('**/_start', async (route) => {
+      await page.route('**/_start?*', async (route) => {
         // Another tab was faster.
         await registry.start('copy', 'a')
         await route.continue()
@@ -875,7 +949,7 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       registry.define({ type: 'copy', id: 'a', run: () => {} })
       const { url } = await serveDashboard(watched)
       await page.goto(`${url}#/job/copy/a`)
-      await page.route('**/_start', async (route) => {
+      await page.route('**/_start?*', async (route) => {
         const response = await route.fetch()
         await page.locator('.badge', { hasText: 'Succeeded' }).waitFor()
         await route.fulfill({ response })
@@ -922,6 +996,22 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await page.reload()
       await text('Every 5 s')
       await page.getByRole('link', { name: 'copy/a' }).waitFor()
+    })
+
+    test('ids that turn the direction of writing, which are shown as they are', async () => {
+      const { registry, watched } = watchedRegistry()
+      const id = 'a\u202egpj.exe\u2066'
+      const shown = 'copy/a\\u202egpj.exe\\u2066'
+      defineCounting(registry, id)
+      const { url } = await serveDashboard(watched)
+      await page.goto(url)
+      await page.getByRole('link', { name: shown }).click()
+      await expect.poll(() => page.locator('h1').innerText()).toBe(shown)
+      await button(`Start ${shown}`).click()
+      await text(`${shown} has started.`)
+      await button('Abort…').click()
+      await page.getByRole('heading', { name: `Abort ${shown}` }).waitFor()
+      expect(await page.title()).toContain(shown)
     })
 
     test('ids of every kind', async () => {

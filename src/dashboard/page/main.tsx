@@ -1,7 +1,9 @@
 import { effect } from '@preact/signals'
 import { render } from 'preact'
+import { announceEnds } from './data/announced.js'
 import { startClock } from './data/clock.js'
 import { followDetails } from './data/details.js'
+import { nameOf } from './data/format.js'
 import { followHealth } from './data/health.js'
 import { followJobs } from './data/jobs.js'
 import { type Route, route, startRouting } from './data/route.js'
@@ -42,7 +44,7 @@ function View(shown: Route) {
 
 /** What the title of the document says of a view. */
 function titleOf(shown: Route): string {
-  if (shown.view === 'job') return `${shown.type}/${shown.id} · ${title}`
+  if (shown.view === 'job') return `${nameOf(shown)} · ${title}`
   return shown.view === 'log' ? `Log · ${title}` : title
 }
 
@@ -52,6 +54,7 @@ startClock()
 followJobs()
 followHealth()
 followDetails()
+announceEnds()
 // A new view begins at its heading, for the eye and for a screen reader. A figure at the top leads to the list that it counts.
 // Another page of the log or another run of the same job leaves the focus where it is: the next key may go on from there.
 startRouting((before) => {

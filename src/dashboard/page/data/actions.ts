@@ -1,5 +1,6 @@
 import { hasEnded } from '../../../wire/index.js'
 import { executionIdOf, fieldsOf, isSameRun, type Status, stateWords } from './detail.js'
+import { nameOf } from './format.js'
 import { type Job, jobs, keyOf, refreshJobs, takeStatus } from './jobs.js'
 import { notify } from './notices.js'
 import { linkToJob, route } from './route.js'
@@ -25,7 +26,7 @@ export async function start({ type, id }: JobNames, options: StartOptions = {}):
   // A view of a past run gives way to the new one.
   const { value: shown } = route
   if (shown.view === 'job' && shown.run && shown.type === type && shown.id === id) location.hash = linkToJob(type, id)
-  notify(status.state === 'queued' ? `${type}/${id} is queued.` : `${type}/${id} has started.`)
+  notify(status.state === 'queued' ? `${nameOf({ type, id })} is queued.` : `${nameOf({ type, id })} has started.`)
 }
 
 /** The id of the execution that a status is of. Throws when the job has another run by now. */
@@ -44,12 +45,14 @@ export async function abort({ type, id }: JobNames, executionId: string, reason:
   try {
     const options = { timeout: 0, detail: true, executionId, ...(reason !== '' && { reason }) } as const
     const answer = await client.abort(type, id, options)
-    if (!answer) return notify(`${type}/${id} has never run.`, { isError: true })
+    if (!answer) return notify(`${nameOf({ type, id })} has never run.`, { isError: true })
     const { detail, ...status } = answer
     takeStatus({ ...status, executionId: detail.executionId })
-    if (!hasEnded(status)) return notify(`${type}/${id} was asked to stop.`)
+    if (!hasEnded(status)) return notify(`${nameOf({ type, id })} was asked to stop.`)
     const isMeant = detail.executionId === executionId
-    notify(`That run of ${type}/${id} had ended${isMeant ? `: ${stateWords[status.state].toLowerCase()}` : ''}.`)
+    notify(
+      `That run of ${nameOf({ type, id })} had ended${isMeant ? `: ${stateWords[status.state].toLowerCase()}` : ''}.`,
+    )
   } catch (error) {
     if (codeOf(error) !== 'already_running') throw error
     void refreshJobs()
@@ -61,7 +64,7 @@ export async function abort({ type, id }: JobNames, executionId: string, reason:
 export async function pause({ type, id }: JobNames, { reason, by }: { reason: string; by: string }): Promise<void> {
   await client.pause(type, id, { ...(reason !== '' && { reason }), ...(by !== '' && { by }) })
   await refreshJobs()
-  notify(`${type}/${id} is paused.`)
+  notify(`${nameOf({ type, id })} is paused.`)
 }
 
 /** Ends the pause of a job: the one that is shown, and not one that has begun since. */
@@ -70,11 +73,11 @@ export async function unpause({ type, id, definition }: Job): Promise<void> {
   const { paused } = jobs.value?.get(keyOf(type, id))?.definition ?? {}
   if (paused && paused.since !== definition?.paused?.since)
     return notify(
-      `${type}/${id} was paused anew${paused.by === undefined ? '' : ` by ${paused.by}`}. That pause goes on.`,
+      `${nameOf({ type, id })} was paused anew${paused.by === undefined ? '' : ` by ${paused.by}`}. That pause goes on.`,
     )
   await client.unpause(type, id)
   await refreshJobs()
-  notify(`${type}/${id} is no longer paused.`)
+  notify(`${nameOf({ type, id })} is no longer paused.`)
 }
 
 /** Pauses all jobs. */
@@ -95,7 +98,7 @@ export async function unpauseAll(): Promise<void> {
 export async function reset({ type, id }: JobNames, text: string): Promise<unknown> {
   const checkpoint = text === '' ? undefined : parseJson(text, 'The checkpoint')
   await client.reset(type, id, text === '' ? {} : { checkpoint })
-  notify(`The next run of ${type}/${id} begins ${text === '' ? 'at the beginning' : 'at the checkpoint'}.`)
+  notify(`The next run of ${nameOf({ type, id })} begins ${text === '' ? 'at the beginning' : 'at the checkpoint'}.`)
   return checkpoint
 }
 

@@ -13,6 +13,25 @@ const timeOfDay = new Intl.DateTimeFormat(undefined, {
 /** The time zone of the viewer. */
 export const timeZone = dateAndTime.resolvedOptions().timeZone
 
+const directions = /[\u202a-\u202e\u2066-\u2069]/gu
+
+/** A text whose characters that turn the direction of writing are shown: they would let it read as another text. */
+export function visible(text: string): string {
+  return text.replace(directions, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+/** A job by its names, in a text. */
+export function nameOf({ type, id }: { readonly type: string; readonly id: string }): string {
+  return visible(`${type}/${id}`)
+}
+
+/** The beginning of a long text, up to a word. */
+export function beginningOf(text: string, length: number): string {
+  if (text.length <= length) return text
+  const cut = text.slice(0, length)
+  return `${cut.slice(0, Math.max(cut.lastIndexOf(' '), length - 40))} …`
+}
+
 /** A number with its groups of digits. */
 export function formatCount(count: number): string {
   return grouped.format(count)

@@ -45,8 +45,10 @@ const secondRead = 1000
 const pollInterval = 5000
 const retryAfter = 3000
 
-/** How long events are collected before the page changes, in milliseconds. */
+/** How long events are collected before the page changes, in milliseconds. A long list takes a while to change. */
 const collectFor = 250
+const collectForMany = 1000
+const many = 200
 
 /** The key of a job. */
 export function keyOf(type: string, id: string): string {
@@ -108,7 +110,8 @@ function withIdOf(known: Status | undefined, status: Status): Status {
 
 /** Takes a status that the server has just sent. */
 export function takeStatus(status: Status): void {
-  if (collected.push(status) === 1) setTimeout(applyCollected, collectFor)
+  if (collected.push(status) > 1) return
+  setTimeout(applyCollected, (jobs.value?.size ?? 0) > many ? collectForMany : collectFor)
 }
 
 const collected: Status[] = []

@@ -16,6 +16,11 @@ export function shortValues(bounds: readonly (string | undefined)[]): (value: st
   }
 }
 
+/** Whether a bound or a position is a time, which the server writes in UTC. */
+export function isTime(value: string | undefined): boolean {
+  return value !== undefined && isoTime.test(value)
+}
+
 /** How far a position is in a range of numbers or times, from 0 to 1. `undefined` where that cannot be told. */
 export function shareOf(position: string, from: string | undefined, until: string | undefined): number | undefined {
   const [at, start, end] = [position, from, until].map((value) => (value === undefined ? Number.NaN : placeOf(value)))

@@ -15,7 +15,7 @@ export function Section(props: {
   return (
     <section class={`section ${name ?? ''}`} aria-label={title}>
       <div class="section-head">
-        <h2 tabIndex={-1}>
+        <h2 tabIndex={-1} aria-label={count === undefined ? undefined : `${title}, ${formatCount(count)}`}>
           {title}
           {count !== undefined && <span class="count">{formatCount(count)}</span>}
         </h2>

@@ -1,12 +1,13 @@
+import { visible } from '../data/format.js'
 import { linkToJob } from '../data/route.js'
 
 /** A job by its type and id, which may be in any script and direction. */
 export function JobName({ type, id }: { type: string; id: string }) {
   return (
     <span class="job-name">
-      <bdi class="job-type">{type}</bdi>
+      <bdi class="job-type">{visible(type)}</bdi>
       <span class="job-slash">/</span>
-      <bdi class="job-id">{id}</bdi>
+      <bdi class="job-id">{visible(id)}</bdi>
     </span>
   )
 }

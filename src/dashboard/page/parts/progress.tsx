@@ -1,7 +1,15 @@
 import type { ComponentChildren } from 'preact'
 import { seconds } from '../data/clock.js'
 import { detailOf, fieldsOf, numberOf, type Status } from '../data/detail.js'
-import { formatBytes, formatCount, formatDuration, formatPercent, formatRate, roundPercent } from '../data/format.js'
+import {
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatPercent,
+  formatRate,
+  nameOf,
+  roundPercent,
+} from '../data/format.js'
 import { courseOf, rateOf, ratesOf } from '../data/rates.js'
 import { hasRecords, isIngestionType } from './count.js'
 import { Elapsed } from './time.js'
@@ -19,7 +27,7 @@ export function Progress({ jobKey, status }: { jobKey: string; status: Status })
   const left = rest ?? numberOf(progress.eta)
   return (
     <div class="progress">
-      <Bar percent={percent} label={`Progress of ${status.type}/${status.id}`} />
+      <Bar percent={percent} label={`Progress of ${nameOf(status)}`} />
       <ul class="figures">
         {(hasRecords(status) || total !== undefined) && (
           <Figure
@@ -86,7 +94,7 @@ export function RowProgress({ status }: { status: Status }) {
   const { done, all } = partsOf(detailOf(status).progress ?? {})
   return (
     <span class="row-progress">
-      <Bar percent={percent} label={`Progress of ${status.type}/${status.id}`} />
+      <Bar percent={percent} label={`Progress of ${nameOf(status)}`} />
       {percent !== undefined && hasShare(status) ? (
         <span>{formatPercent(percent)}</span>
       ) : (

@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks'
 import { hasEnded } from '../../../wire/index.js'
 import * as actions from '../data/actions.js'
 import { checkpointOf, detailOf, isSameRun, type Status, stateWords } from '../data/detail.js'
+import { nameOf } from '../data/format.js'
 import { isLive, type Job } from '../data/jobs.js'
 import { readOnly } from '../data/settings.js'
 import { isIngestionType } from '../parts/count.js'
@@ -68,7 +69,7 @@ export function StartButton({ job, isSmall = false }: { job: Job; isSmall?: bool
         class={`button is-primary ${isSmall ? 'is-small' : ''}`}
         onClick={start}
         aria-disabled={isBusy}
-        aria-label={`${text} ${job.type}/${job.id}`}
+        aria-label={`${text} ${nameOf(job)}`}
       >
         <Icon name={hasFailed ? 'repeat' : 'play'} />
         {text}
@@ -104,7 +105,7 @@ export function JobDialog(props: {
   checkpoint?: string | undefined
 }) {
   const { job, question, onClose, checkpoint } = props
-  const name = `${job.type}/${job.id}`
+  const name = nameOf(job)
   const isForced = job.definition?.paused ? { force: true } : {}
   switch (question) {
     case 'params':
@@ -159,7 +160,7 @@ function AbortDialog({ job, onClose }: { job: Job; onClose: () => void }) {
   execution?.catch(() => undefined)
   return (
     <FormDialog
-      title={`Abort ${job.type}/${job.id}`}
+      title={`Abort ${nameOf(job)}`}
       action="Abort"
       isDangerous
       onClose={onClose}
@@ -201,7 +202,7 @@ function Moved({ job: { status }, meant }: { job: Job; meant: Status | undefined
 /** The questions that concern later runs. */
 function LaterDialog(props: { job: Job; question: Question; onClose: () => void; checkpoint?: string | undefined }) {
   const { job, question, onClose, checkpoint } = props
-  const name = `${job.type}/${job.id}`
+  const name = nameOf(job)
   if (question === 'pause')
     return <PauseDialog what={name} onPause={(reasons) => actions.pause(job, reasons)} onClose={onClose} />
   const isRetry = question === 'retry'

@@ -195,13 +195,17 @@ function JobFacts({ job, shown, isPast }: { job: Job; shown: Status | undefined;
         }}
       />
       {shown && (
-        <RunFacts status={shown} title={isPast ? 'This run' : isLive({ status: shown }) ? 'Run' : 'Last run'} />
+        <RunFacts
+          status={shown}
+          title={isPast ? 'This run' : isLive({ status: shown }) ? 'Run' : 'Last run'}
+          next={isPast ? 'A run after it would begin at' : 'Next begins'}
+        />
       )}
     </>
   )
 }
 
-function RunFacts({ status, title }: { status: Status; title: string }) {
+function RunFacts({ status, title, next }: { status: Status; title: string; next: string }) {
   const { params, node, abortReason, resumedFrom } = detailOf(status)
   const checkpoint = checkpointOf(status)
   const lease = fieldsOf(fieldsOf(detailOf(status)).lease)
@@ -218,7 +222,7 @@ function RunFacts({ status, title }: { status: Status; title: string }) {
           <Elapsed since={status.startTime} />
         ),
         [countTitle(status)]: hasRecords(status) && formatCount(status.count),
-        'Next begins': checkpoint !== undefined && <Value text={JSON.stringify(checkpoint)} label="the checkpoint" />,
+        [next]: checkpoint !== undefined && <Value text={JSON.stringify(checkpoint)} label="the checkpoint" />,
         'Last id': status.lastId !== undefined && <Value text={status.lastId} label="the last id" />,
         'Aborted because': abortReason,
         Node: node && <bdi>{node}</bdi>,

@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks'
+import { useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { stateWords } from '../data/detail.js'
 import { formatCount } from '../data/format.js'
 import { endedCount, sortedJobs } from '../data/jobs.js'
@@ -23,10 +23,20 @@ export function LogView({ query }: { query: LogQuery }) {
     [filter, page],
   )
   const { total = 0, hits = [] } = read.value ?? {}
+  const used = useRef<string | undefined>(undefined)
+  useLayoutEffect(() => {
+    toTop(used.current)
+    used.current = undefined
+  }, [page])
+  const use = (event: Event) => {
+    const { textContent, tagName } = event.target as HTMLElement
+    if (event.type === 'change' || tagName === 'A') used.current = textContent || tagName
+  }
   return (
     <>
       <h1 tabIndex={-1}>Log</h1>
       <Filters query={query} />
+      {total > 0 && <Pager query={query} page={page} total={total} isTop />}
       {page === 1 && read.value && <NewerRuns key={JSON.stringify([filter, read.value.total])} onShow={read.again} />}
       {read.error !== undefined ? (
         <Failure title="The log could not be read" error={read.error} onRetry={read.again} />
@@ -34,6 +44,9 @@ export function LogView({ query }: { query: LogQuery }) {
         <Loading rows={8} />
       ) : hits.length === 0 ? (
         <Empty icon="search" title={total === 0 ? 'No run is like that' : 'This page is behind the last one'}>
+          {total === 0 &&
+            query.type + query.id !== '' &&
+            'A type and an id are found as a whole, and not by a part of them. '}
           <a href={linkTo(wholeLog)}>Show the whole log</a>
         </Empty>
       ) : (
@@ -41,9 +54,23 @@ export function LogView({ query }: { query: LogQuery }) {
           <RunsTable runs={hits} hasNames />
         </div>
       )}
-      {total > 0 && <Pager query={query} page={page} total={total} />}
+      {total > 0 && (
+        <div onClickCapture={use} onChangeCapture={use}>
+          <Pager query={query} page={page} total={total} />
+        </div>
+      )}
     </>
   )
+}
+
+/** Another page begins at its first row: from the links below the rows, the view and the focus go to the same ones above them. */
+function toTop(used: string | undefined): void {
+  const top = document.querySelector('.pager.is-top')
+  if (!top || used === undefined) return
+  const links = [...top.querySelectorAll<HTMLElement>('a, input')]
+  top.scrollIntoView()
+  const same = links.find(({ textContent, tagName }) => (textContent || tagName) === used)
+  ;(same ?? links[0])?.focus({ preventScroll: true })
 }
 
 /** The texts of the filters as the server takes them. Times are those of the viewer. */
@@ -137,7 +164,8 @@ function NewerRuns({ onShow }: { onShow: () => void }) {
   )
 }
 
-function Pager({ query, page, total }: { query: LogQuery; page: number; total: number }) {
+function Pager(props: { query: LogQuery; page: number; total: number; isTop?: boolean }) {
+  const { query, page, total, isTop = false } = props
   const last = Math.max(1, Math.ceil(total / pageSize))
   const first = (page - 1) * pageSize + 1
   const to = (number: number) => linkTo({ view: 'log', query: { ...query, page: number === 1 ? '' : String(number) } })
@@ -146,7 +174,7 @@ function Pager({ query, page, total }: { query: LogQuery; page: number; total: n
     location.hash = to(Math.min(last, Math.max(1, Math.floor(number) || 1)))
   }
   return (
-    <nav class="pager" aria-label="Pages">
+    <nav class={`pager ${isTop ? 'is-top' : ''}`} aria-label={isTop ? 'Pages, above the runs' : 'Pages'}>
       <span>
         {first > total ? 0 : formatCount(first)}–{formatCount(Math.min(total, page * pageSize))} of{' '}
         <strong>{formatCount(total)}</strong>

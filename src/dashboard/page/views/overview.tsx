@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks'
 import { withDetail } from '../data/details.js'
-import { formatCount, formatDuration } from '../data/format.js'
+import { beginningOf, formatCount, formatDuration, nameOf } from '../data/format.js'
 import { health } from '../data/health.js'
 import { type Job, jobs, jobsError, keyOf, refreshJobs, sortedJobs } from '../data/jobs.js'
 import { home, linkTo, type Route, type ShownJobs } from '../data/route.js'
@@ -202,7 +202,7 @@ function RunningJob({ job, onAbort }: { job: Job; onAbort: (job: Job) => void })
           <button
             type="button"
             class="button is-small"
-            aria-label={`Abort ${job.type}/${job.id}`}
+            aria-label={`Abort ${nameOf(job)}`}
             onClick={() => onAbort(job)}
           >
             Abort…
@@ -213,6 +213,9 @@ function RunningJob({ job, onAbort }: { job: Job; onAbort: (job: Job) => void })
     </li>
   )
 }
+
+/** How much of a message is shown: most have their remedy at the end. */
+const maxReason = 700
 
 /** A job whose last run failed: the first message says what failed, the last one why. */
 function FailingJob({ job }: { job: Job }) {
@@ -230,10 +233,10 @@ function FailingJob({ job }: { job: Job }) {
         </span>
         <StartButton job={job} isSmall />
       </div>
-      <p class="reason">{first.slice(0, 300)}</p>
+      <p class="reason">{beginningOf(first, maxReason)}</p>
       {last !== undefined && (
         <p class="reason cause">
-          <span class="muted">because</span> {last.slice(0, 300)}
+          <span class="muted">because</span> {beginningOf(last, maxReason)}
         </p>
       )}
     </li>

@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks'
 import { fieldsOf, numberOf } from '../data/detail.js'
 import { formatCount } from '../data/format.js'
-import { shareOf, shortValues } from '../data/short-values.js'
+import { isTime, shareOf, shortValues } from '../data/short-values.js'
 import { Icon, type IconName } from '../parts/icon.js'
 
 type Progress = Readonly<Record<string, unknown>>
@@ -96,6 +96,9 @@ function Strip({ partitions, total }: { partitions: readonly Partition[]; total:
           <PartitionRow key={partition.number} partition={partition} most={most} short={short} />
         ))}
       </ol>
+      {partitions.some(({ from, until }) => isTime(from ?? until)) && (
+        <p class="note">The times of the ranges are in UTC.</p>
+      )}
       {listed.length < partitions.length && (
         <button type="button" class="text-button" onClick={() => setWhole(true)}>
           Show all {partitions.length}

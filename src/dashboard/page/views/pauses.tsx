@@ -34,13 +34,15 @@ export function PauseDialog(props: {
 /** Pauses all jobs. */
 export function PauseAllButton() {
   const [isAsked, ask] = useState(false)
-  if (readOnly || pauseOfAll.value) return null
+  if (readOnly) return null
   return (
     <>
-      <button type="button" class="button" onClick={() => ask(true)}>
-        <Icon name="paused" />
-        Pause all…
-      </button>
+      {!pauseOfAll.value && (
+        <button type="button" class="button" onClick={() => ask(true)}>
+          <Icon name="paused" />
+          Pause all…
+        </button>
+      )}
       {isAsked && <PauseDialog what="all jobs" onPause={actions.pauseAll} onClose={() => ask(false)} />}
     </>
   )

@@ -1,5 +1,6 @@
 import { detailOf, numberOf, type Status } from '../data/detail.js'
 import { formatBytes, formatClock, formatCount, formatDuration, formatRate, formatTime } from '../data/format.js'
+import { isTime } from '../data/short-values.js'
 import { Facts, Section } from '../parts/blocks.js'
 import { LongText } from '../parts/long-text.js'
 import { FailedRecords } from './failed-records.js'
@@ -105,7 +106,12 @@ function Readings({ progress }: { progress: Readonly<Record<string, unknown>> })
   const facts = {
     'On average': rate && `${rate}${bytesRate ? `, ${bytesRate}/s` : ''}`,
     Bytes: numbered('bytes', formatBytes),
-    Position: typeof progress.position === 'string' && <code>{progress.position}</code>,
+    Position: typeof progress.position === 'string' && (
+      <>
+        <code>{progress.position}</code>
+        {isTime(progress.position) && ' in UTC'}
+      </>
+    ),
     Lag: numbered('lag', (lag) => `${formatDuration(lag)} behind the clock`),
     'Without cursor': numbered('withoutCursor', formatCount),
     Consistency: typeof progress.consistency === 'string' && progress.consistency,

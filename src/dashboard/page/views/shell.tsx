@@ -1,4 +1,6 @@
 import type { ComponentChildren } from 'preact'
+import { useLayoutEffect, useRef } from 'preact/hooks'
+import { announced } from '../data/announced.js'
 import { clockOffset } from '../data/clock.js'
 import { formatDuration, timeZone } from '../data/format.js'
 import { jobs, jobsError, lastRead } from '../data/jobs.js'
@@ -56,9 +58,21 @@ export function Shell({ children }: { children: ComponentChildren }) {
           </span>
         )}
       </footer>
+      <p class="visually-hidden" role="status">
+        {announced.value}
+      </p>
       <Notices />
     </>
   )
+}
+
+/** Scrolls the row that has the focus to above the notices. */
+function uncoverFocus(shown: Element | null): void {
+  const { activeElement: active } = document
+  if (!shown?.firstElementChild || !active?.closest('main, .banner') || active.tagName === 'MAIN') return
+  const row = (active.closest('tr, li') ?? active).getBoundingClientRect()
+  const hidden = Math.min(row.bottom, row.top + innerHeight / 2) - shown.getBoundingClientRect().top
+  if (hidden > 0) scrollBy(0, hidden + 16)
 }
 
 /** Moves the focus into the view, past what surrounds it. */
@@ -151,8 +165,10 @@ function ThemeButton() {
 }
 
 function Notices() {
+  const ref = useRef<HTMLDivElement>(null)
+  useLayoutEffect(() => uncoverFocus(ref.current), [notices.value])
   return (
-    <div class="notices" role="status" aria-live="polite">
+    <div ref={ref} class="notices" role="status" aria-live="polite">
       {notices.value.map((notice) => (
         <div key={notice.id} class={`notice ${notice.isError ? 'is-error' : ''}`}>
           <Icon name={notice.isError ? 'error' : 'successful'} />
