@@ -373,6 +373,12 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await failures.getByText('the transform failed').first().waitFor()
       await failures.getByText('These are the last 10 of 11.').waitFor()
       expect(await failures.locator('.failure-record').first().innerText()).toBe('{"id":11,"name":"<b>"}')
+      // A run that has succeeded does not hide them.
+      await page.goto(url)
+      await section('Failed records').getByText('11 failed').waitFor()
+      await page.locator('.list tr', { hasText: 'ingestion/a' }).getByText('11 failed').waitFor()
+      await page.goto(`${url}#/log`)
+      await page.locator('tr', { hasText: 'ingestion/a' }).getByText('11 failed').waitFor()
     })
 
     test('where the next run begins, which a reset begins with', async () => {

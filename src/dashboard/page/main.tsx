@@ -3,6 +3,7 @@ import { render } from 'preact'
 import { announceEnds } from './data/announced.js'
 import { startClock } from './data/clock.js'
 import { followDetails } from './data/details.js'
+import { followFailedRecords } from './data/failed-records.js'
 import { nameOf } from './data/format.js'
 import { followHealth } from './data/health.js'
 import { followJobs } from './data/jobs.js'
@@ -55,6 +56,7 @@ followJobs()
 followHealth()
 followDetails()
 announceEnds()
+followFailedRecords()
 // A new view begins at its heading, for the eye and for a screen reader. A figure at the top leads to the list that it counts.
 // Another page of the log or another run of the same job leaves the focus where it is: the next key may go on from there.
 startRouting((before) => {

@@ -24,6 +24,11 @@ export function countText({ type, count }: Pick<Status, 'type' | 'count'>): stri
   return isIngestionType(type) ? `${formatCount(count)} records` : `count ${formatCount(count)}`
 }
 
+/** How many records a run has set aside, although it may have succeeded. */
+export function FailedCount({ failed }: { failed: number }) {
+  return failed > 0 ? <span class="failed-count is-error">{formatCount(failed)} failed</span> : null
+}
+
 /** The count of a run in a table. */
 export function CountCell({ status }: { status: Counted | undefined }) {
   const isShown = status && hasRecords(status)

@@ -1,12 +1,13 @@
 import { memo } from 'preact/compat'
 import { useState } from 'preact/hooks'
 import { withDetail } from '../data/details.js'
+import { failedLastOf } from '../data/failed-records.js'
 import { formatCount, formatDuration } from '../data/format.js'
 import type { Job } from '../data/jobs.js'
 import { home, linkTo, replaceRoute, type ShownJobs } from '../data/route.js'
 import { isIn } from '../data/shown-jobs.js'
 import { Empty, Section } from '../parts/blocks.js'
-import { CountCell } from '../parts/count.js'
+import { CountCell, FailedCount } from '../parts/count.js'
 import { Icon } from '../parts/icon.js'
 import { JobLink } from '../parts/job-name.js'
 import { RowProgress } from '../parts/progress.js'
@@ -118,7 +119,7 @@ const JobRow = memo(({ job }: { job: Job }) => {
         <JobLink type={type} id={id} />
       </td>
       <td data-label="Last run">
-        <State state={status?.state ?? 'never'} />{' '}
+        <State state={status?.state ?? 'never'} /> <FailedCount failed={failedLastOf(job)} />{' '}
         {status && (
           <span class="muted">
             <Time at={'endTime' in status ? status.endTime : status.startTime} />

@@ -19,7 +19,8 @@ export function LogView({ query }: { query: LogQuery }) {
   const page = Math.max(1, Math.floor(Number(query.page)) || 1)
   const filter = useSettled(JSON.stringify(filterOf(query)))
   const read = useRead(
-    (signal) => client.search({ ...JSON.parse(filter), from: (page - 1) * pageSize, size: pageSize, signal }),
+    (signal) =>
+      client.search({ ...JSON.parse(filter), from: (page - 1) * pageSize, size: pageSize, detail: true, signal }),
     [filter, page],
   )
   const { total = 0, hits = [] } = read.value ?? {}

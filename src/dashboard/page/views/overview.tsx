@@ -1,5 +1,6 @@
 import { useState } from 'preact/hooks'
 import { withDetail } from '../data/details.js'
+import { failedLastOf } from '../data/failed-records.js'
 import { beginningOf, formatCount, formatDuration, nameOf } from '../data/format.js'
 import { health } from '../data/health.js'
 import { type Job, jobs, jobsError, keyOf, refreshJobs, sortedJobs } from '../data/jobs.js'
@@ -7,6 +8,7 @@ import { home, linkTo, type Route, type ShownJobs } from '../data/route.js'
 import { readOnly } from '../data/settings.js'
 import { isIn } from '../data/shown-jobs.js'
 import { Empty, Failure, Loading, Section } from '../parts/blocks.js'
+import { FailedCount } from '../parts/count.js'
 import { Icon, type IconName } from '../parts/icon.js'
 import { JobLink } from '../parts/job-name.js'
 import { Progress } from '../parts/progress.js'
@@ -49,6 +51,7 @@ export function Overview({ show, find }: Extract<Route, { view: 'overview' }>) {
           )}
         </Section>
       )}
+      <FailedRecords jobs={all.filter((job) => isIn.failing(job) === false && failedLastOf(job) > 0)} />
       <Section title="Running" count={running.length} name="running">
         {running.length === 0 ? (
           <Empty icon="never" title="Nothing runs at the moment">
@@ -164,6 +167,24 @@ function Overdue() {
         ))}
       </ul>
       {overdue.length > drawnOfQueue && <a href={linkTo({ ...home, show: 'scheduled' })}>All schedules</a>}
+    </Section>
+  )
+}
+
+/** Jobs whose last run has succeeded, and has set records aside. */
+function FailedRecords({ jobs }: { jobs: readonly Job[] }) {
+  if (jobs.length === 0) return null
+  return (
+    <Section title="Failed records" count={jobs.length} name="failed-records">
+      <ul class="card queue">
+        {jobs.slice(0, drawnOfQueue).map((job) => (
+          <li key={job.key}>
+            <State state={job.status?.state ?? 'never'} />
+            <JobLink type={job.type} id={job.id} />
+            <FailedCount failed={failedLastOf(job)} />
+          </li>
+        ))}
+      </ul>
     </Section>
   )
 }

@@ -1,7 +1,8 @@
 import type { LoggedStatus } from '../../../client/index.js'
+import { failedOf } from '../data/failed-records.js'
 import { formatDuration } from '../data/format.js'
 import { linkToJob } from '../data/route.js'
-import { CountCell, countTitle, hasRecords } from '../parts/count.js'
+import { CountCell, countTitle, FailedCount, hasRecords } from '../parts/count.js'
 import { JobLink } from '../parts/job-name.js'
 import { State } from '../parts/state.js'
 import { Time } from '../parts/time.js'
@@ -42,7 +43,8 @@ export function RunsTable(props: {
               <td data-label="State">
                 <a class="row-link" href={linkToJob(run.type, run.id, run)}>
                   <State state={run.state} />
-                </a>
+                </a>{' '}
+                <FailedCount failed={failedOf(run)} />
               </td>
               {hasNames && (
                 <td data-label="Job">
