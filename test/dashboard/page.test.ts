@@ -102,6 +102,15 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       expect(await page.locator('.list tbody tr').count()).toBe(50)
       await page.locator('.list tr', { hasText: 'job-113' }).getByText('25 %').waitFor()
       expect(await section('Running').locator('.card').count()).toBe(12)
+      // The whole list costs no more than the rows in view.
+      await button('Show all 60').click()
+      await expect.poll(() => page.locator('.list tbody tr').count()).toBe(60)
+      const row = "document.querySelector('.list tbody tr')"
+      expect(await page.evaluate(`getComputedStyle(${row}).contentVisibility`)).toBe('auto')
+      const places = (cells: string) =>
+        page.evaluate(`[...document.querySelectorAll('${cells}')].map((cell) => cell.getBoundingClientRect().left)`)
+      expect(await places('.list tbody tr:first-child td')).toEqual(await places('.list thead th'))
+      await page.getByRole('row', { name: /job-159/ }).waitFor({ state: 'attached' })
       await button('Show all 14 that run').click()
       await expect.poll(() => section('Running').locator('.card').count()).toBe(14)
     })

@@ -69,7 +69,7 @@ export function JobList({ all, show, find }: { all: readonly Job[]; show: ShownJ
 function JobTable({ jobs }: { jobs: readonly Job[] }) {
   return (
     <div class="table-frame">
-      <table class="table">
+      <table class={`table ${jobs.length > drawnAtFirst ? 'is-long' : ''}`}>
         <thead>
           <tr>
             <th scope="col">Job</th>
