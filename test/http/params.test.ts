@@ -124,6 +124,13 @@ describe.each(Object.entries({ ...mounts, ...parsers }))('started by %s', (_, op
     expect(text).toContain('`params.token` to be the value itself')
   })
 
+  test('an integer that JSON rounds is a 400 that names it', async () => {
+    const { status, text, seen } = await call('{"params":{"customers":[1,9007199254740993]}}')
+    expect([status, seen]).toEqual([400, []])
+    expect(text).toContain('`params.customers.1` to be a number that JSON keeps, or its digits as text')
+    expect((await call('{"params":{"customer":9007199254740991,"share":0.1}}')).status).toBe(201)
+  })
+
   test('a body of megabytes is refused, and the server goes on', async () => {
     const { handler, seen } = setup()
     const send = await open(handler)

@@ -75,7 +75,22 @@ function fieldsIn(received: unknown, headers: SentRequest['headers'], names: rea
   const anything = rule.optional({ accepts: () => true, expected: 'anything' })
   if (Array.isArray(value)) throw invalid('body', 'an object', value)
   checkOptions('body', value, Object.fromEntries(names.map((name) => [name, anything])))
-  return { fields: value as Record<string, unknown> }
+  const fields = value as Record<string, unknown>
+  refuseRounded('params', fields.params)
+  return { fields }
+}
+
+/** Throws `invalid_options` for an integer that JSON has rounded: a job would run for another customer, say. */
+function refuseRounded(field: string, value: unknown): void {
+  const rest: [name: string, value: unknown][] = [[field, value]]
+  for (let next = rest.pop(); next; next = rest.pop()) {
+    const [name, found] = next
+    if (Number.isInteger(found) && !Number.isSafeInteger(found)) {
+      throw invalid(name, 'a number that JSON keeps, or its digits as text', found)
+    }
+    if (typeof found !== 'object' || found === null) continue
+    for (const [key, item] of Object.entries(found)) rest.push([`${name}.${key}`, item])
+  }
 }
 
 /** The body. Throws `invalid_options` when it takes too long to arrive, or its connection breaks. */
