@@ -21,18 +21,21 @@ interface SourceColumn extends mysql.RowDataPacket {
   table: string
   name: string
   type: string
+  /** Such as `auto_increment`. */
+  extra: string
   /** The place of the column in the primary key, if it has one. */
   keyPlace: number | null
 }
 
 const [columns] = await shop.query<SourceColumn[]>(`
-  select c.table_name as \`table\`, c.column_name as name, c.data_type as type, k.ordinal_position as keyPlace
+  select c.table_name as \`table\`, c.column_name as name, c.data_type as type, c.extra as extra,
+    k.ordinal_position as keyPlace
   from information_schema.columns c
   join information_schema.tables t using (table_schema, table_name)
   left join information_schema.key_column_usage k
     on (k.table_schema, k.table_name, k.column_name, k.constraint_name)
       = (c.table_schema, c.table_name, c.column_name, 'PRIMARY')
-  where c.table_schema = database() and t.table_type = 'BASE TABLE'
+  where c.table_schema = database() and t.table_type in ('BASE TABLE', 'SYSTEM VERSIONED')
   order by c.table_name, c.ordinal_position`)
 
 const tables = new Set(columns.map(({ table }) => table))
@@ -60,12 +63,13 @@ for (const name of tables) {
   const ofTable = columns.filter(({ table }) => table === name)
   const inKey = ofTable.filter(({ keyPlace }) => keyPlace !== null)
   const key = inKey.sort((a, b) => Number(a.keyPlace) - Number(b.keyPlace)).map(({ name }) => name)
-  const isOfIntegers = key.length > 0 && inKey.every(({ type }) => type.endsWith('int'))
+  const grows = key.length === 1 && inKey.every(({ extra }) => extra.includes('auto_increment'))
   registry.define({
     id: name,
     datasource: 'shop',
-    query: selectAll(name, ofTable),
-    ...(isOfIntegers ? { cursor: key } : {}),
+    // Names may have braces, so variables would be written in other delimiters.
+    query: `{{=<% %>=}}${selectAll(name, ofTable)}`,
+    ...(grows ? { cursor: key } : {}),
     target: postgresTarget({
       pool: copy,
       table: { schema: 'public', name },

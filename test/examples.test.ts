@@ -231,7 +231,7 @@ describeMysql('the example on MySQL', (shop) => {
       await source.query(
         `insert into readings values ('0000-00-00', '0000-00-00', 0.1), (null, '2024-01-01', 16777217)`,
       )
-      await source.query('create table `a "b` (`select` int primary key, `order` text)')
+      await source.query('create table `a "b` (`select` int primary key auto_increment, `{{order}}` text)')
       await source.query("insert into `a \"b` values (1, null), (2, 'x')")
       const lines = await run('all-tables.ts', shop.url, url)
       expect(lines.filter((line) => !line.includes('successful'))).toEqual([])

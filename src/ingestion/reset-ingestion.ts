@@ -238,7 +238,8 @@ function refusalOf(
   { isResumable, startsOver, target, cursor }: IngestionPlan,
   isPartitioned: boolean,
 ): string | undefined {
-  if (!isResumable || startsOver || target.strategy === 'replace')
-    return 'every run of the job starts from the beginning'
+  if (!isResumable || startsOver) return 'every run of the job starts from the beginning'
+  if (target.strategy === 'replace')
+    return 'a job that replaces begins at the beginning, or goes on where an interrupted run has stopped, which a reset without a checkpoint drops'
   return isPartitioned && !cursor ? 'each partition of the job resumes from its own checkpoint' : undefined
 }

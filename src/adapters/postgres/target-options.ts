@@ -1,4 +1,4 @@
-import { checkOptions, invalid, type Rule, rule } from '../../adapter.js'
+import { checkOptions, checkValue, invalid, type Rule, rule } from '../../adapter.js'
 import { aName, isName, type PostgresPool, type TableName } from './client/index.js'
 
 /** The options of {@link postgresTarget}. */
@@ -126,6 +126,16 @@ const rules = {
   checkpoints: rule.optional(tableRule),
 }
 
+const nameRule: Rule = { accepts: isName, expected: aName }
+
+/** Says which part of a name in two parts is wrong. */
+function checkTableName(table: unknown): void {
+  if (typeof table !== 'object' || table === null) return
+  const { schema, name } = table as Partial<TableName>
+  if (schema !== undefined) checkValue('table.schema', schema, nameRule)
+  checkValue('table.name', name, nameRule)
+}
+
 /** Whether these are distinct valid names. */
 function areNames(names: unknown[]): boolean {
   return names.length > 0 && names.every(isName) && new Set(names).size === names.length
@@ -133,6 +143,7 @@ function areNames(names: unknown[]): boolean {
 
 /** Throws `invalid_options` unless the options are valid and fit together. */
 export function checkTargetOptions(options: PostgresTargetOptions): void {
+  checkTableName(Object(options).table)
   checkOptions('options', options, rules)
   const { pool, connectionString, mode, key, createTable, strategy, onFullRefresh } = options
   if ((pool === undefined) === (connectionString === undefined)) {
