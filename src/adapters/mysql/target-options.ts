@@ -116,12 +116,22 @@ const rules = {
 
 const nameRule: Rule = { accepts: isName, expected: aName }
 
-/** Says which part of a name in two parts is wrong. */
-function checkTableName(table: unknown): void {
-  if (typeof table !== 'object' || table === null) return
-  const { database, name } = table as Partial<MysqlTableName>
+/** Says which part of a name in two parts is wrong. What cannot be read is refused with all options. */
+function checkTableName(options: MysqlTargetOptions): void {
+  const parts = partsOf(options)
+  if (!parts) return
+  const { database, name } = parts
   if (database !== undefined) checkValue('table.database', database, nameRule)
   checkValue('table.name', name, nameRule)
+}
+
+function partsOf(options: MysqlTargetOptions): Partial<MysqlTableName> | undefined {
+  try {
+    const { table } = options
+    return typeof table === 'object' && table !== null ? { ...table } : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /** Whether these are distinct valid names. */
@@ -131,7 +141,7 @@ function areNames(names: unknown[]): boolean {
 
 /** Throws `invalid_options` unless the options are valid and fit together. */
 export function checkTargetOptions(options: MysqlTargetOptions): void {
-  checkTableName(Object(options).table)
+  checkTableName(options)
   checkOptions('options', options, rules)
   const { pool, connectionString, mode, key, createTable, strategy, onFullRefresh } = options
   if ((pool === undefined) === (connectionString === undefined)) {

@@ -128,12 +128,22 @@ const rules = {
 
 const nameRule: Rule = { accepts: isName, expected: aName }
 
-/** Says which part of a name in two parts is wrong. */
-function checkTableName(table: unknown): void {
-  if (typeof table !== 'object' || table === null) return
-  const { schema, name } = table as Partial<TableName>
+/** Says which part of a name in two parts is wrong. What cannot be read is refused with all options. */
+function checkTableName(options: PostgresTargetOptions): void {
+  const parts = partsOf(options)
+  if (!parts) return
+  const { schema, name } = parts
   if (schema !== undefined) checkValue('table.schema', schema, nameRule)
   checkValue('table.name', name, nameRule)
+}
+
+function partsOf(options: PostgresTargetOptions): Partial<TableName> | undefined {
+  try {
+    const { table } = options
+    return typeof table === 'object' && table !== null ? { ...table } : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /** Whether these are distinct valid names. */
@@ -143,7 +153,7 @@ function areNames(names: unknown[]): boolean {
 
 /** Throws `invalid_options` unless the options are valid and fit together. */
 export function checkTargetOptions(options: PostgresTargetOptions): void {
-  checkTableName(Object(options).table)
+  checkTableName(options)
   checkOptions('options', options, rules)
   const { pool, connectionString, mode, key, createTable, strategy, onFullRefresh } = options
   if ((pool === undefined) === (connectionString === undefined)) {
