@@ -112,4 +112,6 @@ export interface ColumnOrder {
   readonly collation?: string
   /** The column of a table or view that the query passes on unchanged. */
   readonly source?: string
+  /** The same in MySQL, whose earlier versions stored as `source` the column of the wrapped query, which tells nothing. */
+  readonly origin?: string
 }

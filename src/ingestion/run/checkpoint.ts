@@ -50,6 +50,8 @@ export interface Checkpoint extends QueryVariables {
   readonly position?: unknown
   /** The result of the dead-letter target's last `flush`. */
   readonly deadLetters?: unknown
+  /** The column of `lastId` and `maxPrimaryKey`, of a job without a cursor. Earlier versions did not store it. */
+  readonly pkField?: string
   /** The parameters by which its query selects records. Absent without any. */
   readonly params?: JobParams
   /** The parameters of the start, where the schema of the job has made others of them. */

@@ -93,8 +93,11 @@ export class RunProgress {
   }
 
   /** The checkpoint of this run: it is not done yet. */
-  #owned({ isDone: _, refresh: __, ...checkpoint }: Checkpoint): Checkpoint {
-    const { partition } = this.#plan
+  #owned({ isDone: _, refresh: __, ...all }: Checkpoint): Checkpoint {
+    const { partition, cursor } = this.#plan
+    // A run without a cursor moves on without its position, which no later run may resume from.
+    const { cursor: ___, ...withoutCursor } = all
+    const checkpoint = cursor ? all : withoutCursor
     return partition ? { ...checkpoint, scheme: partition.scheme } : withSelection(checkpoint, this.#plan)
   }
 
@@ -238,8 +241,9 @@ export class RunProgress {
   }
 
   #after(read: ReadBatch, now: number): Checkpoint {
-    const { pkField, query } = this.#plan
-    return advance(this.#reached.checkpoint, read, now, pkField, query.needs)
+    const { pkField, query, cursor } = this.#plan
+    const after = advance(this.#reached.checkpoint, read, now, pkField, query.needs)
+    return cursor || pkField === undefined ? after : { ...after, pkField }
   }
 }
 

@@ -1,6 +1,6 @@
 import { isRefused, JobError } from '../../core/base/index.js'
 import type { Partition, ReadRange } from '../contract/index.js'
-import type { IngestionPlan } from '../definition/index.js'
+import type { IngestionPlan, KeyComparison } from '../definition/index.js'
 import { type Checkpoint, type ParentCheckpoint, remedy, variablesOf } from './checkpoint.js'
 import { damagedField, type Holder } from './stored-checkpoint.js'
 
@@ -9,7 +9,7 @@ import { damagedField, type Holder } from './stored-checkpoint.js'
  * Each field is valid on its own at this point.
  */
 export function checkResumable(holder: Holder, checkpoint: Checkpoint, plan: IngestionPlan): void {
-  const { partition, query, datasource, pkField } = plan
+  const { partition, query, datasource, pkField, cursor } = plan
   if (partition) checkRange(holder, checkpoint, partition)
   if (checkpoint.sequence === 0) {
     if (!partition) checkNotBegun(holder, checkpoint)
@@ -17,9 +17,52 @@ export function checkResumable(holder: Holder, checkpoint: Checkpoint, plan: Ing
   }
   // A run that finds this fails on its own, with a message.
   if (checkpoint.isUnordered) return
+  if (!cursor) checkWithoutCursor(checkpoint, plan)
+  if (!cursor) checkKeyField(checkpoint, plan)
   const isKeyAsked = datasource.capabilities?.resumesAfterId === true && pkField !== undefined
   const missing = isKeyAsked && checkpoint.lastId === undefined ? 'last_id' : query.missingIn(checkpoint)
   if (missing !== undefined) throw missingFailure(holder, missing)
+}
+
+/**
+ * Throws `checkpoint` when a job that has no cursor any more cannot resume where its cursor was. It can after a cursor of one column whose last
+ * value is the last id, when it reads what is greater: in a cursor of several columns, the last id need not be the greatest.
+ */
+function checkWithoutCursor({ cursor, lastId }: Checkpoint, { pkField, query, datasource }: IngestionPlan): void {
+  if (cursor === undefined) return
+  const { after, ranges } = Object(cursor) as { after?: unknown; ranges?: unknown }
+  const { columns, values } = Object(after) as { columns?: unknown; values?: unknown }
+  const names = Array.isArray(columns) ? columns.map(String) : []
+  const [value] = Array.isArray(values) ? (values as unknown[]) : []
+  const isSame =
+    pkField !== undefined &&
+    names.length === 1 &&
+    names[0] === pkField &&
+    String(value) === lastId &&
+    ranges === undefined
+  const isAfterId = datasource.capabilities?.resumesAfterId === true
+  if (isSame && (isAfterId || isAfterLastId(query.comparisonOf(pkField)))) return
+  const made = names.length > 0 ? ` by ${names.map((name) => `\`${name}\``).join(', ')}` : ''
+  throw new JobError(
+    'checkpoint',
+    `The checkpoint was made with a \`cursor\`${made}, and a query without one resumes after \`last_id\`, so records would be read twice or never: keep the \`cursor\`, ${remedy}`,
+  )
+}
+
+/** Whether a query reads the records whose key is greater, as the column compares it. */
+function isAfterLastId(comparison: KeyComparison | undefined): boolean {
+  return comparison?.variable === 'last_id' && comparison.direction === 'rising' && comparison.kind === undefined
+}
+
+/** Throws `checkpoint` when the ids of a checkpoint are those of another column. Earlier versions did not store the column. */
+function checkKeyField({ pkField: before }: Checkpoint, { pkField, query, datasource }: IngestionPlan): void {
+  const { lastId, maxPrimaryKey } = query.needs
+  const isUsed = lastId || maxPrimaryKey !== false || datasource.capabilities?.resumesAfterId === true
+  if (before === undefined || pkField === undefined || before === pkField || !isUsed) return
+  throw new JobError(
+    'checkpoint',
+    `The checkpoint was made with \`pkField: '${before}'\`, whose ids say nothing about \`${pkField}\`, so records would be read twice or never: use the same \`pkField\`, ${remedy}`,
+  )
 }
 
 /** The same check for the checkpoint of a job with partitions. */

@@ -84,6 +84,7 @@ const own: Rules = {
   failed: rule.optional(count),
   skipped: rule.optional(count),
   ...variableRules,
+  pkField: rule.optional(key),
   refresh: rule.optional(rule.flag),
   isUnordered: rule.optional(rule.flag),
   isDone: rule.optional(rule.flag),

@@ -3,7 +3,7 @@ import type { Datasource } from 'headgate'
 import type { ReadCursor } from 'headgate/adapter'
 import { mysqlDatasource } from 'headgate/mysql'
 import mysql from 'mysql2/promise'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { describeMysql } from '../../support/mysql.js'
 import { batchesByCursor, cursorBy } from '../postgres/datasource-read.js'
 
@@ -108,6 +108,46 @@ describeMysql('reading MySQL by a cursor', (database) => {
     await expect(read(cursorBy('exact', { position }), changed)).rejects.toThrow(
       'The cursor column `exact` has changed from utf8mb4_bin to latin1_bin since the checkpoint was made',
     )
+  })
+
+  describe('a checkpoint of a column', () => {
+    const first = 'select id, section from articles where id <= 10'
+    const positionOf = async (text: string) => {
+      const [batch] = await read(cursorBy('id', { limit: 1 }), text, 1)
+      return JSON.parse(JSON.stringify(batch?.position))
+    }
+    beforeAll(async () => {
+      await pool.query('create table others (id bigint primary key, other bigint)')
+      await pool.query('insert into others select seq, seq from seq_1_to_10')
+    })
+
+    test.each([
+      ['of another table', 'select id from others', 'others.id'],
+      ['of the same table under its name', 'select id + 0 as x, section as id from articles', 'articles.section'],
+      ['that is another one', 'select other as id from others', 'others.other'],
+      ['that is computed', 'select id + 0 as id from articles', 'an expression'],
+      ['that is computed by a function', 'select coalesce(id, 0) as id from articles', 'an expression'],
+    ])('is refused for one %s', async (_, text, now) => {
+      const failure = await read(cursorBy('id', { position: await positionOf(first) }), text).catch((error) => error)
+      expect(failure.message).toMatch(/The cursor column `id` has changed from .* since the checkpoint .* call `reset`/)
+      expect(failure.message).toMatch(now)
+    })
+
+    test('names it as the query does, behind an alias and with another condition', async () => {
+      const position = await positionOf(first)
+      expect(position.order).toEqual([{ type: 'integer', origin: expect.stringMatching(/^\w+\.articles\.id$/) }])
+      const text = 'select a.section, a.id from articles a where a.id <= 20'
+      expect((await read(cursorBy('id', { position }), text)).flatMap((batch) => batch.records())).toHaveLength(19)
+    })
+
+    test('of an earlier version, which stored the column of the wrapped query, resumes', async () => {
+      const { order, ...position } = await positionOf(first)
+      const [{ type }] = order
+      const earlier = { ...position, order: [{ type, source: '`test`.`q`.`id`' }] }
+      const batches = await read(cursorBy('id', { position: earlier }), first)
+      expect(batches.flatMap((batch) => batch.records())).toHaveLength(9)
+      expect(batches.at(-1)?.position).toMatchObject({ order })
+    })
   })
 
   test.each([

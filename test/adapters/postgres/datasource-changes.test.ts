@@ -233,6 +233,8 @@ describePostgres('a table that others change beside a read', (database) => {
     test.each([
       ['select id, b as a from source', 'from public.source.a to public.source.b'],
       ['select id, a from swapped', 'from public.source.a to public.swapped.a'],
+      ['select id, lower(a) as a from source', 'from public.source.a to an expression'],
+      ["select id, coalesce(a, '') as a from source", 'from public.source.a to an expression'],
     ])('fails where the query gives another column: %s', async (text, message) => {
       await other.query('create table swapped (like source)')
       const [first] = await rest(read({ by: ['a', 'id'] }))
@@ -240,11 +242,14 @@ describePostgres('a table that others change beside a read', (database) => {
       expect(got).toContain(`The cursor column \`a\` has changed ${message}`)
     })
 
-    test('goes on where the query is another one over the same column, and where it computes one', async () => {
+    test('goes on where the query is another one over the same column, and where it computed one before', async () => {
       const [first] = await rest(read())
       const { position } = first as PlacedBatch
-      for (const text of ['select id from source where true', 'select coalesce(id, 0) as id from source']) {
-        expect(recordsOf(await rest(read({ text, position })))).toHaveLength(6)
+      expect(recordsOf(await rest(read({ text: 'select id from source where true', position })))).toHaveLength(6)
+      const [computed] = await rest(read({ text: 'select coalesce(id, 0) as id from source' }))
+      expect(computed?.position).not.toHaveProperty('order.0.source')
+      for (const text of ['select id from source', 'select coalesce(id, 1) as id from source']) {
+        expect(recordsOf(await rest(read({ text, position: computed?.position })))).toHaveLength(6)
       }
     })
 

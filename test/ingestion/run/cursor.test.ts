@@ -163,6 +163,54 @@ describePostgres('an ingestion by a cursor', (database) => {
     expect(await run({})).toMatchObject({ state: 'successful', count: 0 })
   })
 
+  describe('that becomes a template', () => {
+    const errorOf = (status: object) => 'error' in status && String(status.error)
+    const by = (column: string, comparison = '>') =>
+      `select * from people {{#last_id}}where ${column} ${comparison} {{last_id}}{{/last_id}} order by ${column}`
+    const template = { cursor: undefined, query: by('id'), pkField: 'id' }
+    const timed =
+      'select * from people {{#last_id}}where id > {{last_id}} and at > {{last_record_timestamp}}{{/last_id}}'
+
+    test('resumes after the last id where that is the cursor, and leaves the position of the cursor behind', async () => {
+      const target = collectingTarget()
+      expect(await run({ cursor: 'id', maxRecords: 4, target })).toMatchObject({ state: 'successful', count: 4 })
+      expect(await run({ ...template, maxRecords: 2, target })).toMatchObject({ state: 'successful', count: 2 })
+      expect(await run({ ...template, target })).toMatchObject({ state: 'successful', count: 3 })
+      expect(ids(target.records)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9])
+      expect(errorOf(await run({ cursor: 'id', target }))).toContain('The checkpoint was made without `cursor`')
+    })
+
+    test.each<[string, Fields, Fields]>([
+      ['another column', { cursor: 'id' }, { query: by('name'), pkField: 'name' }],
+      ['one of several columns', { cursor: ['at', 'id'] }, {}],
+      ['the column of a cursor with other ids', { cursor: 'id', pkField: 'name' }, {}],
+      ['the other ids of a cursor', { cursor: 'id', pkField: 'name' }, { query: by('name'), pkField: 'name' }],
+      ['falling ids', { cursor: 'id' }, { query: by('id', '<') }],
+      ['a time', { cursor: 'id' }, { query: timed }],
+      ['a function', { cursor: 'id' }, { query: () => ({ text: 'select * from people', values: [] }) }],
+    ])('is refused: %s', async (_, before, after) => {
+      expect(await run({ ...before, maxRecords: 4 })).toMatchObject({ state: 'successful', count: 4 })
+      const stored = await checkpoint()
+      const failed = await run({ ...template, ...after })
+      expect(failed).toMatchObject({ state: 'error', count: 0 })
+      expect(errorOf(failed)).toMatch(
+        /The checkpoint was made with a `cursor` by `.*keep the `cursor`, .* call `reset`/,
+      )
+      expect(await checkpoint()).toBe(stored)
+    })
+
+    test('refuses the ids of another `pkField`, and takes those of an earlier version', async () => {
+      const other = { ...template, query: by('name'), pkField: 'name' }
+      await run({ ...template, maxRecords: 4 })
+      const failed = await run(other)
+      expect(failed).toMatchObject({ state: 'error', count: 0 })
+      expect(errorOf(failed)).toMatch(/made with `pkField: 'id'`, whose ids say nothing about `name`.* call `reset`/)
+      expect(await run(template)).toMatchObject({ state: 'successful', count: 5 })
+      await registry.reset('ingestion', 'people', { checkpoint: { lastId: 'person 4' } })
+      expect(await run(other)).toMatchObject({ state: 'successful', count: 5 })
+    })
+  })
+
   test('fails at ties, and goes on when the cursor was mended', async () => {
     const target = collectingTarget()
     const job = { target, cursor: 'at', batchSize: 1 }

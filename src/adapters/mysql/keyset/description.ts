@@ -1,6 +1,6 @@
 import { type Column, type ColumnOrder, JobError, type ReadCursor, RecordBatch } from '../../../adapter.js'
 import { quoted } from '../client/index.js'
-import { type Field, type ReadsOf, readFieldOf } from '../protocol/index.js'
+import { type DescribedColumn, type Field, type ReadsOf, readFieldOf } from '../protocol/index.js'
 import { checkSameFields, columnsOf, isRounded, labelTypesOf, type ReadSession } from '../read/index.js'
 import { type CursorType, cursorTypeOf, textTypeOf } from './cursor-types.js'
 import { typeFailure } from './errors.js'
@@ -27,9 +27,11 @@ export async function describe(
   { columns: names }: ReadCursor,
 ): Promise<Description> {
   const fields = await fieldsOf(session, keyset)
-  const columns = columnsOf(fields, await labelTypesOf(session, await session.describe(bareStatement(text))))
+  const described = await session.describe(bareStatement(text))
+  const columns = columnsOf(fields, await labelTypesOf(session, described))
   const noRecords = RecordBatch.fromRows(columns, [])
-  const cursorFields = names.map((name) => fields[noRecords.indexOf(name)] as Field)
+  const indexes = names.map((name) => noRecords.indexOf(name))
+  const cursorFields = indexes.map((index) => fields[index] as Field)
   const { rows } = await session.run(keyset.collations())
   const collations = (rows[0] ?? []).map((name) => String(name))
   const types = cursorFields.map((field, index) => {
@@ -42,7 +44,10 @@ export async function describe(
   return {
     ...{ columns, types },
     nullable: cursorFields.map(({ isNullable }) => isNullable),
-    order: cursorFields.map((field, index) => orderOf(field, types[index] as CursorType, collations[index] as string)),
+    order: cursorFields.map((field, index) => ({
+      ...orderOf(field, types[index] as CursorType, collations[index] as string),
+      ...originOf(described[indexes[index] as number]),
+    })),
     readsOf(now) {
       checkSameFields(fields, now)
       return now.map(readFieldOf)
@@ -73,16 +78,18 @@ function throwWrapped(cause: unknown): never {
   throw new JobError('datasource', message, { cause })
 }
 
-function orderOf(
-  { decimals, schema, table, column }: Field,
-  { name, isText }: CursorType,
-  collation: string,
-): ColumnOrder {
+function orderOf({ decimals }: Field, { name, isText }: CursorType, collation: string): ColumnOrder {
   const hasDigits = name === 'decimal' || name === 'datetime' || name === 'timestamp' || name === 'time'
   return {
     type: name,
     ...(hasDigits && { digits: decimals }),
     ...(isText && { collation }),
-    ...(table !== '' && column !== '' && { source: [schema, table, column].map(quoted).join('.') }),
   }
+}
+
+/** Where a column comes from, as the server tells of the query itself. Of the wrapped query, it may tell its alias. */
+function originOf(described: DescribedColumn | undefined): Pick<ColumnOrder, 'origin'> {
+  if (!described?.table || !described.column) return {}
+  const { schema, table, column } = described
+  return { origin: [schema, table, column].filter((name) => name !== '').join('.') }
 }

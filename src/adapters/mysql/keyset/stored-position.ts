@@ -163,9 +163,11 @@ export function checkOrder({ position, columns }: ReadCursor, now: readonly Colu
 function changeOf(before: Partial<ColumnOrder>, now: ColumnOrder): string | undefined {
   if (before.type !== now.type) return `${before.type} to ${now.type}`
   if ((before.digits ?? 0) > (now.digits ?? 0)) return `${before.digits} to ${now.digits} digits after the point`
-  for (const name of ['collation', 'source'] as const) {
-    const [then, current] = [before[name], now[name]]
-    if (then !== undefined && current !== undefined && then !== current) return `${then} to ${current}`
+  const { collation, origin } = before
+  if (collation !== undefined && now.collation !== undefined && collation !== now.collation) {
+    return `${collation} to ${now.collation}`
   }
+  // An earlier version stored none. One that is absent now is an expression.
+  if (origin !== undefined && origin !== now.origin) return `${origin} to ${now.origin ?? 'an expression'}`
   return undefined
 }

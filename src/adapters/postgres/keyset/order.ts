@@ -61,7 +61,10 @@ function change(before: ColumnOrder, now: ColumnOrder): string | undefined {
   if (isOther(before.collation, now.collation)) {
     return `has changed from the collation ${before.collation} to ${now.collation}`
   }
-  if (isOther(before.source, now.source)) return `has changed from ${before.source} to ${now.source}`
+  // An earlier version stored none. One that is absent now is an expression.
+  if (before.source !== undefined && before.source !== now.source) {
+    return `has changed from ${before.source} to ${now.source ?? 'an expression'}`
+  }
   return undefined
 }
 

@@ -39,7 +39,7 @@ const orderRule: Rule = {
   expected: `an array of up to ${maxColumns} columns`,
 }
 
-const columnRules: Record<keyof ColumnOrder, Rule> = {
+const columnRules: Record<Exclude<keyof ColumnOrder, 'origin'>, Rule> = {
   type: rule.text,
   digits: rule.optional({ accepts: Number.isSafeInteger, expected: 'a whole number' }),
   collation: rule.optional(rule.text),
