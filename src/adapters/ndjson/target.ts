@@ -1,9 +1,8 @@
-import { access, constants, rename, rm, stat } from 'node:fs/promises'
+import { access, constants, rename, rm } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import {
   checkOptions,
   invalid,
-  JobError,
   type OpenContext,
   type RecordBatch,
   type Replacement,
@@ -13,7 +12,8 @@ import {
   type TargetWriter,
 } from '../../adapter.js'
 import { type BigNumbers, defaultMaxShrink, fewestInPlaceOf, NdjsonEncoder, shrinkError } from '../shared/index.js'
-import { attempt, countLines, syncDirectoryOf, unlessMissing } from './files.js'
+import { checkFile, checkNoGap, checkSize } from './check-file.js'
+import { attempt, countLines, syncDirectoryOf } from './files.js'
 import { type OpenFile, openAppended, openPartial } from './open.js'
 
 /** The options of {@link ndjsonFile}. */
@@ -125,7 +125,7 @@ class NdjsonWriter implements TargetWriter {
     })
   }
 
-  /** After a failed write, the content of the file is unknown. */
+  /** After a failed write or check, the content of the file is unknown. */
   get isBroken(): boolean {
     return this.#isBroken
   }
@@ -137,6 +137,7 @@ class NdjsonWriter implements TargetWriter {
       await this.#writing
       if (this.#flushed < this.#size) await handle.datasync()
     })
+    await this.#check()
     this.#flushed = this.#size
     return { bytes: this.#flushed }
   }
@@ -150,8 +151,8 @@ class NdjsonWriter implements TargetWriter {
     const { handle, path, finalPath } = this.#file
     let before: number | undefined
     if (finalPath !== undefined) {
-      await this.#checkOwn()
       before = await this.#checkShrink(finalPath)
+      await this.#check()
     }
     await attempt(`complete \`${finalPath ?? path}\``, async () => {
       await handle.close()
@@ -172,11 +173,14 @@ class NdjsonWriter implements TargetWriter {
     })
   }
 
-  /** Throws when another execution has taken over the partial file. */
-  async #checkOwn(): Promise<void> {
-    const { handle, path } = this.#file
-    const [own, there] = await Promise.all([handle.stat({ bigint: true }), unlessMissing(stat(path, { bigint: true }))])
-    if (own.ino !== there?.ino) throw new JobError('target', `Another execution has taken over \`${path}\`.`)
+  /** Throws unless the file at the path has all that was written. A checkpoint covers no other. */
+  async #check(): Promise<void> {
+    try {
+      await checkFile(this.#file, this.#size)
+    } catch (error) {
+      this.#isBroken = true
+      throw error
+    }
   }
 
   /**
@@ -193,12 +197,13 @@ class NdjsonWriter implements TargetWriter {
 
   /**
    * Truncates an appended file to its checkpoint, so that readers do not see records that a later run will write
-   * again.
+   * again. Leaves a file that was cut: growing it again would fill it with NUL bytes.
    */
   async #truncate(): Promise<void> {
     const { handle, start } = this.#file
+    const size = this.#isResumable ? this.#flushed : start
     try {
-      await handle.truncate(this.#isResumable ? this.#flushed : start)
+      if ((await handle.stat()).size > size) await handle.truncate(size)
     } finally {
       await handle.close()
     }
@@ -234,12 +239,16 @@ class NdjsonWriter implements TargetWriter {
   }
 
   async #writeAll(bytes: Uint8Array): Promise<void> {
+    if (bytes.length === 0) return
+    const start = this.#size
+    await checkSize(this.#file, start)
     let done = 0
     while (done < bytes.length) {
       const { bytesWritten } = await this.#file.handle.write(bytes, done, bytes.length - done, this.#size)
       done += bytesWritten
       this.#size += bytesWritten
     }
+    await checkNoGap(this.#file, start)
   }
 }
 

@@ -166,7 +166,7 @@ class AppendWriter implements TargetWriter {
   }
 
   async commit(): Promise<void> {
-    this.#tools.session.close()
+    await this.#attempt('write to', async () => this.#tools.session.end())
   }
 
   async abort(): Promise<void> {

@@ -101,14 +101,25 @@ export class WriteSession {
     this.#file.check()
   }
 
-  /** Commits. In other modes than WAL, it waits for those who read. */
+  /**
+   * Commits. In other modes than WAL, it waits for those who read. Throws when the file is not the one at its path any more, before or after:
+   * nobody would find what was committed.
+   */
   async commit(): Promise<void> {
     this.check()
     await this.#patience.attempt(() => {
       this.check()
+      this.#file.check()
       this.connection.exec('commit')
     })
     this.#isInTransaction = false
+    this.#file.check()
+  }
+
+  /** Ends the session. Throws when the file is not the one at its path any more. */
+  end(): void {
+    this.close()
+    this.#file.check()
   }
 
   /** Rolls back, if a transaction is open. */
