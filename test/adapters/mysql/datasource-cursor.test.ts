@@ -123,7 +123,11 @@ describeMysql('reading MySQL by a cursor', (database) => {
 
     test.each([
       ['of another table', 'select id from others', 'others.id'],
-      ['of another column, which has its name now', 'select id + 0 as x, section as id from articles', 'articles.section'],
+      [
+        'of another column, which has its name now',
+        'select id + 0 as x, section as id from articles',
+        'articles.section',
+      ],
       ['that is another one', 'select other as id from others', 'others.other'],
       ['that is computed', 'select id + 0 as id from articles', 'an expression'],
       ['that is computed by a function', 'select coalesce(id, 0) as id from articles', 'an expression'],
