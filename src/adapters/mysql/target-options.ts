@@ -1,4 +1,5 @@
-import { checkOptions, checkValue, invalid, type Rule, rule } from '../../adapter.js'
+import { checkOptions, invalid, type Rule, rule } from '../../adapter.js'
+import { checkTableParts } from '../shared/index.js'
 import { aName, isName, type MysqlPool, type MysqlTableName } from './client/index.js'
 
 /** The options of {@link mysqlTarget}. */
@@ -116,24 +117,6 @@ const rules = {
 
 const nameRule: Rule = { accepts: isName, expected: aName }
 
-/** Says which part of a name in two parts is wrong. What cannot be read is refused with all options. */
-function checkTableName(options: MysqlTargetOptions): void {
-  const parts = partsOf(options)
-  if (!parts) return
-  const { database, name } = parts
-  if (database !== undefined) checkValue('table.database', database, nameRule)
-  checkValue('table.name', name, nameRule)
-}
-
-function partsOf(options: MysqlTargetOptions): Partial<MysqlTableName> | undefined {
-  try {
-    const { table } = options
-    return typeof table === 'object' && table !== null ? { ...table } : undefined
-  } catch {
-    return undefined
-  }
-}
-
 /** Whether these are distinct valid names. */
 function areNames(names: unknown[]): boolean {
   return names.length > 0 && names.every(isName) && new Set(names).size === names.length
@@ -141,7 +124,7 @@ function areNames(names: unknown[]): boolean {
 
 /** Throws `invalid_options` unless the options are valid and fit together. */
 export function checkTargetOptions(options: MysqlTargetOptions): void {
-  checkTableName(options)
+  checkTableParts(options, 'database', nameRule)
   checkOptions('options', options, rules)
   const { pool, connectionString, mode, key, createTable, strategy, onFullRefresh } = options
   if ((pool === undefined) === (connectionString === undefined)) {

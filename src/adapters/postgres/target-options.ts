@@ -1,4 +1,5 @@
-import { checkOptions, checkValue, invalid, type Rule, rule } from '../../adapter.js'
+import { checkOptions, invalid, type Rule, rule } from '../../adapter.js'
+import { checkTableParts } from '../shared/index.js'
 import { aName, isName, type PostgresPool, type TableName } from './client/index.js'
 
 /** The options of {@link postgresTarget}. */
@@ -128,24 +129,6 @@ const rules = {
 
 const nameRule: Rule = { accepts: isName, expected: aName }
 
-/** Says which part of a name in two parts is wrong. What cannot be read is refused with all options. */
-function checkTableName(options: PostgresTargetOptions): void {
-  const parts = partsOf(options)
-  if (!parts) return
-  const { schema, name } = parts
-  if (schema !== undefined) checkValue('table.schema', schema, nameRule)
-  checkValue('table.name', name, nameRule)
-}
-
-function partsOf(options: PostgresTargetOptions): Partial<TableName> | undefined {
-  try {
-    const { table } = options
-    return typeof table === 'object' && table !== null ? { ...table } : undefined
-  } catch {
-    return undefined
-  }
-}
-
 /** Whether these are distinct valid names. */
 function areNames(names: unknown[]): boolean {
   return names.length > 0 && names.every(isName) && new Set(names).size === names.length
@@ -153,7 +136,7 @@ function areNames(names: unknown[]): boolean {
 
 /** Throws `invalid_options` unless the options are valid and fit together. */
 export function checkTargetOptions(options: PostgresTargetOptions): void {
-  checkTableName(options)
+  checkTableParts(options, 'schema', nameRule)
   checkOptions('options', options, rules)
   const { pool, connectionString, mode, key, createTable, strategy, onFullRefresh } = options
   if ((pool === undefined) === (connectionString === undefined)) {

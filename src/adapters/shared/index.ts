@@ -29,3 +29,4 @@ export { checkRecord, type RecordIterator, RecordReader } from './record-reader.
 export { defaultMaxShrink, fewestInPlaceOf, shrinkError } from './shrink-guard.js'
 export { defaultSilenceTimeout, SilenceWatch } from './silence.js'
 export { cancelStream, type RecordCursor, type RecordStream, readStream, type StreamSource } from './stream-reader.js'
+export { checkTableParts } from './table-parts.js'

@@ -17,8 +17,10 @@ export function checkResumable(holder: Holder, checkpoint: Checkpoint, plan: Ing
   }
   // A run that finds this fails on its own, with a message.
   if (checkpoint.isUnordered) return
-  if (!cursor) checkWithoutCursor(checkpoint, plan)
-  if (!cursor) checkKeyField(checkpoint, plan)
+  if (!cursor) {
+    checkWithoutCursor(checkpoint, plan)
+    checkKeyField(checkpoint, plan)
+  }
   const isKeyAsked = datasource.capabilities?.resumesAfterId === true && pkField !== undefined
   const missing = isKeyAsked && checkpoint.lastId === undefined ? 'last_id' : query.missingIn(checkpoint)
   if (missing !== undefined) throw missingFailure(holder, missing)
