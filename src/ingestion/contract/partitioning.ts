@@ -34,6 +34,8 @@ export interface PartitionPlan {
   /** Identifies the plan within the job. One execution may make several: each time that it loads everything again. */
   readonly id: string
   readonly bounds: readonly string[]
+  /** The columns of the cursor that the bounds are values of: none without a cursor. Earlier versions did not store them. */
+  readonly columns?: readonly string[]
   readonly snapshot?: string | undefined
   /** Where the parent resumed when it was partitioned: a position, with a cursor. */
   readonly position?: unknown

@@ -195,7 +195,8 @@ export class ParentRun {
     const isKept = this.#target.keepsCheckpoints
     const { id: jobId, clock } = this.#context
     const id = newExecutionId(jobId, clock.now())
-    const made = { id, bounds, position, start, isContinued, isResumed: false, isKept }
+    const { columns = [] } = this.#plan.cursor ?? {}
+    const made = { id, bounds, columns, position, start, isContinued, isResumed: false, isKept }
     this.#scheme = { ...(unfinished ? { ...unfinished, isResumed: true } : made), snapshot, counted }
     return partitioning
   }

@@ -75,9 +75,21 @@ export function checkParentResumable(
 ): void {
   const { sequence, scheme, cursor } = checkpoint
   if (sequence === 0) checkNotBegun(holder, checkpoint)
+  if (scheme?.columns) checkSameColumns(scheme.columns, isByCursor?.columns ?? [])
   if (!isByCursor || !scheme) return
   const isSame = (scheme.position === undefined) === (cursor === undefined)
   if (!isSame) throw damagedField(holder, 'checkpoint.scheme.position', 'there exactly where `checkpoint.cursor` is')
+}
+
+/** Throws `checkpoint` when the bounds of unfinished partitions are values of other columns than the job divides its records by. */
+function checkSameColumns(before: readonly string[], columns: readonly string[]): void {
+  if (JSON.stringify(before) === JSON.stringify(columns)) return
+  const cursorOf = (names: readonly string[]) =>
+    names.length === 0 ? 'without a `cursor`' : `by the \`cursor\` ${names.map((name) => `\`${name}\``).join(', ')}`
+  throw new JobError(
+    'checkpoint',
+    `The job has unfinished partitions that were made ${cursorOf(before)}, and reads ${cursorOf(columns)} now, so records would be read twice or never: let it complete with the cursor that it had, ${remedy}`,
+  )
 }
 
 /** Throws `checkpoint` when a partition has another range than its scheme. Earlier versions did not store the range. */

@@ -101,6 +101,10 @@ const rangeRules: Rules = { from: rule.optional(key), until: rule.optional(key) 
 const schemeRules: Rules = {
   id: executionId,
   bounds,
+  columns: rule.optional({
+    accepts: (value) => Array.isArray(value) && value.length <= maxColumns && value.every(key.accepts),
+    expected: `an array of up to ${maxColumns} names`,
+  }),
   snapshot: rule.optional(name),
   isContinued: rule.optional(rule.flag),
   isResumed: rule.flag,

@@ -206,4 +206,30 @@ describePostgres('an ingestion from Postgres that is cut by bounds', (database) 
     expect(await run()).toMatchObject({ state: 'successful', count: 50, lastId: '350', detail: { split: true } })
     expect(await world.difference()).toEqual(whole)
   })
+
+  const byKey = `select id, name, key from source ${where.replaceAll('id', 'key')} order by key`
+  it.each<[string, Partial<IngestionJob>, RegExp]>([
+    ['a cursor of another column', { cursor: 'key' }, /made by the `cursor` `id`, and reads by the `cursor` `key` now/],
+    [
+      'a template',
+      { cursor: undefined as never, query: byKey },
+      /made by the `cursor` `id`, and reads without a `cursor` now/,
+    ],
+  ])('refuses %s while parts that have found nothing are done', async (_, other, message) => {
+    await world.admin.query(`alter table source add key bigint; alter table copy add key bigint;
+      update source set key = 3001 - id`)
+    const redefine = (more: Partial<IngestionJob>) => {
+      for (const registry of world.registries) registry.remove('ingestion', 'copy')
+      world.define({ query: 'select id, name, key from source', partitions: [1001, 2001], ...more })
+    }
+    redefine({ transform: () => Promise.reject(new Error('No.')) })
+    expect(await run()).toMatchObject({ state: 'error' })
+    redefine(other)
+    expect(await run()).toMatchObject({
+      error: expect.arrayContaining([expect.stringMatching(message)]),
+    })
+    redefine({})
+    expect(await run()).toMatchObject({ state: 'successful', count: 300 })
+    expect(await world.difference()).toEqual(whole)
+  })
 })
