@@ -43,6 +43,8 @@ export interface RemoteStartOptions extends StatusOptions {
 export interface RemoteResetOptions extends StatusOptions {
   /** Where the next run begins: a JSON value, as `registry.reset` accepts it. Default: the beginning. */
   checkpoint?: unknown
+  /** Resets the job only if this is its last execution, and throws `already_running` when it has run again since. Default: whichever it is. */
+  executionId?: string
 }
 
 /** The options of `health`. */

@@ -228,8 +228,14 @@ export class JobsClient<Known extends Record<string, object> = Record<never, obj
     id: string,
     options?: Options,
   ): Promise<Detailed<RemoteStatus, Options, ProgressOf<Type, Known>> | undefined> {
-    const { checkpoint, detail, signal } = checked<RemoteResetOptions>(options, 'checkpoint', 'detail')
-    const query = { checkpoint: checkpoint === undefined ? undefined : JSON.stringify(checkpoint), detail }
+    const { checkpoint, executionId, detail, signal } = checked<RemoteResetOptions>(
+      options,
+      'checkpoint',
+      'executionId',
+      'detail',
+    )
+    const text = checkpoint === undefined ? undefined : JSON.stringify(checkpoint)
+    const query = { checkpoint: text, executionId, detail }
     const call = { method: 'POST', path: [...jobPath(type, id), '_reset'], query, signal } as const
     return statusOf(await this.#connection.call(call, isJobOf({ type, id, detail }))) as never
   }

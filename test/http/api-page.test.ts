@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { runsAnother } from '../../src/core/base/errors.js'
+import { hasRunAgain, runsAnother } from '../../src/core/base/errors.js'
 import { toStatus } from '../../src/core/model/status.js'
 import { abort } from '../../src/http/api/routes/abort.js'
 import { health as healthRoute } from '../../src/http/api/routes/health.js'
@@ -106,11 +106,11 @@ const registry: ServedRegistry = {
       schedule: { cron: '0 3 * * *' },
     },
   ],
-  reset: async (_, id, { checkpoint } = {}) =>
-    toStatus(
-      record({ id, startTime: 1538734000000, endTime: 1538734001000, state: 'successful', node: 'worker-1' }),
-      checkpoint,
-    ),
+  async reset(type, id, { checkpoint, executionId } = {}) {
+    if (executionId !== undefined) throw hasRunAgain({ type, id })
+    const times = { startTime: 1538734000000, endTime: 1538734001000 }
+    return toStatus(record({ id, ...times, state: 'successful', node: 'worker-1' }), checkpoint)
+  },
   pause: async () => paused,
   unpause: async () => true,
   pauseAll: async () => ({ since: 1538734000000, isOfAll: true }),

@@ -306,6 +306,7 @@ const noticed: Record<StorageBug, string[]> = {
   'resets nothing': [
     'reset: sets or clears where the next execution begins',
     'reset: changes nothing of a live job',
+    'reset: with the id of an execution, only while that is the last one',
     'reset: clears the checkpoints of partitions, of that job only',
     'reset: a live partition prevents it',
     'reset: of a job that never ran: it is still not found, and begins there',
@@ -315,7 +316,11 @@ const noticed: Record<StorageBug, string[]> = {
   'resets expired leases as live': ['reset: settles an expired lease'],
   'resets no partitions': ['reset: clears the checkpoints of partitions, of that job only'],
   'resets under live partitions': ['reset: a live partition prevents it'],
-  'resets no job that never ran': ['reset: of a job that never ran: it is still not found, and begins there'],
+  'resets whichever execution is the last one': ['reset: with the id of an execution, only while that is the last one'],
+  'resets no job that never ran': [
+    'reset: with the id of an execution, only while that is the last one',
+    'reset: of a job that never ran: it is still not found, and begins there',
+  ],
   'claims more ends than asked': ['ends: of many concurrent claims one gets each, and up to `size`'],
   'claims ends again at once': [
     'ends: a claimed one is not claimed again until the claim expires',

@@ -182,13 +182,15 @@ class MemoryStorage implements JobStorage {
     return (await copied({ hits })).hits
   }
 
-  reset(type: string, id: string, { checkpoint }: ResetRequest): Promise<ResetResult> {
+  reset(type: string, id: string, { checkpoint, executionId }: ResetRequest): Promise<ResetResult> {
     return this.#settled(() => {
       const isOfJob = (execution: ExecutionRecord) => execution.type === type && execution.id === id
       const live = [...this.#live.values()].find(isOfJob)
       if (live) return { reset: false, execution: copy(live) }
-      for (const partition of this.#newest.partitions) if (isOfJob(partition)) write(partition, { checkpoint: null })
       const execution = this.#find(type, id)
+      if (executionId !== undefined && execution?.executionId !== executionId)
+        return { reset: false, ...(execution && { execution: copy(execution) }) }
+      for (const partition of this.#newest.partitions) if (isOfJob(partition)) write(partition, { checkpoint: null })
       if (!execution) {
         this.#presets.set({ type, id }, jsonOf(checkpoint))
         return { reset: true }

@@ -269,9 +269,9 @@ class PostgresStorage implements JobStorage {
     return mapInTurns(rows, toRecord)
   }
 
-  async reset(type: string, id: string, { checkpoint }: ResetRequest): Promise<ResetResult> {
+  async reset(type: string, id: string, { checkpoint, executionId }: ResetRequest): Promise<ResetResult> {
     return retried(async () => {
-      const [row] = await this.#ask('reset', [type, id, jsonOf(checkpoint)])
+      const [row] = await this.#ask('reset', [type, id, jsonOf(checkpoint), executionId])
       // A row with the epoch 0 is no execution.
       if (row) return row.epoch === '0' ? { reset: true } : { reset: true, execution: toRecord(row) }
       const {
@@ -279,6 +279,8 @@ class PostgresStorage implements JobStorage {
       } = await this.live({ type, id, includePartitions: true, size: 1 })
       if (live) return { reset: false, execution: live }
       const last = await this.find(type, id)
+      if (executionId !== undefined && last?.executionId !== executionId)
+        return { reset: false, ...(last && { execution: last }) }
       return !last && checkpoint === null ? { reset: true } : retry
     })
   }

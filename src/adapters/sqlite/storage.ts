@@ -241,10 +241,12 @@ class SqliteStorage implements JobStorage {
     return (await mapInTurns(rows, executionOf)).filter(hasRun)
   }
 
-  reset(type: string, id: string, { checkpoint }: ResetRequest): Promise<ResetResult> {
+  reset(type: string, id: string, { checkpoint, executionId }: ResetRequest): Promise<ResetResult> {
     return this.#writeSettled((jobs) => {
       const [live] = jobs.live({ type, id, includePartitions: true, size: 1 })
       if (live) return { reset: false, execution: executionOf(live) }
+      const last = executionId === undefined ? undefined : jobs.find(type, id)
+      if (last?.executionId !== executionId) return { reset: false, ...(last && { execution: last }) }
       const execution = jobs.reset(type, id, checkpoint)
       return { reset: true, ...(execution && { execution }) }
     })

@@ -127,6 +127,12 @@ export function runsAnother({ type, id }: { type: string; id: string }): JobErro
   return new JobError('already_running', message)
 }
 
+/** The error of a reset that names an execution after which the job has run again. */
+export function hasRunAgain({ type, id }: { type: string; id: string }): JobError {
+  const message = `The last execution of job [${type}/${id}] is another one than the reset names. Nothing was reset.`
+  return new JobError('already_running', message)
+}
+
 export function isAlreadyRunning(error: unknown): boolean {
   return JobError.isInstance(error) && error.code === 'already_running'
 }

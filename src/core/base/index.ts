@@ -6,6 +6,7 @@ export {
   alreadyRunning,
   chain,
   errorMessages,
+  hasRunAgain,
   isAlreadyRunning,
   isCausedBy,
   JobError,

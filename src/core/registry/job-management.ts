@@ -84,6 +84,6 @@ export class JobManagement {
   /** Sets where the next execution begins. Returns the last status. */
   async reset(type: string, id: string, options: ResetOptions): Promise<JobStatus | undefined> {
     checkOptions('options', options, resetRules)
-    return resetJob(this.#runtime, this.#jobs.require(checkedKey(type, id), { type, id }), options.checkpoint)
+    return resetJob(this.#runtime, this.#jobs.require(checkedKey(type, id), { type, id }), options)
   }
 }

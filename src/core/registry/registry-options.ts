@@ -82,6 +82,10 @@ export interface ResetOptions {
    * select its records, if there are any: the schema of the job checks them. Default: the beginning.
    */
   checkpoint?: unknown
+  /**
+   * Resets the job only if this is its last execution, and throws `already_running` when it has run again since. Default: whichever it is.
+   */
+  executionId?: string
 }
 
 /** Options of `registry.queued`. */
@@ -131,6 +135,11 @@ export interface CloseOptions {
 }
 
 const timeoutRule = rule.optional(rule.whole(0))
+
+const executionIdRule = {
+  accepts: (value: unknown) => typeof value === 'string' && executionOrder(value) !== undefined,
+  expected: 'the id of an execution',
+}
 
 const redactRule: Rule = {
   accepts: (value) =>
@@ -195,15 +204,13 @@ const reasonRule = rule.optional(rule.shortText(maxTextLength))
 export const pauseRules = { reason: reasonRule, by: reasonRule }
 
 /** The rules of {@link ResetOptions}. */
-export const resetRules = { checkpoint: { accepts: () => true, expected: 'a JSON value', optional: true } }
+export const resetRules = {
+  checkpoint: { accepts: () => true, expected: 'a JSON value', optional: true },
+  executionId: rule.optional(executionIdRule),
+}
 
 /** The rules of {@link WaitingOptions}. */
 export const waitingRules = { from: rule.optional(rule.whole(0)), size: rule.optional(rule.whole(0, 1000)) }
-
-const executionIdRule = {
-  accepts: (value: unknown) => typeof value === 'string' && executionOrder(value) !== undefined,
-  expected: 'the id of an execution',
-}
 
 /** The rules of {@link AbortOptions}. */
 export const abortRules = {

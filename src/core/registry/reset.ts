@@ -3,15 +3,17 @@ import {
   type Clock,
   chain,
   createAbortController,
+  hasRunAgain,
   JobError,
   type JobErrorCode,
   untilAborted,
 } from '../base/index.js'
 import { type LibraryJob, statusOf, type TargetReset } from '../execution/index.js'
-import { type JobStatus, toProgress } from '../model/index.js'
+import { isLive, type JobStatus, toProgress } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
 import { featureOf } from '../storage/index.js'
 import { checkNothingHidden } from './hidden-value.js'
+import type { ResetOptions } from './registry-options.js'
 
 /** How long the datasource and the target may take, in milliseconds. */
 const datasourceTimeout = 10_000
@@ -24,14 +26,15 @@ const targetTimeout = 30_000
 export async function resetJob(
   { storage, clock, redactor }: Pick<Runtime, 'storage' | 'clock' | 'redactor'>,
   job: LibraryJob,
-  value: unknown = null,
+  { checkpoint: value = null, executionId }: ResetOptions,
 ): Promise<JobStatus | undefined> {
   const { type, id } = job
   const resetStorage = featureOf(storage, 'reset', 'registry.reset')
   checkNothingHidden('checkpoint', value, redactor)
   const checkpoint = (await libraryCheckpoint(clock, job, value)) ?? toProgress({ checkpoint: value }).checkpoint
-  const { reset, execution } = await resetStorage(type, id, { checkpoint })
-  if (!reset) throw alreadyRunning(execution ?? job)
+  const request = { checkpoint, ...(executionId !== undefined && { executionId }) }
+  const { reset, execution } = await resetStorage(type, id, request)
+  if (!reset) throw execution && isLive(execution.state) ? alreadyRunning(execution) : hasRunAgain(job)
   const latest = async () => (await storage.find(type, id))?.executionId
   await resetTarget(clock, job, { checkpoint, executionId: execution?.executionId, latest })
   return execution && statusOf(execution, job)

@@ -2,7 +2,7 @@ import { badAnswer, jobKey, mapInTurns, rule } from '../base/index.js'
 import { type ExecutionKey, type ExecutionRecord, isEnded, isLive } from '../model/index.js'
 import { pauseIn } from './foreign-records.js'
 import type { JobStorage } from './job-storage.js'
-import type { OpenEnds, Pause, Pauses, ResetResult } from './management.js'
+import type { OpenEnds, Pause, Pauses, ResetRequest, ResetResult } from './management.js'
 
 /** Asks the storage and checks its answer. */
 export type Answered = <Answer>(
@@ -37,7 +37,7 @@ export function checkedManagement(
     }),
     ...(reset && {
       reset: (type, id, request) => {
-        const check = (answer: unknown) => resetIn(answer, (value) => checked(value, { type, id }))
+        const check = (answer: unknown) => resetIn(answer, request, (value) => checked(value, { type, id }))
         return answered('reset', () => reset.call(storage, type, id, request), check)
       },
     }),
@@ -84,13 +84,20 @@ function checkedEnds(ends: OpenEnds, answered: Answered, checked: RecordCheck): 
   }
 }
 
-function resetIn(answer: unknown, checked: (value: unknown) => ExecutionRecord | undefined): ResetResult {
+function resetIn(
+  answer: unknown,
+  { executionId }: ResetRequest,
+  checked: (value: unknown) => ExecutionRecord | undefined,
+): ResetResult {
   const { reset, execution } = Object(answer ?? {}) as Partial<ResetResult>
   const record = execution === undefined ? undefined : checked(execution)
-  const isDone = reset === true && (execution === undefined || (record && isEnded(record.state)))
-  if (isDone || (reset === false && record && isLive(record.state)))
+  const isMeant = executionId === undefined || record?.executionId === executionId
+  const hasEnded = record ? isEnded(record.state) : execution === undefined
+  const isRefused = !isMeant || (record !== undefined && isLive(record.state))
+  if (typeof reset === 'boolean' && (reset ? isMeant && hasEnded : isRefused))
     return { reset, ...(record && { execution: record }) }
-  const expected = '`reset`, and a valid `execution` of the job, which is live unless it was reset'
+  const expected =
+    '`reset`, and a valid `execution` of the job, which is live or not the one asked for unless it was reset'
   throw badAnswer('storage', 'reset() of the storage', expected, answer)
 }
 

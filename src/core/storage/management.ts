@@ -35,13 +35,15 @@ export interface Pauses {
 export interface ResetRequest {
   /** A JSON value. `null` starts from the beginning. */
   checkpoint: unknown
+  /** Resets the job only if this is its last execution. Default: whichever it is. */
+  executionId?: string
 }
 
 /** The answer of `reset`. */
 export interface ResetResult {
-  /** Whether the job was reset. `false` when it is live. */
+  /** Whether the job was reset. `false` when it is live, or has another last execution than the request names. */
   reset: boolean
-  /** The last execution with its new checkpoint, or the live one that prevented the reset. Absent when the job never ran. */
+  /** The last execution with its new checkpoint, or the live or last one that prevented the reset. Absent when the job never ran. */
   execution?: ExecutionRecord
 }
 

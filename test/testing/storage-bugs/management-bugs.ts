@@ -123,6 +123,9 @@ export const managementBugs = {
       return answer.execution?.partition === undefined ? answer : { ...answer, reset: true }
     },
   }),
+  'resets whichever execution is the last one': ({ storage }) => ({
+    reset: async (type, id, { checkpoint }) => (await storage.reset?.(type, id, { checkpoint })) ?? { reset: false },
+  }),
   'resets no job that never ran': ({ storage }) => ({
     async reset(type, id, request) {
       if (!(await storage.find(type, id))) return { reset: true }

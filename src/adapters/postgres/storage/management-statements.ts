@@ -11,7 +11,7 @@ export function managementIn(names: Names) {
     latest:
       named(`select ${recordOf('job')}, ${isExpired}::text as has_expired from ${job} where ${hasRun} and key = any (array(
       select ${keyOf('(each ->> 0)', '(each ->> 1)', 'null')} from json_array_elements($1::text::json) each))`),
-    /** type, id, checkpoint. */
+    /** type, id, checkpoint, executionId. */
     reset: named(reset(names)),
     /** type, id, reason, by. */
     pause: named(`insert into ${pause} (key, type, id, since, reason, paused_by)
@@ -47,7 +47,8 @@ function reset({ job }: Names): string {
   const key = keyOf('$1', '$2', 'null')
   const isLive = `exists (select from ${job} live where live.type = $1::text and live.id = $2::text and live.end_time is null)`
   return `with free as materialized (
-      select key from ${job} where key = ${key} and end_time is not null and not ${isLive} for update
+      select key from ${job} where key = ${key} and end_time is not null and not ${isLive}
+        and ($4::text is null or ${hasRun} and id || uuid::text = $4::text) for update
     ), cleared as (
       update ${job} set checkpoint = null where type = $1::text and id = $2::text and partition is not null
         and end_time is not null and checkpoint is not null and exists (select from free)
@@ -57,7 +58,7 @@ function reset({ job }: Names): string {
     ), preset as (
       insert into ${job} (key, type, id, uuid, state, epoch, tick, start_time, end_time, changed_at, count, checkpoint)
       select ${key}, $1::text, $2::text, gen_random_uuid(), 'aborted', 0, 0, 0, 0, 0, 0, $3::text::json
-      where $3::text <> 'null' and not exists (select from ${job} where key = ${key}) and not ${isLive}
+      where $4::text is null and $3::text <> 'null' and not exists (select from ${job} where key = ${key}) and not ${isLive}
       on conflict (key) do nothing returning *
     )
     select ${recordOf('done')} from (select * from changed union all select * from preset) done`

@@ -1,5 +1,5 @@
 import { foundBody } from '../../../wire/index.js'
-import { detail, json } from '../parameters.js'
+import { detail, executionId, json } from '../parameters.js'
 import { defineRoute, methodOf } from '../route.js'
 
 export const reset = defineRoute({
@@ -8,11 +8,19 @@ export const reset = defineRoute({
   path: '/{type}/{id}/_reset',
   action: 'reset',
   summary: 'Sets or clears where the next run of a job begins. The records of its target stay.',
-  parameters: { checkpoint: json('checkpoint', 'Where the next run begins. Default: the beginning.'), detail },
+  parameters: {
+    checkpoint: json('checkpoint', 'Where the next run begins. Default: the beginning.'),
+    executionId: executionId(
+      'execution_id',
+      'Resets the job only if this is its last execution. Default: whichever it is.',
+      'the id of an execution of the job',
+    ),
+    detail,
+  },
   answers: {
     200: { description: 'The job was reset. The status is that of its last execution.', body: 'Job' },
     404: { description: 'The job is not defined in the registry that answers.', body: 'Error' },
-    409: { description: 'The job runs, in a process that shares the storage.', body: 'Error' },
+    409: { description: 'The job runs, or another execution than `execution_id` is its last one.', body: 'Error' },
     501: { description: 'The storage cannot reset jobs.', body: 'Error' },
   },
 

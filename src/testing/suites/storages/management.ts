@@ -124,6 +124,21 @@ export const resetCases: Cases<StorageSubject> = {
     assert.equal((await begin(storage)).checkpoint, 1)
   },
 
+  async 'reset: with the id of an execution, only while that is the last one'({ storage, peer }) {
+    const reset = its(peer, 'reset')
+    const never = `a${crypto.randomUUID()}`
+    assert.deepEqual(await reset('test', 'a', { checkpoint: 2, executionId: never }), { reset: false })
+    const first = await runThrough(storage, {}, { state: 'successful', checkpoint: 1 })
+    const { executionId } = first
+    assert.deepEqual(await reset('test', 'a', { checkpoint: 2, executionId }), {
+      reset: true,
+      execution: { ...first, checkpoint: 2 },
+    })
+    const last = await runThrough(storage, {}, { state: 'successful', checkpoint: 3 })
+    assert.deepEqual(await reset('test', 'a', { checkpoint: 4, executionId }), { reset: false, execution: last })
+    assert.deepEqual(await storage.find('test', 'a'), last)
+  },
+
   async 'reset: settles an expired lease'(subject) {
     const { storage } = subject
     await expire(subject)
