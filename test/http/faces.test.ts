@@ -184,7 +184,7 @@ describe.each(Object.entries(faces))('%s', (face, open) => {
   const filters =
     'This list has no filters. `_search` finds executions by `type`, `id`, `state`, `start_time_from` and `start_time_to`'
   const refused = [
-    ['/_search?sort=x', `Expected \`parameter\` to be one of ${allowed}, got \`sort\` (string)`],
+    ['/_search?sort=x', `Expected the name of a query parameter to be one of ${allowed}, got \`sort\``],
     ['/_search?size=1&size=2', 'Expected `size` to be given once, as a whole number from 0 to 1000, got an array'],
     ['/_search?size=1001', 'Expected `size` to be a whole number from 0 to 1000, got `1001` (string)'],
     ['/_search?from=-1', 'Expected `from` to be a whole number from 0 up, got `-1` (string)'],
@@ -204,19 +204,25 @@ describe.each(Object.entries(faces))('%s', (face, open) => {
     ['/_search?pretty=1', 'Expected `pretty` to be true, false or nothing, got `1` (string)'],
     [
       '/copy?size=1',
-      `Expected \`parameter\` to be one of \`include_queued\`, \`detail\`, \`pretty\`, got \`size\` (string). ${filters}`,
+      `Expected the name of a query parameter to be one of \`include_queued\`, \`detail\`, \`pretty\`, got \`size\`. ${filters}`,
     ],
     ['/copy/a?include_queued=yes', 'Expected `include_queued` to be true or false, got `yes` (string)'],
     ['/copy/a?include_queued=toString', 'Expected `include_queued` to be true or false, got `toString` (string)'],
     [
       '/copy/a?__proto__=1',
-      'Expected `parameter` to be one of `include_queued`, `detail`, `pretty`, got `__proto__` (string)',
+      'Expected the name of a query parameter to be one of `include_queued`, `detail`, `pretty`, got `__proto__`',
     ],
     ['/copy/', `Expected \`id\` to be ${text}, got \`\` (string)`],
     ['/copy/%00', `Expected \`id\` to be ${text}, got \`\\u0000\` (string)`],
     ['//', `Expected \`type\` to be ${text}, not beginning with "_", got \`\` (string)`],
-    ['/?type=copy', `Expected \`parameter\` to be one of \`detail\`, \`pretty\`, got \`type\` (string). ${filters}`],
-    ['/?state=error', `Expected \`parameter\` to be one of \`detail\`, \`pretty\`, got \`state\` (string). ${filters}`],
+    [
+      '/?type=copy',
+      `Expected the name of a query parameter to be one of \`detail\`, \`pretty\`, got \`type\`. ${filters}`,
+    ],
+    [
+      '/?state=error',
+      `Expected the name of a query parameter to be one of \`detail\`, \`pretty\`, got \`state\`. ${filters}`,
+    ],
     [
       'POST /_pause?reason=',
       'Expected `reason` to be a string of 1 to 1000 well-formed characters without NUL, got `` (string)',
@@ -232,7 +238,7 @@ describe.each(Object.entries(faces))('%s', (face, open) => {
     ['POST /copy/a/_abort?wait_for_completion=', 'Expected `wait_for_completion` to be true or false, got `` (string)'],
     [
       'POST /copy/a/_start?timeout=5s',
-      'Expected `parameter` to be one of `force`, `full_refresh`, `detail`, `pretty`, got `timeout` (string)',
+      'Expected the name of a query parameter to be one of `force`, `full_refresh`, `detail`, `pretty`, got `timeout`',
     ],
   ] as const
   test.each(refused.filter(([call]) => isRouted(call)))('400 for %s', async (call, reason) => {

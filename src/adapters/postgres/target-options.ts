@@ -1,5 +1,5 @@
 import { checkOptions, invalid, type Rule, rule } from '../../adapter.js'
-import { checkTableParts } from '../shared/index.js'
+import { checkTableParts, checkWriteMode } from '../shared/index.js'
 import { aName, isName, type PostgresPool, type TableName } from './client/index.js'
 
 /** The options of {@link postgresTarget}. */
@@ -138,22 +138,9 @@ function areNames(names: unknown[]): boolean {
 export function checkTargetOptions(options: PostgresTargetOptions): void {
   checkTableParts(options, 'schema', nameRule)
   checkOptions('options', options, rules)
-  const { pool, connectionString, mode, key, createTable, strategy, onFullRefresh } = options
+  const { pool, connectionString } = options
   if ((pool === undefined) === (connectionString === undefined)) {
     throw invalid('options', 'an object with either `pool` or `connectionString`', options)
   }
-  if (mode === 'upsert' ? key === undefined : key !== undefined && !createTable)
-    throw invalid('key', 'there with the mode `upsert`, and only then or with `createTable`', key)
-  if (strategy === 'replace') {
-    if (onFullRefresh !== undefined) {
-      throw invalid('onFullRefresh', 'absent with the strategy `replace`, which replaces all rows', onFullRefresh)
-    }
-    if (mode === 'upsert') throw invalid('mode', '`insert` with the strategy `replace`, which takes every record', mode)
-    return
-  }
-  if (onFullRefresh === 'merge' && mode !== 'upsert')
-    throw invalid('onFullRefresh', '`truncate` or `refuse` without the mode `upsert`', onFullRefresh)
-  for (const name of ['swap', 'maxShrink'] as const) {
-    if (options[name] !== undefined) throw invalid(name, 'absent without the strategy `replace`', options[name])
-  }
+  checkWriteMode(options)
 }

@@ -30,3 +30,4 @@ export { defaultMaxShrink, fewestInPlaceOf, shrinkError } from './shrink-guard.j
 export { defaultSilenceTimeout, SilenceWatch } from './silence.js'
 export { cancelStream, type RecordCursor, type RecordStream, readStream, type StreamSource } from './stream-reader.js'
 export { checkTableParts } from './table-parts.js'
+export { checkWriteMode } from './write-mode.js'

@@ -1,4 +1,5 @@
-import { checkOptions, invalid, type Rule, rule } from '../../adapter.js'
+import { checkOptions, type Rule, rule } from '../../adapter.js'
+import { checkWriteMode } from '../shared/index.js'
 import type { SqliteDatabase } from './client/index.js'
 
 /** The options of {@link sqliteTarget}. */
@@ -86,9 +87,5 @@ function areNames(names: unknown[]): boolean {
 /** Throws `invalid_options` unless the options are valid and fit together. */
 export function checkTargetOptions(options: SqliteTargetOptions): void {
   checkOptions('options', options, rules)
-  const { mode, key, createTable, onFullRefresh } = options
-  if (mode === 'upsert' ? key === undefined : key !== undefined && !createTable)
-    throw invalid('key', 'there with the mode `upsert`, and only then or with `createTable`', key)
-  if (onFullRefresh === 'merge' && mode !== 'upsert')
-    throw invalid('onFullRefresh', '`truncate` or `refuse` without the mode `upsert`', onFullRefresh)
+  checkWriteMode(options)
 }

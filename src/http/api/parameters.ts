@@ -78,8 +78,9 @@ function find(name: string, table: Parameters, unknownHint?: string): [option: s
   const allowed = Object.entries({ ...table, pretty })
   const found = allowed.find(([, parameter]) => parameter.name === name)
   if (found) return found
-  const error = invalid('parameter', oneOf(allowed.map(([, parameter]) => parameter.name)), name)
-  throw unknownHint ? new JobError(error.code, `${error.message}. ${unknownHint}`) : error
+  const expected = oneOf(allowed.map(([, parameter]) => parameter.name))
+  const message = `Expected the name of a query parameter to be ${expected}, got \`${name.slice(0, 100)}\``
+  throw new JobError('invalid_options', unknownHint ? `${message}. ${unknownHint}` : message)
 }
 
 function read({ name, rule, parse }: Parameter, [text = '', ...more]: readonly string[]): unknown {

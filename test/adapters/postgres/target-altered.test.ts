@@ -223,10 +223,13 @@ describePostgres('a table of Postgres that is altered beside a run', (database) 
   test('what is no table is refused', async () => {
     await tests.pool.query(`drop materialized view if exists seen; drop sequence if exists counted;
       create materialized view seen as select 1 as id; create sequence counted`)
-    for (const [table, kind] of [['seen', 'm'], ['counted', 'S'], ['t_pkey', 'i']] as const) // biome-ignore format: one line
+    for (const [
+      table,
+      kind,
+    ] of [['seen', 'a materialized view'], ['counted', 'a sequence'], ['t_pkey', 'an index']] as const) // biome-ignore format: one line
       await expect(target({ table }).open(context())).rejects.toMatchObject({
         code: 'target',
-        message: `Expected \`public.${table}\` to be a table, found a relation of the kind \`${kind}\` (pg_class.relkind).`,
+        message: `Expected \`public.${table}\` to be a table, found ${kind}.`,
       })
   })
 })

@@ -94,9 +94,9 @@ describePostgres('a table of Postgres', (database) => {
       [{ connectionString: 'x', mode: 'merge' }, '`mode` to be one of `insert`, `upsert`'],
       [
         { connectionString: 'x', mode: 'upsert' },
-        '`key` to be there with the mode `upsert`, and only then or with `createTable`, got nothing',
+        "`key` to be the columns by which `upsert` finds the row of a record, such as `key: 'id'`, got nothing",
       ],
-      [{ connectionString: 'x', key: 'id' }, '`key`'],
+      [{ connectionString: 'x', key: 'id' }, '`key` to be absent unless `mode` is `upsert` or `createTable` is set'],
       [{ connectionString: 'x', mode: 'upsert', key: [] }, '`key` to be the name of a column, or an array'],
       [{ connectionString: 'x', columns: {} }, '`columns`'],
       [

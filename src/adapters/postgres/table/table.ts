@@ -165,6 +165,17 @@ export async function findTable(session: WriteSession, wanted: TableName): Promi
   return { ...ref, columns: kindsOf(columns), guard: { lock, shape } }
 }
 
+/** The relations that are no tables, by `pg_class.relkind`. */
+const relationNames: Readonly<Record<string, string>> = {
+  v: 'a view',
+  m: 'a materialized view',
+  i: 'an index',
+  I: 'an index',
+  S: 'a sequence',
+  c: 'a composite type',
+  f: 'a foreign table',
+}
+
 /** Rows of a temporary table disappear with the connection and are invisible to others. */
 function checkKind({ title }: TableRef, kind: string, isTemporary: boolean): void {
   if (isTemporary) {
@@ -176,7 +187,7 @@ function checkKind({ title }: TableRef, kind: string, isTemporary: boolean): voi
   if (kinds.includes(kind)) return
   throw new JobError(
     'target',
-    `Expected \`${title}\` to be a table, found a relation of the kind \`${kind}\` (pg_class.relkind).`,
+    `Expected \`${title}\` to be a table, found ${relationNames[kind] ?? `a relation of the kind \`${kind}\` (pg_class.relkind)`}.`,
   )
 }
 
