@@ -200,7 +200,7 @@ export class JobsClient<Known extends Record<string, object> = Record<never, obj
   /**
    * Asks a job to stop and waits until it has. Resolves with its status: still `aborting` when `timeout` has passed, the
    * last one when nothing was running, `undefined` when it never ran. Throws `already_running` when another execution than `executionId`
-   * is live.
+   * is live, or the last one.
    */
   async abort<Type extends string, Options extends RemoteAbortOptions>(
     type: Type,

@@ -107,7 +107,7 @@ const registry: ServedRegistry = {
     },
   ],
   async reset(type, id, { checkpoint, executionId } = {}) {
-    if (executionId !== undefined) throw hasRunAgain({ type, id })
+    if (executionId !== undefined) throw hasRunAgain({ type, id }, 'reset')
     const times = { startTime: 1538734000000, endTime: 1538734001000 }
     return toStatus(record({ id, ...times, state: 'successful', node: 'worker-1' }), checkpoint)
   },

@@ -127,9 +127,10 @@ export function runsAnother({ type, id }: { type: string; id: string }): JobErro
   return new JobError('already_running', message)
 }
 
-/** The error of a reset that names an execution after which the job has run again. */
-export function hasRunAgain({ type, id }: { type: string; id: string }): JobError {
-  const message = `The last execution of job [${type}/${id}] is another one than the reset names. Nothing was reset.`
+/** The error of a reset or an abort that names an execution which is not the last one of the job. */
+export function hasRunAgain({ type, id }: { type: string; id: string }, call: 'reset' | 'abort'): JobError {
+  const done = call === 'reset' ? 'reset' : 'aborted'
+  const message = `The last execution of job [${type}/${id}] is another one than the ${call} names. Nothing was ${done}.`
   return new JobError('already_running', message)
 }
 

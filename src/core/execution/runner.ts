@@ -1,6 +1,7 @@
 import PQueue from 'p-queue'
 import {
   alreadyRunning,
+  hasRunAgain,
   invalid,
   isAlreadyRunning,
   JobError,
@@ -96,7 +97,7 @@ export class Runner implements PartitionRunner {
 
   /**
    * Requests an abort of a job in any process. Returns its live or last record, how it ended if it was queued, and its local execution.
-   * Throws `already_running` when another execution than `executionId` is live.
+   * Throws `already_running` when another execution than `executionId` is live or the last one.
    */
   async askToStop(
     job: JobKey,
@@ -109,8 +110,10 @@ export class Runner implements PartitionRunner {
     let asked = await ask()
     // A start that is under way here may reach storage later than the request.
     if ((!asked || isEnded(asked.state)) && (await this.#executions.hasJustBegun(job))) asked = await ask()
-    if (!asked || isEnded(asked.state)) return asked ? { asked } : {}
-    if (executionId !== undefined && asked.executionId !== executionId) throw runsAnother(job)
+    if (!asked) return {}
+    const isAnother = executionId !== undefined && asked.executionId !== executionId
+    if (isAnother) throw isEnded(asked.state) ? hasRunAgain(job, 'abort') : runsAnother(job)
+    if (isEnded(asked.state)) return { asked }
     const execution = await this.#executions.whenGranted(asked)
     execution?.adopt(asked)
     const settled = asked.node === null ? await this.#queue.settle(asked) : undefined

@@ -232,7 +232,7 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
   /**
    * Requests an abort of a job in any process and waits until it has stopped. Resolves with its status: `aborting` when `timeout`
    * has passed, the last status when the job was not live, `undefined` when it never ran. Throws `already_running` when another execution
-   * than `executionId` is live. Rejects with `closed` when the registry has closed and the job still runs: storage keeps the request.
+   * than `executionId` is live, or the last one. Rejects with `closed` when the registry has closed and the job still runs: storage keeps the request.
    */
   async abort<Detail extends object = never, Type extends string = string>(
     type: Type,

@@ -34,7 +34,7 @@ export async function resetJob(
   const checkpoint = (await libraryCheckpoint(clock, job, value)) ?? toProgress({ checkpoint: value }).checkpoint
   const request = { checkpoint, ...(executionId !== undefined && { executionId }) }
   const { reset, execution } = await resetStorage(type, id, request)
-  if (!reset) throw execution && isLive(execution.state) ? alreadyRunning(execution) : hasRunAgain(job)
+  if (!reset) throw execution && isLive(execution.state) ? alreadyRunning(execution) : hasRunAgain(job, 'reset')
   const latest = async () => (await storage.find(type, id))?.executionId
   await resetTarget(clock, job, { checkpoint, executionId: execution?.executionId, latest })
   return execution && statusOf(execution, job)

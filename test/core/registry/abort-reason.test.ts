@@ -86,6 +86,21 @@ describe('an abort of an execution by its id', () => {
     expect(await registry.abort('test', 'a', { executionId: second.executionId })).not.toHaveProperty('abortReason')
   })
 
+  test('answers with no other execution after the job has ended', async () => {
+    const { registry } = open()
+    const { executionId } = await registry.start('test', 'a')
+    await registry.abort('test', 'a')
+    const last = await registry.start('test', 'a')
+    const ended = await registry.abort('test', 'a')
+    const message = 'The last execution of job [test/a] is another one than the abort names. Nothing was aborted.'
+    const abort = registry.abort('test', 'a', { executionId })
+    await expect(abort).rejects.toMatchObject({ code: 'already_running', message })
+    expect(await registry.abort('test', 'a', { executionId: last.executionId })).toEqual(ended)
+    const handler = createJobsHandler(registry, { basePath: '/jobs' })
+    const url = `http://localhost/jobs/test/a/_abort?execution_id=${executionId}`
+    expect(await handler(new Request(url, { method: 'POST' }))).toMatchObject({ status: 409 })
+  })
+
   test('leaves a start alone that has no execution yet', async () => {
     const { registry, storage } = open()
     const first = await registry.start('test', 'a')

@@ -26,7 +26,7 @@ export const abort = defineRoute({
     200: { description: 'The job has stopped, or had already ended.', body: 'Job' },
     202: { description: 'The job is still stopping.', body: 'Job' },
     404: { description: 'The job has never run.', body: 'UnknownJob' },
-    409: { description: 'Another execution than `execution_id` is live.', body: 'Error' },
+    409: { description: 'Another execution than `execution_id` is live, or the last one.', body: 'Error' },
   },
 
   /**
