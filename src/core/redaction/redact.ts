@@ -108,7 +108,7 @@ export const commonRedactor: Redactor = new Redactor()
 /**
  * Replaces secrets in a text by `***`: passwords of URLs, of connection strings and of SQL, values of names such as
  * `password`, `token`, `client_secret` and `Authorization`, credentials of headers, tokens that have a known prefix, web
- * hooks and private keys.
+ * hooks and private keys. A text that is redacted already stays as it is.
  */
 export function redact(text: string): string {
   return commonRedactor.redact(text)

@@ -1,7 +1,7 @@
 import { givenNear } from './given-values.js'
 import { sentenceAt, stackLine } from './sentences.js'
 import { after, matches, type Span } from './spans.js'
-import { hereBegin, isHeader, quote, quotedEnd, valueEnd } from './value-end.js'
+import { hereBegin, isHeader, isMasked, quote, quotedEnd, valueEnd } from './value-end.js'
 import { yamlEnd } from './yaml.js'
 
 /** Names that mark a secret anywhere within a name. */
@@ -27,7 +27,7 @@ const member = `${quote}?[\\w-]{1,32}${quote}?\\s{0,8}[:=]\\s{0,8}${quote}[^"'<>
 const assigns = new RegExp(
   [
     // The answer to a prompt, by expect.
-    '[ :?]{0,3}["\']\\s{0,8}[;{]?\\s{0,8}(?:exp_)?send(?:line)?\\s{1,8}(?:--\\s{1,8})?(?=["\'])',
+    '[ :?]{0,3}\\\\{0,7}["\']\\s{0,8}[;{]?\\s{0,8}(?:exp_)?send(?:line)?\\s{1,8}(?:--\\s{1,8})?(?=\\\\{0,7}["\']|\\*{3})',
     // `"name":"password","value":"…"`, also as attributes and pairs, and `"name":"auth","args":[…]` of a command.
     `${quote}?\\s{0,8}[,;]?\\s{0,8}(?:${member}[\\s,]{1,8}){0,4}${quote}?(?:value|args)${quote}?\\s{0,8}[:=]`,
     // The element that follows: `<key>password</key><string>…`, `<property name="password"><value>…`.
@@ -108,7 +108,7 @@ function yamlValueEnd(text: string, { 0: word, index }: RegExpExecArray): number
 
 /** The end of the value of a flag that is quoted as a whole: `'--password=…'`. */
 function flagEnd(text: string, { index }: RegExpExecArray, start: number): number | undefined {
-  if (text[start - 1] !== '=') return undefined
+  if (text[start - 1] !== '=' || isMasked(text, start)) return undefined
   const [, opened] = quotedFlag.exec(text.slice(Math.max(0, index - 48), index)) ?? []
   return opened === undefined ? undefined : quotedEnd(text, start, opened)
 }

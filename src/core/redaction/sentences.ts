@@ -20,7 +20,7 @@ const sentence = new RegExp(
     'jwt (?:malformed|expired|must|not|signature|audience|issuer|subject|id)\\b',
     'null value in column\\b',
     'with value\\b',
-    `(?:got|received) (?=${quote})`,
+    `(?:got|received) (?=${quote}|\\*{3})`,
     'to be (?:an?|one|text)\\b',
     'command not found\\b',
     '(?:no such file or directory|permission denied|is a directory)\\b',

@@ -32,13 +32,21 @@ const hereDocument = new RegExp(hereBegin, 'y')
 const hereText = /<<<\s{0,8}/y
 const base64Lines = /[\w+/=]+(?:\r?\n [\w+/=]+)*/y
 
+/** The mask of a secret. */
+const masked = /\*{3}(?![\w*])/y
+
+/** Whether a value is the mask of one that was redacted before. What follows belongs to the text. */
+export function isMasked(text: string, start: number): boolean {
+  return after(text, start, masked) > start
+}
+
 /** The end of a value that starts at `start`. `word` is the part of its name that marks it as a secret. */
 export function valueEnd(text: string, from: number, word: string): number {
   // A loop: a text may be prefixed any number of times.
   for (let start = from; ; ) {
     if (/::[ \t]+$/.test(text.slice(start - 6, start))) return after(text, start, base64Lines)
     const prefixed = Math.max(after(text, start, hereText), after(text, start, properties))
-    if (prefixed === start) return bareEnd(text, start, word)
+    if (prefixed === start) return isMasked(text, start) ? after(text, start, masked) : bareEnd(text, start, word)
     start = prefixed
   }
 }

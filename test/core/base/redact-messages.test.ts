@@ -1,5 +1,6 @@
 import { redact } from 'headgate/adapter'
 import { describe, expect, it } from 'vitest'
+import { inContexts } from '../../support/in-contexts.js'
 
 /** Messages of libraries and servers that name a secret, and show none. */
 const readable: Record<string, string[]> = {
@@ -475,6 +476,7 @@ describe('a message that shows a secret is redacted', () => {
     '%s: %s',
     (_, text, shown) => {
       expect(redact(text as string)).toBe(shown)
+      for (const told of inContexts(text as string)) expect(redact(redact(told))).toBe(redact(told))
     },
   )
 })

@@ -4,6 +4,7 @@ import { redact } from 'headgate/adapter'
 import { describe, expect, it } from 'vitest'
 import type { ExecutionContext } from '../../../src/core/execution/index.js'
 import { redactorOf } from '../../../src/core/redaction/index.js'
+import { inContexts } from '../../support/in-contexts.js'
 import { growthOf } from '../../support/linear.js'
 import { smallestOf } from '../../support/smallest-of.js'
 
@@ -540,6 +541,10 @@ describe('redact', () => {
 
   it.each(harmless)('leaves as it is: %s', (text) => {
     expect(redact(text)).toBe(text)
+  })
+
+  it.each(forms)('leaves what it has redacted as it is: %s', (_, text) => {
+    for (const told of inContexts(text)) expect(redact(redact(told))).toBe(redact(told))
   })
 
   it('takes time in proportion to the text', () => {
