@@ -51,7 +51,7 @@ const longest = `
   adapters/postgres/datasource-cursor-model adapters/postgres/target-values adapters/sqlite/storage
   ingestion/partitioned/partitions ingestion/partitioned/partitions-ends
   adapters/postgres/target-emptied adapters/postgres/target-replace adapters/postgres/storage-watch
-  adapters/sqlite/target-values adapters/mysql/datasource adapters/mysql/target-values adapters/mysql/target-append
+  adapters/elasticsearch/target adapters/sqlite/target-values adapters/mysql/datasource adapters/mysql/target-values adapters/mysql/target-append
 `
   .trim()
   .split(/\s+/)

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import type { TestProject } from 'vitest/node'
 import { reachMysql } from './mysql.js'
+import { offerOpensearch } from './opensearch.js'
 import { startPostgres } from './postgres.js'
 import { reachRedis } from './redis.js'
 
@@ -13,6 +14,8 @@ declare module 'vitest' {
     redisUrl: string | undefined
     /** A MySQL or MariaDB for the whole run, or `undefined` when there is none; see `describeMysql`. */
     mysqlUrl: string | undefined
+    /** Gives the address of an OpenSearch for the whole run, or `undefined` when there is none; see `describeOpensearch`. */
+    opensearch: string | undefined
     /** A folder for the programs that tests make, until the end of the run; see `programOf`. */
     programs: string
   }
@@ -28,11 +31,14 @@ const packages = fileURLToPath(new URL('../../node_modules', import.meta.url))
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const programs = await mkdtemp(`${packages}/.programs-`)
   project.provide('programs', programs)
-  const servers = needsServers(project) ? await Promise.all([reachPostgres(), reachRedis(), reachMysql()]) : []
-  const [postgres, redis, mysql] = servers
+  const servers = needsServers(project)
+    ? await Promise.all([reachPostgres(), reachRedis(), reachMysql(), offerOpensearch()])
+    : []
+  const [postgres, redis, mysql, opensearch] = servers
   project.provide('postgresUrl', postgres?.url)
   project.provide('redisUrl', redis?.url)
   project.provide('mysqlUrl', mysql?.url)
+  project.provide('opensearch', opensearch?.url)
   return async () => {
     for (const server of servers) await server?.stop()
     await rm(programs, { recursive: true })

@@ -1,6 +1,6 @@
 export { connectionSecrets } from './connection-secrets.js'
 export { digestOf, markOf } from './digest.js'
-export { type BigNumbers, NdjsonEncoder } from './json-encoder.js'
+export { type BigNumbers, encodeText, NdjsonEncoder } from './json-encoder.js'
 export {
   countsOnRows,
   damagedKept,

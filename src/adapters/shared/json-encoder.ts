@@ -5,6 +5,9 @@ import { invalidDate, isOpaque, isWrapper, notJson, refused } from './opaque-val
 /** How `bigint` and `decimal` are written: as JSON strings, or as JSON numbers, whatever their size. */
 export type BigNumbers = 'string' | 'number'
 
+/** How bytes are written: as Postgres shows them, or as search engines take them. */
+export type BytesForm = 'hex' | 'base64'
+
 /** The length at which a chunk is yielded, in UTF-16 code units. Larger ones cost the garbage collector more. */
 const chunkLength = 16_384
 
@@ -21,16 +24,18 @@ interface Field {
 /** Encodes batches as lines of JSON, including values that databases have and JSON lacks. */
 export class NdjsonEncoder {
   readonly #bigNumbers: BigNumbers
+  readonly #bytes: BytesForm
   #columns: readonly Column[] | undefined
   #fields: readonly Field[] = []
 
-  constructor(bigNumbers: BigNumbers) {
+  constructor(bigNumbers: BigNumbers, bytes: BytesForm = 'hex') {
     this.#bigNumbers = bigNumbers
+    this.#bytes = bytes
   }
 
   /** The lines of a batch, in chunks of complete lines. */
   *chunks(batch: RecordBatch): Generator<string> {
-    const lineAt = batch.isRaw ? this.#rowLines(batch) : this.#recordLines(batch)
+    const lineAt = this.linesOf(batch)
     let chunk = ''
     for (let index = 0; index < batch.length; index++) {
       chunk += lineAt(index)
@@ -39,6 +44,11 @@ export class NdjsonEncoder {
       chunk = ''
     }
     if (chunk !== '') yield chunk
+  }
+
+  /** What encodes one record of a batch, by its index. */
+  linesOf(batch: RecordBatch): (index: number) => string {
+    return batch.isRaw ? this.#rowLines(batch) : this.#recordLines(batch)
   }
 
   #recordLines(batch: RecordBatch): (index: number) => string {
@@ -124,7 +134,8 @@ export class NdjsonEncoder {
   }
 
   #object(value: object, key: string): string | object | undefined {
-    if (value instanceof Uint8Array) return `"\\\\x${hexOf(value)}"`
+    if (value instanceof Uint8Array)
+      return this.#bytes === 'hex' ? `"\\\\x${textOf(value, 'hex')}"` : `"${textOf(value, 'base64')}"`
     if (value instanceof Date && Number.isNaN(value.getTime())) throw invalidDate()
     const shown = 'toJSON' in value && typeof value.toJSON === 'function' ? value.toJSON(key) : value
     if (typeof shown !== 'object' || shown === null) return this.#shallow(shown, key)
@@ -256,7 +267,8 @@ function lineOf(fields: readonly Field[], row: Row): string {
 /** Matches a quote, a backslash, a control character or a surrogate, which may be unpaired. */
 const needsEscape = /[^ !#-[\]-\ud7ff\ue000-\uffff]/
 
-function encodeText(text: string): string {
+/** The JSON of a text. */
+export function encodeText(text: string): string {
   return needsEscape.test(text) ? JSON.stringify(text) : `"${text}"`
 }
 
@@ -275,6 +287,6 @@ function onOneLine(json: string): string {
   return json.includes('\n') || json.includes('\r') ? json.replace(/[\r\n]/g, ' ') : json
 }
 
-function hexOf({ buffer, byteOffset, byteLength }: Uint8Array): string {
-  return Buffer.from(buffer, byteOffset, byteLength).toString('hex')
+function textOf({ buffer, byteOffset, byteLength }: Uint8Array, form: BytesForm): string {
+  return Buffer.from(buffer, byteOffset, byteLength).toString(form)
 }

@@ -1,0 +1,1 @@
+export { type AppendOptions, findAppended, openAppendWriter } from './append-writer.js'

@@ -1,0 +1,2 @@
+export { checkAlias } from './alias.js'
+export { openReplaceWriter, type ReplaceOptions } from './replace-writer.js'
