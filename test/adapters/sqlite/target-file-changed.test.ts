@@ -1,4 +1,4 @@
-import { renameSync, rmSync } from 'node:fs'
+import { renameSync, rmSync, symlinkSync } from 'node:fs'
 import { errorMessages, isTransient } from 'headgate'
 import { newExecutionId, RecordBatch, type TargetWriter } from 'headgate/adapter'
 import { sqliteTarget } from 'headgate/sqlite'
@@ -35,6 +35,10 @@ describe.each(drivers)('over %s', (_, Database) => {
       deleted: (path: string) => rmSync(path),
       replaced: (path: string) => renameSync(fileOf(), path),
       moved: (path: string) => renameSync(path, `${path}-moved`),
+      linked: (path: string) => {
+        renameSync(path, `${path}-moved`)
+        symlinkSync(`${path}-moved`, path)
+      },
     }
     const opened = async (path: string) =>
       (
@@ -98,6 +102,34 @@ describe.each(drivers)('over %s', (_, Database) => {
       })
     })
   })
+
+  describe.each([['-wal'], ['-shm'], ['-wal', '-shm']])(
+    '%s of a file that others have open are deleted',
+    (...endings) => {
+      test.each(['a path', 'a link'])('fails the write to %s', async (how) => {
+        const { path: real, database } = newFile(folder, Database, 'create table t (id integer)')
+        database.prepare('pragma journal_mode = wal').get()
+        firstValue(database, 'select count(*) from t')
+        const path = how === 'a link' ? `${real}-link` : real
+        if (how === 'a link') symlinkSync(real, path)
+        const remove = () => {
+          for (const ending of endings) rmSync(real + ending)
+        }
+        const opened = () =>
+          sqliteTarget({ path, table: 't' }).open({ ...context, executionId: newExecutionId('changed', Date.now()) })
+        const { writer } = await opened()
+        await write(writer, 1, 2)
+        await writer.flush?.({})
+        await write(writer, 3)
+        remove()
+        const error = await rejectionOf(Promise.resolve(writer.flush?.({})))
+        expect(errorMessages(error).join(' ')).toContain(`The file \`${real}${endings[0]}\` was deleted or replaced`)
+        expect(isTransient(error)).toBe(true)
+        await writer.abort?.({ reason: undefined, leaseLost: false })
+        database.close()
+      })
+    },
+  )
 
   function countOf(path: string): unknown {
     const database = new Database(path)

@@ -1,4 +1,4 @@
-import { type BigIntStats, statSync } from 'node:fs'
+import { realpathSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { invalid, JobError, type JobErrorCode } from '../../../adapter.js'
 import { FileConnection } from './connection.js'
@@ -50,33 +50,70 @@ export class SqliteFile {
   }
 }
 
-type Identity = Pick<BigIntStats, 'dev' | 'ino'>
-
-/** Identifies a file. */
-function identityOf(path: string): Identity | undefined {
-  return statSync(path, { bigint: true, throwIfNoEntry: false })
+/** Identifies a file: where its path leads, and which file is there. */
+export interface FileIdentity {
+  readonly path: string
+  readonly dev: bigint
+  readonly ino: bigint
 }
+
+/** The file that a path leads to now. SQLite follows links, and looks for the log beside the file that it finds. */
+export function identityOf(path: string): FileIdentity | undefined {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false })
+  if (!found) return undefined
+  try {
+    return { path: realpathSync.native(path), dev: found.dev, ino: found.ino }
+  } catch {
+    return undefined
+  }
+}
+
+export function isSameFile(one: FileIdentity | undefined, other: FileIdentity | undefined): boolean {
+  return one?.path === other?.path && one?.dev === other?.dev && one?.ino === other?.ino
+}
+
+/** The error when a file is not the one that was opened. */
+export function goneError(code: JobErrorCode, path: string): JobError {
+  return new JobError(code, `The file \`${path}\` was deleted or replaced while it was open.`, { isTransient: true })
+}
+
+/** The endings of the files that hold what WAL has committed, until it is in the file itself. */
+export const logEndings = ['-wal', '-shm'] as const
 
 /** A file that is open. */
 export class OpenFile {
   readonly connection: FileConnection
   readonly path: string
   readonly #code: JobErrorCode
-  readonly #identity: Identity
+  readonly #identity: FileIdentity
+  /** The files of the log, by their paths. */
+  readonly #log = new Map<string, FileIdentity>()
 
-  constructor(path: string, code: JobErrorCode, identity: Identity, connection: FileConnection) {
+  constructor(path: string, code: JobErrorCode, identity: FileIdentity, connection: FileConnection) {
     this.path = path
     this.#code = code
     this.#identity = identity
     this.connection = connection
   }
 
+  /** Notes the files of the log. Call it in a transaction that writes, when they are there and stay. */
+  noteLog(): void {
+    for (const ending of logEndings) {
+      const path = this.#identity.path + ending
+      const identity = this.#log.has(path) ? undefined : identityOf(path)
+      if (identity) this.#log.set(path, identity)
+    }
+  }
+
   /** Throws a transient error when another file has come to the path, or none. */
   check(): void {
-    const now = identityOf(this.path)
-    if (now?.dev === this.#identity.dev && now.ino === this.#identity.ino) return
-    throw new JobError(this.#code, `The file \`${this.path}\` was deleted or replaced while it was open.`, {
-      isTransient: true,
-    })
+    if (!isSameFile(identityOf(this.path), this.#identity)) throw goneError(this.#code, this.path)
+  }
+
+  /** The same for the files of the log, which go when the last connection closes. */
+  checkLog(): void {
+    for (const [path, identity] of this.#log) {
+      if (!isSameFile(identityOf(path), identity)) throw goneError(this.#code, path)
+    }
   }
 }

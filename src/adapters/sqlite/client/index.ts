@@ -9,6 +9,15 @@ export {
   type SqliteValue,
 } from './driver.js'
 export { failure, isBusy, isConstraint, isOfRow, isReadOnly } from './errors.js'
-export { type FileOptions, type OpenFile, SqliteFile } from './file.js'
+export {
+  type FileIdentity,
+  type FileOptions,
+  goneError,
+  identityOf,
+  isSameFile,
+  logEndings,
+  type OpenFile,
+  SqliteFile,
+} from './file.js'
 export { quoted, quotedList } from './identifiers.js'
 export { defaultLockTimeout, LockPatience } from './locks.js'

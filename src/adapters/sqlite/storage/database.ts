@@ -1,6 +1,13 @@
-import { type BigIntStats, statSync } from 'node:fs'
 import { type Clock, JobError } from '../../../adapter.js'
-import { isBusy, type SqliteDatabase } from '../client/index.js'
+import {
+  type FileIdentity,
+  goneError,
+  identityOf,
+  isBusy,
+  isSameFile,
+  logEndings,
+  type SqliteDatabase,
+} from '../client/index.js'
 import { Connection } from './connection.js'
 import { migrate } from './migrations.js'
 import { openFile } from './open-file.js'
@@ -30,15 +37,8 @@ export interface AccessOptions {
   readonly clock: Clock
 }
 
-type Identity = Pick<BigIntStats, 'dev' | 'ino'>
-
 /** The endings of the files of an open database. */
-const endings = ['', '-wal', '-shm'] as const
-
-/** Identifies a file. */
-function identityOf(path: string): Identity | undefined {
-  return statSync(path, { bigint: true, throwIfNoEntry: false })
-}
+const endings = ['', ...logEndings] as const
 
 /** Access to a database. Opens it at the first call, and waits for locks without blocking the process. */
 export class SqliteAccess {
@@ -57,7 +57,7 @@ export class SqliteAccess {
   #pause: Promise<void> | undefined
   #delay = delays.first
   /** Identify the open files, to detect others at their paths. None for a database of the caller. */
-  #files: readonly (Identity | undefined)[] = []
+  #files: readonly (FileIdentity | undefined)[] = []
   #locked = neverLocked
 
   constructor({ path, database, clock }: AccessOptions) {
@@ -162,14 +162,12 @@ export class SqliteAccess {
     for (const [index, file] of this.#files.entries()) {
       const path = this.#path + endings[index]
       const current = file && identityOf(path)
-      if (current?.dev === file?.dev && current?.ino === file?.ino) continue
+      if (isSameFile(current, file)) continue
       this.#opening = undefined
       this.#files = []
       // Its changes would overwrite those of whoever has made the new file.
       connection.close({ keepsChanges: current === undefined })
-      throw new JobError('storage', `The file \`${path}\` was deleted or replaced while it was open.`, {
-        isTransient: true,
-      })
+      throw goneError('storage', path)
     }
   }
 

@@ -98,7 +98,8 @@ export class WriteSession {
     await this.#patience.attempt(() => this.connection.exec('begin immediate'))
     this.#isInTransaction = true
     this.check()
-    this.#file.check()
+    this.#file.noteLog()
+    this.#checkFiles()
   }
 
   /**
@@ -109,15 +110,16 @@ export class WriteSession {
     this.check()
     await this.#patience.attempt(() => {
       this.check()
-      this.#file.check()
+      this.#checkFiles()
       this.connection.exec('commit')
     })
     this.#isInTransaction = false
-    this.#file.check()
+    this.#checkFiles()
   }
 
   /** Ends the session. Throws when the file is not the one at its path any more. */
   end(): void {
+    this.#file.checkLog()
     this.close()
     this.#file.check()
   }
@@ -158,6 +160,11 @@ export class WriteSession {
     const turn = this.#turns.pass()
     if (turn) await turn
     this.check()
+  }
+
+  #checkFiles(): void {
+    this.#file.check()
+    this.#file.checkLog()
   }
 
   /** Rolls back and closes the connection. */
