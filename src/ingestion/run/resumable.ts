@@ -1,6 +1,6 @@
 import { isRefused, JobError } from '../../core/base/index.js'
 import type { Partition, ReadRange } from '../contract/index.js'
-import type { IngestionPlan, KeyComparison } from '../definition/index.js'
+import type { IngestionPlan } from '../definition/index.js'
 import { type Checkpoint, type ParentCheckpoint, remedy, variablesOf } from './checkpoint.js'
 import { damagedField, type Holder } from './stored-checkpoint.js'
 
@@ -18,7 +18,7 @@ export function checkResumable(holder: Holder, checkpoint: Checkpoint, plan: Ing
   // A run that finds this fails on its own, with a message.
   if (checkpoint.isUnordered) return
   if (!cursor) {
-    checkWithoutCursor(checkpoint, plan)
+    checkWithoutCursor(checkpoint)
     checkKeyField(checkpoint, plan)
   }
   const isKeyAsked = datasource.capabilities?.resumesAfterId === true && pkField !== undefined
@@ -27,33 +27,18 @@ export function checkResumable(holder: Holder, checkpoint: Checkpoint, plan: Ing
 }
 
 /**
- * Throws `checkpoint` when a job that has no cursor any more cannot resume where its cursor was. It can after a cursor of one column whose last
- * value is the last id, when it reads what is greater: in a cursor of several columns, the last id need not be the greatest.
+ * Throws `checkpoint` when a job has no cursor any more. What the query returns under the name of the cursor may be another column, which
+ * nothing tells: only the user knows whether its last value is an id to resume after.
  */
-function checkWithoutCursor({ cursor, lastId }: Checkpoint, { pkField, query, datasource }: IngestionPlan): void {
+function checkWithoutCursor({ cursor }: Checkpoint): void {
   if (cursor === undefined) return
-  const { after, ranges } = Object(cursor) as { after?: unknown; ranges?: unknown }
-  const { columns, values } = Object(after) as { columns?: unknown; values?: unknown }
+  const { columns } = Object(Object(cursor).after) as { columns?: unknown }
   const names = Array.isArray(columns) ? columns.map(String) : []
-  const [value] = Array.isArray(values) ? (values as unknown[]) : []
-  const isSame =
-    pkField !== undefined &&
-    names.length === 1 &&
-    names[0] === pkField &&
-    String(value) === lastId &&
-    ranges === undefined
-  const isAfterId = datasource.capabilities?.resumesAfterId === true
-  if (isSame && (isAfterId || isAfterLastId(query.comparisonOf(pkField)))) return
   const made = names.length > 0 ? ` by ${names.map((name) => `\`${name}\``).join(', ')}` : ''
   throw new JobError(
     'checkpoint',
-    `The checkpoint was made with a \`cursor\`${made}, and a query without one resumes after \`last_id\`, so records would be read twice or never: keep the \`cursor\`, ${remedy}`,
+    `The checkpoint was made with a \`cursor\`${made}, and a query without one resumes after \`last_id\`, which may be a value of another column: keep the \`cursor\`, reset the job to the \`lastId\` that it resumes after, ${remedy}`,
   )
-}
-
-/** Whether a query reads the records whose key is greater, as the column compares it. */
-function isAfterLastId(comparison: KeyComparison | undefined): boolean {
-  return comparison?.variable === 'last_id' && comparison.direction === 'rising' && comparison.kind === undefined
 }
 
 /** Throws `checkpoint` when the ids of a checkpoint are those of another column. Earlier versions did not store the column. */

@@ -171,16 +171,23 @@ describePostgres('an ingestion by a cursor', (database) => {
     const timed =
       'select * from people {{#last_id}}where id > {{last_id}} and at > {{last_record_timestamp}}{{/last_id}}'
 
-    test('resumes after the last id where that is the cursor, and leaves the position of the cursor behind', async () => {
+    test('resumes after the last id that it is reset to', async () => {
       const target = collectingTarget()
       expect(await run({ cursor: 'id', maxRecords: 4, target })).toMatchObject({ state: 'successful', count: 4 })
-      expect(await run({ ...template, maxRecords: 2, target })).toMatchObject({ state: 'successful', count: 2 })
-      expect(await run({ ...template, target })).toMatchObject({ state: 'successful', count: 3 })
+      expect(errorOf(await run({ ...template, target }))).toContain('reset the job to the `lastId`')
+      await registry.reset('ingestion', 'people', { checkpoint: { lastId: '4' } })
+      expect(await run({ ...template, target })).toMatchObject({ state: 'successful', count: 5 })
       expect(ids(target.records)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9])
       expect(errorOf(await run({ cursor: 'id', target }))).toContain('The checkpoint was made without `cursor`')
     })
 
     test.each<[string, Fields, Fields]>([
+      ['the same column', { cursor: 'id' }, {}],
+      [
+        'another column under its name',
+        { cursor: 'id' },
+        { query: 'select name as id from people {{#last_id}}where name > {{last_id}}{{/last_id}} order by name' },
+      ],
       ['another column', { cursor: 'id' }, { query: by('name'), pkField: 'name' }],
       ['one of several columns', { cursor: ['at', 'id'] }, {}],
       ['the column of a cursor with other ids', { cursor: 'id', pkField: 'name' }, {}],
