@@ -91,6 +91,7 @@ export {
   type ColumnType,
   type CountOptions,
   type CursorReadOptions,
+  type CustomType,
   type Datasource,
   type DatasourceCapabilities,
   type EncodedOptions,
@@ -123,6 +124,7 @@ export {
   type TargetCapabilities,
   type TargetResumption,
   type TargetWriter,
+  type TypeDefinition,
   type WriteContext,
 } from './ingestion/index.js'
 export {

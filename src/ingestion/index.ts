@@ -7,6 +7,7 @@ export {
   type CountOptions,
   type CursorOptions,
   type CursorReadOptions,
+  type CustomType,
   type Datasource,
   type DatasourceCapabilities,
   type EncodedOptions,
@@ -47,6 +48,7 @@ export {
   type TargetFunctionContext,
   type TargetResumption,
   type TargetWriter,
+  type TypeDefinition,
   type WriteContext,
 } from './contract/index.js'
 export { ingestion } from './create-ingestion.js'

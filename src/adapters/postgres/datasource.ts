@@ -28,8 +28,7 @@ import {
   estimateOf,
   snapshotLiteral,
 } from './keyset/index.js'
-import { formatOf } from './protocol/index.js'
-import { checkSameFields, columnsOf, openSession, queryFailure, type SessionTimeouts, TypeNames } from './read/index.js'
+import { FieldTypes, layoutOf, openSession, queryFailure, type SessionTimeouts } from './read/index.js'
 
 export type { PostgresClient, PostgresPool }
 
@@ -102,7 +101,7 @@ export function postgresDatasource(options: PostgresDatasourceOptions): Datasour
 
 function datasourceOf(pool: PostgresPool, options: PostgresDatasourceOptions): Datasource {
   handleErrors(pool)
-  const types = new TypeNames()
+  const types = new FieldTypes()
   return {
     kind: 'postgres',
     secrets: connectionSecrets(options.connectionString, pool),
@@ -134,7 +133,7 @@ async function* read(
   query: Query,
   options: ReadOptions,
   datasource: PostgresDatasourceOptions,
-  types: TypeNames,
+  types: FieldTypes,
 ): AsyncGenerator<RecordBatch> {
   if (query.text.trim() === '') throw invalid('query', 'a statement', query.text)
   const { signal, batchSize, batchBytes = Number.POSITIVE_INFINITY } = options
@@ -142,12 +141,9 @@ async function* read(
   try {
     const fields = await session.describe(query.text)
     if (!fields) throw noRowsFailure(query.text)
-    const columns = columnsOf(fields, await types.load(session, fields))
+    const { columns, formatOf } = layoutOf(fields, await types.load(session, fields), options)
     options.onColumns?.(columns)
-    session.open(query, (now) => {
-      checkSameFields(fields, now)
-      return formatOf(now, columns, options)
-    })
+    session.open(query, formatOf)
     for (let isOver = false; !isOver; ) {
       const rows = await session.fetch(batchSize, batchBytes)
       isOver = session.isAtEnd
@@ -179,7 +175,7 @@ async function* readByCursor(
   query: Query,
   options: CursorReadOptions,
   datasource: PostgresDatasourceOptions,
-  types: TypeNames,
+  types: FieldTypes,
 ): AsyncGenerator<ReadBatch> {
   const read = new CursorRead(cursorReading(pool, query, options, datasource, types))
   try {
@@ -196,7 +192,7 @@ async function partition(
   query: Query,
   { cursor, split, signal }: PartitionOptions,
   datasource: PostgresDatasourceOptions,
-  types: TypeNames,
+  types: FieldTypes,
 ): Promise<Partitioning> {
   const read = new CursorRead(cursorReading(pool, query, { signal, cursor, batchSize: 1 }, datasource, types))
   try {
@@ -214,7 +210,7 @@ async function checkedPosition(
   cursor: Pick<ReadCursor, 'columns' | 'ties'>,
   { query, signal }: GivenPositionOptions,
   datasource: PostgresDatasourceOptions,
-  types: TypeNames,
+  types: FieldTypes,
 ): Promise<unknown> {
   const position = givenPosition(given, cursor)
   if (query === undefined) return position
@@ -247,7 +243,7 @@ async function count(
   query: Query,
   { cursor, signal, isEstimate }: CountOptions,
   datasource: PostgresDatasourceOptions,
-  types: TypeNames,
+  types: FieldTypes,
 ): Promise<number | undefined> {
   if (cursor) {
     const read = new CursorRead(cursorReading(pool, query, { signal, cursor, batchSize: 1 }, datasource, types))
@@ -265,7 +261,7 @@ function cursorReading(
   query: Query,
   options: CursorReadOptions,
   datasource: PostgresDatasourceOptions,
-  types: TypeNames,
+  types: FieldTypes,
 ): CursorReading {
   const { cursor } = options
   const open = (shared: string) => openSession(pool, options.signal, timeoutsOf(datasource), `${shared}; ${settings}`)
@@ -275,8 +271,8 @@ function cursorReading(
     async begin(snapshot) {
       return snapshot === undefined ? open(isolationOf(cursor)) : openAt(snapshot, open, cursor)
     },
-    async columnsOf(session, fields) {
-      return columnsOf(fields, await types.load(session, fields))
+    async layoutOf(session, fields) {
+      return layoutOf(fields, await types.load(session, fields), options)
     },
   }
 }

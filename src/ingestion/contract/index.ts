@@ -47,11 +47,13 @@ export type { ParallelProgress, ReadBatch } from './read-batch.js'
 export {
   type Column,
   type ColumnType,
+  type CustomType,
   type EncodedRows,
   type JobRecord,
   ownValue,
   RecordBatch,
   type Row,
+  type TypeDefinition,
 } from './record-batch.js'
 export { nonRecord, nonRecordIn } from './record-rule.js'
 export { checkedNeeds, type ResourceDemand, type ResourceNeed, type SharedResource } from './shared-resource.js'

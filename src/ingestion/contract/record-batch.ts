@@ -28,6 +28,33 @@ export type ColumnType =
   | 'text'
   | 'value'
 
+/**
+ * A type that users have created, such as an enum or a domain.
+ *
+ * @experimental
+ */
+export interface CustomType {
+  /** Its name in SQL, with its schema. */
+  readonly sqlType: string
+  /** The types that must exist for it, each after those that it needs itself. */
+  readonly definitions: readonly TypeDefinition[]
+}
+
+/**
+ * How to create a type. It is SQL text, trusted like the datasource.
+ *
+ * @experimental
+ */
+export interface TypeDefinition {
+  /** The name in SQL, with its schema. */
+  readonly name: string
+  readonly kind: 'enum' | 'domain' | 'composite'
+  /** The labels of an enum, the base type of a domain, or the attributes of a composite type. They show whether another type is the same. */
+  readonly parts: readonly string[]
+  /** The statement that creates the type. */
+  readonly create: string
+}
+
 /** A column of a {@link RecordBatch}. */
 export interface Column {
   /** The name in the query's result. */
@@ -44,6 +71,12 @@ export interface Column {
    * It is SQL text, trusted like the datasource.
    */
   readonly sqlType?: string
+  /**
+   * For a type that a database of the same system may lack: its name, and how to create it. A target uses it in place of `sqlType`.
+   *
+   * @experimental
+   */
+  readonly customType?: CustomType | undefined
   /** The system whose SQL `sqlType` is, such as `mysql`. Default: that of the target. */
   readonly system?: string
   /** The number of digits of a number, or `undefined` for no limit of its own. */

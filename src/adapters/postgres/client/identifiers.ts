@@ -39,6 +39,7 @@ export function sqlOf({ schema, name }: TableName): string {
  */
 export function dollarQuoted(text: string): string {
   let tag = '$headgate$'
-  while (text.includes(tag)) tag = tag.replace('$headgate', '$headgate_')
+  // The end of the text may be the beginning of the tag.
+  while (`${text}${tag}`.indexOf(tag) < text.length) tag = tag.replace('$headgate', '$headgate_')
   return `${tag}${text}${tag}`
 }

@@ -3,6 +3,7 @@ import type { WriteSession } from '../client/index.js'
 import type { Guard, RowGroup } from '../table/index.js'
 import type { EmptiedCheck } from './emptied-check.js'
 import type { Fence } from './fence.js'
+import { failIfAltered } from './fence-errors.js'
 import type { LoadStrategy } from './load.js'
 import { inSavepoint } from './savepoint.js'
 
@@ -80,6 +81,8 @@ export class CopyConnection {
     if (this.#copy && load?.mayUpdate) this.#fence.requireRows(this.session, this.#emptiedCheck)
     await this.#endCopy()
     this.#begin(load?.guard)
+    // Types may be altered while their values are copied: the lock of the table does not hold them.
+    if (load?.typeGuard) this.session.prefixNext(failIfAltered(load.typeGuard))
     const place = await this.#fence.keep(this.session, checkpoint, this.#emptiedCheck, { withoutOwn: !load?.mayUpdate })
     await this.session.commit()
     if (this.#hasWritten) this.#emptiedCheck.see(place)

@@ -1,5 +1,5 @@
 import { JobError, type OpenContext } from '../../../adapter.js'
-import type { WriteSession } from '../client/index.js'
+import { dollarQuoted, type WriteSession } from '../client/index.js'
 import type { Guard, TableRef } from '../table/index.js'
 
 /** The SQLSTATE for a later execution that has taken over, from a class that Postgres does not use. */
@@ -13,9 +13,16 @@ export const emptiedState = 'HG003'
 
 export const emptied = 'the table was emptied'
 
+export const altered = 'the table was altered'
+
 /** The statement that raises an error under a condition. */
 export function raiseIf(condition: string, message: string, state: string): string {
   return `if ${condition} then raise exception '${message}' using errcode = '${state}'; end if;`
+}
+
+/** The statement that fails for a table or a type that was altered, under a condition. */
+export function failIfAltered({ shape }: Pick<Guard, 'shape'>): string {
+  return `do ${dollarQuoted(`begin ${raiseIf(shape, altered, alteredState)} end`)}`
 }
 
 /** What that statement raises for a table that has lost all rows. */
@@ -25,7 +32,7 @@ export function emptiedError(): Error {
 
 /** What that statement raises for a table that was altered. */
 export function alteredError(): Error {
-  return Object.assign(new Error('the table was altered'), { code: alteredState })
+  return Object.assign(new Error(altered), { code: alteredState })
 }
 
 /** Translates the errors of a fence into those of a job. */

@@ -19,6 +19,7 @@ import type { EmptiedCheck } from './emptied-check.js'
 import { isMarkedSince, markEmptied, markFoundEmpty } from './emptied-jobs.js'
 import { deniedError } from './fence-denied.js'
 import {
+  altered,
   alteredError,
   alteredState,
   emptied,
@@ -175,7 +176,7 @@ export class Fence {
       ${raiseIf(this.#hasTakenOver, 'another execution has taken over', lostState)}
       ${lock ? `${lock};` : ''}
       ${this.#isMarked ? raiseIf(this.#jobIs(this.#isMarked), emptied, emptiedState) : ''}
-      ${shape ? raiseIf(shape, 'the table was altered', alteredState) : ''}
+      ${shape ? raiseIf(shape, altered, alteredState) : ''}
       ${emptiedCheck?.isEmptied ? raiseIf(emptiedCheck.isEmptied, emptied, emptiedState) : ''}
     end`
     return `${this.#locks.begin(session, lockTimeout)}; ${settings}; do ${dollarQuoted(body)}`

@@ -9,6 +9,8 @@ export interface LoadStrategy {
   readonly copied: string
   /** The check at the start of a transaction, if any. */
   readonly guard: Guard | undefined
+  /** The check of types at the end of a transaction, if any. */
+  readonly typeGuard: Guard | undefined
   /** Whether each row needs a mark of its columns. Otherwise all records of a COPY have the same columns. */
   readonly takesMarks: boolean
   /** Whether it may change rows of the table, rather than only add some. */
@@ -32,12 +34,14 @@ export class Insert implements LoadStrategy {
   readonly cleanup = 'rollback'
   readonly copied: string
   readonly guard: Guard | undefined
+  readonly typeGuard: Guard | undefined
   readonly #table: Table
   readonly #domains: readonly string[]
 
   constructor(table: Table) {
     this.copied = table.name
     this.guard = table.guard
+    this.typeGuard = table.typeGuard
     this.#table = table
     this.#domains = [...table.columns].flatMap(([name, { isDomain }]) => (isDomain ? [name] : []))
   }

@@ -82,6 +82,7 @@ export class Upsert implements LoadStrategy {
   readonly cleanup = `rollback; ${dropStaging}`
   readonly copied = staging
   readonly guard: Guard | undefined
+  readonly typeGuard: Guard | undefined
   readonly #table: Table
   readonly #key: readonly string[]
   /** The column with the order of the rows. */
@@ -97,6 +98,7 @@ export class Upsert implements LoadStrategy {
 
   constructor(table: Table, key: readonly string[]) {
     this.guard = withoutRules(table)
+    this.typeGuard = table.typeGuard
     this.#table = table
     this.#key = key
     this.#line = freeName('headgate_line', table)

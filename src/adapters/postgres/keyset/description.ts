@@ -1,20 +1,7 @@
-import {
-  type Column,
-  type ColumnOrder,
-  type CursorReadOptions,
-  JobError,
-  type Query,
-  RecordBatch,
-} from '../../../adapter.js'
-import { type Field, formatOf, type RowFormat } from '../protocol/index.js'
-import {
-  attributesQuery,
-  changedFailure,
-  checkSameFields,
-  firstUserId,
-  type ReadSession,
-  type TextResult,
-} from '../read/index.js'
+import { type ColumnOrder, type CursorReadOptions, JobError, type Query, RecordBatch } from '../../../adapter.js'
+import { changedFailure, type Field } from '../protocol/index.js'
+import { attributesQuery, type Layout, type ReadSession, type TextResult } from '../read/index.js'
+import { firstUserId } from '../types/index.js'
 import { type CursorType, cursorTypes } from './cursor-types.js'
 import { typeFailure } from './errors.js'
 import type { Keyset } from './keyset.js'
@@ -26,20 +13,17 @@ export interface CursorReading {
   readonly options: CursorReadOptions
   /** Begins a transaction with one snapshot for all statements: that of `snapshot`, if given. */
   begin(snapshot?: string): Promise<ReadSession>
-  columnsOf(session: ReadSession, fields: readonly Field[]): Promise<Column[]>
+  layoutOf(session: ReadSession, fields: readonly Field[]): Promise<Layout>
 }
 
 /** The description of a query that is read by a cursor, before its first row. */
-export interface Description {
-  readonly columns: readonly Column[]
+export interface Description extends Layout {
   /** The fields of the cursor's columns. */
   readonly fields: readonly Field[]
   /** The types of the cursor's columns. */
   readonly types: readonly CursorType[]
   /** The order of the cursor's columns. */
   readonly order: readonly ColumnOrder[]
-  /** Returns the format of rows with these fields. Throws `datasource` when the fields differ from the description. */
-  formatOf(fields: readonly Field[]): RowFormat
   /** Throws `datasource` when a composite type in the columns was altered, which the fields do not show. */
   checkAttributes(session: ReadSession): Promise<void>
 }
@@ -51,12 +35,12 @@ export interface Description {
 export async function describe(
   session: ReadSession,
   keyset: Keyset,
-  { columnsOf, options }: CursorReading,
+  { layoutOf, options }: CursorReading,
 ): Promise<Description | undefined> {
   const { cursor } = options
   const { fields } = await fieldsOf(session, keyset)
-  const columns = await columnsOf(session, fields)
-  const noRecords = RecordBatch.fromRows(columns, [])
+  const layout = await layoutOf(session, fields)
+  const noRecords = RecordBatch.fromRows(layout.columns, [])
   const cursorFields = cursor.columns.map((name) => fields[noRecords.indexOf(name)] as Field)
   const types = cursorFields.map(({ dataTypeID }, index) => {
     const type = cursorTypes.get(dataTypeID)
@@ -74,14 +58,10 @@ export async function describe(
   })
   const attributes = await attributesOf(session, fields)
   return {
-    ...{ columns, fields: cursorFields, types, order },
+    ...{ ...layout, fields: cursorFields, types, order },
     async checkAttributes(session) {
       if (attributes === undefined || (await attributesOf(session, fields)) === attributes) return
       throw changedFailure('the attributes of a composite type differ')
-    },
-    formatOf(now) {
-      checkSameFields(fields, now)
-      return formatOf(now, columns, options)
     },
   }
 }

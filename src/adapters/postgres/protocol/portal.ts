@@ -1,4 +1,5 @@
 import type { Query } from '../../../adapter.js'
+import { changedFailure } from './changed-failure.js'
 import { PostgresRows, type ReadField } from './encoded-rows.js'
 import { type Connection, type Field, ProtocolRequest, type Received } from './request.js'
 
@@ -10,6 +11,8 @@ export interface RowFormat {
   readonly name: string
   readonly isBinary: boolean
   readonly read: ReadField
+  /** Whether complete tuples are what their types were when the query was described. Undefined where no type in them can change. */
+  readonly isIntact?: (chunk: Buffer) => boolean
 }
 
 /** The part of pg's `Client` that runs a custom query object. */
@@ -69,7 +72,8 @@ export class Portal {
     while (!this.isAtEnd) {
       this.#request ??= this.#begin(rows)
       const { count, chunks } = await this.#receive(this.#request, bytes)
-      const { name, read } = this.#format as RowFormat
+      const { name, read, isIntact } = this.#format as RowFormat
+      if (isIntact && !chunks.every(isIntact)) throw changedFailure('the attributes of a composite type differ')
       if (count > 0) return new PostgresRows(name, count, chunks, read)
     }
     return undefined

@@ -1,7 +1,5 @@
 import type { Field } from '../protocol/index.js'
-
-/** The lowest id of an object that is not built in. */
-export const firstUserId = 16_384
+import { firstUserId } from '../types/index.js'
 
 /**
  * Whether a locked table was emptied, rewritten or created after the snapshot of the transaction. Catalog queries

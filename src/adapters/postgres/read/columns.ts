@@ -1,7 +1,7 @@
 import { parse as parseArray } from 'postgres-array'
 import { type Column, JobError } from '../../../adapter.js'
-import { type Field, typeOids } from '../protocol/index.js'
-import type { TypeOf } from './type-names.js'
+import { changedFailure, type Field, typeOids } from '../protocol/index.js'
+import type { TypeOf } from './field-types.js'
 
 /** Returns the function that turns raw text of a type into a value. */
 export type ParserOf = (dataTypeID: number, format: 'text') => (raw: string) => unknown
@@ -82,15 +82,6 @@ export function checkSameFields(before: readonly Field[], now: readonly Field[])
   const changed = now.find((field) => !isSameField(named(before, field), field))
   const what = gone ? `\`${gone.name}\` is gone` : added ? `\`${added.name}\` is new` : undefined
   throw changedFailure(what ?? (changed ? `\`${changed.name}\` has another type` : 'they are in another order'))
-}
-
-/** The error for columns that changed after reading began. */
-export function changedFailure(what: string): JobError {
-  return new JobError(
-    'datasource',
-    `The columns of the query have changed while it was read: ${what}. The next run resumes with the new columns.`,
-    { isTransient: true },
-  )
 }
 
 function isSameField(before: Field | undefined, { name, dataTypeID, dataTypeModifier }: Field): boolean {

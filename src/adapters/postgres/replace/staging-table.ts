@@ -90,7 +90,7 @@ export class StagingTable {
 
   /** The staging table, which rows are written to instead of the table. */
   inPlaceOf(table: Table): Table {
-    return { ...table, name: this.#name, sql: this.sql, guard: undefined }
+    return { ...table, name: this.#name, sql: this.sql, guard: table.typeGuard }
   }
 
   /** Continues the table of an earlier execution when the job resumes and the real one exists. Otherwise drops it. */

@@ -53,7 +53,7 @@ export class CopyRows {
     this.#key = key
   }
 
-  /** Whether COPY can read encoded rows unchanged: every column, in order, maps to a column of its own type. */
+  /** Whether COPY can read encoded rows unchanged: every column, in order, maps to a column with its own form. */
   acceptsEncoded(format: string, columns: readonly Column[]): boolean {
     const positions = Object.entries(this.#mapping ?? Object.fromEntries(columns.map(({ name }) => [name, name])))
     return (
@@ -61,7 +61,7 @@ export class CopyRows {
       positions.length === columns.length &&
       columns.every(({ name, sqlType }, index) => {
         const [source, own = ''] = positions[index] ?? []
-        return source === name && this.#table.columns.get(own)?.sqlType === sqlType
+        return source === name && sqlType !== undefined && this.#table.columns.get(own)?.form === sqlType
       })
     )
   }

@@ -1,10 +1,13 @@
 import { JobError } from '../../../adapter.js'
 import { dollarQuoted, quoted, type ResultRow, sqlOf, type TableName, type WriteSession } from '../client/index.js'
+import { hasFixedId, TypeGraph, typesQuery } from '../types/index.js'
 
 /** What writing needs to know about the type of a column. */
 export interface ColumnKind {
   /** Its SQL type, without length or precision. */
   readonly sqlType?: string
+  /** The name of the binary form that it takes; undefined for a type that takes text only. */
+  readonly form?: string | undefined
   /** Whether it holds JSON. */
   readonly isJson: boolean
   /** Whether it holds dates, with or without a time. */
@@ -46,8 +49,10 @@ export interface TableRef {
 export interface Table extends TableRef {
   /** The columns that can be written, by name. */
   readonly columns: ReadonlyMap<string, ColumnKind>
-  /** Undefined for a staging table, which belongs to the job. */
+  /** For a staging table, which belongs to the job, only the guard of its types. */
   readonly guard?: Guard | undefined
+  /** The check of the composite types of its columns, which may be altered although the table is locked. Undefined without such types. */
+  readonly typeGuard?: Guard | undefined
 }
 
 /** Parses `name` or `schema.name`. */
@@ -78,6 +83,7 @@ const tableQuery = (table: string) => `
     c.relname as name,
     c.relkind as kind,
     c.relpersistence as persistence,
+    current_setting('server_version_num')::int as version,
     has_table_privilege(c.oid, 'insert, update, delete, truncate') as can_lock
   from pg_class c
     join pg_namespace n on n.oid = c.relnamespace
@@ -96,7 +102,7 @@ const firstOwn = 16384
  * One row per column type, and one for each level of elements below it. Generated columns are left out. A domain
  * counts as its base type.
  */
-const columnsQuery = (oid: string, relations: string) => `
+const columnsQuery = (oid: string, relations: string, composites: string) => `
   with recursive types (name, number, identity, is_domain, level, type) as (
     select
       attname,
@@ -129,10 +135,12 @@ const columnsQuery = (oid: string, relations: string) => `
     identity,
     is_domain,
     typname as type,
+    oid::text as type_id,
     format_type(oid, null) as sql_type,
     typdelim as delimiter,
     typname in ('json', 'jsonb') or typcategory = 'S' or (oid >= ${firstOwn} and typtype = 'b' and typcategory <> 'A') as takes_json,
-    ${shapeOf(`'${relations}'`)} as shape
+    ${shapeOf(`'${relations}'`)} as shape,
+    ${shapeOf(`'${composites}'`)} as composite_shape
   from types
     join pg_type on oid = type and typtype <> 'd'
   order by number, level desc`
@@ -154,15 +162,22 @@ export async function findTable(session: WriteSession, wanted: TableName): Promi
   const [found] = await session.queryUntimed(tableQuery(sqlOf(wanted)))
   if (!found) return undefined
   const { oid, relations, schema, name, kind, persistence, can_lock } = found as Record<string, string>
+  const composites = `{${String(relations).slice(1, -1).split(',').slice(1)}}`
   const ref = tableRefOf(String(schema), String(name))
   checkKind(ref, String(kind), persistence === 't')
-  const columns = await session.queryUntimed(columnsQuery(String(oid), String(relations)))
+  const columns = await session.queryUntimed(columnsQuery(String(oid), String(relations), composites))
   // A table that was swapped after the first query has no columns any more.
   if (columns.length === 0 && (await isGone(session, String(oid)))) return findTable(session, wanted)
   const lock = can_lock && kind !== 'f' ? `lock table ${ref.sql} in row exclusive mode` : undefined
   const isOther = `to_regclass(${dollarQuoted(ref.sql)}) is distinct from ${oid}::oid`
   const shape = `${isOther} or ${shapeOf(`'${relations}'`)} is distinct from '${columns[0]?.shape}'`
-  return { ...ref, columns: kindsOf(columns), guard: { lock, shape } }
+  const typeShape = `${shapeOf(`'${composites}'`)} is distinct from '${columns[0]?.composite_shape}'`
+  // What the types are is asked after their shape, so that the guard notices a change in between.
+  const forms = await formsOf(session, columns, Number(found.version))
+  return {
+    ...{ ...ref, columns: kindsOf(columns, forms), guard: { lock, shape } },
+    ...(composites !== '{}' && { typeGuard: { shape: typeShape } }),
+  }
 }
 
 /** The relations that are no tables, by `pg_class.relkind`. */
@@ -243,12 +258,31 @@ function tableRefOf(schema: string, name: string): TableRef {
   return { title: `${schema}.${name}`, schema, name, sql: sqlOf({ schema, name }) }
 }
 
+/** From this version on, servers take other ids of types in bytes than their own, except of built-in types. */
+const firstWithoutIds = 150_000
+
+/** Returns the name of the binary form of a type. */
+async function formsOf(
+  session: WriteSession,
+  columns: readonly ResultRow[],
+  version: number,
+): Promise<(id: number) => string | undefined> {
+  const ids = columns.flatMap(({ level, type_id }) => (level === 0 ? Number(type_id) : []))
+  const others = ids.filter((id) => !hasFixedId(id))
+  const types = others.length === 0 ? [] : await session.queryUntimed(typesQuery(`'{${others}}'::oid[]`))
+  const graph = new TypeGraph(types.map(({ type }) => type))
+  return (id) => {
+    const form = graph.formOf(id)
+    return form?.hasIds && version < firstWithoutIds ? undefined : form?.name
+  }
+}
+
 /** Elements come before their arrays. */
-function kindsOf(rows: readonly ResultRow[]): Map<string, ColumnKind> {
+function kindsOf(rows: readonly ResultRow[], formOf: (id: number) => string | undefined): Map<string, ColumnKind> {
   const kinds = new Map<string, ColumnKind>()
   let element: ColumnKind | undefined
   for (const { name, level, ...type } of rows) {
-    const kind = { ...kindOf(type), ...(element && { element }) }
+    const kind = { ...kindOf(type), form: formOf(Number(type.type_id)), ...(element && { element }) }
     element = level === 0 ? undefined : kind
     if (level === 0) kinds.set(String(name), kind)
   }

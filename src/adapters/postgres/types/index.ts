@@ -1,0 +1,2 @@
+export { TypeGraph } from './type-graph.js'
+export { domainClausesQuery, firstUserId, hasFixedId, typesQuery } from './type-query.js'
