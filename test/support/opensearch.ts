@@ -139,9 +139,10 @@ export async function offerOpensearch(): Promise<LazyOpensearch | undefined> {
     return undefined
   }
   let own: Promise<OwnOpensearch> | undefined
-  const offer = createHttpServer(async (_, response) => {
+  const offer = createHttpServer(async ({ method }, response) => {
     try {
       own ??= known === undefined ? startOpensearch() : undefined
+      if (method === 'POST') await (await own)?.restart()
       response.end((await own)?.url ?? known)
     } catch (error) {
       response.writeHead(500).end((error as Error).message)
@@ -168,6 +169,8 @@ export interface TestOpensearch {
   readonly prefix: string
   /** Sends a request, and gives the JSON of the answer. Throws unless it is a good one. */
   send<Answer = unknown>(method: string, path: string, body?: unknown): Promise<Answer>
+  /** Kills the server, and starts it again. Only for tests that run alone. */
+  restart(): Promise<void>
 }
 
 /** `describe` for tests that need an OpenSearch. Skipped when the run can have none. */
@@ -195,6 +198,10 @@ export function describeOpensearch(name: string, body: (server: TestOpensearch) 
       },
       prefix,
       send,
+      async restart() {
+        const answer = await fetch(offer ?? '', { method: 'POST' })
+        if (!answer.ok) throw new Error(`The server did not start again: ${await answer.text()}`)
+      },
     })
   })
 }

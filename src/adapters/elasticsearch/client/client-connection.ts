@@ -48,7 +48,8 @@ export class ClientConnection implements Connection {
 /** The answer in the form of both clients. */
 async function answerOf(given: unknown): Promise<Answer> {
   const { statusCode, headers, body } = Object(given) as { statusCode?: unknown; headers?: unknown; body?: unknown }
-  if (typeof statusCode !== 'number') {
+  // Clients give 0, or none, where there was no answer.
+  if (typeof statusCode !== 'number' || statusCode < 100) {
     throw new JobError(
       'target',
       'Expected `transport.request` of the client to resolve with an answer that has a `statusCode`.',

@@ -62,12 +62,15 @@ export function refusal(answer: Answer): JobError {
   })
 }
 
-/** Types of failures of a whole index. No document causes them. */
+/** The disk of the server is full, for example. */
 const blocked = 'cluster_block_exception'
+
+/** What the server answers with the status 500 for a request that never succeeds. */
+const hopeless = 'illegal_state_exception'
 
 /** Whether the same request may succeed later: the server is busy, starts, or its disk is full. */
 export function isBusy(status: number, type: string): boolean {
-  return status === 429 || status >= 500 || type === blocked
+  return status === 429 || (status >= 500 && type !== hopeless) || type === blocked
 }
 
 function shortened(given: string): string {

@@ -2,7 +2,7 @@ import { untilAborted } from '../../../adapter.js'
 
 /** The delays between tries, in milliseconds. */
 const first = 100
-const longest = 10_000
+const longest = 5000
 
 /** How long a server may ask to wait at most, in milliseconds. */
 const longestWait = 300_000
