@@ -38,6 +38,8 @@ export type {
 } from './core/dispatch/index.js'
 export {
   type ExecutionRecord,
+  type FailedAttempt,
+  type Failure,
   isLive,
   type JobDetail,
   type JobKey,

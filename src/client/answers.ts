@@ -91,11 +91,13 @@ function isStatus(value: unknown, ofId: unknown, hasDetail: boolean): value is W
 }
 
 function isDetail(value: unknown, id: string): value is WireDetail {
-  const { execution_id, params = {}, progress = {}, log = [], ...texts } = fieldsOf(value)
+  const { execution_id, params = {}, progress = {}, log = [], failure = {}, ...texts } = fieldsOf(value)
   return (
     isText(execution_id) &&
     execution_id.startsWith(id) &&
-    [params, progress].every((fields) => typeof fields === 'object' && fields !== null && !Array.isArray(fields)) &&
+    [params, progress, failure].every(
+      (fields) => typeof fields === 'object' && fields !== null && !Array.isArray(fields),
+    ) &&
     areTexts(log) &&
     [texts.node ?? '', texts.resumed_from ?? '', texts.abort_reason ?? ''].every(isText)
   )

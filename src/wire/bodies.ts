@@ -1,6 +1,7 @@
 import { JobError, type JobErrorCode, jobErrorCodes } from '../core/base/index.js'
 import {
   type EndedStatus,
+  type Failure,
   isEnded,
   isLive,
   type JobDetail,
@@ -57,10 +58,18 @@ export interface WireDetail {
   params?: Record<string, unknown>
   /** The last lines that the job logged, newest last, each after its time in ISO 8601. */
   log?: readonly string[]
+  /** What is known of a failure beside its messages. */
+  failure?: WireFailure
   /** What the job reports with its progress: an `IngestionDetail` for an ingestion. */
   progress?: Record<string, unknown>
   /** Where the next run begins, in the form that a reset takes. */
   checkpoint?: unknown
+}
+
+/** What is known of a failure beside its messages. */
+export interface WireFailure extends Omit<Failure, 'isTransient'> {
+  /** Whether another run may succeed without a change. */
+  is_transient: boolean
 }
 
 /** Makes the detail of a status. */
@@ -239,7 +248,16 @@ export function toEntry(status: JobStatus, detailOf?: DetailOf): WireHit {
 type Seen<Status> = Status extends JobStatus
   ? Omit<
       Status,
-      'executionId' | 'node' | 'lease' | 'detail' | 'log' | 'resumedFrom' | 'abortReason' | 'params' | 'checkpoint'
+      | 'executionId'
+      | 'node'
+      | 'lease'
+      | 'detail'
+      | 'log'
+      | 'failure'
+      | 'resumedFrom'
+      | 'abortReason'
+      | 'params'
+      | 'checkpoint'
     >
   : never
 
@@ -277,6 +295,8 @@ export interface RemoteDetail<Progress extends object = JobDetail> {
   params?: Readonly<Record<string, unknown>>
   /** The last lines that the job logged, newest last, each after its time in ISO 8601. */
   log?: readonly string[]
+  /** What is known of a failure beside its messages: how often it was tried, where it failed, and the stack. Secrets redacted. */
+  failure?: Readonly<Failure>
   /** What the job reports with its progress, secrets redacted: an `IngestionDetail` for an ingestion. */
   progress?: Readonly<Progress>
   /** Where the next run begins, in the form that `reset` takes, secrets redacted. Absent when it begins at the beginning. */
@@ -317,8 +337,12 @@ function readStatus(type: string, { id, state, infos, error, count, ...wire }: W
 
 /** A detail, its names as in TypeScript. */
 function readDetail(detail: WireDetail): RemoteDetail {
-  const named = Object.entries(detail).map(([name, value]) => [toOptionName(name), value])
-  return Object.freeze(Object.fromEntries(named)) as RemoteDetail
+  const { failure } = detail
+  return Object.freeze({ ...named(detail), ...(failure && { failure: named(failure) }) }) as RemoteDetail
+}
+
+function named(fields: object): object {
+  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [toOptionName(name), value]))
 }
 
 function toOptionName(name: string): string {

@@ -23,6 +23,7 @@ export {
   type WireDetail,
   type WireError,
   type WireErrorType,
+  type WireFailure,
   type WireHit,
   type WireHits,
   type WireJob,

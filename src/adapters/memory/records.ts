@@ -2,12 +2,13 @@ import type { ExecutionRecord, Progress } from '../../adapter.js'
 
 /** A copy that shares nothing with the original. */
 export function copy(execution: ExecutionRecord): ExecutionRecord {
-  const { checkpoint, detail, error, params, logTail } = execution
+  const { checkpoint, detail, error, failure, params, logTail } = execution
   return {
     ...execution,
     ...(checkpoint !== undefined && { checkpoint: jsonOf(checkpoint) }),
     ...(detail && { detail: jsonOf(detail) }),
     ...(error && { error: [...error] }),
+    ...(failure && { failure: jsonOf(failure) }),
     ...(params && { params: jsonOf(params) }),
     ...(logTail && { logTail: [...logTail] }),
   }

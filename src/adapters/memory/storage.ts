@@ -63,7 +63,7 @@ export function memoryStorage(options: MemoryStorageOptions = {}): JobStorage {
 }
 
 /** The end of an execution. */
-type Ending = { [Field in 'state' | 'error' | 'isOrphaned']: FinishRequest[Field] | undefined } & Pick<
+type Ending = { [Field in 'state' | 'error' | 'failure' | 'isOrphaned']?: FinishRequest[Field] | undefined } & Pick<
   FinishRequest,
   'state'
 >
@@ -133,12 +133,12 @@ class MemoryStorage implements JobStorage {
 
   async finish(
     lease: LeaseToken,
-    { state, error, isOrphaned, ...progress }: FinishRequest,
+    { state, error, failure, isOrphaned, ...progress }: FinishRequest,
   ): Promise<ExecutionRecord | undefined> {
     const execution = this.#findByLease(lease)
     if (execution) {
       write(execution, progress)
-      this.#end(execution, this.#clock.now(), { state, error, isOrphaned })
+      this.#end(execution, this.#clock.now(), { state, error, failure, isOrphaned })
     }
     this.#settleExpired()
     return execution && copy(execution)
@@ -310,12 +310,13 @@ class MemoryStorage implements JobStorage {
     for (const execution of this.#live.values()) this.#nextExpiry = Math.min(this.#nextExpiry, leaseEnd(execution))
   }
 
-  #end(execution: ExecutionRecord, now: number, { state, error, isOrphaned }: Ending): void {
+  #end(execution: ExecutionRecord, now: number, { state, error, failure, isOrphaned }: Ending): void {
     // An execution that was asked to abort does not become an orphan.
     const isAborting = execution.state === 'aborting'
     execution.state = state
     execution.endTime = now
     if (error) execution.error = [...error]
+    if (failure) execution.failure = jsonOf(failure)
     if (isOrphaned && !isAborting) {
       execution.isOrphaned = true
       this.#ordered.orphans.add(execution)

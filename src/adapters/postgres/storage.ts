@@ -404,8 +404,8 @@ function progressOf({ count, lastId, checkpoint, detail, logTail }: Progress): V
 }
 
 /** The values of a statement that ends an execution, after those that identify it. */
-function endOf({ state, error, isOrphaned, ...progress }: FinishRequest): Value[] {
-  return [...progressOf(progress), state, jsonOf(error), isOrphaned && 'true']
+function endOf({ state, error, failure, isOrphaned, ...progress }: FinishRequest): Value[] {
+  return [...progressOf(progress), state, jsonOf(error), isOrphaned && 'true', jsonOf(failure)]
 }
 
 /** Whether a row holds an execution. A result without executions may still have one row for its other columns. */

@@ -187,13 +187,18 @@ class SqliteStorage implements JobStorage {
 
   finish(
     lease: LeaseToken,
-    { state, error, isOrphaned, ...progress }: FinishRequest,
+    { state, error, failure, isOrphaned, ...progress }: FinishRequest,
   ): Promise<ExecutionRecord | undefined> {
     return this.#write((jobs, now) => {
       const execution = jobs.findByLease(lease)
       if (!execution) return undefined
       write(execution, progress)
-      jobs.end(execution, now, { state, ...(error && { error }), ...(isOrphaned && { isOrphaned }) })
+      jobs.end(execution, now, {
+        state,
+        ...(error && { error }),
+        ...(failure && { failure }),
+        ...(isOrphaned && { isOrphaned }),
+      })
       return execution
     })
   }

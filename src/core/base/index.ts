@@ -40,6 +40,7 @@ export { checkOptions, hintFor } from './options.js'
 export { Poller } from './poller.js'
 export { ignoreRejections, refusePromises } from './promises.js'
 export { pauseAfter, retry } from './retry.js'
+export { stackOf } from './stack.js'
 export {
   checkedResult,
   issuesText,

@@ -1,10 +1,20 @@
 import { errorMessages, isCausedBy, isTransient } from '../base/index.js'
-import { type ExecutionRecord, type JobMove, nextState } from '../model/index.js'
+import { type ExecutionRecord, type FailedAttempt, type JobMove, nextState } from '../model/index.js'
 import type { Redactor } from '../redaction/index.js'
 import { type FinishRequest, leaseExpired } from '../storage/index.js'
+import { failureOf } from './failure.js'
 
 /** The outcome of the work. */
-export type Outcome = { readonly move: JobMove; readonly error?: unknown }
+export interface Outcome {
+  readonly move: JobMove
+  readonly error?: unknown
+  /** Whether the error is transient, by the job. Default: by its codes. */
+  readonly isTransient?: boolean
+  /** How many times the execution tried. Default 1. */
+  readonly attempts?: number
+  /** The attempts before the last one. */
+  readonly retries?: readonly FailedAttempt[]
+}
 
 /** What determines the end of an execution, besides the outcome of the work. */
 interface Circumstances {
@@ -31,7 +41,8 @@ export function endingOf(outcome: Outcome, circumstances: Circumstances): Finish
   }
 }
 
-function describedEnding({ move, error }: Outcome, circumstances: Circumstances): FinishRequest {
+function describedEnding(outcome: Outcome, circumstances: Circumstances): FinishRequest {
+  const { move, error } = outcome
   const { record, reason, redactor, isLost, isReleased } = circumstances
   const state = nextState(record.state, move) as FinishRequest['state']
   if (state === 'aborted') return { state, ...(isReleased && { isOrphaned: true }) }
@@ -39,9 +50,10 @@ function describedEnding({ move, error }: Outcome, circumstances: Circumstances)
   const messages = isLost && isCausedBy(error, reason) ? [] : errorMessages(error, redactor)
   // The closing node may have caused a transient failure, by closing a pool for example.
   const isOrphaned = isReleased && isTransient(error)
-  if (!isLost) return { state, error: messages, ...(isOrphaned && { isOrphaned }) }
+  const failure = failureOf(outcome, redactor)
+  if (!isLost) return { state, error: messages, failure, ...(isOrphaned && { isOrphaned }) }
   const lost = lostEnding(record)
-  return { ...lost, error: [...lost.error, ...messages] }
+  return { ...lost, error: [...lost.error, ...messages], failure: { ...failure, code: 'lease_lost' } }
 }
 
 /** The end of an execution that storage does not have any more, with what storage said last. */

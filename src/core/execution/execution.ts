@@ -4,6 +4,8 @@ import {
   backoff,
   type EndedStatus,
   type ExecutionRecord,
+  type FailedAttempt,
+  failureLimits,
   type JobDetail,
   type JobParams,
   type JobState,
@@ -17,6 +19,7 @@ import {
 import type { Runtime } from '../runtime/index.js'
 import type { Outcome } from './ending.js'
 import type { ExecutionLease } from './execution-lease.js'
+import { failedAttempt } from './failure.js'
 import {
   checkParams,
   type ExecutionContext,
@@ -171,14 +174,18 @@ export class Execution implements StartedExecution {
     const { clock } = this.#runtime
     const { limit, delay, maxDelay, isTransient } = retryPolicyOf(this.#job)
     let best = this.#reached
+    const retries: FailedAttempt[] = []
     for (let failures = 1; ; failures++) {
       const outcome = await this.#attempt()
       if (outcome.move !== 'fail') return outcome
+      const isRetryable = this.#isRetryable(isTransient, outcome.error)
       const reached = this.#reached
       if (hasProgressed(best, reached)) failures = 1
       best = bestOf(best, reached)
-      if (this.#lease.signal.aborted || failures > limit || !this.#isRetryable(isTransient, outcome.error))
-        return outcome
+      if (this.#lease.signal.aborted || failures > limit || !isRetryable)
+        return { ...outcome, isTransient: isRetryable, attempts: this.#attempts, retries }
+      retries.push(failedAttempt(clock.now(), outcome.error, this.#runtime.redactor))
+      if (retries.length > failureLimits.retries) retries.shift()
       const pause = backoff(failures, { delay, maxDelay })
       warnOf(this.#runtime.logger, this, outcome.error, `failed with a transient error, retrying in ${pause} ms`)
       await sleep(clock, pause, this.#lease.signal)

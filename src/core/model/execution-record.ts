@@ -1,3 +1,4 @@
+import type { Failure } from './failure.js'
 import type { JobState } from './lifecycle.js'
 
 /** Identifies a job, or a partition of a job. */
@@ -50,6 +51,8 @@ export interface ExecutionRecord extends JobKey {
   detail?: JobDetail
   /** The messages of the error and its causes, outermost first. Set in state `error` only. */
   error?: string[]
+  /** What is known of the failure beside the messages. Set in state `error` only, and not when a lease expired. */
+  failure?: Failure
   /** Set when the execution is an orphan: its node died or closed, and another node may resume the job. */
   isOrphaned?: true
   /** The id of the orphan that this execution resumes. */

@@ -9,6 +9,7 @@ export {
   maxTextLength,
   type Progress,
 } from './execution-record.js'
+export { type FailedAttempt, type Failure, failureLimits } from './failure.js'
 export { type BatchDone, checkJob, type Job, type JobContext, type ProgressUpdate, toProgress } from './job.js'
 export {
   type EndedState,

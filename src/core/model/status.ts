@@ -1,4 +1,5 @@
 import type { ExecutionRecord, JobDetail } from './execution-record.js'
+import type { Failure } from './failure.js'
 import { type EndedState, isLive, type JobState, type LiveState } from './lifecycle.js'
 
 /** The fields of every status. */
@@ -83,6 +84,8 @@ export interface FailedStatus<Detail extends object = JobDetail> extends BegunSt
   endTime: number
   /** The messages of the error and its causes, outermost first, secrets redacted. */
   error: string[]
+  /** What is known of the failure beside the messages. Absent when a lease expired. Not part of the protocol. */
+  failure?: Readonly<Failure>
 }
 
 /** The job completed its work. */
@@ -135,13 +138,14 @@ export function toStatus(record: ExecutionRecord, checkpoint?: unknown): JobStat
 export function toStatus(record: ExecutionRecord, checkpoint?: unknown): JobStatus {
   const { state, type, id, executionId, startTime, endTime, count, lastId, detail, logTail, error, resumedFrom } =
     record
-  const { params, node, leaseUntil } = record
+  const { params, node, leaseUntil, failure } = record
   const abortReason = abortReasonOf(record)
   // Every change of every execution passes here: assignments are faster than spreads.
   const status: Record<string, unknown> = { state, type, id, executionId, startTime }
   if (endTime !== undefined) status.endTime = endTime
   status.infos = infos[state]
   if (error !== undefined) status.error = error
+  if (failure !== undefined) status.failure = failure
   status.count = count
   if (lastId !== undefined) status.lastId = lastId
   if (detail !== undefined) status.detail = detail

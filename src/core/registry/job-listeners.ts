@@ -38,7 +38,8 @@ export class JobListeners {
     const { logger } = this.#runtime
     // The default. An entry that nobody sees would take longer than all other listeners.
     if (logger === silentLogger) return
-    const { log: _, ...status } = { log: undefined, ...toStatus(record) }
+    // Its stack is that of the cause.
+    const { log: _, failure: __, ...status } = { log: undefined, failure: undefined, ...toStatus(record) }
     const message = `Job [${record.type}/${record.id}] ${whatHappened(record, change)}`
     if (change === 'progress') logger.debug(status, message)
     else if (record.state !== 'error') logger.info(status, message)

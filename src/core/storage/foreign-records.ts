@@ -1,7 +1,8 @@
-import { executionOrder, isJson, type Rule, rule } from '../base/index.js'
+import { executionOrder, isJson, type Rule, read, rule } from '../base/index.js'
 import {
   type ExecutionKey,
   type ExecutionRecord,
+  type Failure,
   isEnded,
   isState,
   type JobState,
@@ -62,6 +63,7 @@ const fields: { readonly [Field in keyof ExecutionRecord]?: Rule } = {
     expected: 'a list of messages',
     optional: true,
   },
+  failure: { accepts: isFailure, expected: 'an object with `isTransient` and `attempts`', optional: true },
   isOrphaned: yes,
   resumedFrom: rule.optional(anyText),
   takeovers: rule.optional(rule.whole(0)),
@@ -170,6 +172,24 @@ function isKey(type: unknown, id: unknown, partition: unknown): boolean {
 function isExecutionOf(executionId: unknown, id: string): boolean {
   if (typeof executionId !== 'string' || !executionId.startsWith(id)) return false
   return executionId.length === id.length + uuidLength && executionOrder(executionId) !== undefined
+}
+
+function isFailure(value: unknown): boolean {
+  const { code, isTransient, attempts, place, stack, retries = [] } = Object(value) as Partial<Failure>
+  const isAttempt = (each: unknown) =>
+    time.accepts(read(each, 'time')) && isShort(read(each, 'error'), maxMessageLength)
+  return (
+    typeof isTransient === 'boolean' &&
+    rule.whole(1).accepts(attempts) &&
+    [code ?? '', place ?? '', stack ?? ''].every((text) => isShort(text, 2 * maxMessageLength)) &&
+    Array.isArray(retries) &&
+    retries.length <= maxMessages &&
+    retries.every(isAttempt)
+  )
+}
+
+function isShort(value: unknown, length: number): boolean {
+  return typeof value === 'string' && value.length <= length
 }
 
 function areLines(value: unknown, maxLines: number, maxLength: number): boolean {

@@ -1,4 +1,4 @@
-import type { EndedState, ExecutionRecord, JobKey, JobState, Progress } from '../model/index.js'
+import type { EndedState, ExecutionRecord, Failure, JobKey, JobState, Progress } from '../model/index.js'
 import type { JobName, OpenEnds, Pauses, ResetRequest, ResetResult } from './management.js'
 
 /** The right to write to an execution. It fences off a writer whose lease was lost. */
@@ -67,6 +67,8 @@ export interface FinishRequest extends Progress {
   state: EndedState
   /** The messages of the error, in state `error`. */
   error?: string[]
+  /** Stored as the execution's `failure`, in state `error`: a JSON object. */
+  failure?: Failure
   /** Set when its node closes: the execution becomes an orphan, unless an abort was requested. */
   isOrphaned?: true
 }
@@ -94,8 +96,8 @@ export interface SearchFilter {
 /** What a storage searches. */
 export interface StorageFilter extends SearchFilter {
   /**
-   * Whether `checkpoint`, `detail`, `params` and `logTail` may be left out, as nobody reads them: they may be long. A storage may ignore it. Default
-   * `false`.
+   * Whether `checkpoint`, `detail`, `params`, `failure` and `logTail` may be left out, as nobody reads them: they may be long. A storage may
+   * ignore it. Default `false`.
    *
    * @experimental
    */
@@ -127,8 +129,8 @@ export interface PageRequest {
 /** Selects live executions. */
 export interface LiveFilter extends PageRequest {
   /**
-   * Whether `checkpoint`, `detail`, `params` and `logTail` may be left out, as nobody reads them: they may be long. A storage may ignore it. Default
-   * `false`.
+   * Whether `checkpoint`, `detail`, `params`, `failure` and `logTail` may be left out, as nobody reads them: they may be long. A storage may
+   * ignore it. Default `false`.
    *
    * @experimental
    */

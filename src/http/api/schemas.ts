@@ -3,6 +3,7 @@ import {
   type WireDefinedJob,
   type WireDetail,
   type WireError,
+  type WireFailure,
   type WireHealth,
   type WireHit,
   type WireJob,
@@ -57,6 +58,15 @@ const status: Fields<WireStatus> = {
   detail: ref('Detail'),
 }
 
+const failure: Fields<WireFailure> = {
+  code: { ...text, description: 'The kind of error. Absent when headgate did not make the error.' },
+  is_transient: { ...flag, description: 'Whether another run may succeed without a change.' },
+  attempts: { ...count, description: 'How many times the execution tried.' },
+  place: { ...text, description: 'At which record an ingestion failed.' },
+  stack: { ...text, description: 'The stack of the innermost error of the application.' },
+  retries: { type: 'array', items: object({ time, error: text }), description: 'The attempts before the last one.' },
+}
+
 const detail: Fields<WireDetail> = {
   execution_id: { ...schemas.executionId, description: 'The id of the execution in the log.' },
   node: { ...text, description: 'The name of the registry that runs or ran it.' },
@@ -68,6 +78,10 @@ const detail: Fields<WireDetail> = {
   abort_reason: { ...text, description: 'Why it was asked to abort.' },
   params: { type: 'object', description: 'The parameters of the start, secrets redacted.' },
   log: { type: 'array', items: text, description: 'The last lines that the job logged, newest last.' },
+  failure: {
+    ...object(failure, ['code', 'place', 'stack', 'retries']),
+    description: 'What is known of a failure beside its messages, secrets redacted.',
+  },
   progress: { type: 'object', description: 'What the job reports, secrets redacted.' },
   checkpoint: { description: 'Where the next run begins, in the form that a reset takes. Secrets redacted.' },
 }
@@ -155,7 +169,17 @@ const health: Fields<WireHealth> = {
 /** The schemas of bodies. */
 export const bodies = {
   Status: object(status, ['is_aborting', 'end_time', 'error', 'last_id', 'detail']),
-  Detail: object(detail, ['node', 'lease', 'resumed_from', 'abort_reason', 'params', 'log', 'progress', 'checkpoint']),
+  Detail: object(detail, [
+    'node',
+    'lease',
+    'resumed_from',
+    'abort_reason',
+    'params',
+    'log',
+    'failure',
+    'progress',
+    'checkpoint',
+  ]),
   Job: object(job, ['status']),
   UnknownJob: object(unknownJob),
   Jobs: hits(ref('Job')),

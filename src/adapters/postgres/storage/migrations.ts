@@ -48,6 +48,7 @@ export const migrations: readonly ((names: Names) => string)[] = [
   owners,
   partitions,
   management,
+  failures,
 ]
 
 /**
@@ -229,6 +230,13 @@ function management({ job, log, pause }: Names): string {
       key bytea primary key, type text collate "C" not null, id text collate "C" not null, since int8 not null,
       reason json, paused_by json
     );`
+}
+
+/** `failure` is JSON. */
+function failures({ job, log }: Names): string {
+  return `
+    alter table ${job} add column failure json;
+    alter table ${log} add column failure json;`
 }
 
 /** The query for whether a schema has versions. */

@@ -1,6 +1,7 @@
 import {
   type ExecutionRecord,
   executionOrder,
+  type Failure,
   type JobDetail,
   type JobState,
   type Pause,
@@ -34,6 +35,7 @@ const columns = [
   'log_tail',
   'notifies_end',
   'is_end_notified',
+  'failure',
 ]
 
 /** The columns that the log stores of an execution, as SQL. */
@@ -46,7 +48,7 @@ export const logged = columns.join(', ')
 const texts = ['type', 'id', 'claimed_by', 'resumed_from']
 
 /** What a list may leave out: it may be long. */
-const details = ['checkpoint', 'detail', 'params', 'log_tail']
+const details = ['checkpoint', 'detail', 'params', 'log_tail', 'failure']
 
 /** SQL for the columns of an execution as text. `isOmitted` is SQL for whether to leave out what may be long. */
 export function recordOf(table: string, isOmitted = 'false'): string {
@@ -98,6 +100,7 @@ export function toRecord(row: TextRow): ExecutionRecord {
     ...(isSet(row.log_tail) && { logTail: JSON.parse(row.log_tail) as string[] }),
     ...(row.notifies_end === 'true' && { notifiesEnd: true as const }),
     ...(row.is_end_notified === 'true' && { isEndNotified: true as const }),
+    ...(isSet(row.failure) && { failure: JSON.parse(row.failure) as Failure }),
   }
 }
 

@@ -42,11 +42,11 @@ export function statementsIn(names: Names) {
     ),
     /** uuid, id, epoch. */
     run: named(update(names, leaveQueue, isHeld)),
-    /** uuid, id, epoch, count, last id, checkpoint, detail, log tail, state, error, is orphaned. */
+    /** uuid, id, epoch, count, last id, checkpoint, detail, log tail, state, error, is orphaned, failure. */
     finish: named(finish(names, isOfLease)),
     /** The same, with the expiry of the lease that was read. Ends the execution only if that lease has expired. */
     settle: named(
-      finish(names, `${isUnended} and job.lease_until is not distinct from $12::text::int8 and ${isExpired}`),
+      finish(names, `${isUnended} and job.lease_until is not distinct from $13::text::int8 and ${isExpired}`),
     ),
     /** type, id, partition, reason, execution id. */
     requestAbort: named(`update ${job} set state = 'aborting', abort_reason = $4::text::json, changed_at = ${now}
@@ -106,7 +106,7 @@ function begin({ schema, job }: Names): string {
         count = 0, last_id = null, detail = null, error = null, is_orphaned = null, resumed_from = $7::text, takeovers = $8::text::int8,
         scheduled_for = coalesce($9::text::int8, job.scheduled_for), checkpoint = case when $12::text is null then job.checkpoint when $12::text <> 'null' then $12::text::json end,
         params = coalesce($10::text::json, case when $7::text is not null then job.params end), notifies_end = $11::text::boolean,
-        abort_reason = null, log_tail = null, is_end_notified = null
+        abort_reason = null, log_tail = null, is_end_notified = null, failure = null
       where key = ${keyOf('$1', '$2', '$3')} and ${isFree}
       returning *
     ), inserted as (
@@ -155,7 +155,7 @@ function update({ job }: Names, changes: string, condition: string): string {
 /** Does not log an execution twice, which happens when its row was made live reused by hand. */
 function finish({ job, log, tally }: Names, condition: string): string {
   return `with ended as (
-      update ${job} set state = $9::text, error = $10::text::json,
+      update ${job} set state = $9::text, error = $10::text::json, failure = $12::text::json,
         is_orphaned = case when state <> 'aborting' then $11::text::boolean end,
         end_time = greatest(${now}, start_time), changed_at = ${now}, ${progress(4)}
       where uuid = $1::text::uuid and id = $2::text and epoch = $3::text::int8 and ${condition}

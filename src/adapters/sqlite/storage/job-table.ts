@@ -30,7 +30,7 @@ const lastTime = 8_640_000_000_000_000
 export const isNumbered = `changed < ${Number.MAX_SAFE_INTEGER}`
 
 /** The end of an execution. */
-export type Ending = Pick<FinishRequest, 'state' | 'error' | 'isOrphaned'>
+export type Ending = Pick<FinishRequest, 'state' | 'error' | 'failure' | 'isOrphaned'>
 
 /** The last execution of every job. Writes need an immediate transaction. */
 export class Jobs {
@@ -183,13 +183,14 @@ export class Jobs {
   }
 
   /** Ends an execution and puts it into the log. */
-  end(execution: ExecutionRecord, now: number, { state, error, isOrphaned }: Ending): void {
+  end(execution: ExecutionRecord, now: number, { state, error, failure, isOrphaned }: Ending): void {
     // An execution that was asked to abort does not become an orphan.
     if (isOrphaned && execution.state !== 'aborting') execution.isOrphaned = true
     execution.state = state
     // The clock of the machine may have been set back.
     execution.endTime = Math.max(now, execution.startTime)
     if (error) execution.error = [...error]
+    if (failure) execution.failure = copyOf(failure)
     this.change(execution)
     this.#connection.run(copyToLog, ...keyOf(execution))
     trim(this.#connection, this.#limits, now)

@@ -108,6 +108,9 @@ export const migrations: readonly string[] = [
     paused_by text,
     primary key (type, id)
   ) strict;`,
+
+  `alter table headgate_job add column failure text;
+  alter table headgate_log add column failure text;`,
 ]
 
 function withManagement(table: string): string {

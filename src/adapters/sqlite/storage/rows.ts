@@ -1,6 +1,7 @@
 import {
   type ExecutionRecord,
   executionOrder,
+  type Failure,
   type JobDetail,
   type JobState,
   type Pause,
@@ -36,6 +37,7 @@ export const columns = [
   'log_tail',
   'notifies_end',
   'is_end_notified',
+  'failure',
 ] as const
 
 /** The value of `partition` for a job itself: in a key, nulls would all differ. */
@@ -63,7 +65,7 @@ export const selected = columns
   .join(', ')
 
 /** What a list may leave out: it may be long. */
-const details = new Set<string>(['checkpoint', 'detail', 'params', 'log_tail'])
+const details = new Set<string>(['checkpoint', 'detail', 'params', 'log_tail', 'failure'])
 
 /** The same for a list. */
 export function selectedFor(omitsDetail = false): string {
@@ -110,6 +112,7 @@ export function valuesOf(execution: ExecutionRecord): SqliteValue[] {
     jsonOf(execution.logTail),
     execution.notifiesEnd ? 1 : null,
     execution.isEndNotified ? 1 : null,
+    jsonOf(execution.failure),
   ]
 }
 
@@ -136,6 +139,7 @@ export function executionOf(row: SqliteRow): ExecutionRecord {
     ...(isThere(row.log_tail) && { logTail: parse<string[]>(row.log_tail) }),
     ...(isThere(row.notifies_end) && { notifiesEnd: true }),
     ...(isThere(row.is_end_notified) && { isEndNotified: true }),
+    ...(isThere(row.failure) && { failure: parse<Failure>(row.failure) }),
   }
 }
 

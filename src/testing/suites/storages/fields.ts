@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import type { Failure } from '../../../adapter.js'
 import type { Cases } from '../suite.js'
 import { begin, expire, leaseOf, longLease, present, runThrough, type StorageSubject } from './subject.js'
 
@@ -72,6 +73,21 @@ export const fieldCases: Cases<StorageSubject> = {
     await storage.renew(lease, { lease: longLease, logTail: ['later'] })
     assert.deepEqual(present(await storage.finish(lease, { state: 'successful' })).logTail, ['later'])
     assert.equal('logTail' in (await begin(storage)), false)
+  },
+
+  async 'failure: is stored with the end, also in the log, and gone at the next start'({ storage, peer }) {
+    const failure = {
+      code: 'target',
+      isTransient: false,
+      attempts: 2,
+      stack: 'Error: \u0000é',
+      retries: [{ time: 1, error: 'x' }],
+    }
+    const ended = await runThrough(storage, {}, { state: 'error', error: ['no'], failure: failure as Failure })
+    assert.deepEqual(ended.failure, failure)
+    assert.deepEqual(await peer.find('test', 'a'), ended)
+    assert.deepEqual((await peer.search({})).hits, [ended])
+    assert.equal('failure' in (await begin(storage)), false)
   },
 
   async 'log tail: may be given with the end'({ storage }) {
