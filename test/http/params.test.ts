@@ -76,7 +76,7 @@ describe.each(Object.entries({ ...mounts, ...parsers }))('started by %s', (_, op
   })
 
   test.each([
-    ['_reset', '{"checkpoint":7}', 'send `checkpoint`, `detail` in the query.'],
+    ['_reset', '{"checkpoint":7}', 'send `checkpoint`, `execution_id`, `detail` in the query.'],
     ['_pause', '{"reason":"deploy","by":"ann"}', 'send `reason`, `by` in the query.'],
     [
       '_abort',

@@ -131,14 +131,11 @@ class MemoryStorage implements JobStorage {
     })
   }
 
-  async finish(
-    lease: LeaseToken,
-    { state, error, failure, isOrphaned, ...progress }: FinishRequest,
-  ): Promise<ExecutionRecord | undefined> {
+  async finish(lease: LeaseToken, request: FinishRequest): Promise<ExecutionRecord | undefined> {
     const execution = this.#findByLease(lease)
     if (execution) {
-      write(execution, progress)
-      this.#end(execution, this.#clock.now(), { state, error, failure, isOrphaned })
+      write(execution, request)
+      this.#end(execution, this.#clock.now(), request)
     }
     this.#settleExpired()
     return execution && copy(execution)

@@ -274,9 +274,7 @@ class PostgresStorage implements JobStorage {
       const [row] = await this.#ask('reset', [type, id, jsonOf(checkpoint), executionId])
       // A row with the epoch 0 is no execution.
       if (row) return row.epoch === '0' ? { reset: true } : { reset: true, execution: toRecord(row) }
-      const {
-        hits: [live],
-      } = await this.live({ type, id, includePartitions: true, size: 1 })
+      const [live] = (await this.live({ type, id, includePartitions: true, size: 1 })).hits
       if (live) return { reset: false, execution: live }
       const last = await this.find(type, id)
       if (executionId !== undefined && last?.executionId !== executionId)

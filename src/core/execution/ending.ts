@@ -1,19 +1,12 @@
 import { errorMessages, isCausedBy, isTransient } from '../base/index.js'
-import { type ExecutionRecord, type FailedAttempt, type JobMove, nextState } from '../model/index.js'
+import { type ExecutionRecord, type JobMove, nextState } from '../model/index.js'
 import type { Redactor } from '../redaction/index.js'
 import { type FinishRequest, leaseExpired } from '../storage/index.js'
-import { failureOf } from './failure.js'
+import { type FailedOutcome, failureOf } from './failure.js'
 
 /** The outcome of the work. */
-export interface Outcome {
+export interface Outcome extends FailedOutcome {
   readonly move: JobMove
-  readonly error?: unknown
-  /** Whether the error is transient, by the job. Default: by its codes. */
-  readonly isTransient?: boolean
-  /** How many times the execution tried. Default 1. */
-  readonly attempts?: number
-  /** The attempts before the last one. */
-  readonly retries?: readonly FailedAttempt[]
 }
 
 /** What determines the end of an execution, besides the outcome of the work. */

@@ -1,10 +1,23 @@
 import { chain, errorMessages, isTransient, JobError, type JobErrorCode, read, stackOf } from '../base/index.js'
 import { type FailedAttempt, type Failure, failureLimits } from '../model/index.js'
 import type { Redactor } from '../redaction/index.js'
-import type { Outcome } from './ending.js'
+
+/** How work that may have failed has ended. */
+export interface FailedOutcome {
+  readonly error?: unknown
+  /** Whether the error is transient, by the job. Default: by its codes. */
+  readonly isTransient?: boolean
+  /** How many times the execution tried. Default 1. */
+  readonly attempts?: number
+  /** The attempts before the last one. */
+  readonly retries?: readonly FailedAttempt[]
+}
 
 /** What is known of a failure beside its messages. */
-export function failureOf({ error, attempts = 1, retries = [], ...outcome }: Outcome, redactor: Redactor): Failure {
+export function failureOf(
+  { error, attempts = 1, retries = [], ...outcome }: FailedOutcome,
+  redactor: Redactor,
+): Failure {
   const code = codeOf(error)
   const place = placeTextOf(error)
   const stack = stackOf(error, redactor, failureLimits.stack)

@@ -34,11 +34,12 @@ export async function executionOf({ type, id }: JobNames, meant: Status): Promis
   const known = executionIdOf(meant)
   if (known !== undefined) return known
   const status = await client.status(type, id, { detail: true })
-  if (!status || !isSameRun(meant, status)) throw new TypeError(otherRun)
+  if (!status || !isSameRun(meant, status)) throw new TypeError(hasEnded(meant) ? ranAgain : otherRun)
   return status.detail.executionId
 }
 
 const otherRun = 'The run that you meant has ended, and another one runs now. Nothing was aborted.'
+const ranAgain = 'The job has run again since this was opened. Nothing was reset: look at that run first.'
 
 /** Asks an execution of a job to stop. */
 export async function abort({ type, id }: JobNames, executionId: string, reason: string): Promise<void> {
@@ -94,10 +95,20 @@ export async function unpauseAll(): Promise<void> {
   notify('The pause of all jobs has ended.')
 }
 
-/** Sets where the next run begins: without a checkpoint, at the beginning. Returns the checkpoint. */
-export async function reset({ type, id }: JobNames, text: string): Promise<unknown> {
+/**
+ * Sets where the next run begins: without a checkpoint, at the beginning. Returns the checkpoint. `executionId` is the last run that the
+ * user has seen: after another one, the checkpoint is an old one.
+ */
+export async function reset({ type, id }: JobNames, text: string, executionId: string | undefined): Promise<unknown> {
   const checkpoint = text === '' ? undefined : parseJson(text, 'The checkpoint')
-  await client.reset(type, id, text === '' ? {} : { checkpoint })
+  const isMeant = executionId !== undefined && { executionId }
+  try {
+    await client.reset(type, id, { ...(text !== '' && { checkpoint }), ...isMeant })
+  } catch (error) {
+    if (codeOf(error) !== 'already_running' || !reasonOf(error).includes('Nothing was reset')) throw error
+    void refreshJobs()
+    throw new TypeError(ranAgain)
+  }
   notify(`The next run of ${nameOf({ type, id })} begins ${text === '' ? 'at the beginning' : 'at the checkpoint'}.`)
   return checkpoint
 }

@@ -4,6 +4,9 @@ import type { RemoteDetail } from '../../../wire/index.js'
 /** A status as the page receives it: in events and in the log with the id of its execution, and with a detail where it was asked for. */
 export type Status = RemoteStatus & { readonly executionId?: string; readonly detail?: Partial<RemoteDetail> }
 
+/** The status of a run that failed. */
+export type FailedStatus = Extract<Status, { state: 'error' }>
+
 /** What the server tells about an execution beside its status: empty where nobody has asked for it. */
 export function detailOf(status: Status | undefined): Partial<RemoteDetail> {
   return status?.detail ?? {}
@@ -47,4 +50,9 @@ export const stateWords: Record<ShownState, string> = {
   error: 'Failed',
   successful: 'Succeeded',
   never: 'Never ran',
+}
+
+/** Whether jobs of a type read records. Only ingestions have this type. */
+export function isIngestionType(type: string): boolean {
+  return type === 'ingestion'
 }

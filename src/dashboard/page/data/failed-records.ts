@@ -1,6 +1,7 @@
 import { computed, effect, signal } from '@preact/signals'
 import { detailOf, numberOf, type Status } from './detail.js'
 import { endedCount, isLive, type Job, jobs, keyOf } from './jobs.js'
+import { remedyFor } from './next-steps.js'
 import { route } from './route.js'
 import { client } from './server.js'
 
@@ -9,8 +10,8 @@ const readAfter = 1000
 const readApart = 15_000
 const readEvery = 60_000
 
-/** How many records have failed in the last run of a job, with the start of that run. */
-const known = signal<ReadonlyMap<string, { startTime: number; failed: number }>>(new Map())
+/** What the details of the last runs tell: when the run began, how many records have failed, and whether a retry fails again. */
+const known = signal<ReadonlyMap<string, { startTime: number; failed: number; isHopeless: boolean }>>(new Map())
 
 /** How many records of a run have failed, where it tells that. */
 export function failedOf(status: Status | undefined): number {
@@ -21,6 +22,12 @@ export function failedOf(status: Status | undefined): number {
 export function failedLastOf({ key, status }: Job): number {
   const last = known.value.get(key)
   return last && last.startTime === status?.startTime && 'endTime' in status ? last.failed : 0
+}
+
+/** Whether a retry of the last run of a job may help, as far as it is known. */
+export function mayRetry({ key, status }: Job): boolean {
+  const last = known.value.get(key)
+  return !(last?.isHopeless && last.startTime === status?.startTime)
 }
 
 /** Reads how many records have failed while the overview is shown, for as long as the page is open. The list of jobs does not tell it. */
@@ -47,14 +54,17 @@ export function followFailedRecords(): void {
 
 async function read(): Promise<void> {
   const mayTell = [...(jobs.peek()?.values() ?? [])].some(
-    (job) => job.status && !isLive(job) && job.type === 'ingestion',
+    (job) => job.status && !isLive(job) && (job.type === 'ingestion' || job.status.state === 'error'),
   )
   if (!mayTell || document.hidden) return
   const list = await client.jobs({ detail: true })
   known.value = new Map(
     list.flatMap(({ type, id, status }) => {
       const failed = failedOf(status)
-      return status && failed > 0 ? [[keyOf(type, id), { startTime: status.startTime, failed }]] : []
+      const isHopeless = status?.state === 'error' && ['mend', 'restart'].includes(remedyFor(status))
+      return status && (failed > 0 || isHopeless)
+        ? [[keyOf(type, id), { startTime: status.startTime, failed, isHopeless }]]
+        : []
     }),
   )
 }

@@ -57,6 +57,12 @@ export function linkToJob(type: string, id: string, run?: { executionId: string;
   return linkTo({ view: 'job', type, id, ...(run && { run }) })
 }
 
+/** The minute of a time, as a field for times has it. */
+export function minuteOf(time: number): string {
+  if (Math.abs(time) > 8.64e15) return ''
+  return new Date(time - 60_000 * new Date(time).getTimezoneOffset()).toISOString().slice(0, 16)
+}
+
 function parse(hash: string): Route {
   const [, path = '', search = ''] = /^#?([^?]*)\??(.*)$/s.exec(hash) ?? []
   const query = new URLSearchParams(search)

@@ -1,4 +1,4 @@
-import type { Status } from '../data/detail.js'
+import { isIngestionType, type Status } from '../data/detail.js'
 import { formatCount } from '../data/format.js'
 
 /** What a run counts: an ingestion its records, a job of one's own whatever it reports, if it reports anything. */
@@ -7,11 +7,6 @@ type Counted = Pick<Status, 'type' | 'count' | 'state'>
 /** Whether a run counts something that can be shown. */
 export function hasRecords({ type, count, state }: Counted): boolean {
   return state !== 'queued' && (count > 0 || isIngestionType(type))
-}
-
-/** Whether jobs of a type read records. Only ingestions have this type. */
-export function isIngestionType(type: string): boolean {
-  return type === 'ingestion'
 }
 
 /** What the counts of a job are called. */

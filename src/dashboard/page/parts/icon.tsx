@@ -70,6 +70,8 @@ const shapes = {
   ),
   gate: <path d="M3 13.5v-11m10 11v-11M3 5h10M3 9h10" stroke-width="1.8" />,
   offline: <path d="M2 2l12 12M3.3 8.3a6.8 6.8 0 0 1 2.5-1.6m3 0a6.8 6.8 0 0 1 3.9 1.6M8 12.5h.01" />,
+  place: <path d="M8 14.5s4.5-4.2 4.5-7.7a4.5 4.5 0 1 0-9 0c0 3.5 4.5 7.7 4.5 7.7zM8 6.8h.01" />,
+  copy: <path d="M6 5.5h7.5v8H6zM10 5.5v-3H2.5v8H6" />,
   lock: (
     <>
       <rect x="3.5" y="7" width="9" height="6.5" rx="1.5" />

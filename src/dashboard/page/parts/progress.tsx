@@ -1,6 +1,6 @@
 import type { ComponentChildren } from 'preact'
 import { seconds } from '../data/clock.js'
-import { detailOf, fieldsOf, numberOf, type Status } from '../data/detail.js'
+import { detailOf, fieldsOf, isIngestionType, numberOf, type Status } from '../data/detail.js'
 import {
   formatBytes,
   formatCount,
@@ -11,7 +11,7 @@ import {
   roundPercent,
 } from '../data/format.js'
 import { courseOf, rateOf, ratesOf } from '../data/rates.js'
-import { hasRecords, isIngestionType } from './count.js'
+import { hasRecords } from './count.js'
 import { Elapsed } from './time.js'
 
 /** How far a live run is: a bar, and the figures below it. A job that reports the `total` of its records gets a share and an end. */

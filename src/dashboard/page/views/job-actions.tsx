@@ -1,11 +1,11 @@
 import { useState } from 'preact/hooks'
 import { hasEnded } from '../../../wire/index.js'
 import * as actions from '../data/actions.js'
-import { checkpointOf, detailOf, isSameRun, type Status, stateWords } from '../data/detail.js'
+import { checkpointOf, detailOf, isIngestionType, isSameRun, type Status, stateWords } from '../data/detail.js'
 import { nameOf } from '../data/format.js'
 import { isLive, type Job } from '../data/jobs.js'
+import { refreshEffects } from '../data/next-steps.js'
 import { readOnly } from '../data/settings.js'
-import { isIngestionType } from '../parts/count.js'
 import { Field, FormDialog } from '../parts/dialog.js'
 import { Icon } from '../parts/icon.js'
 import { Time } from '../parts/time.js'
@@ -14,20 +14,22 @@ import { PauseDialog } from './pauses.js'
 /** What asks before it is done. */
 export type Question = 'params' | 'refresh' | 'abort' | 'pause' | 'reset' | 'retry'
 
-/** What can be done with a job now. */
-export function JobActions({ job }: { job: Job }) {
+/** What can be done with a job now. `hasSteps` is whether the view shows what to do about a failure. */
+export function JobActions({ job, hasSteps }: { job: Job; hasSteps: boolean }) {
   const [question, ask] = useState<Question>()
   if (readOnly) return null
   const isDefined = job.definition !== undefined
   const { paused } = job.definition ?? {}
+  // What can be done about a failure stands below it, with what each does.
+  const isShort = hasSteps && job.status?.state === 'error'
   return (
     <div class="actions">
       {isLive(job) ? (
         <AbortButton isAborting={job.status?.state === 'aborting'} onClick={() => ask('abort')} />
       ) : (
-        <StartButton job={job} />
+        !isShort && <StartButton job={job} />
       )}
-      {isDefined && !isLive(job) && (
+      {isDefined && !isLive(job) && !isShort && (
         <>
           <ActionButton text="Start with parameters…" onClick={() => ask('params')} />
           {job.definition?.fullRefresh && <ActionButton text="Full refresh…" onClick={() => ask('refresh')} />}
@@ -47,7 +49,7 @@ export function JobActions({ job }: { job: Job }) {
 }
 
 /** Starts a job. A failed one goes on from its checkpoint. The parameters of its run are asked for, as the page knows them redacted. */
-export function StartButton({ job, isSmall = false }: { job: Job; isSmall?: boolean }) {
+export function StartButton({ job, isSmall, isPlain }: { job: Job; isSmall?: boolean; isPlain?: boolean }) {
   const [isBusy, setBusy] = useState(false)
   const [isAsked, ask] = useState(false)
   if (readOnly || job.definition === undefined) return null
@@ -66,7 +68,7 @@ export function StartButton({ job, isSmall = false }: { job: Job; isSmall?: bool
     <>
       <button
         type="button"
-        class={`button is-primary ${isSmall ? 'is-small' : ''}`}
+        class={`button ${isPlain ? '' : 'is-primary'} ${isSmall ? 'is-small' : ''}`}
         onClick={start}
         aria-disabled={isBusy}
         aria-label={`${text} ${nameOf(job)}`}
@@ -136,7 +138,7 @@ export function JobDialog(props: {
           onSubmit={() => actions.start(job, { fullRefresh: true, ...isForced })}
         >
           <p>
-            The job reads everything again, from the beginning. {refreshTexts[job.definition?.fullRefresh ?? 'merge']}
+            The job reads everything again, from the beginning. {refreshEffects[job.definition?.fullRefresh ?? 'merge']}
           </p>
         </FormDialog>
       )
@@ -145,12 +147,6 @@ export function JobDialog(props: {
     default:
       return <LaterDialog job={job} question={question} onClose={onClose} checkpoint={checkpoint} />
   }
-}
-
-const refreshTexts = {
-  replace: 'At its end, the new records replace all earlier ones.',
-  merge: 'Its records replace earlier ones with the same key. Those that the source has deleted stay.',
-  truncate: 'Its first commit removes all earlier records.',
 }
 
 /** Aborts the run that is live when the dialog opens, and no other one. */
@@ -182,7 +178,8 @@ function AbortDialog({ job, onClose }: { job: Job; onClose: () => void }) {
 /** Says that the run that a dialog is about has ended since it was opened. */
 function Moved({ job: { status }, meant }: { job: Job; meant: Status | undefined }) {
   const isSame = isSameRun(status, meant)
-  if (!status || (isSame && !hasEnded(status))) return null
+  // A run that had ended before says nothing new.
+  if (!status || (isSame && (!hasEnded(status) || (meant && hasEnded(meant))))) return null
   return (
     <p class="form-error" role="alert">
       <Icon name="error" />
@@ -203,6 +200,9 @@ function Moved({ job: { status }, meant }: { job: Job; meant: Status | undefined
 function LaterDialog(props: { job: Job; question: Question; onClose: () => void; checkpoint?: string | undefined }) {
   const { job, question, onClose, checkpoint } = props
   const name = nameOf(job)
+  const [meant] = useState(job.status)
+  const [execution] = useState(() => (question === 'pause' ? undefined : meant && actions.executionOf(job, meant)))
+  execution?.catch(() => undefined)
   if (question === 'pause')
     return <PauseDialog what={name} onPause={(reasons) => actions.pause(job, reasons)} onClose={onClose} />
   const isRetry = question === 'retry'
@@ -213,10 +213,11 @@ function LaterDialog(props: { job: Job; question: Question; onClose: () => void;
       isDangerous={!isRetry}
       onClose={onClose}
       onSubmit={async (form) => {
-        const checkpoint = await actions.reset(job, textOf(form, 'checkpoint'))
+        const checkpoint = await actions.reset(job, textOf(form, 'checkpoint'), await execution)
         if (isRetry) await actions.startFrom(job, checkpoint)
       }}
     >
+      <Moved job={job} meant={meant} />
       <p>
         Sets where the next run begins.
         {isIngestion(job) && ' The records of the target stay.'}

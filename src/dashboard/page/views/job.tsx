@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks'
 import type { LoggedStatus } from '../../../client/index.js'
 import { seconds } from '../data/clock.js'
-import { checkpointOf, detailOf, fieldsOf, numberOf, type Status } from '../data/detail.js'
+import { checkpointOf, detailOf, fieldsOf, isIngestionType, numberOf, type Status } from '../data/detail.js'
 import { withDetail, withFiguresOf } from '../data/details.js'
 import { formatCount, formatDuration } from '../data/format.js'
 import { health } from '../data/health.js'
@@ -34,6 +34,7 @@ export function JobView({ type, id, run }: Extract<Route, { view: 'job' }>) {
   const { state, startTime } = known?.status ?? {}
   const status = useRead((signal) => client.status(type, id, { detail: true, signal }), [type, id, state, startTime])
   const log = useRead((signal) => client.search({ type, id, size: charted, signal }), [type, id, state, startTime])
+  const recent = useRead((signal) => readRecent(type, id, signal), [type, id, state, startTime])
   const past = useRead((signal) => readRun(type, id, run, signal), [type, id, run?.executionId])
   const job: Job = {
     ...(known ?? { key: keyOf(type, id), type, id }),
@@ -44,10 +45,12 @@ export function JobView({ type, id, run }: Extract<Route, { view: 'job' }>) {
   if (!known && !status.isReading && !job.status && log.value?.total === 0) return <Unknown type={type} id={id} />
   const isPast = run !== undefined && past.value?.executionId === run.executionId
   const shown = run === undefined ? job.status : past.value
+  // What helps is told by the detail: its order would change under the pointer.
+  const isRead = !isLive(job) && (job.status?.detail !== undefined || status.error !== undefined)
   const explained = run?.executionId ?? log.value?.hits.find((hit) => hit.startTime === shown?.startTime)?.executionId
   return (
     <>
-      <JobHead job={job} />
+      <JobHead job={job} hasSteps={run === undefined} />
       {run !== undefined && <PastNote job={job} past={past} />}
       <div class="job-grid">
         <div class="job-run">
@@ -65,10 +68,16 @@ export function JobView({ type, id, run }: Extract<Route, { view: 'job' }>) {
               </div>
             </Section>
           )}
-          {shown && <RunReport status={shown} />}
+          {shown && <RunReport status={shown} job={run === undefined && isRead ? job : undefined} />}
         </div>
         <div class="job-runs">
-          <RunsOf job={job} log={log} shown={isPast ? run.executionId : undefined} explained={explained} />
+          <RunsOf
+            job={job}
+            log={log}
+            recent={recent.value}
+            shown={isPast ? run.executionId : undefined}
+            explained={explained}
+          />
         </div>
         <aside class="job-side" aria-label="Facts">
           <JobFacts job={job} shown={shown} isPast={run !== undefined} />
@@ -88,6 +97,12 @@ function statusOf(known: Status | undefined, read: Status | undefined): { status
   return { status: known.detail ? known : withFiguresOf(read, known) }
 }
 
+/** The last runs of an ingestion, which tell how many records have failed. */
+async function readRecent(type: string, id: string, signal: AbortSignal): Promise<LoggedStatus[]> {
+  if (!isIngestionType(type)) return []
+  return (await client.search({ type, id, size: listed, detail: true, signal })).hits
+}
+
 /** Finds a run in the log by when it began. */
 async function readRun(
   type: string,
@@ -103,7 +118,7 @@ async function readRun(
   return hits.find((hit) => hit.executionId === executionId)
 }
 
-function JobHead({ job }: { job: Job }) {
+function JobHead({ job, hasSteps }: { job: Job; hasSteps: boolean }) {
   const { type, id, status, definition } = job
   return (
     <div class="job-head">
@@ -118,7 +133,7 @@ function JobHead({ job }: { job: Job }) {
         <State state={status?.state ?? 'never'} isBadge />
         {definition?.paused && <Mark icon="paused" tone="paused" text="Paused" />}
       </div>
-      <JobActions job={job} />
+      <JobActions job={job} hasSteps={hasSteps} />
     </div>
   )
 }
@@ -153,10 +168,11 @@ function PastNote({ job, past }: { job: Job; past: Read<LoggedStatus | undefined
 function RunsOf(props: {
   job: Job
   log: Read<{ total: number; hits: LoggedStatus[] }>
+  recent: readonly LoggedStatus[] | undefined
   shown: string | undefined
   explained: string | undefined
 }) {
-  const { job, log, shown, explained } = props
+  const { job, log, recent = [], shown, explained } = props
   const inLog = linkTo({ view: 'log', query: { ...wholeLog.query, type: job.type, id: job.id } })
   if (log.value === undefined)
     return log.error === undefined ? (
@@ -165,6 +181,8 @@ function RunsOf(props: {
       <Failure title="The runs could not be read" error={log.error} onRetry={log.again} />
     )
   const { total, hits } = log.value
+  // Details come later, and are only for the rows.
+  const detailed = (run: LoggedStatus) => recent.find(({ executionId }) => executionId === run.executionId) ?? run
   return (
     <Section title="Runs" count={total} aside={total > listed && <a href={inLog}>All in the log</a>}>
       {total === 0 ? (
@@ -174,7 +192,7 @@ function RunsOf(props: {
       ) : (
         <>
           {hits.length > 1 && <History runs={hits} shown={shown} />}
-          <RunsTable runs={hits.slice(0, listed)} shown={shown} explained={explained} />
+          <RunsTable runs={hits.slice(0, listed).map(detailed)} shown={shown} explained={explained} />
         </>
       )}
     </Section>

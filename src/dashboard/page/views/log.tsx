@@ -1,18 +1,17 @@
 import { useLayoutEffect, useRef, useState } from 'preact/hooks'
-import { stateWords } from '../data/detail.js'
+import type { SearchFilter } from '../../../client/index.js'
 import { formatCount } from '../data/format.js'
-import { endedCount, sortedJobs } from '../data/jobs.js'
-import { type LogQuery, linkTo, replaceRoute, wholeLog } from '../data/route.js'
+import { endedCount } from '../data/jobs.js'
+import { type LogQuery, linkTo, wholeLog } from '../data/route.js'
 import { client } from '../data/server.js'
 import { useRead } from '../data/use-read.js'
 import { useSettled } from '../data/use-settled.js'
 import { Empty, Failure, Loading } from '../parts/blocks.js'
 import { Icon } from '../parts/icon.js'
+import { LogFilters, loggedStates } from './log-filters.js'
 import { RunsTable } from './runs-table.js'
 
 const pageSize = 50
-
-const states = ['error', 'successful', 'aborted', 'running', 'aborting', 'queued'] as const
 
 /** The log: every run that has ended, newest first, with all filters that the server has. */
 export function LogView({ query }: { query: LogQuery }) {
@@ -23,7 +22,9 @@ export function LogView({ query }: { query: LogQuery }) {
       client.search({ ...JSON.parse(filter), from: (page - 1) * pageSize, size: pageSize, detail: true, signal }),
     [filter, page],
   )
+  const totals = useRead((signal) => readTotals(JSON.parse(filter), signal), [withoutState(filter), read.value?.total])
   const { total = 0, hits = [] } = read.value ?? {}
+  const hasPages = total > pageSize || page > 1
   const used = useRef<string | undefined>(undefined)
   useLayoutEffect(() => {
     toTop(used.current)
@@ -36,8 +37,8 @@ export function LogView({ query }: { query: LogQuery }) {
   return (
     <>
       <h1 tabIndex={-1}>Log</h1>
-      <Filters query={query} />
-      {total > 0 && <Pager query={query} page={page} total={total} isTop />}
+      <LogFilters query={query} total={read.value?.total} totals={totals.value} />
+      {hasPages && <Pager query={query} page={page} total={total} isTop />}
       {page === 1 && read.value && <NewerRuns key={JSON.stringify([filter, read.value.total])} onShow={read.again} />}
       {read.error !== undefined ? (
         <Failure title="The log could not be read" error={read.error} onRetry={read.again} />
@@ -45,9 +46,6 @@ export function LogView({ query }: { query: LogQuery }) {
         <Loading rows={8} />
       ) : hits.length === 0 ? (
         <Empty icon="search" title={total === 0 ? 'No run is like that' : 'This page is behind the last one'}>
-          {total === 0 &&
-            query.type + query.id !== '' &&
-            'A type and an id are found as a whole, and not by a part of them. '}
           <a href={linkTo(wholeLog)}>Show the whole log</a>
         </Empty>
       ) : (
@@ -55,13 +53,27 @@ export function LogView({ query }: { query: LogQuery }) {
           <RunsTable runs={hits} hasNames />
         </div>
       )}
-      {total > 0 && (
+      {hasPages && (
         <div onClickCapture={use} onChangeCapture={use}>
           <Pager query={query} page={page} total={total} />
         </div>
       )}
     </>
   )
+}
+
+function withoutState(filter: string): string {
+  return JSON.stringify({ ...JSON.parse(filter), state: undefined })
+}
+
+/** How many runs have ended in each state, with the other filters as they are. */
+async function readTotals(filter: SearchFilter, signal: AbortSignal): Promise<ReadonlyMap<string, number>> {
+  const { state: _, ...others } = filter
+  const ended = ['error', 'successful', 'aborted'] as const
+  const found = await Promise.all(ended.map((state) => client.search({ ...others, state, size: 0, signal })))
+  const totals = found.map(({ total }) => total)
+  const sum = totals.reduce((sum, total) => sum + total, 0)
+  return new Map([['', sum], ...ended.map((state, index): [string, number] => [state, totals[index] ?? 0])])
 }
 
 /** Another page begins at its first row: from the links below the rows, the view and the focus go to the same ones above them. */
@@ -76,7 +88,7 @@ function toTop(used: string | undefined): void {
 
 /** The texts of the filters as the server takes them. Times are those of the viewer. */
 function filterOf({ type, id, state, from, to }: LogQuery) {
-  const known = states.find((name) => name === state)
+  const known = loggedStates.find((name) => name === state)
   const [startTimeFrom, startTimeTo] = [Date.parse(from), Date.parse(to)]
   return {
     ...(type !== '' && { type }),
@@ -86,70 +98,6 @@ function filterOf({ type, id, state, from, to }: LogQuery) {
     // The field has no seconds: the minute as a whole.
     ...(Number.isFinite(startTimeTo) && { startTimeTo: startTimeTo + 59_999 }),
   }
-}
-
-function Filters({ query }: { query: LogQuery }) {
-  const types = [...new Set(sortedJobs.value.map(({ type }) => type))]
-  const ids = [
-    ...new Set(sortedJobs.value.filter(({ type }) => query.type === '' || type === query.type).map(({ id }) => id)),
-  ]
-  const change = (event: Event) => {
-    const form = (event.target as HTMLInputElement).form as HTMLFormElement
-    const given = Object.fromEntries(new FormData(form)) as Record<string, string>
-    replaceRoute({ view: 'log', query: { ...query, ...given, page: '' } })
-  }
-  return (
-    <search aria-label="Filter the log">
-      <form class="filters" onSubmit={(event) => event.preventDefault()} onInput={change}>
-        <FilterText name="type" label="Type" value={query.type} options={types} />
-        <FilterText name="id" label="Id" value={query.id} options={ids.slice(0, 500)} />
-        <label class="filter">
-          <span>State</span>
-          <select name="state" value={query.state}>
-            <option value="">Every end</option>
-            {states.map((state) => (
-              <option key={state} value={state} selected={state === query.state}>
-                {stateWords[state]}
-              </option>
-            ))}
-          </select>
-        </label>
-        <label class="filter">
-          <span>Began from</span>
-          <input type="datetime-local" name="from" value={query.from} />
-        </label>
-        <label class="filter">
-          <span>Began up to</span>
-          <input type="datetime-local" name="to" value={query.to} />
-        </label>
-        <a class="button" href={linkTo(wholeLog)}>
-          Clear
-        </a>
-      </form>
-    </search>
-  )
-}
-
-function FilterText(props: { name: string; label: string; value: string; options: readonly string[] }) {
-  const { name, label, value, options } = props
-  return (
-    <label class="filter">
-      <span>{label}</span>
-      <input
-        name={name}
-        value={value}
-        list={`${name}-options`}
-        autocomplete="off"
-        placeholder="Any"
-        data-shortcut={name === 'type' ? '/' : undefined}
-      />
-      <datalist id={`${name}-options`}>
-        {options.map((option) => (
-          <option key={option} value={option} />
-        ))}
-      </datalist>
-    </label>
-  )
 }
 
 /** Says that runs have ended since the page of the log was read. The rows do not move while somebody reads them. */

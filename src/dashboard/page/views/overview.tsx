@@ -1,10 +1,10 @@
 import { useState } from 'preact/hooks'
 import { withDetail } from '../data/details.js'
-import { failedLastOf } from '../data/failed-records.js'
+import { failedLastOf, mayRetry } from '../data/failed-records.js'
 import { beginningOf, formatCount, formatDuration, nameOf } from '../data/format.js'
 import { health } from '../data/health.js'
 import { type Job, jobs, jobsError, keyOf, refreshJobs, sortedJobs } from '../data/jobs.js'
-import { home, linkTo, type Route, type ShownJobs } from '../data/route.js'
+import { home, linkTo, linkToJob, type Route, type ShownJobs } from '../data/route.js'
 import { readOnly } from '../data/settings.js'
 import { isIn } from '../data/shown-jobs.js'
 import { Empty, Failure, Loading, Section } from '../parts/blocks.js'
@@ -244,6 +244,7 @@ function FailingJob({ job }: { job: Job }) {
   if (status?.state !== 'error') return null
   const [first = '', ...causes] = status.error
   const last = causes.at(-1)
+  const mayHelp = mayRetry(job)
   return (
     <li class="card is-error">
       <div class="card-head">
@@ -252,7 +253,13 @@ function FailingJob({ job }: { job: Job }) {
         <span class="muted">
           <Time at={status.endTime} />
         </span>
-        <StartButton job={job} isSmall />
+        {mayHelp ? (
+          <StartButton job={job} isSmall />
+        ) : (
+          <a class="button is-small" href={linkToJob(job.type, job.id)}>
+            What helps
+          </a>
+        )}
       </div>
       <p class="reason">{beginningOf(first, maxReason)}</p>
       {last !== undefined && (

@@ -1,18 +1,21 @@
-import { detailOf, numberOf, type Status } from '../data/detail.js'
+import { detailOf, type FailedStatus, numberOf, type Status } from '../data/detail.js'
 import { formatBytes, formatClock, formatCount, formatDuration, formatRate, formatTime } from '../data/format.js'
+import type { Job } from '../data/jobs.js'
 import { isTime } from '../data/short-values.js'
 import { Facts, Section } from '../parts/blocks.js'
 import { LongText } from '../parts/long-text.js'
 import { FailedRecords } from './failed-records.js'
+import { Causes, Stack, TimeLine } from './failed-run.js'
+import { NextStep } from './next-step.js'
 import { Partitions } from './partitions.js'
 import { Swap } from './swap.js'
 
 /** What a run says of itself: why it failed, what became of its records, its partitions, its log. */
-export function RunReport({ status }: { status: Status }) {
+export function RunReport({ status, job }: { status: Status; job?: Job | undefined }) {
   const { progress = {}, log = [] } = detailOf(status)
   return (
     <>
-      {status.state === 'error' && <Causes messages={status.error} />}
+      {status.state === 'error' && <FailedRun status={status} job={job} />}
       <Records progress={progress} />
       <FailedRecords progress={progress} />
       <Swap progress={progress} />
@@ -21,28 +24,16 @@ export function RunReport({ status }: { status: Status }) {
   )
 }
 
-/** The messages of an error, from what failed to why. A message that only repeats its cause behind its own words is shown without it. */
-function Causes({ messages: all }: { messages: readonly string[] }) {
-  const messages = all.map((message, index) => withoutCause(message, all[index + 1])).filter((text) => text !== '')
+/** `job` is absent for a past run, about which nothing is to be done. */
+function FailedRun({ status, job }: { status: FailedStatus; job: Job | undefined }) {
   return (
-    <Section title="Why it failed">
-      <ol class="causes">
-        {messages.map((message, index) => (
-          <li key={index}>
-            {index > 0 && <span class="causes-word">because</span>}
-            <p>
-              <LongText text={message} label="the message" />
-            </p>
-          </li>
-        ))}
-      </ol>
-    </Section>
+    <>
+      <Causes status={status} />
+      {job && <NextStep job={job} status={status} />}
+      <Stack status={status} />
+      <TimeLine status={status} />
+    </>
   )
-}
-
-function withoutCause(message: string, cause: string | undefined): string {
-  if (!cause || !message.endsWith(cause)) return message
-  return message.slice(0, -cause.length).trimEnd().replace(/:$/, '')
 }
 
 const fates = [
