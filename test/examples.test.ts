@@ -10,6 +10,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest'
 import { describePostgres } from './support/describe-postgres.js'
 import { describeMysql } from './support/mysql.js'
+import { describeOpensearch } from './support/opensearch.js'
 import { exampleProgram } from './support/program.js'
 
 /** Programs start slowly on a busy machine. */
@@ -250,5 +251,17 @@ describeMysql('the example on MySQL', (shop) => {
       await copy.query(`drop database ${database}`)
       await copy.end()
     }
+  })
+})
+
+describePostgres('the example on Postgres and OpenSearch', (database) => {
+  describeOpensearch('with a server of its own', (server) => {
+    it('search-index.ts prints what it says', async () => {
+      try {
+        await expectPromised('search-index.ts', database.url, server.url)
+      } finally {
+        await server.send('DELETE', '/product,product_search-headgate-*?ignore_unavailable=true')
+      }
+    })
   })
 })

@@ -12,6 +12,7 @@ const all = [
   'parallel',
   'rivals',
   'mysql',
+  'elasticsearch',
   'empty-jobs',
   'storage-jobs',
   'storage-log',

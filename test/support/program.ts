@@ -40,7 +40,16 @@ const exampleNames = [
     'partitions.ts',
     'pause.ts',
   ],
-  ...['prometheus.ts', 'reload.ts', 'resume.ts', 'schedule.ts', 'service.ts', 'watch.ts', 'webhook.ts'],
+  ...[
+    'prometheus.ts',
+    'reload.ts',
+    'resume.ts',
+    'schedule.ts',
+    'search-index.ts',
+    'service.ts',
+    'watch.ts',
+    'webhook.ts',
+  ],
   ...['express.ts', 'fastify.ts', 'hono.ts', 'koa.ts', 'nest.ts', 'node-http.ts'],
   ...['cluster/index.ts', 'cluster/worker.ts', 'failover/index.ts', 'failover/worker.ts', 'client-page/index.ts'],
 ]
