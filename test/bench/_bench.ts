@@ -64,7 +64,17 @@ export interface Measured {
 }
 
 /** Lets contenders run in turn, each round of each in a process of its own, and prints what came out, with ratios. */
-export type Measure = (title: string, rows: number, names: readonly string[]) => Promise<Measured[]>
+export type Measure = (title: string, rows: number, names: readonly string[], more?: MoreColumns) => Promise<Measured[]>
+
+/** Columns that the table of a task has beside the 8 mixed ones. */
+export interface MoreColumns {
+  /** What is appended to the name of the table. */
+  readonly name: string
+  /** The statements that create their types. */
+  readonly types: string
+  /** The columns, by the columns of the table without them. */
+  readonly columns: string
+}
 
 /** What a contender's process sends back. */
 interface Sample extends Span {
@@ -88,8 +98,10 @@ export async function bench(
   if (mark === 'contend') return contend(contenders[name ?? ''] as Contender, JSON.parse(task ?? '') as Task)
   const server = await startPostgres()
   try {
-    await body(async (title, rows, names) => {
-      const task = { url: server.url, table: await fill(server.url, rows), rows }
+    await body(async (title, rows, names, more) => {
+      const plain = await fill(server.url, rows)
+      const table = more ? await widen(server.url, plain, more) : plain
+      const task = { url: server.url, table, rows }
       const measured = await inTurn(fileURLToPath(file), names, task)
       print(title, measured)
       return measured
@@ -154,6 +166,18 @@ async function fill(url: string, rows: number): Promise<string> {
       from generate_series(1, ${rows}) as n`)
     await client.query(`vacuum (analyze, freeze) ${table}`)
   }
+  await client.end()
+  return table
+}
+
+/** Makes the table with more columns. */
+async function widen(url: string, plain: string, { name, types, columns }: MoreColumns): Promise<string> {
+  const table = `${plain}_${name}`
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  await client.query(`${types}; create table ${table} as select *, ${columns} from ${plain} order by id;
+    alter table ${table} add primary key (id)`)
+  await client.query(`vacuum (analyze, freeze) ${table}`)
   await client.end()
   return table
 }

@@ -30,7 +30,25 @@ const contenders: Record<string, Contender> = {
   [byHand]: (task) => copyByHand(task, 'upsert'),
 }
 
+/** Enums, a domain, and an array and a composite type of them. */
+const ownTypes = {
+  name: 'types',
+  types: `create type bench_state as enum ('new', 'paid', 'shipped', 'returned'); create domain bench_amount as int check (value >= 0);
+    create type bench_line as (state bench_state, amount bench_amount)`,
+  columns: `(array['new', 'paid', 'shipped', 'returned'])[1 + id % 4]::bench_state as state, (id % 100)::int::bench_amount as amount,
+    array['new', 'paid']::bench_state[] as states, row('new', 1)::bench_line as line`,
+}
+
+const oneEnum = { ...ownTypes, name: 'enum', types: 'select', columns: ownTypes.columns.split(', (id')[0] as string }
+
 await bench(import.meta.url, contenders, async (measure) => {
   await measure('Insert', 1_000_000, [headgate, headgateOften, headgateTwo, headgateText, headgateObjects, psql])
+  await measure(
+    'Insert, with columns of an enum, a domain, an array and a composite type',
+    1_000_000,
+    [headgate, headgateText, psql],
+    ownTypes,
+  )
+  await measure('Insert, with a column of an enum', 1_000_000, [headgate, headgateText, psql], oneEnum)
   await measure('Upsert', 1_000_000, [upsert, byHand])
 })

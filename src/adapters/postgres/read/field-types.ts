@@ -63,7 +63,7 @@ export class FieldTypes {
 const fieldTypesQuery = `
   select
     format_type(id, modifier),
-    (select d.oid from pg_attribute join pg_type d on d.oid = atttypid and typtype = 'd' where attrelid = relation and attnum = number)
+    (select d.oid from pg_attribute join pg_type d on d.oid = atttypid and typtype = 'd' where d.oid >= ${firstUserId} and attrelid = relation and attnum = number)
   from unnest($1::oid[], $2::int[], $3::oid[], $4::int[]) with ordinality as t (id, modifier, relation, number, place)
   order by place`
 

@@ -16,9 +16,9 @@ export interface TableShape {
 /** The columns that every table has. */
 const systemColumns = ['tableoid', 'xmin', 'cmin', 'xmax', 'cmax', 'ctid']
 
-/** Pseudo-types, which no table has, and types whose values the server writes and does not read. */
+/** Pseudo-types, which no table has, types whose values the server writes and does not read, and names that may be those of several functions. */
 const unwritable =
-  /^(any\w*|record|cstring|void|pg_node_tree|pg_ndistinct|pg_dependencies|pg_mcv_list|pg_brin_\w+_summary|gtsvector)(\[\])?$/
+  /^(any\w*|record|cstring|void|pg_node_tree|pg_ndistinct|pg_dependencies|pg_mcv_list|pg_brin_\w+_summary|gtsvector|regproc|regoper)(\[\])?$/
 
 /**
  * Creates the table, unless another job has created it, and the types that it needs. The caller commits at once and the table stays when the job
@@ -67,7 +67,8 @@ function checkColumns({ title }: TableRef, types: ReadonlyMap<string, string>): 
   if (type === undefined) return
   throw new JobError(
     'target',
-    `Expected types that the columns of \`${title}\` can have, got \`${name}\` of the type ${type}: cast it in the query, as in \`${name}::text\`.`,
+    `Expected each column of \`${title}\` to have a type whose values Postgres reads from text, got \`${name}\` of the type ${type}: ` +
+      `cast it in the query, as in \`${name}::text\`.`,
   )
 }
 
