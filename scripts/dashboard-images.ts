@@ -38,10 +38,10 @@ const running: Picture = {
 
 const pictures: readonly Picture[] = [
   { name: 'jobs', hash: '#/', ready: '.running .sparkline', height: 1000 },
-  { name: 'job', hash: '#/job/ingestion/customers', ready: '.causes', height: 640 },
+  { name: 'job', hash: '#/job/ingestion/customers', ready: '.steps', height: 716 },
   { name: 'failed-records', hash: '#/job/ingestion/members', ready: '.failures', height: 860 },
   { name: 'replaced', hash: '#/job/ingestion/products', ready: '.swap', height: 640, isDark: true },
-  { name: 'log', hash: '#/log', ready: '.pager', height: 700, isDark: true },
+  { name: 'log', hash: '#/log?type=ingestion', ready: '.table', height: 700, isDark: true },
   { name: 'phone', hash: '#/', ready: '.running .sparkline', height: 844, width: 390, isDark: true },
 ]
 
