@@ -2,7 +2,7 @@ import type { Redactor } from '../redaction/index.js'
 import { chain, read } from './errors.js'
 
 /** A line of a stack that names a place in the code. */
-const frame = /^\s+at /
+const frame = /^ {4}at /
 
 /** A frame of the platform or of a package. */
 const foreign = /\(?(node:|internal\/|native\b)|[\\/]node_modules[\\/]/
@@ -31,7 +31,7 @@ function framesOf(link: unknown): string[] {
   const stack = read(link, 'stack')
   if (typeof stack !== 'string') return []
   // A message may have millions of lines.
-  const start = stack.search(/\n\s+at /)
+  const start = stack.indexOf('\n    at ')
   if (start < 0) return []
   const lines = stack.slice(start + 1, start + 20_000).split('\n')
   return lines.filter((line) => frame.test(line)).slice(0, maxFrames)

@@ -1,6 +1,9 @@
 import { JobError, JobRegistry, type JobStatus, memoryStorage } from 'headgate'
+import { redact } from 'headgate/adapter'
 import { iterableDatasource } from 'headgate/iterable'
 import { expect, onTestFinished, test, vi } from 'vitest'
+import { stackOf } from '../../../src/core/base/index.js'
+import { growthOf } from '../../support/linear.js'
 
 function open() {
   const logger = { debug: vi.fn(), info: vi.fn(), warn: vi.fn(), error: vi.fn() }
@@ -46,6 +49,18 @@ test('a stack is bounded, and a thrown value without one has none', async () => 
     expect(failure?.stack?.length ?? 0).toBeLessThanOrEqual(4000)
     expect(failure?.stack === undefined).toBe(id !== 'long')
   }
+})
+
+test('a stack is found in time that grows with its length', () => {
+  const redactor = { shorten: (text: string) => redact(text.slice(0, 100)) }
+  const growth = growthOf(
+    (length) => {
+      const error = Object.assign(new Error('x'), { stack: `Error: ${'\n '.repeat(length / 2)}x` })
+      return () => stackOf(error, redactor, 4000)
+    },
+    { length: 100_000 },
+  )
+  expect(growth).toBeLessThan(4)
 })
 
 test('a failure tells the attempts before it, and whether the job takes its error for transient', async () => {
