@@ -1,6 +1,7 @@
 import { JobRegistry, memoryStorage } from 'headgate'
 import { bullmqDispatcher } from 'headgate/bullmq'
 import { JobsClient } from 'headgate/client'
+import { elasticsearchTarget } from 'headgate/elasticsearch'
 import { createJobsHandler } from 'headgate/http'
 import { iterableDatasource } from 'headgate/iterable'
 import { ndjsonFile } from 'headgate/ndjson'
@@ -9,6 +10,8 @@ import { sqliteStorage } from 'headgate/sqlite'
 import { expect, onTestFinished, test } from 'vitest'
 
 const connectionString = 'postgres://localhost/none'
+const node = 'http://localhost:1'
+const client = { transport: { request: async () => expect.unreachable() } }
 const pool = { connect: async () => expect.unreachable() }
 
 function registry(options: object = {}) {
@@ -97,6 +100,25 @@ const bad: Record<string, () => unknown> = {
   'a swap without replace': () => postgresTarget({ connectionString, table: 'a', swap: 'rows' }),
   'a path': () => ndjsonFile({ path: '' }),
   'a shrink without replace': () => ndjsonFile({ path: 'a', strategy: 'append', maxShrink: 1 }),
+  'an elasticsearch without access': () => elasticsearchTarget({ index: 'a' }),
+  'an address of elasticsearch': () => elasticsearchTarget({ node: 'localhost:9200', index: 'a' }),
+  'a client of elasticsearch': () => elasticsearchTarget({ client: {} as never, index: 'a' }),
+  'an auth of elasticsearch': () => elasticsearchTarget({ node, index: 'a', auth: { username: 'a' } as never }),
+  'an auth beside a client': () => elasticsearchTarget({ client, index: 'a', auth: { apiKey: 'a' } }),
+  'a tls of elasticsearch': () => elasticsearchTarget({ node, index: 'a', tls: { secure: true } as never }),
+  'an index of upper case': () => elasticsearchTarget({ node, index: 'A' }),
+  'a pattern of indexes': () => elasticsearchTarget({ node, index: 'a*' }),
+  'an id of elasticsearch': () => elasticsearchTarget({ node, index: 'a', id: ['a', 'a'] }),
+  'an update without id': () => elasticsearchTarget({ node, index: 'a', operation: 'update' }),
+  'a version without id': () => elasticsearchTarget({ node, index: 'a', version: 'v' }),
+  'a version of an update': () =>
+    elasticsearchTarget({ node, index: 'a', id: 'id', operation: 'update', version: 'v' }),
+  'a deletion that creates': () =>
+    elasticsearchTarget({ node, index: 'a', id: 'id', operation: 'create', deleted: 'd' }),
+  'replaced indexes of append': () => elasticsearchTarget({ node, index: 'a', keep: 1 }),
+  'an index that replace would not create': () =>
+    elasticsearchTarget({ node, index: 'a', strategy: 'replace', createIndex: false }),
+  'mappings that JSON cannot hold': () => elasticsearchTarget({ node, index: 'a', mappings: { a: 1n } }),
   'a bullmq dispatcher': () => bullmqDispatcher({} as never),
   'a handler without registry': () => createJobsHandler(undefined as never),
   'a base path': () => createJobsHandler(registry(), { basePath: 'jobs' }),

@@ -1,4 +1,5 @@
 import { type IngestionJob, JobError, JobRegistry, memoryStorage } from 'headgate'
+import { elasticsearchTarget } from 'headgate/elasticsearch'
 import { createJobsHandler } from 'headgate/http'
 import { ndjsonFile } from 'headgate/ndjson'
 import { postgresDatasource, postgresStorage, postgresTarget } from 'headgate/postgres'
@@ -65,6 +66,13 @@ const doors: [name: string, open: (value: never) => unknown][] = [
   ['pool', (value) => postgresStorage({ pool: value })],
   ['table', (value) => postgresTarget({ connectionString: url, table: value })],
   ['database', (value) => sqliteStorage({ database: value })],
+  ...['index', 'id', 'auth', 'headers', 'tls', 'mappings', 'settings'].map(
+    (option): [string, (value: never) => unknown] => [
+      option,
+      (value) => elasticsearchTarget({ node: 'http://localhost:1', index: 'a', [option]: value }),
+    ],
+  ),
+  ['client', (value) => elasticsearchTarget({ index: 'a', client: value })],
   ['path', (value) => ndjsonFile({ path: value })],
   ['', (value) => createJobsHandler(registry(), { allowedOrigins: value })],
 ]

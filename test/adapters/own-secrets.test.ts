@@ -3,6 +3,7 @@ import net from 'node:net'
 import { JobRegistry, type JobStorage, localDispatcher, memoryStorage } from 'headgate'
 import type { Datasource, Dispatcher, Target } from 'headgate/adapter'
 import { bullmqDispatcher } from 'headgate/bullmq'
+import { elasticsearchTarget } from 'headgate/elasticsearch'
 import { iterableDatasource } from 'headgate/iterable'
 import { mysqlDatasource } from 'headgate/mysql'
 import { pgQueryStreamDatasource } from 'headgate/pg-query-stream'
@@ -53,6 +54,14 @@ const adapters: [name: string, make: () => Adapter][] = [
   [
     'mysqlDatasource over a pool',
     () => mysqlDatasource({ pool: mysql.createPool({ host, port, user: 'u', password }) }),
+  ],
+  [
+    'elasticsearchTarget over a URL',
+    () => elasticsearchTarget({ node: `https://u:${encoded}@${host}:${port}`, index: 'i' }),
+  ],
+  [
+    'elasticsearchTarget with a login',
+    () => elasticsearchTarget({ node: `https://${host}:${port}`, index: 'i', auth: { username: 'u', password } }),
   ],
   ['bullmqDispatcher over a URL', () => bullmqDispatcher({ connection: redisUrl })],
   ['bullmqDispatcher over options', () => bullmqDispatcher({ connection: { host, port, password } })],

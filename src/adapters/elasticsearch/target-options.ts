@@ -76,6 +76,11 @@ const idRule: Rule = {
   expected: 'the name of a column, or an array of different names',
 }
 
+const jsonRule: Rule = {
+  accepts: (value) => rule.anObject.accepts(value) && JSON.stringify(value)?.startsWith('{') === true,
+  expected: 'an object that JSON can hold',
+}
+
 const rules = {
   ...connectionRules,
   index: indexRule,
@@ -86,8 +91,8 @@ const rules = {
   routing: rule.optional(rule.text),
   version: rule.optional(rule.text),
   pipeline: rule.optional(rule.text),
-  mappings: rule.optional(rule.anObject),
-  settings: rule.optional(rule.anObject),
+  mappings: rule.optional(jsonRule),
+  settings: rule.optional(jsonRule),
   createIndex: rule.optional(rule.flag),
   bigNumbers: rule.optional(rule.oneOf('number', 'string')),
   refresh: rule.optional(rule.flag),

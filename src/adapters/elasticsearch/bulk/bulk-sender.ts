@@ -49,8 +49,8 @@ export class BulkSender {
   readonly #options: SenderOptions
   readonly #window: SendWindow
   readonly #running = new Set<Promise<void>>()
-  /** The ids of the documents in flight: two requests with one of them could overtake each other. */
-  readonly #ids = new Set<string>()
+  /** The ids of the documents of each request in flight: two requests with one of them could overtake each other. */
+  readonly #ids = new Set<ReadonlySet<string>>()
   #failure: { readonly error: unknown } | undefined
   #spoilt: Shipment[] = []
 
@@ -73,8 +73,7 @@ export class BulkSender {
       }
       const end = this.#endOf(documents, start)
       const piece = documents.sendable.slice(start, end)
-      await this.#untilFree(documents, piece)
-      this.#start(shipment, piece, to)
+      this.#start(shipment, piece, await this.#untilFree(documents, piece), to)
       start = end
     }
   }
@@ -109,15 +108,17 @@ export class BulkSender {
     return end
   }
 
-  /** Waits while a document of the piece is in flight. */
-  async #untilFree({ ids }: Documents, piece: readonly number[]): Promise<void> {
-    if (!ids) return
-    if (piece.some((index) => this.#ids.has(ids[index] as string))) await Promise.all(this.#running)
-    for (const index of piece) this.#ids.add(ids[index] as string)
+  /** Waits while a document of the piece is in flight. Returns its ids, which then are. */
+  async #untilFree({ ids }: Documents, piece: readonly number[]): Promise<ReadonlySet<string>> {
+    const own = new Set<string>()
+    if (!ids) return own
+    for (const index of piece) own.add(ids[index] as string)
+    if ([...this.#ids].some((others) => intersect(own, others))) await this.stopped()
+    return own
   }
 
-  #start(shipment: Shipment, piece: readonly number[], to: SendTo): void {
-    const { ids } = shipment.documents
+  #start(shipment: Shipment, piece: readonly number[], ids: ReadonlySet<string>, to: SendTo): void {
+    this.#ids.add(ids)
     const work = this.#deliver(shipment, piece, to)
       .catch((error) => {
         this.isBroken = true
@@ -125,7 +126,7 @@ export class BulkSender {
       })
       .finally(() => {
         this.#running.delete(work)
-        if (ids) for (const index of piece) this.#ids.delete(ids[index] as string)
+        this.#ids.delete(ids)
         this.#window.leave()
       })
     this.#running.add(work)
@@ -148,12 +149,12 @@ export class BulkSender {
     to: SendTo,
     patience: Patience,
   ): Promise<readonly (readonly number[])[]> {
-    const body = part.map((index) => shipment.documents.lines[index]).join('')
+    const body = bodyOf(shipment.documents, part)
     const answer = await this.#answerTo(body, to, part.length, patience)
     // Perhaps the request is too large for something between, which ends the connection.
     if (!answer) return halves(part)
     const { status } = answer
-    if (status === 413) return this.#tooLarge(shipment, part, body.length, answer)
+    if (status === 413) return this.#tooLarge(shipment, part, body.byteLength, answer)
     if (status < 200 || status >= 300) {
       const error = refusal(answer)
       if (!isBusy(status, failureOf(answer).type)) throw error
@@ -166,7 +167,7 @@ export class BulkSender {
   }
 
   /** `undefined` when there is none, and the documents may be sent again. */
-  async #answerTo(body: string, to: SendTo, count: number, patience: Patience): Promise<Answer | undefined> {
+  async #answerTo(body: Buffer, to: SendTo, count: number, patience: Patience): Promise<Answer | undefined> {
     const { pipeline, isRepeatable } = this.#options
     const query = {
       filter_path: bulkFilter,
@@ -240,6 +241,28 @@ function againOf({ ids }: Documents, part: readonly number[], busy: readonly num
   const stale = ids && new Set(busy.map((place) => ids[part[place] as number]))
   const first = busy[0] as number
   return part.filter((index, place) => places.has(place) || (place > first && stale?.has(ids?.[index])))
+}
+
+/** The length of the texts that become bytes at once, in UTF-16 code units. Larger ones cost the garbage collector more. */
+const chunkLength = 16_384
+
+/** The body of a request. */
+function bodyOf({ lines }: Documents, part: readonly number[]): Buffer {
+  const chunks: Buffer[] = []
+  let chunk = ''
+  for (const index of part) {
+    chunk += lines[index]
+    if (chunk.length < chunkLength) continue
+    chunks.push(Buffer.from(chunk))
+    chunk = ''
+  }
+  chunks.push(Buffer.from(chunk))
+  return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)
+}
+
+function intersect(some: ReadonlySet<string>, others: ReadonlySet<string>): boolean {
+  for (const id of some) if (others.has(id)) return true
+  return false
 }
 
 function halves(part: readonly number[]): readonly (readonly number[])[] {

@@ -24,7 +24,7 @@ export class ClientConnection implements Connection {
 
   async request({ method, path, query = {}, body, isBulk, signal }: ServerRequest): Promise<Answer> {
     signal.throwIfAborted()
-    const content = body === undefined ? {} : isBulk ? { bulkBody: body } : { body }
+    const content = body === undefined ? {} : isBulk ? { bulkBody: body } : { body: String(body) }
     const given = {
       ...{ asStream: true, meta: true, maxRetries: 0, signal, headers: { accept: 'application/json' } },
       ...(this.#timeout !== undefined && { requestTimeout: this.#timeout }),

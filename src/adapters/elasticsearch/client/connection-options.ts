@@ -6,7 +6,13 @@ export interface SearchClient {
   readonly transport: {
     /** Sends a request. */
     request(
-      params: { method: string; path: string; querystring?: Record<string, string>; body?: string; bulkBody?: string },
+      params: {
+        method: string
+        path: string
+        querystring?: Record<string, string>
+        body?: string
+        bulkBody?: string | Buffer
+      },
       options?: object,
     ): PromiseLike<unknown>
   }
@@ -113,7 +119,8 @@ const anything: Rule = { accepts: () => true, expected: 'anything', optional: tr
 
 /** What must appear in no message. */
 export function secretsOf({ node, auth, headers, tls }: ConnectionOptions): readonly string[] {
-  const { password, apiKey, bearer } = { ...auth } as Record<string, string | undefined>
-  const texts = [password, apiKey, bearer, ...Object.values(headers ?? {})].filter((text) => text !== undefined)
+  const { username, password, apiKey, bearer } = { ...auth } as Record<string, string | undefined>
+  const login = password === undefined ? undefined : Buffer.from(`${username}:${password}`).toString('base64')
+  const texts = [password, login, apiKey, bearer, ...Object.values(headers ?? {})].filter((text) => text !== undefined)
   return [...connectionSecrets(node, { tls }), ...texts]
 }

@@ -5,7 +5,7 @@ export interface ServerRequest {
   readonly path: string
   readonly query?: Readonly<Record<string, string>>
   /** JSON, or lines of JSON for a `_bulk`. */
-  readonly body?: string
+  readonly body?: string | Buffer
   /** Whether the body is lines of JSON. Default `false`. */
   readonly isBulk?: boolean
   readonly signal: AbortSignal

@@ -48,7 +48,7 @@ export class HttpConnection implements Connection {
   async request(request: ServerRequest): Promise<Answer> {
     request.signal.throwIfAborted()
     const { body, isBulk } = request
-    const bytes = body === undefined ? undefined : Buffer.from(body)
+    const bytes = typeof body === 'string' ? Buffer.from(body) : body
     const sent = bytes && this.#isZipped && isBulk ? await zip(bytes, { level: 1 }) : bytes
     return this.#exchange(request, sent, sent !== bytes)
   }
