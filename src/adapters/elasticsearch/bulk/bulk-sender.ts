@@ -98,13 +98,11 @@ export class BulkSender {
     throw refusedError(shipment)
   }
 
-  #endOf({ lines, sendable }: Documents, start: number): number {
+  #endOf({ ends, sendable }: Documents, start: number): number {
     const { size } = this.#window
-    let end = start
-    for (let sum = 0; end < sendable.length; end++) {
-      sum += (lines[sendable[end] as number] as string).length
-      if (sum > size && end > start) break
-    }
+    const first = startOf(ends, sendable[start] as number)
+    let end = start + 1
+    while (end < sendable.length && (ends[sendable[end] as number] as number) - first <= size) end++
     return end
   }
 
@@ -243,21 +241,25 @@ function againOf({ ids }: Documents, part: readonly number[], busy: readonly num
   return part.filter((index, place) => places.has(place) || (place > first && stale?.has(ids?.[index])))
 }
 
-/** The length of the texts that become bytes at once, in UTF-16 code units. Larger ones cost the garbage collector more. */
-const chunkLength = 16_384
-
-/** The body of a request. */
-function bodyOf({ lines }: Documents, part: readonly number[]): Buffer {
+/** The body of a request: a part of the bytes, if its documents lie side by side. */
+function bodyOf({ bytes, ends }: Documents, part: readonly number[]): Buffer {
   const chunks: Buffer[] = []
-  let chunk = ''
+  let start = startOf(ends, part[0] as number)
+  let end = start
   for (const index of part) {
-    chunk += lines[index]
-    if (chunk.length < chunkLength) continue
-    chunks.push(Buffer.from(chunk))
-    chunk = ''
+    const next = startOf(ends, index)
+    if (next !== end) {
+      chunks.push(bytes.subarray(start, end))
+      start = next
+    }
+    end = ends[index] as number
   }
-  chunks.push(Buffer.from(chunk))
+  chunks.push(bytes.subarray(start, end))
   return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)
+}
+
+function startOf(ends: readonly number[], index: number): number {
+  return index === 0 ? 0 : (ends[index - 1] as number)
 }
 
 function intersect(some: ReadonlySet<string>, others: ReadonlySet<string>): boolean {

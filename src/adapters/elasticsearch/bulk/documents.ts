@@ -21,8 +21,10 @@ export interface Refused {
 
 /** The documents of a batch, as lines of a `_bulk`. */
 export interface Documents {
-  /** The action and the source of each, with line ends. Empty for a refused record. */
-  readonly lines: readonly string[]
+  /** The actions and the sources, one after the other. Nothing of a refused record. */
+  readonly bytes: Buffer
+  /** Where each of them ends in the bytes. */
+  readonly ends: readonly number[]
   /** Their `_id`. Absent where the server makes it. */
   readonly ids: readonly string[] | undefined
   /** The indexes of those that can be sent. */
@@ -40,6 +42,8 @@ type ValueAt = (index: number) => unknown
 export class DocumentEncoder {
   readonly #options: DocumentOptions
   readonly #encoder: NdjsonEncoder
+  /** About how many bytes a batch has: as many as the one before. */
+  #size = 1 << 12
 
   constructor(options: DocumentOptions) {
     this.#options = options
@@ -52,24 +56,26 @@ export class DocumentEncoder {
     const isDeleted = this.#deletions(batch)
     const isUpdate = this.#options.operation === 'update'
     const ids: string[] | undefined = this.#options.id.length > 0 ? [] : undefined
-    const lines: string[] = []
+    const lines = new LineBuffer(this.#size)
+    const ends: number[] = []
     const sendable: number[] = []
     const refused: Refused[] = []
     for (let index = 0; index < batch.length; index++) {
       try {
         const deletes = isDeleted?.(index) ?? false
         const action = actionAt(index, deletes, ids)
-        if (deletes) lines.push(action)
-        else if (isUpdate) lines.push(`${action}{"doc":${lineAt(index).slice(0, -1)},"doc_as_upsert":true}\n`)
-        else lines.push(action + lineAt(index))
+        if (deletes) lines.add(action)
+        else if (isUpdate) lines.add(`${action}{"doc":${lineAt(index).slice(0, -1)},"doc_as_upsert":true}\n`)
+        else lines.add(action + lineAt(index))
         sendable.push(index)
       } catch (reason) {
-        lines[index] = ''
         if (ids) ids[index] = ''
         refused.push({ index, reason })
       }
+      ends.push(lines.size)
     }
-    return { lines, ids, sendable, refused }
+    this.#size = lines.size + (lines.size >>> 3)
+    return { bytes: lines.bytes, ends, ids, sendable, refused }
   }
 
   /** The line of the action of a record. Adds its `_id` to `ids`. */
@@ -152,4 +158,33 @@ function versionOf(value: unknown, name: string): string {
   const text = String(value)
   if (/^\d{1,19}$/.test(text) && BigInt(text) < 2n ** 63n) return text
   throw new JobError('target', `Expected a whole number from 0 up in the column \`${name}\` of versions.`)
+}
+
+/** The length from which a text is measured before it is written, in UTF-16 code units: room for any text of that length would take too much. */
+const longLine = 1 << 16
+
+/** Collects lines as bytes: texts that wait for an answer would cost the garbage collector more than all else. */
+class LineBuffer {
+  #buffer: Buffer
+  size = 0
+
+  constructor(size: number) {
+    this.#buffer = Buffer.allocUnsafe(size)
+  }
+
+  get bytes(): Buffer {
+    return this.#buffer.subarray(0, this.size)
+  }
+
+  add(line: string): void {
+    const room = line.length > longLine ? Buffer.byteLength(line) : line.length * 3
+    if (room > this.#buffer.length - this.size) this.#grow(this.size + room)
+    this.size += this.#buffer.write(line, this.size)
+  }
+
+  #grow(size: number): void {
+    const larger = Buffer.allocUnsafe(Math.max(size, 2 * this.#buffer.length))
+    this.#buffer.copy(larger, 0, 0, this.size)
+    this.#buffer = larger
+  }
 }

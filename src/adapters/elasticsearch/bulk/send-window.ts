@@ -1,4 +1,4 @@
-/** The smallest size of a request that the window shrinks to, in characters. */
+/** The smallest size of a request that the window shrinks to, in bytes. */
 const smallest = 1 << 14
 
 /** How many requests may be in flight at once, and how large they may be. Both shrink when the server is busy, and grow again. */
@@ -17,7 +17,7 @@ export class SendWindow {
     this.#size = largest
   }
 
-  /** How large a request may be now, in characters. */
+  /** How large a request may be now, in bytes. */
   get size(): number {
     return this.#size
   }
