@@ -35,6 +35,9 @@ export interface Documents {
 /** Maximum length of an `_id`, in bytes. */
 const maxIdBytes = 512
 
+/** The most that is taken for a batch before its size is known, in bytes. */
+const largestGuess = 1 << 22
+
 /** Gives a decoded value of a record, by its index. */
 type ValueAt = (index: number) => unknown
 
@@ -74,7 +77,7 @@ export class DocumentEncoder {
       }
       ends.push(lines.size)
     }
-    this.#size = lines.size + (lines.size >>> 3)
+    this.#size = Math.min(largestGuess, lines.size + (lines.size >>> 3))
     return { bytes: lines.bytes, ends, ids, sendable, refused }
   }
 
