@@ -137,7 +137,7 @@ async function* read(
       if (rows) yield RecordBatch.fromEncoded(columns, rows)
     }
   } catch (error) {
-    throw signal.aborted ? signal.reason : queryFailure(error)
+    throw signal.aborted ? signal.reason : queryFailure(error, query)
   } finally {
     await session.release()
   }
@@ -169,7 +169,7 @@ async function* readByCursor(
   try {
     yield* read.batches()
   } catch (error) {
-    throw options.signal.aborted ? options.signal.reason : queryFailure(error)
+    throw options.signal.aborted ? options.signal.reason : queryFailure(error, query)
   } finally {
     await read.release()
   }
@@ -186,7 +186,7 @@ async function partition(
   try {
     return { ...(await read.partition(split)), release: async () => {} }
   } catch (error) {
-    throw signal.aborted ? signal.reason : queryFailure(error)
+    throw signal.aborted ? signal.reason : queryFailure(error, query)
   } finally {
     await read.release()
   }
@@ -210,7 +210,7 @@ async function checkedPosition(
   try {
     return await checkedPositionOf(cursorReading(pool, query, options, timeouts))
   } catch (error) {
-    throw signal.aborted ? signal.reason : queryFailure(error)
+    throw signal.aborted ? signal.reason : queryFailure(error, query)
   }
 }
 
@@ -240,7 +240,7 @@ async function count(
     const { rows } = await session.run({ text: `select count(*) from (\n${text}\n) q`, values })
     return Number(rows[0]?.[0])
   } catch (error) {
-    throw signal.aborted ? signal.reason : queryFailure(error)
+    throw signal.aborted ? signal.reason : queryFailure(error, query)
   } finally {
     await session.release()
   }
@@ -257,7 +257,7 @@ async function countByCursor(
   try {
     return await read.count(isEstimate)
   } catch (error) {
-    throw options.signal.aborted ? options.signal.reason : queryFailure(error)
+    throw options.signal.aborted ? options.signal.reason : queryFailure(error, query)
   } finally {
     await read.release()
   }

@@ -28,7 +28,14 @@ import {
   estimateOf,
   snapshotLiteral,
 } from './keyset/index.js'
-import { FieldTypes, layoutOf, openSession, queryFailure, type SessionTimeouts } from './read/index.js'
+import {
+  FieldTypes,
+  layoutOf,
+  openSession,
+  queryFailure,
+  type SessionTimeouts,
+  statementFailure,
+} from './read/index.js'
 
 export type { PostgresClient, PostgresPool }
 
@@ -139,7 +146,9 @@ async function* read(
   const { signal, batchSize, batchBytes = Number.POSITIVE_INFINITY } = options
   const session = await openSession(pool, signal, timeoutsOf(datasource), `${oneStatement}; ${settings}`)
   try {
-    const fields = await session.describe(query.text)
+    const fields = await session.describe(query.text).catch((cause) => {
+      throw statementFailure(cause, query)
+    })
     if (!fields) throw noRowsFailure(query.text)
     const { columns, formatOf } = layoutOf(fields, await types.load(session, fields), options)
     options.onColumns?.(columns)
@@ -151,7 +160,7 @@ async function* read(
       if (rows) yield RecordBatch.fromEncoded(columns, rows)
     }
   } catch (error) {
-    throw signal.aborted ? signal.reason : queryFailure(error)
+    throw signal.aborted ? signal.reason : queryFailure(error, query)
   } finally {
     await session.release()
   }
@@ -181,7 +190,7 @@ async function* readByCursor(
   try {
     yield* read.batches()
   } catch (error) {
-    throw options.signal.aborted ? options.signal.reason : queryFailure(error)
+    throw options.signal.aborted ? options.signal.reason : queryFailure(error, query)
   } finally {
     await read.release()
   }
@@ -199,7 +208,7 @@ async function partition(
     return { ...(await read.partition(split)), release: () => read.release() }
   } catch (error) {
     await read.release()
-    throw signal.aborted ? signal.reason : queryFailure(error)
+    throw signal.aborted ? signal.reason : queryFailure(error, query)
   }
 }
 
@@ -223,7 +232,7 @@ async function checkedPosition(
     await checkGivenPosition(cursorReading(pool, query, options, datasource, types))
     return position
   } catch (error) {
-    throw signal.aborted ? signal.reason : queryFailure(error)
+    throw signal.aborted ? signal.reason : queryFailure(error, query)
   }
 }
 

@@ -151,7 +151,7 @@ const maxDetailsLength = 500
  * The messages of an error and its causes, outermost first, as a status shows them. The inner errors of an `AggregateError`
  * follow it. The record that an ingestion failed at stands before the reason. Cycles end the list, consecutive duplicates are
  * dropped, and secrets are redacted: those of your own too when `redactor` is `registry.redactor`. Returns at most 20 messages of at most 2,000 characters. Details of a Postgres error
- * follow its message in at most 500 characters: the detail, the context, and the table, column and constraint. Never throws.
+ * follow its message in at most 500 characters: the detail, the hint, the context, and the table, column and constraint. Never throws.
  */
 export function errorMessages(error: unknown, redactor: Pick<Redactor, 'shorten'> = commonRedactor): string[] {
   const messages: string[] = []
@@ -235,6 +235,7 @@ function detailsOf(link: unknown): string {
   const location = [textOf('schema'), table, column].filter((name) => name !== '').join('.')
   const parts = [
     textOf('detail'),
+    textOf('hint') && `Hint: ${textOf('hint')}`,
     textOf('where') && `At ${textOf('where').replaceAll('\n', '; ')}.`,
     location && `In \`${location}\`${constraint && `, constraint \`${constraint}\``}.`,
   ]

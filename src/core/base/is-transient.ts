@@ -50,8 +50,14 @@ const sqlStates: ReadonlySet<unknown> = new Set([
   'HV00N',
 ])
 
-/** The connection broke or could not be established. Poolers also use this class for a server that is not ready. */
+/** The connection broke or could not be established. */
 const connectionState = /^08[0-9A-Z]{3}$/
+
+/**
+ * A violation of the protocol. Poolers also report a server that is not ready with it, and end the connection. Where the connection
+ * goes on, the request is at fault, such as a query with a parameter that has no value.
+ */
+const protocolState = '08P01'
 
 /** Codes that are never transient. */
 const final: ReadonlySet<JobErrorCode> = new Set(['invalid_options', 'not_defined', 'closed', 'aborted', 'lease_lost'])
@@ -65,7 +71,7 @@ export function isTransient(error: unknown): boolean {
   const links = [...chain(error)]
   if (links.some((link) => JobError.isInstance(link) && final.has(link.code))) return false
   const declared = links.map((link) => read(link, 'isTransient')).find((answer) => typeof answer === 'boolean')
-  return declared ?? links.some((link) => isTransientCode(read(link, 'code')))
+  return declared ?? links.some(hasTransientCode)
 }
 
 /** Codes of the system, SQLite (`errcode` is node:sqlite's) and Postgres for a storage that is full, read-only or damaged. */
@@ -117,6 +123,8 @@ export function isMisconfigured(error: unknown): boolean {
   return [...chain(error)].some((link) => misconfigurations.has(read(link, 'code')))
 }
 
-function isTransientCode(code: unknown): boolean {
+function hasTransientCode(link: unknown): boolean {
+  const code = read(link, 'code')
+  if (code === protocolState && read(link, 'severity') === 'ERROR') return false
   return codes.has(code) || sqlStates.has(code) || (typeof code === 'string' && connectionState.test(code))
 }

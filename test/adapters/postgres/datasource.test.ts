@@ -195,7 +195,10 @@ describePostgres('a read from Postgres', (database) => {
 
   describe('fails', () => {
     test.each([
-      ['select * from nowhere', ['The query failed (SQLSTATE 42P01).', 'relation "nowhere" does not exist']],
+      [
+        'select * from nowhere',
+        ['The query failed at line 1, column 15 (SQLSTATE 42P01).', 'relation "nowhere" does not exist'],
+      ],
       [
         'select 1; select 2',
         ['The query failed (SQLSTATE 42601).', 'cannot insert multiple commands into a prepared statement'],

@@ -125,7 +125,7 @@ describePostgres('a read through pg-query-stream', (database) => {
     ['copy events from stdin', 'The query failed (SQLSTATE 57014).'],
     ['select 1 as a, 2 as b, 3 as a', 'Expected columns with different names, got `a` twice'],
     ['select 1 as a; select 2 as b', 'The query failed (SQLSTATE 42601).'],
-    ['select from nowhere', 'The query failed (SQLSTATE 42P01).'],
+    ['select from nowhere', 'The query failed at line 1, column 13 (SQLSTATE 42P01).'],
     ['select 1 / (n - 15) as a from generate_series(1, 20) n', 'The query failed (SQLSTATE 22012).'],
   ])('refuses %s, and its connection is used again', async (text, message) => {
     const pool = new pg.Pool({ connectionString: database.url, max: 1 })

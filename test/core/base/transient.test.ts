@@ -51,6 +51,12 @@ describe('isTransient', () => {
     expect(isTransient(coded(code))).toBe(false)
   })
 
+  test('takes a violation of the protocol for what passes only where it ends the connection, as that of a pooler does', () => {
+    const violation = (severity: string) => Object.assign(coded('08P01'), { severity })
+    expect(isTransient(violation('FATAL'))).toBe(true)
+    expect(isTransient(violation('ERROR'))).toBe(false)
+  })
+
   test('lets the outermost error that says so decide', () => {
     const passing = new JobError('datasource', 'inner', { isTransient: true })
     expect(isTransient(passing)).toBe(true)

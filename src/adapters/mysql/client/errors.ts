@@ -16,8 +16,12 @@ const transient: ReadonlySet<unknown> = new Set([
   // A table was altered, or a row changed, after the snapshot of the transaction.
   ...[1020, 1412, 1615],
   // The server is read-only after a failover.
-  ...[1290, 1792, 1836],
+  ...[1792, 1836],
 ])
+
+/** `ER_OPTION_PREVENTS_STATEMENT` names the option. It passes for that of a server that is read-only after a failover. */
+const preventedByOption = 1290
+const readOnlyOption = /--(?:super-)?read[-_]only\b/
 
 /** Errors of mysql2 about the connection. */
 const transientCodes: ReadonlySet<unknown> = new Set(['PROTOCOL_CONNECTION_LOST', 'PROTOCOL_SEQUENCE_TIMEOUT'])
@@ -45,7 +49,8 @@ export function failure(code: JobErrorCode, what: string, cause: unknown, option
 /** Marks an error of mysql2 as transient when its number or its message shows that it is. */
 export function passing(cause: unknown): { isTransient?: true } {
   const { code, errno, message } = Object(cause) as DriverError
-  const isTransient = transient.has(errno) || transientCodes.has(code) || messages.test(String(message))
+  const isPrevented = errno === preventedByOption && readOnlyOption.test(String(message))
+  const isTransient = isPrevented || transient.has(errno) || transientCodes.has(code) || messages.test(String(message))
   return isTransient ? { isTransient: true } : {}
 }
 

@@ -1,4 +1,5 @@
-import { type Column, type ColumnOrder, JobError, type ReadCursor, RecordBatch } from '../../../adapter.js'
+import { type Column, type ColumnOrder, JobError, type Query, type ReadCursor, RecordBatch } from '../../../adapter.js'
+import { placeholderHint } from '../../shared/index.js'
 import { quoted } from '../client/index.js'
 import { type DescribedColumn, type Field, type ReadsOf, readFieldOf } from '../protocol/index.js'
 import { checkSameFields, columnsOf, isRounded, labelTypesOf, type ReadSession } from '../read/index.js'
@@ -26,8 +27,9 @@ export async function describe(
   text: string,
   { columns: names }: ReadCursor,
 ): Promise<Description> {
-  const fields = await fieldsOf(session, keyset)
+  // First, so that a mistake of the query is told as the server tells of the query itself, not of the one around it.
   const described = await session.describe(bareStatement(text))
+  const fields = await fieldsOf(session, keyset)
   const columns = columnsOf(fields, await labelTypesOf(session, described))
   const noRecords = RecordBatch.fromRows(columns, [])
   const indexes = names.map((name) => noRecords.indexOf(name))
@@ -57,7 +59,8 @@ export async function describe(
 
 /** The server rounds values of the type float in text, unless they are a double. */
 async function fieldsOf(session: ReadSession, keyset: Keyset): Promise<readonly Field[]> {
-  const { fields } = await session.run(keyset.describe()).catch(throwWrapped)
+  const query = keyset.describe()
+  const { fields } = await session.run(query).catch((cause) => throwWrapped(cause, query))
   if (!fields.some(isRounded)) return fields
   keyset.list = fields.map(exactOf).join(', ')
   return (await session.run(keyset.describe())).fields
@@ -71,8 +74,8 @@ function exactOf(field: Field): string {
 /** The number of the error for a syntax that the server does not know, as in a statement that cannot be a subquery. */
 const parseError = 1064
 
-function throwWrapped(cause: unknown): never {
-  if (Object(cause).errno !== parseError) throw cause
+function throwWrapped(cause: unknown, query: Query): never {
+  if (Object(cause).errno !== parseError || placeholderHint(query) !== '') throw cause
   const message =
     'The query cannot be read by a cursor, which wraps it as `select … from (query)`. Use a query that only reads.'
   throw new JobError('datasource', message, { cause })

@@ -1,4 +1,5 @@
-import { JobError } from '../../../adapter.js'
+import { JobError, type Query } from '../../../adapter.js'
+import { placeholderHint } from '../../shared/index.js'
 import { type CallbackPool, connect, failure, isConnectionLost, passing } from '../client/index.js'
 import { ReadSession, type SessionTimeouts } from './read-session.js'
 
@@ -32,6 +33,22 @@ function connectionFailure(cause: unknown): JobError {
 }
 
 /** The error of a failed query, as the job reports it. */
-export function queryFailure(cause: unknown): JobError {
-  return failure('datasource', 'The query failed', cause)
+export function queryFailure(cause: unknown, query?: Query): JobError {
+  const failed = failure('datasource', 'The query failed', cause, writes(cause) ? { isTransient: false } : {})
+  const hint = query && isRefusedQuery(cause) ? placeholderHint(query) : ''
+  return hint === '' ? failed : new JobError('datasource', `${failed.message}${hint}`, { cause })
+}
+
+/** Whether a query writes in the transaction of a read, which is read-only. */
+function writes(cause: unknown): boolean {
+  return Object(cause).errno === 1792
+}
+
+/** `ER_WRONG_ARGUMENTS`: a parameter has no value. */
+const wrongArguments = 1210
+
+/** Whether the server does not understand a query, or misses the value of a parameter. */
+function isRefusedQuery(cause: unknown): boolean {
+  const { errno, sqlState } = Object(cause) as { errno?: unknown; sqlState?: unknown }
+  return errno === wrongArguments || /^42/.test(String(sqlState))
 }

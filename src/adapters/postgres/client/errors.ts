@@ -6,6 +6,8 @@ const readOnlyState = '25006'
 const readOnlyHint =
   ' The session is read-only: the server is a standby (`select pg_is_in_recovery()`), or the role or the database has `default_transaction_read_only` on (`show default_transaction_read_only`).'
 
+const readingHint = ' The query writes, and a read by a cursor, or of a standby, is read-only.'
+
 /** The SQLSTATE of a date or a time out of range. */
 const rangeState = '22008'
 
@@ -14,7 +16,7 @@ const zeroDateHint =
 
 /** What else a message says, by what the server refuses. */
 function hintOf(code: JobErrorCode, state: unknown, cause: unknown): string {
-  if (state === readOnlyState) return readOnlyHint
+  if (state === readOnlyState) return code === 'datasource' ? readingHint : readOnlyHint
   const isZeroDate = state === rangeState && /"0000-00-00\b/.test(String(Object(cause).message))
   return code === 'target' && isZeroDate ? zeroDateHint : ''
 }
@@ -24,7 +26,9 @@ export function failure(code: JobErrorCode, what: string, cause: unknown, option
   if (JobError.isInstance(cause)) return cause
   const { severity, code: state } = Object(cause) as { severity?: unknown; code?: unknown }
   const message = severity ? `${what} (SQLSTATE ${state}).${hintOf(code, state, cause)}` : `${what}.`
-  return new JobError(code, message, { cause, ...passing(cause), ...options })
+  // Unlike a target, a query that writes does so on every server.
+  const writes = code === 'datasource' && state === readOnlyState && { isTransient: false }
+  return new JobError(code, message, { cause, ...passing(cause), ...writes, ...options })
 }
 
 /** What the server says no to, by the SQLSTATE of a refused connection. Class 28 is the login. */

@@ -1,11 +1,19 @@
 import { type ColumnOrder, type CursorReadOptions, JobError, type Query, RecordBatch } from '../../../adapter.js'
 import { changedFailure, type Field } from '../protocol/index.js'
-import { attributesQuery, type Layout, type ReadSession, type TextResult } from '../read/index.js'
+import {
+  attributesQuery,
+  isRefusedQuery,
+  type Layout,
+  type ReadSession,
+  statementFailure,
+  type TextResult,
+} from '../read/index.js'
 import { firstUserId } from '../types/index.js'
 import { type CursorType, cursorTypes } from './cursor-types.js'
 import { typeFailure } from './errors.js'
 import type { Keyset } from './keyset.js'
 import { orderOf } from './order.js'
+import { bareStatement } from './single-statement.js'
 
 /** The inputs of a read by a cursor. */
 export interface CursorReading {
@@ -35,10 +43,10 @@ export interface Description extends Layout {
 export async function describe(
   session: ReadSession,
   keyset: Keyset,
-  { layoutOf, options }: CursorReading,
+  { query, layoutOf, options }: CursorReading,
 ): Promise<Description | undefined> {
   const { cursor } = options
-  const { fields } = await fieldsOf(session, keyset)
+  const { fields } = await fieldsOf(session, keyset, query)
   const layout = await layoutOf(session, fields)
   const noRecords = RecordBatch.fromRows(layout.columns, [])
   const cursorFields = cursor.columns.map((name) => fields[noRecords.indexOf(name)] as Field)
@@ -75,15 +83,27 @@ async function attributesOf(session: ReadSession, fields: readonly Field[]): Pro
   return attributes ?? undefined
 }
 
-async function fieldsOf(session: ReadSession, keyset: Keyset): Promise<TextResult> {
+async function fieldsOf(session: ReadSession, keyset: Keyset, query: Query): Promise<TextResult> {
   try {
     return await session.run(keyset.describe())
   } catch (cause) {
     const { code } = Object(cause) as { code?: unknown }
+    if (!isRefusedQuery(code)) throw cause
+    await checkAlone(session, query)
     if (code !== syntaxError && code !== notSupported) throw cause
     const message =
       'The query cannot be read by a cursor, which wraps it as `select … from (query)`. Use a query that only reads.'
     throw new JobError('datasource', message, { cause })
+  }
+}
+
+/** Throws what the server says of a query as it was written, if it refuses that too. Ends the transaction. */
+async function checkAlone(session: ReadSession, query: Query): Promise<void> {
+  await session.run({ text: 'rollback', values: [] })
+  try {
+    await session.describe(bareStatement(query.text))
+  } catch (cause) {
+    throw statementFailure(cause, query)
   }
 }
 

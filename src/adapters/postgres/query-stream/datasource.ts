@@ -11,7 +11,7 @@ import {
 } from '../../../adapter.js'
 import { connectionSecrets, defaultSilenceTimeout, readStream } from '../../shared/index.js'
 import { connect, connectionsOf, handleErrors, openPool, type PostgresPool } from '../client/index.js'
-import { poolFailure, queryFailure } from '../read/index.js'
+import { poolFailure, statementFailure } from '../read/index.js'
 import { type OpenQuery, openQuery } from './open-query.js'
 
 /** The options of {@link pgQueryStreamDatasource}. */
@@ -99,6 +99,6 @@ async function* read(
   try {
     yield* readStream(source, options)
   } catch (error) {
-    throw signal.aborted ? signal.reason : queryFailure(error)
+    throw signal.aborted ? signal.reason : statementFailure(error, query)
   }
 }

@@ -1,5 +1,5 @@
-import { JobError } from '../../../adapter.js'
-import { loadDriver } from '../../shared/index.js'
+import { JobError, type Query } from '../../../adapter.js'
+import { loadDriver, placeholderHint } from '../../shared/index.js'
 import {
   connect,
   connectionFailure,
@@ -41,10 +41,42 @@ export function poolFailure(cause: unknown): JobError {
   return new JobError('datasource', `Failed to initialize pool: ${attempt.message}`, { cause: attempt })
 }
 
+/** Whether the server does not understand or allow a query, or misses the value of a parameter. */
+export function isRefusedQuery(state: unknown): boolean {
+  return /^(?:0A|42)|^08P01$/.test(String(state))
+}
+
 /** The error of a failed query, as the job reports it. */
-export function queryFailure(cause: unknown): JobError {
+export function queryFailure(cause: unknown, query?: Query): JobError {
+  if (JobError.isInstance(cause)) return cause
   const { code, where } = Object(cause) as { code?: unknown; where?: unknown }
-  const isValueRefused = isDataError(cause) && / parameter \$\d/.test(String(where))
-  if (!isValueRefused) return failure('datasource', 'The query failed', cause)
-  return new JobError('invalid_options', `The server refused a value of the query (SQLSTATE ${code}).`, { cause })
+  if (isDataError(cause) && / parameter \$\d/.test(String(where)))
+    return new JobError('invalid_options', `The server refused a value of the query (SQLSTATE ${code}).`, { cause })
+  const failed = failure('datasource', 'The query failed', cause)
+  if (!query || !isRefusedQuery(code)) return failed
+  return new JobError('datasource', `${failed.message}${placeholderHint(query)}`, { cause })
+}
+
+/**
+ * The error of a query that the server refuses as it was written, before it runs: with its place in the query. Other statements around
+ * the query have other positions.
+ */
+export function statementFailure(cause: unknown, query: Query): JobError {
+  const { position } = Object(cause) as { position?: unknown }
+  const failed = queryFailure(cause, query)
+  if (failed.cause !== cause || !/^\d+$/.test(String(position))) return failed
+  const message = failed.message.replace(
+    'The query failed',
+    (words) => `${words} at ${placeIn(query.text, Number(position))}`,
+  )
+  return new JobError(failed.code, message, { cause })
+}
+
+/** A position of a text, in characters from 1, as a line and a column. */
+function placeIn(text: string, position: number): string {
+  const lines = [...text]
+    .slice(0, position - 1)
+    .join('')
+    .split('\n')
+  return `line ${lines.length}, column ${[...(lines.at(-1) as string)].length + 1}`
 }
