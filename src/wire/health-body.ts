@@ -25,7 +25,7 @@ export interface WireHealth {
   oldest_renewal_ms?: number
   /** The schedules whose job should have started in this registry more than a minute ago. */
   overdue?: { _id: string; type: string; since: number }[]
-  /** Why the queue hands out no executions although it answers, such as a pause in BullMQ. */
+  /** Why the queue hands out no executions: it could not be opened, does not answer, or is paused in BullMQ. */
   queue_problem?: string
 }
 

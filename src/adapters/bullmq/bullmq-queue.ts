@@ -2,7 +2,7 @@ import { setImmediate, setTimeout } from 'node:timers/promises'
 import type { Job, Queue, Worker } from 'bullmq'
 import { type AddOptions, maxPriority, type WaitingExecution } from '../../adapter.js'
 import { backendOf } from './backend.js'
-import { type Connect, disconnect, readJobs, sharedOptions, waitBriefly } from './connect.js'
+import { type Connect, disconnect, onReady, readJobs, reasonOf, sharedOptions, waitBriefly } from './connect.js'
 import { Fairness } from './fairness.js'
 import { removeLostJobs } from './lost-jobs.js'
 import { type HeldSlot, LostSlots } from './lost-slots.js'
@@ -123,6 +123,9 @@ export class BullmqQueue {
       this.#error = error
       warn(error)
     })
+    onReady(this.#queue, () => {
+      this.#error = undefined
+    })
     this.#worker.on('error', warn)
     void this.#begin()
   }
@@ -173,8 +176,16 @@ export class BullmqQueue {
   }
 
   /** Whether somebody has paused the queue with BullMQ. */
-  isPaused(): Promise<boolean> {
-    return this.#queue.isPaused()
+  async isPaused(): Promise<boolean> {
+    const isPaused = await this.#queue.isPaused()
+    this.#error = undefined
+    return isPaused
+  }
+
+  /** Why the engine does not answer. `undefined` when it does, as far as is known. */
+  get problem(): string | undefined {
+    if (this.#error === undefined) return undefined
+    return `The queue [${this.#options.name}] cannot be reached: ${reasonOf(this.#error)}`
   }
 
   /**

@@ -77,3 +77,9 @@ function noneIfUnreadable(error: unknown): undefined {
   if (error instanceof SyntaxError || error instanceof TypeError) return undefined
   throw error
 }
+
+/** What an error says. An error about several addresses has a code only. */
+export function reasonOf(error: unknown): string {
+  const { message, code } = Object(error) as { message?: unknown; code?: unknown }
+  return String(message || code || error)
+}

@@ -68,9 +68,9 @@ export class DispatcherQueues {
     }
   }
 
-  /** Why queues hand out nothing. `undefined` when none is paused. */
+  /** Why queues hand out nothing: an engine that does not answer, or a pause. */
   get problem(): string | undefined {
-    return this.#pauses.flatMap(({ problem }) => problem ?? []).join(' ') || undefined
+    return [...this.#queues, ...this.#pauses].flatMap(({ problem }) => problem ?? []).join(' ') || undefined
   }
 
   check(signal: AbortSignal): Promise<void> {

@@ -13,7 +13,7 @@ import {
 } from '../../adapter.js'
 import { connectionSecrets, loadDriver } from '../shared/index.js'
 import { hasBackends } from './backend.js'
-import type { Connect } from './connect.js'
+import { type Connect, reasonOf } from './connect.js'
 import { DispatcherQueues } from './dispatcher-queues.js'
 import { guardedFactory } from './postgres.js'
 
@@ -110,6 +110,8 @@ class BullmqDispatcher implements Dispatcher {
   #worker!: DispatchWorker
   #queues!: Promise<DispatcherQueues>
   #opened: DispatcherQueues | undefined
+  /** Why there is no queue, until the process starts again: a package is missing. */
+  #notOpened: string | undefined
 
   constructor({ queue = 'headgate', connection, backend, prefix, lockDuration = 30_000 }: BullmqDispatcherOptions) {
     this.#name = queue
@@ -124,7 +126,10 @@ class BullmqDispatcher implements Dispatcher {
   work(worker: DispatchWorker): void {
     this.#worker = worker
     this.#queues = this.#open(worker)
-    this.#queues.catch((error) => worker.warn(error, `The queue [${this.#name}] could not be opened.`))
+    this.#queues.catch((error) => {
+      this.#notOpened = `The queue [${this.#name}] could not be opened: ${reasonOf(error)}`
+      worker.warn(error, `The queue [${this.#name}] could not be opened.`)
+    })
   }
 
   async add(waiting: readonly WaitingExecution[], options?: AddOptions): Promise<void> {
@@ -144,7 +149,7 @@ class BullmqDispatcher implements Dispatcher {
   }
 
   get problem(): string | undefined {
-    return this.#opened?.problem
+    return this.#notOpened ?? this.#opened?.problem
   }
 
   async check(signal: AbortSignal): Promise<void> {
@@ -177,7 +182,7 @@ function checkVersion(driver: { Queue?: { prototype: object } }, isOnRedis: bool
   if (!isOld && (isOnRedis || hasBackends(driver.Queue?.prototype ?? {}))) return
   const expected = isOnRedis ? '5.77 or later' : '6, as the dispatcher has a `backend`'
   const message = `Expected the package \`bullmq\` in version ${expected}: run \`npm install bullmq@6\`.`
-  throw new JobError('dispatcher', message)
+  throw new JobError('dispatcher', message, { isTransient: false })
 }
 
 /** Whether a connection is a client of Redis, not its options. */

@@ -61,7 +61,7 @@ export interface DispatchWorker {
    * to tell a new engine from one that has lost its data.
    */
   hasLiveBefore(time: number): Promise<boolean>
-  /** Logs a warning. */
+  /** Logs a warning; an error, when only a person can help, such as by installing a package. */
   warn(error: unknown, message: string): void
 }
 
@@ -98,8 +98,8 @@ export interface Dispatcher {
   /** Agrees on schedules with the registries that share the queue. Without it, each registry follows its own schedules. */
   readonly schedules?: ScheduleEngine
   /**
-   * Why the queue hands out no executions although none of its calls fails, in a sentence for people: somebody has paused it, for
-   * example. `undefined` when it does. `registry.health` shows it.
+   * Why the queue hands out no executions, in a sentence for people: it could not be opened, its engine does not answer, or somebody has
+   * paused it. `undefined` when it does. `registry.health` shows it, and the statuses of queued executions.
    */
   readonly problem?: string | undefined
   /** Starts dispatching. The registry calls it once. Throws `invalid_options` for limits that the dispatcher does not support. */

@@ -10,6 +10,12 @@ export function notDefined({ type, id }: JobKey): JobError {
 /** The jobs that a registry has defined. */
 export class JobCatalog {
   readonly #jobs = new Map<string, LibraryJob>()
+  /** Why the queue hands out no executions. `undefined` when it does. */
+  readonly queueProblem: () => string | undefined
+
+  constructor(queueProblem: () => string | undefined = () => undefined) {
+    this.queueProblem = queueProblem
+  }
 
   /** Adds a job. Throws `invalid_options` when it is defined already. */
   add(job: LibraryJob): void {
@@ -53,7 +59,8 @@ export class JobCatalog {
 
   /** The status of an execution of a job, with where the next run begins. */
   statusOf(record: ExecutionRecord): JobStatus {
-    return statusOf(record, this.#jobs.get(jobKey({ type: record.type, id: record.id })))
+    const problem = record.state === 'queued' ? this.queueProblem() : undefined
+    return statusOf(record, this.#jobs.get(jobKey({ type: record.type, id: record.id })), problem)
   }
 
   /** All jobs, without partitions. */

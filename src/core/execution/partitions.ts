@@ -153,10 +153,11 @@ export function publicJobOf(job: LibraryJob): Job {
 }
 
 /** The status of an execution, with where the next run begins. As stored, where the job is not known. */
-export function statusOf(record: ExecutionRecord, job: LibraryJob | undefined): JobStatus {
+export function statusOf(record: ExecutionRecord, job: LibraryJob | undefined, queueProblem?: string): JobStatus {
   const { checkpoint } = record
-  if (checkpoint === undefined || checkpoint === null || job?.resume === 'restart') return toStatus(record)
-  return toStatus(record, job?.shownCheckpoint ? job.shownCheckpoint(checkpoint) : checkpoint)
+  if (checkpoint === undefined || checkpoint === null || job?.resume === 'restart')
+    return toStatus(record, undefined, queueProblem)
+  return toStatus(record, job?.shownCheckpoint ? job.shownCheckpoint(checkpoint) : checkpoint, queueProblem)
 }
 
 /** The checkpoint that an execution of a job that starts over begins with. */

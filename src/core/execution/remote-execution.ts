@@ -4,10 +4,12 @@ import type { StartedExecution } from './execution.js'
 /** An execution that any registry may run. */
 export class RemoteExecution implements StartedExecution {
   readonly finished: Promise<EndedStatus>
+  readonly #queueProblem: () => string | undefined
   #record: ExecutionRecord
 
-  constructor(record: ExecutionRecord, ended: Promise<ExecutionRecord>) {
+  constructor(record: ExecutionRecord, ended: Promise<ExecutionRecord>, queueProblem: () => string | undefined) {
     this.#record = record
+    this.#queueProblem = queueProblem
     this.finished = ended.then((last) => {
       this.#record = last
       return toStatus(last) as EndedStatus
@@ -27,6 +29,6 @@ export class RemoteExecution implements StartedExecution {
   }
 
   get status(): JobStatus {
-    return toStatus(this.#record)
+    return toStatus(this.#record, undefined, this.#queueProblem())
   }
 }

@@ -202,7 +202,7 @@ export class Runner implements PartitionRunner {
   /** Queues an execution for any registry, and waits for its end from the beginning. */
   async #startShared(job: LibraryJob, request: StartRequest): Promise<StartedExecution> {
     const record = await this.#beginForAny(job, request)
-    const execution = new RemoteExecution(record, this.#completions.expect(record))
+    const execution = new RemoteExecution(record, this.#completions.expect(record), this.#jobs.queueProblem)
     await this.#queue.addSoon(record, request.priority)
     return execution
   }

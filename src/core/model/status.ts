@@ -131,11 +131,11 @@ const infos: Record<JobState, string> = {
   successful: 'The job is done.',
 }
 
-/** The status of an execution record, with the checkpoint to show. Frozen. */
+/** The status of an execution record, with the checkpoint to show, and why its queue hands out nothing. Frozen. */
 export function toStatus(record: ExecutionRecord & { state: LiveState }, checkpoint?: unknown): LiveStatus
 export function toStatus(record: ExecutionRecord & { state: EndedState }, checkpoint?: unknown): EndedStatus
-export function toStatus(record: ExecutionRecord, checkpoint?: unknown): JobStatus
-export function toStatus(record: ExecutionRecord, checkpoint?: unknown): JobStatus {
+export function toStatus(record: ExecutionRecord, checkpoint?: unknown, queueProblem?: string): JobStatus
+export function toStatus(record: ExecutionRecord, checkpoint?: unknown, queueProblem?: string): JobStatus {
   const { state, type, id, executionId, startTime, endTime, count, lastId, detail, logTail, error, resumedFrom } =
     record
   const { params, node, leaseUntil, failure } = record
@@ -143,7 +143,8 @@ export function toStatus(record: ExecutionRecord, checkpoint?: unknown): JobStat
   // Every change of every execution passes here: assignments are faster than spreads.
   const status: Record<string, unknown> = { state, type, id, executionId, startTime }
   if (endTime !== undefined) status.endTime = endTime
-  status.infos = infos[state]
+  const isStuck = state === 'queued' && queueProblem !== undefined
+  status.infos = isStuck ? `The job is waiting. ${queueProblem}` : infos[state]
   if (error !== undefined) status.error = error
   if (failure !== undefined) status.failure = failure
   status.count = count

@@ -1,4 +1,4 @@
-import { errorMessages, invalid, untilAborted } from '../base/index.js'
+import { errorMessages, invalid, isMisconfigured, JobError, untilAborted } from '../base/index.js'
 import { type ConcurrencyLimits, type DispatchWorker, isWaiting, type WaitingExecution } from '../dispatch/index.js'
 import type { CompletionWaiter, ExecutionQueue, Runner } from '../execution/index.js'
 import type { Runtime } from '../runtime/index.js'
@@ -16,6 +16,7 @@ export function dispatchWorker(runtime: Runtime, parts: DispatchParts): Dispatch
   const { clock, lease, logger } = runtime
   const { limits, queue, runner, completions } = parts
   const warn = (error: unknown, message: string) => logger.warn({ error: errorMessages(error) }, message)
+  const logError = (error: unknown, message: string) => logger.error({ error: errorMessages(error) }, message)
   /** Passes on a message of the dispatcher, which may be anything. */
   const handled = async (message: unknown, handle: (waiting: WaitingExecution) => Promise<boolean>) => {
     try {
@@ -40,6 +41,14 @@ export function dispatchWorker(runtime: Runtime, parts: DispatchParts): Dispatch
       ),
     hasLiveBefore: (time) => queue.hasLiveBefore(time),
     warn: (error, message) =>
-      warn(error, typeof message === 'string' ? message : 'The dispatcher gave a warning without a message.'),
+      (isPermanent(error) ? logError : warn)(
+        error,
+        typeof message === 'string' ? message : 'The dispatcher gave a warning without a message.',
+      ),
   }
+}
+
+/** Whether a queue fails until a person changes something, such as a package that is not installed. */
+function isPermanent(error: unknown): boolean {
+  return isMisconfigured(error) || (JobError.isInstance(error) && error.isTransient === false)
 }

@@ -1,7 +1,5 @@
 import { checkOptions, errorMessages, JobError, rule, withTimeout } from '../base/index.js'
-import type { Dispatcher } from '../dispatch/index.js'
 import type { LocalExecutions } from '../execution/index.js'
-import { maxTextLength } from '../model/index.js'
 import type { OverdueSchedule, Scheduler } from '../scheduling/index.js'
 import type { RegistryRuntime } from './create-runtime.js'
 
@@ -52,7 +50,7 @@ export interface RegistryHealth {
    * execution before still runs. Missing when there is none.
    */
   overdue?: OverdueSchedule[]
-  /** Why the queue hands out no executions although it answers, such as a pause in BullMQ, in a sentence. Missing when it does. */
+  /** Why the queue hands out no executions, in a sentence: a package that is missing, an engine that does not answer, or a pause in BullMQ. Missing when it does. */
   queueProblem?: string
 }
 
@@ -61,16 +59,16 @@ export class HealthProbe {
   readonly #runtime: RegistryRuntime
   readonly #executions: LocalExecutions
   readonly #scheduler: Pick<Scheduler, 'overdue'>
-  readonly #dispatcher: Pick<Dispatcher, 'problem'>
+  readonly #queueProblem: () => string | undefined
   #asking: Promise<Pick<StorageHealth, 'error'>> | undefined
 
   constructor(
     runtime: RegistryRuntime,
     executions: LocalExecutions,
-    { scheduler, dispatcher }: { scheduler: Pick<Scheduler, 'overdue'>; dispatcher: Pick<Dispatcher, 'problem'> },
+    { scheduler, queueProblem }: { scheduler: Pick<Scheduler, 'overdue'>; queueProblem: () => string | undefined },
   ) {
     this.#scheduler = scheduler
-    this.#dispatcher = dispatcher
+    this.#queueProblem = queueProblem
     this.#runtime = runtime
     this.#executions = executions
   }
@@ -80,10 +78,10 @@ export class HealthProbe {
     checkOptions('options', options, healthRules)
     const { timeout = 1000 } = options
     const storage = await this.#storage(timeout)
-    const { node, lease, redactor } = this.#runtime
+    const { node, lease } = this.#runtime
     const live = this.#executions.health
     const { overdue } = this.#scheduler
-    const { problem } = this.#dispatcher
+    const queueProblem = this.#queueProblem()
     const queued = live.filter(({ state }) => state === 'queued').length
     return {
       status: isClosed ? 'closed' : statusOf(storage),
@@ -94,7 +92,7 @@ export class HealthProbe {
       lease,
       ...(live.length > 0 && { oldestRenewal: live.reduce((oldest, { leaseAge }) => Math.max(oldest, leaseAge), 0) }),
       ...(overdue.length > 0 && { overdue }),
-      ...(problem !== undefined && { queueProblem: redactor.shorten(problem, maxTextLength) }),
+      ...(queueProblem !== undefined && { queueProblem }),
     }
   }
 

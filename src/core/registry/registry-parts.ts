@@ -10,6 +10,7 @@ import {
   PausedJobs,
   Runner,
 } from '../execution/index.js'
+import { maxTextLength } from '../model/index.js'
 import { Scheduler } from '../scheduling/index.js'
 import { featureOf } from '../storage/index.js'
 import { createDispatcher, createRuntime, type RegistryRuntime } from './create-runtime.js'
@@ -55,7 +56,8 @@ export function createParts(options: RegistryOptions): RegistryParts {
   const { storage, events, onEnd } = runtime
   if (onEnd) featureOf(storage, 'ends', 'onEnd')
   const dispatcher = createDispatcher(options, runtime)
-  const jobs = new JobCatalog()
+  const queueProblem = () => problemOf(dispatcher, runtime)
+  const jobs = new JobCatalog(queueProblem)
   const listeners = new JobListeners(runtime)
   // Each handles an event in the order in which they are made: an ended job is gone before anyone hears of it and starts it again.
   const executions = new LocalExecutions(runtime)
@@ -71,7 +73,7 @@ export function createParts(options: RegistryOptions): RegistryParts {
   listeners.subscribe()
   const management = new JobManagement(runtime, { jobs, executions, paused, scheduler })
   const refreshChecks = new RefreshChecks(runtime)
-  const probe = new HealthProbe(runtime, executions, { scheduler, dispatcher })
+  const probe = new HealthProbe(runtime, executions, { scheduler, queueProblem })
   queue.open(dispatchWorker(runtime, { limits, queue, runner, completions }))
   const unwatch = storage.watch?.((change) => void events.emit('storageChange', change))
   const abandon = () => abandoned.abort(new JobError('closed', 'The registry is closed.'))
@@ -90,6 +92,11 @@ export function createParts(options: RegistryOptions): RegistryParts {
     abandon,
     unwatch,
   }
+}
+
+/** Why the queue hands out no executions, without secrets. `undefined` when it does. */
+function problemOf({ problem }: Dispatcher, { redactor }: RegistryRuntime): string | undefined {
+  return problem === undefined ? undefined : redactor.shorten(problem, maxTextLength)
 }
 
 /** Starts nothing more, aborts or drains what is live, and stops all parts. Leaves the dispatcher and the storage open. */

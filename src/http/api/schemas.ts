@@ -162,7 +162,8 @@ const health: Fields<WireHealth> = {
   },
   queue_problem: {
     ...text,
-    description: 'Why the queue hands out no executions although it answers, such as a pause in BullMQ.',
+    description:
+      'Why the queue hands out no executions: it could not be opened, does not answer, or is paused in BullMQ.',
   },
 }
 
