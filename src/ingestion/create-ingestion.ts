@@ -1,4 +1,4 @@
-import { checkedAnswer, invalid, isTransient, rule } from '../core/base/index.js'
+import { checkDone, checkedAnswer, invalid, isTransient, rule } from '../core/base/index.js'
 import type { LibraryJob } from '../core/execution/index.js'
 import { type Job, type JobContext, type JobParams, retryPolicyOf } from '../core/model/index.js'
 import {
@@ -8,6 +8,7 @@ import {
   splitRequestOf,
   type Target,
   type TargetFunction,
+  type TargetFunctionContext,
   type TargetWriter,
 } from './contract/index.js'
 import {
@@ -161,7 +162,7 @@ function planOf(definition: IngestionJob, datasource: Datasource, shared: RateLi
     throw invalid('pkField', 'the column that `query` uses', pkField)
   }
   const tolerance = toleranceOf(definition)
-  const target = targetOf(definition.target)
+  const target = targetOf(definition.target, 'target')
   checkLookback(cursor, target)
   if (definition.partitions !== undefined) {
     const targets = [target, tolerance?.deadLetters].filter((target) => target !== undefined)
@@ -232,16 +233,19 @@ function placeholderOf(datasource: Datasource): ((n: number) => string) | undefi
 
 function toleranceOf({ failures, retry }: IngestionJob): Tolerance | undefined {
   if (!failures) return undefined
-  const deadLetters = failures.deadLetters && targetOf(failures.deadLetters as Target | TargetFunction)
+  const deadLetters = failures.deadLetters && targetOf(failures.deadLetters as Target | TargetFunction, 'deadLetters')
   const showsRecords = failures.showRecords === true
   return { limits: limitsOf(failures), deadLetters, showsRecords, isTransient: retry?.isTransient ?? isTransient }
 }
 
-function targetOf(target: Target | TargetFunction): Target {
+function targetOf(target: Target | TargetFunction, name: 'target' | 'deadLetters'): Target {
   if (typeof target !== 'function') return target
+  const write: TargetWriter['write'] = async (batch, context) => {
+    checkDone('target', `\`${name}\``, await target(batch, context as TargetFunctionContext))
+  }
   return {
     kind: 'function',
     capabilities: { writesPartitions: true, ...functionCapabilities },
-    open: () => ({ writer: { write: target as TargetWriter['write'] } }),
+    open: () => ({ writer: { write } }),
   }
 }

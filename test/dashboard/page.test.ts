@@ -181,7 +181,7 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
     test('what an ingestion reports, and how far a job is that knows its total', async () => {
       const { registry, watched } = watchedRegistry()
       const datasource = iterableDatasource(() => [1, 2, 3, 4].map((id) => ({ id })))
-      const transform = ({ id }: { id: number }) => (id === 1 ? undefined : { id })
+      const transform = ({ id }: { id: number }) => (id === 1 ? null : { id })
       registry.define({ id: 'a', datasource, transform, target: collectingTarget() })
       await (await registry.start('ingestion', 'a')).finished
       registry.define({

@@ -38,8 +38,9 @@ export { type CopyBounds, redactedFields } from './log-fields.js'
 export { errorOf, isolatedLogger, type Logger, loggerRule, type NestLogger, silentLogger, warnOf } from './logger.js'
 export { checkOptions, hintFor } from './options.js'
 export { Poller } from './poller.js'
-export { ignoreRejections, refusePromises } from './promises.js'
+export { ignoreRejections } from './promises.js'
 export { pauseAfter, retry } from './retry.js'
+export { checkDone, isGenerator, isResponse } from './returned.js'
 export { stackOf } from './stack.js'
 export {
   checkedResult,

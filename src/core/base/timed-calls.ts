@@ -1,6 +1,6 @@
 import type { Clock, Timer } from './clock.js'
 import { hasMessage, JobError } from './errors.js'
-import { refusePromises } from './promises.js'
+import { checkDone } from './returned.js'
 
 /** Calls a method of an adapter, which the messages name if it is given, and reads its answer. */
 export type TimedCall = <Answer>(
@@ -73,7 +73,7 @@ export async function callTarget<Answer>(method: string, call: () => Answer | Pr
   } catch (error) {
     throw thrownBy('target', method, error)
   }
-  refusePromises('target', `${method}() of the target`, answer)
+  checkDone('target', `${method}() of the target`, answer)
   return answer
 }
 

@@ -1,5 +1,6 @@
 import PQueue from 'p-queue'
 import {
+  checkDone,
   createAbortController,
   errorMessages,
   JobError,
@@ -247,12 +248,11 @@ export class EndNotifier {
     const open = endHandlersOf(job, this.#runtime).filter(({ of }) => !memory.done.has(of))
     const results = await Promise.allSettled(
       open.map(async ({ of, call }) => {
-        await this.#callInTime((signal) =>
-          call(toStatus(record) as EndedStatus, {
-            signal,
-            ...(memory.cause !== undefined && { cause: memory.cause }),
-          }),
-        )
+        const cause = memory.cause !== undefined && { cause: memory.cause }
+        await this.#callInTime(async (signal) => {
+          const answer = await call(toStatus(record) as EndedStatus, { signal, ...cause })
+          checkDone('invalid_options', `\`onEnd\` of the ${of}`, answer)
+        })
         memory.done.add(of)
       }),
     )

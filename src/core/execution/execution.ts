@@ -1,4 +1,4 @@
-import { deferred, isCausedBy, isolate, JobError, refusePromises, setLongTimer, sleep, warnOf } from '../base/index.js'
+import { checkDone, deferred, isCausedBy, isolate, JobError, setLongTimer, sleep, warnOf } from '../base/index.js'
 import {
   type BatchDone,
   backoff,
@@ -222,7 +222,7 @@ export class Execution implements StartedExecution {
       const params = this.#params ?? this.#validParams()
       this.#params = params instanceof Promise ? await params : params
       const answer: unknown = await this.#job.run(this.#context(complete, this.#params))
-      refusePromises('invalid_options', '`run` of the job', answer)
+      checkDone('invalid_options', '`run` of the job', answer)
       if (!signal.aborted || isComplete) return { move: 'complete' }
       return isAborted() ? { move: 'stop' } : { move: 'fail', error: signal.reason }
     } catch (error) {

@@ -201,7 +201,8 @@ export interface Job<Checkpoint = unknown, Detail extends object = JobDetail, Pa
   datasource?: string
   /**
    * The work, sync or async. The job is `successful` when it returns, and in `error` when it throws. After an abort request, a
-   * return ends the job as `aborted`, unless it has called `complete()`.
+   * return ends the job as `aborted`, unless it has called `complete()`. What it returns is ignored, unless it can only mean that the work is not
+   * done, such as an `Error` or a generator.
    */
   run(context: JobContext<Checkpoint, Detail, Params>): unknown
 }

@@ -1,4 +1,4 @@
-import { answerOf, ignoreRejections, isThenable } from '../../core/base/index.js'
+import { answerOf, ignoreRejections, isGenerator, isResponse, isThenable } from '../../core/base/index.js'
 
 /**
  * The rule of every place that takes a record: an object whose own properties are its columns. Describes a value that is none, for a
@@ -36,6 +36,8 @@ function nonRecordObject(value: object): string | undefined {
   if (ArrayBuffer.isView(value)) return 'bytes'
   // The prototype of a plain object of another realm.
   if (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'hasOwnProperty')) return undefined
+  if (isGenerator(value)) return 'a generator'
+  if (isResponse(value)) return 'a Response'
   if (!isOfLanguage(value) && hasColumns(value)) return undefined
   const name = answerOf(() => value.constructor?.name)
   return `an object of the class ${typeof name === 'string' && name ? name : 'Object'}, which has no columns`

@@ -257,7 +257,8 @@ export interface TargetFunctionContext<Params extends object = JobParams> extend
 
 /**
  * The simplest target: receives a batch, which is durable when it returns or, if it returns a promise or another thenable, when that
- * resolves. What it resolves to is ignored. Delivery is at least once.
+ * resolves. What it resolves to is ignored, unless it can only mean that its work is not done, such as an `Error` or a generator. Delivery is
+ * at least once.
  */
 export type TargetFunction<Item extends object = JobRecord, Params extends object = JobParams> = (
   batch: RecordBatch<Item>,

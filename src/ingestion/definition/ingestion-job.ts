@@ -77,8 +77,8 @@ export interface TransformContext<Params extends object = JobParams> {
 /** What a run does when the target has lost records that the checkpoint counts on. */
 export type IfTargetReset = 'fail' | 'restart' | 'continue'
 
-/** The result of a transform: one record, several, or none. */
-export type Transformed<Out extends object = JobRecord> = Out | readonly Out[] | null | undefined
+/** The result of a transform: one record, several, or none, which is `null` or an empty array. */
+export type Transformed<Out extends object = JobRecord> = Out | readonly Out[] | null
 
 /** The same type, of which the compiler asks the transform first. */
 type Written<Out extends object> = Out & NonNullable<unknown>
@@ -169,7 +169,7 @@ export interface IngestionOptions<
    * Standard Schema, sync or async. The valid value goes on. A record that is not valid fails with the code `schema`. Default: none.
    */
   schema?: StandardSchema<unknown, Item>
-  /** Changes each record before it is written. Default: none. */
+  /** Changes each record before it is written. Returns the record, several, or `null` to drop it. Default: none. */
   transform?: (record: Item, context: TransformContext<Params>) => Transformed<Out> | Promise<Transformed<Out>>
   /** Changes each batch before it is written, instead of `transform`. */
   transformBatch?: (

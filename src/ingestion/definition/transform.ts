@@ -72,7 +72,7 @@ async function eachRecord(
       const transformed = isThenable(answer) ? await answer : answer
       // One by one: spreading many records into one call would exceed the stack.
       if (Array.isArray(transformed)) for (const record of checked(transformed)) records.push(record)
-      else if (transformed) records.push(checkedRecord(transformed))
+      else if (transformed !== null) records.push(checkedRecord(transformed))
     } catch (error) {
       if (!mayFail(error)) throw threw(error, index)
       failures.push({ index, error: threw(error) })
@@ -102,7 +102,8 @@ function checked(records: readonly unknown[]): readonly JobRecord[] {
 function checkedRecord(record: unknown): JobRecord {
   const found = nonRecord(record)
   if (found === undefined) return record as JobRecord
-  throw notGiven('records that are objects', found)
+  const hint = record ? '' : ': return null to drop the record'
+  throw notGiven('a record, an array of records or null', `${found}${hint}`)
 }
 
 function notGiven(expected: string, found: string): JobError {

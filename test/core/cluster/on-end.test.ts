@@ -324,6 +324,20 @@ describe('onEnd', () => {
     expect(signals).toHaveLength(length)
   })
 
+  test('that returns what can only mean that its work is not done is called again', async () => {
+    const { logger, warned } = warnings()
+    const answers = [Response.json({}, { status: 500 }), new Response()]
+    const ended = vi.fn(async () => answers.shift())
+    const registry = open({ logger })
+    registry.define({ type: 'test', id: 'a', run() {}, onEnd: ended })
+    await (await registry.start('test', 'a')).finished
+    await clock.advance(minute)
+    expect(ended).toHaveBeenCalledTimes(2)
+    expect(warned()).toEqual([expect.stringContaining('`onEnd` failed. It is called again after')])
+    await clock.advance(hour)
+    expect(ended).toHaveBeenCalledTimes(2)
+  })
+
   test('that fails does not hold up that of other jobs', async () => {
     const registry = open({ onEndTimeout: 1000 })
     const ended = onEnd()

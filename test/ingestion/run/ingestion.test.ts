@@ -125,7 +125,7 @@ describe('an ingestion', () => {
               { id, copy: 1 },
               { id, copy: 2 },
             ]
-          return id === 3 ? null : undefined
+          return id === 3 ? null : []
         },
       })
       expect(target.records).toEqual([
@@ -169,8 +169,14 @@ describe('an ingestion', () => {
     })
 
     it.each([
-      ['a number', { transform: () => 5 }, 'records that are objects, got a number'],
-      ['a text', { transform: () => 'x' }, 'records that are objects, got a string'],
+      ['a number', { transform: () => 5 }, 'a record, an array of records or null, got a number.'],
+      ['a text', { transform: () => 'x' }, 'a record, an array of records or null, got a string.'],
+      ['nothing', { transform: () => undefined }, 'or null, got nothing: return null to drop the record.'],
+      ['nothing, later', { transform: async () => undefined }, 'or null, got nothing: return null to drop the record.'],
+      ['false', { transform: () => false }, 'or null, got a boolean: return null to drop the record.'],
+      ['a generator', { *transform() {} }, 'a record, an array of records or null, got a generator.'],
+      ['a generator for a batch', { async *transformBatch() {} }, 'an array of records, got a generator.'],
+      ['a Response', { transform: () => Response.json({}) }, 'or null, got a Response.'],
       ['nested arrays', { transform: () => [[{ id: 1 }]] }, 'records that are objects, got an array'],
       ['nulls among others', { transform: () => [{ id: 1 }, null] }, 'records that are objects, got null'],
       ['a text for a batch', { transformBatch: () => 'x' }, 'an array of records, got a string'],

@@ -140,30 +140,3 @@ it('a transform may return a thenable of another class than the promise of the l
   const transform = () => ({ then: (resolve: (value: unknown) => void) => resolve({ id: 7 }) }) as never
   expect(await end({ transform })).toMatchObject({ state: 'successful', written: [{ id: 7 }] })
 })
-
-describe('work that nobody awaits', () => {
-  it('fails the job, and its rejection ends nothing', async () => {
-    const unhandled: unknown[] = []
-    const note = (error: unknown) => unhandled.push(error)
-    process.on('unhandledRejection', note)
-    const save = async () => {
-      throw new Error('not saved')
-    }
-    const { state, error } = await end({ target: (batch) => batch.records().map(save) })
-    expect(state).toBe('error')
-    expect(error).toContain(
-      'Expected write() of the target to wait for its work, got an array of promises. Await them first: `await Promise.all(…)`.',
-    )
-    const registry = new JobRegistry({ storage: memoryStorage() })
-    registry.define({ type: 'own', id: 'a', run: async () => [1, 2].map(save) })
-    const status = await (await registry.start('own', 'a')).finished
-    await registry.close()
-    expect(status).toMatchObject({
-      state: 'error',
-      error: [expect.stringContaining('Expected `run` of the job to wait')],
-    })
-    await new Promise(setImmediate)
-    process.off('unhandledRejection', note)
-    expect(unhandled).toEqual([])
-  })
-})

@@ -106,6 +106,22 @@ it('records declared by an interface go to every target', () => {
   registry.define({ id: 'i', datasource: iterableDatasource<Person>([]), target: targets.collected })
 })
 
+it('a transform returns a record, several, or `null`', () => {
+  const registry = new JobRegistry({ storage: memoryStorage() })
+  const target = () => {}
+  registry.define<Person>({ id: 'a', datasource, transform: () => [], target })
+  registry.define<Person>({ id: 'b', datasource, transform: (person) => (person.name === '' ? null : person), target })
+  const rename = (person: Person) => {
+    person.name = ''
+  }
+  // @ts-expect-error The function returns nothing.
+  registry.define({ id: 'c', datasource, transform: rename, target })
+  // @ts-expect-error The function returns nothing.
+  registry.define<Person>({ id: 'd', datasource, transform: async (person) => rename(person), target })
+  // @ts-expect-error The function may return `undefined`.
+  registry.define<Person>({ id: 'e', datasource, transform: (p) => (p.name === '' ? undefined : p), target })
+})
+
 it('a function target is typed by what the transform gives', () => {
   const registry = new JobRegistry({ storage: memoryStorage() })
   registry.define({

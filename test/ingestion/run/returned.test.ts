@@ -1,0 +1,131 @@
+import { type IngestionJob, JobRegistry, memoryStorage } from 'headgate'
+import { iterableDatasource } from 'headgate/iterable'
+import { ndjsonFile } from 'headgate/ndjson'
+import { collectingTarget } from 'headgate/testing'
+import { describe, expect, it } from 'vitest'
+
+const save = async () => {
+  throw new Error('not saved')
+}
+
+/** What can only mean that the work of a function is not done, and what the message says of it. */
+const undone: Record<string, [make: () => unknown, found: string]> = {
+  'a generator': [function* () {}, 'a generator, whose code has not run. Write the function without `*`.'],
+  'an async generator': [async function* () {}, 'a generator, whose code has not run.'],
+  'a generator of a compiler': [
+    () => ({ next() {}, throw() {}, return() {}, [Symbol.iterator]() {} }),
+    'a generator, whose code has not run.',
+  ],
+  'a function': [() => () => {}, 'a function that was not called. Give that function itself, or call it.'],
+  'an async function': [async () => async () => {}, 'a function that was not called.'],
+  'a target': [() => ndjsonFile({ path: '/nowhere' }), 'a target. Give the target itself'],
+  'a promise of a target': [async () => collectingTarget(), 'a target. Give the target itself'],
+  'an error': [() => new Error('not saved'), 'an error. Throw it. not saved'],
+  'a Response': [() => new Response('', { status: 503 }), 'a Response with the status 503. Throw an error'],
+  'an array of Responses': [
+    () => Promise.all([new Response(), Response.json({}, { status: 404 })]),
+    'an array with a Response with the status 404.',
+  ],
+  'an array of promises': [() => [save(), save()], 'an array of promises. Await them first: `await Promise.all(…)`.'],
+  'rejected results': [
+    () => Promise.allSettled([1, save()]),
+    'an array with a rejected result. Use `Promise.all`, or throw its `reason`. not saved',
+  ],
+  'an array with an error': [() => [1, new Error('not saved')], 'an array with an error. Throw it. not saved'],
+}
+
+const unreadable: ProxyHandler<object> = {
+  get: (_, name) => (name === 'then' ? undefined : expect.fail()),
+  getPrototypeOf: () => expect.fail(),
+}
+
+/** What a function may return, as nobody uses it. */
+const ignored: [string, unknown][] = [
+  ['nothing', undefined],
+  ['null', null],
+  ['a number', 5],
+  ['a text', 'text'],
+  ['an object', { open() {}, next() {}, status: 'rejected', reason: 'none' }],
+  ['a map', new Map([[1, 2]])],
+  ['its values', new Map([[1, 2]]).values()],
+  ['an array', [1, null, {}, undefined, () => {}, new Map(), [Promise.resolve()]]],
+  ['a Response', new Response()],
+  ['settled results', [{ status: 'fulfilled', value: 1 }]],
+  ['what cannot be read', new Proxy({}, unreadable)],
+]
+
+async function end(job: object): Promise<{ state: string; error: string }> {
+  const registry = new JobRegistry({ storage: memoryStorage() })
+  const type = 'run' in job ? 'own' : 'ingestion'
+  registry.define({
+    id: 'a',
+    ...('run' in job ? { type } : { datasource: iterableDatasource([{ id: 1 }]) }),
+    ...job,
+  } as IngestionJob)
+  const status = await (await registry.start(type, 'a')).finished
+  await registry.close()
+  return { state: status.state, error: status.state === 'error' ? status.error.join(' ') : '' }
+}
+
+const failing = () => {
+  throw new Error('not written')
+}
+
+/** The functions whose answers are ignored, and what the message calls them. */
+const functions: Record<string, [job: (make: () => unknown) => object, name: string]> = {
+  'a function target': [(target) => ({ target }), '`target`'],
+  'a target of your own': [
+    (write) => ({ target: { kind: 'own', open: () => ({ writer: { write } }) } }),
+    'write() of the target',
+  ],
+  'a dead-letter function': [
+    (deadLetters) => ({ target: failing, failures: { total: 9, deadLetters } }),
+    '`deadLetters`',
+  ],
+  '`run` of a job': [(run) => ({ run }), '`run` of the job'],
+}
+
+describe.each(Object.entries(functions))('%s', (_, [job, name]) => {
+  it.each(Object.entries(undone))('that returns %s has not done its work', async (_, [make, found]) => {
+    const { state, error } = await end(job(make))
+    expect(state).toBe('error')
+    expect(error).toContain(`Expected ${name} to have done its work, got ${found}`)
+  })
+
+  it.each(ignored)('may return %s', async (_, answer) => {
+    expect(await end(job(() => answer))).toMatchObject({ state: 'successful' })
+  })
+
+  it('leaves no rejection of a promise that nobody awaits', async () => {
+    const unhandled: unknown[] = []
+    const note = (error: unknown) => unhandled.push(error)
+    process.on('unhandledRejection', note)
+    await end(job(() => [save(), save()]))
+    // Node reports unhandled rejections once the microtasks are done.
+    await new Promise(setImmediate)
+    process.off('unhandledRejection', note)
+    expect(unhandled).toEqual([])
+  })
+})
+
+it('an error that a target returns is transient when it says so', async () => {
+  const lost = Object.assign(new Error('lost'), { code: 'ECONNRESET' })
+  const answers = [lost, undefined]
+  const job = { target: () => answers.shift(), retry: { limit: 1, delay: 1 } }
+  expect(await end(job)).toMatchObject({ state: 'successful' })
+})
+
+describe('a query function', () => {
+  it.each<[string, unknown, string]>([
+    ['nothing', undefined, 'Expected the query function to return `{ text, values }`, got nothing.'],
+    ['a promise', Promise.resolve({ text: 'select 1' }), 'return `{ text, values }`, got a promise.'],
+    ['a text', 'select 1', 'Expected the query function to return `{ text, values }`, got `select 1` (string).'],
+    ['another member', { sql: 'select 1' }, 'Expected `query()` to be an object with `text`, `values`, got `sql`'],
+    ['a misspelt member', { txt: 'select 1' }, 'Did you mean `text`?'],
+    ['no text', { values: [] }, 'Expected `query().text` to be a string that is not empty, got nothing'],
+    ['a value', { text: 'select 1', values: 5 }, 'Expected `query().values` to be an array, got `5` (number)'],
+  ])('that returns %s', async (_, answer, message) => {
+    const { state, error } = await end({ pkField: 'id', query: () => answer, target: () => {} })
+    expect([state, error]).toEqual(['error', expect.stringContaining(message)])
+  })
+})
