@@ -12,6 +12,7 @@ import {
   JobError,
   type JobRecord,
   mapInTurns,
+  nonRecord,
   type Partitioning,
   type PartitionOptions,
   type Query,
@@ -201,7 +202,9 @@ function isIterable(value: unknown): value is Records<never> {
 }
 
 function iteratorOf<Item extends object>(records: Records<Item>): Iterator<Item> | AsyncIterator<Item> {
-  if (!isIterable(records))
-    throw new JobError('datasource', 'Expected the source to return an iterable or async iterable.')
+  if (!isIterable(records)) {
+    const found = nonRecord(records) ?? 'an object'
+    throw new JobError('datasource', `Expected the source to return an iterable or async iterable, got ${found}.`)
+  }
   return Symbol.asyncIterator in records ? records[Symbol.asyncIterator]() : records[Symbol.iterator]()
 }

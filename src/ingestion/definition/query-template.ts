@@ -1,4 +1,4 @@
-import { checkOptions, invalid, rule } from '../../core/base/index.js'
+import { checkedAnswer, checkOptions, invalid, isThenable, type Rule, rule } from '../../core/base/index.js'
 import type { JobParams } from '../../core/model/index.js'
 import type { Query } from '../contract/index.js'
 import { bindValues, type Piece } from './bind-values.js'
@@ -75,13 +75,27 @@ function compileFunction(query: QueryFunction): CompiledQuery {
     params: undefined,
     checkParams: () => undefined,
     render(variables) {
-      const { values = [], ...rest } = query({ params: {}, ...variables })
-      const isArray = { accepts: Array.isArray, expected: 'an array' }
-      checkOptions('query', { ...rest, values }, { text: rule.text, values: isArray })
-      checkNul(rest.text)
-      return { ...rest, values }
+      return checkedQuery(query({ params: {}, ...variables }))
     },
   }
+}
+
+const aQuery: Rule = {
+  accepts: (value) => rule.anObject.accepts(value) && !Array.isArray(value) && !isThenable(value),
+  expected: '`{ text, values }`',
+}
+
+const queryRules = {
+  text: rule.text,
+  values: rule.optional({ accepts: Array.isArray, expected: 'an array' }),
+} satisfies Record<keyof Query, Rule>
+
+/** What a query function returned. Throws `invalid_options` when it is no query. */
+function checkedQuery(answer: unknown): Query {
+  const { ...query } = checkedAnswer<Query>('invalid_options', 'the query function', aQuery, answer)
+  checkOptions('query()', query, queryRules, 'query().')
+  checkNul(query.text)
+  return { text: query.text, values: query.values ?? [] }
 }
 
 function compileTemplate(template: string, placeholder: Placeholder): CompiledQuery {

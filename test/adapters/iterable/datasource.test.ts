@@ -194,9 +194,14 @@ describe('what cannot be read', () => {
     expect(() => iterableDatasource([], { resume: true } as never)).toThrow('`resume`')
   })
 
-  test('a function that gives something else', async () => {
-    const error = await rejectionOf(allBatches(iterableDatasource((() => 5) as never), ''))
-    expect(errorMessages(error)).toEqual(['Expected the source to return an iterable or async iterable.'])
+  test.each<[unknown, string]>([
+    [5, 'a number'],
+    [undefined, 'nothing'],
+    [Response.json([]), 'a Response'],
+    [{ rows: [] }, 'an object'],
+  ])('a function that gives something else: %s', async (answer, found) => {
+    const error = await rejectionOf(allBatches(iterableDatasource((() => answer) as never), ''))
+    expect(errorMessages(error)).toEqual([`Expected the source to return an iterable or async iterable, got ${found}.`])
   })
 
   test.each([

@@ -187,7 +187,7 @@ describe('a query template', () => {
 
   it('checks what a query function gives', () => {
     const bad = compileQuery((() => ({ text: '' })) as unknown as () => { text: string; values: [] })
-    expect(() => bad.render({})).toThrow('Expected `text` to be a string that is not empty, got `` (string)')
+    expect(() => bad.render({})).toThrow('Expected `query().text` to be a string that is not empty, got `` (string)')
     const cut = compileQuery(() => ({ text: 'select 1 \0 from t', values: [] }))
     expect(() => cut.render({})).toThrow('without NUL')
   })
