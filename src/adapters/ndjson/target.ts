@@ -146,6 +146,10 @@ class NdjsonWriter implements TargetWriter {
     return this.#file.isReset
   }
 
+  async isEmpty(): Promise<boolean> {
+    return this.#size === 0
+  }
+
   async commit(): Promise<Replacement | undefined> {
     await this.flush()
     const { handle, path, finalPath } = this.#file

@@ -231,6 +231,11 @@ export class Execution implements StartedExecution {
     }
   }
 
+  async #earlier(): Promise<readonly ExecutionRecord[]> {
+    const { hits } = await this.#runtime.storage.search({ ...keyOf(this), size: 10 })
+    return hits.filter(({ executionId }) => executionId !== this.executionId)
+  }
+
   #warnOnce(message: string): void {
     if (this.#warned.has(message)) return
     this.#warned.add(message)
@@ -288,6 +293,7 @@ export class Execution implements StartedExecution {
       save: () => this.#lease.save(),
       complete,
       isHeld: () => this.#lease.isHeld,
+      earlier: () => this.#earlier(),
       warnOnce: (message) => this.#warnOnce(message),
       ...(this.partition !== undefined && { partition: this.partition }),
     }

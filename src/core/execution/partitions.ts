@@ -71,6 +71,8 @@ export interface ExecutionContext extends JobContext {
   readonly partitions: Partitions
   /** Keeps a line as `log` does, of an earlier time in epoch milliseconds. */
   logFrom(time: number, text: string): void
+  /** The last executions of the job before this one, as far as the log has them. */
+  earlier(): Promise<readonly ExecutionRecord[]>
   /** Logs a warning, once per execution. */
   warnOnce(message: string): void
 }

@@ -87,6 +87,13 @@ export interface TargetWriter<Item extends object = JobRecord> {
    */
   isReset?(): Promise<boolean>
   /**
+   * Whether the target holds no record at all. Called before the first batch of a run that begins from the beginning, when an earlier
+   * execution of the job has written: the job warns that the target will hold records twice, unless it is empty. Without it, the job warns.
+   *
+   * @experimental
+   */
+  isEmpty?(): Promise<boolean>
+  /**
    * Whether the writer accepts batches that hold only encoded rows of these columns in that format, whose values cannot be read.
    * Called before the first batch, if at all. Without it, every batch has rows.
    */

@@ -29,6 +29,7 @@ import {
   removeEarlier,
   storedParentCheckpoint,
   storedPartitionCheckpoint,
+  warnOfRepeats,
   withSelection,
   writtenBy,
 } from '../run/index.js'
@@ -97,6 +98,8 @@ export class ParentTarget {
     this.#isRestarted = found === 'restart'
     if (this.#isRestarted) return this.#initial
     const { scheme } = before
+    if (!scheme && before.sequence === 0 && !isRefresh)
+      await this.#callTarget(() => warnOfRepeats(this.#plan, this.#context, writer))
     return scheme ? { ...before, scheme: { ...scheme, isKept: own?.scheme?.isKept === true } } : before
   }
 

@@ -32,7 +32,7 @@ export async function openTarget(target: Target, context: OpenContext): Promise<
   if (!rule.having('write').accepts(writer)) {
     throw badAnswer('target', opening, 'an object whose `writer` has the method `write`', opened)
   }
-  for (const method of ['flush', 'commit', 'abort', 'isReset', 'acceptsEncoded', 'createEmpty', 'truncate'] as const) {
+  for (const method of optionalMethods) {
     const value = (writer as TargetWriter)[method]
     if (value !== undefined && typeof value !== 'function') {
       throw badAnswer('target', opening, `a writer whose \`${method}\` is a function`, value)
@@ -45,6 +45,11 @@ export async function openTarget(target: Target, context: OpenContext): Promise<
 }
 
 const opening = 'open() of the target'
+
+const optionalMethods = [
+  ...['flush', 'commit', 'abort', 'isReset'],
+  ...['isEmpty', 'acceptsEncoded', 'createEmpty', 'truncate'],
+] as (keyof TargetWriter)[]
 
 const resumptionRule: Rule = {
   accepts: (value) =>

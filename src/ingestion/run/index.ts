@@ -15,8 +15,8 @@ export {
   writtenBy,
 } from './checkpoint.js'
 export { IngestionRun } from './ingestion-run.js'
-export { lookbackWarning } from './lookback-warning.js'
 export { type CountStart, countRecords } from './record-count.js'
+export { lookbackWarning, warnOfRepeats } from './repeated-records.js'
 export { type AllocationRequest, holding, type Release } from './resource-allocator.js'
 export { checkParentResumable, checkRange, checkResumable, isSamePosition } from './resumable.js'
 export { measured, RunMeter } from './run-meter.js'

@@ -50,6 +50,7 @@ export class RunProgress {
   /** Whether the target has yet to begin a full refresh. */
   #isRefresh: boolean
   #isResumed: boolean
+  #isRestarted = false
   #resumePoint: ResumePoint
   #beyond: ResumePoint | undefined
   /** Added to every checkpoint, as they may change while a batch is written. */
@@ -112,6 +113,11 @@ export class RunProgress {
     return this.#isResumed
   }
 
+  /** Whether the job begins from the beginning, of its own accord: not because the target has lost the records, nor in a full refresh. */
+  get isNew(): boolean {
+    return !this.#isResumed && !this.#isRestarted && !this.#isRefresh && !this.#plan.partition
+  }
+
   get checkpoint(): Checkpoint {
     return this.resumePoint.checkpoint
   }
@@ -167,6 +173,7 @@ export class RunProgress {
   /** Starts from the beginning. */
   restart(): void {
     this.#isResumed = false
+    this.#isRestarted = true
     this.#resumePoint = { checkpoint: this.#initial, detail: nothingRead }
     this.#marks = {}
     this.#notes = {}

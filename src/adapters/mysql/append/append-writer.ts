@@ -77,6 +77,10 @@ class AppendWriter implements TargetWriter {
     })
   }
 
+  async isEmpty(): Promise<boolean> {
+    return this.#copy.attempt('read', () => this.#table.isEmpty())
+  }
+
   async commit(): Promise<void> {
     await this.#copy.close()
   }

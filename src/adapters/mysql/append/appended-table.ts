@@ -83,14 +83,19 @@ export class AppendedTable {
     return isReset
   }
 
+  /** Whether the table has no rows. One that is missing has none. */
+  async isEmpty(): Promise<boolean> {
+    if (!this.#table) return true
+    const found = await this.#tools.session.query(`select 1 from ${this.#table.sql} limit 1`)
+    return found.length === 0
+  }
+
   async #findReset(): Promise<boolean> {
     if (emptiedMarkOf(this.#before)) {
       if (this.#tools.context.ifReset !== 'fail') return true
       throw emptiedByOther(this.#tools.ref.title, this.#before.emptiedBy as EmptiedBy)
     }
-    if (!this.#table) return true
-    const found = await this.#tools.session.query(`select 1 from ${this.#table.sql} limit 1`)
-    if (found.length === 0) return true
+    if (await this.isEmpty()) return true
     if (!this.#before.hasLostRows) return false
     if (this.#merges) return true
     throw this.#refilled()

@@ -82,6 +82,14 @@ class AppendWriter implements TargetWriter {
     return isReset
   }
 
+  async isEmpty(): Promise<boolean> {
+    let isEmpty = false
+    await this.#copy.attempt('read', async () => {
+      isEmpty = await this.#table.isEmpty()
+    })
+    return isEmpty
+  }
+
   async commit(): Promise<void> {
     await this.#copy.raiseSequences(this.#written)
     await this.#copy.attempt('write to', () => this.#table.recordPlace())

@@ -123,6 +123,15 @@ export class AppendedTable {
     return isReset
   }
 
+  /** Whether the table has no rows. One that is missing has none, and one that cannot be read counts as empty. */
+  async isEmpty(): Promise<boolean> {
+    if (!this.#table) return true
+    const { session, locks } = this.#tools
+    const query = `select exists (select from ${this.#table.sql}) as has_rows`
+    const [found] = await locks.transaction(session, () => session.query(query))
+    return Object(found).has_rows !== true
+  }
+
   async #findReset(): Promise<boolean> {
     if (emptiedMarkOf(this.#before)) {
       if (this.#tools.context.ifReset !== 'fail') return true

@@ -140,14 +140,22 @@ class AppendWriter implements TargetWriter {
     return isReset
   }
 
+  async isEmpty(): Promise<boolean> {
+    return this.#attempt('read', async () => this.#isEmpty())
+  }
+
+  #isEmpty(): boolean {
+    const { connection } = this.#tools.session
+    return !this.#table || connection.all(`select 1 from ${this.#table.sql} limit 1`).length === 0
+  }
+
   #findReset(): boolean {
-    const { session, context, name, merges } = this.#tools
+    const { context, name, merges } = this.#tools
     if (emptiedMarkOf(this.#before)) {
       if (context.ifReset !== 'fail') return true
       throw emptiedByOther(name, this.#before.emptiedBy as EmptiedBy)
     }
-    if (!this.#table) return true
-    if (session.connection.all(`select 1 from ${this.#table.sql} limit 1`).length === 0) return true
+    if (this.#isEmpty()) return true
     if (!this.#before.hasLostRows) return false
     if (merges) return true
     throw refilled(name)

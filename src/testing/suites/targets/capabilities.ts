@@ -109,10 +109,12 @@ export const resetCases: Cases<TargetFixture> = {
     await run.commit()
     const next = await TargetRun.begin(target, checkpoint)
     assert.equal(await next.writer.isReset?.(), false)
+    assert.notEqual(await next.writer.isEmpty?.(), true)
     await next.abort()
     await empty()
     const later = await TargetRun.begin(target, checkpoint)
     assert.ok(later.resume === 'restart' || (await later.writer.isReset?.()))
+    assert.notEqual(await later.writer.isEmpty?.(), false)
     await later.abort()
   },
 }

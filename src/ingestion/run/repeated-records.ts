@@ -1,0 +1,55 @@
+import type { ExecutionContext } from '../../core/execution/index.js'
+import type { Target, TargetWriter } from '../contract/index.js'
+import type { IngestionPlan } from '../definition/index.js'
+
+type Warn = (context: Pick<ExecutionContext, 'warnOnce'>) => void
+
+/** Whether a target holds a record twice that is written to it again, as far as its capabilities say. */
+function holdsTwice({ strategy, capabilities: { writesIdempotently, onFullRefresh } = {} }: Target): boolean {
+  return strategy !== 'replace' && !writesIdempotently && onFullRefresh !== 'merge'
+}
+
+/** Warns at the first run of a definition when its target would hold the records twice that `lookback` repeats. */
+export function lookbackWarning({ cursor, target }: Pick<IngestionPlan, 'cursor' | 'target'>): Warn {
+  let mustWarn = (cursor?.lookback ?? 0) > 0 && holdsTwice(target)
+  return ({ warnOnce }) => {
+    if (mustWarn) warnOnce(lookbackMessage(target.kind))
+    mustWarn = false
+  }
+}
+
+/**
+ * Warns when a run begins from the beginning, although an earlier execution or try of the job has written to the target: the target would
+ * hold the records of both. Where the target is empty, they are gone.
+ */
+export async function warnOfRepeats(
+  { target }: Pick<IngestionPlan, 'target'>,
+  context: ExecutionContext,
+  writer: TargetWriter,
+): Promise<void> {
+  if (!holdsTwice(target) || !(await hasWrittenBefore(context))) return
+  if ((await writer.isEmpty?.()) !== true) context.warnOnce(repeatsMessage(target.kind))
+}
+
+async function hasWrittenBefore({ count, earlier }: Pick<ExecutionContext, 'count' | 'earlier'>): Promise<boolean> {
+  if (count > 0) return true
+  // No run fails because of its warning.
+  const executions = await earlier().catch(() => [])
+  return executions.some(({ detail }) => Number(Object(detail ?? {}).written) > 0)
+}
+
+function repeatsMessage(kind: string): string {
+  return (
+    `This run begins from the beginning, although the job has written to the target before. The target [${kind}] appends, so that it ` +
+    'holds the earlier records twice. Set `cursor`, so that each run resumes where the last one ended. Or write records by their key, as ' +
+    "`mode: 'upsert'` does, or replace the earlier ones with `strategy: 'replace'`."
+  )
+}
+
+function lookbackMessage(kind: string): string {
+  return (
+    `With \`lookback\`, each run writes the last records again, and the target [${kind}] appends them, so that it holds them twice. ` +
+    "Write them by their key, as `postgresTarget` does with `mode: 'upsert'` and `key`, or omit `lookback`. " +
+    'A target of your own that merges repeated records declares `writesIdempotently`.'
+  )
+}
