@@ -7,6 +7,7 @@ export {
   EventLoopTurns,
   type EventLoopTurnsOptions,
   executionOrder,
+  hintFor,
   ignoreRejections,
   invalid,
   isolatedLogger,

@@ -1,4 +1,4 @@
-import { checkOptions, checkValue, invalid, read, readable, rule } from './core/base/index.js'
+import { checkOptions, checkValue, invalid, type Rule, read, readable, rule } from './core/base/index.js'
 import { limitsOf } from './core/dispatch/index.js'
 import type { Job, JobDetail, JobParams } from './core/model/index.js'
 import {
@@ -48,6 +48,11 @@ const jobReadyRules = { ...readyRules, datasources: rule.optional(rule.flag), ta
 
 const datasourceRule = rule.having('read')
 
+const datasourcesRule: Rule = {
+  accepts: (value) => rule.anObject.accepts(value) && !Array.isArray(value),
+  expected: 'an object of datasources by their names, such as `{ shop: postgresDatasource(…) }`',
+}
+
 /**
  * The jobs of an application: defines, starts, observes, aborts and searches them. The compiler checks that jobs name one of the
  * given datasources.
@@ -66,6 +71,7 @@ export class JobRegistry<Datasources extends NamedDatasources = NamedDatasources
   constructor(options: JobRegistryOptions<Datasources>) {
     const { datasources = {}, rateLimit, ...rest } = readable('options', () => ({ ...options })) as JobRegistryOptions
     super(rest)
+    checkValue('datasources', datasources, datasourcesRule)
     for (const [name, datasource] of readable('datasources', () => Object.entries(datasources))) {
       checkValue(`datasources.${name}`, datasource, datasourceRule)
       checkValue(`datasources.${name}.kind`, datasource.kind, rule.optional(rule.text))

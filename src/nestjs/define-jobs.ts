@@ -1,3 +1,4 @@
+import { hintFor, invalid } from '../adapter.js'
 import { JobError, type JobRegistry } from '../index.js'
 import { type DecoratedJob, decoratedJobs, getRegistryToken } from './job-decorator.js'
 import type { MethodScanner, ProviderList, ProviderLookup } from './nest.js'
@@ -7,6 +8,8 @@ export interface Discovery {
   readonly providers: ProviderList
   readonly scanner: MethodScanner
   readonly lookup: ProviderLookup
+  /** Logs a warning. */
+  warn(message: string): void
 }
 
 /** A job that was found on a class, or on one of its methods. */
@@ -34,8 +37,10 @@ const methods = ['run', 'query', 'transform', 'transformBatch', 'target', 'onEnd
 export function defineJobs(registry: JobRegistry, name: string | undefined, discovery: Discovery): void {
   checkUnique(name, discovery)
   for (const job of foundJobs(discovery)) {
-    if (job.registry === name) define(registry, job)
-    else checkKnown(job, discovery)
+    if (job.registry === name) {
+      define(registry, job)
+      warnOfMisspelt(job, discovery)
+    } else checkKnown(job, discovery)
   }
 }
 
@@ -54,11 +59,35 @@ function definitionOf({ options, instance, method }: FoundJob): object {
     const value: unknown = Reflect.get(instance, name)
     return typeof value === 'function' && methods.includes(name) ? value.bind(instance) : value
   }
-  const { type = 'ingestion' } = Object(options) as { type?: string }
-  if (method !== undefined) return { ...options, run: Reflect.get(instance, method).bind(instance) }
-  const names = type === 'ingestion' ? members.ingestion : members.own
-  const own = names.map((name): [string, unknown] => [name, memberOf(name)]).filter(([, value]) => value !== undefined)
+  if (method !== undefined) {
+    if (typeOf(options) === 'ingestion')
+      throw invalid('type', 'that of a job of your own, as a method runs it', undefined)
+    return { ...options, run: Reflect.get(instance, method).bind(instance) }
+  }
+  const own = membersFor(options)
+    .map((name): [string, unknown] => [name, memberOf(name)])
+    .filter(([, value]) => value !== undefined)
   return { ...Object.fromEntries(own), ...options }
+}
+
+function typeOf(options: FoundJob['options']): string {
+  const { type = 'ingestion' } = options as { type?: string }
+  return type
+}
+
+function membersFor(options: FoundJob['options']): readonly string[] {
+  return typeOf(options) === 'ingestion' ? members.ingestion : members.own
+}
+
+/** Warns of members that are called almost as one that the job could have, and has not. A class may have any others. */
+function warnOfMisspelt({ options, instance, method, place }: FoundJob, { scanner, warn }: Discovery): void {
+  if (method !== undefined) return
+  const missing = membersFor(options).filter((name) => !(name in instance) && !(name in options))
+  const own = [...Object.getOwnPropertyNames(instance), ...scanner.getAllMethodNames(Object.getPrototypeOf(instance))]
+  for (const name of own) {
+    const hint = hintFor(name, missing)
+    if (hint !== '') warn(`The member \`${name}\` of @Job [${place}] is not a part of the job${hint}`)
+  }
 }
 
 /** All jobs of all registries. */

@@ -1,4 +1,5 @@
 import { Inject } from '@nestjs/common'
+import { checkValue, rule } from '../adapter.js'
 import {
   type IngestionJob,
   type JobContext,
@@ -61,6 +62,7 @@ export interface DecoratedJob {
 export function Job(options: IngestionOptions, registry?: string): IngestionDecorator
 export function Job(options: OwnJobOptions, registry?: string): OwnJobDecorator
 export function Job(options: DecoratedJob['options'], registry?: string): OwnJobDecorator & IngestionDecorator {
+  checkValue('options', options, { ...rule.anObject, expected: "an object such as `{ id: 'orders' }`, as @Job takes" })
   return (target: object, _name?: string | symbol, descriptor?: { value?: object }) => {
     const decorated = descriptor?.value ?? target
     const others: DecoratedJob[] = Reflect.getOwnMetadata(metadataKey, decorated) ?? []

@@ -1,6 +1,6 @@
 import { Inject, Logger, Module } from '@nestjs/common'
 import { DiscoveryModule, DiscoveryService, HttpAdapterHost, MetadataScanner, ModuleRef } from '@nestjs/core'
-import { isolatedLogger } from '../adapter.js'
+import { checkValue, isolatedLogger, rule } from '../adapter.js'
 import { createDashboardHandler } from '../dashboard/index.js'
 import { createJobsHandler, type JobsHandler, type JobsHandlerOptions } from '../http/index.js'
 import { type CloseOptions, JobRegistry, type JobRegistryOptions, type NamedDatasources } from '../index.js'
@@ -29,7 +29,8 @@ interface ModuleParts {
   readonly close: CloseOptions | undefined
   readonly controllers: readonly MountController[]
   readonly registry: JobRegistry
-  readonly discovery: Discovery
+  readonly discovery: Omit<Discovery, 'warn'>
+  readonly logger: Logger
   readonly host: ServerHost
 }
 
@@ -52,6 +53,7 @@ export class HeadgateModule {
   static forRoot<Datasources extends NamedDatasources = NamedDatasources>(
     options: HeadgateModuleOptions<Datasources>,
   ): ConfiguredModule {
+    checkValue('options', options, rule.anObject)
     const { name, imports, api, dashboard, close, ...registryOptions } = options
     const settings = { name, imports, api, dashboard, close } as HeadgateModuleSettings
     return configure(settings, { provide: optionsToken, useValue: registryOptions })
@@ -74,8 +76,8 @@ export class HeadgateModule {
 
   /** Nest calls it when all modules are initialized, so that no job runs before. */
   onApplicationBootstrap(): void {
-    const { registry, name, discovery } = this.#parts
-    defineJobs(registry, name, discovery)
+    const { registry, name, discovery, logger } = this.#parts
+    defineJobs(registry, name, { ...discovery, warn: (message) => logger.warn(message) })
   }
 
   /**
@@ -129,7 +131,7 @@ function configure(settings: HeadgateModuleSettings, options: object): Configure
           lookup: ProviderLookup,
           host: ServerHost,
         ): ModuleParts => ({
-          ...{ name, close, controllers, registry, host },
+          ...{ name, close, controllers, registry, host, logger },
           discovery: { providers, scanner, lookup },
         }),
         inject: [token, DiscoveryService, MetadataScanner, ModuleRef, HttpAdapterHost],

@@ -175,6 +175,8 @@ export function thrownBody(error: unknown): WireError {
   return errorBody(type, wireErrors[type] < 500 ? message : jobErrorCodes[code])
 }
 
+const basePathHint = ' `url` is that of the API, with its base path, such as `https://host/_siren/connector/jobs`.'
+
 /** The error in a body, which may be anything. Without a known code, the code is `server`. */
 export function toError(body: unknown, status: number): JobError {
   const { error } = Object(body) as Partial<WireError>
@@ -183,7 +185,7 @@ export function toError(body: unknown, status: number): JobError {
   const reason =
     typeof error?.reason === 'string'
       ? commonRedactor.shorten(error.reason, maxMessage - 1)
-      : `The answer is not one of the jobs API: HTTP status ${status}.`
+      : `The answer is not one of the jobs API: HTTP status ${status}.${status === 404 ? basePathHint : ''}`
   return new JobError(code, reason, { isTransient: status >= 500 || status === 429 })
 }
 

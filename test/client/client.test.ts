@@ -488,7 +488,13 @@ describe('calls', () => {
     [500, '{"error":{"type":"internal","reason":"Hm."},"status":500}', 'server', 'Hm.', true],
     [502, '<html>', 'server', 'The answer is not one of the jobs API: HTTP status 502.', true],
     [200, '<html>', 'server', 'The answer is not one of the jobs API: HTTP status 200.', false],
-    [404, 'null', 'server', 'The answer is not one of the jobs API: HTTP status 404.', false],
+    [
+      404,
+      'null',
+      'server',
+      'The answer is not one of the jobs API: HTTP status 404. `url` is that of the API, with its base path, such as `https://host/_siren/connector/jobs`.',
+      false,
+    ],
   ])('answered with %i %s throw %s', async (status, body, code, message, isTransient) => {
     const { port } = await listen(
       (_: IncomingMessage, response: ServerResponse) => void response.writeHead(status).end(body),

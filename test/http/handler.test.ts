@@ -52,7 +52,9 @@ describe('options', () => {
   })
 
   test('what is no registry is refused', () => {
-    expect(() => describedHandler({} as ServedRegistry)).toThrowError('Expected `registry` to be an object with')
+    expect(() => describedHandler({} as ServedRegistry)).toThrowError(
+      'Expected `registry` to be a registry, an object with',
+    )
   })
 
   test.each([

@@ -210,14 +210,6 @@ describe('the start fails', () => {
     expect(await failure(NoTarget)).toMatch(/^@Job of \[NoTarget\] is not valid: Expected `target` to be/)
   })
 
-  it('for options that are none', async () => {
-    class None {
-      run() {}
-    }
-    Job(undefined as never)(None)
-    expect(await failure(None)).toMatch(/^@Job of \[None\] is not valid: /)
-  })
-
   it('for a provider of two modules, which would define its job twice', async () => {
     @Module({ providers: [Reports] })
     class One {}

@@ -12,6 +12,8 @@ export interface Rule {
   expected: string
   /** Whether `undefined` is acceptable too. */
   optional?: boolean
+  /** Completes the message for a value that is not acceptable. */
+  hint?(value: unknown): string
 }
 
 /** The error for one invalid value: names the field, what was expected and what was given. */
@@ -89,7 +91,9 @@ function isAccepted(rule: Rule, value: unknown): boolean {
 /** Throws `invalid_options` unless `value` matches `rule`. */
 export function checkValue(field: string, value: unknown, rule: Rule): void {
   if (value === undefined && rule.optional) return
-  if (!isAccepted(rule, value)) throw invalid(field, rule.expected, value)
+  if (isAccepted(rule, value)) return
+  const { code, message } = invalid(field, rule.expected, value)
+  throw new JobError(code, `${message}${rule.hint?.(value) ?? ''}`)
 }
 
 /** Maximum length of a job id, in UTF-16 code units. */
@@ -126,6 +130,7 @@ export const rule = {
   having: (...methods: readonly string[]): Rule => ({
     accepts: (value) => isObject(value) && methods.every((method) => typeof value[method] === 'function'),
     expected: `an object with the method${methods.length > 1 ? 's' : ''} ${list(methods)}`,
+    hint: callIt,
   }),
   /** A function. */
   aFunction: { accepts: (value) => typeof value === 'function', expected: 'a function' } satisfies Rule,
@@ -156,6 +161,11 @@ export const rule = {
     expected: `${idRule.expected}, not beginning with "_"`,
   } satisfies Rule,
 } as const
+
+/** A function in place of what it makes, such as `memoryStorage` in place of `memoryStorage()`. */
+function callIt(value: unknown): string {
+  return typeof value === 'function' ? ': call it' : ''
+}
 
 function isClock(value: unknown): value is Clock {
   return isObject(value) && typeof value.now === 'function' && typeof value.setTimer === 'function'

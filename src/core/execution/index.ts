@@ -1,7 +1,7 @@
 export { CompletionWaiter } from './completion-waiter.js'
 export type { ExecutionHealth, StartedExecution } from './execution.js'
 export { ExecutionQueue } from './execution-queue.js'
-export { JobCatalog } from './job-catalog.js'
+export { JobCatalog, notDefined } from './job-catalog.js'
 export { LocalExecutions } from './local-executions.js'
 export { PartitionEvents } from './partition-handle.js'
 export {

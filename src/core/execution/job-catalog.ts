@@ -1,10 +1,18 @@
-import { JobError, jobKey } from '../base/index.js'
+import { hintFor, JobError, jobKey } from '../base/index.js'
 import type { ExecutionRecord, JobKey, JobStatus } from '../model/index.js'
 import { type LibraryJob, statusOf } from './partitions.js'
 
-/** The error for a job that is not defined. */
-export function notDefined({ type, id }: JobKey): JobError {
-  return new JobError('not_defined', `No job [${type}/${id}] is defined.`)
+/**
+ * The error for a job that is not defined. Its cause names the job that was probably meant: who sees the message over HTTP may not know
+ * the other jobs.
+ */
+export function notDefined({ type, id }: JobKey, defined: readonly LibraryJob[] = []): JobError {
+  const hint = hintFor(
+    `${type}/${id}`,
+    defined.map((job) => `${job.type}/${job.id}`),
+  )
+  const cause = hint === '' ? {} : { cause: new JobError('not_defined', hint.slice(2)) }
+  return new JobError('not_defined', `No job [${type}/${id}] is defined.`, cause)
 }
 
 /** The jobs that a registry has defined. */
@@ -45,7 +53,7 @@ export class JobCatalog {
   /** The job by its key. Throws `not_defined`. */
   require(key: string, { type, id }: JobKey): LibraryJob {
     const job = this.#jobs.get(key)
-    if (!job) throw notDefined({ type, id })
+    if (!job) throw notDefined({ type, id }, this.all)
     return job
   }
 

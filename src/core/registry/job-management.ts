@@ -1,5 +1,11 @@
 import { checkedKey, checkOptions, JobError } from '../base/index.js'
-import type { JobCatalog, LibraryJob, LocalExecutions, PausedJobs } from '../execution/index.js'
+import {
+  type JobCatalog,
+  type LibraryJob,
+  type LocalExecutions,
+  notDefined,
+  type PausedJobs,
+} from '../execution/index.js'
 import type { JobStatus } from '../model/index.js'
 import type { Runtime } from '../runtime/index.js'
 import type { Scheduler } from '../scheduling/index.js'
@@ -78,7 +84,7 @@ export class JobManagement {
   /** Throws `not_defined` when a job is not defined here and never ran. */
   async #assertKnown(type: string, id: string): Promise<void> {
     const isKnown = this.#jobs.get(checkedKey(type, id)) ?? (await this.#runtime.storage.find(type, id))
-    if (!isKnown) throw new JobError('not_defined', `No job [${type}/${id}] is defined.`)
+    if (!isKnown) throw notDefined({ type, id }, this.#jobs.all)
   }
 
   /** Sets where the next execution begins. Returns the last status. */

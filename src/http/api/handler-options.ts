@@ -1,4 +1,4 @@
-import { checkOptions, rule } from '../../adapter.js'
+import { checkOptions, type Rule, rule } from '../../adapter.js'
 import type { Clock, Logger } from '../../index.js'
 import type { TextStream } from '../answers/index.js'
 import { isHostName } from './csrf.js'
@@ -87,7 +87,9 @@ export interface JobsAnswer {
 /** The base path unless the options have another. */
 export const defaultBasePath = '/_siren/connector/jobs'
 
-const registryRule = rule.having('has', 'start', 'status', 'running', 'abort', 'search', 'health', 'on')
+const served = rule.having('has', 'start', 'status', 'running', 'abort', 'search', 'health', 'on')
+
+const registryRule: Rule = { ...served, expected: `a registry, ${served.expected}` }
 
 const handlerRules = {
   basePath: {
@@ -115,6 +117,19 @@ const handlerRules = {
 /** Validates what serves as registry. Throws `invalid_options`. */
 export function checkRegistry(registry: ServedRegistry): void {
   checkOptions('arguments', { registry }, { registry: registryRule })
+}
+
+const handlerRule: Rule = {
+  accepts: (value) => {
+    const { answer, covers, endStreams, basePath } = Object(value ?? {}) as Record<string, unknown>
+    return [answer, covers, endStreams].every((member) => typeof member === 'function') && typeof basePath === 'string'
+  },
+  expected: 'what `createJobsHandler(registry)` or `createDashboardHandler(registry)` returns',
+}
+
+/** Validates what a server mounts. Throws `invalid_options`. */
+export function checkHandler(handler: unknown): void {
+  checkOptions('arguments', { handler }, { handler: handlerRule })
 }
 
 /** Validates the options of `createJobsHandler`. Throws `invalid_options`. */

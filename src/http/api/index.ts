@@ -4,6 +4,7 @@ export { answersEarly } from './early-answers.js'
 export { type Found, isUnder } from './find-route.js'
 export {
   type Authorize,
+  checkHandler,
   checkHandlerOptions,
   checkRegistry,
   defaultBasePath,

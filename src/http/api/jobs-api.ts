@@ -1,4 +1,4 @@
-import { commonRedactor, isolatedLogger, type Redactor, systemClock } from '../../adapter.js'
+import { commonRedactor, invalid, isolatedLogger, type Redactor, systemClock } from '../../adapter.js'
 import { type Clock, errorMessages, JobError, type Logger } from '../../index.js'
 import { errorBody, internalError, thrownBody, type WireError, wireErrors } from '../../wire/index.js'
 import { isStream, jsonHeaders } from '../answers/index.js'
@@ -20,6 +20,9 @@ import { splitUrl } from './url-path.js'
 /** The longest URL, in characters: what `_search` needs for the longest type and ids. */
 const maxUrlLength = 16_384
 
+/** How many messages about verdicts are logged. */
+const maxVerdicts = 10
+
 /** The jobs API on any server: checks who calls, and lets the rest be answered. */
 export class JobsApi {
   readonly #answering: Answering
@@ -31,6 +34,8 @@ export class JobsApi {
   readonly #allowedHosts: readonly string[] | undefined
   readonly #allowedOrigins: readonly string[]
   readonly #logger: Logger
+  /** The messages about verdicts that were logged. */
+  readonly #verdicts = new Set<string>()
 
   /** `redactor` is for what is logged. */
   constructor(options: JobsHandlerOptions, redactor: Redactor, answering: (logger: Logger) => Answering) {
@@ -127,7 +132,9 @@ export class JobsApi {
         : ([found.route.action, jobOf(found, query)] as const)
     try {
       const verdict = await this.#inTime(authorize(request, action, job))
-      return verdict === true ? undefined : toReply(verdict || { status: 403 })
+      if (verdict === true) return undefined
+      if (!isRefusal(verdict)) this.#logVerdict(request, verdict)
+      return toReply(verdict || { status: 403 })
     } catch (error) {
       return this.#failure(request, error, internalError)
     }
@@ -144,6 +151,16 @@ export class JobsApi {
         .then(resolve, reject)
         .finally(() => timer.cancel())
     })
+  }
+
+  /** Logs what `authorize` returned in place of a verdict, once, as anyone may call. */
+  #logVerdict(request: JobsRequest, verdict: unknown): void {
+    const status: unknown = Object(verdict ?? {}).status
+    const shown = status === undefined ? verdict : `status: ${String(status)}`
+    const { message } = invalid('authorize()', 'true, false or an object with the `status` 401 or 403', shown)
+    if (this.#verdicts.has(message) || this.#verdicts.size === maxVerdicts) return
+    this.#verdicts.add(message)
+    this.#log(request, [message])
   }
 
   #failure(request: JobsRequest, error: unknown, body: WireError): Reply {
@@ -185,6 +202,10 @@ const urlTooLong: Reply = {
 const noUrl: Reply = {
   status: wireErrors.invalid_request,
   body: errorBody('invalid_request', 'Expected `url` of the request to be a string'),
+}
+
+function isRefusal(verdict: unknown): boolean {
+  return verdict === false || [401, 403].includes(Object(verdict ?? {}).status)
 }
 
 /** Converts a refusal to a reply. Its input is foreign and may have any form. */

@@ -7,7 +7,7 @@ export type ExpressMiddleware = (request: NodeRequest, response: NodeResponse, n
 /**
  * Serves a handler of `headgate/http` in Express, for `app.use` with or without a path. `OPTIONS` and requests
  * outside of the base path go to the next middleware. A body parser may run before.
- * `authorize` gets the Express request as `native`.
+ * `authorize` gets the Express request as `native`. Throws `invalid_options`.
  */
 export function toExpressMiddleware(handler: JobsHandler): ExpressMiddleware {
   return toNodeHandler(handler)

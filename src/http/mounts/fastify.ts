@@ -1,3 +1,4 @@
+import { checkHandler } from '../api/index.js'
 import type { JobsHandler } from '../index.js'
 import { answerOf, type NodeConnection, type NodeRequest, toReadable, withoutPrefix } from './node-request.js'
 
@@ -29,9 +30,10 @@ export type FastifyPlugin = (app: FastifyInstance) => Promise<void>
 /**
  * Serves a handler of `headgate/http` in Fastify, for `app.register`. Its `prefix` comes before the base path. The
  * plugin serves all methods except `OPTIONS`. `authorize` gets the Fastify request as `native`. Closing the app ends the
- * event streams.
+ * event streams. Throws `invalid_options`.
  */
 export function toFastifyPlugin(handler: JobsHandler): FastifyPlugin {
+  checkHandler(handler)
   return async (app) => {
     app.addHook('preClose', async () => handler.endStreams())
     app.removeAllContentTypeParsers()

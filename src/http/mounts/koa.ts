@@ -1,3 +1,4 @@
+import { checkHandler } from '../api/index.js'
 import type { JobsHandler } from '../index.js'
 import { answerOf, coveredUrl, type NodeConnection, type NodeRequest, toReadable } from './node-request.js'
 
@@ -19,9 +20,10 @@ export type KoaMiddleware = <Context extends KoaContext>(
 /**
  * Serves a handler of `headgate/http` in Koa, for `app.use` or under `koa-mount`. `OPTIONS` and requests outside of
  * the base path go to the next middleware. `OPTIONS` without another answer are answered with 405. A body parser may
- * run before. `authorize` gets the Koa context as `native`.
+ * run before. `authorize` gets the Koa context as `native`. Throws `invalid_options`.
  */
 export function toKoaMiddleware(handler: JobsHandler): KoaMiddleware {
+  checkHandler(handler)
   return async (context, next) => {
     const url = coveredUrl(handler, context)
     if (url === undefined) return void (await next())

@@ -1,4 +1,5 @@
 import { pipeline } from 'node:stream'
+import { checkHandler } from '../api/index.js'
 import type { JobsHandler } from '../index.js'
 import { answerOf, coveredUrl, type NodeConnection, type NodeRequest, toReadable } from './node-request.js'
 
@@ -17,9 +18,11 @@ export type NodeHandler = (request: NodeRequest, response: NodeResponse, next?: 
 /**
  * Serves a handler of `headgate/http` in `node:http`, in the compatibility API of `node:http2`, or as a Connect
  * middleware. As a middleware, it passes on `OPTIONS` and requests outside of the base path. On a mount path, it uses
- * the original URL when the base path is under that path, otherwise the rest of the URL. A body parser may run before.
+ * the original URL when the base path is under that path, otherwise the rest of the URL. A body parser may run before. Throws
+ * `invalid_options`.
  */
 export function toNodeHandler(handler: JobsHandler): NodeHandler {
+  checkHandler(handler)
   const serve = async (request: NodeRequest, response: NodeResponse, url: string, next?: (error: unknown) => void) => {
     try {
       const { status, headers, body } = await answerOf(handler, request, response, url)

@@ -264,5 +264,6 @@ export function checkIngestion(job: IngestionJob): void {
 }
 
 function either(one: Rule, other: Rule, expected: string): Rule {
-  return { accepts: (value) => one.accepts(value) || other.accepts(value), expected }
+  const hint = other.hint && { hint: other.hint }
+  return { accepts: (value) => one.accepts(value) || other.accepts(value), expected, ...hint }
 }

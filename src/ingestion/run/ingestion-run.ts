@@ -145,9 +145,8 @@ export class IngestionRun {
   /** Finds the start position. The parent of a partition has compared the target with the checkpoints already. */
   async #begin(): Promise<void> {
     const { partition, ifTargetReset, consistency, isResumable } = this.#plan
-    const { resume } = this.#opened
-    const checkpoint = checkpointIn(resume)
-    if (resume === 'restart') this.#progress.restart()
+    const checkpoint = checkpointIn(this.#opened.resume)
+    if (this.#opened.resume === 'restart') this.#progress.restart()
     else if (isResumable && this.#progress.isOwn(checkpoint)) this.#progress.resumeFrom(checkpoint)
     else if (partition?.isKept && this.#progress.isOfScheme) this.#progress.restart()
     if (this.#progress.isResumed && !partition) {

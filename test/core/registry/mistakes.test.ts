@@ -1,0 +1,34 @@
+import { errorMessages, JobRegistry, memoryStorage } from 'headgate'
+import { createJobsHandler } from 'headgate/http'
+import { iterableDatasource } from 'headgate/iterable'
+import { expect, onTestFinished, test } from 'vitest'
+
+function open(options: object = {}): JobRegistry {
+  const registry = new JobRegistry({ storage: memoryStorage(), ...options })
+  onTestFinished(() => registry.close())
+  return registry
+}
+
+test('a function in place of what it makes', () => {
+  expect(() => open({ storage: memoryStorage })).toThrow(/^Expected `storage` to be .*, got a function: call it$/)
+  const job = { id: 'a', datasource: iterableDatasource, target: () => {} }
+  expect(() => open().define(job as never)).toThrow(/^Expected `datasource` to be .*, got a function: call it$/)
+})
+
+test('datasources without names', () => {
+  for (const datasources of [[iterableDatasource([])], [], null, iterableDatasource]) {
+    expect(() => open({ datasources })).toThrow('Expected `datasources` to be an object of datasources by their names')
+  }
+})
+
+test('a misspelt job: the error says which one was meant, and the HTTP API does not', async () => {
+  const registry = open()
+  registry.define({ id: 'good', datasource: iterableDatasource([]), target: () => {} })
+  const error = await registry.start('ingestion', 'goood').catch((error: unknown) => error)
+  expect(errorMessages(error)).toEqual(['No job [ingestion/goood] is defined.', 'Did you mean `ingestion/good`?'])
+  const other = await registry.start('ingestion', 'else').catch((error: unknown) => error)
+  expect(errorMessages(other)).toEqual(['No job [ingestion/else] is defined.'])
+  const url = 'http://localhost/_siren/connector/jobs/ingestion/goood/_start'
+  const answer = await createJobsHandler(registry)(new Request(url, { method: 'POST' }))
+  expect(await answer.text()).not.toContain('good`')
+})
