@@ -60,7 +60,8 @@ it('refuses a method that is to be an ingestion', async () => {
     weekly(): void {}
   }
   const descriptor = Object.getOwnPropertyDescriptor(Reports.prototype, 'weekly') as PropertyDescriptor
-  Job({ id: 'weekly' } as never)(Reports.prototype, 'weekly', descriptor)
+  const decorate = Job({ id: 'weekly' } as never) as unknown as MethodDecorator
+  decorate(Reports.prototype, 'weekly', descriptor)
   await expect(warningsOf(Reports)).rejects.toThrow(
     '@Job of [Reports.weekly] is not valid: Expected `type` to be that of a job of your own, as a method runs it, got nothing',
   )

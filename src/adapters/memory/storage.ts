@@ -183,9 +183,8 @@ class MemoryStorage implements JobStorage {
     return this.#settled(() => {
       const isOfJob = (execution: ExecutionRecord) => execution.type === type && execution.id === id
       const live = [...this.#live.values()].find(isOfJob)
-      if (live) return { reset: false, execution: copy(live) }
-      const execution = this.#find(type, id)
-      if (executionId !== undefined && execution?.executionId !== executionId)
+      const execution = live ?? this.#find(type, id)
+      if (live || (executionId !== undefined && execution?.executionId !== executionId))
         return { reset: false, ...(execution && { execution: copy(execution) }) }
       for (const partition of this.#newest.partitions) if (isOfJob(partition)) write(partition, { checkpoint: null })
       if (!execution) {

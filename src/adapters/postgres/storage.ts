@@ -275,9 +275,8 @@ class PostgresStorage implements JobStorage {
       // A row with the epoch 0 is no execution.
       if (row) return row.epoch === '0' ? { reset: true } : { reset: true, execution: toRecord(row) }
       const [live] = (await this.live({ type, id, includePartitions: true, size: 1 })).hits
-      if (live) return { reset: false, execution: live }
-      const last = await this.find(type, id)
-      if (executionId !== undefined && last?.executionId !== executionId)
+      const last = live ?? (await this.find(type, id))
+      if (live || (executionId !== undefined && last?.executionId !== executionId))
         return { reset: false, ...(last && { execution: last }) }
       return !last && checkpoint === null ? { reset: true } : retry
     })
