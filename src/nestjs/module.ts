@@ -29,8 +29,7 @@ interface ModuleParts {
   readonly close: CloseOptions | undefined
   readonly controllers: readonly MountController[]
   readonly registry: JobRegistry
-  readonly discovery: Omit<Discovery, 'warn'>
-  readonly logger: Logger
+  readonly discovery: Discovery
   readonly host: ServerHost
 }
 
@@ -76,8 +75,8 @@ export class HeadgateModule {
 
   /** Nest calls it when all modules are initialized, so that no job runs before. */
   onApplicationBootstrap(): void {
-    const { registry, name, discovery, logger } = this.#parts
-    defineJobs(registry, name, { ...discovery, warn: (message) => logger.warn(message) })
+    const { registry, name, discovery } = this.#parts
+    defineJobs(registry, name, discovery)
   }
 
   /**
@@ -131,8 +130,8 @@ function configure(settings: HeadgateModuleSettings, options: object): Configure
           lookup: ProviderLookup,
           host: ServerHost,
         ): ModuleParts => ({
-          ...{ name, close, controllers, registry, host, logger },
-          discovery: { providers, scanner, lookup },
+          ...{ name, close, controllers, registry, host },
+          discovery: { providers, scanner, lookup, warn: (message) => logger.warn(message) },
         }),
         inject: [token, DiscoveryService, MetadataScanner, ModuleRef, HttpAdapterHost],
       },

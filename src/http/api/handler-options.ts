@@ -121,8 +121,8 @@ export function checkRegistry(registry: ServedRegistry): void {
 
 const handlerRule: Rule = {
   accepts: (value) => {
-    const { answer, covers, endStreams, basePath } = Object(value ?? {}) as Record<string, unknown>
-    return [answer, covers, endStreams].every((member) => typeof member === 'function') && typeof basePath === 'string'
+    const { answer, covers } = Object(value ?? {}) as Record<string, unknown>
+    return typeof answer === 'function' && typeof covers === 'function'
   },
   expected: 'what `createJobsHandler(registry)` or `createDashboardHandler(registry)` returns',
 }

@@ -28,9 +28,8 @@ type FastifyHandler = (request: NodeRequest, reply: FastifyReply) => Promise<unk
 export type FastifyPlugin = (app: FastifyInstance) => Promise<void>
 
 /**
- * Serves a handler of `headgate/http` in Fastify, for `app.register`. Its `prefix` comes before the base path. The
- * plugin serves all methods except `OPTIONS`. `authorize` gets the Fastify request as `native`. Closing the app ends the
- * event streams. Throws `invalid_options`.
+ * Serves a handler of `headgate/http` in Fastify, for `app.register`. Its `prefix` comes before the base path. The plugin serves all methods except
+ * `OPTIONS`. `authorize` gets the Fastify request as `native`. Closing the app ends the event streams. Throws `invalid_options`.
  */
 export function toFastifyPlugin(handler: JobsHandler): FastifyPlugin {
   checkHandler(handler)
@@ -41,8 +40,7 @@ export function toFastifyPlugin(handler: JobsHandler): FastifyPlugin {
     const method = (app.supportedMethods ?? methodsOf4).filter((name) => name !== 'OPTIONS')
     const restOf = withoutPrefix(app.prefix)
     const answer: FastifyHandler = async (request, reply) => {
-      const url = restOf(request.url ?? '')
-      const { status, headers, body } = await answerOf(handler, request, reply.raw, url)
+      const { status, headers, body } = await answerOf(handler, request, reply.raw, restOf(request.url ?? ''))
       const payload = typeof body === 'string' ? body : toReadable(body, request, reply.raw)
       return reply.code(status).headers(headers).send(payload)
     }

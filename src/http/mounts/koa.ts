@@ -18,9 +18,8 @@ export type KoaMiddleware = <Context extends KoaContext>(
 ) => Promise<void>
 
 /**
- * Serves a handler of `headgate/http` in Koa, for `app.use` or under `koa-mount`. `OPTIONS` and requests outside of
- * the base path go to the next middleware. `OPTIONS` without another answer are answered with 405. A body parser may
- * run before. `authorize` gets the Koa context as `native`. Throws `invalid_options`.
+ * Serves a handler of `headgate/http` in Koa, for `app.use` or under `koa-mount`, also after a body parser. `OPTIONS` and requests outside of the base path go to the next
+ * middleware. `OPTIONS` without another answer are answered with 405. `authorize` gets the Koa context as `native`. Throws `invalid_options`.
  */
 export function toKoaMiddleware(handler: JobsHandler): KoaMiddleware {
   checkHandler(handler)
@@ -45,8 +44,7 @@ export function toKoaMiddleware(handler: JobsHandler): KoaMiddleware {
 function ignoreDisconnects(context: KoaContext): void {
   const { onerror } = context
   context.onerror = (error) => {
-    if (!disconnectCodes.includes(String(Object(error).code))) onerror?.call(context, error)
+    const isLeft = /^(ERR_STREAM_PREMATURE_CLOSE|ECONNRESET|EPIPE)$/.test(String(Object(error).code))
+    if (!isLeft) onerror?.call(context, error)
   }
 }
-
-const disconnectCodes = ['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET', 'EPIPE']
