@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { RecordBatch } from 'headgate/adapter'
 import { elasticsearchTarget } from 'headgate/elasticsearch'
 import { beforeEach, expect, test } from 'vitest'
@@ -170,6 +171,18 @@ describeOpensearch('documents', (server) => {
     await writer.flush?.(null)
     await server.send('DELETE', `/${index}`)
     expect(await failureOf(writer.flush?.(null))).toMatchObject({ code: 'target', isTransient: true })
+  })
+
+  test('a block by a full disk is waited for', async () => {
+    const index = nextIndex()
+    await server.send('PUT', `/${index}`, { settings: { blocks: { read_only_allow_delete: true } } })
+    const { writer } = await opened(target())
+    await write(writer, [{ id: 1 }])
+    const flushed = writer.flush?.(null)
+    expect(await Promise.race([flushed, setTimeout(200, 'waits')])).toBe('waits')
+    await server.send('PUT', `/${index}/_settings`, { index: { blocks: { read_only_allow_delete: null } } })
+    await flushed
+    expect((await hits()).map(({ _id }) => _id)).toEqual(['1'])
   })
 
   test('gzip writes the same documents', async () => {
