@@ -1,4 +1,4 @@
-import { renameSync, rmSync, symlinkSync } from 'node:fs'
+import { renameSync, rmSync, symlinkSync, truncateSync } from 'node:fs'
 import { errorMessages, isTransient } from 'headgate'
 import { newExecutionId, RecordBatch, type TargetWriter } from 'headgate/adapter'
 import { sqliteTarget } from 'headgate/sqlite'
@@ -55,6 +55,18 @@ describe.each(drivers)('over %s', (_, Database) => {
       )
       expect(isTransient(error)).toBe(true)
     }
+
+    test('a file that is emptied in place fails the job, unless the log has all of it', async () => {
+      const path = fileOf()
+      const writer = await opened(path)
+      await write(writer, 1, 2)
+      await writer.flush?.({})
+      truncateSync(path)
+      const error = await rejectionOf(Promise.resolve(writer.commit?.())).catch(() => undefined)
+      if (error === undefined) return expect(countOf(path)).toBe(2)
+      expect(errorMessages(error).join(' ')).toContain(`The file \`${path}\` was written over by another program`)
+      expect(isTransient(error)).toBe(true)
+    })
 
     describe.each(Object.entries(changes))('the file is %s', (name, change) => {
       test('within the last transaction', async () => {

@@ -173,8 +173,18 @@ class AppendWriter implements TargetWriter {
     )
   }
 
+  /** Ends the session, and looks for what it has written: SQLite does not notice a program that writes over the file. */
   async commit(): Promise<void> {
-    await this.#attempt('write to', async () => this.#tools.session.end())
+    const { session, fence, reopen } = this.#tools
+    await this.#attempt('write to', async () => {
+      session.end()
+      const reader = await reopen()
+      try {
+        await reader.read(() => fence.checkStored(reader.connection))
+      } finally {
+        reader.close()
+      }
+    })
   }
 
   async abort(): Promise<void> {

@@ -155,6 +155,15 @@ export class Fence {
     this.#store(connection, this.#key, checkpoint)
   }
 
+  /** Throws a transient error when the row of the job is one of before the execution, or gone. */
+  checkStored(connection: FileConnection): void {
+    const { executionId } = this.#context
+    const stored = this.#find(connection)?.execution
+    if (stored === executionId || (stored !== undefined && isLater(stored, executionId))) return
+    const message = `The file \`${this.#path}\` was written over by another program while it was open.`
+    throw new JobError('target', message, { isTransient: true })
+  }
+
   /** Changes the stored checkpoint of the job in a transaction of its own. Has no effect once a later execution has taken over. */
   async amend(session: WriteSession, change: (checkpoint: object) => object): Promise<void> {
     await session.transaction(() => {

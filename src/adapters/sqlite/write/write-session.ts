@@ -149,6 +149,11 @@ export class WriteSession {
     }
   }
 
+  /** Reads once nobody keeps others from reading. */
+  read<Answer>(work: () => Answer): Promise<Answer> {
+    return this.#patience.attempt(work)
+  }
+
   /** Throws when the session was ended. */
   check(): void {
     if (this.#lost) throw this.#lost
