@@ -44,7 +44,7 @@ import { readAhead } from './prefetch.js'
 import { type ResumePoint, RunProgress } from './progress.js'
 import { Reading } from './read-request.js'
 import { RecordPlaces } from './record-place.js'
-import { warnOfRepeats } from './repeated-records.js'
+import { warnOfExtension, warnOfRepeats } from './repeated-records.js'
 import { holding } from './resource-allocator.js'
 import { unfitFailure } from './resumable.js'
 import { RunMeter } from './run-meter.js'
@@ -155,10 +155,10 @@ export class IngestionRun {
       if (found === 'restart') this.#progress.restart()
     }
     if (this.#progress.isResumed && this.#progress.checkpoint.isUnordered) throw unorderedFailure(this.#plan.pkField)
+    if (this.#progress.isResumed) warnOfExtension(this.#plan, this.#context, this.#progress.checkpoint.cursor)
     if (this.#progress.isRefresh) this.#beginRefresh()
     else if (this.#progress.isNew) await this.#callTarget(() => warnOfRepeats(this.#plan, this.#context, this.#writer))
-    const split = this.#progress.isResumed && this.#progress.checkpoint.sequence > 0
-    this.#progress.report({ ...(consistency && { consistency }), split })
+    this.#progress.report({ ...(consistency && { consistency }), split: this.#progress.isContinued })
     this.#batchWriter.places.durable = this.#progress.detail.read
     this.#meter = new RunMeter(this.#context, this.#plan, this.#progress.detail.read)
     this.#hasBegun = true

@@ -113,6 +113,11 @@ export class RunProgress {
     return this.#isResumed
   }
 
+  /** Whether the run goes on behind records that earlier ones have read. */
+  get isContinued(): boolean {
+    return this.#isResumed && this.checkpoint.sequence > 0
+  }
+
   /** Whether the job begins from the beginning, of its own accord: not because the target has lost the records, nor in a full refresh. */
   get isNew(): boolean {
     return !this.#isResumed && !this.#isRestarted && !this.#isRefresh && !this.#plan.partition

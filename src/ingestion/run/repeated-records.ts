@@ -31,6 +31,18 @@ export async function warnOfRepeats(
   if ((await writer.isEmpty?.()) !== true) context.warnOnce(repeatsMessage(target.kind))
 }
 
+/** Warns when the cursor has more columns than the position, or drains ties now: the run reads the last record and its ties again. */
+export function warnOfExtension(
+  { target, cursor }: Pick<IngestionPlan, 'target' | 'cursor'>,
+  { warnOnce }: Pick<ExecutionContext, 'warnOnce'>,
+  position: unknown,
+): void {
+  const { columns, ties } = Object(Object(position).after) as { columns?: unknown; ties?: unknown }
+  if (!cursor || !Array.isArray(columns) || !holdsTwice(target)) return
+  const isExtended = columns.length < cursor.columns.length || (ties === 'refuse' && cursor.ties === 'drain')
+  if (isExtended) warnOnce(extensionMessage(target.kind))
+}
+
 async function hasWrittenBefore({ count, earlier }: Pick<ExecutionContext, 'count' | 'earlier'>): Promise<boolean> {
   if (count > 0) return true
   // No run fails because of its warning.
@@ -51,5 +63,12 @@ function lookbackMessage(kind: string): string {
     `With \`lookback\`, each run writes the last records again, and the target [${kind}] appends them, so that it holds them twice. ` +
     "Write them by their key, as `postgresTarget` does with `mode: 'upsert'` and `key`, or omit `lookback`. " +
     'A target of your own that merges repeated records declares `writesIdempotently`.'
+  )
+}
+
+function extensionMessage(kind: string): string {
+  return (
+    'The `cursor` has more columns than before, or drains ties now, so that this run reads the last record and its ties again. The target ' +
+    `[${kind}] appends, so that it holds these twice: remove one of each, or write records by their key, as \`mode: 'upsert'\` does.`
   )
 }

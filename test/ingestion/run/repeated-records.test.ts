@@ -110,3 +110,26 @@ describe('a run that begins from the beginning, although the job has written bef
     expect(await run()).toEqual(['successful'])
   })
 })
+
+describe('a cursor that is extended, or drains ties now', () => {
+  const extended: Partial<IngestionJob> = { cursor: ['id', 'name'] }
+  test.each<[string, Partial<IngestionJob>, boolean]>([
+    ['more columns', extended, true],
+    ['ties that are drained', { cursor: { columns: 'id', ties: 'drain' } }, true],
+    ['the same cursor', {}, false],
+    ['a target that merges', { ...extended, target: withCapabilities({ writesIdempotently: true }) }, false],
+  ])('warns of the records that come again: %s', async (_, more, isWarned) => {
+    const job = { cursor: 'id', target: more.target ?? collectingTarget() }
+    const { registry, run } = define(job)
+    expect(await run()).toEqual(['successful'])
+    registry.remove('ingestion', 'a')
+    registry.define({
+      id: 'a',
+      datasource: iterableDatasource(people(1, 3)),
+      ...job,
+      ...more,
+    } as never)
+    const again = expect.stringMatching(/The `cursor` has more columns than before, or drains ties now/)
+    expect(await run()).toEqual(['successful', ...(isWarned ? [again] : [])])
+  })
+})
