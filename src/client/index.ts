@@ -49,6 +49,7 @@ import { checked, clientRules } from './option-rules.js'
 
 export { JobError, type JobErrorCode } from '../core/base/index.js'
 export type { JobPause, OverdueSchedule, RegistryHealth, StorageHealth } from '../core/registry/index.js'
+export type { SearchFilter } from '../core/storage/index.js'
 export type { IngestionDetail } from '../ingestion/index.js'
 export type {
   Detailed,
