@@ -48,6 +48,11 @@ const jobReadyRules = { ...readyRules, datasources: rule.optional(rule.flag), ta
 
 const datasourceRule = rule.having('read')
 
+const anything: Rule = { accepts: () => true, expected: 'anything', optional: true }
+
+/** The options that only this class has, which it checks on its own. */
+const ownRules = { datasources: anything, rateLimit: anything }
+
 const datasourcesRule: Rule = {
   accepts: (value) => rule.anObject.accepts(value) && !Array.isArray(value),
   expected: 'an object of datasources by their names, such as `{ shop: postgresDatasource(…) }`',
@@ -70,7 +75,7 @@ export class JobRegistry<Datasources extends NamedDatasources = NamedDatasources
   /** Throws `invalid_options` when an option is not valid. */
   constructor(options: JobRegistryOptions<Datasources>) {
     const { datasources = {}, rateLimit, ...rest } = readable('options', () => ({ ...options })) as JobRegistryOptions
-    super(rest)
+    super(rest, ownRules)
     checkValue('datasources', datasources, datasourcesRule)
     for (const [name, datasource] of readable('datasources', () => Object.entries(datasources))) {
       checkValue(`datasources.${name}`, datasource, datasourceRule)

@@ -67,8 +67,17 @@ const silenceTimeout = 15_000
  */
 export function bullmqDispatcher(options: BullmqDispatcherOptions): Dispatcher {
   checkOptions('options', options, optionRules)
+  checkAddress(options.connection)
   if (options.backend === undefined) checkClient(options.connection)
   return new BullmqDispatcher(options)
+}
+
+/** Refuses the address of another server, which the driver would read as one of Redis. The text itself may hold a password. */
+function checkAddress(connection: object | string): void {
+  if (typeof connection !== 'string' || !connection.includes('://') || /^(rediss?|postgres(ql)?):/i.test(connection))
+    return
+  const expected = 'a URL such as `redis://host:6379`'
+  throw new JobError('invalid_options', `Expected \`connection\` to be ${expected}, got a text that is not one`)
 }
 
 /** Refuses connections that BullMQ would reject later with less explanation. */

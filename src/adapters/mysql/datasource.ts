@@ -17,7 +17,7 @@ import {
   rule,
   shownPosition,
 } from '../../adapter.js'
-import { connectionSecrets, defaultSilenceTimeout } from '../shared/index.js'
+import { checkOneOption, connectionSecrets, defaultSilenceTimeout } from '../shared/index.js'
 import { type CallbackPool, callbackPoolOf, type MysqlPool, needOf, openPool } from './client/index.js'
 import { bareStatement, CursorRead, type CursorReading, checkedPositionOf, estimateOf } from './keyset/index.js'
 import { readFieldOf } from './protocol/index.js'
@@ -65,9 +65,7 @@ const rules = {
 export function mysqlDatasource(options: MysqlDatasourceOptions): Datasource {
   checkOptions('options', options, rules)
   const { pool, connectionString } = options
-  if ((pool === undefined) === (connectionString === undefined)) {
-    throw invalid('options', 'an object with either `pool` or `connectionString`', options)
-  }
+  checkOneOption(options, ['pool', 'connectionString'])
   if (pool) return datasourceOf(callbackPoolOf(pool), options)
   const own = openPool('datasource', connectionString as string)
   let closing: Promise<void> | undefined

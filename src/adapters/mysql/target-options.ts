@@ -1,5 +1,5 @@
-import { checkOptions, invalid, type Rule, rule } from '../../adapter.js'
-import { checkTableParts, checkWriteMode } from '../shared/index.js'
+import { checkOptions, type Rule, rule } from '../../adapter.js'
+import { checkOneOption, checkTableParts, checkWriteMode } from '../shared/index.js'
 import { aName, isName, type MysqlPool, type MysqlTableName } from './client/index.js'
 
 /** The options of {@link mysqlTarget}. */
@@ -126,9 +126,6 @@ function areNames(names: unknown[]): boolean {
 export function checkTargetOptions(options: MysqlTargetOptions): void {
   checkTableParts(options, 'database', nameRule)
   checkOptions('options', options, rules)
-  const { pool, connectionString } = options
-  if ((pool === undefined) === (connectionString === undefined)) {
-    throw invalid('options', 'an object with either `pool` or `connectionString`', options)
-  }
+  checkOneOption(options, ['pool', 'connectionString'])
   checkWriteMode(options)
 }

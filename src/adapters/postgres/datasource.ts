@@ -17,7 +17,7 @@ import {
   rule,
   shownPosition,
 } from '../../adapter.js'
-import { connectionSecrets, defaultSilenceTimeout } from '../shared/index.js'
+import { checkOneOption, connectionSecrets, defaultSilenceTimeout } from '../shared/index.js'
 import { connectionsOf, handleErrors, openPool, type PostgresClient, type PostgresPool } from './client/index.js'
 import {
   bareStatement,
@@ -91,9 +91,7 @@ const rules = {
 export function postgresDatasource(options: PostgresDatasourceOptions): Datasource {
   checkOptions('options', options, rules)
   const { pool, connectionString } = options
-  if ((pool === undefined) === (connectionString === undefined)) {
-    throw invalid('options', 'an object with either `pool` or `connectionString`', options)
-  }
+  checkOneOption(options, ['pool', 'connectionString'])
   if (pool) return datasourceOf(pool, options)
   const own = openPool('datasource', connectionString as string)
   let closing: Promise<void> | undefined

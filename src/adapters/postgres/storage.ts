@@ -8,7 +8,6 @@ import {
   type ExecutionPage,
   type ExecutionRecord,
   type FinishRequest,
-  invalid,
   isLive,
   JobError,
   type JobName,
@@ -34,7 +33,7 @@ import {
   succeedsWithin,
   systemClock,
 } from '../../adapter.js'
-import { connectionSecrets } from '../shared/index.js'
+import { checkOneOption, connectionSecrets } from '../shared/index.js'
 import { connectionsOf, handleErrors, openPool, type PostgresClient, type PostgresPool } from './client/index.js'
 import {
   ChangeListeners,
@@ -118,9 +117,7 @@ const rules = {
 export function postgresStorage(options: PostgresStorageOptions): JobStorage {
   checkOptions('options', options, rules)
   const { pool, connectionString, client, statementTimeout = 10_000 } = options
-  if ([pool, connectionString, client].filter((each) => each !== undefined).length !== 1) {
-    throw invalid('options', 'an object with one of `pool`, `connectionString` and `client`', options)
-  }
+  checkOneOption(options, ['pool', 'connectionString', 'client'])
   if (client) {
     const run: Run = ({ text, values }) => client.query(text, values)
     return new PostgresStorage({ run, size: 1, listen: listenWith(client), end: nothing }, options)

@@ -43,6 +43,7 @@ export type { PostgresClient, PostgresPool, PostgresTargetOptions, TableName }
 export function postgresTarget(options: PostgresTargetOptions): Target {
   checkTargetOptions(options)
   const { pool, connectionString, connections = 1, strategy = 'append' } = options
+  if (connectionString !== undefined) openPool('target', connectionString)
   return {
     kind: 'postgres',
     secrets: connectionSecrets(connectionString, pool),

@@ -24,6 +24,7 @@ export {
 export { loadDriver } from './load-driver.js'
 export { maxMembers, memberCheck, tooLargeError } from './member-count.js'
 export { checkGiven, MemoryRead, type MemoryRecords } from './memory-read/index.js'
+export { checkOneOption } from './one-option.js'
 export { invalidDate, isOpaque, isWrapper, nameOf, notJson, refused } from './opaque-values.js'
 export { placeholderHint } from './placeholders.js'
 export { checkRecord, type RecordIterator, RecordReader } from './record-reader.js'

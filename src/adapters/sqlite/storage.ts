@@ -32,6 +32,7 @@ import {
   type StorageFilter,
   systemClock,
 } from '../../adapter.js'
+import { checkOneOption } from '../shared/index.js'
 import { isReadOnly, type SqliteDatabase, type SqliteStatement, type SqliteValue } from './client/index.js'
 import {
   type Connection,
@@ -92,10 +93,8 @@ const rules = {
  */
 export function sqliteStorage(options: SqliteStorageOptions): JobStorage {
   checkOptions('options', options, rules)
-  const { path, database } = options
-  if ((path === undefined) === (database === undefined)) {
-    throw invalid('options', 'an object with either `path` or `database`', options)
-  }
+  const { path } = options
+  checkOneOption(options, ['path', 'database'])
   if (path === ':memory:') throw invalid('path', 'a file: memoryStorage() keeps executions in memory', path)
   return new SqliteStorage(path === undefined ? options : { ...options, path: resolve(path) })
 }

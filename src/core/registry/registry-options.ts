@@ -181,9 +181,9 @@ const registryRules = {
   clock: rule.optional(rule.aClock),
 }
 
-/** Throws `invalid_options` when an option is not valid. */
-export function checkRegistryOptions(options: RegistryOptions): void {
-  checkOptions('options', options, registryRules)
+/** Throws `invalid_options` when an option is not valid. `others` are the rules of options that the registry does not have itself. */
+export function checkRegistryOptions(options: RegistryOptions, others: Readonly<Record<string, Rule>>): void {
+  checkOptions('options', options, { ...registryRules, ...others })
   checkSecrets(options.redact)
 }
 

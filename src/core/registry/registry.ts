@@ -8,6 +8,7 @@ import {
   invalid,
   isolate,
   JobError,
+  type Rule,
   rule,
   withTimeout,
 } from '../base/index.js'
@@ -73,8 +74,8 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
   readonly #closingSignal = createAbortController()
   #closing: Promise<void> | undefined
 
-  constructor(options: RegistryOptions) {
-    checkRegistryOptions(options)
+  constructor(options: RegistryOptions, others: Readonly<Record<string, Rule>> = {}) {
+    checkRegistryOptions(options, others)
     this.#parts = createParts(options)
     this.redactor = this.#parts.runtime.redactor
   }

@@ -38,3 +38,11 @@ test('a queue that cannot be opened is told, and is an error in the log', async 
   expect(await ask('report/a/_start', 'POST')).toMatchObject({ status: { infos: `The job is waiting. ${problem}` } })
   expect(logger.error.mock.calls.map(([, message]) => message)).toEqual(['The queue [gone] could not be opened.'])
 })
+
+test.each(['mysql://:hunter22@host', 'http://host:6379'])(
+  'the address of another server is refused, and not shown: %s',
+  (connection) => {
+    const refused = /^Expected `connection` to be a URL such as `redis:\/\/host:6379`, got a text that is not one$/
+    expect(() => bullmqDispatcher({ connection })).toThrow(refused)
+  },
+)

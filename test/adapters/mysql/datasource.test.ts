@@ -75,7 +75,7 @@ describe('options', () => {
 
   test.each([
     [undefined, 'Expected `options` to be an object, got nothing'],
-    [{}, 'Expected `options` to be an object with either `pool` or `connectionString`, got a value of type object'],
+    [{}, 'Expected `options` to be an object with either `pool` or `connectionString`, got neither'],
     [{ pool: {} }, 'Expected `pool` to be an object with the method `getConnection`, got a value of type object'],
     [{ connectionString: 'open-sesame@host' }, 'Expected `connectionString` to be a URL such as `mysql://'],
     [

@@ -1,4 +1,4 @@
-import { postgresDatasource, postgresStorage } from 'headgate/postgres'
+import { postgresDatasource, postgresStorage, postgresTarget } from 'headgate/postgres'
 import { afterEach, expect, test, vi } from 'vitest'
 import { connect, type PostgresPool } from '../../../src/adapters/postgres/client/pool.js'
 
@@ -26,16 +26,21 @@ test.each([
   await failing
 })
 
-test.each(['nonsense', 'user:secret@host/shop', 'localhost:5432/shop', 'host=localhost dbname=shop'])(
-  'a text that is no address is refused, and not shown: %s',
-  (connectionString) => {
-    for (const make of [postgresDatasource, postgresStorage]) {
-      expect(() => make({ connectionString })).toThrow(
-        'Expected `connectionString` to be a URL such as `postgres://user@host:5432/database`, got a text that is not one',
-      )
-    }
-  },
-)
+test.each([
+  'mysql://host/shop',
+  'redis://host',
+  'nonsense',
+  'user:secret@host/shop',
+  'localhost:5432/shop',
+  'host=localhost dbname=shop',
+])('a text that is no address is refused, and not shown: %s', (connectionString) => {
+  const targetOf = (options: { connectionString: string }) => postgresTarget({ ...options, table: 't' })
+  for (const make of [postgresDatasource, postgresStorage, targetOf]) {
+    expect(() => make({ connectionString })).toThrow(
+      'Expected `connectionString` to be a URL such as `postgres://user@host:5432/database`, got a text that is not one',
+    )
+  }
+})
 
 test.each([
   'postgres://localhost/shop',

@@ -17,7 +17,7 @@ const closedPort = 'postgres://someone:open-sesame@127.0.0.1:1/nowhere'
 describe('options', () => {
   test.each([
     [undefined, 'Expected `options` to be an object, got nothing'],
-    [{}, 'Expected `options` to be an object with either `pool` or `connectionString`, got a value of type object'],
+    [{}, 'Expected `options` to be an object with either `pool` or `connectionString`, got neither'],
     [{ pool: {} }, 'Expected `pool` to be an object with the method `connect`, got a value of type object'],
     [{ connectionString: '' }, 'Expected `connectionString` to be a string that is not empty, got `` (string)'],
     [{ connectionString: closedPort, pool: { connect() {} } }, 'with either `pool` or `connectionString`'],

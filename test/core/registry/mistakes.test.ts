@@ -15,6 +15,14 @@ test('a function in place of what it makes', () => {
   expect(() => open().define(job as never)).toThrow(/^Expected `datasource` to be .*, got a function: call it$/)
 })
 
+test.each([
+  ['datasource', 'datasources'],
+  ['ratelimit', 'rateLimit'],
+  ['storages', 'storage'],
+])('a misspelt option `%s` of a registry', (name, meant) => {
+  expect(() => open({ [name]: {} })).toThrow(`Did you mean \`${meant}\`?`)
+})
+
 test('datasources without names', () => {
   for (const datasources of [[iterableDatasource([])], [], null, iterableDatasource]) {
     expect(() => open({ datasources })).toThrow('Expected `datasources` to be an object of datasources by their names')

@@ -1,5 +1,5 @@
 import { checkOptions, checkValue, invalid, type Rule, rule } from '../../../adapter.js'
-import { connectionSecrets } from '../../shared/index.js'
+import { checkOneOption, connectionSecrets } from '../../shared/index.js'
 
 /** The part of a client of `@elastic/elasticsearch` or `@opensearch-project/opensearch` that headgate calls. */
 export interface SearchClient {
@@ -97,10 +97,8 @@ export const connectionRules = {
 
 /** Throws `invalid_options` unless the options of a connection fit together. */
 export function checkConnection(options: ConnectionOptions): void {
-  const { node, client, tls } = options
-  if ((node === undefined) === (client === undefined)) {
-    throw invalid('options', 'an object with either `node` or `client`', options)
-  }
+  const { client, tls } = options
+  checkOneOption(options, ['node', 'client'])
   for (const name of ['auth', 'headers', 'tls', 'compression'] as const) {
     if (client && options[name] !== undefined)
       throw invalid(name, 'absent with `client`, which has its own', options[name])

@@ -50,12 +50,17 @@ const defaultMax = 10
 /** What pg reads as an address. It reads everything else as the name of a database on a host `base`. */
 const address = /^(?:[a-z][\w+.-]*:\/\/|socket:|[/?])/i
 
+/** The addresses of other servers. pg takes any scheme, as other servers speak its protocol under names of their own. */
+const otherAddress =
+  /^(?:mysql|mariadb|rediss?|https?|mongodb|mongodb\+srv|file|sqlite|mssql|sqlserver|oracle|amqps?):/i
+
 /**
  * Opens the pool of an adapter. `code` is the code of its errors. Throws `invalid_options` for a text that is not an
  * address.
  */
 export function openPool(code: JobErrorCode, connectionString: string, max = defaultMax): OwnPool {
-  if (address.test(connectionString)) return new OwnPool(code, connectionString, max)
+  if (address.test(connectionString) && !otherAddress.test(connectionString))
+    return new OwnPool(code, connectionString, max)
   // The text itself may hold a password.
   const expected = 'a URL such as `postgres://user@host:5432/database`'
   throw new JobError('invalid_options', `Expected \`connectionString\` to be ${expected}, got a text that is not one`)

@@ -9,7 +9,7 @@ import {
   type Row,
   rule,
 } from '../../../adapter.js'
-import { connectionSecrets, defaultSilenceTimeout, readStream } from '../../shared/index.js'
+import { checkOneOption, connectionSecrets, defaultSilenceTimeout, readStream } from '../../shared/index.js'
 import { connect, connectionsOf, handleErrors, openPool, type PostgresPool } from '../client/index.js'
 import { poolFailure, statementFailure } from '../read/index.js'
 import { type OpenQuery, openQuery } from './open-query.js'
@@ -48,9 +48,7 @@ const rules = {
 export function pgQueryStreamDatasource(options: PgQueryStreamOptions): Datasource {
   checkOptions('options', options, rules)
   const { pool, connectionString } = options
-  if ((pool === undefined) === (connectionString === undefined)) {
-    throw invalid('options', 'an object with either `pool` or `connectionString`', options)
-  }
+  checkOneOption(options, ['pool', 'connectionString'])
   if (pool) return datasourceOf(pool, options)
   const own = openPool('datasource', connectionString as string)
   let closing: Promise<void> | undefined

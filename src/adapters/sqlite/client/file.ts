@@ -1,6 +1,7 @@
 import { realpathSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { invalid, JobError, type JobErrorCode } from '../../../adapter.js'
+import { checkOneOption } from '../../shared/index.js'
 import { FileConnection } from './connection.js'
 import { createWith, type Driver, driverOf, loadDriver, openWith, pathOf, type SqliteDatabase } from './driver.js'
 import { failure } from './errors.js'
@@ -20,9 +21,7 @@ export class SqliteFile {
   /** Throws `invalid_options` unless one of the options names a file. */
   constructor(code: JobErrorCode, options: FileOptions) {
     const { path, database } = options
-    if ((path === undefined) === (database === undefined)) {
-      throw invalid('options', 'an object with either `path` or `database`', options)
-    }
+    checkOneOption(options, ['path', 'database'])
     if (path === ':memory:') throw invalid('path', 'a file: a database in memory has one connection only', path)
     this.#code = code
     this.#driver = database && driverOf(database)
