@@ -113,7 +113,8 @@ async function* read(open: Open, query: Query, options: ReadOptions): AsyncGener
   checkText(query)
   const { signal, batchSize, batchBytes = Number.POSITIVE_INFINITY } = options
   yield* batchesOf(open, signal, async function* (session) {
-    options.onColumns?.(columnsOf(session.describe(query)))
+    const columns = session.describe(query)
+    options.onColumns?.(columnsOf(columns))
     await session.open(query)
     while (!session.isAtEnd) {
       const batch = await session.fetch(batchSize, batchBytes)

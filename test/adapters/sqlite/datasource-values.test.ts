@@ -43,6 +43,32 @@ describe.each(drivers)('a read from SQLite over %s', (name, Database) => {
   }
   const idsOf = (batches: readonly ReadBatch[]) => batches.flatMap(({ batch }) => batch.records().map(({ id }) => id))
 
+  test.each(['$1', ':region', '@region', '?', '?2', '$region'])(
+    'refuses a parameter without a value: %s',
+    async (parameter) => {
+      const source = opened('create table t (v integer, region text)')
+      for (const text of [
+        `select v from t where v > ${parameter}`,
+        `select v from t where ${parameter} is null or region = ${parameter}`,
+        `select v from t limit ${parameter}`,
+      ]) {
+        const refused = {
+          code: 'invalid_options',
+          message: expect.stringMatching(/Write `\{\{params\.name\}\}`|write `\{\{params\.name\}\}`/),
+        }
+        await expect(allRecords(source.datasource, { text, values: [] })).rejects.toMatchObject(refused)
+        await expect(readBy(source, text)).rejects.toMatchObject(refused)
+      }
+      const text = `select v from t where v > ? and region = ${parameter}`
+      await expect(allRecords(source.datasource, { text, values: [1] })).rejects.toThrow()
+    },
+  )
+
+  test('takes characters of parameters in texts, names and comments', async () => {
+    const text = `select '?:a@b$c' as "a?", 1 as [b:c], ? as \`d$e\`, '{"x":1}' ->> '$.x' as f -- :a ? $1`
+    expect(await values(text, 'x')).toEqual([{ 'a?': '?:a@b$c', 'b:c': 1, d$e: 'x', f: 1 }])
+  })
+
   test('keeps every value', async () => {
     const [record] = await values(`select 5 as five, 9007199254740991 as most, 9007199254740993 as big,
       -9223372036854775808 as least, 1.5 as half, 9e999 as infinite, 'é 日本 👩' as text, x'00ff' as bytes, '' as empty, null as none`)

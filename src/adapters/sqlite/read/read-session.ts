@@ -1,4 +1,5 @@
-import { EventLoopTurns, invalid, type JobError, type Query, RecordBatch } from '../../../adapter.js'
+import { EventLoopTurns, invalid, JobError, type Query, RecordBatch } from '../../../adapter.js'
+import { placeholderHint } from '../../shared/index.js'
 import {
   failure,
   LockPatience,
@@ -21,6 +22,9 @@ const settings = 'pragma query_only = on; pragma busy_timeout = 0'
 
 /** How many rows are read between two looks at the clock. */
 const rowsPerLook = 16
+
+/** What to do with a parameter that is not filled. */
+const parameterHint = ' Write `{{params.name}}` in their place, and give `params` to the start.'
 
 /** A character that replaces what is not valid UTF-8. */
 const replacement = '\ufffd'
@@ -106,13 +110,28 @@ export class ReadSession {
   }
 
   /**
-   * The columns of a query. Throws `invalid_options` for what is not one statement that only reads. Each is asked as a part of another
-   * statement, too, in which only such ones may stand.
+   * The columns of a query. Throws `invalid_options` for what is not one statement that only reads, or has parameters without values. Each
+   * is asked as a part of another statement, too, in which only such ones may stand.
    */
-  describe({ text }: Query): readonly ResultColumn[] {
+  describe(query: Query): readonly ResultColumn[] {
+    const { text } = query
     const { columns } = this.#prepare(text)
-    if (columns.length > 0 && this.#isReading(text)) return columns
-    throw invalid('query', 'one statement that gives rows and only reads, such as `select`', text)
+    if (columns.length === 0 || !this.#isReading(text))
+      throw invalid('query', 'one statement that gives rows and only reads, such as `select`', text)
+    this.#checkFilled(query)
+    return columns
+  }
+
+  /** SQLite reads a parameter without a value as null, so that a query may find nothing. */
+  #checkFilled({ text, values }: Query): void {
+    // The program of the statement names each parameter, by its number from 1.
+    const program = this.#prepare(`explain ${text}`).all(boundValues(values))
+    const unfilled = program.some(([, opcode, number]) => opcode === 'Variable' && Number(number) > values.length)
+    if (!unfilled) return
+    throw new JobError(
+      'invalid_options',
+      `The query has parameters without values.${placeholderHint({ text, values }) || parameterHint}`,
+    )
   }
 
   #isReading(text: string): boolean {
