@@ -1,5 +1,5 @@
 import { hintFor, invalid } from '../adapter.js'
-import { JobError, type JobRegistry } from '../index.js'
+import { type IngestionJob, JobError, type JobRegistry } from '../index.js'
 import { type DecoratedJob, decoratedJobs, getRegistryToken } from './job-decorator.js'
 import type { MethodScanner, ProviderList, ProviderLookup } from './nest.js'
 
@@ -29,6 +29,12 @@ const members = {
     ...['failures', 'schedule', 'onEnd'],
   ],
 }
+
+/** What `@Job` alone may say, as it depends on nothing that was injected. */
+const optionsOnly: readonly (keyof IngestionJob)[] = [
+  ...(['cursor', 'pkField', 'batchSize', 'batchBytes', 'maxRecords', 'parallel', 'partitions', 'resume'] as const),
+  ...(['retry', 'ifTargetReset', 'selectedBy', 'priority', 'maxDuration', 'rateLimit', 'total'] as const),
+]
 
 /** The members that are methods. A schema may be a function too, with properties of its own. */
 const methods = ['run', 'query', 'transform', 'transformBatch', 'target', 'onEnd']
@@ -79,13 +85,14 @@ function membersFor(options: FoundJob['options']): readonly string[] {
   return typeOf(options) === 'ingestion' ? members.ingestion : members.own
 }
 
-/** Warns of members that are called almost as one that the job could have, and has not. A class may have any others. */
+/** Warns of members that are options of `@Job`, or are called almost as one that the job could have, and has not. A class may have any others. */
 function warnOfMisspelt({ options, instance, method, place }: FoundJob, { scanner, warn }: Discovery): void {
   if (method !== undefined) return
   const missing = membersFor(options).filter((name) => !(name in instance) && !(name in options))
   const own = [...Object.getOwnPropertyNames(instance), ...scanner.getAllMethodNames(Object.getPrototypeOf(instance))]
   for (const name of own) {
-    const hint = hintFor(name, missing)
+    const isOption = optionsOnly.some((option) => option === name && !(name in options))
+    const hint = isOption ? `. Pass \`${name}\` to @Job` : hintFor(name, missing)
     if (hint !== '') warn(`The member \`${name}\` of @Job [${place}] is not a part of the job${hint}`)
   }
 }

@@ -33,6 +33,18 @@ it('warns of members of a job that are almost called as one of its parts', async
   ])
 })
 
+it('warns of members that are options of @Job', async () => {
+  @Job({ id: 'orders', datasource: testDatasource([]), batchSize: 5 })
+  class Orders {
+    readonly target = collectingTarget()
+    readonly cursor = 'id'
+    readonly batchSize = 1
+  }
+  expect(await warningsOf(Orders)).toEqual([
+    'The member `cursor` of @Job [Orders] is not a part of the job. Pass `cursor` to @Job',
+  ])
+})
+
 it('does not warn of other members, nor of a part that the job has', async () => {
   @Job({ id: 'orders', datasource: testDatasource([]), schedule: { every: 60_000 } })
   class Orders {
