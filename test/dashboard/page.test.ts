@@ -881,6 +881,8 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
         .poll(() => page.getByRole('option').allInnerTexts())
         .toEqual(['copy/north-1', 'copy/north-2', 'The whole id “Orth”'])
       expect(await faultsOf(page)).toEqual([])
+      await page.keyboard.press('ArrowDown')
+      await expect.poll(() => page.locator('[role=option][aria-selected=true]').innerText()).toBe('copy/north-1')
       await page.keyboard.press('Escape')
       expect(await picker.getAttribute('aria-expanded')).toBe('false')
       await page.keyboard.press('ArrowDown')

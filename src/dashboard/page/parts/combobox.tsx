@@ -74,13 +74,14 @@ function useCombobox(id: string, find: ComboboxProps['find']) {
   const type = (typed: string) => {
     setText(typed)
     open()
-    setActive(typed === '' ? -1 : 0)
+    setActive(-1)
   }
   const press = (event: KeyboardEvent) => {
     const keys: Record<string, (() => void) | undefined> = {
       ArrowDown: () => move(active + 1),
       ArrowUp: () => move(active < 0 ? choices.length - 1 : active - 1),
-      Enter: () => isOpen && active >= 0 && pick(choices[active]),
+      // What fits best, when none is chosen.
+      Enter: () => isOpen && (active >= 0 || text !== '') && pick(choices[Math.max(0, active)]),
       Escape: isOpen ? close : () => setText(''),
     }
     const does = event.isComposing ? undefined : keys[event.key]
