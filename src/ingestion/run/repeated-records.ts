@@ -43,18 +43,26 @@ export function warnOfExtension(
   if (isExtended) warnOnce(extensionMessage(target.kind))
 }
 
-async function hasWrittenBefore({ count, earlier }: Pick<ExecutionContext, 'count' | 'earlier'>): Promise<boolean> {
+/** Whether this execution or an earlier one with the same parameters has written. Others may have selected other records. */
+async function hasWrittenBefore({
+  count,
+  params,
+  earlier,
+}: Pick<ExecutionContext, 'count' | 'params' | 'earlier'>): Promise<boolean> {
   if (count > 0) return true
   // No run fails because of its warning.
   const executions = await earlier().catch(() => [])
-  return executions.some(({ detail }) => Number(Object(detail ?? {}).written) > 0)
+  const own = JSON.stringify(params)
+  return executions.some(
+    ({ detail, params = {} }) => Number(Object(detail ?? {}).written) > 0 && JSON.stringify(params) === own,
+  )
 }
 
 function repeatsMessage(kind: string): string {
   return (
     `This run begins from the beginning, although the job has written to the target before. The target [${kind}] appends, so that it ` +
-    'holds the earlier records twice. Set `cursor`, so that each run resumes where the last one ended. Or write records by their key, as ' +
-    "`mode: 'upsert'` does, or replace the earlier ones with `strategy: 'replace'`."
+    'holds the earlier records twice. Let each run resume where the last one ended, by a `cursor`. Or write records by their key, or replace ' +
+    "the earlier ones, in a target that can, as `postgresTarget` does with `mode: 'upsert'` or `strategy: 'replace'`."
   )
 }
 

@@ -75,6 +75,12 @@ describe('a run that begins from the beginning, although the job has written bef
     expect(await run()).toEqual(['successful'])
   })
 
+  test('says nothing of runs with other parameters, which select other records', async () => {
+    const { run } = define({})
+    for (const day of [1, 2]) expect(await run({ params: { day } })).toEqual(['successful'])
+    expect(await run({ params: { day: 1 } })).toEqual(['successful', expect.stringMatching(warning)])
+  })
+
   test('warns after a reset to the beginning, and not in a full refresh', async () => {
     const records: object[] = []
     const empty = async () => void records.splice(0)
