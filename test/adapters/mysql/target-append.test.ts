@@ -26,7 +26,10 @@ describe('a table of MySQL is told by options', () => {
     [{ connectionString: 'mysql://x', table: { database: '', name: 't' } }, '`table.'],
     [{ connectionString: 'mysql://x', checkpoints: 'a\0' }, '`checkpoints`'],
     [{ connectionString: 'mysql://x', mode: 'merge' }, '`mode` to be one of `insert`, `upsert`'],
-    [{ connectionString: 'mysql://x', mode: 'upsert' }, '`key` to be there with the mode `upsert`'],
+    [
+      { connectionString: 'mysql://x', mode: 'upsert' },
+      '`key` to be the columns by which `upsert` finds the row of a record',
+    ],
     [{ connectionString: 'mysql://x', key: 'id' }, '`key`'],
     [{ connectionString: 'mysql://x', columns: { a: 'x', b: 'x' } }, '`columns`'],
     [{ connectionString: 'mysql://x', onFullRefresh: 'merge' }, '`onFullRefresh` to be `truncate` or `refuse`'],

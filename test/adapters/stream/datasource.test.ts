@@ -198,7 +198,7 @@ describe('what cannot be read', () => {
     ['an empty set', new Set(), 'an object of the class Set'],
     ['a map', new Map(page.map((record) => [record.id, record])), 'an object of the class Map'],
     ['an iterator', page.values(), 'an object'],
-    ['a generator', countTo(3), 'an object'],
+    ['a generator', countTo(3), 'a generator'],
     ['a step of an iterator', { done: false, value: { id: 1 } }, 'an object'],
     ['an empty object', {}, 'an object'],
     ['a list that is no array', { 0: { id: 1 }, length: 1 }, 'an object'],

@@ -33,7 +33,7 @@ export class HttpConnection implements Connection {
 
   constructor(options: ConnectionOptions) {
     this.#url = new URL(options.node as string)
-    this.#prefix = this.#url.pathname.replace(/\/+$/, '')
+    this.#prefix = ['', ...this.#url.pathname.split('/').filter(Boolean)].join('/')
     const isSecure = this.#url.protocol === 'https:'
     const settings = { keepAlive: true, timeout: idleTimeout }
     this.#agent = isSecure

@@ -70,7 +70,8 @@ export async function changeAliases(server: SearchServer, actions: readonly obje
   } catch (error) {
     if (error instanceof NoAnswer) throw error
     const message = String((error as Error).message)
-    if (!/aliases_not_found|alias.* missing|more than one write index/.test(message)) throw error
+    const isMissing = message.includes('alias') && message.includes(' missing')
+    if (!isMissing && !/aliases_not_found|more than one write index/.test(message)) throw error
     throw new JobError('lease_lost', 'Another execution has replaced the documents, or has taken over.', {
       cause: error,
     })
