@@ -39,7 +39,8 @@ describeOpensearch('copies to OpenSearch whose process is killed', (server) => {
       }
       if (isReplace) {
         await server.send('PUT', `/${index}-old`, { aliases: { [index]: {} } })
-        for (let n = 1; n <= oldCount; n++) await server.send('PUT', `/${index}-old/_doc/-${n}`, { name: 'old' })
+        for (let n = 1; n <= oldCount; n++)
+          await server.send('PUT', `/${index}-old/_doc/-${n}?refresh=true`, { name: 'old' })
       }
       const folder = await mkdtemp(join(tmpdir(), 'headgate-elasticsearch-'))
       const plan: ElasticsearchCopyPlan = { storage: join(folder, 'jobs.db'), count, options }
