@@ -6,7 +6,7 @@ import { mysqlDatasource } from 'headgate/mysql'
 import { pgQueryStreamDatasource } from 'headgate/pg-query-stream'
 import { postgresDatasource } from 'headgate/postgres'
 import { sqliteDatasource } from 'headgate/sqlite'
-import { afterAll, expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { describePostgres } from '../support/describe-postgres.js'
 import { describeMysql } from '../support/mysql.js'
 
@@ -132,7 +132,7 @@ describeMysql('a mistake in a query of MySQL', (database) => {
 
 test('a mistake in a query of SQLite shows what SQLite says of the query itself', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'headgate-mistakes-'))
-  afterAll(() => rmSync(folder, { recursive: true }))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
   const path = join(folder, 'a.db')
   writeFileSync(path, '')
   const datasource = sqliteDatasource({ path })
