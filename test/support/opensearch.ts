@@ -3,12 +3,12 @@ import { createHash, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { accessSync, constants, existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, inject } from 'vitest'
+import { freePort } from './free-port.js'
 import { memoryFolder } from './memory-folder.mjs'
 
 /** An OpenSearch of its own, in a JVM that ends with this process. */
@@ -93,15 +93,6 @@ function readClasspath(): string {
   if (error || status !== 0) throw error ?? new Error(`Maven could not load OpenSearch: ${stdout.slice(0, 2000)}`)
   renameSync(own, file)
   return readFileSync(file, 'utf8').trim()
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as { port: number }
-  probe.close()
-  await once(probe, 'close')
-  return port
 }
 
 /** Whether this machine has Java and Maven. */

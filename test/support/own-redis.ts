@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
+import { freePort } from './free-port.js'
 
 /** A Redis of its own, whose memory is all that it has. */
 export interface OwnRedis {
@@ -55,15 +55,6 @@ async function serve(port: number): Promise<ChildProcess> {
   if ((await Promise.race([ready, failed])) !== 'ready') throw new Error('The Redis server ended before it was ready.')
   failed.catch(() => undefined)
   return server
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as { port: number }
-  probe.close()
-  await once(probe, 'close')
-  return port
 }
 
 /** Whether this machine has a `redis-server`. Throws in CI when it has none. */
