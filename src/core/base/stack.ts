@@ -16,15 +16,12 @@ const maxHead = 200
  * and the frames. `undefined` when no error has frames. Secrets are redacted.
  */
 export function stackOf(error: unknown, redactor: Pick<Redactor, 'shorten'>, maxLength: number): string | undefined {
-  let innermost: string | undefined
-  let own: string | undefined
-  for (const link of chain(error)) {
-    const lines = framesOf(link)
-    if (lines.length === 0) continue
-    innermost = stackText(link, lines, redactor)
-    if (lines.some((line) => !foreign.test(line))) own = innermost
-  }
-  return (own ?? innermost)?.slice(0, maxLength)
+  const links = [...chain(error)]
+    .map((link) => ({ link, lines: framesOf(link) }))
+    .filter(({ lines }) => lines.length > 0)
+  const own = links.findLast(({ lines }) => lines.some((line) => !foreign.test(line)))
+  const shown = own ?? links.at(-1)
+  return shown && stackText(shown.link, shown.lines, redactor).slice(0, maxLength)
 }
 
 function framesOf(link: unknown): string[] {

@@ -9,7 +9,7 @@ export interface FailedOutcome {
   readonly isTransient?: boolean
   /** How many times the execution tried. Default 1. */
   readonly attempts?: number
-  /** The attempts before the last one. */
+  /** The attempts before the last one, as many as are kept. */
   readonly retries?: readonly FailedAttempt[]
 }
 
@@ -27,7 +27,7 @@ export function failureOf(
     attempts,
     ...(place !== undefined && { place: redactor.shorten(place, failureLimits.place) }),
     ...(stack !== undefined && { stack }),
-    ...(retries.length > 0 && { retries: retries.slice(-failureLimits.retries) }),
+    ...(retries.length > 0 && { retries: [...retries] }),
   }
 }
 
