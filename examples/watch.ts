@@ -13,7 +13,7 @@ for (const id of ['north', 'south', 'west']) {
   registry.define({
     type: 'report',
     id,
-    run: ({ signal }) => setTimeout(50, undefined, { signal }),
+    run: ({ signal }) => setTimeout(300, undefined, { signal }),
   })
 }
 // #endregion

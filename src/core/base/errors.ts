@@ -96,7 +96,7 @@ export class JobError extends Error {
 }
 
 /** Notes at which record an ingestion failed, in an error that the job made. */
-export function notePlace(error: unknown, place: RecordPlace): void {
+export function notePlace(error: unknown, place: Partial<RecordPlace>): void {
   if (JobError.isInstance(error) && error.place === undefined) Reflect.set(error, 'place', place)
 }
 

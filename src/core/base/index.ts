@@ -40,7 +40,7 @@ export { checkOptions, hintFor } from './options.js'
 export { Poller } from './poller.js'
 export { ignoreRejections } from './promises.js'
 export { pauseAfter, retry } from './retry.js'
-export { checkDone, isGenerator, isResponse } from './returned.js'
+export { checkDone, isError, isGenerator, isResponse, rejectedIn } from './returned.js'
 export { stackOf } from './stack.js'
 export {
   checkedResult,

@@ -13,28 +13,43 @@ interface Undone {
 
 /**
  * Throws `code` when a function of the user returned what can only mean that its work is not done: a generator, whose code has not run, a
- * function, a target, an error, a `Response` that is not `ok`, or an array of them, of promises or of rejected results. Anything else that a
- * function returns is ignored.
+ * function, a target, an error, a `Response` that is not `ok`, or an array of them, of promises or of rejected results, or an object of
+ * promises. Anything else that a function returns is ignored. An error that a job returns is thrown as one that it throws.
  */
 export function checkDone(code: JobErrorCode, method: string, answer: unknown): void {
   if (typeof answer !== 'function' && (typeof answer !== 'object' || answer === null)) return
   const undone = answerOf(() => undoneBy(answer)) as Undone | undefined
   if (!undone) return
   const { found, remedy, ...cause } = undone
-  throw new JobError(code, `Expected ${method} to have done its work, got ${found}. ${remedy}`, cause)
+  const message = `Expected ${method} to have done its work, got ${found}. ${remedy}`
+  throw code === 'invalid_options' && undone.cause !== undefined
+    ? new Error(message, cause)
+    : new JobError(code, message, cause)
 }
 
 function undoneBy(answer: object): Undone | undefined {
-  if (!Array.isArray(answer)) return undoneIn(answer)
-  if (answer.some(isThenable)) {
-    ignoreRejections(answer)
-    return { found: 'an array of promises', remedy: 'Await them first: `await Promise.all(…)`.' }
-  }
-  for (const item of answer) {
-    const undone = rejectedIn(item) ?? (typeof item === 'object' ? undoneIn(item) : undefined)
-    if (undone) return { ...undone, found: `an array with ${undone.found}` }
-  }
-  return undefined
+  if (!Array.isArray(answer)) return promiseIn(answer) ?? undoneIn(answer)
+  const items: unknown[] = answer.flat(maxDepth)
+  if (items.some(isThenable)) return pending('an array', items)
+  const objects = items.filter((item) => typeof item === 'object')
+  const undone = rejectedIn(items) ?? objects.map(undoneIn).find((found) => found !== undefined)
+  return undone && { ...undone, found: `an array with ${undone.found}` }
+}
+
+/** How deep arrays in an array are looked into, as one of chunks has them. */
+const maxDepth = 3
+
+/** A promise among the values of a plain object. */
+function promiseIn(answer: object): Undone | undefined {
+  const prototype: unknown = Object.getPrototypeOf(answer)
+  if (prototype !== null && prototype !== Object.prototype) return undefined
+  const values: unknown[] = Object.values(answer)
+  return values.some(isThenable) ? pending('an object', values) : undefined
+}
+
+function pending(what: string, values: readonly unknown[]): Undone {
+  ignoreRejections(values)
+  return { found: `${what} of promises`, remedy: 'Await them first: `await Promise.all(…)`.' }
 }
 
 function undoneIn(answer: unknown): Undone | undefined {
@@ -44,9 +59,7 @@ function undoneIn(answer: unknown): Undone | undefined {
   if (isGenerator(answer)) {
     return { found: 'a generator, whose code has not run', remedy: 'Write the function without `*`.' }
   }
-  if (answer instanceof Error || tagOf(answer) === 'Error') {
-    return { found: 'an error', remedy: 'Throw it.', cause: answer }
-  }
+  if (isError(answer)) return { found: 'an error', remedy: 'Throw it.', cause: answer }
   const { open, kind, status, ok } = Object(answer) as Record<string, unknown>
   if (isResponse(answer) && ok === false) {
     return { found: `a Response with the status ${status}`, remedy: 'Throw an error when its `ok` is false.' }
@@ -55,11 +68,24 @@ function undoneIn(answer: unknown): Undone | undefined {
   return { found: 'a target', remedy: 'Give the target itself, in place of a function that returns it.' }
 }
 
-/** A result of `Promise.allSettled`. */
-function rejectedIn(item: unknown): Undone | undefined {
-  const { status, reason } = Object(item ?? {}) as Record<string, unknown>
-  if (status !== 'rejected' || !Object.hasOwn(Object(item), 'reason')) return undefined
-  return { found: 'a rejected result', remedy: 'Use `Promise.all`, or throw its `reason`.', cause: reason }
+/** What it means that values are the results of `Promise.allSettled`, and that one of them was rejected. */
+export function rejectedIn(values: readonly unknown[]): Undone | undefined {
+  const rejected = values.every(isSettled) && values.find(({ status }) => status === 'rejected')
+  if (!rejected) return undefined
+  const remedy = 'Use `Promise.all`, or throw its `reason`.'
+  return { found: 'a rejected result', remedy, cause: rejected.reason }
+}
+
+/** Rows with a column `status` have other columns too, or none of these. */
+function isSettled(value: unknown): value is { readonly status: string; readonly reason?: unknown } {
+  const item = Object(value ?? {}) as Record<string, unknown>
+  const [result] = item.status === 'fulfilled' ? ['value'] : item.status === 'rejected' ? ['reason'] : []
+  return result !== undefined && Object.hasOwn(item, result) && Object.keys(item).length === 2
+}
+
+/** Whether a value is an error, also of another realm. */
+export function isError(value: unknown): boolean {
+  return value instanceof Error || tagOf(value) === 'Error'
 }
 
 /** Whether a value is a generator: its code runs when something iterates over it. Compilers make such objects for older languages too. */

@@ -1,4 +1,13 @@
-import { chain, errorMessages, isTransient, JobError, type JobErrorCode, read, stackOf } from '../base/index.js'
+import {
+  chain,
+  errorMessages,
+  isTransient,
+  JobError,
+  type JobErrorCode,
+  notePlace,
+  read,
+  stackOf,
+} from '../base/index.js'
 import { type FailedAttempt, type Failure, failureLimits } from '../model/index.js'
 import type { Redactor } from '../redaction/index.js'
 
@@ -29,6 +38,23 @@ export function failureOf(
     ...(stack !== undefined && { stack }),
     ...(retries.length > 0 && { retries: [...retries] }),
   }
+}
+
+/**
+ * An error from what was stored of one, outermost message first: it has the code, the place and the stack of the failure, so that a failure
+ * that it causes has them too.
+ */
+export function restoredError(messages: readonly string[], failure: Partial<Failure> = {}): JobError | undefined {
+  const { code = 'part', place, stack } = failure
+  const error = messages.reduceRight<JobError | undefined>((cause, message) => {
+    const link = new JobError(code, message, cause && { cause })
+    // Its own stack says only where it was restored.
+    link.stack = cause ? '' : (stack ?? '')
+    if (!cause) link.name = /^\w{1,100}(?=: )/.exec(link.stack)?.[0] ?? link.name
+    return link
+  }, undefined)
+  if (place !== undefined) notePlace(error, { text: place })
+  return error
 }
 
 /** An attempt that failed. */

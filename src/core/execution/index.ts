@@ -1,6 +1,7 @@
 export { CompletionWaiter } from './completion-waiter.js'
 export type { ExecutionHealth, StartedExecution } from './execution.js'
 export { ExecutionQueue } from './execution-queue.js'
+export { restoredError } from './failure.js'
 export { JobCatalog, notDefined } from './job-catalog.js'
 export { LocalExecutions } from './local-executions.js'
 export { PartitionEvents } from './partition-handle.js'

@@ -1,4 +1,4 @@
-import { isThenable, JobError, type StandardSchema } from '../../core/base/index.js'
+import { isError, isThenable, JobError, rejectedIn, type StandardSchema } from '../../core/base/index.js'
 import { type JobRecord, nonRecord, nonRecordIn, RecordBatch } from '../contract/index.js'
 import type { IngestionJob, TransformContext, Transformed } from './ingestion-job.js'
 import { validated } from './schema.js'
@@ -95,19 +95,22 @@ function recordsIn(batch: RecordBatch): readonly JobRecord[] {
 /** Checks the records that a transform returned. */
 function checked(records: readonly unknown[]): readonly JobRecord[] {
   const found = nonRecordIn(records)
-  if (found === undefined) return records as readonly JobRecord[]
-  throw notGiven('records that are objects', found)
+  if (found !== undefined) throw notGiven('records that are objects', found, records.find(isError))
+  const rejected = rejectedIn(records)
+  if (rejected && isError(rejected.cause)) throw notGiven('records', rejected.found, rejected.cause)
+  return records as readonly JobRecord[]
 }
 
 function checkedRecord(record: unknown): JobRecord {
   const found = nonRecord(record)
   if (found === undefined) return record as JobRecord
   const hint = record ? '' : ': return null to drop the record'
-  throw notGiven('a record, an array of records or null', `${found}${hint}`)
+  throw notGiven('a record, an array of records or null', `${found}${hint}`, record)
 }
 
-function notGiven(expected: string, found: string): JobError {
-  return new JobError('transform', `Expected the transform to return ${expected}, got ${found}.`)
+function notGiven(expected: string, found: string, value?: unknown): JobError {
+  const cause = isError(value) ? { cause: value } : {}
+  return new JobError('transform', `Expected the transform to return ${expected}, got ${found}.`, cause)
 }
 
 function nobodyKnows(): undefined {}

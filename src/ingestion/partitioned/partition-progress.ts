@@ -1,5 +1,5 @@
 import { JobError } from '../../core/base/index.js'
-import { isWithin, type Partitions } from '../../core/execution/index.js'
+import { isWithin, type Partitions, restoredError } from '../../core/execution/index.js'
 import { type ExecutionRecord, isEnded } from '../../core/model/index.js'
 import { addedUp, type IngestionDetail, nothingRead, type Partition, type PartitionCounts } from '../contract/index.js'
 import {
@@ -198,11 +198,8 @@ export class PartitionProgress {
 
   /** The failure, as one of `total` partitions. */
   failureOf(total: number): JobError {
-    const messages = this.#record?.error ?? ['It was aborted.']
-    const cause = messages.reduceRight<JobError | undefined>(
-      (cause, message) => new JobError('part', message, cause && { cause }),
-      undefined,
-    )
+    const { error = ['It was aborted.'], failure } = this.#record ?? {}
+    const cause = restoredError(error, failure)
     return new JobError('part', `Partition ${this.n + 1} of ${total} failed.`, { cause })
   }
 

@@ -48,6 +48,11 @@ describePostgres('an ingestion in parts that is cut short', (database) => {
       state: 'error',
       error: ['Partition 2 of 3 failed.', expect.any(String), expect.stringMatching(/\(id 150\)\.$/), 'a bad record'],
       detail: { parts: { total: 3, done: 0 } },
+      failure: {
+        code: 'transform',
+        place: expect.stringContaining('(id 150)'),
+        stack: expect.stringMatching(/^JobError: a bad record\n +at \S*failing /),
+      },
     })
     expect((await world.partsOf()).map(({ partition, state }) => `${partition} ${state}`).sort()).toEqual([
       '0 aborted',

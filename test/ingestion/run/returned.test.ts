@@ -27,6 +27,8 @@ const undone: Record<string, [make: () => unknown, found: string]> = {
     'an array with a Response with the status 404.',
   ],
   'an array of promises': [() => [save(), save()], 'an array of promises. Await them first: `await Promise.all(…)`.'],
+  'promises of chunks': [() => [[1], [save(), save()]], 'an array of promises. Await them first'],
+  'an object of promises': [() => ({ rows: 5, one: save() }), 'an object of promises. Await them first'],
   'rejected results': [
     () => Promise.allSettled([1, save()]),
     'an array with a rejected result. Use `Promise.all`, or throw its `reason`. not saved',
@@ -48,9 +50,16 @@ const ignored: [string, unknown][] = [
   ['an object', { open() {}, next() {}, status: 'rejected', reason: 'none' }],
   ['a map', new Map([[1, 2]])],
   ['its values', new Map([[1, 2]]).values()],
-  ['an array', [1, null, {}, undefined, () => {}, new Map(), [Promise.resolve()]]],
+  ['an array', [1, null, {}, undefined, () => {}, new Map(), [[]]]],
   ['a Response', new Response()],
   ['settled results', [{ status: 'fulfilled', value: 1 }]],
+  [
+    'rows that were rejected',
+    [
+      { status: 'rejected', reason: 'its age' },
+      { status: 'rejected', reason: 'its size', id: 2 },
+    ],
+  ],
   ['what cannot be read', new Proxy({}, unreadable)],
 ]
 
@@ -113,6 +122,34 @@ it('an error that a target returns is transient when it says so', async () => {
   const answers = [lost, undefined]
   const job = { target: () => answers.shift(), retry: { limit: 1, delay: 1 } }
   expect(await end(job)).toMatchObject({ state: 'successful' })
+})
+
+it('an error that a job returns is the error of the job', async () => {
+  const lost = Object.assign(new Error('lost'), { code: 'ECONNRESET' })
+  const registry = new JobRegistry({ storage: memoryStorage() })
+  registry.define({ type: 'own', id: 'a', run: () => lost })
+  const { finished } = await registry.start('own', 'a')
+  expect(await finished).toMatchObject({ failure: { isTransient: true } })
+  expect(await finished).not.toHaveProperty('failure.code')
+  await registry.close()
+})
+
+describe('a transform that returns', () => {
+  it.each<[string, object, string]>([
+    ['an error', { transform: () => new Error('no date') }, 'which has no columns. no date'],
+    ['an array with an error', { transformBatch: () => [{}, new Error('no date')] }, 'which has no columns. no date'],
+    ['settled results', { transformBatch: () => Promise.allSettled([{}, save()]) }, 'got a rejected result. not saved'],
+  ])('%s fails with its reason', async (_, job, message) => {
+    const { state, error } = await end({ ...job, target: () => {} })
+    expect([state, error]).toEqual(['error', expect.stringContaining(message)])
+  })
+
+  it('records with a status passes them on', async () => {
+    const target = collectingTarget()
+    const records = [{ status: 'rejected', reason: 'its age' }]
+    expect(await end({ transformBatch: () => records, target })).toMatchObject({ state: 'successful' })
+    expect(target.records).toEqual(records)
+  })
 })
 
 describe('a query function', () => {
