@@ -80,8 +80,8 @@ export type IfTargetReset = 'fail' | 'restart' | 'continue'
 /** The result of a transform: one record, several, or none, which is `null` or an empty array. */
 export type Transformed<Out extends object = JobRecord> = Out | readonly Out[] | null
 
-/** The same type, of which the compiler asks the transform first. */
-type Written<Out extends object> = Out & NonNullable<unknown>
+/** The same type, mapped: the compiler asks the transform first what it is. */
+type Written<Out extends object> = { [Key in keyof Out]: Out[Key] }
 
 /** A record in which a property that may be absent may be `undefined` too. */
 type Lenient<Out extends object> = {
@@ -177,7 +177,7 @@ export interface IngestionOptions<
     context: TransformContext<Params>,
   ) => readonly Out[] | Promise<readonly Out[]>
   /** Where records go: a target, or a function that receives each batch. */
-  target: Target<Written<Out>> | TargetFunction<Written<Out>, Params>
+  target: Target<Written<Out>> | TargetFunction<Out, Params>
   /**
    * What a run does when the target no longer holds records that the checkpoint counts on: it is empty, was created again, or lost
    * its checkpoint. `fail`: the job fails. `restart`: it loads everything again. `continue`: it loads what is new, for a target
