@@ -44,8 +44,8 @@ const waits = [
  * vitest would begin with the largest ones.
  */
 const longest = `
-  faults/dispatch-redis faults/dispatch-postgres faults/large-rows faults/connections
-  adapters/bullmq/dispatcher adapters/bullmq/board adapters/bullmq/engine-away adapters/bullmq/emptied
+  faults/large-rows faults/connections faults/dispatch-redis dashboard/page faults/dispatch-postgres faults/copies faults/refresh
+  adapters/bullmq/dispatcher adapters/bullmq/board client/browser adapters/bullmq/engine-away adapters/bullmq/emptied
   examples http/mounts http/faces patterns ingestion/run/target-reset core/base/redact
   adapters/postgres/storage adapters/postgres/target adapters/postgres/target-same-rows adapters/postgres/target-jobs
   adapters/postgres/datasource-cursor-model adapters/postgres/target-values adapters/sqlite/storage
@@ -112,7 +112,7 @@ export default defineConfig({
           include: [faults],
           exclude: waits,
           isolate,
-          maxWorkers: 1,
+          maxWorkers: 2,
           sequence: { groupOrder: 2 },
         },
       },
