@@ -204,7 +204,7 @@ function planOf(definition: IngestionJob, datasource: Datasource, shared: RateLi
 /** A target that replaces loads beside the old records without merging, so repeated records would be duplicates. */
 function checkLookback(cursor: Cursor | undefined, { strategy }: Target): void {
   if (!cursor || cursor.lookback === 0 || strategy !== 'replace') return
-  throw invalid('lookback', '0 with a target that replaces, as each run of it loads everything', cursor.lookback)
+  throw invalid('cursor.lookback', '0 with a target that replaces, as each run of it loads everything', cursor.lookback)
 }
 
 function totalOf({ total }: IngestionJob, datasource: Datasource, name: string): IngestionPlan['total'] {

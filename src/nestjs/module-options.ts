@@ -67,7 +67,7 @@ const closeRules = {
     accepts: (value: unknown) => typeof value === 'boolean' || rule.whole(0).accepts(value),
     expected: 'true, false or a whole number of milliseconds',
   }),
-  timeout: rule.optional(rule.whole(0)),
+  timeout: rule.optional(rule.milliseconds(0)),
 }
 
 const settingsRules = {

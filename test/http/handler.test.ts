@@ -33,7 +33,7 @@ describe('options', () => {
     [{ allowedOrigins: 'https://a.example' }, 'Expected `allowedOrigins` to be a list of origins'],
     [{ allowedOrigins: ['https://a.example/'] }, 'Expected `allowedOrigins` to be a list of origins'],
     [{ allowedOrigins: ['*'] }, 'Expected `allowedOrigins` to be a list of origins'],
-    [{ authorizeTimeout: 0 }, 'Expected `authorizeTimeout` to be a whole number from 1 to 600000'],
+    [{ authorizeTimeout: 0 }, 'Expected `authorizeTimeout` to be a whole number of milliseconds from 1 to 600000'],
     [{ allowedHosts: 'localhost' }, 'Expected `allowedHosts` to be a list of one or more names of hosts'],
     [{ allowedHosts: [] }, 'Expected `allowedHosts` to be a list of one or more names of hosts'],
     [{ allowedHosts: ['http://localhost'] }, 'Expected `allowedHosts` to be a list'],
@@ -54,6 +54,9 @@ describe('options', () => {
   test('what is no registry is refused', () => {
     expect(() => describedHandler({} as ServedRegistry)).toThrowError(
       'Expected `registry` to be a registry, an object with',
+    )
+    expect(() => describedHandler({ registry: newRegistry() } as never)).toThrowError(
+      'that has the registry as `registry`: give that one',
     )
   })
 

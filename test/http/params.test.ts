@@ -152,14 +152,15 @@ describe('a body', () => {
   }
 
   test.each([
-    ['{', 'Expected the body to be JSON in UTF-8.'],
+    ['{"params": {"a": 1,}}', 'Expected the body to be JSON in UTF-8, which breaks at character 20.'],
+    ['{', 'Expected the body to be JSON in UTF-8, which breaks at character 2.'],
     ['nope', 'Expected the body to be JSON in UTF-8.'],
     [new Uint8Array([0x22, 0xff, 0x22]), 'Expected the body to be JSON in UTF-8.'],
     ['null', 'Expected `body` to be an object, got null'],
     ['[]', 'Expected `body` to be an object, got '],
     ['"params"', 'Expected `body` to be an object, got `params` (string)'],
     ['{"parms":{}}', 'Expected `body` to be an object with `params`, got `parms`'],
-    ['{"force":true}', 'Expected `body` to be an object with `params`, got `force`'],
+    ['{"force":true}', 'Expected `force` in the query of the call, not in its body.'],
     ['{"__proto__":{"params":{}}}', 'Expected `body` to be an object with `params`, got `__proto__`'],
     ['{"params":[]}', 'Expected `params` to be a JSON object'],
     ['{"params":"a"}', 'Expected `params` to be an object, got '],

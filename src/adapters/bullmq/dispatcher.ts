@@ -51,7 +51,7 @@ const optionRules = {
     expected: 'a name of 1 to 200 characters without colons and braces',
   }),
   prefix: rule.optional(rule.text),
-  lockDuration: rule.optional(rule.whole(1000)),
+  lockDuration: rule.optional(rule.milliseconds(1000)),
 }
 
 /**

@@ -98,7 +98,7 @@ const rules = {
   refresh: rule.optional(rule.flag),
   concurrency: rule.optional(rule.whole(1, 100)),
   requestBytes: rule.optional(rule.whole(1, 2 ** 28)),
-  retryTimeout: rule.optional(rule.whole(0, 2 ** 31 - 1)),
+  retryTimeout: rule.optional(rule.milliseconds(0, 2 ** 31 - 1)),
   maxShrink: rule.optional(rule.share),
   keep: rule.optional(rule.whole(0, 1000)),
 }

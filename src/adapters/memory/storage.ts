@@ -56,7 +56,7 @@ export interface MemoryStorageOptions {
 export function memoryStorage(options: MemoryStorageOptions = {}): JobStorage {
   checkOptions('options', options, {
     maxCount: rule.optional(rule.whole(1)),
-    maxAge: rule.optional(rule.whole(1)),
+    maxAge: rule.optional(rule.milliseconds(1)),
     clock: rule.optional(rule.aClock),
   })
   return new MemoryStorage(options)

@@ -76,8 +76,8 @@ const settings = Object.entries({
 const rules = {
   pool: rule.optional(rule.having('connect')),
   connectionString: rule.optional(rule.text),
-  statementTimeout: rule.optional(rule.whole(1, 2 ** 31 - 1)),
-  silenceTimeout: rule.optional(rule.whole(1, 2 ** 31 - 1)),
+  statementTimeout: rule.optional(rule.milliseconds(1, 2 ** 31 - 1)),
+  silenceTimeout: rule.optional(rule.milliseconds(1, 2 ** 31 - 1)),
 }
 
 /**

@@ -103,9 +103,9 @@ const rules = {
   client: rule.optional(rule.having('query')),
   schema: rule.optional(schemaRule),
   maxCount: rule.optional(rule.whole(1)),
-  maxAge: rule.optional(rule.whole(1)),
-  pollInterval: rule.optional(rule.whole(1, 2 ** 31 - 1)),
-  statementTimeout: rule.optional(rule.whole(1, 2 ** 31 - 1)),
+  maxAge: rule.optional(rule.milliseconds(1)),
+  pollInterval: rule.optional(rule.milliseconds(1, 2 ** 31 - 1)),
+  statementTimeout: rule.optional(rule.milliseconds(1, 2 ** 31 - 1)),
 }
 
 /**

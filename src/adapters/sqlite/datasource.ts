@@ -38,7 +38,7 @@ export interface SqliteDatasourceOptions {
 const rules = {
   path: rule.optional(rule.text),
   database: rule.optional(rule.having('exec', 'prepare', 'close')),
-  lockTimeout: rule.optional(rule.whole(1, 2 ** 31 - 1)),
+  lockTimeout: rule.optional(rule.milliseconds(1, 2 ** 31 - 1)),
 }
 
 /**

@@ -79,8 +79,8 @@ const rules = {
   path: rule.optional(rule.text),
   database: rule.optional(rule.having('exec', 'prepare', 'close')),
   maxCount: rule.optional(rule.whole(1)),
-  maxAge: rule.optional(rule.whole(1)),
-  pollInterval: rule.optional(rule.whole(1)),
+  maxAge: rule.optional(rule.milliseconds(1)),
+  pollInterval: rule.optional(rule.milliseconds(1)),
   clock: rule.optional(rule.aClock),
 }
 

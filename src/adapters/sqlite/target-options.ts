@@ -67,7 +67,7 @@ const rules = {
   database: rule.optional(rule.having('exec', 'prepare', 'close')),
   table: nameRule,
   createTable: rule.optional(rule.flag),
-  lockTimeout: rule.optional(rule.whole(1, 2 ** 31 - 1)),
+  lockTimeout: rule.optional(rule.milliseconds(1, 2 ** 31 - 1)),
   mode: rule.optional(rule.oneOf('insert', 'upsert')),
   onFullRefresh: rule.optional(rule.oneOf('truncate', 'merge', 'refuse')),
   key: rule.optional(keyRule),

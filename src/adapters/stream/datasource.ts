@@ -55,7 +55,7 @@ const rules = {
   cancel: rule.optional(rule.aFunction),
   placeholder: rule.optional(rule.aFunction),
   resumes: rule.optional(rule.flag),
-  timeout: rule.optional(rule.whole(1, 2 ** 31 - 1)),
+  timeout: rule.optional(rule.milliseconds(1, 2 ** 31 - 1)),
   check: rule.optional(rule.aFunction),
   close: rule.optional(rule.aFunction),
 }

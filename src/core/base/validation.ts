@@ -114,6 +114,16 @@ export const rule = {
     expected:
       max === Number.MAX_SAFE_INTEGER ? `a whole number from ${min} up` : `a whole number from ${min} to ${max}`,
   }),
+  /** A whole number of milliseconds from `min` up to `max`. */
+  milliseconds: (min: number, max?: number): Rule => {
+    const { accepts, expected } = rule.whole(min, max)
+    return { accepts, expected: expected.replace('number', 'number of milliseconds') }
+  },
+  /** A point in time. */
+  time: {
+    accepts: (value) => Number.isSafeInteger(value) && (value as number) >= 0,
+    expected: 'a time, as a whole number of milliseconds since 1970',
+  } satisfies Rule,
   /** A number from 0 to 1. */
   share: {
     accepts: (value) => typeof value === 'number' && value >= 0 && value <= 1,

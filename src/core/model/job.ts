@@ -215,7 +215,7 @@ const jobRules = {
   ...resumptionRules,
   priority: rule.optional(priorityRule),
   params: paramsRule,
-  maxDuration: rule.optional(rule.whole(1)),
+  maxDuration: rule.optional(rule.milliseconds(1)),
   datasource: rule.optional(rule.text),
   ...scheduleRules,
   ...notifiedRules,

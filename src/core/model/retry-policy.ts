@@ -32,8 +32,8 @@ export interface Resumption {
 
 const policyRules: Record<keyof RetryPolicy, Rule> = {
   limit: rule.optional(rule.whole(0)),
-  delay: rule.optional(rule.whole(0)),
-  maxDelay: rule.optional(rule.whole(0)),
+  delay: rule.optional(rule.milliseconds(0)),
+  maxDelay: rule.optional(rule.milliseconds(0)),
   isTransient: rule.optional(rule.aFunction),
 }
 
@@ -48,7 +48,7 @@ export const resumptionRules: Record<keyof Resumption, Rule> = {
 
 /** The policy of a job, with defaults. Throws `invalid_options` when the policy is not valid. */
 export function retryPolicyOf({ resume, retry = {} }: Resumption): Required<RetryPolicy> {
-  checkOptions('retry', retry, policyRules)
+  checkOptions('retry', retry, policyRules, 'retry.')
   const { limit = resume === 'auto' ? 5 : 0, delay = 1000, maxDelay = 60_000 } = retry
   const own = retry.isTransient
   const test = (error: unknown) =>

@@ -71,7 +71,7 @@ const rules: Record<keyof Schedule, Rule> = {
     expected: cronExpectation,
   }),
   timeZone: rule.optional({ accepts: isTimeZone, expected: 'the IANA name of a time zone, such as `Europe/Berlin`' }),
-  every: rule.optional(rule.whole(100)),
+  every: rule.optional(rule.milliseconds(100)),
   enabled: rule.optional(rule.flag),
   params: rule.optional(rule.anObject),
   ifRunning: rule.optional(rule.oneOf('skip', 'runAfter')),
@@ -80,7 +80,10 @@ const rules: Record<keyof Schedule, Rule> = {
 
 /** The rules of {@link Scheduled}. */
 export const scheduleRules: Record<keyof Scheduled, Rule> = {
-  schedule: rule.optional(rule.anObject),
+  schedule: rule.optional({
+    ...rule.anObject,
+    expected: 'an object with `cron` or `every`, such as `{ every: 60_000 }`',
+  }),
 }
 
 /** Throws `invalid_options` for a schedule that is not valid or never runs. */

@@ -11,7 +11,7 @@ export interface HealthOptions {
 
 const readOnly = 'The storage is read-only.'
 
-const healthRules = { timeout: rule.optional(rule.whole(0)) }
+const healthRules = { timeout: rule.optional(rule.milliseconds(0)) }
 
 /** Whether the storage of a registry answers. */
 export interface StorageHealth {

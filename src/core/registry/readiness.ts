@@ -18,7 +18,7 @@ export interface ReadyOptions {
 }
 
 /** The rules of {@link ReadyOptions}. */
-export const readyRules = { timeout: rule.optional(rule.whole(1)) }
+export const readyRules = { timeout: rule.optional(rule.milliseconds(1)) }
 
 /** A test of whether an adapter can be used. */
 export interface ReadinessCheck {

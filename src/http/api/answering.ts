@@ -52,7 +52,7 @@ export class RegistryAnswering implements Answering {
       registry: this.#registry,
       job,
       options,
-      body: (...names) => readBody(request, names, this.#clock, this.#registry.closed),
+      body: (...names) => readBody(request, names, route.parameters, this.#clock, this.#registry.closed),
       detailOf: options.detail === true ? this.#detailOf : undefined,
       request,
       limiter: this.#limiter,

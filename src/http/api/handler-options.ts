@@ -89,7 +89,14 @@ export const defaultBasePath = '/_siren/connector/jobs'
 
 const served = rule.having('has', 'start', 'status', 'running', 'abort', 'search', 'health', 'on')
 
-const registryRule: Rule = { ...served, expected: `a registry, ${served.expected}` }
+const registryRule: Rule = {
+  ...served,
+  expected: `a registry, ${served.expected}`,
+  hint: (value) =>
+    served.accepts(Object(value).registry)
+      ? ' that has the registry as `registry`: give that one'
+      : (served.hint?.(value) ?? ''),
+}
 
 const handlerRules = {
   basePath: {
@@ -98,7 +105,7 @@ const handlerRules = {
     optional: true,
   },
   authorize: rule.optional(rule.aFunction),
-  authorizeTimeout: rule.optional(rule.whole(1, 600_000)),
+  authorizeTimeout: rule.optional(rule.milliseconds(1, 600_000)),
   allowedHosts: {
     accepts: (value: unknown) => Array.isArray(value) && value.length > 0 && value.every(isHostName),
     expected: 'a list of one or more names of hosts, such as `localhost` or `jobs.example.com:8080`',

@@ -150,6 +150,11 @@ export function whole(name: string, description: string, max?: number): Paramete
   return { name, description, rule: rule.whole(0, max), schema, parse }
 }
 
+/** A parameter with a time, in epoch milliseconds. */
+export function time(name: string, description: string): Parameter<number> {
+  return { ...whole(name, description), rule: rule.time }
+}
+
 /** A parameter with a duration, read as milliseconds. */
 export function duration(name: string, description: string): Parameter<number> {
   return {

@@ -23,12 +23,17 @@ interface SentRequest {
 export function readBody(
   { body, headers }: SentRequest,
   names: readonly string[],
+  parameters: Parameters,
   clock: Clock,
   closed?: AbortSignal,
 ): BodyRead | Promise<BodyRead> {
   if (!body) return { fields: {} }
   if (isDeclaredTooLong({ headers })) return tooLong()
-  return bodyInTime(untilAborted(body(maxBody), closed), clock).then((received) => fieldsIn(received, headers, names))
+  return bodyInTime(untilAborted(body(maxBody), closed), clock).then((received) => {
+    const read = fieldsIn(received, headers)
+    if ('fields' in read) checkFields(read.fields, names, parameters)
+    return read
+  })
 }
 
 /** The longest body that says nothing, `{}`, in bytes. */
@@ -55,7 +60,7 @@ function saysNothing(received: unknown): boolean {
   return isEmpty(received) || (received instanceof Uint8Array ? new TextDecoder().decode(received) : received) === '{}'
 }
 
-function fieldsIn(received: unknown, headers: SentRequest['headers'], names: readonly string[]): BodyRead {
+function fieldsIn(received: unknown, headers: SentRequest['headers']): BodyRead {
   const isText = typeof received === 'string' || received instanceof Uint8Array
   if (isText && isTooLong(received)) return tooLong()
   if (isEmpty(received)) return { fields: {} }
@@ -72,12 +77,19 @@ function fieldsIn(received: unknown, headers: SentRequest['headers'], names: rea
   }
   if (!isText && isTooLong(received)) return tooLong()
   const value = isText ? parsed(received) : received
-  const anything = rule.optional({ accepts: () => true, expected: 'anything' })
-  if (Array.isArray(value)) throw invalid('body', 'an object', value)
-  checkOptions('body', value, Object.fromEntries(names.map((name) => [name, anything])))
-  const fields = value as Record<string, unknown>
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid('body', 'an object', value)
+  return { fields: value as Record<string, unknown> }
+}
+
+const anything = rule.optional({ accepts: () => true, expected: 'anything' })
+
+function checkFields(fields: Record<string, unknown>, names: readonly string[], parameters: Parameters): void {
+  const misplaced = Object.values(parameters).find(({ name }) => Object.hasOwn(fields, name))
+  if (misplaced && !names.includes(misplaced.name)) {
+    throw unreadable(`Expected \`${misplaced.name}\` in the query of the call, not in its body.`)
+  }
+  checkOptions('body', fields, Object.fromEntries(names.map((name) => [name, anything])))
   refuseRounded('params', fields.params)
-  return { fields }
 }
 
 /** Throws `invalid_options` for an integer that JSON has rounded: a job would run for another customer, say. */
@@ -110,8 +122,14 @@ function parsed(received: string | Uint8Array): unknown {
   try {
     return JSON.parse(typeof received === 'string' ? received : utf8.decode(received))
   } catch (cause) {
-    throw unreadable('Expected the body to be JSON in UTF-8.', cause)
+    throw unreadable(`Expected the body to be JSON in UTF-8${positionIn(cause)}.`, cause)
   }
+}
+
+/** Where JSON breaks, without the text that is there. */
+function positionIn(error: unknown): string {
+  const [, position] = /at position (\d{1,10})/.exec(String(Object(error).message)) ?? []
+  return position === undefined ? '' : `, which breaks at character ${Number(position) + 1}`
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })

@@ -75,12 +75,18 @@ const columnsRule = {
     return columns.length > 0 && columns.every(rule.text.accepts) && new Set(columns).size === columns.length
   },
   expected: 'the name of a column, or an array of different names',
+  hint: (value: unknown) => {
+    const columns = [value].flat()
+    const twice = columns.find((column, at) => columns.indexOf(column) < at)
+    return typeof twice === 'string' ? ` that names \`${twice}\` twice` : ''
+  },
 } satisfies Rule
 
 /** Validates the option `cursor`. `cursorOf` validates the fields of an object. */
 export const cursorRule: Rule = {
   accepts: (value) => columnsRule.accepts(value) || isOptions(value),
   expected: `${columnsRule.expected}, or an object`,
+  hint: columnsRule.hint,
 }
 
 const cursorRules: Record<keyof CursorOptions, Rule> = {
@@ -97,11 +103,11 @@ const cursorRules: Record<keyof CursorOptions, Rule> = {
 /** The cursor of a job, with defaults. Throws `invalid_options` when it is not valid. */
 export function cursorOf(cursor: string | readonly string[] | CursorOptions, parallel = 1): Cursor {
   const options = isOptions(cursor) ? cursor : { columns: cursor }
-  checkOptions('cursor', options, cursorRules)
+  checkOptions('cursor', options, cursorRules, 'cursor.')
   const { columns, nulls = 'fail', ties = 'refuse', lookback = 0 } = options
   const { consistency = parallel > 1 ? 'snapshot' : 'statement' } = options
   if (parallel > 1 && consistency !== 'snapshot') {
-    throw invalid('consistency', '`snapshot` with `parallel`, as its readers share one snapshot', consistency)
+    throw invalid('cursor.consistency', '`snapshot` with `parallel`, as its readers share one snapshot', consistency)
   }
   return { columns: [columns].flat(), nulls, ties, lookback, consistency, parallel }
 }

@@ -26,10 +26,10 @@ export function checkPartitions(job: IngestionJob, { cursor, query, datasource, 
   }
   if (cursor && !datasource.partition)
     throw invalid('partitions', `omitted, as the datasource [${datasource.kind}] does not support it`, partitions)
-  if (cursor?.nulls === 'first') throw invalid('nulls', '`fail` or `skip` with `partitions`', 'first')
-  if (cursor && cursor.lookback > 0) throw invalid('lookback', 'omitted with `partitions`', cursor.lookback)
+  if (cursor?.nulls === 'first') throw invalid('cursor.nulls', '`fail` or `skip` with `partitions`', 'first')
+  if (cursor && cursor.lookback > 0) throw invalid('cursor.lookback', 'omitted with `partitions`', cursor.lookback)
   if (cursor && cursor.consistency === 'pages')
-    throw invalid('consistency', '`statement` or `snapshot` with `partitions`', 'pages')
+    throw invalid('cursor.consistency', '`statement` or `snapshot` with `partitions`', 'pages')
   if (cursor && pkField !== undefined && !cursor.columns.includes(pkField)) {
     throw invalid('pkField', 'a column of `cursor` with `partitions`', pkField)
   }

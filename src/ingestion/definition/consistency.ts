@@ -16,7 +16,7 @@ export function consistencyOf(
   const asked: unknown = Object(options).consistency
   // Partitions read records of one moment only by a shared snapshot.
   if (asked !== undefined && !kept.includes(partitions === undefined ? cursor.consistency : 'snapshot')) {
-    throw invalid('consistency', expectedOf(kind, kept, partitions !== undefined), asked)
+    throw invalid('cursor.consistency', expectedOf(kind, kept, partitions !== undefined), asked)
   }
   return kept.includes(cursor.consistency) ? cursor.consistency : undefined
 }

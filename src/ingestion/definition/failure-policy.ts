@@ -74,7 +74,7 @@ export const functionCapabilities: TargetCapabilities = { writesIdempotently: tr
 
 /** Throws `invalid_options` for a policy that is not valid with that target. */
 export function checkFailures(policy: FailurePolicy, target: Target | TargetFunction): void {
-  checkOptions('failures', policy, rules)
+  checkOptions('failures', policy, rules, 'failures.')
   const { deadLetters } = policy
   const { writesAtomically, writesIdempotently } =
     typeof target === 'function' ? functionCapabilities : (target.capabilities ?? {})
@@ -83,9 +83,9 @@ export function checkFailures(policy: FailurePolicy, target: Target | TargetFunc
     throw invalid('failures', `omitted with a target of the kind ${(target as Target).kind}, ${why}`, policy)
   }
   if (deadLetters === undefined || typeof deadLetters === 'function') return
-  if (deadLetters === target) throw invalid('deadLetters', 'another target than `target`', deadLetters)
+  if (deadLetters === target) throw invalid('failures.deadLetters', 'another target than `target`', deadLetters)
   if (deadLetters.strategy === 'replace') {
-    throw invalid('deadLetters', 'a target with the strategy `append`', deadLetters.strategy)
+    throw invalid('failures.deadLetters', 'a target with the strategy `append`', deadLetters.strategy)
   }
 }
 

@@ -244,7 +244,7 @@ const jobRules: Record<keyof IngestionJob, Rule> = {
   priority: rule.optional(priorityRule),
   params: paramsRule,
   selectedBy: rule.optional(namesRule),
-  maxDuration: rule.optional(rule.whole(1)),
+  maxDuration: rule.optional(rule.milliseconds(1)),
   ...resumptionRules,
   ...scheduleRules,
   ...notifiedRules,

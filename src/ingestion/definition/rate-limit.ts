@@ -11,7 +11,12 @@ export interface RateLimit {
 
 /** Throws `invalid_options` when the limit is not valid. */
 export function checkRateLimit(limit: RateLimit): void {
-  checkOptions('rateLimit', limit, { rows: rule.optional(rule.whole(1)), bytes: rule.optional(rule.whole(1)) })
+  checkOptions(
+    'rateLimit',
+    limit,
+    { rows: rule.optional(rule.whole(1)), bytes: rule.optional(rule.whole(1)) },
+    'rateLimit.',
+  )
   if (limit.rows === undefined && limit.bytes === undefined) {
     throw invalid('rateLimit', 'an object with `rows`, `bytes` or both', limit)
   }

@@ -7,7 +7,7 @@ const anything: Rule = { accepts: () => true, expected: 'anything', optional: tr
 export const faultRules = {
   error: anything,
   once: rule.optional(rule.flag),
-  delay: rule.optional(rule.whole(0)),
+  delay: rule.optional(rule.milliseconds(0)),
   clock: rule.optional(rule.aClock),
 }
 

@@ -49,7 +49,7 @@ interface Wait {
  */
 export function recordEvents(registry: EventSource, options: RecordEventsOptions = {}): EventRecorder {
   checkValue('registry', registry, rule.having('on'))
-  checkOptions('options', options, { timeout: rule.optional(rule.whole(0)) })
+  checkOptions('options', options, { timeout: rule.optional(rule.milliseconds(0)) })
   const { timeout = 5000 } = options
   const events: RecordedEvent[] = []
   const waits = new Set<Wait>()

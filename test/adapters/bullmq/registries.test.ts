@@ -281,7 +281,9 @@ describe('bullmqDispatcher', () => {
     expect(of({ connection: '' })).toThrow('Expected `connection` to be a URL, a Redis client')
     expect(of({ connection, backend: {} })).toThrow('Expected `backend` to be a function')
     expect(of({ connection, queue: 'a:b' })).toThrow('Expected `queue` to be a name of 1 to 200 characters')
-    expect(of({ connection, lockDuration: 10 })).toThrow('Expected `lockDuration` to be a whole number from 1000 up')
+    expect(of({ connection, lockDuration: 10 })).toThrow(
+      'Expected `lockDuration` to be a whole number of milliseconds from 1000 up',
+    )
     expect(of({ connection, prefetch: 1 })).toThrow('Expected `options` to be an object with `connection`')
     const client = { defineCommand: () => {}, options: { maxRetriesPerRequest: 20 } }
     expect(of({ connection: client })).toThrow('a client with `maxRetriesPerRequest: null`, got `20`')

@@ -138,7 +138,9 @@ describe('memoryStorage', () => {
 
   test('refuses options that it does not know or cannot use', () => {
     expect(() => memoryStorage({ maxCount: 0 })).toThrow('Expected `maxCount` to be a whole number from 1 up, got `0`')
-    expect(() => memoryStorage({ maxAge: Number.NaN })).toThrow('Expected `maxAge` to be a whole number from 1 up')
+    expect(() => memoryStorage({ maxAge: Number.NaN })).toThrow(
+      'Expected `maxAge` to be a whole number of milliseconds from 1 up',
+    )
     expect(() => memoryStorage({ maxcount: 1 } as never)).toThrow('Expected `options` to be an object with `maxCount`')
     expect(() => memoryStorage({ clock: Date } as never)).toThrow('Expected `clock` to be an object with the methods')
   })

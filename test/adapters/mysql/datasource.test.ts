@@ -80,7 +80,7 @@ describe('options', () => {
     [{ connectionString: 'open-sesame@host' }, 'Expected `connectionString` to be a URL such as `mysql://'],
     [
       { connectionString: closedPort, statementTimeout: 0 },
-      'Expected `statementTimeout` to be a whole number from 1 to ',
+      'Expected `statementTimeout` to be a whole number of milliseconds from 1 to ',
     ],
   ])('%j', (options, message) => {
     expect(() => mysqlDatasource(options as never)).toThrow(message)

@@ -38,7 +38,7 @@ describe('a table of MySQL is told by options', () => {
     [{ connectionString: 'mysql://x', strategy: 'replace', maxShrink: 2 }, '`maxShrink` to be a number from 0 to 1'],
     [{ connectionString: 'mysql://x', strategy: 'replace', mode: 'upsert', key: 'id' }, '`mode` to be `insert` with'],
     [{ connectionString: 'mysql://x', strategy: 'replace', onFullRefresh: 'truncate' }, '`onFullRefresh` to be absent'],
-    [{ connectionString: 'mysql://x', lockTimeout: 0 }, '`lockTimeout` to be a whole number from 1'],
+    [{ connectionString: 'mysql://x', lockTimeout: 0 }, '`lockTimeout` to be a whole number of milliseconds from 1'],
     [{ connectionString: 'mysql://x', gzip: true }, '`gzip`'],
   ])('%j is refused', (options, message) => {
     expect(() => mysqlTarget({ table: 't', ...options } as MysqlTargetOptions)).toThrow(message)

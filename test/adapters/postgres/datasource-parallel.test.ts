@@ -324,7 +324,10 @@ describePostgres('a read in ranges, side by side', (database) => {
     test.each([
       [{ cursor: undefined }, 'Expected `cursor` to be set with `parallel`, got nothing'],
       [{ pkField: 'id' }, 'Expected `pkField` to be a column of `cursor` with `parallel`, got `id` (string)'],
-      [{ cursor: { columns: 'key', consistency: 'pages' } }, 'Expected `consistency` to be `snapshot` with `parallel`'],
+      [
+        { cursor: { columns: 'key', consistency: 'pages' } },
+        'Expected `cursor.consistency` to be `snapshot` with `parallel`',
+      ],
       [{ parallel: 0 }, 'Expected `parallel` to be a whole number from 1 to 64, got `0` (number)'],
     ])('%j is refused', (more, message) => {
       const job = { id: 'no', datasource: 'postgres', query: 'select 1', cursor: 'key', parallel: 2, target: () => {} }

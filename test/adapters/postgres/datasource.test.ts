@@ -23,7 +23,7 @@ describe('options', () => {
     [{ connectionString: closedPort, pool: { connect() {} } }, 'with either `pool` or `connectionString`'],
     [
       { connectionString: closedPort, statementTimeout: 0 },
-      'Expected `statementTimeout` to be a whole number from 1 to ',
+      'Expected `statementTimeout` to be a whole number of milliseconds from 1 to ',
     ],
     [{ connectionString: closedPort, parsers: 'pg' }, '`parsers`'],
   ])('%j', (options, message) => {

@@ -15,7 +15,10 @@ describe('options', () => {
     [{}, 'Expected `options` to be an object with either `pool` or `connectionString`'],
     [{ pool: {} }, 'Expected `pool` to be an object with the method `connect`'],
     [{ connectionString: 'nowhere' }, 'Expected `connectionString` to be a URL'],
-    [{ connectionString: closedPort, statementTimeout: 0 }, 'Expected `statementTimeout` to be a whole number from 1'],
+    [
+      { connectionString: closedPort, statementTimeout: 0 },
+      'Expected `statementTimeout` to be a whole number of milliseconds from 1',
+    ],
     [{ connectionString: closedPort, parsers: 'pg' }, '`parsers`'],
   ])('%j', (options, message) => {
     expect(() => pgQueryStreamDatasource(options as never)).toThrow(message)

@@ -64,8 +64,12 @@ test('postgresStorage refuses options that it does not know or cannot use', () =
   expect(of({ client: {} })).toThrow('Expected `client` to be an object with the method `query`')
   expect(of({ connectionString, poll: 1 })).toThrow('Expected `options` to be an object with `pool`')
   expect(of({ connectionString, maxCount: 0 })).toThrow('Expected `maxCount` to be a whole number from 1 up')
-  expect(of({ connectionString, maxAge: 0.5 })).toThrow('Expected `maxAge` to be a whole number from 1 up')
-  expect(of({ connectionString, pollInterval: 0 })).toThrow('Expected `pollInterval` to be a whole number from 1')
+  expect(of({ connectionString, maxAge: 0.5 })).toThrow(
+    'Expected `maxAge` to be a whole number of milliseconds from 1 up',
+  )
+  expect(of({ connectionString, pollInterval: 0 })).toThrow(
+    'Expected `pollInterval` to be a whole number of milliseconds from 1',
+  )
   for (const schema of ['', 'Jobs', 'a b', '"; drop schema public', 'pg_jobs', 'a'.repeat(51)]) {
     expect(of({ connectionString, schema }), schema).toThrow('Expected `schema` to be a name of up to 50')
   }

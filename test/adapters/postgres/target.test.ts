@@ -110,7 +110,10 @@ describePostgres('a table of Postgres', (database) => {
       [{ connectionString: 'x', strategy: 'replace', swap: 'drop' }, '`swap` to be one of `rows`, `rename`'],
       [{ connectionString: 'x', strategy: 'replace', maxShrink: 1.1 }, '`maxShrink` to be a number from 0 to 1'],
       [{ connectionString: 'x', strategy: 'replace', maxShrink: Number.NaN }, '`maxShrink`'],
-      [{ connectionString: 'x', strategy: 'replace', lockTimeout: 0 }, '`lockTimeout` to be a whole number from 1'],
+      [
+        { connectionString: 'x', strategy: 'replace', lockTimeout: 0 },
+        '`lockTimeout` to be a whole number of milliseconds from 1',
+      ],
       [{ connectionString: 'x', maxShrink: 0.5 }, '`maxShrink` to be absent without the strategy `replace`, got `0.5`'],
       [{ connectionString: 'x', swap: 'rows' }, '`swap`'],
       [{ connectionString: 'x', gzip: true }, '`gzip`'],

@@ -353,7 +353,7 @@ describe('options of sqliteDatasource', () => {
     [undefined, 'Expected `options` to be an object, got nothing'],
     [{}, 'Expected `options` to be an object with either `path` or `database`'],
     [{ path: ':memory:' }, 'Expected `path` to be a file'],
-    [{ path: 'a', lockTimeout: 0 }, 'Expected `lockTimeout` to be a whole number from 1 to '],
+    [{ path: 'a', lockTimeout: 0 }, 'Expected `lockTimeout` to be a whole number of milliseconds from 1 to '],
     [{ database: {} }, 'Expected `database` to be an object with the methods `exec`, `prepare`, `close`'],
   ])('%j', (options, message) => {
     expect(() => sqliteDatasource(options as never)).toThrow(message)

@@ -45,8 +45,8 @@ describe('options', () => {
     [{ path: ':memory:' }, '`path` to be a file: memoryStorage() keeps executions in memory, got `:memory:`'],
     [{ database: {} }, '`database` to be an object with the methods `exec`, `prepare`, `close`'],
     [{ path: 'x', maxCount: 0 }, '`maxCount` to be a whole number from 1 up'],
-    [{ path: 'x', maxAge: 0.5 }, '`maxAge` to be a whole number from 1 up'],
-    [{ path: 'x', pollInterval: 0 }, '`pollInterval` to be a whole number from 1 up'],
+    [{ path: 'x', maxAge: 0.5 }, '`maxAge` to be a whole number of milliseconds from 1 up'],
+    [{ path: 'x', pollInterval: 0 }, '`pollInterval` to be a whole number of milliseconds from 1 up'],
     [{ path: 'x', clock: Date }, '`clock` to be an object with the methods'],
     [{ path: 'x', file: 'y' }, '`file`'],
   ])('%j is refused', (options, message) => {

@@ -43,8 +43,16 @@ describe('a schedule that cannot be is refused', () => {
     ['a zone that there is not', { cron: '* * * * *', timeZone: 'Mars/Base' }, 'got `Mars/Base` (string)'],
     ['an offset', { cron: '* * * * *', timeZone: '+02:00' }, 'Expected `schedule.timeZone` to be the IANA name of a'],
     ['no zone', { cron: '* * * * *', timeZone: '' }, 'Expected `schedule.timeZone` to be the IANA name of a time zone'],
-    ['too often', { every: 99 }, 'Expected `schedule.every` to be a whole number from 100 up, got `99` (number)'],
-    ['a part of a millisecond', { every: 1000.5 }, 'Expected `schedule.every` to be a whole number from 100 up'],
+    [
+      'too often',
+      { every: 99 },
+      'Expected `schedule.every` to be a whole number of milliseconds from 100 up, got `99` (number)',
+    ],
+    [
+      'a part of a millisecond',
+      { every: 1000.5 },
+      'Expected `schedule.every` to be a whole number of milliseconds from 100 up',
+    ],
     ['maybe', { every: 1000, enabled: 1 }, 'Expected `schedule.enabled` to be true or false, got `1` (number)'],
     ['a word', { every: 1000, ifRunning: 'queue' }, 'Expected `schedule.ifRunning` to be one of `skip`, `runAfter`'],
     ['another', { every: 1000, ifMissed: 'all' }, 'Expected `schedule.ifMissed` to be one of `skip`, `catchUp`'],

@@ -249,6 +249,8 @@ describe('the health of a registry', () => {
 
   test('refuses a timeout that is none', async () => {
     const asked = open().registry.health({ timeout: -1 })
-    await expect(asked).rejects.toThrow('Expected `timeout` to be a whole number from 0 up, got `-1` (number)')
+    await expect(asked).rejects.toThrow(
+      'Expected `timeout` to be a whole number of milliseconds from 0 up, got `-1` (number)',
+    )
   })
 })

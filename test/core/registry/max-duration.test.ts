@@ -118,6 +118,8 @@ async function* hanging(signal: AbortSignal): AsyncGenerator<never> {
 test.each([0, 1.5, '1s'])('refuses %s', (maxDuration) => {
   const registry = new JobRegistry({ storage: memoryStorage() })
   const job = { id: 'a', datasource: testDatasource([]), target: () => undefined, maxDuration }
-  expect(() => registry.define(job as never)).toThrow('Expected `maxDuration` to be a whole number from 1 up')
+  expect(() => registry.define(job as never)).toThrow(
+    'Expected `maxDuration` to be a whole number of milliseconds from 1 up',
+  )
   expect(() => registry.define({ type: 'test', id: 'a', run() {}, maxDuration } as never)).toThrow('`maxDuration`')
 })

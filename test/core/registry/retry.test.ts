@@ -147,12 +147,12 @@ test('with resume restart, every start begins anew', async () => {
 test.each([
   [{ resume: 'always' }, 'Expected `resume` to be one of `auto`, `manual`, `restart`, got `always` (string)'],
   [{ retry: 3 }, 'Expected `retry` to be an object, got `3` (number)'],
-  [{ retry: { limit: -1 } }, 'Expected `limit` to be a whole number from 0 up, got `-1` (number)'],
+  [{ retry: { limit: -1 } }, 'Expected `retry.limit` to be a whole number from 0 up, got `-1` (number)'],
   [
     { retry: { times: 3 } },
     'Expected `retry` to be an object with `limit`, `delay`, `maxDelay`, `isTransient`, got `times`',
   ],
-  [{ retry: { isTransient: true } }, 'Expected `isTransient` to be a function'],
+  [{ retry: { isTransient: true } }, 'Expected `retry.isTransient` to be a function'],
 ])('refuses %o', (more, message) => {
   expect(() => open([], more as Partial<Job>)).toThrow(message)
   expect(() => open([], more as Partial<Job>)).toThrow(JobError)

@@ -112,7 +112,10 @@ describe('a job with a schedule', () => {
     const { all } = worldOf(1)
     const define = (schedule: Schedule) => () => all[0]?.define({ type: 'task', id: 'a', run: () => {}, schedule })
     expect(define({ cron: 'now and then' })).toThrow('Expected `schedule.cron` to be a cron pattern of five fields')
-    expect(define({ every: 5 })).toThrow('Expected `schedule.every` to be a whole number from 100 up, got `5` (number)')
+    expect(define('* * * * *' as never)).toThrow('Expected `schedule` to be an object with `cron` or `every`, such as')
+    expect(define({ every: 5 })).toThrow(
+      'Expected `schedule.every` to be a whole number of milliseconds from 100 up, got `5` (number)',
+    )
     expect(define({ cron: '0 0 30 2 *' })).toThrow('Expected `schedule.cron` to be a cron pattern whose time comes')
   })
 })

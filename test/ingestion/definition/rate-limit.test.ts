@@ -98,7 +98,7 @@ describe('a rate limit', () => {
 
   test.each([
     [{}, 'Expected `rateLimit` to be an object with `rows`, `bytes` or both, got a value of type object'],
-    [{ rows: 0 }, 'Expected `rows` to be a whole number from 1 up, got `0` (number)'],
+    [{ rows: 0 }, 'Expected `rateLimit.rows` to be a whole number from 1 up, got `0` (number)'],
     [{ rowz: 1 }, 'Expected `rateLimit` to be an object with `rows`, `bytes`, got `rowz` (string)'],
     [5, 'Expected `rateLimit` to be an object, got `5` (number)'],
   ])('%j is refused', (rateLimit, message) => {

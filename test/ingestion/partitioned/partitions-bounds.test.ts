@@ -144,9 +144,13 @@ describe('an ingestion that is cut by bounds, without a cursor', () => {
   })
 
   it.each<[string, Partial<IngestionJob>, RegExp]>([
-    ['nulls', { cursor: { columns: 'id', nulls: 'first' } }, /`nulls` to be `fail` or `skip`/],
-    ['lookback', { cursor: { columns: 'id', lookback: 5 } }, /`lookback` to be omitted/],
-    ['pages', { cursor: { columns: 'id', consistency: 'pages' } }, /`consistency` to be `statement` or `snapshot`/],
+    ['nulls', { cursor: { columns: 'id', nulls: 'first' } }, /`cursor\.nulls` to be `fail` or `skip`/],
+    ['lookback', { cursor: { columns: 'id', lookback: 5 } }, /`cursor\.lookback` to be omitted/],
+    [
+      'pages',
+      { cursor: { columns: 'id', consistency: 'pages' } },
+      /`cursor\.consistency` to be `statement` or `snapshot`/,
+    ],
     ['pkField', { cursor: 'id', pkField: 'name' }, /`pkField` to be a column of `cursor`/],
     ['a template', { cursor: 'id', query: '{{#from}}{{from}}{{until}}{{/from}}' }, /`query`/],
   ])('is refused with a cursor and %s', (_, more, message) => {

@@ -48,16 +48,16 @@ describe('the consistency of a run', () => {
   })
 
   test.each<[string, Partial<IngestionJob>, string]>([
-    ['none', {}, '`consistency` to be omitted, as the datasource [test] keeps none, got `statement`'],
+    ['none', {}, '`cursor.consistency` to be omitted, as the datasource [test] keeps none, got `statement`'],
     [
       'others',
       { datasource: sourceThat(['snapshot', 'pages']) },
-      '`consistency` to be `snapshot` or `pages`, which the datasource [test] keeps, got `statement`',
+      '`cursor.consistency` to be `snapshot` or `pages`, which the datasource [test] keeps, got `statement`',
     ],
     [
       'no snapshot of its partitions',
       { datasource: sourceThat(['statement']), partitions: 2 },
-      '`consistency` to be omitted with `partitions`, as the datasource [test] does not keep `snapshot`, got `statement`',
+      '`cursor.consistency` to be omitted with `partitions`, as the datasource [test] does not keep `snapshot`, got `statement`',
     ],
   ])('is refused by define when the datasource keeps %s', (_, job, message) => {
     expect(() => define({ cursor: { columns: 'id', consistency: 'statement' }, ...job })).toThrow(message)

@@ -24,14 +24,21 @@ describe('define refuses', () => {
     [{ cursor: ['a', 'a'] }, `Expected \`cursor\` to be ${columns}, or an object, got an array`],
     [{ cursor: 5 }, `Expected \`cursor\` to be ${columns}, or an object, got \`5\` (number)`],
     [{ cursor: null }, `Expected \`cursor\` to be ${columns}, or an object, got null`],
-    [{ cursor: {} }, `Expected \`columns\` to be ${columns}, got nothing`],
+    [{ cursor: {} }, `Expected \`cursor.columns\` to be ${columns}, got nothing`],
+    [{ cursor: ['a', 'b', 'a'] }, 'or an object, got an array that names `a` twice'],
     [{ cursor: { columns: 'a', order: 'desc' } }, 'Expected `cursor` to be an object with `columns`, `nulls`, `ties`'],
-    [{ cursor: { columns: 'a', nulls: 'last' } }, 'Expected `nulls` to be one of `fail`, `skip`, `first`, got `last`'],
-    [{ cursor: { columns: 'a', ties: 'keep' } }, 'Expected `ties` to be one of `refuse`, `drain`, got `keep`'],
-    [{ cursor: { columns: 'a', lookback: -1 } }, 'Expected `lookback` to be a number from 0 up, got `-1` (number)'],
+    [
+      { cursor: { columns: 'a', nulls: 'last' } },
+      'Expected `cursor.nulls` to be one of `fail`, `skip`, `first`, got `last`',
+    ],
+    [{ cursor: { columns: 'a', ties: 'keep' } }, 'Expected `cursor.ties` to be one of `refuse`, `drain`, got `keep`'],
+    [
+      { cursor: { columns: 'a', lookback: -1 } },
+      'Expected `cursor.lookback` to be a number from 0 up, got `-1` (number)',
+    ],
     [
       { cursor: { columns: 'a', lookback: 5 }, target: collectingTarget({ strategy: 'replace' }) },
-      'Expected `lookback` to be 0 with a target that replaces, as each run of it loads everything, got `5` (number)',
+      'Expected `cursor.lookback` to be 0 with a target that replaces, as each run of it loads everything, got `5` (number)',
     ],
     [{ cursor: { columns: 'a', consistency: 'none' } }, 'to be one of `statement`, `snapshot`, `pages`, got `none`'],
     [

@@ -559,10 +559,13 @@ describe('an ingestion with failures', () => {
   })
 
   it.each([
-    [{ failures: { total: -1 } }, '`total` to be a whole number from 0 up, or Infinity, got `-1`'],
-    [{ failures: { consecutive: 1.5 } }, '`consecutive`'],
-    [{ failures: { rate: 2 } }, '`rate` to be a number from 0 to 1, got `2`'],
-    [{ failures: { deadLetters: 'somewhere' } }, '`deadLetters` to be a function, or an object with the method `open`'],
+    [{ failures: { total: -1 } }, '`failures.total` to be a whole number from 0 up, or Infinity, got `-1`'],
+    [{ failures: { consecutive: 1.5 } }, '`failures.consecutive`'],
+    [{ failures: { rate: 2 } }, '`failures.rate` to be a number from 0 to 1, got `2`'],
+    [
+      { failures: { deadLetters: 'somewhere' } },
+      '`failures.deadLetters` to be a function, or an object with the method `open`',
+    ],
     [{ failures: { limit: 1 } }, '`limit`'],
     [{ failures: 3 }, '`failures` to be an object, got `3`'],
     [
@@ -571,7 +574,7 @@ describe('an ingestion with failures', () => {
     ],
     [
       { failures: { deadLetters: collectingTarget({ strategy: 'replace' }) } },
-      '`deadLetters` to be a target with the strategy `append`, got `replace`',
+      '`failures.deadLetters` to be a target with the strategy `append`, got `replace`',
     ],
   ])('%# is refused by define', (job, message) => {
     const define = () =>
@@ -583,7 +586,7 @@ describe('an ingestion with failures', () => {
     const target = collectingTarget()
     const define = () =>
       registry.define({ id: 'people', datasource: testDatasource([]), target, failures: { deadLetters: target } })
-    expect(define).toThrow('`deadLetters` to be another target than `target`')
+    expect(define).toThrow('`failures.deadLetters` to be another target than `target`')
   })
 
   describe('has its dead letters', () => {

@@ -92,7 +92,7 @@ export const connectionRules = {
   headers: rule.optional(headersRule),
   tls: rule.optional(rule.anObject),
   compression: rule.optional(rule.flag),
-  timeout: rule.optional(rule.whole(1, 2 ** 31 - 1)),
+  timeout: rule.optional(rule.milliseconds(1, 2 ** 31 - 1)),
 }
 
 /** Throws `invalid_options` unless the options of a connection fit together. */

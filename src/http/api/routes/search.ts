@@ -1,7 +1,7 @@
 import type { JobStatus, SearchFilter } from '../../../index.js'
 import { searchBody, toEntry } from '../../../wire/index.js'
 import { firstPage, hitsText, jsonHeaders, lengthBy, pagesOf } from '../../answers/index.js'
-import { detail, executionId, jobFilter, type Parameter, state, whole } from '../parameters.js'
+import { detail, executionId, jobFilter, type Parameter, state, time, whole } from '../parameters.js'
 import { defineRoute } from '../route.js'
 
 export const search = defineRoute({
@@ -13,11 +13,11 @@ export const search = defineRoute({
   parameters: {
     ...jobFilter,
     state: state('Only executions in this state. Default: all that have ended.'),
-    startTimeFrom: whole(
+    startTimeFrom: time(
       'start_time_from',
       'Only executions that started at this time or later, in epoch milliseconds.',
     ),
-    startTimeTo: whole('start_time_to', 'Only executions that started at this time or earlier, in epoch milliseconds.'),
+    startTimeTo: time('start_time_to', 'Only executions that started at this time or earlier, in epoch milliseconds.'),
     from: whole('from', 'How many of the newest entries to skip. Default: `0`.'),
     size: whole('size', 'The maximum number of entries. Default: `10`.', 1000),
     searchAfter: executionId(
