@@ -9,11 +9,11 @@ const strong =
   '(?:store|key)pass\\b|pass(?:word|wd|phrase|code)|pwd|secret|token|credential|(?:api|access|account|private|encrypt(?:ion)?|sse[-_]?customer|server-side-encryption-customer|sign(?:ing)?|master|shared|auth|ssh|fernet|session|clickhouse|license|subscription|storage|service|consumer|client|deploy|hmac|webhook)[-_ ]?key|authorization|cookie|\\bidentified(?=\\s{1,16}(?:with\\s{1,16}[\\w"\'`]{1,64}\\s{1,16})?(?:by|as)\\s)'
 /** Names that mark a secret as a whole word, or as the last part of one: `dbPass`, `user_pw`. */
 const short = '(?:pass|pw)'
-/** Ordinary words that mark a secret only before `=` or a quote, or as a command: `auth([ … ])`. */
+/** Ordinary words that mark a secret only before `=` or a quote, also behind a colon, or as a command: `auth([ … ])`. */
 const weak = 'auth|sig|signature|jwt|otp|sid|hmac|j?sess(?:ion)?[-_]?id|phpsessid'
 
 const name = new RegExp(
-  `(?<strong>${strong})|(?<short>${short})(?=\\d?(?![\\w-]))|(?<weak>${weak})(?=${quote}?\\s{0,8}(?:=|${quote}\\s{0,8}(?::|,\\s{0,8}${quote}?args\\b)|\\(\\s{0,4}\\[))`,
+  `(?<strong>${strong})|(?<short>${short})(?=\\d?(?![\\w-]))|(?<weak>${weak})(?=${quote}?\\s{0,8}(?:=|:\\s{0,4}[\"'\`]|${quote}\\s{0,8}(?::|,\\s{0,8}${quote}?args\\b)|\\(\\s{0,4}\\[))`,
   'gi',
 )
 
@@ -153,6 +153,8 @@ const counted = /^tokens$|.[-_]?id$/i
 /** Values that hold no secret: flags, results, parameters of statements, placeholders of a usage. */
 const placeholder =
   /(?:true|false|null|undefined|none|\(none\)|nil|invalid|\$\d{1,3}|\?|%s|<[a-z][a-z_-]{0,31}>)(?=[\s,;)}\]"'`]|$)/y
+/** A sign that a parser met, such as `unrecognized token: ":"`: no secret is as short. */
+const sign = /(?:(["'`])[^\w\s"'`]{1,2}\1|[)}\],;])(?=[\s,;.)]|$)/y
 /** The summary of a run of tests. */
 const passed = /\d{1,9},? {1,4}(?:fail|skip)/iy
 /** The modes of `fetch`. */
@@ -180,7 +182,7 @@ function isHarmless(text: string, before: string, match: RegExpExecArray, nameEn
   const full = text.slice(index, nameEnd)
   if (elementBefore.test(before) && text.startsWith('> ', nameEnd))
     return !text.slice(start, start + 1000).includes('</')
-  if (after(text, start, placeholder) > start) return true
+  if (after(text, start, placeholder) > start || after(text, start, sign) > start) return true
   if (groups?.short !== undefined && after(text, start, passed) > start) return true
   if (/^credentials?$/i.test(full) && after(text, start, fetchMode) > start) return true
   if (word === 'PWD' && /(?:^|[\s"'{,])(?:OLD)?$/.test(before) && after(text, start, folder) > start) return true

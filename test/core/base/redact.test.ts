@@ -21,6 +21,7 @@ function escaped(sequence: string): string {
 /** A text of each form that is known, and what is shown of it. */
 const forms: [form: string, text: string, shown: string][] = [
   ['a URL', 'postgres://user:S3cr3t@host/db is wrong', 'postgres://user:***@host/db is wrong'],
+  ['an ordinary word as Node shows it', "{ auth: 'S3cr3t', otp: 'S3cr3t' }", '{ auth: ***, otp: *** }'],
   ...(
     [
       ["auth', with args beginning with: 'u' 'S3cr3t' ", "auth', with args beginning with: ***"],
@@ -480,6 +481,7 @@ const harmless = [
   'password must have 8 characters, and no name',
   'columns "password", "token" do not exist',
   'basic authentication failed, Basic JavaScript too',
+  'near "x": unrecognized token: ":"; Unexpected token: }',
   'auth: failed; signature: expected 2 arguments; session id: 5',
   'author=me design=new bypass: yes',
   'task-123456789-sk-ip, sk-learn-something-long',
