@@ -13,7 +13,7 @@ const short = '(?:pass|pw)'
 const weak = 'auth|sig|signature|jwt|otp|sid|hmac|j?sess(?:ion)?[-_]?id|phpsessid'
 
 const name = new RegExp(
-  `(?<strong>${strong})|(?<short>${short})(?=\\d?(?![\\w-]))|(?<weak>${weak})(?=${quote}?\\s{0,8}(?:=|:\\s{0,4}[\"'\`]|${quote}\\s{0,8}(?::|,\\s{0,8}${quote}?args\\b)|\\(\\s{0,4}\\[))`,
+  `(?<strong>${strong})|(?<short>${short})(?=\\d?(?![\\w-]))|(?<weak>${weak})(?=${quote}?\\s{0,8}(?:=|:\\s{0,4}["'\`]|${quote}\\s{0,8}(?::|,\\s{0,8}${quote}?args\\b)|\\(\\s{0,4}\\[))`,
   'gi',
 )
 
