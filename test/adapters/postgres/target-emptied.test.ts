@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { type IngestionJob, type JobRecord, JobRegistry, memoryStorage } from 'headgate'
 import { iterableDatasource } from 'headgate/iterable'
-import { type PostgresTargetOptions, postgresDatasource } from 'headgate/postgres'
+import { type PostgresTargetOptions, postgresDatasource, postgresTarget } from 'headgate/postgres'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { describePostgres } from '../../support/describe-postgres.js'
 import { targetTests } from './target-support.js'
@@ -350,5 +350,29 @@ describePostgres('a table that loses all its rows while a job writes to it', (da
     const status = await run('between two commits', 'truncate t', {}, job)
     expect(status).toMatchObject({ state: 'successful' })
     expect(await rows('select id from t order by id')).toEqual([[1], [2], [3], [4], [5], [6]])
+  })
+
+  test('reads no more of the catalog for each other job that shares the table of checkpoints', async () => {
+    const read = async () => {
+      const counts = "select seq_tup_read + idx_tup_fetch as n from pg_stat_sys_tables where relname = 'pg_class'"
+      return Number((await tests.pool.query(counts)).rows[0].n)
+    }
+    const runAlone = async () => {
+      const before = await read()
+      await tests.pool.query('drop table if exists t; create table t (id int primary key, seen bool)')
+      const registry = new JobRegistry({ storage: memoryStorage() })
+      const table = postgresTarget({ connectionString: `${database.url}?application_name=alone`, table: 't' })
+      registry.define({ id: 'job', datasource: iterableDatasource([{ id: 1 }]), target: table })
+      expect(await (await registry.start('ingestion', 'job')).finished).toMatchObject({ state: 'successful' })
+      // A session counts what it has read when it ends.
+      await registry.close()
+      return (await read()) - before
+    }
+    await runAlone()
+    const few = await runAlone()
+    await tests.pool.query(`insert into headgate_checkpoint
+      select decode(md5(n::text), 'hex'), type, 'other' || n, 'public.other' || n, execution, checkpoint
+      from headgate_checkpoint, generate_series(1, 200) n`)
+    expect(await runAlone()).toBeLessThan(few * 5 + 1000)
   })
 })

@@ -14,7 +14,8 @@ export function isMarkedSince(known: string): string {
 
 /**
  * The rows of other jobs that may have written to a table, to a partition of it, or to a table that it is a partition of. A table is
- * known by its name, or by its oid when it was renamed. No JSON function reads what the rows hold, which may be text that it refuses.
+ * known by its name, or by its oid when it was renamed. No JSON function reads what the rows hold, which may be text that it refuses. The tables
+ * are found once, and not again for each row.
  */
 const othersQuery = (checkpoints: string, table: string, isOwn = 'false', oids = parentsAndChildren) => `
   with recursive parents (oid) as (
@@ -27,7 +28,7 @@ const othersQuery = (checkpoints: string, table: string, isOwn = 'false', oids =
     union
     select inhrelid from children join pg_inherits on inhparent = children.oid
   ),
-  tables as (
+  tables as materialized (
     select '"table"[[:space:]]*:[[:space:]]*"' || c.oid || '"' as pattern, nspname::text || '.' || relname::text as title
     from pg_class c
       join pg_namespace n on n.oid = relnamespace
