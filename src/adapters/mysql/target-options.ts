@@ -80,7 +80,7 @@ const tableRule: Rule = {
 }
 
 const columnsRule: Rule = {
-  accepts: (value) => typeof value === 'object' && value !== null && areNames(Object.values(value)),
+  accepts: (value) => rule.anObject.accepts(value) && !Array.isArray(value) && areNames(Object.values(value as object)),
   expected: `an object with names of the table's columns, each of them once: ${aName}`,
 }
 

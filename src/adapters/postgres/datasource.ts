@@ -18,7 +18,14 @@ import {
   shownPosition,
 } from '../../adapter.js'
 import { checkOneOption, connectionSecrets, defaultSilenceTimeout } from '../shared/index.js'
-import { connectionsOf, handleErrors, openPool, type PostgresClient, type PostgresPool } from './client/index.js'
+import {
+  connectionsOf,
+  handleErrors,
+  openPool,
+  type PostgresClient,
+  type PostgresPool,
+  poolRule,
+} from './client/index.js'
 import {
   bareStatement,
   CursorRead,
@@ -74,7 +81,7 @@ const settings = Object.entries({
   .join('; ')
 
 const rules = {
-  pool: rule.optional(rule.having('connect')),
+  pool: poolRule,
   connectionString: rule.optional(rule.text),
   statementTimeout: rule.optional(rule.milliseconds(1, 2 ** 31 - 1)),
   silenceTimeout: rule.optional(rule.milliseconds(1, 2 ** 31 - 1)),

@@ -34,7 +34,14 @@ import {
   systemClock,
 } from '../../adapter.js'
 import { checkOneOption, connectionSecrets } from '../shared/index.js'
-import { connectionsOf, handleErrors, openPool, type PostgresClient, type PostgresPool } from './client/index.js'
+import {
+  connectionsOf,
+  handleErrors,
+  openPool,
+  type PostgresClient,
+  type PostgresPool,
+  poolRule,
+} from './client/index.js'
 import {
   ChangeListeners,
   Database,
@@ -98,7 +105,7 @@ const schemaRule = {
 }
 
 const rules = {
-  pool: rule.optional(rule.having('connect')),
+  pool: poolRule,
   connectionString: rule.optional(rule.text),
   client: rule.optional(rule.having('query')),
   schema: rule.optional(schemaRule),

@@ -1,6 +1,6 @@
 import { checkOptions, type Rule, rule } from '../../adapter.js'
 import { checkOneOption, checkTableParts, checkWriteMode } from '../shared/index.js'
-import { aName, isName, type PostgresPool, type TableName } from './client/index.js'
+import { aName, isName, type PostgresPool, poolRule, type TableName } from './client/index.js'
 
 /** The options of {@link postgresTarget}. */
 export interface PostgresTargetOptions {
@@ -91,7 +91,7 @@ const tableRule: Rule = {
 }
 
 const columnsRule: Rule = {
-  accepts: (value) => typeof value === 'object' && value !== null && areNames(Object.values(value)),
+  accepts: (value) => rule.anObject.accepts(value) && !Array.isArray(value) && areNames(Object.values(value as object)),
   expected: `an object with names of the table's columns, each of them once: ${aName}`,
 }
 
@@ -110,7 +110,7 @@ function isTableName(value: unknown): boolean {
 }
 
 const rules = {
-  pool: rule.optional(rule.having('connect')),
+  pool: poolRule,
   connectionString: rule.optional(rule.text),
   connections: rule.optional(rule.whole(1, 2)),
   table: tableRule,

@@ -1,19 +1,21 @@
-import { checkValue, type Rule } from '../../adapter.js'
+import { checkOptions, checkValue, type Rule, rule } from '../../adapter.js'
 
 /**
- * Says which part of the option `table` is wrong when it is an object with `name` and perhaps what the table is in, such as `schema`. What
- * cannot be read is left to the check of all options.
+ * Says which part of the options `table` and `checkpoints` is wrong when they are objects with `name` and perhaps what the table is in, such
+ * as `schema`. What cannot be read is left to the check of all options.
  */
-export function checkTableParts(options: object, container: string, rule: Rule): void {
-  const parts = partsOf(options)
-  if (!parts) return
-  if (parts[container] !== undefined) checkValue(`table.${container}`, parts[container], rule)
-  checkValue('table.name', parts.name, rule)
+export function checkTableParts(options: object, container: string, name: Rule): void {
+  for (const option of ['table', 'checkpoints']) {
+    const parts = partsOf(options, option)
+    if (!parts) continue
+    if (parts[container] !== undefined) checkValue(`${option}.${container}`, parts[container], name)
+    checkOptions(option, parts, { name, [container]: rule.optional(name) }, `${option}.`)
+  }
 }
 
-function partsOf(options: object): Record<string, unknown> | undefined {
+function partsOf(options: object, option: string): Record<string, unknown> | undefined {
   try {
-    const { table } = options as { table?: unknown }
+    const { [option]: table } = options as Record<string, unknown>
     return typeof table === 'object' && table !== null ? { ...table } : undefined
   } catch {
     return undefined

@@ -53,7 +53,7 @@ const aName = 'a name without NUL'
 const nameRule: Rule = { accepts: isName, expected: aName }
 
 const columnsRule: Rule = {
-  accepts: (value) => typeof value === 'object' && value !== null && areNames(Object.values(value)),
+  accepts: (value) => rule.anObject.accepts(value) && !Array.isArray(value) && areNames(Object.values(value as object)),
   expected: `an object with names of the table's columns, each of them once: ${aName}`,
 }
 

@@ -1,4 +1,4 @@
-import { checkedAnswer, checkOptions, invalid, isThenable, type Rule, rule } from '../../core/base/index.js'
+import { checkedAnswer, checkOptions, checkValue, invalid, isThenable, type Rule, rule } from '../../core/base/index.js'
 import type { JobParams } from '../../core/model/index.js'
 import type { Query } from '../contract/index.js'
 import { bindValues, type Piece } from './bind-values.js'
@@ -95,7 +95,20 @@ function checkedQuery(answer: unknown): Query {
   const { ...query } = checkedAnswer<Query>('invalid_options', 'the query function', aQuery, answer)
   checkOptions('query()', query, queryRules, 'query().')
   checkNul(query.text)
-  return { text: query.text, values: query.values ?? [] }
+  const { text, values = [] } = query
+  for (const [index, value] of values.entries()) checkValue(`query().values[${index}]`, value, aValue)
+  return { text, values }
+}
+
+/** What a driver takes for null without a word, or sends as a text of its own. */
+const aValue: Rule = {
+  accepts: (value) => value !== undefined && !/^(?:function|symbol)$/.test(typeof value) && !isNoValue(value),
+  expected: 'a value that a database takes, or null',
+  hint: (value) => (isThenable(value) ? '. Await it first' : ''),
+}
+
+function isNoValue(value: unknown): boolean {
+  return isThenable(value) || value instanceof Map || value instanceof Set
 }
 
 function compileTemplate(template: string, placeholder: Placeholder): CompiledQuery {

@@ -1,4 +1,12 @@
-import { JobError, type JobErrorCode, succeedsWithin, systemClock } from '../../../adapter.js'
+import {
+  checkValue,
+  JobError,
+  type JobErrorCode,
+  type Rule,
+  rule,
+  succeedsWithin,
+  systemClock,
+} from '../../../adapter.js'
 import { loadDriver } from '../../shared/index.js'
 
 /** An event of a pg client: an error, a notification with its payload, or the end of the connection. */
@@ -32,6 +40,19 @@ export interface PostgresPool {
   readonly idleCount?: number
   /** The number of requests that wait for a connection. */
   readonly waitingCount?: number
+}
+
+/** The rule for the option `pool`. A client of pg has `connect` too, for one connection that nobody could share. */
+export const poolRule: Rule = {
+  accepts: (value) => rule.having('connect').accepts(value) && !isClient(value),
+  expected: 'a pool, an object with the method `connect`',
+  optional: true,
+  hint: (value) =>
+    isClient(value) ? ' that is a client: give a `Pool`' : (rule.having('connect').hint?.(value) ?? ''),
+}
+
+function isClient(value: unknown): boolean {
+  return typeof Object(value).query === 'function' && Object.hasOwn(Object(value), 'connectionParameters')
 }
 
 /** The part of pg's `Connection` that headgate uses. */
@@ -156,15 +177,18 @@ export function handleErrors(pool: PostgresPool): void {
   pool.on?.('connect', handleClientErrors)
 }
 
-function handleClientErrors(client: PostgresClient): void {
-  if (handled.has(client)) return
+function handleClientErrors(client: PostgresClient | undefined): void {
+  if (!client || handled.has(client)) return
   handled.add(client)
   client.on('error', ignore)
 }
 
+const clientRule = rule.having('query', 'release', 'on', 'off')
+
 /** Acquires a connection of the pool and handles its errors from then on. */
 export async function take(pool: PostgresPool): Promise<PostgresClient> {
   const client = await pool.connect()
+  checkValue('pool.connect()', client, clientRule)
   handleClientErrors(client)
   keepAlive(client)
   return client

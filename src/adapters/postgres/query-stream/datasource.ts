@@ -10,7 +10,7 @@ import {
   rule,
 } from '../../../adapter.js'
 import { checkOneOption, connectionSecrets, defaultSilenceTimeout, readStream } from '../../shared/index.js'
-import { connect, connectionsOf, handleErrors, openPool, type PostgresPool } from '../client/index.js'
+import { connect, connectionsOf, handleErrors, openPool, type PostgresPool, poolRule } from '../client/index.js'
 import { poolFailure, statementFailure } from '../read/index.js'
 import { type OpenQuery, openQuery } from './open-query.js'
 
@@ -33,7 +33,7 @@ export interface PgQueryStreamOptions {
 }
 
 const rules = {
-  pool: rule.optional(rule.having('connect')),
+  pool: poolRule,
   connectionString: rule.optional(rule.text),
   statementTimeout: rule.optional(rule.milliseconds(1, 2 ** 31 - 1)),
   silenceTimeout: rule.optional(rule.milliseconds(1, 2 ** 31 - 1)),
