@@ -399,6 +399,72 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await section('Time line').getByText('Failed in attempt 2').waitFor()
     })
 
+    test('two records of many that failed, each with its own cause and place, and what they share once', async () => {
+      const { registry, watched } = watchedRegistry()
+      registry.define({
+        id: 'a',
+        datasource: iterableDatasource(() => [{ id: 7 }, { id: 8 }]),
+        pkField: 'id',
+        transform({ id }) {
+          throw new TypeError(`no price of ${id}`)
+        },
+        target: () => {},
+        failures: { total: 1 },
+      })
+      await (await registry.start('ingestion', 'a')).finished
+      const { url } = await serveDashboard(watched)
+      await page.goto(`${url}#/job/ingestion/a`)
+      await section('Next step').waitFor()
+      const lines = (await page.locator('.causes').innerText()).split(/\n+/)
+      expect(lines.slice(0, 9)).toEqual([
+        'Too many records failed: `failures.total` allows 1, and 1 of 1 were set aside before.',
+        'because',
+        'The transform failed.',
+        'First failed record',
+        'no price of 7',
+        'Batch 0, record 1 of this run (id 7).',
+        'Record that ended the run',
+        'no price of 8',
+        'Batch 0, record 2 of this run (id 8).',
+      ])
+      await browser.grantPermissions(['clipboard-read', 'clipboard-write'])
+      await section('Why it failed').getByRole('button', { name: 'Copy report' }).click()
+      await text('The report is copied.')
+      const report = String(await page.evaluate('navigator.clipboard.readText()'))
+      expect(report).toContain(
+        'Record that ended the run:\nPlace: Batch 0, record 2 of this run (id 8).\nno price of 8\n',
+      )
+      expect(report.match(/id 7/g)).toHaveLength(1)
+    })
+
+    test('no action on a failure before the page knows that it helps, and then none where the link was', async () => {
+      const { registry, watched } = watchedRegistry()
+      defineFailing(registry, 'a')
+      await (await registry.start('copy', 'a')).finished
+      const { url } = await serveDashboard(watched)
+      let answer = () => {}
+      const isAsked = new Promise<void>((resolve) => {
+        void page.route('**/api/?detail=true', async (route) => {
+          await new Promise<void>((go) => {
+            answer = go
+            resolve()
+          })
+          await route.continue()
+        })
+      })
+      await page.goto(url)
+      const link = section('Failing now').getByRole('link', { name: 'What helps copy/a' })
+      const before = await link.boundingBox()
+      await isAsked
+      expect(await button('Retry copy/a').count()).toBe(0)
+      answer()
+      await button('Retry copy/a').waitFor()
+      expect(await link.boundingBox()).toEqual(before)
+      await section('Failing now').getByRole('link', { name: 'copy/a', exact: true }).focus()
+      await page.keyboard.press('Tab')
+      expect(await link.evaluate((element) => element.matches(':focus'))).toBe(true)
+    })
+
     test('which step helps first, and what each does to the target', async () => {
       const { registry, watched } = watchedRegistry()
       const datasource = iterableDatasource(() => [{ id: 7 }])

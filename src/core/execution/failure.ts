@@ -5,7 +5,7 @@ import {
   JobError,
   type JobErrorCode,
   notePlace,
-  read,
+  type RecordPlace,
   stackOf,
 } from '../base/index.js'
 import { type FailedAttempt, type Failure, failureLimits } from '../model/index.js'
@@ -68,10 +68,14 @@ function codeOf(error: unknown): JobErrorCode | undefined {
   return codes.find((code) => code !== 'part') ?? codes[0]
 }
 
+/**
+ * Where it failed, in a sentence. An outer error may say that without the sentence, which is in one of its causes then: of several records
+ * that failed, the outer error says which one has ended the run.
+ */
 function placeTextOf(error: unknown): string | undefined {
-  for (const link of chain(error)) {
-    const text = JobError.isInstance(link) ? read(link.place, 'text') : undefined
-    if (typeof text === 'string') return text
-  }
-  return undefined
+  const places = [...chain(error)].flatMap((link) => (JobError.isInstance(link) ? (link.place ?? []) : []))
+  const named = places.filter(({ text }) => typeof text === 'string')
+  const [{ batch, recordIndex } = {}] = places
+  const isMeant = (place: Partial<RecordPlace>) => place.batch === batch && place.recordIndex === recordIndex
+  return (named.find(isMeant) ?? named[0])?.text
 }

@@ -49,8 +49,15 @@ export class FailureBudget {
   #exceededBy(limit: keyof FailureLimits, { read, failed }: IngestionDetail, error: unknown): JobError {
     const allowed = `\`failures.${limit}\` allows ${this.#limits[limit]}`
     const message = `Too many records failed: ${allowed}, and ${failed} of ${read} were set aside before.`
-    const errors = [this.#first, error].filter((each) => each !== undefined)
-    const cause = errors.length > 1 ? new AggregateError(errors, 'The first and the last failure were:') : errors[0]
-    return new JobError('too_many_failures', message, { cause, isTransient: false })
+    return new JobError('too_many_failures', message, { cause: bothOf(this.#first, error), isTransient: false })
   }
+}
+
+/** The first failure and the last one, each below a heading: neither is the cause of the other. The page of the dashboard knows both. */
+function bothOf(first: unknown, last: unknown): unknown {
+  if (first === undefined || last === undefined) return first ?? last
+  const ended = new Error('The record that ended the run:', { cause: last })
+  // Its own stack says only where the failures were counted.
+  ended.stack = ''
+  return new AggregateError([first, ended], 'The first record that failed:')
 }

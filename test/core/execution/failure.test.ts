@@ -87,6 +87,26 @@ test('a failure tells the attempts before it, and whether the job takes its erro
   })
 })
 
+test('of many records that failed, a failure names the one that its last message and its stack are about', async () => {
+  const { registry } = open()
+  registry.define({
+    id: 'a',
+    datasource: iterableDatasource(() => [{ id: 7 }, { id: 8 }]),
+    pkField: 'id',
+    transform({ id }) {
+      throw new TypeError(`no price of ${id}`)
+    },
+    target: () => {},
+    failures: { total: 1 },
+  })
+  const status = await (await registry.start('ingestion', 'a')).finished
+  expect(status).toMatchObject({ error: expect.arrayContaining(['no price of 7']) })
+  expect((status as { error: string[] }).error.at(-1)).toBe('no price of 8')
+  const failure = failureIn(status)
+  expect(failure).toMatchObject({ code: 'too_many_failures', place: 'Batch 0, record 2 of this run (id 8).' })
+  expect(failure?.stack).toMatch(/^TypeError: no price of 8\n/)
+})
+
 test('a failure of an ingestion names the record, and the code of what failed', async () => {
   const { registry } = open()
   registry.define({

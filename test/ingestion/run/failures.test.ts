@@ -377,10 +377,11 @@ describe('an ingestion with failures', () => {
       const { error } = status as { error: string[] }
       expect(error).toEqual([
         'Too many records failed: `failures.total` allows 2, and 2 of 5 were set aside before.',
-        'The first and the last failure were:',
+        'The first record that failed:',
         'Could not write to target [function].',
         'Batch 0, record 2 of this run (id 2).',
         '2 is not wanted, password=***',
+        'The record that ended the run:',
         'Could not write to target [function].',
         'Batch 0, record 6 of this run (id 6).',
         '6 is not wanted, password=***',

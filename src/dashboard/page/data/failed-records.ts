@@ -10,8 +10,8 @@ const readAfter = 1000
 const readApart = 15_000
 const readEvery = 60_000
 
-/** What the details of the last runs tell: when the run began, how many records have failed, and whether a retry fails again. */
-const known = signal<ReadonlyMap<string, { startTime: number; failed: number; isHopeless: boolean }>>(new Map())
+/** What the details of the last runs tell: when the run began, how many records have failed, and whether a retry may help. */
+const known = signal<ReadonlyMap<string, { startTime: number; failed: number; mayRetry: boolean }>>(new Map())
 
 /** How many records of a run have failed, where it tells that. */
 export function failedOf(status: Status | undefined): number {
@@ -24,10 +24,10 @@ export function failedLastOf({ key, status }: Job): number {
   return last && last.startTime === status?.startTime && 'endTime' in status ? last.failed : 0
 }
 
-/** Whether a retry of the last run of a job may help, as far as it is known. */
+/** Whether it is known that a retry of the last run of a job may help. */
 export function mayRetry({ key, status }: Job): boolean {
   const last = known.value.get(key)
-  return !(last?.isHopeless && last.startTime === status?.startTime)
+  return last?.mayRetry === true && last.startTime === status?.startTime
 }
 
 /** Reads how many records have failed while the overview is shown, for as long as the page is open. The list of jobs does not tell it. */
@@ -61,9 +61,10 @@ async function read(): Promise<void> {
   known.value = new Map(
     list.flatMap(({ type, id, status }) => {
       const failed = failedOf(status)
-      const isHopeless = status?.state === 'error' && ['mend', 'restart'].includes(remedyFor(status))
-      return status && (failed > 0 || isHopeless)
-        ? [[keyOf(type, id), { startTime: status.startTime, failed, isHopeless }]]
+      const { failure } = detailOf(status)
+      const mayRetry = failure !== undefined && ['retry', 'unknown'].includes(remedyFor(status))
+      return status && (failed > 0 || mayRetry)
+        ? [[keyOf(type, id), { startTime: status.startTime, failed, mayRetry }]]
         : []
     }),
   )

@@ -1,6 +1,6 @@
 import { attempt } from '../data/actions.js'
 import { detailOf, type FailedStatus } from '../data/detail.js'
-import { acceptedAt, attemptText, causesOf, copyText, reportOf } from '../data/failure.js'
+import { acceptedAt, attemptText, copyText, reportOf, textsOf } from '../data/failure.js'
 import { formatClock, formatCount, formatDuration, formatTime } from '../data/format.js'
 import { notify } from '../data/notices.js'
 import { linkTo, minuteOf, wholeLog } from '../data/route.js'
@@ -13,27 +13,24 @@ import { Time } from '../parts/time.js'
 /** Why a run failed: the chain down to what failed first, where, when and after how long, and what to copy. */
 export function Causes({ status }: { status: FailedStatus }) {
   const { node, failure } = detailOf(status)
-  const { place, code, isTransient, attempts = 1 } = failure ?? {}
-  const causes = causesOf(status)
+  const { code, isTransient, attempts = 1 } = failure ?? {}
+  const { causes, blocks } = textsOf(status)
   return (
     <Section title="Why it failed" aside={<CopyReport status={status} />}>
       <div class="causes">
-        <ol>
-          {causes.map((message, index) => (
-            <li key={index}>
-              {index > 0 && <span class="causes-word">because</span>}
-              <p>
-                <LongText text={message} label="the message" />
+        {causes.length > 0 && <Chain causes={causes} />}
+        {blocks.map(({ title, causes, place }, index) => (
+          <div key={index} class="causes-block">
+            {title && <h3>{title}</h3>}
+            <Chain causes={causes} hasRoot />
+            {place !== undefined && (
+              <p class="causes-place">
+                <Icon name="place" />
+                <LongText text={place} label="the place" />
               </p>
-            </li>
-          ))}
-        </ol>
-        {place !== undefined && (
-          <p class="causes-place">
-            <Icon name="place" />
-            <LongText text={place} label="the place" />
-          </p>
-        )}
+            )}
+          </div>
+        ))}
         <p class="causes-facts">
           <span>
             <Time at={status.endTime} isFull />
@@ -60,6 +57,22 @@ export function Causes({ status }: { status: FailedStatus }) {
         </p>
       </div>
     </Section>
+  )
+}
+
+/** Messages from what failed to why. With a root, the last one is what failed first. */
+function Chain({ causes, hasRoot = false }: { causes: readonly string[]; hasRoot?: boolean }) {
+  return (
+    <ol class={hasRoot ? 'has-root' : ''}>
+      {causes.map((message, index) => (
+        <li key={index}>
+          {index > 0 && <span class="causes-word">because</span>}
+          <p>
+            <LongText text={message} label="the message" />
+          </p>
+        </li>
+      ))}
+    </ol>
   )
 }
 

@@ -244,7 +244,6 @@ function FailingJob({ job }: { job: Job }) {
   if (status?.state !== 'error') return null
   const [first = '', ...causes] = status.error
   const last = causes.at(-1)
-  const mayHelp = mayRetry(job)
   return (
     <li class="card is-error">
       <div class="card-head">
@@ -253,13 +252,13 @@ function FailingJob({ job }: { job: Job }) {
         <span class="muted">
           <Time at={status.endTime} />
         </span>
-        {mayHelp ? (
-          <StartButton job={job} isSmall />
-        ) : (
-          <a class="button is-small" href={linkToJob(job.type, job.id)}>
+        {/* A retry is offered once the page knows that it may help, and behind the link, which stays under the pointer and the next one by the Tab key. */}
+        <span class="card-actions">
+          <a class="button is-small" href={linkToJob(job.type, job.id)} aria-label={`What helps ${nameOf(job)}`}>
             What helps
           </a>
-        )}
+          {mayRetry(job) && <StartButton job={job} isSmall isPlain />}
+        </span>
       </div>
       <p class="reason">{beginningOf(first, maxReason)}</p>
       {last !== undefined && (
