@@ -4,6 +4,7 @@ import {
   type IngestionJob,
   type JobContext,
   type Job as JobDefinition,
+  JobError,
   type JobRecord,
   JobRegistry,
   type Target,
@@ -63,11 +64,19 @@ export function Job(options: IngestionOptions, registry?: string): IngestionDeco
 export function Job(options: OwnJobOptions, registry?: string): OwnJobDecorator
 export function Job(options: DecoratedJob['options'], registry?: string): OwnJobDecorator & IngestionDecorator {
   checkValue('options', options, { ...rule.anObject, expected: "an object such as `{ id: 'orders' }`, as @Job takes" })
-  return (target: object, _name?: string | symbol, descriptor?: { value?: object }) => {
+  return (target: object, name?: string | symbol, descriptor?: { value?: object }) => {
+    if (name !== undefined && (typeof target === 'function' || !descriptor?.value)) throw notDecorated(String(name))
     const decorated = descriptor?.value ?? target
     const others: DecoratedJob[] = Reflect.getOwnMetadata(metadataKey, decorated) ?? []
     Reflect.defineMetadata(metadataKey, [...others, { options, registry }], decorated)
   }
+}
+
+function notDecorated(name: string): JobError {
+  return new JobError(
+    'invalid_options',
+    `Expected @Job to decorate a class, or a method of its instances, got \`${name}\`.`,
+  )
 }
 
 /** The jobs of a class or a method. */

@@ -21,6 +21,7 @@ export {
   runsAnother,
 } from './errors.js'
 export { EventLoopTurns, type EventLoopTurnsOptions, mapInTurns } from './event-loop-turns.js'
+export { frozenCopy } from './frozen-copy.js'
 export { checkedKey, executionOrder, JobMap, jobIdOf, jobKey, newExecutionId } from './ids.js'
 export { isMisconfigured, isRefused, isTransient } from './is-transient.js'
 export { answerOf, isolate, isThenable } from './isolate.js'

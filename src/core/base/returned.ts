@@ -28,7 +28,7 @@ export function checkDone(code: JobErrorCode, method: string, answer: unknown): 
 }
 
 function undoneBy(answer: object): Undone | undefined {
-  if (!Array.isArray(answer)) return promiseIn(answer) ?? undoneIn(answer)
+  if (!Array.isArray(answer)) return promiseIn(answer) ?? undoneIn(answer) ?? refusedBy(answer)
   const items: unknown[] = answer.flat(maxDepth)
   if (items.some(isThenable)) return pending('an array', items)
   const objects = items.filter((item) => typeof item === 'object')
@@ -66,6 +66,15 @@ function undoneIn(answer: unknown): Undone | undefined {
   }
   if (typeof open !== 'function' || typeof kind !== 'string') return undefined
   return { found: 'a target', remedy: 'Give the target itself, in place of a function that returns it.' }
+}
+
+/** What clients answer in place of throwing. Rows in an array may have such columns. These are `{ error }`, `{ ok: false }`, and `{ errors: true }` of a search engine's bulk request. */
+function refusedBy(answer: unknown): Undone | undefined {
+  const { error, errors, ok } = Object(answer ?? {}) as Record<string, unknown>
+  if (isError(error) || typeof Object(error ?? {}).message === 'string')
+    return { found: 'an object with an `error`', remedy: 'Throw it.', cause: error }
+  if (errors === true) return { found: 'an object whose `errors` is true', remedy: 'Throw an error when it is.' }
+  return ok === false ? { found: 'an object whose `ok` is false', remedy: 'Throw an error when it is.' } : undefined
 }
 
 /** What it means that values are the results of `Promise.allSettled`, and that one of them was rejected. */

@@ -1,4 +1,14 @@
-import { checkDone, deferred, isCausedBy, isolate, JobError, setLongTimer, sleep, warnOf } from '../base/index.js'
+import {
+  checkDone,
+  deferred,
+  frozenCopy,
+  isCausedBy,
+  isolate,
+  JobError,
+  setLongTimer,
+  sleep,
+  warnOf,
+} from '../base/index.js'
 import {
   type BatchDone,
   backoff,
@@ -220,7 +230,8 @@ export class Execution implements StartedExecution {
     try {
       signal.throwIfAborted()
       const params = this.#params ?? this.#validParams()
-      this.#params = params instanceof Promise ? await params : params
+      // An attempt that changed them would change them for the next one.
+      this.#params ??= frozenCopy(params instanceof Promise ? await params : params)
       const answer: unknown = await this.#job.run(this.#context(complete, this.#params))
       checkDone('invalid_options', '`run` of the job', answer)
       if (!signal.aborted || isComplete) return { move: 'complete' }

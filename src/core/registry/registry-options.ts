@@ -3,6 +3,7 @@ import {
   type Clock,
   checkOptions,
   executionOrder,
+  invalid,
   JobError,
   type Logger,
   loggerRule,
@@ -13,7 +14,7 @@ import {
 import { type ConcurrencyLimits, type Dispatcher, dispatcherRule } from '../dispatch/index.js'
 import { type EndHandler, type JobParams, jobStates, maxTextLength, priorityRule } from '../model/index.js'
 import { maxSecretLength } from '../redaction/index.js'
-import type { JobStorage } from '../storage/index.js'
+import type { JobStorage, SearchFilter } from '../storage/index.js'
 
 /** The options of a registry. */
 export interface RegistryOptions {
@@ -222,7 +223,7 @@ export const abortRules = {
 }
 
 /** The rules of `SearchFilter`. */
-export const searchRules = {
+const searchRules = {
   type: rule.optional(rule.text),
   id: rule.optional(rule.text),
   state: rule.optional(rule.oneOf(...jobStates)),
@@ -231,6 +232,14 @@ export const searchRules = {
   from: rule.optional(rule.whole(0)),
   size: rule.optional(rule.whole(0, 1000)),
   searchAfter: rule.optional({ ...executionIdRule, expected: 'the id of an execution of the log' }),
+}
+
+/** Throws `invalid_options` for a filter that is not valid, or that no execution could fit. */
+export function checkSearch(filter: SearchFilter): void {
+  checkOptions('filter', filter, searchRules)
+  const { startTimeFrom: from, startTimeTo: to } = filter
+  if (from !== undefined && to !== undefined && from > to)
+    throw invalid('startTimeTo', `\`startTimeFrom\`, ${from}, or later`, to)
 }
 
 /** The rules of {@link CloseOptions}. */

@@ -45,6 +45,7 @@ import {
   abortRules,
   type CloseOptions,
   checkRegistryOptions,
+  checkSearch,
   closeRules,
   type ListenOptions,
   type ListOptions,
@@ -53,7 +54,6 @@ import {
   type RegistryOptions,
   type ResetOptions,
   type StartOptions,
-  searchRules,
   startRules,
   type WaitingOptions,
   waitingRules,
@@ -102,9 +102,9 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
   #add(job: LibraryJob): void {
     const { runtime, jobs, paused, ends, recovery, scheduler } = this.#parts
     const { type, id } = job
-    checkScheduledParams(job, (error) => {
-      const message = `The schedule of job [${type}/${id}] cannot start it.`
-      runtime.logger.error({ type, id, error: errorMessages(error) }, message)
+    checkScheduledParams(job, (cause) => {
+      const fields = { type, id, error: errorMessages(cause) }
+      runtime.logger.error(fields, `The schedule of job [${type}/${id}] cannot start it.`)
     })
     const openEnds = hasEndHandler(job, runtime) && featureOf(runtime.storage, 'ends', 'onEnd')
     jobs.add(job)
@@ -127,8 +127,7 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
 
   /** Whether this registry defines the job, or any job of the type when `id` is not given. */
   has(type: string, id?: string): boolean {
-    const { jobs } = this.#parts
-    return id === undefined ? jobs.types.has(type) : jobs.get(checkedKey(type, id)) !== undefined
+    return this.#parts.jobs.has(type, id)
   }
 
   /**
@@ -214,6 +213,7 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
     type: Type,
     id: string,
   ): Promise<JobStatus<DetailByType<Known, Type, Detail>> | undefined> {
+    checkedKey(type, id)
     const record = await this.#parts.runtime.storage.find(type, id)
     return (record && this.#parts.jobs.statusOf(record)) as never
   }
@@ -226,6 +226,7 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
     type: Type,
     { detail = true }: ListOptions = {},
   ): Promise<LiveStatus<DetailByType<Known, Type, Detail>>[]> {
+    checkValue('type', type, rule.text)
     const records = await allLive(this.#parts.runtime.storage, { type, ...(!detail && { omitsDetail: true }) })
     return records.sort((a, b) => a.startTime - b.startTime).map((each) => this.#parts.jobs.statusOf(each) as never)
   }
@@ -244,6 +245,7 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
   }
 
   async #abort(type: string, id: string, options: AbortOptions): Promise<JobStatus | undefined> {
+    checkedKey(type, id)
     checkOptions('options', options, abortRules)
     const { timeout = defaultStopTimeout, signal, onAsked, ...named } = options
     const { clock, logger, abandoned: closed } = this.#parts.runtime
@@ -255,8 +257,8 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
     )
     const { jobs, completions } = this.#parts
     if (!asked || !isLive(asked.state)) return asked && jobs.statusOf(asked)
-    if (timeout === 0) return jobs.statusOf(asked)
-    if (settled) return jobs.statusOf(settled)
+    const known = timeout === 0 ? asked : settled
+    if (known) return jobs.statusOf(known)
     const ended: Promise<JobStatus> = execution
       ? execution.finished.then(() => execution.status)
       : completions.whenEnded(asked).then((record) => jobs.statusOf(record))
@@ -298,7 +300,7 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
     filter: SearchFilter & { type?: Type } = {},
     { detail = true }: ListOptions = {},
   ): Promise<SearchResult<JobStatus<DetailByType<Known, Type, Detail>>>> {
-    checkOptions('filter', filter, searchRules)
+    checkSearch(filter)
     const given = detail ? filter : { ...filter, omitsDetail: true }
     const { total, hits } = await this.#parts.runtime.storage.search(given)
     return { total, hits: hits.map((record) => this.#parts.jobs.statusOf(record) as never) }

@@ -1,3 +1,4 @@
+import { JobError } from '../../index.js'
 import { toWebStream } from '../answers/index.js'
 import { alreadyRead, answersEarly, collected, type JobsAnswer, type JobsRequest } from '../api/index.js'
 
@@ -20,7 +21,8 @@ export type Served = Pick<JobsHandler, 'answer' | 'covers' | 'endStreams'>
 
 /** Makes a fetch handler, which the mounts use too. */
 export function toFetchHandler(served: Served, basePath: string): JobsHandler {
-  const handle = async (request: Request): Promise<Response> => {
+  const handle = async (request: Request, ...rest: unknown[]): Promise<Response> => {
+    if (!isWebRequest(request)) return misplaced(rest)
     const { method, url } = request
     /** Whether a part of the body is still to come, once it has been read. */
     let isPending: boolean | undefined
@@ -55,6 +57,28 @@ export function toFetchHandler(served: Served, basePath: string): JobsHandler {
     basePath,
   })
 }
+
+function isWebRequest(request: unknown): request is Request {
+  return typeof Object(Object(request).headers).get === 'function'
+}
+
+/**
+ * What a server gets that was given the handler itself, in place of a mount: an error in its own way, as it would wait for an answer for
+ * ever.
+ */
+function misplaced([response, next]: unknown[]): Response {
+  const error = new JobError('invalid_options', notMounted)
+  const { end } = Object(response) as Partial<{ end(text: string): void }>
+  if (typeof next === 'function') next(error)
+  else if (typeof end === 'function')
+    Object.assign(response as object, { statusCode: 500 }) && end.call(response, notMounted)
+  else throw error
+  return new Response(null, { status: 500 })
+}
+
+const notMounted =
+  'Expected the handler of the jobs API to get a web `Request`. Mount it with `toExpressMiddleware`, `toFastifyPlugin`, `toKoaMiddleware` or ' +
+  '`toNodeHandler`, such as `app.use(toExpressMiddleware(handler))`.'
 
 /** The headers of a web request. A request without a `Host` gets the host of its URL. */
 function headersOf({ url, headers }: Request): JobsRequest['headers'] {

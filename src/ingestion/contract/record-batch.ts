@@ -219,6 +219,11 @@ export class RecordBatch<Item extends object = JobRecord> {
     return this.#records as RecordOf<Item>[]
   }
 
+  /** The records, for `JSON.stringify`. */
+  toJSON(): RecordOf<Item>[] {
+    return this.records()
+  }
+
   /** The raw values of the last record. */
   get lastRow(): Row {
     const last = this.#objects?.at(-1)

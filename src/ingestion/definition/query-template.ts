@@ -1,4 +1,4 @@
-import { checkedAnswer, checkOptions, checkValue, invalid, isThenable, type Rule, rule } from '../../core/base/index.js'
+import { invalid } from '../../core/base/index.js'
 import type { JobParams } from '../../core/model/index.js'
 import type { Query } from '../contract/index.js'
 import { bindValues, type Piece } from './bind-values.js'
@@ -6,6 +6,7 @@ import type { QueryFunction, QueryVariables } from './ingestion-job.js'
 import type { KeyKind } from './key-comparison.js'
 import { checkNulls } from './null-comparisons.js'
 import { isParam, paramOf, paramPiece, sampleParams } from './query-params.js'
+import { checkedQuery } from './returned-query.js'
 import { scan } from './sql-scanner.js'
 import { parseTemplate, plainBraces, type TemplateNode, type TemplateSection } from './template-parser.js'
 
@@ -75,40 +76,11 @@ function compileFunction(query: QueryFunction): CompiledQuery {
     params: undefined,
     checkParams: () => undefined,
     render(variables) {
-      return checkedQuery(query({ params: {}, ...variables }))
+      const returned = checkedQuery(query({ params: {}, ...variables }))
+      checkNul(returned.text)
+      return returned
     },
   }
-}
-
-const aQuery: Rule = {
-  accepts: (value) => rule.anObject.accepts(value) && !Array.isArray(value) && !isThenable(value),
-  expected: '`{ text, values }`',
-}
-
-const queryRules = {
-  text: rule.text,
-  values: rule.optional({ accepts: Array.isArray, expected: 'an array' }),
-} satisfies Record<keyof Query, Rule>
-
-/** What a query function returned. Throws `invalid_options` when it is no query. */
-function checkedQuery(answer: unknown): Query {
-  const { ...query } = checkedAnswer<Query>('invalid_options', 'the query function', aQuery, answer)
-  checkOptions('query()', query, queryRules, 'query().')
-  checkNul(query.text)
-  const { text, values = [] } = query
-  for (const [index, value] of values.entries()) checkValue(`query().values[${index}]`, value, aValue)
-  return { text, values }
-}
-
-/** What a driver takes for null without a word, or sends as a text of its own. */
-const aValue: Rule = {
-  accepts: (value) => value !== undefined && !/^(?:function|symbol)$/.test(typeof value) && !isNoValue(value),
-  expected: 'a value that a database takes, or null',
-  hint: (value) => (isThenable(value) ? '. Await it first' : ''),
-}
-
-function isNoValue(value: unknown): boolean {
-  return isThenable(value) || value instanceof Map || value instanceof Set
 }
 
 function compileTemplate(template: string, placeholder: Placeholder): CompiledQuery {

@@ -72,7 +72,7 @@ async function eachRecord(
       const transformed = isThenable(answer) ? await answer : answer
       // One by one: spreading many records into one call would exceed the stack.
       if (Array.isArray(transformed)) for (const record of checked(transformed)) records.push(record)
-      else if (transformed !== null) records.push(checkedRecord(transformed))
+      else if (transformed !== null) records.push(notTheLast(checkedRecord(transformed), records))
     } catch (error) {
       if (!mayFail(error)) throw threw(error, index)
       failures.push({ index, error: threw(error) })
@@ -99,6 +99,12 @@ function checked(records: readonly unknown[]): readonly JobRecord[] {
   const rejected = rejectedIn(records)
   if (rejected && isError(rejected.cause)) throw notGiven('records', rejected.found, rejected.cause)
   return records as readonly JobRecord[]
+}
+
+/** An object that is changed and returned again would be written as it is at last, as many times. */
+function notTheLast(record: JobRecord, records: readonly JobRecord[]): JobRecord {
+  if (record !== records.at(-1) || Object.isFrozen(record)) return record
+  throw notGiven('another object for each record', 'the one that it returned before')
 }
 
 function checkedRecord(record: unknown): JobRecord {

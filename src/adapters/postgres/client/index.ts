@@ -11,5 +11,6 @@ export { aName, dollarQuoted, isName, quoted, quotedList, sqlOf, type TableName 
 export { connect, handleErrors, openPool, type PostgresClient, type PostgresPool, poolRule, take } from './pool.js'
 export { connectionsOf } from './pool-connections.js'
 export { reach } from './reach.js'
+export { resultTypes } from './result-types.js'
 export { liftIdleTimeout, liftTimeouts } from './settings.js'
 export { type ResultRow, WriteSession } from './write-session.js'

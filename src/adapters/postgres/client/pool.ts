@@ -19,7 +19,7 @@ export interface PostgresClient {
   on(event: 'error' | 'end' | 'notification', listener: Listener): unknown
   off(event: 'error' | 'end' | 'notification', listener: Listener): unknown
   /** Needed by `pgQueryStreamDatasource`. */
-  getTypeParser?(dataTypeID: number, format: 'text'): (raw: string) => unknown
+  getTypeParser?(dataTypeID: number, format: 'text' | 'binary'): (raw: string) => unknown
   /** Lets the process exit while the connection is open. */
   unref?(): void
 }
@@ -42,13 +42,14 @@ export interface PostgresPool {
   readonly waitingCount?: number
 }
 
+const pooled = rule.having('connect')
+
 /** The rule for the option `pool`. A client of pg has `connect` too, for one connection that nobody could share. */
 export const poolRule: Rule = {
-  accepts: (value) => rule.having('connect').accepts(value) && !isClient(value),
-  expected: 'a pool, an object with the method `connect`',
+  ...pooled,
+  accepts: (value) => pooled.accepts(value) && !isClient(value),
   optional: true,
-  hint: (value) =>
-    isClient(value) ? ' that is a client: give a `Pool`' : (rule.having('connect').hint?.(value) ?? ''),
+  hint: (value) => (isClient(value) ? ' that is a client: give a `Pool`' : (pooled.hint?.(value) ?? '')),
 }
 
 function isClient(value: unknown): boolean {

@@ -5,6 +5,7 @@ import { cancelUntilIdle } from './cancel.js'
 import { connectionFailure, isCanceled, isConnectionLost } from './errors.js'
 import { connect, type PostgresClient, type PostgresPool } from './pool.js'
 import { reach } from './reach.js'
+import { resultTypes } from './result-types.js'
 import { Limits, limitsQuery } from './settings.js'
 
 /** A row of a result. */
@@ -111,7 +112,8 @@ export class WriteSession {
   async query(text: string, values?: readonly unknown[]): Promise<ResultRow[]> {
     // Several statements in one text cannot have values.
     if (values && this.#prefix) await this.query('')
-    const query = values ? { text, values: [...values] } : { text: this.#withPrefix(text) }
+    const types = resultTypes(this.#client)
+    const query = values ? { text, values: [...values], types } : { text: this.#withPrefix(text), types }
     const result = (await this.#ask(async () => this.#client.query(query))) as Result | Result[]
     return [result].flat().at(-1)?.rows ?? []
   }

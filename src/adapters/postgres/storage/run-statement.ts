@@ -8,6 +8,7 @@ import {
   type PostgresClient,
   type PostgresPool,
   passing,
+  resultTypes,
   take,
   terminateStatement,
 } from '../client/index.js'
@@ -47,13 +48,13 @@ function throwMarked(error: unknown): never {
 }
 
 async function runOnce(client: PostgresClient, statement: object): Promise<Result> {
-  return client.query(statement) as Promise<Result>
+  return client.query({ ...statement, types: resultTypes(client) }) as Promise<Result>
 }
 
 /** Runs a statement without values in a transaction of its own, without the limits of time that the role has. */
 async function runLong(client: PostgresClient, text: string): Promise<Result> {
   const lifted = `set local statement_timeout to 0; set local lock_timeout to 0`
-  return [await client.query({ text: `${lifted}; ${text}` })].flat().at(-1) as Result
+  return [await client.query({ text: `${lifted}; ${text}`, types: resultTypes(client) })].flat().at(-1) as Result
 }
 
 class LateError extends JobError {}
