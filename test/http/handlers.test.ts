@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { type JobRegistry, memoryStorage } from 'headgate'
 import { createDashboardHandler } from 'headgate/dashboard'
 import { createJobsHandler } from 'headgate/http'
@@ -64,3 +67,29 @@ test.each([false, { status: 403 }, { status: 401, reason: 'Log in.' }])(
     expect(error).not.toHaveBeenCalled()
   },
 )
+
+describe('a handler that is given to a server itself, without a mount', () => {
+  const notMounted = 'Expected the handler of the jobs API to get a web `Request`. Mount it with `toExpressMiddleware`'
+
+  test('tells Express, or a plugin of Fastify, the error', async () => {
+    const handler = createJobsHandler(newRegistry()) as unknown as (...given: unknown[]) => Promise<Response>
+    const next = vi.fn()
+    await handler({ headers: {} }, { end() {} }, next)
+    expect(next.mock.lastCall).toMatchObject([
+      { code: 'invalid_options', message: expect.stringContaining(notMounted) },
+    ])
+  })
+
+  test('rejects for others, such as Koa', async () => {
+    const handler = createJobsHandler(newRegistry()) as unknown as (...given: unknown[]) => Promise<Response>
+    await expect(handler({ request: {} }, async () => {})).rejects.toThrow(notMounted)
+  })
+
+  test('answers as a listener of node:http', async () => {
+    const server = createServer(createJobsHandler(newRegistry()) as never)
+    await once(server.listen(0, '127.0.0.1'), 'listening')
+    const answer = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/mine`)
+    expect([answer.status, await answer.text()]).toEqual([500, expect.stringContaining(notMounted)])
+    server.close()
+  })
+})

@@ -78,3 +78,13 @@ it('refuses a method that is to be an ingestion', async () => {
     '@Job of [Reports.weekly] is not valid: Expected `type` to be that of a job of your own, as a method runs it, got nothing',
   )
 })
+
+it('@Job on a static method or a getter', () => {
+  const expected = 'Expected @Job to decorate a class, or a method of its instances, got'
+  expect(() => Job({ type: 'a', id: 'b' })(class {} as never, 'fixed', { value: () => {} } as never)).toThrow(
+    `${expected} \`fixed\``,
+  )
+  expect(() => Job({ type: 'a', id: 'b' })({} as never, 'made', { get: () => () => {} } as never)).toThrow(
+    `${expected} \`made\``,
+  )
+})

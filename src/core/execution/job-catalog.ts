@@ -1,4 +1,4 @@
-import { hintFor, JobError, jobKey } from '../base/index.js'
+import { checkedKey, hintFor, JobError, jobKey } from '../base/index.js'
 import type { ExecutionRecord, JobKey, JobStatus } from '../model/index.js'
 import { type LibraryJob, statusOf } from './partitions.js'
 
@@ -44,6 +44,11 @@ export class JobCatalog {
     const { type, id, partition } = job
     const defined = this.#jobs.get(jobKey({ type, id }))
     return partition === undefined ? defined === job : defined !== undefined
+  }
+
+  /** Whether the job of this type and id is defined, or any job of the type. */
+  has(type: string, id?: string): boolean {
+    return id === undefined ? this.types.has(type) : this.#jobs.has(checkedKey(type, id))
   }
 
   get(key: string): LibraryJob | undefined {

@@ -218,10 +218,7 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
     return (record && this.#parts.jobs.statusOf(record)) as never
   }
 
-  /**
-   * The statuses of all live executions of a type in all processes, oldest start first. With `detail: false`, they need not have `detail`,
-   * `checkpoint`, `params` and `log`, which a storage then does not read.
-   */
+  /** The statuses of all live executions of a type in all processes, oldest start first. With `detail: false`, they lack what that leaves out. */
   async running<Detail extends object = never, Type extends string = string>(
     type: Type,
     { detail = true }: ListOptions = {},

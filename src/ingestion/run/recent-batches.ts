@@ -86,12 +86,16 @@ function sourceIndexes(
   return written.map(originOf).filter((origin) => origin !== undefined)
 }
 
+/** How many records of an error are looked at. */
+const maxNamed = 100_000
+
 /** The records that an error names, and the key of their batch. */
 function namedIn(error: unknown): { readonly indexes: readonly number[]; readonly key?: string } {
   for (const link of chain(error)) {
     const several = read(link, 'recordIndexes')
     const named: unknown[] = Array.isArray(several) ? several : [read(link, 'recordIndex')]
-    const indexes = named.filter((index): index is number => Number.isSafeInteger(index))
+    // A longer list than any batch is an error of the target's.
+    const indexes = named.slice(0, maxNamed).filter((index): index is number => Number.isSafeInteger(index))
     if (indexes.length === 0) continue
     const key = read(link, 'batchKey')
     return { indexes, ...(typeof key === 'string' && { key }) }

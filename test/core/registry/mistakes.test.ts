@@ -40,3 +40,18 @@ test('a misspelt job: the error says which one was meant, and the HTTP API does 
   const answer = await createJobsHandler(registry)(new Request(url, { method: 'POST' }))
   expect(await answer.text()).not.toContain('good`')
 })
+
+test('calls without the names of a job', async () => {
+  const registry = open()
+  const names = { type: 'test', id: 'a' } as never
+  await expect(registry.abort(names, undefined as never)).rejects.toThrow('Expected `type` to be a string')
+  await expect(registry.abort('test', undefined as never)).rejects.toThrow('Expected `id` to be a string')
+  await expect(registry.status('test', undefined as never)).rejects.toThrow('Expected `id` to be a string')
+  await expect(registry.running(undefined as never)).rejects.toThrow('Expected `type` to be a string')
+  expect(() => registry.has('test', '')).toThrow('Expected `id` to be a string')
+})
+
+test('a search from a later time than it ends', async () => {
+  const search = open().search({ startTimeFrom: 1_700_000_000_001, startTimeTo: 1_700_000_000_000 })
+  await expect(search).rejects.toThrow('Expected `startTimeTo` to be `startTimeFrom`, 1700000000001, or later, got')
+})

@@ -198,3 +198,17 @@ test('an ingestion gives them to its query, its transform and its target, and re
   const scheduled = { id: 'c', datasource, query: 'select {{params.customer}}', target: () => undefined, schedule }
   expect(() => registry.define(scheduled)).toThrow('Expected `params.customer` to be given')
 })
+
+test('an attempt cannot change the parameters of the next one', async () => {
+  const registry = new JobRegistry({ storage: memoryStorage() })
+  onTestFinished(() => registry.close())
+  const seen: unknown[] = []
+  const run = ({ params }: { params: { ids?: number[] } }) => {
+    seen.push(JSON.stringify(params))
+    params.ids?.pop()
+  }
+  registry.define({ type: 'test', id: 'a', run: run as never, retry: { limit: 1, delay: 0, isTransient: () => true } })
+  const { finished } = await registry.start('test', 'a', { params: { ids: [10, 90] } })
+  expect(await finished).toMatchObject({ state: 'error', error: [expect.stringContaining('Cannot delete property')] })
+  expect(seen).toEqual(['{"ids":[10,90]}', '{"ids":[10,90]}'])
+})

@@ -29,6 +29,9 @@ const undone: Record<string, [make: () => unknown, found: string]> = {
   'an array of promises': [() => [save(), save()], 'an array of promises. Await them first: `await Promise.all(…)`.'],
   'promises of chunks': [() => [[1], [save(), save()]], 'an array of promises. Await them first'],
   'an object of promises': [() => ({ rows: 5, one: save() }), 'an object of promises. Await them first'],
+  'an error in an object': [() => ({ data: null, error: { message: 'no such table' } }), 'an object with an `error`'],
+  'an answer that is not ok': [() => ({ ok: false }), 'an object whose `ok` is false. Throw an error when it is.'],
+  'errors of a bulk request': [() => ({ errors: true, items: [] }), 'an object whose `errors` is true.'],
   'rejected results': [
     () => Promise.allSettled([1, save()]),
     'an array with a rejected result. Use `Promise.all`, or throw its `reason`. not saved',
@@ -60,6 +63,8 @@ const ignored: [string, unknown][] = [
       { status: 'rejected', reason: 'its size', id: 2 },
     ],
   ],
+  ['rows with such columns', [{ ok: false, error: { message: 'a' } }, { errors: true }]],
+  ['what went well', { ok: true, error: null, errors: false }],
   ['what cannot be read', new Proxy({}, unreadable)],
 ]
 
@@ -142,6 +147,22 @@ describe('a transform that returns', () => {
   ])('%s fails with its reason', async (_, job, message) => {
     const { state, error } = await end({ ...job, target: () => {} })
     expect([state, error]).toEqual(['error', expect.stringContaining(message)])
+  })
+
+  it('one object again and again fails, as it would be written as it is at last', async () => {
+    const record: { id?: number } = {}
+    const transform = ({ id }: { id: number }) => Object.assign(record, { id })
+    const datasource = iterableDatasource([{ id: 1 }, { id: 2 }])
+    const { state, error } = await end({ datasource, transform, target: () => {} })
+    expect([state, error]).toEqual(['error', expect.stringContaining('another object for each record')])
+  })
+
+  it('a constant passes it on', async () => {
+    const constant = Object.freeze({ id: 1 })
+    const datasource = iterableDatasource([{ id: 1 }, { id: 2 }])
+    expect(await end({ datasource, transform: () => constant, target: () => {} })).toMatchObject({
+      state: 'successful',
+    })
   })
 
   it('records with a status passes them on', async () => {
