@@ -434,7 +434,7 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       expect(report).toContain(
         'Record that ended the run:\nPlace: Batch 0, record 2 of this run (id 8).\nno price of 8\n',
       )
-      expect(report.match(/id 7/g)).toHaveLength(1)
+      expect(report.match(/\(id 7\)/g)).toHaveLength(1)
     })
 
     test('no action on a failure before the page knows that it helps, and then none where the link was', async () => {
@@ -989,7 +989,62 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       expect(await button('Retry from there…').count()).toBe(0)
     })
 
-    test('what fails is said, and stays until it is closed', async () => {
+    test('a start that lacks parameters opens the dialog for them, which says what is missing', async () => {
+      const { registry, watched, calls } = watchedRegistry()
+      const validate = (value: unknown) =>
+        Reflect.has(Object(value), 'day')
+          ? { value: { day: 3 } }
+          : { issues: [{ message: 'is missing', path: ['day'] }] }
+      registry.define({
+        type: 'report',
+        id: 'sales',
+        params: { '~standard': { version: 1 as const, vendor: 'test', validate } },
+        run: ({ complete }) => complete(),
+      })
+      const { url } = await serveDashboard(watched)
+      await page.goto(`${url}#/job/report/sales`)
+      await button('Start report/sales').click()
+      const dialog = page.getByRole('dialog', { name: 'Start report/sales with parameters' })
+      await dialog.getByRole('alert').getByText('`params` to match the schema').waitFor()
+      expect(await page.locator('.notice').count()).toBe(0)
+      await dialog.getByLabel('Parameters').fill('{"day": 3}')
+      await dialog.getByRole('button', { name: 'Start' }).click()
+      await expect.poll(() => calls.at(-1)).toMatchObject(['start', 'report', 'sales', { params: { day: 3 } }])
+      await text('Succeeded')
+    })
+
+    test('an abort of a job that waits, about which the list says what it may wait for', async () => {
+      const { registry, watched, calls } = watchedRegistry({
+        datasources: { archive: iterableDatasource([]) },
+        concurrency: { datasources: { archive: 1 }, process: 3 },
+      })
+      const run = ({ signal }: JobContext) => new Promise<void>((go) => signal.addEventListener('abort', () => go()))
+      for (const id of ['first', 'second']) registry.define({ type: 'copy', id, run, datasource: 'archive' })
+      for (const id of ['other', 'another', 'last']) registry.define({ type: 'copy', id, run })
+      for (const id of ['first', 'second', 'other', 'another', 'last']) await registry.start('copy', id)
+      const { url } = await serveDashboard(watched)
+      await page.goto(url)
+      const card = (id: string) =>
+        section('Queued')
+          .locator('li', { hasText: `copy/${id}` })
+          .first()
+      await card('last').getByText('Waits for a free slot: 3 jobs run.').waitFor()
+      const why =
+        'Waits for a free slot of the process, or for the limit of the datasource archive, which copy/first uses now.'
+      await expect.poll(() => card('second').locator('.queue-why').innerText()).toBe(why)
+      await card('second').getByRole('link', { name: 'copy/second' }).click()
+      await expect.poll(() => section('Now').innerText()).toContain(why)
+      await section('Now').getByRole('link', { name: 'copy/first' }).click()
+      await page.locator('.badge', { hasText: 'Running' }).waitFor()
+      await page.goto(url)
+      await button('Abort copy/last').click()
+      await page.getByRole('dialog').getByText('The job waits, and will not begin.').waitFor()
+      await page.getByRole('dialog').getByRole('button', { name: 'Abort' }).click()
+      await expect.poll(() => calls.at(-1)?.slice(0, 3)).toEqual(['abort', 'copy', 'last'])
+      await card('last').waitFor({ state: 'detached' })
+    })
+
+    test('what fails is said, and stays until it is closed or another view is shown', async () => {
       const { registry, watched } = watchedRegistry()
       defineCounting(registry, 'a')
       const { url } = await serveDashboard(watched)
@@ -1001,9 +1056,18 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
         await route.continue()
       })
       await button('Start copy/a').click()
-      await text('Job [copy/a] is already running.')
+      await text('copy/a was not started: Job [copy/a] is already running.')
       await button('Close the notice').click()
       await page.locator('.notice').waitFor({ state: 'detached' })
+      await page.unrouteAll({ behavior: 'ignoreErrors' })
+      await registry.abort('copy', 'a')
+      await page.route('**/_start?*', (route) => route.abort())
+      await button('Retry copy/a').click()
+      await text('copy/a was not started: ')
+      await page.getByRole('link', { name: 'Log' }).click()
+      await page.locator('.notice').waitFor({ state: 'detached' })
+      await page.goBack()
+      await registry.start('copy', 'a')
       const other = await browser.newPage()
       await other.goto(`${url}#/job/copy/a`)
       await other.locator('.badge', { hasText: 'Running' }).waitFor()

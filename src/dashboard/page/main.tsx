@@ -7,6 +7,7 @@ import { followFailedRecords } from './data/failed-records.js'
 import { nameOf } from './data/format.js'
 import { followHealth } from './data/health.js'
 import { followJobs } from './data/jobs.js'
+import { closeErrors } from './data/notices.js'
 import { type Route, route, startRouting } from './data/route.js'
 import { title } from './data/settings.js'
 import { applyTheme } from './data/theme.js'
@@ -61,6 +62,7 @@ followFailedRecords()
 // Another page of the log or another run of the same job leaves the focus where it is: the next key may go on from there.
 startRouting((before) => {
   if (isSameView(before, route.value)) return
+  if (before.view !== 'overview' || route.value.view !== 'overview') closeErrors()
   const isList = route.value.view === 'overview' && route.value.show !== 'all'
   if (!isList) window.scrollTo(0, 0)
   setTimeout(() => {

@@ -134,12 +134,23 @@ function parseJson(text: string, what: string): unknown {
   }
 }
 
-/** Does what a click asks for, and tells when it fails. */
-export async function attempt(action: Promise<void>): Promise<void> {
+/** Does what a click asks for, and tells when it fails: `failed` says what was not done. */
+export async function attempt(action: Promise<void>, failed: string): Promise<void> {
   try {
     await action
   } catch (error) {
     // A login is asked for at the top of the page.
-    if (codeOf(error) !== 'unauthorized') notify(reasonOf(error), { isError: true })
+    if (codeOf(error) !== 'unauthorized') notify(`${failed}: ${reasonOf(error)}`, { isError: true })
   }
+}
+
+/** Starts a job with the parameters that it has by itself. Returns why it refuses these. Any other failure is told. */
+export async function startPlainly(job: Job): Promise<string | undefined> {
+  let refused: string | undefined
+  const starting = start(job, job.definition?.paused ? { force: true } : {}).catch((error) => {
+    if (codeOf(error) !== 'invalid_options' || !/\bparams\b/.test(reasonOf(error))) throw error
+    refused = reasonOf(error)
+  })
+  await attempt(starting, `${nameOf(job)} was not started`)
+  return refused
 }

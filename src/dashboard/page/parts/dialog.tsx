@@ -9,6 +9,8 @@ export interface FormDialogProps {
   /** What the button says that does it. */
   readonly action: string
   readonly isDangerous?: boolean
+  /** Why it was refused before the dialog was opened. */
+  readonly refused?: string | undefined
   readonly children: ComponentChildren
   /** Does it. The dialog closes when that has succeeded, and else says why not. */
   onSubmit(form: FormData): Promise<void>
@@ -16,10 +18,10 @@ export interface FormDialogProps {
 }
 
 /** A dialog that asks before something is done. */
-export function FormDialog({ title, action, isDangerous, children, onSubmit, onClose }: FormDialogProps) {
+export function FormDialog({ title, action, isDangerous, refused, children, onSubmit, onClose }: FormDialogProps) {
   const ref = useRef<HTMLDialogElement>(null)
   const [isBusy, setBusy] = useState(false)
-  const [error, setError] = useState<unknown>()
+  const [error, setError] = useState<unknown>(refused)
   // At once: keys that are pressed from now on are meant for the dialog.
   useLayoutEffect(() => {
     ref.current?.showModal()

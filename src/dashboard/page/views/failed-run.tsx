@@ -104,7 +104,11 @@ export function CopyReport({ status, isPrimary = false }: { status: FailedStatus
     notify('The report is copied.')
   }
   return (
-    <button type="button" class={`button ${isPrimary ? 'is-primary' : 'is-small'}`} onClick={() => attempt(copy())}>
+    <button
+      type="button"
+      class={`button ${isPrimary ? 'is-primary' : 'is-small'}`}
+      onClick={() => attempt(copy(), 'The report was not copied')}
+    >
       <Icon name="copy" />
       Copy report
     </button>

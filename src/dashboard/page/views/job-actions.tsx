@@ -40,7 +40,9 @@ export function JobActions({ job, hasSteps }: { job: Job; hasSteps: boolean }) {
         // One button, which keeps the focus.
         <ActionButton
           text={paused ? 'End the pause' : 'Pause…'}
-          onClick={() => (paused ? actions.attempt(actions.unpause(job)) : ask('pause'))}
+          onClick={() =>
+            paused ? actions.attempt(actions.unpause(job), `The pause of ${nameOf(job)} goes on`) : ask('pause')
+          }
         />
       )}
       {question && <JobDialog job={job} question={question} onClose={() => ask(undefined)} />}
@@ -51,17 +53,18 @@ export function JobActions({ job, hasSteps }: { job: Job; hasSteps: boolean }) {
 /** Starts a job. A failed one goes on from its checkpoint. The parameters of its run are asked for, as the page knows them redacted. */
 export function StartButton({ job, isSmall, isPlain }: { job: Job; isSmall?: boolean; isPlain?: boolean }) {
   const [isBusy, setBusy] = useState(false)
-  const [isAsked, ask] = useState(false)
+  const [asked, ask] = useState<{ refused?: string }>()
   if (readOnly || job.definition === undefined) return null
   const { paused } = job.definition
   const hasFailed = job.status?.state === 'error' || job.status?.state === 'aborted'
   const hasParams = hasFailed && detailOf(job.status).params !== undefined
   const start = async () => {
     if (isBusy) return
-    if (hasParams) return ask(true)
+    if (hasParams) return ask({})
     setBusy(true)
-    await actions.attempt(actions.start(job, paused ? { force: true } : {}))
+    const refused = await actions.startPlainly(job)
     setBusy(false)
+    if (refused !== undefined) ask({ refused })
   }
   const text = `${hasFailed ? 'Retry' : 'Start'}${paused ? ' although paused' : ''}${hasParams ? '…' : ''}`
   return (
@@ -76,7 +79,7 @@ export function StartButton({ job, isSmall, isPlain }: { job: Job; isSmall?: boo
         <Icon name={hasFailed ? 'repeat' : 'play'} />
         {text}
       </button>
-      {isAsked && <JobDialog job={job} question="params" onClose={() => ask(false)} />}
+      {asked && <JobDialog job={job} question="params" {...asked} onClose={() => ask(undefined)} />}
     </>
   )
 }
@@ -105,8 +108,10 @@ export function JobDialog(props: {
   question: Question
   onClose: () => void
   checkpoint?: string | undefined
+  /** Why a start without parameters was refused. */
+  refused?: string | undefined
 }) {
-  const { job, question, onClose, checkpoint } = props
+  const { job, question, onClose, checkpoint, refused } = props
   const name = nameOf(job)
   const isForced = job.definition?.paused ? { force: true } : {}
   switch (question) {
@@ -115,6 +120,7 @@ export function JobDialog(props: {
         <FormDialog
           title={`Start ${name} with parameters`}
           action="Start"
+          refused={refused}
           onClose={onClose}
           onSubmit={async (form) => {
             const params = actions.parseParams(textOf(form, 'params'))
@@ -164,9 +170,11 @@ function AbortDialog({ job, onClose }: { job: Job; onClose: () => void }) {
     >
       <Moved job={job} meant={meant} />
       <p>
-        {isIngestion(job)
-          ? 'The job stops after its current batch. What it has written stays, and the next run goes on from the checkpoint.'
-          : 'The job is asked to stop. It ends when its code heeds that.'}
+        {meant?.state === 'queued'
+          ? 'The job waits, and will not begin.'
+          : isIngestion(job)
+            ? 'The job stops after its current batch. What it has written stays, and the next run goes on from the checkpoint.'
+            : 'The job is asked to stop. It ends when its code heeds that.'}
       </p>
       <Field label="Reason" hint="For people. It is shown with the run.">
         {(names) => <input {...names} name="reason" maxLength={1000} autocomplete="off" />}
@@ -251,7 +259,7 @@ function textOfCheckpoint({ status }: Job): string {
 function ParamsField({ job }: { job: Job }) {
   const { params = {} } = detailOf(job.status)
   return (
-    <Field label="Parameters" hint="A JSON object. The last run's are filled in, where they are known.">
+    <Field label="Parameters" hint="A JSON object. The last run's values are filled in.">
       {(names) => (
         <textarea
           {...names}

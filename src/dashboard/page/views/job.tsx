@@ -23,6 +23,7 @@ import { History } from './history.js'
 import { isIngestion, JobActions, JobDialog } from './job-actions.js'
 import { RunReport } from './run-report.js'
 import { RunsTable } from './runs-table.js'
+import { WaitsFor } from './waiting.js'
 
 /** How many runs the chart shows, and how many the table below it. */
 const charted = 50
@@ -58,7 +59,9 @@ export function JobView({ type, id, run }: Extract<Route, { view: 'job' }>) {
             <Section title="Now" name="now">
               <div class="card is-running">
                 {job.status.state === 'queued' ? (
-                  <p>The job waits for a free slot.</p>
+                  <p>
+                    <WaitsFor job={job} />
+                  </p>
                 ) : (
                   <>
                     <Progress jobKey={job.key} status={job.status} />

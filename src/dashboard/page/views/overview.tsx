@@ -16,6 +16,7 @@ import { Mark, State } from '../parts/state.js'
 import { Elapsed, Time } from '../parts/time.js'
 import { JobDialog, StartButton } from './job-actions.js'
 import { JobList } from './job-list.js'
+import { WaitsFor } from './waiting.js'
 
 /** All jobs: what runs, what fails and why, what waits, and what comes next. */
 export function Overview({ show, find }: Extract<Route, { view: 'overview' }>) {
@@ -61,7 +62,7 @@ export function Overview({ show, find }: Extract<Route, { view: 'overview' }>) {
           <RunningJobs jobs={running} onAbort={ask} />
         )}
       </Section>
-      {queued.length > 0 && <Queue jobs={queued} />}
+      {queued.length > 0 && <Queue jobs={queued} onAbort={ask} />}
       <JobList all={all} show={show} find={find} />
       {asked && <JobDialog job={jobs.value.get(asked.key) ?? asked} question="abort" onClose={() => ask(undefined)} />}
     </>
@@ -219,19 +220,19 @@ function RunningJob({ job, onAbort }: { job: Job; onAbort: (job: Job) => void })
       <div class="card-head">
         <State state={status.state} />
         <JobLink type={job.type} id={job.id} />
-        {!readOnly && status.state === 'running' && (
-          <button
-            type="button"
-            class="button is-small"
-            aria-label={`Abort ${nameOf(job)}`}
-            onClick={() => onAbort(job)}
-          >
-            Abort…
-          </button>
-        )}
+        {status.state === 'running' && <AbortButton job={job} onAbort={onAbort} />}
       </div>
       <Progress jobKey={job.key} status={status} />
     </li>
+  )
+}
+
+function AbortButton({ job, onAbort }: { job: Job; onAbort: (job: Job) => void }) {
+  if (readOnly) return null
+  return (
+    <button type="button" class="button is-small" aria-label={`Abort ${nameOf(job)}`} onClick={() => onAbort(job)}>
+      Abort…
+    </button>
   )
 }
 
@@ -274,7 +275,7 @@ function FailingJob({ job }: { job: Job }) {
 const drawnOfQueue = 8
 
 /** What waits for a free slot, longest first. */
-function Queue({ jobs }: { jobs: readonly Job[] }) {
+function Queue({ jobs, onAbort }: { jobs: readonly Job[]; onAbort: (job: Job) => void }) {
   return (
     <Section title="Queued" count={jobs.length} name="queued">
       <ul class="card queue">
@@ -283,7 +284,11 @@ function Queue({ jobs }: { jobs: readonly Job[] }) {
             <State state="queued" />
             <JobLink type={job.type} id={job.id} />
             <span class="muted">
-              waits for <Elapsed since={startOf(job)} />
+              for <Elapsed since={startOf(job)} />
+            </span>
+            <AbortButton job={job} onAbort={onAbort} />
+            <span class="muted queue-why">
+              <WaitsFor job={job} />
             </span>
           </li>
         ))}

@@ -61,7 +61,7 @@ export function PauseBanner() {
         {pause.reason === undefined ? '.' : `: ${pause.reason}`}
       </p>
       {!readOnly && (
-        <button type="button" class="button" onClick={() => actions.attempt(actions.unpauseAll())}>
+        <button type="button" class="button" onClick={() => actions.attempt(actions.unpauseAll(), 'The pause goes on')}>
           End the pause
         </button>
       )}
