@@ -80,6 +80,7 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await text('Healthy')
       await text('Live')
       await page.locator('tr', { hasText: 'paused' }).getByText('Paused', { exact: true }).waitFor()
+      await page.locator('tr', { hasText: 'paused' }).getByText('by ann: The source is being moved').waitFor()
       expect(await page.title()).toBe('Shop')
     })
 
@@ -132,7 +133,14 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
         .toEqual([expect.stringContaining('scheduled')])
       await page.locator('body').press('/')
       await page.keyboard.type('nothing')
-      await text('No job is like that')
+      await text('No jobs match')
+      // The only hit is opened by its name alone, and nothing while there are more.
+      const field = page.getByRole('searchbox', { name: 'Find jobs' })
+      await field.fill('copy')
+      await field.press('Enter')
+      await field.fill('done')
+      await field.press('Enter')
+      await expect.poll(() => page.locator('h1').innerText()).toBe('copy/done')
     })
 
     test('a job: why it failed, what it was started with, what it logged, and how it did before', async () => {
@@ -417,7 +425,7 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await section('Next step').waitFor()
       const lines = (await page.locator('.causes').innerText()).split(/\n+/)
       expect(lines.slice(0, 9)).toEqual([
-        'Too many records failed: `failures.total` allows 1, and 1 of 1 were set aside before.',
+        'Too many records failed: failures.total allows 1, and 1 of 1 were set aside before.',
         'because',
         'The transform failed.',
         'First failed record',
@@ -481,8 +489,22 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
         registry.define({ type: 'copy', id, run })
       }
       failWith('busy', Object.assign(new Error('busy'), { code: 'ECONNRESET' }))
+      const called = () => {
+        throw new Error('no price', { cause: new Error('connect ECONNREFUSED 10.0.0.7:5432') })
+      }
+      registry.define({ id: 'away', datasource, transform: called, target: () => {} })
+      const install = 'Could not load the package `pg-copy-streams`: run `npm install pg-copy-streams`.'
+      const missing = new Error("Cannot find package 'pg-copy-streams' imported from /app/x.js")
+      failWith('lacking', new JobError('target', install, { cause: missing }))
       failWith('damaged', new JobError('checkpoint', 'The checkpoint was damaged.'))
-      const types = { broken: 'ingestion', planned: 'ingestion', busy: 'copy', damaged: 'copy' }
+      const types = {
+        broken: 'ingestion',
+        planned: 'ingestion',
+        busy: 'copy',
+        damaged: 'copy',
+        away: 'ingestion',
+        lacking: 'copy',
+      }
       for (const [id, type] of Object.entries(types)) await (await registry.start(type, id)).finished
       const { url } = await serveDashboard(watched)
       const steps = async (id: keyof typeof types) => {
@@ -492,11 +514,19 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
         return section('Next step').locator('.button').allInnerTexts()
       }
       expect(await steps('broken')).toEqual(['Copy report', 'Retry', 'Full refresh…', 'Reset…'])
-      await text('A retry fails again until the record or the transform is mended.')
+      await text('A retry fails again until the record or the transform is fixed.')
       await text('At its end, the new records replace all earlier ones.')
       expect(await steps('planned')).toEqual(['Pause…', 'Copy report', 'Retry', 'Reset…'])
       expect(await steps('busy')).toEqual(['Retry', 'Reset…'])
       expect(await steps('damaged')).toEqual(['Reset…', 'Retry'])
+      expect(await steps('away')).toEqual(['Retry', 'Copy report', 'Reset…'])
+      await text('If the record is at fault, it fails again.')
+      await steps('lacking')
+      expect(await page.locator('.causes li').allInnerTexts()).toEqual([install.replaceAll('`', '')])
+      expect(await page.locator('.causes li code').allInnerTexts()).toEqual([
+        'pg-copy-streams',
+        'npm install pg-copy-streams',
+      ])
       await page.goto(url)
       await page.locator('.card', { hasText: 'broken' }).getByRole('link', { name: 'What helps' }).waitFor()
       await button('Retry copy/busy').waitFor()
@@ -557,7 +587,8 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       const { url } = await serveDashboard(watched)
       const checkpoint = { cursor: { at: '2024-02-01', id: '7' } }
       await page.goto(`${url}#/job/ingestion/a`)
-      await page.locator('.job-side').getByText(JSON.stringify(checkpoint)).waitFor()
+      await page.locator('.job-side').getByText('after at 2024-02-01, id 7').waitFor()
+      await page.getByTitle(JSON.stringify(checkpoint)).waitFor()
       await button('Reset…').click()
       expect(JSON.parse(await page.getByLabel('Checkpoint').inputValue())).toEqual(checkpoint)
     })
@@ -579,7 +610,7 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await page.goto(url)
       await text('This registry defines no job yet')
       await page.getByRole('link', { name: 'Log' }).click()
-      await text('No run is like that')
+      await text('No runs match')
     })
 
     test('100,000 runs of the log, by pages and by every filter', async () => {
@@ -621,7 +652,7 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
           startTimeTo: Number(to) + 59_999,
         })
       await page.reload()
-      await text('No run is like that')
+      await text('No runs match')
       await button('Remove the filter State Failed').click()
       await button('Remove the filter Id job-3').waitFor()
       expect(page.url()).toMatch(/#\/log\?id=job-3&from=.*&to=.*/)
@@ -939,7 +970,7 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       const { url } = await serveDashboard(watched)
       await page.goto(`${url}#/log`)
       await page.getByRole('link', { name: 'copy/south-1' }).waitFor()
-      await page.locator('.states label', { hasText: 'All that ended' }).getByText('3').waitFor()
+      await page.locator('.states label', { hasText: 'Ended' }).getByText('3').waitFor()
       await page.keyboard.press('/')
       const picker = page.getByRole('combobox', { name: 'Job' })
       await page.keyboard.type('Orth')
@@ -963,9 +994,9 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await button('Remove the filter Job copy/north-2').press('Enter')
       await expect.poll(() => page.locator('tbody tr').count()).toBe(3)
       // The other filters are reached by the keyboard too.
-      await page.getByRole('radio', { name: /All that ended/ }).focus()
+      await page.getByRole('radio', { name: /^Ended/ }).focus()
       await page.keyboard.press('ArrowRight')
-      await text('No run is like that')
+      await text('No runs match')
     })
 
     test('a retry asks for the parameters of the run that failed, and a past run of another job offers none', async () => {
@@ -1005,7 +1036,7 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await page.goto(`${url}#/job/report/sales`)
       await button('Start report/sales').click()
       const dialog = page.getByRole('dialog', { name: 'Start report/sales with parameters' })
-      await dialog.getByRole('alert').getByText('`params` to match the schema').waitFor()
+      await dialog.getByRole('alert').getByText('params to match the schema').waitFor()
       expect(await page.locator('.notice').count()).toBe(0)
       await dialog.getByLabel('Parameters').fill('{"day": 3}')
       await dialog.getByRole('button', { name: 'Start' }).click()

@@ -1,6 +1,6 @@
 import { effect, signal } from '@preact/signals'
 import { hasEnded } from '../../../wire/index.js'
-import { isSameRun, stateWords } from './detail.js'
+import { isSameRun, messagesOf, stateWords } from './detail.js'
 import { formatCount, nameOf } from './format.js'
 import { type Job, jobs } from './jobs.js'
 import { route } from './route.js'
@@ -39,6 +39,6 @@ function hasJustEnded(before: Job | undefined, { status }: Job): boolean {
 }
 
 function endOf({ type, id, status }: Job): string {
-  const cause = status?.state === 'error' ? `: ${status.error.at(-1)?.slice(0, 200)}` : '.'
+  const cause = status?.state === 'error' ? `: ${messagesOf(status).at(-1)?.slice(0, 200)}` : '.'
   return `${nameOf({ type, id })}: ${stateWords[status?.state ?? 'never'].toLowerCase()}${cause}`
 }

@@ -12,6 +12,26 @@ export function detailOf(status: Status | undefined): Partial<RemoteDetail> {
   return status?.detail ?? {}
 }
 
+/** What a failed run says, outermost first. That Node.js finds no package adds nothing to what to install, which stands before it. */
+export function messagesOf({ error }: FailedStatus): readonly string[] {
+  const isRepeated = (message: string, at: number) =>
+    /^Cannot find (package|module) /.test(message) && error[at - 1]?.startsWith('Could not load the package ')
+  return error.filter((message, at) => !isRepeated(message, at))
+}
+
+/** Where a run begins, in words. `undefined` for a checkpoint of another form than those of one column or more. */
+export function placeOfCheckpoint(checkpoint: unknown): string | undefined {
+  const { cursor, lastId, ...more } = fieldsOf(checkpoint)
+  const columns = Object.entries(lastId === undefined ? fieldsOf(cursor) : { id: lastId })
+  const isPlain = Object.keys(more).length === 0 && (cursor === undefined || lastId === undefined)
+  if (!isPlain || columns.length === 0 || !columns.every(([, value]) => isScalar(value))) return undefined
+  return `after ${columns.map(([name, value]) => `${name} ${value}`).join(', ')}`
+}
+
+function isScalar(value: unknown): boolean {
+  return typeof value === 'string' || typeof value === 'number'
+}
+
 /** The id of the execution, where it is known: the list of jobs does not have it. */
 export function executionIdOf(status: Status | undefined): string | undefined {
   return status?.executionId ?? detailOf(status).executionId

@@ -62,7 +62,7 @@ async function read(): Promise<void> {
     list.flatMap(({ type, id, status }) => {
       const failed = failedOf(status)
       const { failure } = detailOf(status)
-      const mayRetry = failure !== undefined && ['retry', 'unknown'].includes(remedyFor(status))
+      const mayRetry = failure !== undefined && !['mend', 'restart'].includes(remedyFor(status))
       return status && (failed > 0 || mayRetry)
         ? [[keyOf(type, id), { startTime: status.startTime, failed, mayRetry }]]
         : []

@@ -1,5 +1,5 @@
 import type { FailedStatus } from './detail.js'
-import { detailOf } from './detail.js'
+import { detailOf, messagesOf } from './detail.js'
 import { formatCount, formatDuration, nameOf } from './format.js'
 
 /** Why something failed: the messages from what failed to why, and at which record. */
@@ -27,7 +27,7 @@ const headings: Readonly<Record<string, string>> = {
 export function textsOf(status: FailedStatus): FailureTexts {
   const { place } = detailOf(status).failure ?? {}
   const groups: string[][] = [[]]
-  for (const message of status.error) {
+  for (const message of messagesOf(status)) {
     if (message in headings) groups.push([message])
     else groups.at(-1)?.push(message)
   }

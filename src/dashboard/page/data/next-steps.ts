@@ -1,4 +1,4 @@
-import { checkpointOf, detailOf, isIngestionType, type Status } from './detail.js'
+import { checkpointOf, detailOf, isIngestionType, placeOfCheckpoint, type Status } from './detail.js'
 import { beginningOf } from './format.js'
 import type { Job } from './jobs.js'
 
@@ -11,17 +11,17 @@ export interface NextSteps {
   readonly steps: readonly { readonly name: StepName; readonly effect: string }[]
 }
 
-/** `retry`: another run may succeed as it is. `mend`: it fails again until something else has changed. `restart`: it cannot use its checkpoint. */
-type Remedy = 'retry' | 'mend' | 'restart' | 'unknown'
+/** `retry`: another run may succeed as it is. `maybe`: it may, unless a record is at fault. `mend`: it fails again until something else has changed. `restart`: it cannot use its checkpoint. */
+type Remedy = 'retry' | 'maybe' | 'mend' | 'restart' | 'unknown'
 
 const mends: Readonly<Record<string, string>> = {
   invalid_options: 'its definition or its parameters are changed',
   not_defined: 'it is defined again',
-  schema: 'the record or the schema is mended',
-  transform: 'the record or the transform is mended',
-  too_many_failures: 'the records or what refuses them are mended',
-  datasource: 'what the last message says is mended',
-  target: 'what the last message says is mended',
+  schema: 'the record or the schema is fixed',
+  transform: 'the record or the transform is fixed',
+  too_many_failures: 'the records or what refuses them are fixed',
+  datasource: 'what the last message says is fixed',
+  target: 'what the last message says is fixed',
 }
 
 /** Whether a retry of a failed run can help, as far as the server tells. */
@@ -31,11 +31,25 @@ export function remedyFor(status: Status | undefined): Remedy {
   const { code = '', isTransient } = failure
   if (isTransient || code === 'lease_lost') return 'retry'
   if (code === 'checkpoint') return 'restart'
+  if (mayPass(status, code)) return 'maybe'
   return code in mends ? 'mend' : code === 'max_duration' ? 'retry' : 'unknown'
+}
+
+const connection =
+  /\b(ECONN[A-Z]+|ETIMEDOUT|EPIPE|EAI_AGAIN|ENOTFOUND|E(HOST|NET)(UNREACH|DOWN)|UND_ERR_[A-Z_]+)\b|fetch failed|socket hang up/
+
+/** Whether a transform failed of what it called, rather than of its record. What it throws by itself has no cause. */
+function mayPass(status: Status | undefined, code: string): boolean {
+  if (status?.state !== 'error' || !['transform', 'too_many_failures'].includes(code)) return false
+  const { place } = detailOf(status).failure ?? {}
+  const messages = status.error.filter((message) => message !== place)
+  const thrown = messages.slice(messages.indexOf('The transform failed.') + 1)
+  return messages.some((message) => connection.test(message)) || (code === 'transform' && thrown.length > 1)
 }
 
 const advices: Readonly<Record<Exclude<Remedy, 'mend'>, string>> = {
   retry: 'The cause may pass by itself: a retry can succeed as it is.',
+  maybe: 'What the transform called may work by now: a retry can succeed. If the record is at fault, it fails again.',
   restart: 'A retry would fail again, as it cannot go on from the checkpoint. Begin elsewhere.',
   unknown: 'Whether a retry helps depends on the cause.',
 }
@@ -43,6 +57,7 @@ const advices: Readonly<Record<Exclude<Remedy, 'mend'>, string>> = {
 const orders: Readonly<Record<Remedy, readonly StepName[]>> = {
   retry: ['retry', 'params', 'refresh', 'reset'],
   unknown: ['retry', 'params', 'refresh', 'reset'],
+  maybe: ['retry', 'copy', 'pause', 'params', 'refresh', 'reset'],
   restart: ['refresh', 'reset', 'retry'],
   mend: ['pause', 'copy', 'params', 'retry', 'refresh', 'reset'],
 }
@@ -88,7 +103,7 @@ function effectOf(name: StepName, job: Job): string {
     case 'pause':
       return 'Its schedule starts it no more until the pause ends. The target stays as it is.'
     default:
-      return 'For whoever can mend it. Changes nothing.'
+      return 'For whoever can fix it. Changes nothing.'
   }
 }
 
@@ -98,5 +113,6 @@ function retryEffect({ status, definition }: Job, isRead: boolean): string {
   if (definition?.fullRefresh === 'replace')
     return 'Reads everything again. At its end, the new records replace all earlier ones.'
   if (checkpoint === undefined) return 'Begins at the beginning. The records of the target stay.'
-  return `Goes on from ${beginningOf(JSON.stringify(checkpoint), 80)}. The records of the target stay.`
+  const words = placeOfCheckpoint(checkpoint) ?? `from ${JSON.stringify(checkpoint)}`
+  return `Goes on ${beginningOf(words, 80)}. The records of the target stay.`
 }

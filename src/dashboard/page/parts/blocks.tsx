@@ -1,6 +1,7 @@
 import type { ComponentChildren } from 'preact'
 import { formatCount } from '../data/format.js'
 import { reasonOf } from '../data/server.js'
+import { Coded } from './coded.js'
 import { Icon, type IconName } from './icon.js'
 
 /** A part of a view with a heading. */
@@ -43,7 +44,9 @@ export function Failure({ title, error, onRetry }: { title: string; error: unkno
     <div class="empty is-error" role="alert">
       <Icon name="error" />
       <p class="empty-title">{title}</p>
-      <p class="muted">{reasonOf(error)}</p>
+      <p class="muted">
+        <Coded text={reasonOf(error)} />
+      </p>
       <button type="button" class="button" onClick={onRetry}>
         <Icon name="repeat" />
         Try again

@@ -120,7 +120,7 @@ function Choices(props: {
         ))}
       </div>
       {(more > 0 || choices.length === 0) && (
-        <p class="muted">{more > 0 ? `${more} more: type a part of the type or the id` : 'No job is like that'}</p>
+        <p class="muted">{more > 0 ? `${more} more: type a part of the type or the id` : 'No jobs match'}</p>
       )}
     </div>
   )

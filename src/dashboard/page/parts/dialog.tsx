@@ -1,6 +1,7 @@
 import type { ComponentChildren } from 'preact'
 import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { reasonOf } from '../data/server.js'
+import { Coded } from './coded.js'
 import { Icon } from './icon.js'
 
 /** The properties of a {@link FormDialog}. */
@@ -55,7 +56,9 @@ export function FormDialog({ title, action, isDangerous, refused, children, onSu
           {error !== undefined && (
             <p class="form-error" role="alert">
               <Icon name="error" />
-              {reasonOf(error)}
+              <span>
+                <Coded text={reasonOf(error)} />
+              </span>
             </p>
           )}
         </div>

@@ -1,14 +1,15 @@
 import { useState } from 'preact/hooks'
 import { formatLength } from '../data/format.js'
+import { Coded } from './coded.js'
 
 /** How many characters are shown at first, and how many each part of a whole text has. */
 const shownAtFirst = 2000
 const partLength = 20_000
 
 /** A text of any length. A long one is cut, and shown as a whole in parts that the browser draws when they come into view. */
-export function LongText({ text, label }: { text: string; label: string }) {
+export function LongText({ text, label, isMessage }: { text: string; label: string; isMessage?: boolean }) {
   const [isWhole, setWhole] = useState(false)
-  if (text.length <= shownAtFirst) return <>{text}</>
+  if (text.length <= shownAtFirst) return <>{isMessage ? <Coded text={text} /> : text}</>
   if (!isWhole)
     return (
       <>

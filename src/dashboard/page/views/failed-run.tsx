@@ -68,7 +68,7 @@ function Chain({ causes, hasRoot = false }: { causes: readonly string[]; hasRoot
         <li key={index}>
           {index > 0 && <span class="causes-word">because</span>}
           <p>
-            <LongText text={message} label="the message" />
+            <LongText text={message} label="the message" isMessage />
           </p>
         </li>
       ))}

@@ -2,9 +2,9 @@ import { memo } from 'preact/compat'
 import { useState } from 'preact/hooks'
 import { withDetail } from '../data/details.js'
 import { failedLastOf } from '../data/failed-records.js'
-import { formatCount, formatDuration } from '../data/format.js'
+import { beginningOf, formatCount, formatDuration } from '../data/format.js'
 import type { Job } from '../data/jobs.js'
-import { home, linkTo, replaceRoute, type ShownJobs } from '../data/route.js'
+import { home, linkTo, linkToJob, replaceRoute, type ShownJobs } from '../data/route.js'
 import { isIn } from '../data/shown-jobs.js'
 import { Empty, Section } from '../parts/blocks.js'
 import { CountCell, FailedCount } from '../parts/count.js'
@@ -31,14 +31,17 @@ const listTitles: Record<ShownJobs, string> = {
 /** The jobs that are asked for, in a table. */
 export function JobList({ all, show, find }: { all: readonly Job[]; show: ShownJobs; find: string }) {
   const [isWhole, setWhole] = useState(false)
-  const words = find.toLowerCase().split(/\s+/).filter(Boolean)
-  const found = all
-    .filter(isIn[show])
-    .filter(({ type, id }) => words.every((word) => `${type}/${id}`.toLowerCase().includes(word)))
+  const found = foundIn(all, show, find)
   if (show === 'scheduled') found.sort((one, other) => nextOf(one) - nextOf(other))
   const drawn = isWhole ? found : found.slice(0, drawnAtFirst)
   const filter = (event: Event) =>
     replaceRoute({ view: 'overview', show, find: (event.target as HTMLInputElement).value })
+  const open = (event: KeyboardEvent) => {
+    // What is typed may not be drawn yet.
+    const { value } = event.target as HTMLInputElement
+    const [only, other] = foundIn(all, show, value)
+    if (event.key === 'Enter' && value.trim() !== '' && only && !other) location.hash = linkToJob(only.type, only.id)
+  }
   return (
     <Section
       title={listTitles[show]}
@@ -51,7 +54,14 @@ export function JobList({ all, show, find }: { all: readonly Job[]; show: ShownJ
           <label class="search">
             <Icon name="search" />
             <span class="visually-hidden">Find jobs</span>
-            <input type="search" placeholder="Find jobs" value={find} onInput={filter} data-shortcut="/" />
+            <input
+              type="search"
+              placeholder="Find jobs"
+              value={find}
+              onInput={filter}
+              onKeyDown={open}
+              data-shortcut="/"
+            />
           </label>
         </div>
       }
@@ -64,6 +74,14 @@ export function JobList({ all, show, find }: { all: readonly Job[]; show: ShownJ
       )}
     </Section>
   )
+}
+
+/** The jobs whose names have all words that are looked for. */
+function foundIn(all: readonly Job[], show: ShownJobs, find: string): Job[] {
+  const words = find.toLowerCase().split(/\s+/).filter(Boolean)
+  return all
+    .filter(isIn[show])
+    .filter(({ type, id }) => words.every((word) => `${type}/${id}`.toLowerCase().includes(word)))
 }
 
 function JobTable({ jobs }: { jobs: readonly Job[] }) {
@@ -95,7 +113,7 @@ function JobTable({ jobs }: { jobs: readonly Job[] }) {
 
 function NoJobs({ isFiltered }: { isFiltered: boolean }) {
   return isFiltered ? (
-    <Empty icon="search" title="No job is like that">
+    <Empty icon="search" title="No jobs match">
       <a href={linkTo(home)}>Show all jobs</a>
     </Empty>
   ) : (
@@ -107,6 +125,17 @@ function NoJobs({ isFiltered }: { isFiltered: boolean }) {
 
 function nextOf({ definition }: Job): number {
   return definition?.nextRun ?? Number.POSITIVE_INFINITY
+}
+
+/** Who has paused a job and why, in a few words. The view of the job has all of them. */
+function PauseReason({ by, reason }: { by?: string; reason?: string }) {
+  const words = [by !== undefined && `by ${by}`, reason].filter(Boolean).join(': ')
+  if (words === '') return null
+  return (
+    <bdi class="muted" title={words}>
+      {beginningOf(words, 60)}
+    </bdi>
+  )
 }
 
 const JobRow = memo(({ job }: { job: Job }) => {
@@ -138,7 +167,9 @@ const JobRow = memo(({ job }: { job: Job }) => {
       </td>
       <td data-label="Next run">
         {paused ? (
-          <Mark icon="paused" tone="paused" text="Paused" />
+          <>
+            <Mark icon="paused" tone="paused" text="Paused" /> <PauseReason {...paused} />
+          </>
         ) : nextRun !== undefined ? (
           <>
             <Time at={nextRun} /> {schedule && <ScheduleText schedule={schedule} />}

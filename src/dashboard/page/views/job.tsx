@@ -1,7 +1,15 @@
 import { useState } from 'preact/hooks'
 import type { LoggedStatus } from '../../../client/index.js'
 import { seconds } from '../data/clock.js'
-import { checkpointOf, detailOf, fieldsOf, isIngestionType, numberOf, type Status } from '../data/detail.js'
+import {
+  checkpointOf,
+  detailOf,
+  fieldsOf,
+  isIngestionType,
+  numberOf,
+  placeOfCheckpoint,
+  type Status,
+} from '../data/detail.js'
 import { withDetail, withFiguresOf } from '../data/details.js'
 import { formatCount, formatDuration } from '../data/format.js'
 import { health } from '../data/health.js'
@@ -243,7 +251,7 @@ function RunFacts({ status, title, next }: { status: Status; title: string; next
           <Elapsed since={status.startTime} />
         ),
         [countTitle(status)]: hasRecords(status) && formatCount(status.count),
-        [next]: checkpoint !== undefined && <Value text={JSON.stringify(checkpoint)} label="the checkpoint" />,
+        [next]: checkpoint !== undefined && <CheckpointText checkpoint={checkpoint} />,
         'Last id': status.lastId !== undefined && <Value text={status.lastId} label="the last id" />,
         'Aborted because': abortReason,
         Node: node && <bdi>{node}</bdi>,
@@ -270,6 +278,18 @@ function LeaseText({ node, until }: { node: string | undefined; until: number })
       )}
       {isOver ? 'ran out ' : 'runs out '}
       <Time at={until} />
+    </span>
+  )
+}
+
+/** In words where that can be done. The dialog of a reset has it as it is. */
+function CheckpointText({ checkpoint }: { checkpoint: unknown }) {
+  const raw = JSON.stringify(checkpoint)
+  const words = placeOfCheckpoint(checkpoint)
+  if (words === undefined) return <Value text={raw} label="the checkpoint" />
+  return (
+    <span title={raw.slice(0, 1000)}>
+      <LongText text={words} label="the checkpoint" />
     </span>
   )
 }

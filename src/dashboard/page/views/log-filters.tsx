@@ -41,7 +41,7 @@ export function LogFilters(props: {
           {['', ...loggedStates].map((state) => (
             <label key={state} class={`is-${state || 'none'}`}>
               <input type="radio" name="state" value={state} checked={query.state === state} />
-              {state === '' ? 'All that ended' : stateWords[state as ShownState]}
+              {state === '' ? 'Ended' : stateWords[state as ShownState]}
               {totals?.has(state) && <span class="count">{formatCount(totals.get(state) ?? 0)}</span>}
             </label>
           ))}

@@ -45,7 +45,7 @@ export function LogView({ query }: { query: LogQuery }) {
       ) : read.value === undefined ? (
         <Loading rows={8} />
       ) : hits.length === 0 ? (
-        <Empty icon="search" title={total === 0 ? 'No run is like that' : 'This page is behind the last one'}>
+        <Empty icon="search" title={total === 0 ? 'No runs match' : 'This page is behind the last one'}>
           <a href={linkTo(wholeLog)}>Show the whole log</a>
         </Empty>
       ) : (

@@ -1,4 +1,5 @@
 import { useState } from 'preact/hooks'
+import { messagesOf } from '../data/detail.js'
 import { withDetail } from '../data/details.js'
 import { failedLastOf, mayRetry } from '../data/failed-records.js'
 import { beginningOf, formatCount, formatDuration, nameOf } from '../data/format.js'
@@ -8,6 +9,7 @@ import { home, linkTo, linkToJob, type Route, type ShownJobs } from '../data/rou
 import { readOnly } from '../data/settings.js'
 import { isIn } from '../data/shown-jobs.js'
 import { Empty, Failure, Loading, Section } from '../parts/blocks.js'
+import { Coded } from '../parts/coded.js'
 import { FailedCount } from '../parts/count.js'
 import { Icon, type IconName } from '../parts/icon.js'
 import { JobLink } from '../parts/job-name.js'
@@ -243,7 +245,7 @@ const maxReason = 700
 function FailingJob({ job }: { job: Job }) {
   const { status } = job
   if (status?.state !== 'error') return null
-  const [first = '', ...causes] = status.error
+  const [first = '', ...causes] = messagesOf(status)
   const last = causes.at(-1)
   return (
     <li class="card is-error">
@@ -261,10 +263,12 @@ function FailingJob({ job }: { job: Job }) {
           {mayRetry(job) && <StartButton job={job} isSmall isPlain />}
         </span>
       </div>
-      <p class="reason">{beginningOf(first, maxReason)}</p>
+      <p class="reason">
+        <Coded text={beginningOf(first, maxReason)} />
+      </p>
       {last !== undefined && (
         <p class="reason cause">
-          <span class="muted">because</span> {beginningOf(last, maxReason)}
+          <span class="muted">because</span> <Coded text={beginningOf(last, maxReason)} />
         </p>
       )}
     </li>

@@ -1,4 +1,5 @@
 import type { LoggedStatus } from '../../../client/index.js'
+import { messagesOf } from '../data/detail.js'
 import { failedOf } from '../data/failed-records.js'
 import { formatDuration } from '../data/format.js'
 import { linkToJob } from '../data/route.js'
@@ -73,7 +74,7 @@ function MessageCell({ run, isExplained }: { run: LoggedStatus; isExplained: boo
     <td data-label="Message" class="message">
       {run.state === 'error' && (
         <span class="cut-text" title={run.error.join('\n').slice(0, 1000)}>
-          {isExplained ? 'as above' : run.error.at(-1)?.slice(0, 200)}
+          {isExplained ? 'as above' : messagesOf(run).at(-1)?.slice(0, 200)}
         </span>
       )}
     </td>

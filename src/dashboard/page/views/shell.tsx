@@ -9,6 +9,7 @@ import { home, linkTo, route, wholeLog } from '../data/route.js'
 import { type Connection, connection, reasonOf } from '../data/server.js'
 import { readOnly, title } from '../data/settings.js'
 import { nextTheme, theme } from '../data/theme.js'
+import { Coded } from '../parts/coded.js'
 import { Icon, type IconName } from '../parts/icon.js'
 import { Time } from '../parts/time.js'
 import { PauseBanner } from './pauses.js'
@@ -172,7 +173,9 @@ function Notices() {
       {notices.value.map((notice) => (
         <div key={notice.id} class={`notice ${notice.isError ? 'is-error' : ''}`}>
           <Icon name={notice.isError ? 'error' : 'successful'} />
-          <p>{notice.text}</p>
+          <p>
+            <Coded text={notice.text} />
+          </p>
           <button type="button" class="icon-button" aria-label="Close the notice" onClick={() => closeNotice(notice)}>
             <Icon name="close" />
           </button>
