@@ -223,7 +223,16 @@ function queryOf({ query }: IngestionJob, datasource: Datasource, cursor: Cursor
   const needs = { maxPrimaryKey: false, lastRecord: false, lastId: false }
   const unknown = () => undefined
   const render: CompiledQuery['render'] = ({ params = {} }) => compiled.render({ params })
-  return { ...compiled, resumes: false, takesRange: false, needs, comparisonOf: unknown, missingIn: unknown, render }
+  return {
+    ...compiled,
+    resumes: false,
+    takesRange: false,
+    needs,
+    comparisonOf: unknown,
+    otherKeyOf: unknown,
+    missingIn: unknown,
+    render,
+  }
 }
 
 function placeholderOf(datasource: Datasource): ((n: number) => string) | undefined {

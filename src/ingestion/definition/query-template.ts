@@ -24,6 +24,8 @@ export interface CompiledQuery {
   readonly takesRange: boolean
   /** How the query compares the primary key with the last one read. `undefined` if it does not, or compares in several ways. */
   comparisonOf(pkField: string): KeyComparison | undefined
+  /** The column that the query compares with `last_id`, when that is another one than `pkField`. */
+  otherKeyOf(pkField: string): string | undefined
   /** A variable that the query needs to resume, and that `variables` lacks. */
   missingIn(variables: QueryVariables): string | undefined
   /** The parameters that the query uses, by their first names. `undefined` for a function, which may use any. */
@@ -72,6 +74,7 @@ function compileFunction(query: QueryFunction): CompiledQuery {
     takesRange: true,
     needs: { maxPrimaryKey: 'offered', lastRecord: true, lastId: false },
     comparisonOf: () => undefined,
+    otherKeyOf: () => undefined,
     missingIn: () => undefined,
     params: undefined,
     checkParams: () => undefined,
@@ -105,6 +108,7 @@ function compileTemplate(template: string, placeholder: Placeholder): CompiledQu
       has('last_record') || has('last_record_timestamp')
         ? undefined
         : comparisonIn(expand(nodes, scopeOf(sampleOf(names))), pkField),
+    otherKeyOf: (pkField) => otherKeyIn(expand(nodes, scopeOf(sampleOf(names))), pkField),
     missingIn(variables) {
       const scope = scopeOf(variables)
       const asked = [...names].filter((name) => name !== '.' && !rangeNames.includes(name) && !isParam(name))
@@ -227,6 +231,15 @@ function comparisonIn(pieces: readonly Piece[], pkField: string): KeyComparison 
     }
   }
   return undefined
+}
+
+/** The column that is compared with `last_id`, when no comparison is with `pkField`. */
+function otherKeyIn(pieces: readonly Piece[], pkField: string): string | undefined {
+  const compared = pieces.flatMap((piece, index) => {
+    const isId = typeof piece !== 'string' && piece.value === 'last_id'
+    return (isId && comparisonAt(pieces[index - 1], pieces[index + 1])?.name) || []
+  })
+  return compared.some((name) => isNameOf(name, pkField)) ? undefined : compared[0]?.replaceAll('"', '')
 }
 
 /** The name and the operator that a value is compared with, normalized to have the column on the left. */

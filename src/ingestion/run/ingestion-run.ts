@@ -39,7 +39,7 @@ import {
 import { type Checkpoint, initialCheckpoint, writtenBy } from './checkpoint.js'
 import { DeadLetters } from './dead-letters.js'
 import { checkHeld, Flusher } from './flusher.js'
-import { KeyOrder, orderFailure, unorderedFailure } from './key-order.js'
+import { KeyOrder, orderFailure, unorderedFailure, warnOfOtherKey } from './key-order.js'
 import { readAhead } from './prefetch.js'
 import { type ResumePoint, RunProgress } from './progress.js'
 import { Reading } from './read-request.js'
@@ -293,7 +293,7 @@ export class IngestionRun {
 
   /** Prevents runs from resuming where they would miss later records, and fails if the order is certainly wrong. */
   async #checkOrder(batch: RecordBatch): Promise<void> {
-    if (!this.#order) return
+    if (!this.#order) return warnOfOtherKey(this.#plan, this.#context, batch)
     const { comparison } = this.#order
     const { isUnordered, sequence } = this.#progress.checkpoint
     const follows = this.#order.checkRead(batch)

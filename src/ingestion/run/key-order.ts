@@ -1,4 +1,5 @@
 import { JobError } from '../../core/base/index.js'
+import type { ExecutionContext } from '../../core/execution/index.js'
 import type { Column, RecordBatch } from '../contract/index.js'
 import { compareKeys, type IngestionPlan, type KeyComparison, type KeyKind, keyKindOf } from '../definition/index.js'
 
@@ -97,6 +98,24 @@ export class KeyOrder {
 function keyOf(value: unknown): Key {
   if (value === null || value === undefined) return null
   return value instanceof Date && !Number.isNaN(value.getTime()) ? value.toISOString() : String(value)
+}
+
+/**
+ * Warns when the query compares another column than `pkField` with the last id, and both are not equal: a run that resumes would miss records,
+ * or read them again.
+ */
+export function warnOfOtherKey(
+  { pkField, query, isResumable }: IngestionPlan,
+  { warnOnce }: Pick<ExecutionContext, 'warnOnce'>,
+  batch: RecordBatch,
+): void {
+  const other = isResumable && pkField !== undefined ? query.otherKeyOf(pkField) : undefined
+  if (pkField === undefined || other === undefined || batch.indexOf(other) < 0) return
+  if (keyOf(batch.lastValueOf(other)) === keyOf(batch.lastValueOf(pkField))) return
+  warnOnce(
+    `The query compares \`${other}\` with {{last_id}}, which is the last \`${pkField}\`, and these differ: a run that resumes may miss records or read ` +
+      `them again. Set \`pkField: '${other}'\`, or compare \`${pkField}\`.`,
+  )
 }
 
 /** The error for a query whose ids are out of order. */

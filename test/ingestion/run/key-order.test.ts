@@ -82,6 +82,16 @@ describe('a template', () => {
   ])('is not known to compare: %s', (template) => {
     expect(compileQuery(template).comparisonOf('id')).toBeUndefined()
   })
+
+  it.each([
+    ['{{#last_id}}where t."seq" > {{last_id}}{{/last_id}}', 'seq'],
+    ['{{#last_id}}where {{last_id}} < seq{{/last_id}}', 'seq'],
+    ['{{#last_id}}where seq > {{last_id}} or id > {{last_id}}{{/last_id}}', undefined],
+    ['{{#last_id}}where seq > (select seq from t where id = {{last_id}}){{/last_id}}', undefined],
+    ['select 1', undefined],
+  ])('is known to compare another column: %s', (template, column) => {
+    expect(compileQuery(template).otherKeyOf('id')).toBe(column)
+  })
 })
 
 describePostgres('a job that resumes by its ids', (database) => {
@@ -136,6 +146,25 @@ describePostgres('a job that resumes by its ids', (database) => {
     `select * from ${table} {{#last_id}}where id > {{last_id}}{{/last_id}} ${rest}`
   const most = (table: string, rest = '') =>
     `select * from ${table} {{#max_primary_key}}where id > {{max_primary_key}}{{/max_primary_key}} ${rest}`
+
+  it('warns where the query compares another column than `pkField`, whose values differ', async () => {
+    const query = 'select id, id * 10 as ten from lucky {{#last_id}}where id > {{last_id}}{{/last_id}} order by id'
+    const warnings: string[] = []
+    const logger = { info() {}, error() {}, debug() {}, warn: (_: object, text: string) => void warnings.push(text) }
+    for (const pkField of ['ten', 'id']) {
+      await registry?.close()
+      registry = new JobRegistry({
+        storage: memoryStorage(),
+        logger,
+        datasources: { postgres: postgresDatasource({ pool }) },
+      })
+      registry.define({ id: 'job', datasource: 'postgres', query, pkField, target: () => undefined })
+      expect(await run()).toMatchObject({ state: 'successful' })
+    }
+    expect(warnings).toEqual([
+      expect.stringContaining('The query compares `id` with {{last_id}}, which is the last `ten`, and these differ'),
+    ])
+  })
 
   it.each(['', 'order by id desc', 'order by name'])('fails where ids are not in order: %s', async (rest) => {
     define(last('shuffled', rest))
