@@ -8,7 +8,7 @@ export interface Failure {
   isTransient: boolean
   /** How many times the execution tried. */
   attempts: number
-  /** At which record an ingestion failed, in a sentence such as `Batch 2, record 2,345 of this run (id 2345).` */
+  /** At which record an ingestion failed, in a sentence such as `Batch 2, record 2,345 of this run (id 2345).` Of many, the last one. */
   place?: string
   /** The name of the innermost error that has a frame of the application, its message, and its frames: up to 4,000 characters. */
   stack?: string

@@ -62,7 +62,7 @@ function Failure({ failure }: { failure: FailedRecord }) {
     <li>
       <p>
         <strong>
-          <LongText text={reasonOf(failure)} label="the reason" />
+          <LongText text={reasonOf(failure)} label="the reason" isMessage />
         </strong>
       </p>
       <p class="muted">

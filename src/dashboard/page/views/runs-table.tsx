@@ -3,6 +3,7 @@ import { messagesOf } from '../data/detail.js'
 import { failedOf } from '../data/failed-records.js'
 import { formatDuration } from '../data/format.js'
 import { linkToJob } from '../data/route.js'
+import { Coded } from '../parts/coded.js'
 import { CountCell, countTitle, FailedCount, hasRecords } from '../parts/count.js'
 import { JobLink } from '../parts/job-name.js'
 import { State } from '../parts/state.js'
@@ -74,7 +75,7 @@ function MessageCell({ run, isExplained }: { run: LoggedStatus; isExplained: boo
     <td data-label="Message" class="message">
       {run.state === 'error' && (
         <span class="cut-text" title={run.error.join('\n').slice(0, 1000)}>
-          {isExplained ? 'as above' : messagesOf(run).at(-1)?.slice(0, 200)}
+          {isExplained ? 'as above' : <Coded text={messagesOf(run).at(-1)?.slice(0, 200) ?? ''} />}
         </span>
       )}
     </td>
