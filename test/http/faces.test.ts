@@ -189,8 +189,14 @@ describe.each(Object.entries(faces))('%s', (face, open) => {
     ['/_search?size=1001', 'Expected `size` to be a whole number from 0 to 1000, got `1001` (string)'],
     ['/_search?from=-1', 'Expected `from` to be a whole number from 0 up, got `-1` (string)'],
     ['/_search?from=', 'Expected `from` to be a whole number from 0 up, got `` (string)'],
-    ['/_search?start_time_from=1e3', 'Expected `start_time_from` to be a whole number from 0 up, got `1e3` (string)'],
-    ['/_search?start_time_to=noon', 'Expected `start_time_to` to be a whole number from 0 up, got `noon` (string)'],
+    [
+      '/_search?start_time_from=1e3',
+      'Expected `start_time_from` to be a time, as a whole number of milliseconds since 1970, got `1e3` (string)',
+    ],
+    [
+      '/_search?start_time_to=noon',
+      'Expected `start_time_to` to be a time, as a whole number of milliseconds since 1970, got `noon` (string)',
+    ],
     [
       '/_search?from=9007199254740993',
       'Expected `from` to be a whole number from 0 up, got `9007199254740993` (string)',
