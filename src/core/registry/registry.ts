@@ -218,7 +218,7 @@ export class Registry<Known extends Record<string, object> = Record<never, objec
     return (record && this.#parts.jobs.statusOf(record)) as never
   }
 
-  /** The statuses of all live executions of a type in all processes, oldest start first. With `detail: false`, they lack what that leaves out. */
+  /** The live executions of a type in all processes, oldest start first. `detail: false` leaves out `detail`, `checkpoint`, `params` and `log`. */
   async running<Detail extends object = never, Type extends string = string>(
     type: Type,
     { detail = true }: ListOptions = {},

@@ -110,7 +110,7 @@ export function warnOfOtherKey(
   batch: RecordBatch,
 ): void {
   const other = isResumable && pkField !== undefined ? query.otherKeyOf(pkField) : undefined
-  if (pkField === undefined || other === undefined || batch.indexOf(other) < 0) return
+  if (pkField === undefined || other === undefined || !batch.columns.some(({ name }) => name === other)) return
   if (keyOf(batch.lastValueOf(other)) === keyOf(batch.lastValueOf(pkField))) return
   warnOnce(
     `The query compares \`${other}\` with {{last_id}}, which is the last \`${pkField}\`, and these differ: a run that resumes may miss records or read ` +

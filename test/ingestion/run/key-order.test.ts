@@ -148,10 +148,17 @@ describePostgres('a job that resumes by its ids', (database) => {
     `select * from ${table} {{#max_primary_key}}where id > {{max_primary_key}}{{/max_primary_key}} ${rest}`
 
   it('warns where the query compares another column than `pkField`, whose values differ', async () => {
-    const query = 'select id, id * 10 as ten from lucky {{#last_id}}where id > {{last_id}}{{/last_id}} order by id'
+    const resumesAfter = (column: string) =>
+      `select ${column}, id * 10 as ten from lucky {{#last_id}}where id > {{last_id}}{{/last_id}} order by id`
     const warnings: string[] = []
     const logger = { info() {}, error() {}, debug() {}, warn: (_: object, text: string) => void warnings.push(text) }
-    for (const pkField of ['ten', 'id']) {
+    const aliased = resumesAfter('id as key')
+    const cases = [
+      ['ten', resumesAfter('id')],
+      ['id', resumesAfter('id')],
+      ['key', aliased],
+    ] as const
+    for (const [pkField, query] of cases) {
       await registry?.close()
       registry = new JobRegistry({
         storage: memoryStorage(),
