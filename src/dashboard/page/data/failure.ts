@@ -28,7 +28,7 @@ export function textsOf(status: FailedStatus): FailureTexts {
   const { place } = detailOf(status).failure ?? {}
   const groups: string[][] = [[]]
   for (const message of messagesOf(status)) {
-    if (message in headings) groups.push([message])
+    if (Object.hasOwn(headings, message)) groups.push([message])
     else groups.at(-1)?.push(message)
   }
   const [outer = [], ...records] = groups
