@@ -141,7 +141,7 @@ describe('the last failed records in the status', () => {
   it('refuse a `showRecords` that is no flag', () => {
     const failures = { showRecords: 'yes' as never }
     expect(() => registry.define({ id: 'a', datasource: testDatasource([]), target: () => {}, failures })).toThrow(
-      /`showRecords`/,
+      /`failures\.showRecords`/,
     )
   })
 })
