@@ -94,7 +94,7 @@ function isSettled(value: unknown): value is { readonly status: string; readonly
 
 /** Whether a value is an error, also of another realm. */
 export function isError(value: unknown): boolean {
-  return value instanceof Error || tagOf(value) === 'Error'
+  return answerOf(() => value instanceof Error || tagOf(value) === 'Error') === true
 }
 
 /** Whether a value is a generator: its code runs when something iterates over it. Compilers make such objects for older languages too. */

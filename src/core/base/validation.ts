@@ -93,7 +93,9 @@ export function checkValue(field: string, value: unknown, rule: Rule): void {
   if (value === undefined && rule.optional) return
   if (isAccepted(rule, value)) return
   const { code, message } = invalid(field, rule.expected, value)
-  throw new JobError(code, `${message}${rule.hint?.(value) ?? ''}`)
+  // The value may refuse to be read.
+  const hint = answerOf(() => rule.hint?.(value))
+  throw new JobError(code, `${message}${typeof hint === 'string' ? hint : ''}`)
 }
 
 /** Maximum length of a job id, in UTF-16 code units. */

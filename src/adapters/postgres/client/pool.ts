@@ -184,7 +184,7 @@ function handleClientErrors(client: PostgresClient | undefined): void {
   client.on('error', ignore)
 }
 
-const clientRule = rule.having('query', 'release', 'on', 'off')
+const clientRule = rule.having('query', 'release', 'on')
 
 /** Acquires a connection of the pool and handles its errors from then on. */
 export async function take(pool: PostgresPool): Promise<PostgresClient> {
