@@ -112,7 +112,7 @@ export default defineConfig({
           include: [faults],
           exclude: waits,
           isolate,
-          maxWorkers: 2,
+          maxWorkers: 1,
           sequence: { groupOrder: 2 },
         },
       },
