@@ -1140,7 +1140,7 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await expect.poll(() => calls.at(-1)).toMatchObject(['abort', 'copy', 'a', { reason: 'by keys' }])
     })
 
-    // Keys that are pressed faster than a person could may come before the page is ready for them.
+    // It has failed on a faster machine, for a reason that is not known: the message says what an open dialog refuses.
     test('leave the focus where the next key is expected', { retry: 2 }, async () => {
       const { registry, watched } = watchedRegistry()
       defineCounting(registry, 'a')

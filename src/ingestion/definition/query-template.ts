@@ -99,6 +99,8 @@ function compileTemplate(template: string, placeholder: Placeholder): CompiledQu
   // Rendering a first run and a later one now detects queries that can never run.
   const sample = sampleOf(names)
   for (const variables of [{ params: sample.params ?? {} }, sample]) render(variables)
+  // Asked for every batch.
+  const compared = comparedWithId(expand(nodes, scopeOf(sample)))
   const has = (name: string) => [...names].some((used) => used === name || used.startsWith(`${name}.`))
   return {
     resumes: [...names].some((name) => !rangeNames.includes(name) && !isParam(name)),
@@ -108,7 +110,8 @@ function compileTemplate(template: string, placeholder: Placeholder): CompiledQu
       has('last_record') || has('last_record_timestamp')
         ? undefined
         : comparisonIn(expand(nodes, scopeOf(sampleOf(names))), pkField),
-    otherKeyOf: (pkField) => otherKeyIn(expand(nodes, scopeOf(sampleOf(names))), pkField),
+    otherKeyOf: (pkField) =>
+      compared.some((name) => isNameOf(name, pkField)) ? undefined : compared[0]?.replaceAll('"', ''),
     missingIn(variables) {
       const scope = scopeOf(variables)
       const asked = [...names].filter((name) => name !== '.' && !rangeNames.includes(name) && !isParam(name))
@@ -233,13 +236,12 @@ function comparisonIn(pieces: readonly Piece[], pkField: string): KeyComparison 
   return undefined
 }
 
-/** The column that is compared with `last_id`, when no comparison is with `pkField`. */
-function otherKeyIn(pieces: readonly Piece[], pkField: string): string | undefined {
-  const compared = pieces.flatMap((piece, index) => {
+/** The columns that are compared with `last_id`. */
+function comparedWithId(pieces: readonly Piece[]): string[] {
+  return pieces.flatMap((piece, index) => {
     const isId = typeof piece !== 'string' && piece.value === 'last_id'
     return (isId && comparisonAt(pieces[index - 1], pieces[index + 1])?.name) || []
   })
-  return compared.some((name) => isNameOf(name, pkField)) ? undefined : compared[0]?.replaceAll('"', '')
 }
 
 /** The name and the operator that a value is compared with, normalized to have the column on the left. */
