@@ -170,6 +170,7 @@ class Round {
     if (!isFile(this.#plan.write.kind) || !this.#model.keepsCheckpoint) return
     await this.#backup.restoreModel()
     this.#saved.restoreNumbers()
+    this.#model.repeatDead()
   }
 
   async #loseStorage(): Promise<void> {
