@@ -1,4 +1,4 @@
-import { callTarget, JobError } from '../../core/base/index.js'
+import { callTarget, executionOrder, JobError } from '../../core/base/index.js'
 import type { ExecutionContext } from '../../core/execution/index.js'
 import { type ExecutionRecord, isEnded } from '../../core/model/index.js'
 import {
@@ -129,9 +129,9 @@ export class ParentTarget {
    */
   async #compare(n: number, { executionId, checkpoint }: ExecutionRecord, own: Partition): Promise<boolean> {
     const reached = storedPartitionCheckpoint(checkpoint)
-    const { signal } = this.#context
-    const { type, id } = this.#context
-    const partition = { type, id, partition: n, executionId, signal, position: undefined }
+    const { type, id, signal } = this.#context
+    const asking = laterOf(executionId, this.#context.executionId)
+    const partition = { type, id, partition: n, executionId: asking, signal, position: undefined }
     const kept = await this.#callTarget(async () => {
       const { writer, resume } = await openTarget(this.#plan.target, {
         ...partition,
@@ -248,6 +248,11 @@ export class ParentTarget {
 
 function stop(reason: unknown): TargetAbort {
   return { reason, leaseLost: false }
+}
+
+/** Of an execution of a partition and one of its job, the later. A storage that was restored knows of fewer executions than the target. */
+function laterOf(one: string, other: string): string {
+  return (executionOrder(one) ?? '') > (executionOrder(other) ?? '') ? one : other
 }
 
 function ownOf({ executionId: _, detail: __, ...checkpoint }: KeptParentCheckpoint): ParentCheckpoint {

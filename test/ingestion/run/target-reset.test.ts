@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
-import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { copyFile, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { type IngestionJob, JobRegistry, type JobStorage, memoryStorage } from 'headgate'
 import { ndjsonFile } from 'headgate/ndjson'
 import { postgresDatasource, postgresTarget } from 'headgate/postgres'
+import { sqliteStorage } from 'headgate/sqlite'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { describePostgres } from '../../support/describe-postgres.js'
@@ -283,6 +284,46 @@ describePostgres('a target that lost what the checkpoint counts on', (database) 
         const now = await Promise.all([0, 1, 2].map((n) => lastOf(n)))
         expect(now).toEqual(expect.arrayContaining(done))
         expect(await found()).toEqual(whole)
+      })
+    },
+  )
+
+  describe.each(['partitions of a cursor', 'partitions by bounds'] as const)(
+    'a storage that was restored knows of fewer executions of the parts than the table: %s',
+    (name) => {
+      const job: Partial<IngestionJob> = reads[name]
+      let folder: string
+      let copies = 0
+      beforeEach(async () => {
+        folder = await mkdtemp(join(tmpdir(), 'headgate-reset-'))
+      })
+      afterEach(async () => {
+        await registry?.close()
+        await rm(folder, { recursive: true })
+      })
+
+      /** Runs over a copy of the storage that an earlier run has left. */
+      const runOn = async (before: string | undefined, more: Partial<IngestionJob>) => {
+        const path = join(folder, `jobs-${++copies}.db`)
+        if (before) await copyFile(before, path)
+        storage = sqliteStorage({ path })
+        const ended = await run(more)
+        await registry?.close()
+        return { ended, path }
+      }
+
+      test.each(['before the cut', 'to the midst of the cut'])('%s', async (moment) => {
+        const isMidst = moment === 'to the midst of the cut'
+        if (!isMidst) await pool.query('delete from source where id > 50')
+        const first = await runOn(undefined, isMidst ? { ...job, ...refusing(15, 80) } : job)
+        expect(first.ended).toMatchObject({ state: isMidst ? 'error' : 'successful' })
+        await pool.query('insert into source select generate_series(51, 100) on conflict do nothing')
+        const lost = await runOn(first.path, { ...job, ...refusing(95) })
+        expect(lost.ended).toMatchObject({ state: 'error' })
+        const { ended, path } = await runOn(first.path, job)
+        expect(ended).toMatchObject({ state: 'successful' })
+        expect(await found()).toEqual(whole)
+        expect((await runOn(path, job)).ended).toMatchObject({ state: 'successful', count: 0 })
       })
     },
   )
