@@ -52,6 +52,7 @@ export function mysqlTarget(options: MysqlTargetOptions): Target {
       writesPartitions: true,
       ...refreshOf(options),
     },
+    ...(options.columns && { sourceColumns: Object.keys(options.columns) }),
     // Its own pool is as large as one execution needs.
     needs: () => (options.pool ? needOf(callbackPoolOf(options.pool), 1) : []),
     async open(context) {

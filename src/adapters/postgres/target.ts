@@ -55,6 +55,7 @@ export function postgresTarget(options: PostgresTargetOptions): Target {
       writesDuringFlush: connectionCountOf(options, {}) > 1,
       ...refreshOf(options),
     },
+    ...(options.columns && { sourceColumns: Object.keys(options.columns) }),
     // Its own pool is as large as one execution needs.
     needs: (context) => (pool ? connectionsOf(pool).need(connectionCountOf(options, context)) : []),
     async open(context) {

@@ -22,6 +22,7 @@ export function sqliteTarget(options: SqliteTargetOptions): Target {
   return {
     kind: 'sqlite',
     capabilities: { writesAtomically: true, writesIdempotently: mode === 'upsert', ...refreshOf(options) },
+    ...(options.columns && { sourceColumns: Object.keys(options.columns) }),
     open: (context) => open(file, options, context),
     async resetCheckpoint(request) {
       const { type, id, checkpoint, executionId = '', signal } = request

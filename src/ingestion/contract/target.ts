@@ -224,6 +224,13 @@ export interface Target<Item extends object = JobRecord> {
   /** What the target can do beside writing. Default: nothing of it. */
   readonly capabilities?: TargetCapabilities
   /**
+   * The columns of the records that the target writes, where its options name them. A run warns of those that none of its records had, as a
+   * record may lack some, but a name that all lack is probably wrong. Default: not known.
+   *
+   * @experimental
+   */
+  readonly sourceColumns?: readonly string[]
+  /**
    * The shared resources that a writer holds at once. An execution begins when everything that its datasource and its targets need
    * is free. Default: none.
    *

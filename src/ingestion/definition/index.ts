@@ -23,7 +23,7 @@ export {
 export { compareKeys, type KeyKind, keyKindOf } from './key-comparison.js'
 export { type IngestionPlan, needsOf, type Tolerance } from './plan.js'
 export { type CompiledQuery, compileQuery, type KeyComparison } from './query-template.js'
-export { checkRateLimit, type RateLimit, RateLimiter } from './rate-limit.js'
+export { checkRateLimit, delayOf, type RateLimit, RateLimiter } from './rate-limit.js'
 export { isBlank, scan } from './sql-scanner.js'
 export { type BatchTransform, batchTransform } from './transform.js'
 export type { TransformedBatch } from './transformed-batch.js'

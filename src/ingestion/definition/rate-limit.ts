@@ -45,3 +45,8 @@ export class RateLimiter {
     return start - now
   }
 }
+
+/** Reserves time for a batch under several limits. Returns how long the batch must wait, in milliseconds. */
+export function delayOf(limiters: readonly RateLimiter[], now: number, batch: RecordBatch): number {
+  return Math.max(0, ...limiters.map((limiter) => limiter.reserve(now, batch)))
+}

@@ -14,6 +14,7 @@ import { keyOf } from '../../core/model/index.js'
 import type { OpenContext, OpenTarget, ReadBatch, RecordBatch, TargetContext, TargetWriter } from '../contract/index.js'
 import {
   type BatchTransform,
+  delayOf,
   type IngestionPlan,
   needsOf,
   type TransformContext,
@@ -51,6 +52,7 @@ import { RunMeter } from './run-meter.js'
 import { StallWatch } from './stall-watch.js'
 import { checkTarget } from './target-check.js'
 import { announceRefresh, removeEarlier } from './target-refresh.js'
+import { UnmetColumns } from './unmet-columns.js'
 
 /** One run of an ingestion. */
 export class IngestionRun {
@@ -64,6 +66,7 @@ export class IngestionRun {
   readonly #deadLetters: DeadLetters | undefined
   readonly #batchWriter: BatchWriter
   readonly #order: KeyOrder | undefined
+  readonly #unmetColumns: UnmetColumns
   #opened!: Required<OpenTarget>
   #flusher!: Flusher
   #meter: RunMeter | undefined
@@ -90,6 +93,7 @@ export class IngestionRun {
     this.#deadLetters = plan.tolerance?.deadLetters && new DeadLetters(plan.tolerance.deadLetters)
     this.#batchWriter = this.#makeBatchWriter()
     this.#order = KeyOrder.of(plan)
+    this.#unmetColumns = new UnmetColumns(plan.target)
   }
 
   /** Runs to the end. Returns only when everything is written, so that a later abort comes too late. */
@@ -117,6 +121,7 @@ export class IngestionRun {
       const replaced = await this.#placing(this.#callTarget(() => committed(this.#writer, this.#context.clock)))
       if (replaced) this.#progress.report({ replaced })
       if (replaced) this.#reportProgress(this.#progress.resumePoint)
+      this.#unmetColumns.warn(this.#context)
     } catch (error) {
       await this.#stop(error)
       throw error
@@ -247,7 +252,8 @@ export class IngestionRun {
     this.#stallWatch.step(isOwnDatasource)
     for await (const read of readAhead(batches, limit, { wait, stop, beyond })) {
       this.#stallWatch.step(false)
-      await this.#limitRate(read.batch)
+      const delay = delayOf(this.#plan.limiters, this.#context.clock.now(), read.batch)
+      if (delay > 0) await this.#flusher.whenIdle(sleep(this.#context.clock, delay, this.#signal))
       await turns.pass()
       this.#signal.throwIfAborted()
       await this.#write(read)
@@ -256,12 +262,6 @@ export class IngestionRun {
     }
     stop()
     return reading
-  }
-
-  async #limitRate(batch: RecordBatch): Promise<void> {
-    const { clock } = this.#context
-    const delay = Math.max(0, ...this.#plan.limiters.map((limiter) => limiter.reserve(clock.now(), batch)))
-    if (delay > 0) await this.#flusher.whenIdle(sleep(clock, delay, this.#signal))
   }
 
   async #write(read: ReadBatch): Promise<void> {
@@ -316,6 +316,7 @@ export class IngestionRun {
   async #writeTo(batch: RecordBatch, idempotencyKey: string): Promise<void> {
     if (this.#mustTruncate) await this.#truncate()
     const context = { ...this.#targetContext, idempotencyKey }
+    this.#unmetColumns.add(batch)
     this.#flusher.beginWrite()
     const isOwnTarget = this.#plan.target.needs === undefined
     this.#stallWatch.step(isOwnTarget)
