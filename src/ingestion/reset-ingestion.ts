@@ -30,10 +30,10 @@ const rules: Readonly<Record<string, Rule>> = {
   ...variableRules,
   cursor: anything,
   ...Object.fromEntries(
-    ['origin', 'sequence', 'read', 'written', 'failed', 'skipped', 'position', 'deadLetters', 'fields'].map((name) => [
-      name,
-      anything,
-    ]),
+    [
+      ...['origin', 'sequence', 'read', 'written', 'failed', 'skipped', 'position', 'deadLetters', 'fields'],
+      ...['pkField', 'queryDigest'],
+    ].map((name) => [name, anything]),
   ),
   params: rule.optional(rule.anObject),
   startParams: rule.optional(rule.anObject),

@@ -5,6 +5,7 @@ import { bindValues, type Piece } from './bind-values.js'
 import type { QueryFunction, QueryVariables } from './ingestion-job.js'
 import type { KeyKind } from './key-comparison.js'
 import { checkNulls } from './null-comparisons.js'
+import { queryDigest } from './query-digest.js'
 import { isParam, paramOf, paramPiece, sampleParams } from './query-params.js'
 import { checkedQuery } from './returned-query.js'
 import { scan } from './sql-scanner.js'
@@ -30,6 +31,8 @@ export interface CompiledQuery {
   missingIn(variables: QueryVariables): string | undefined
   /** The parameters that the query uses, by their first names. `undefined` for a function, which may use any. */
   readonly params: readonly string[] | undefined
+  /** Tells whether the query has changed. `undefined` for a function, which may return another text for each run. */
+  readonly digest: string | undefined
   /** Throws `invalid_options` when a run cannot start with these parameters. */
   checkParams(params: JobParams): void
   /** The query of a run that resumes from `variables`, or starts from the beginning without them. */
@@ -77,6 +80,7 @@ function compileFunction(query: QueryFunction): CompiledQuery {
     otherKeyOf: () => undefined,
     missingIn: () => undefined,
     params: undefined,
+    digest: undefined,
     checkParams: () => undefined,
     render(variables) {
       const returned = checkedQuery(query({ params: {}, ...variables }))
@@ -118,6 +122,7 @@ function compileTemplate(template: string, placeholder: Placeholder): CompiledQu
       return asked.find((name) => scope[name] === undefined || isEmpty(scope[name]))
     },
     params: [...new Set([...names].filter(isParam).map((name) => name.split('.')[1] as string))],
+    digest: queryDigest(template),
     checkParams: (params) => void render({ params }),
     render,
   }

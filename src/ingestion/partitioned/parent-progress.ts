@@ -1,13 +1,13 @@
 import type { ProgressUpdate } from '../../core/model/index.js'
 import { addedUp, type IngestionDetail, type PartitionPlan, type RefreshEffect } from '../contract/index.js'
 import { type IngestionPlan, withFieldCount } from '../definition/index.js'
-import { addedTo, type ParentCheckpoint, variablesOf, writtenBy } from '../run/index.js'
+import { addedTo, type ParentCheckpoint, variablesOf, withQuery, writtenBy } from '../run/index.js'
 import { partitionList } from './partition-list.js'
 import { PartitionProgress } from './partition-progress.js'
 
 /** Where a parent starts from. */
 interface Start {
-  readonly plan: Pick<IngestionPlan, 'cursor' | 'isResumable'>
+  readonly plan: Pick<IngestionPlan, 'cursor' | 'isResumable' | 'query'>
   readonly before: ParentCheckpoint
   readonly scheme: PartitionPlan
   /** The counts of earlier tries, and of what earlier executions have not reported. */
@@ -52,5 +52,5 @@ export function parentProgress(partitions: readonly PartitionProgress[], start: 
   const reached = lastId ?? before.lastId
   const shown = { ...detail, partitions: partitionList(partitions) }
   const update = { count: detail.read, detail: shown, checkpoint, ...(reached !== undefined && { lastId: reached }) }
-  return { detail, update, finished }
+  return { detail, update, finished: withQuery(finished, plan) }
 }

@@ -25,11 +25,13 @@ import {
   keptCheckpoint,
   keptParentCheckpoint,
   openTarget,
+  otherQueryWarning,
   type ParentCheckpoint,
   removeEarlier,
   storedParentCheckpoint,
   storedPartitionCheckpoint,
   warnOfRepeats,
+  withQuery,
   withSelection,
   writtenBy,
 } from '../run/index.js'
@@ -68,7 +70,7 @@ export class ParentTarget {
   }
 
   get #initial(): ParentCheckpoint {
-    return withSelection(initialCheckpoint(this.#context.executionId), this.#plan)
+    return withQuery(withSelection(initialCheckpoint(this.#context.executionId), this.#plan), this.#plan)
   }
 
   /**
@@ -97,6 +99,8 @@ export class ParentTarget {
     const found = await this.#callTarget(() => checkTarget(opened, expected))
     this.#isRestarted = found === 'restart'
     if (this.#isRestarted) return this.#initial
+    const warning = otherQueryWarning(isKept ? own : stored, this.#plan)
+    if (warning) this.#context.warnOnce(warning)
     const { scheme } = before
     if (!scheme && before.sequence === 0 && !isRefresh)
       await this.#callTarget(() => warnOfRepeats(this.#plan, this.#context, writer))

@@ -56,6 +56,8 @@ export interface Checkpoint extends QueryVariables {
   readonly params?: JobParams
   /** The parameters of the start, where the schema of the job has made others of them. */
   readonly startParams?: JobParams
+  /** Tells whether the query of the job is another one by now. Absent for a function, and earlier versions did not store it. */
+  readonly queryDigest?: string
   /** The id of the scheme that a partition belongs to. */
   readonly scheme?: string
   /** The range of a partition. */
@@ -212,6 +214,14 @@ export function withSelection<Given extends Checkpoint | ParentCheckpoint>(
 ): Given {
   const selected = { ...(selection && { params: selection }), ...(startParams && { startParams }) }
   return { ...checkpoint, ...selected } as Given
+}
+
+/** A checkpoint with the digest of the query: of a run from the beginning, or of one that has ended. */
+export function withQuery<Given extends Partial<Checkpoint | ParentCheckpoint>>(
+  checkpoint: Given,
+  { query: { digest } }: Pick<IngestionPlan, 'query'>,
+): Given {
+  return digest === undefined ? checkpoint : { ...checkpoint, queryDigest: digest }
 }
 
 /** Throws `checkpoint` when a checkpoint was made with other parameters: a run would miss the earlier records of its own selection. */

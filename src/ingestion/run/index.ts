@@ -11,10 +11,12 @@ export {
   type KeptParentCheckpoint,
   type ParentCheckpoint,
   variablesOf,
+  withQuery,
   withSelection,
   writtenBy,
 } from './checkpoint.js'
 export { IngestionRun } from './ingestion-run.js'
+export { otherQueryWarning } from './other-query.js'
 export { type CountStart, countRecords } from './record-count.js'
 export { lookbackWarning, warnOfRepeats } from './repeated-records.js'
 export { type AllocationRequest, holding, type Release } from './resource-allocator.js'

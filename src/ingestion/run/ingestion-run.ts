@@ -113,8 +113,7 @@ export class IngestionRun {
       await this.#callTarget(() => createEmpty(this.#writer, reading?.columnsOfNone))
       this.#isOver = true
       this.#meter?.end(this.#progress.written.read)
-      // The job continues with a partition that is not marked, whatever state storage gives it.
-      if (this.#plan.partition) this.#progress.mark({ isDone: true })
+      this.#progress.end()
       await this.#flusher.flush()
       checkHeld(this.#context)
       await this.#deadLetters?.commit()
@@ -161,6 +160,7 @@ export class IngestionRun {
     }
     if (this.#progress.isResumed && this.#progress.checkpoint.isUnordered) throw unorderedFailure(this.#plan.pkField)
     if (this.#progress.isResumed) warnOfExtension(this.#plan, this.#context, this.#progress.checkpoint.cursor)
+    if (this.#progress.warning) this.#context.warnOnce(this.#progress.warning)
     if (this.#progress.isRefresh) this.#beginRefresh()
     else if (this.#progress.isNew) await this.#callTarget(() => warnOfRepeats(this.#plan, this.#context, this.#writer))
     this.#progress.report({ ...(consistency && { consistency }), split: this.#progress.isContinued })

@@ -12,8 +12,10 @@ import {
   initialCheckpoint,
   type KeptCheckpoint,
   repeat,
+  withQuery,
   withSelection,
 } from './checkpoint.js'
+import { otherQueryWarning } from './other-query.js'
 import { checkResumable, isSameRange } from './resumable.js'
 import { keptCheckpoint, storedCheckpoint, storedDetail, storedPartitionCheckpoint } from './stored-checkpoint.js'
 
@@ -25,7 +27,7 @@ export interface ResumePoint {
 }
 
 /** What a run adds to its checkpoint besides its position: the positions of its targets, whether ids are out of order, and its end. */
-type Marks = Pick<Checkpoint, 'position' | 'deadLetters' | 'isUnordered' | 'isDone'>
+type Marks = Pick<Checkpoint, 'position' | 'deadLetters' | 'isUnordered' | 'isDone' | 'queryDigest'>
 
 /** A batch that was read, with its position. */
 export interface PlacedBatch {
@@ -51,6 +53,8 @@ export class RunProgress {
   #isRefresh: boolean
   #isResumed: boolean
   #isRestarted = false
+  /** About the checkpoint that the run resumes from. */
+  #warning: string | undefined
   #resumePoint: ResumePoint
   #beyond: ResumePoint | undefined
   /** Added to every checkpoint, as they may change while a batch is written. */
@@ -72,6 +76,7 @@ export class RunProgress {
     if (this.#isResumed) {
       checkSelection(stored as Checkpoint, plan)
       checkResumable('storage', stored as Checkpoint, plan)
+      this.#warning = otherQueryWarning(stored as Checkpoint, plan)
     }
     this.#resumePoint = {
       checkpoint: this.#isResumed ? this.#owned(stored as Checkpoint) : this.#initial,
@@ -105,7 +110,7 @@ export class RunProgress {
   get #initial(): Checkpoint {
     const { partition } = this.#plan
     const checkpoint = initialCheckpoint(this.#executionId, partition)
-    return partition ? checkpoint : withSelection(checkpoint, this.#plan)
+    return partition ? checkpoint : withQuery(withSelection(checkpoint, this.#plan), this.#plan)
   }
 
   /** Whether the run resumes from the checkpoint of another one. */
@@ -121,6 +126,11 @@ export class RunProgress {
   /** Whether the job begins from the beginning, of its own accord: not because the target has lost the records, nor in a full refresh. */
   get isNew(): boolean {
     return !this.#isResumed && !this.#isRestarted && !this.#isRefresh && !this.#plan.partition
+  }
+
+  /** What the job should warn of when the run resumes. */
+  get warning(): string | undefined {
+    return this.#isResumed ? this.#warning : undefined
   }
 
   get checkpoint(): Checkpoint {
@@ -193,10 +203,16 @@ export class RunProgress {
     if (!this.#plan.partition) checkUnpartitioned(checkpoint)
     checkSelection(checkpoint, this.#plan)
     checkResumable('the target', checkpoint, this.#plan)
+    this.#warning = otherQueryWarning(checkpoint, this.#plan)
     const unreported = this.#isResumed ? countsBetween(this.checkpoint, checkpoint) : nothingRead
     this.#isResumed = true
     this.#isRefresh = checkpoint.refresh === true
     this.#resumePoint = { checkpoint: this.#owned(checkpoint), detail: addedUp(this.detail, unreported) }
+  }
+
+  /** Marks the checkpoint when everything was read. The job continues with a partition that is not marked, whatever state storage gives it. */
+  end(): void {
+    this.mark(this.#plan.partition ? { isDone: true } : withQuery({}, this.#plan))
   }
 
   /** Adds to the checkpoint. */

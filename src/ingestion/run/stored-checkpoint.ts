@@ -92,6 +92,7 @@ const own: Rules = {
   params: rule.optional(rule.anObject),
   fields: rule.optional(count),
   startParams: rule.optional(rule.anObject),
+  queryDigest: rule.optional(key),
 }
 
 const countsRules: Rules = { origin: executionId, read: count, failed: count, skipped: count }
