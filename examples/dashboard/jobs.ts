@@ -68,6 +68,7 @@ export function defineJobs(registry: Registry, pool: pg.Pool): void {
   registry.define({
     id: 'products',
     datasource: 'shop',
+    schedule: { cron: '30 2 * * *', timeZone: 'Europe/Berlin' },
     query: `select n as id, 'product ' || n as name
       from generate_series(1, 2400 + (extract(epoch from now())::int % 600)) n`,
     target: postgresTarget({ pool, table: 'products_copy', strategy: 'replace' }),

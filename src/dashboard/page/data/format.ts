@@ -6,6 +6,9 @@ const thisYear = new Intl.DateTimeFormat(undefined, {
   ...{ month: 'short', day: 'numeric' },
   ...{ hour: '2-digit', minute: '2-digit', second: '2-digit' },
 })
+const byTheMinute = new Intl.DateTimeFormat(undefined, {
+  ...{ month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit' },
+})
 const timeOfDay = new Intl.DateTimeFormat(undefined, {
   ...{ hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3, hourCycle: 'h23' },
 })
@@ -68,10 +71,10 @@ export function formatTime(time: number): string {
   return Math.abs(time) > 8.64e15 ? String(time) : dateAndTime.format(time)
 }
 
-/** A time with its date, without the year if that is the current one. */
+/** A time with its date, without what says nothing: the year of a time that is near, and the seconds of a whole minute. */
 export function formatShortTime(time: number): string {
-  const isRecent = Math.abs(time - Date.now()) < 8_640_000_000
-  return isRecent ? thisYear.format(time) : formatTime(time)
+  const isNear = Math.abs(time - Date.now()) < 8_640_000_000
+  return isNear ? (time % 60_000 === 0 ? byTheMinute : thisYear).format(time) : formatTime(time)
 }
 
 /** The time of a day. */

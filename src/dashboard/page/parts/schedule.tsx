@@ -1,18 +1,15 @@
 import type { RemoteJob } from '../../../client/index.js'
-import { formatDuration } from '../data/format.js'
+import { wordsOf, wordsOfInterval } from '../data/schedule-words.js'
 
-/** When a job starts by itself. */
-export function ScheduleText({
-  schedule,
-  hasZone = false,
-}: {
-  schedule: NonNullable<RemoteJob['schedule']>
-  hasZone?: boolean
-}) {
-  if ('every' in schedule) return <span class="muted">every {formatDuration(schedule.every)}</span>
+/** When a job starts by itself: in words, with the zone that they are in, and the pattern as it is defined. */
+export function ScheduleText({ schedule }: { schedule: NonNullable<RemoteJob['schedule']> }) {
+  if ('every' in schedule) return <span class="schedule">{wordsOfInterval(schedule.every)}</span>
+  const { cron, timeZone } = schedule
+  const { words = '', hasClock = true } = wordsOf(cron) ?? {}
   return (
-    <>
-      <code class="muted">{schedule.cron}</code> {hasZone && <span class="muted">{schedule.timeZone}</span>}
-    </>
+    <span class="schedule">
+      {words !== '' && <span>{`${words}${hasClock ? ` (${timeZone})` : ''}`}</span>} <code class="muted">{cron}</code>
+      {words === '' && ` (${timeZone})`}
+    </span>
   )
 }

@@ -170,13 +170,10 @@ const JobRow = memo(({ job }: { job: Job }) => {
           <>
             <Mark icon="paused" tone="paused" text="Paused" /> <PauseReason {...paused} />
           </>
-        ) : nextRun !== undefined ? (
-          <>
-            <Time at={nextRun} /> {schedule && <ScheduleText schedule={schedule} />}
-          </>
         ) : (
-          <span class="muted">{schedule ? 'by its schedule' : 'on demand'}</span>
+          nextRun !== undefined && <Time at={nextRun} isFull />
         )}
+        {schedule ? <ScheduleText schedule={schedule} /> : !paused && <span class="muted">on demand</span>}
       </td>
     </tr>
   )
