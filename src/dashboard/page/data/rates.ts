@@ -19,7 +19,10 @@ const maxCourse = 120
 const measured = 10_000
 const enough = 8000
 
-/** What the page has seen of a run. */
+/** How long a run may have run when the page sees it first, so that its course counts as seen from the start, in milliseconds. */
+const seenFromStart = 1500
+
+/** What the page has seen of a run. Its course begins with its start. */
 interface Run {
   readonly startTime: number
   /** How long it had run when the page saw it first, in milliseconds. */
@@ -36,13 +39,15 @@ export function addSample(key: string, status: Status): void {
   if (status.state === 'queued') return
   if (hasEnded(status)) return void runs.delete(key)
   const { startTime, count } = status
+  const time = performance.now()
   let run = runs.get(key)
   if (run?.startTime !== startTime) {
-    run = { startTime, before: Math.max(0, now() - startTime), samples: [], course: [], courseApart: apart }
+    const before = Math.max(0, now() - startTime)
+    const start = { time: time - before, count: 0 }
+    run = { startTime, before, samples: before < seenFromStart ? [start] : [], course: [start], courseApart: apart }
     runs.set(key, run)
   }
   const last = run.samples.at(-1)
-  const time = performance.now()
   if (last && time - last.time < apart) return
   run.samples.push({ time, count })
   if (run.samples.length > maxSamples) run.samples.shift()
@@ -54,7 +59,8 @@ function addToCourse(run: Run, sample: Sample): void {
   if (last && sample.time - last.time < run.courseApart) return
   run.course.push(sample)
   if (run.course.length <= maxCourse) return
-  run.course = run.course.filter((_, index) => index % 2 === 0)
+  // The start stays, and what came before the page was opened.
+  run.course = run.course.filter((_, index) => index === 0 || index % 2 === 1)
   run.courseApart *= 2
 }
 
@@ -74,26 +80,36 @@ export function ratesOf(key: string): number[] {
   return ratesBetween(runs.get(key)?.samples ?? [])
 }
 
-/** The course of a run: its rates at places from 0, its start, to 1, now. Before the page has seen it, only their average is known. */
+/** The course of a run: its rates, each up to a place from 0, its start, to 1, now. */
 export interface RunCourse {
   readonly rates: readonly { readonly place: number; readonly rate: number }[]
-  /** The average from the start to what the page has seen first, and where that is. */
-  readonly before: { readonly place: number; readonly rate: number }
+  /** Whether the first rate is the average from the start until the page has seen the run. */
+  readonly hasBefore: boolean
   /** How long ago the run began, in milliseconds. */
   readonly duration: number
 }
 
-/** The course of a run, once it can be drawn. */
-export function courseOf(key: string): RunCourse | undefined {
-  const { course = [], before = 0 } = runs.get(key) ?? {}
-  const [first, last] = [course[0], course.at(-1)]
-  if (!first || !last || course.length < 3) return undefined
-  const duration = before + last.time - first.time
+/** The course of a run. Until the page has seen two moments of it, the average from its start is known. */
+export function courseOf(key: string, { startTime, count }: Status): RunCourse {
+  const run = runs.get(key)
+  const elapsed = Math.max(0, now() - startTime)
+  const isSeen = run?.startTime === startTime && run.course.length > 1
+  const course = isSeen
+    ? run.course
+    : [
+        { time: 0, count: 0 },
+        { time: elapsed, count },
+      ]
+  const hasBefore = isSeen ? run.before >= seenFromStart : elapsed >= seenFromStart
+  const [first, last] = [course[0], course.at(-1)] as [Sample, Sample]
+  const duration = last.time - first.time
+  // A rate of less time would be that of one batch.
+  if (duration < apart) return { rates: [], hasBefore: false, duration }
   const rates = ratesBetween(course).map((rate, index) => {
     const { time } = course[index + 1] as Sample
-    return { place: (before + time - first.time) / duration, rate }
+    return { place: (time - first.time) / duration, rate }
   })
-  return { rates, before: { place: before / duration, rate: (1000 * first.count) / Math.max(1, before) }, duration }
+  return { rates, hasBefore, duration }
 }
 
 function ratesBetween(samples: readonly Sample[]): number[] {

@@ -10,7 +10,7 @@ import {
   nameOf,
   roundPercent,
 } from '../data/format.js'
-import { courseOf, rateOf, ratesOf } from '../data/rates.js'
+import { courseOf, type RunCourse, rateOf, ratesOf } from '../data/rates.js'
 import { hasRecords } from './count.js'
 import { Elapsed } from './time.js'
 
@@ -151,30 +151,37 @@ export function Bar({ percent, label }: { percent: number | undefined; label: st
   )
 }
 
-/** The rate over the whole run: as this page has seen it, and before that on average. */
-export function Course({ jobKey }: { jobKey: string }) {
-  const course = courseOf(jobKey)
-  if (!course) return null
-  const { rates, before, duration } = course
-  const max = Math.max(...rates.map(({ rate }) => rate), before.rate, 1)
-  const heightOf = (rate: number) => 55 - (52 * rate) / max
-  const start = 600 * before.place
+/** The rate over the whole run: as this page has seen it, and before that on average. It has its place from the first moment. */
+export function Course({ jobKey, status }: { jobKey: string; status: Status }) {
+  if (!hasRecords(status)) return null
+  const { rates, hasBefore, duration } = courseOf(jobKey, status)
+  const [first = { place: 1, rate: 0 }, ...later] = rates
+  const max = Math.max(...rates.map(({ rate }) => rate), 0)
+  const heightOf = (rate: number) => 55 - (52 * rate) / (max || 1)
+  const pointsOf = (line: RunCourse['rates']) =>
+    line.map(({ place, rate }) => `${600 * place},${heightOf(rate)}`).join(' ')
+  const average = [{ ...first, place: 0 }, first]
   // What the page has seen begins where the average ends, as high as its first rate.
-  const points = [{ place: before.place, rate: rates[0]?.rate ?? 0 }, ...rates]
-    .map(({ place, rate }) => `${600 * place},${heightOf(rate)}`)
-    .join(' ')
+  const seen = hasBefore ? later.slice(0, 1).map(({ rate }) => ({ ...first, rate })) : average
   return (
     <div class="course">
       <svg viewBox="0 0 600 56" preserveAspectRatio="none" aria-hidden="true">
-        <path d={`M0,56 V${heightOf(before.rate)} H${start} L${points} L600,56 Z`} />
-        <polyline class="course-before" points={`0,${heightOf(before.rate)} ${start},${heightOf(before.rate)}`} />
-        <polyline points={points} />
+        <path d={`M0,56 L${pointsOf(hasBefore ? average : [])} ${pointsOf([...seen, ...later])} L600,56 Z`} />
+        {hasBefore && <polyline class="course-before" points={pointsOf(average)} />}
+        <polyline points={pointsOf([...seen, ...later])} />
       </svg>
       <div class="course-caption">
         <span>{formatDuration(duration)} ago</span>
         <span>
-          up to {formatRate(max)}
-          {before.place > 0.02 && `, ${formatRate(before.rate)} on average before this page was opened`}
+          {max === 0
+            ? 'no rate yet'
+            : later.length === 0
+              ? `${formatRate(max)} on average`
+              : `up to ${formatRate(max)}`}
+          {hasBefore &&
+            later.length > 0 &&
+            first.place > 0.02 &&
+            `, ${formatRate(first.rate)} on average before this page was opened`}
         </span>
         <span>now</span>
       </div>
@@ -182,11 +189,12 @@ export function Course({ jobKey }: { jobKey: string }) {
   )
 }
 
-/** A line of the last values. The figure beside it says the last one. */
+/** A line of the last values. The figure beside it says the last one. Until there are some, it is even. */
 function Sparkline({ values }: { values: readonly number[] }) {
-  if (values.length < 3) return null
+  const [first = 0] = values
+  const drawn = values.length < 2 ? [first, first] : values
   const max = Math.max(...values, 1)
-  const points = values.map((value, index) => `${(index * 60) / (values.length - 1)},${15 - (13 * value) / max}`)
+  const points = drawn.map((value, index) => `${(index * 60) / (drawn.length - 1)},${15 - (13 * value) / max}`)
   return (
     <svg class="sparkline" viewBox="0 0 60 16" preserveAspectRatio="none" aria-hidden="true">
       <polyline points={points.join(' ')} />
