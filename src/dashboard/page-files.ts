@@ -82,7 +82,7 @@ function pageHtml({ title, readOnly }: PageSettings): string {
 
 /** What the page shows until its script has run: its top, as the script draws it. */
 function skeleton(title: string): string {
-  return `<header class="top"><span class="brand"><span class="brand-mark"><svg class="icon" viewBox="0 0 16 16"><path d="M3 13.5v-11m10 11v-11M3 5h10M3 9h10" stroke-width="1.8"/></svg></span><bdi>${escaped(title)}</bdi></span></header><main><div class="loading">${'<div class="skeleton"></div>'.repeat(6)}</div></main>`
+  return `<header class="top"><span class="brand"><span class="brand-mark"><svg class="icon" viewBox="0 0 16 16"><path d="M3 13.5v-11m10 11v-11M3 5h10M3 9h10" stroke-width="1.8"/></svg></span><bdi>${escaped(title)}</bdi></span></header><main><h1 class="visually-hidden">${escaped(title)}</h1><div class="loading">${'<div class="skeleton"></div>'.repeat(6)}</div></main>`
 }
 
 function escaped(text: string): string {

@@ -37,9 +37,14 @@ function View(shown: Route) {
       return <LogView {...shown} />
     default:
       return (
-        <Empty icon="search" title="There is no such view">
-          <a href="#/">Show all jobs</a>
-        </Empty>
+        <>
+          <h1 class="visually-hidden" tabIndex={-1}>
+            Unknown view
+          </h1>
+          <Empty icon="search" title="There is no such view">
+            <a href="#/">Show all jobs</a>
+          </Empty>
+        </>
       )
   }
 }

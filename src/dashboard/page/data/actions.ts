@@ -1,7 +1,7 @@
 import { hasEnded } from '../../../wire/index.js'
 import { executionIdOf, fieldsOf, isSameRun, type Status, stateWords } from './detail.js'
 import { nameOf } from './format.js'
-import { type Job, jobs, keyOf, refreshJobs, takeStatus } from './jobs.js'
+import { type Job, jobs, keyOf, refreshJobs, rereadJobs, takeStatus } from './jobs.js'
 import { notify } from './notices.js'
 import { linkToJob, route } from './route.js'
 import { client, codeOf, reasonOf } from './server.js'
@@ -64,34 +64,34 @@ export async function abort({ type, id }: JobNames, executionId: string, reason:
 /** Pauses a job. */
 export async function pause({ type, id }: JobNames, { reason, by }: { reason: string; by: string }): Promise<void> {
   await client.pause(type, id, { ...(reason !== '' && { reason }), ...(by !== '' && { by }) })
-  await refreshJobs()
+  await rereadJobs()
   notify(`${nameOf({ type, id })} is paused.`)
 }
 
 /** Ends the pause of a job: the one that is shown, and not one that has begun since. */
 export async function unpause({ type, id, definition }: Job): Promise<void> {
-  await refreshJobs()
+  await rereadJobs()
   const { paused } = jobs.value?.get(keyOf(type, id))?.definition ?? {}
   if (paused && paused.since !== definition?.paused?.since)
     return notify(
       `${nameOf({ type, id })} was paused anew${paused.by === undefined ? '' : ` by ${paused.by}`}. That pause goes on.`,
     )
   await client.unpause(type, id)
-  await refreshJobs()
+  await rereadJobs()
   notify(`${nameOf({ type, id })} is no longer paused.`)
 }
 
 /** Pauses all jobs. */
 export async function pauseAll({ reason, by }: { reason: string; by: string }): Promise<void> {
   await client.pauseAll({ ...(reason !== '' && { reason }), ...(by !== '' && { by }) })
-  await refreshJobs()
+  await rereadJobs()
   notify('All jobs are paused.')
 }
 
 /** Ends the pause of all jobs. */
 export async function unpauseAll(): Promise<void> {
   await client.unpauseAll()
-  await refreshJobs()
+  await rereadJobs()
   notify('The pause of all jobs has ended.')
 }
 

@@ -37,10 +37,22 @@ export function executionIdOf(status: Status | undefined): string | undefined {
   return status?.executionId ?? detailOf(status).executionId
 }
 
-/** Whether two statuses are of one run. A run that was queued has another start time since it runs. */
+/** When an execution was accepted: its id begins with that time, if it is a UUID of version 7. */
+export function acceptedAt(executionId: string | undefined): number | undefined {
+  const uuid = /([\da-f]{8})-([\da-f]{4})-7[\da-f]{3}-[\da-f]{4}-[\da-f]{12}$/.exec(executionId ?? '')
+  return uuid ? Number.parseInt(`${uuid[1]}${uuid[2]}`, 16) : undefined
+}
+
+/**
+ * Whether two statuses are of one run, as far as is known. A run that was queued has another start time since it runs, but was accepted
+ * when it was queued.
+ */
 export function isSameRun(one: Status | undefined, other: Status | undefined): boolean {
   const [id, otherId] = [executionIdOf(one), executionIdOf(other)]
-  return id !== undefined && otherId !== undefined ? id === otherId : one?.startTime === other?.startTime
+  if (id !== undefined && otherId !== undefined) return id === otherId
+  if (!one || !other || one.startTime === other.startTime) return one?.startTime === other?.startTime
+  const [before, after] = one.startTime < other.startTime ? [one, other] : [other, one]
+  return before.state === 'queued' && (acceptedAt(executionIdOf(after)) ?? 0) <= before.startTime
 }
 
 /** Where the next run begins after this one, in the form that a reset takes. `undefined` where the server does not tell it. */

@@ -69,12 +69,6 @@ function withoutCause(message: string, cause: string | undefined): string {
   return message.slice(0, -cause.length).trimEnd().replace(/:$/, '')
 }
 
-/** When an execution was accepted: its id begins with that time, if it is a UUID of version 7. */
-export function acceptedAt(executionId: string | undefined): number | undefined {
-  const uuid = /([\da-f]{8})-([\da-f]{4})-7[\da-f]{3}-[\da-f]{4}-[\da-f]{12}$/.exec(executionId ?? '')
-  return uuid ? Number.parseInt(`${uuid[1]}${uuid[2]}`, 16) : undefined
-}
-
 /** How often an execution has tried, as a part of a sentence. */
 export function attemptText(attempts: number): string {
   return attempts === 1 ? 'in its first attempt' : `in attempt ${formatCount(attempts)}`

@@ -72,6 +72,12 @@ export function refreshJobs(): Promise<void> {
   return refreshing
 }
 
+/** Reads the jobs after something was changed: a read that is under way may not know of that. */
+export async function rereadJobs(): Promise<void> {
+  await refreshing
+  await refreshJobs()
+}
+
 async function readJobs(): Promise<void> {
   const asked = jobs.value ?? new Map<string, Job>()
   try {
@@ -85,6 +91,7 @@ async function readJobs(): Promise<void> {
       const isNewer = known !== asked.get(key)
       const status = isNewer ? known?.status : newerOf(definition.status, known?.status)
       next.set(key, { key, type, id, definition, ...(status && { status }) })
+      if (hasEvents.value === false && status) addSample(key, status)
     }
     for (const [key, job] of jobs.value ?? []) if (!next.has(key) && job.definition === undefined) next.set(key, job)
     jobs.value = next
@@ -134,11 +141,14 @@ function applyCollected(): void {
   if (ended > 0) refreshSoon()
 }
 
-/** Whether a status is of an earlier run, or of an earlier state: the answer to a call may come after the event of the end. */
+/** Whether a status is of an earlier run, or of an earlier state: the answer to a call may come after events that followed it. */
 function isOlder(status: Status, known: Status): boolean {
-  return (
-    status.startTime < known.startTime || (status.startTime === known.startTime && hasEnded(known) && !hasEnded(status))
-  )
+  if (status.startTime !== known.startTime) return status.startTime < known.startTime
+  return stageOf(status) < stageOf(known)
+}
+
+function stageOf(status: Status): number {
+  return hasEnded(status) ? 3 : ['queued', 'running', 'aborting'].indexOf(status.state)
 }
 
 let isRefreshDue = false

@@ -29,6 +29,19 @@ export function FormDialog({ title, action, isDangerous, refused, children, onSu
     // What somebody came for: the first field, or else the button that does it.
     ref.current?.querySelector<HTMLElement>('.dialog-body :is(input, textarea), [type="submit"]')?.focus()
   }, [])
+  const isClosed = useRef(false)
+  const close = () => {
+    ref.current?.close()
+    if (isClosed.current) return
+    isClosed.current = true
+    onClose()
+  }
+  // The event of the browser comes later: a key that opens the next dialog may be before it.
+  const press = (event: KeyboardEvent) => {
+    if (event.key !== 'Escape' || event.isComposing) return
+    event.preventDefault()
+    close()
+  }
   const submit = async (event: SubmitEvent) => {
     event.preventDefault()
     if (isBusy) return
@@ -36,18 +49,18 @@ export function FormDialog({ title, action, isDangerous, refused, children, onSu
     setError(undefined)
     try {
       await onSubmit(new FormData(event.target as HTMLFormElement))
-      ref.current?.close()
+      close()
     } catch (thrown) {
       setError(thrown)
       setBusy(false)
     }
   }
   return (
-    <dialog ref={ref} class="dialog" aria-labelledby="dialog-title" onClose={onClose}>
+    <dialog ref={ref} class="dialog" aria-labelledby="dialog-title" onClose={close} onKeyDown={press}>
       <form onSubmit={submit}>
         <div class="dialog-head">
           <h2 id="dialog-title">{title}</h2>
-          <button type="button" class="icon-button" aria-label="Close" onClick={() => ref.current?.close()}>
+          <button type="button" class="icon-button" aria-label="Close" onClick={close}>
             <Icon name="close" />
           </button>
         </div>
@@ -63,7 +76,7 @@ export function FormDialog({ title, action, isDangerous, refused, children, onSu
           )}
         </div>
         <div class="dialog-foot">
-          <button type="button" class="button" onClick={() => ref.current?.close()}>
+          <button type="button" class="button" onClick={close}>
             Cancel
           </button>
           <button type="submit" class={`button ${isDangerous ? 'is-dangerous' : 'is-primary'}`} aria-disabled={isBusy}>

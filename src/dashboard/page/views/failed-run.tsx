@@ -1,6 +1,6 @@
 import { attempt } from '../data/actions.js'
-import { detailOf, type FailedStatus } from '../data/detail.js'
-import { acceptedAt, attemptText, copyText, reportOf, textsOf } from '../data/failure.js'
+import { acceptedAt, detailOf, type FailedStatus } from '../data/detail.js'
+import { attemptText, copyText, reportOf, textsOf } from '../data/failure.js'
 import { formatClock, formatCount, formatDuration, formatTime } from '../data/format.js'
 import { notify } from '../data/notices.js'
 import { linkTo, minuteOf, wholeLog } from '../data/route.js'

@@ -49,9 +49,21 @@ export function JobView({ type, id, run }: Extract<Route, { view: 'job' }>) {
     ...(known ?? { key: keyOf(type, id), type, id }),
     ...statusOf(known && withDetail(known), status.value),
   }
-  if (!known && status.error !== undefined && status.value === undefined)
-    return <Failure title="The job could not be read" error={status.error} onRetry={status.again} />
-  if (!known && !status.isReading && !job.status && log.value?.total === 0) return <Unknown type={type} id={id} />
+  const isUnread = !known && status.error !== undefined && status.value === undefined
+  const isUnknown = !known && !status.isReading && !job.status && log.value?.total === 0
+  if (isUnread || isUnknown)
+    return (
+      <>
+        <JobHead job={job} isKnown={false} />
+        {isUnread ? (
+          <Failure title="The job could not be read" error={status.error} onRetry={status.again} />
+        ) : (
+          <Empty icon="search" title="There is no such job">
+            <JobName type={type} id={id} /> is not defined here, and has never run.
+          </Empty>
+        )}
+      </>
+    )
   const isPast = run !== undefined && past.value?.executionId === run.executionId
   const shown = run === undefined ? job.status : past.value
   // What helps is told by the detail: its order would change under the pointer.
@@ -73,7 +85,7 @@ export function JobView({ type, id, run }: Extract<Route, { view: 'job' }>) {
                 ) : (
                   <>
                     <Progress jobKey={job.key} status={job.status} />
-                    <Course jobKey={job.key} />
+                    <Course jobKey={job.key} status={job.status} />
                   </>
                 )}
               </div>
@@ -129,7 +141,8 @@ async function readRun(
   return hits.find((hit) => hit.executionId === executionId)
 }
 
-function JobHead({ job, hasSteps }: { job: Job; hasSteps: boolean }) {
+/** The heading stays the same element in every state, for a screen reader that reads it. */
+function JobHead({ job, isKnown = true, hasSteps = false }: { job: Job; isKnown?: boolean; hasSteps?: boolean }) {
   const { type, id, status, definition } = job
   return (
     <div class="job-head">
@@ -141,10 +154,10 @@ function JobHead({ job, hasSteps }: { job: Job; hasSteps: boolean }) {
         <h1 tabIndex={-1}>
           <JobName type={type} id={id} />
         </h1>
-        <State state={status?.state ?? 'never'} isBadge />
+        {isKnown && <State state={status?.state ?? 'never'} isBadge />}
         {definition?.paused && <Mark icon="paused" tone="paused" text="Paused" />}
       </div>
-      <JobActions job={job} hasSteps={hasSteps} />
+      {isKnown && <JobActions job={job} hasSteps={hasSteps} />}
     </div>
   )
 }
@@ -218,7 +231,7 @@ function JobFacts({ job, shown, isPast }: { job: Job; shown: Status | undefined;
         facts={{
           Source: datasource,
           Target: target,
-          Schedule: schedule && <ScheduleText schedule={schedule} hasZone />,
+          Schedule: schedule && <ScheduleText schedule={schedule} />,
           'Next run': nextRun !== undefined && <Time at={nextRun} isFull />,
           Paused: paused && <PauseText paused={paused} />,
         }}
@@ -310,19 +323,6 @@ function PauseText({ paused }: { paused: NonNullable<NonNullable<Job['definition
       {by !== undefined && ` by ${by}`}
       {isOfAll && ' with all jobs'}
       {reason !== undefined && `: ${reason}`}
-    </>
-  )
-}
-
-function Unknown({ type, id }: { type: string; id: string }) {
-  return (
-    <>
-      <h1 class="visually-hidden" tabIndex={-1}>
-        Unknown job
-      </h1>
-      <Empty icon="search" title="There is no such job">
-        <JobName type={type} id={id} /> is not defined here, and has never run. <a href={linkTo(home)}>Show all jobs</a>
-      </Empty>
     </>
   )
 }

@@ -21,7 +21,18 @@ import { JobList } from './job-list.js'
 import { WaitsFor } from './waiting.js'
 
 /** All jobs: what runs, what fails and why, what waits, and what comes next. */
-export function Overview({ show, find }: Extract<Route, { view: 'overview' }>) {
+export function Overview(shown: Extract<Route, { view: 'overview' }>) {
+  return (
+    <>
+      <h1 class="visually-hidden" tabIndex={-1}>
+        Jobs
+      </h1>
+      <AllJobs {...shown} />
+    </>
+  )
+}
+
+function AllJobs({ show, find }: Extract<Route, { view: 'overview' }>) {
   // Beside the cards, as the one of a run goes away with its end.
   const [asked, ask] = useState<Job>()
   if (jobs.value === undefined)
@@ -36,9 +47,6 @@ export function Overview({ show, find }: Extract<Route, { view: 'overview' }>) {
   const failing = all.filter(isIn.failing).sort((one, other) => startOf(other) - startOf(one))
   return (
     <>
-      <h1 class="visually-hidden" tabIndex={-1}>
-        Jobs
-      </h1>
       <Summary all={all} show={show} />
       <QueueProblem />
       <Overdue />
