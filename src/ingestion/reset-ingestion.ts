@@ -2,6 +2,7 @@ import {
   checkOptions,
   hintFor,
   invalid,
+  isTransient,
   JobError,
   newExecutionId,
   type Rule,
@@ -11,7 +12,7 @@ import {
 } from '../core/base/index.js'
 import type { LibraryJob } from '../core/execution/index.js'
 import { type JobParams, keptParams, validParams } from '../core/model/index.js'
-import { type Cursor, nothingRead, type Query } from './contract/index.js'
+import { type Cursor, cursorOf, nothingRead, type Query } from './contract/index.js'
 import {
   type CompiledQuery,
   type IngestionJob,
@@ -89,6 +90,7 @@ async function checkpointOf(
   if (missing !== undefined)
     throw invalid('checkpoint', `an object with what the query resumes from, as in ${formOf(job, plan)}`, value)
   const selected = await selectedOf(startParams, job, plan)
+  await checkIds(given, plan, { params: selected.all, signal })
   const counts = { read: 0, written: 0, failed: 0, skipped: 0 }
   return withFieldCount({
     origin: newExecutionId(id, time),
@@ -206,12 +208,44 @@ function optionOf(variable: string): string {
   return variable.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase())
 }
 
+/** How what a reset gives is checked: with its parameters, until the signal aborts. */
+interface GivenCheck {
+  readonly params: JobParams
+  readonly signal: AbortSignal
+}
+
+/**
+ * Throws `invalid_options` for an id that the column `pkField` of the query cannot have, as a position of a cursor over that column would. What
+ * keeps the query from being read by such a cursor keeps its ids from being checked: the next run checks them.
+ */
+async function checkIds(given: QueryVariables, plan: IngestionPlan, check: GivenCheck): Promise<void> {
+  const { pkField, datasource } = plan
+  // Other sources would have to be read.
+  if (pkField === undefined || plan.cursor || !datasource.capabilities?.requiresQuery) return
+  for (const name of ['lastId', 'maxPrimaryKey'] as const) {
+    const id = given[name]
+    if (id === undefined) continue
+    try {
+      await positionOf({ [pkField]: id }, cursorOf(pkField), plan, check)
+    } catch (error) {
+      const { code, message } = error as JobError
+      const start = `Expected \`checkpoint.cursor.${pkField}\` to be `
+      if (code === 'invalid_options' && message.startsWith(start))
+        throw new JobError(
+          code,
+          message.replace(start, () => `Expected \`checkpoint.${name}\` to be `),
+        )
+      if (check.signal.aborted || isTransient(error)) throw error
+    }
+  }
+}
+
 /** The position of a reset, checked before it replaces a good one. Throws `datasource` when the source cannot check it. */
 async function positionOf(
   given: unknown,
   cursor: Cursor,
   { datasource, query }: IngestionPlan,
-  { params = {}, signal }: { params: JobParams | undefined; signal: AbortSignal },
+  { params, signal }: GivenCheck,
 ): Promise<unknown> {
   if (!datasource.givenPosition) return given
   const rendered = renderedFor(query, params)

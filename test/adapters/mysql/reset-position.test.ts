@@ -1,4 +1,4 @@
-import { JobRegistry, memoryStorage } from 'headgate'
+import { type IngestionJob, JobRegistry, memoryStorage } from 'headgate'
 import { mysqlDatasource } from 'headgate/mysql'
 import mysql from 'mysql2/promise'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
@@ -38,11 +38,13 @@ describeMysql('a reset of a cursor of MySQL', (database) => {
   })
   afterAll(() => pool.end())
 
-  async function setup(cursor: string | string[], query = 'select * from source') {
+  const setup = (cursor: string | string[], query = 'select * from source') => setupOf({ cursor, query })
+
+  async function setupOf(job: Pick<IngestionJob, 'cursor' | 'query' | 'pkField'>) {
     const storage = memoryStorage()
     const registry = new JobRegistry({ storage })
     onTestFinished(() => registry.close({ timeout: 0 }))
-    registry.define({ id: 'a', datasource: mysqlDatasource({ pool }), query, cursor, target: () => {} })
+    registry.define({ id: 'a', datasource: mysqlDatasource({ pool }), target: () => {}, ...job })
     const run = () => registry.start('ingestion', 'a').then(({ finished }) => finished)
     const stored = async () => (await storage.find('ingestion', 'a'))?.checkpoint
     const shown = async () => (await registry.status('ingestion', 'a'))?.checkpoint as { cursor: object }
@@ -65,6 +67,26 @@ describeMysql('a reset of a cursor of MySQL', (database) => {
         expect(await run()).toMatchObject({ state: 'successful', count: 0 })
         if (!text) expect(await shown()).toEqual(before)
       }
+    },
+  )
+
+  test.each(Object.keys(types))(
+    'of a template takes what a status shows, and refuses another value: %s',
+    async (pkField) => {
+      const query = `select * from source {{#last_id}}where ${pkField} > {{last_id}}{{/last_id}} order by ${pkField}`
+      const { run, stored, shown, reset } = await setupOf({ query, pkField })
+      await run()
+      const before = await shown()
+      expect(before).toEqual({ lastId: expect.any(String) })
+      await reset(before)
+      expect(await shown()).toEqual(before)
+      expect(await run()).toMatchObject({ state: 'successful' })
+      if (pkField === 'name') return
+      const kept = await stored()
+      await expect(reset({ lastId: 'banana' })).rejects.toThrow(
+        'Expected `checkpoint.lastId` to be the text of a value of',
+      )
+      expect(await stored()).toEqual(kept)
     },
   )
 

@@ -114,6 +114,72 @@ describePostgres('a reset', (database) => {
     await reset({ cursor: { id: '5' }, params: { name: 'a' } })
   })
 
+  const template = 'select * from source {{#last_id}}where id > {{last_id}}{{/last_id}} order by id'
+  const largest = 'select * from source {{#max_primary_key}}where id > {{max_primary_key}}{{/max_primary_key}}'
+  const byTemplate = (query: string, pkField = 'id') => setupIn(undefined as never, { query, pkField })
+
+  test.each([
+    ['lastId', template, 'banana'],
+    ['lastId', template, '9223372036854775808'],
+    ['maxPrimaryKey', largest, 'banana'],
+    ['lastId', `with s as (${template}) select * from s;`, 'banana'],
+  ])('of a template to another %s than its column can have is refused: %s', async (name, query, value) => {
+    const { reset, stored, run } = await byTemplate(query)
+    const before = await stored()
+    const reason = `Expected \`checkpoint.${name}\` to be the text of a value of the type int8, got \`${value}\` (string)`
+    await expect(reset({ [name]: value })).rejects.toMatchObject({ code: 'invalid_options', message: reason })
+    expect(await stored()).toEqual(before)
+    await reset({ [name]: '0' })
+    expect(await run()).toMatchObject({ state: 'successful', count: 1 })
+  })
+
+  test.each([
+    ['a function', ({ lastId = '0' }) => ({ text: 'select * from source where id > $1', values: [lastId] })],
+    ['a statement that is no subquery', `${template} for update`],
+    ['a column of a type without a cursor', template.replace('*', '*, point(1, 2) as p'), 'p'],
+  ])('of %s to a last id is taken', async (_, query, pkField = 'id') => {
+    const { reset, stored } = await setupIn(undefined as never, { query: query as string, pkField })
+    await reset({ lastId: '5' })
+    expect(await stored()).toMatchObject({ lastId: '5' })
+  })
+
+  test('of a template takes what a status shows, for columns of all types', async () => {
+    const types = [
+      'int4',
+      'numeric',
+      'float8',
+      'text',
+      'date',
+      'timestamp',
+      'timestamptz',
+      'time',
+      'uuid',
+      'boolean',
+      'bytea',
+      'interval',
+    ]
+    const values: Record<string, string> = {
+      text: "'x'",
+      date: "'2026-01-01'",
+      timestamp: "'2026-01-01 00:00:00.123456'",
+      timestamptz: "'2026-01-01 00:00:00.5+02'",
+      time: "'10:00'",
+      uuid: 'gen_random_uuid()',
+      boolean: 'true',
+      bytea: "'x'",
+      interval: "'1 day'",
+    }
+    for (const type of types) {
+      const source = `(select (${values[type] ?? 7})::${type} as k) s`
+      const query = `select k from ${source} {{#last_id}}where k > {{last_id}}::${type}{{/last_id}} order by k`
+      const { registry, reset, run } = await byTemplate(query, 'k')
+      const shown = (await registry.status('ingestion', 'a'))?.checkpoint
+      expect(shown).toEqual({ lastId: expect.any(String) })
+      await reset(shown)
+      expect(await run()).toMatchObject({ state: 'successful' })
+    }
+  })
+
   test('takes a value as it is when the query needs parameters that select no records', async () => {
     const query = 'select * from source where id < {{params.limit}}'
     const { reset, stored } = await setupIn('id', { query, selectedBy: [] }, { limit: 5 })
@@ -134,6 +200,14 @@ test('a reset whose source cannot be reached changes nothing, and is a 503 over 
   const answer = await createJobsHandler(registry)(new Request(url, { method: 'POST' }))
   expect([answer.status, await answer.json()]).toMatchObject([503, { error: { type: 'datasource' } }])
   expect(await stored()).toEqual(before)
+  // The same for a template.
+  const byTemplate = await setup({
+    datasource,
+    query: 'table source {{#last_id}}where id > {{last_id}}{{/last_id}}',
+    pkField: 'id',
+    cursor: undefined as never,
+  })
+  await expect(byTemplate.reset({ lastId: '5' })).rejects.toMatchObject({ code: 'datasource' })
   // What asks the source for nothing works without it.
   await reset(null)
 })
