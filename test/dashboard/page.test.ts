@@ -672,6 +672,63 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await page.locator('tr', { hasText: 'ingestion/a' }).getByText('11 failed').waitFor()
     })
 
+    test('how many records failed of a last run of any end, and of earlier ones, each with a link to them', async () => {
+      const { registry, watched } = watchedRegistry()
+      let broken = 0
+      registry.define({
+        id: 'a',
+        datasource: iterableDatasource(() => Array.from({ length: 12 }, (_, id) => ({ id }))),
+        transform: (record: { id: number }) => {
+          if (record.id < broken) throw new Error(`no price of ${record.id}`)
+          return record
+        },
+        target: () => {},
+        failures: { total: 20 },
+      })
+      const run = async (failing: number) => {
+        broken = failing
+        await (await registry.start('ingestion', 'a')).finished
+      }
+      await run(3)
+      await run(0)
+      await run(4)
+      const { url } = await serveDashboard(watched)
+      await page.goto(url)
+      const focused = () => page.evaluate('document.activeElement.innerText')
+      for (const place of [section('Failed records'), page.locator('.list')]) {
+        await page.goto(url)
+        await place.getByRole('link', { name: '4 failed records of ingestion/a' }).click()
+        await expect.poll(focused).toMatch(/^Failed records/)
+        await section('Failed records').getByText('no price of 3').waitFor()
+      }
+      // The run before the last one had none, and the one before that had three.
+      const columns = page.locator('.column')
+      await expect
+        .poll(() =>
+          columns.evaluateAll((all) => all.map((column) => / (\d+) failed$/.exec(column.ariaLabel ?? '')?.[1])),
+        )
+        .toEqual(['3', undefined, '4'])
+      expect(await page.locator('.column-failed').count()).toBe(2)
+      await section('Runs').locator('tbody').getByRole('link', { name: '3 failed records of ingestion/a' }).click()
+      await text('This is the run of')
+      await section('Failed records').getByText('no price of 2').waitFor()
+      await expect.poll(focused).toMatch(/^Failed records/)
+      registry.define({
+        id: 'ended',
+        datasource: iterableDatasource(() => Array.from({ length: 12 }, (_, id) => ({ id }))),
+        transform: () => {
+          throw new Error('no price')
+        },
+        target: () => {},
+        failures: { total: 5 },
+      })
+      await (await registry.start('ingestion', 'ended')).finished
+      await page.goto('about:blank')
+      await page.goto(url)
+      await section('Failing now').getByRole('link', { name: '5 failed records of ingestion/ended' }).click()
+      await expect.poll(focused).toMatch(/^Failed records/)
+    })
+
     test('where the next run begins, which a reset begins with', async () => {
       const { registry, watched } = watchedRegistry()
       const datasource = iterableDatasource([{ at: '2024-02-01', id: 7 }])

@@ -9,10 +9,16 @@ export const shownJobs = ['all', 'running', 'failing', 'queued', 'scheduled', 'p
 /** Which jobs the overview lists. */
 export type ShownJobs = (typeof shownJobs)[number]
 
+/** Names a run in the log. */
+export interface RunNames {
+  readonly executionId: string
+  readonly startTime: number
+}
+
 /** A view of the page, with what it shows. */
 export type Route =
   | { view: 'overview'; show: ShownJobs; find: string }
-  | { view: 'job'; type: string; id: string; run?: { executionId: string; startTime: number } }
+  | { view: 'job'; type: string; id: string; run?: RunNames; toFailures?: boolean }
   | { view: 'log'; query: LogQuery }
   | { view: 'unknown' }
 
@@ -48,12 +54,13 @@ export function linkTo(to: Route): string {
   if (to.view === 'overview') return `#/${queryOf({ show: to.show === 'all' ? '' : to.show, find: to.find })}`
   if (to.view === 'log') return `#/log${queryOf(to.query)}`
   if (to.view === 'unknown') return '#/'
-  const run = to.run ? queryOf({ run: to.run.executionId, at: String(to.run.startTime) }) : ''
-  return `#/job/${encodeURIComponent(to.type)}/${encodeURIComponent(to.id)}${run}`
+  const { executionId: run = '', startTime: at = '' } = to.run ?? {}
+  const query = queryOf({ run, at: String(at), show: to.toFailures ? 'failed' : '' })
+  return `#/job/${encodeURIComponent(to.type)}/${encodeURIComponent(to.id)}${query}`
 }
 
 /** The address of a job, or of one of its runs. */
-export function linkToJob(type: string, id: string, run?: { executionId: string; startTime: number }): string {
+export function linkToJob(type: string, id: string, run?: RunNames): string {
   return linkTo({ view: 'job', type, id, ...(run && { run }) })
 }
 
@@ -77,7 +84,10 @@ function parse(hash: string): Route {
     const given = Object.fromEntries(Object.keys(empty).map((name) => [name, read(name)]))
     return { view: 'log', query: { ...empty, ...given } }
   }
-  if (view === 'job' && type && id && more.length === 0) return jobRoute(type, id, read('run'), Number(read('at')))
+  if (view === 'job' && type && id && more.length === 0) {
+    const toFailures = read('show') === 'failed'
+    return { ...jobRoute(type, id, read('run'), Number(read('at'))), ...(toFailures && { toFailures }) }
+  }
   return { view: 'unknown' }
 }
 

@@ -1,5 +1,9 @@
 import { isIngestionType, type Status } from '../data/detail.js'
-import { formatCount } from '../data/format.js'
+import { formatCount, nameOf } from '../data/format.js'
+import { linkTo, type RunNames } from '../data/route.js'
+
+/** The names of a job. */
+type JobNames = Pick<Status, 'type' | 'id'>
 
 /** What a run counts: an ingestion its records, a job of one's own whatever it reports, if it reports anything. */
 type Counted = Pick<Status, 'type' | 'count' | 'state'>
@@ -19,9 +23,19 @@ export function countText({ type, count }: Pick<Status, 'type' | 'count'>): stri
   return isIngestionType(type) ? `${formatCount(count)} records` : `count ${formatCount(count)}`
 }
 
-/** How many records a run has set aside, although it may have succeeded. */
-export function FailedCount({ failed }: { failed: number }) {
-  return failed > 0 ? <span class="failed-count is-error">{formatCount(failed)} failed</span> : null
+/** How many records a run has set aside, although it may have succeeded: a link to the last of them. */
+export function FailedCount({ failed, job, run }: { failed: number; job: JobNames; run?: RunNames }) {
+  const { type, id } = job
+  if (failed === 0) return null
+  return (
+    <a
+      class="failed-count is-error"
+      href={linkTo({ view: 'job', type, id, ...(run && { run }), toFailures: true })}
+      aria-label={`${formatCount(failed)} failed records of ${nameOf(job)}`}
+    >
+      {formatCount(failed)} failed
+    </a>
+  )
 }
 
 /** The count of a run in a table. */

@@ -1,5 +1,7 @@
+import { useEffect } from 'preact/hooks'
 import { fieldsOf, numberOf } from '../data/detail.js'
 import { formatCount } from '../data/format.js'
+import { route } from '../data/route.js'
 import { Section } from '../parts/blocks.js'
 import { LongText } from '../parts/long-text.js'
 import { Time } from '../parts/time.js'
@@ -24,6 +26,10 @@ export function FailedRecords({ progress }: { progress: Readonly<Record<string, 
   const { latestFailures } = progress
   const failures = Array.isArray(latestFailures) ? latestFailures.map(failureOf).reverse() : []
   const total = numberOf(progress.failed) ?? failures.length
+  const { value: shown } = route
+  useEffect(() => {
+    if (total > 0 && shown.view === 'job' && shown.toFailures) showFailedRecords()
+  }, [shown, total > 0])
   if (total === 0) return null
   return (
     <Section title="Failed records" count={total}>
@@ -43,6 +49,13 @@ export function FailedRecords({ progress }: { progress: Readonly<Record<string, 
       </div>
     </Section>
   )
+}
+
+/** Brings the records that failed into view, where the view has them. */
+export function showFailedRecords(): void {
+  const heading = document.querySelector<HTMLElement>('[aria-label="Failed records"] h2')
+  heading?.closest('section')?.scrollIntoView()
+  heading?.focus({ preventScroll: true })
 }
 
 /** The reason that all of them have in common, once. */

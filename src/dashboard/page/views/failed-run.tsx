@@ -9,6 +9,7 @@ import { countText, hasRecords } from '../parts/count.js'
 import { Icon, type IconName } from '../parts/icon.js'
 import { LongText } from '../parts/long-text.js'
 import { Time } from '../parts/time.js'
+import { showFailedRecords } from './failed-records.js'
 
 /** Why a run failed: the chain down to what failed first, where, when and after how long, and what to copy. */
 export function Causes({ status }: { status: FailedStatus }) {
@@ -85,13 +86,8 @@ function logOf({ type, id, startTime }: FailedStatus): string {
 function FailedRecordsLink({ status }: { status: FailedStatus }) {
   const failed = Number(detailOf(status).progress?.failed ?? 0)
   if (!(failed > 0)) return null
-  const show = () => {
-    const heading = document.querySelector<HTMLElement>('[aria-label="Failed records"] h2')
-    heading?.scrollIntoView()
-    heading?.focus({ preventScroll: true })
-  }
   return (
-    <button type="button" class="text-button" onClick={show}>
+    <button type="button" class="text-button" onClick={showFailedRecords}>
       {failed === 1 ? 'Its dead letter' : `Its ${formatCount(failed)} dead letters`}
     </button>
   )

@@ -1,9 +1,10 @@
 import { useState } from 'preact/hooks'
 import type { LoggedStatus } from '../../../client/index.js'
 import { stateWords } from '../data/detail.js'
+import { failedOf } from '../data/failed-records.js'
 import { formatCount, formatDuration } from '../data/format.js'
 import { linkToJob } from '../data/route.js'
-import { countText, countTitle, hasRecords } from '../parts/count.js'
+import { countText, countTitle, FailedCount, hasRecords } from '../parts/count.js'
 import { Icon } from '../parts/icon.js'
 import { State } from '../parts/state.js'
 import { Time } from '../parts/time.js'
@@ -60,7 +61,8 @@ export function History({ runs, shown }: { runs: readonly LoggedStatus[]; shown:
       <p class="history-caption">
         <State state={current.state} /> <Time at={current.startTime} isFull /> · took{' '}
         <strong>{formatDuration(durationOf(current))}</strong>
-        {hasRecords(current) && ` · ${countText(current)}`}
+        {hasRecords(current) && ` · ${countText(current)}`}{' '}
+        <FailedCount failed={failedOf(current)} job={current} run={current} />
       </p>
     </div>
   )
@@ -68,6 +70,7 @@ export function History({ runs, shown }: { runs: readonly LoggedStatus[]; shown:
 
 /** How long a run took, and how much it counted. */
 function Bars({ run, longest, most }: { run: LoggedStatus; longest: number; most: number }) {
+  const failed = failedOf(run)
   return (
     <>
       <span class="column-frame">
@@ -78,7 +81,14 @@ function Bars({ run, longest, most }: { run: LoggedStatus; longest: number; most
           <span
             class="column-bar"
             style={{ height: `${run.count === 0 ? 0 : Math.max(3, (100 * run.count) / most)}%` }}
-          />
+          >
+            {failed > 0 && (
+              <span
+                class="column-failed"
+                style={{ height: `${Math.max(15, (100 * failed) / Math.max(1, run.count))}%` }}
+              />
+            )}
+          </span>
         </span>
       )}
     </>
@@ -87,7 +97,8 @@ function Bars({ run, longest, most }: { run: LoggedStatus; longest: number; most
 
 function labelOf(run: LoggedStatus): string {
   const count = hasRecords(run) ? `, ${countText(run)}` : ''
-  return `${stateWords[run.state]} ${new Date(run.startTime).toLocaleString()}, ${formatDuration(durationOf(run))}${count}`
+  const failed = failedOf(run) > 0 ? `, ${formatCount(failedOf(run))} failed` : ''
+  return `${stateWords[run.state]} ${new Date(run.startTime).toLocaleString()}, ${formatDuration(durationOf(run))}${count}${failed}`
 }
 
 /** How long a run took. */

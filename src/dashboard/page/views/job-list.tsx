@@ -148,7 +148,7 @@ const JobRow = memo(({ job }: { job: Job }) => {
         <JobLink type={type} id={id} />
       </td>
       <td data-label="Last run">
-        <State state={status?.state ?? 'never'} /> <FailedCount failed={failedLastOf(job)} />{' '}
+        <State state={status?.state ?? 'never'} /> <FailedCount failed={failedLastOf(job)} job={job} />{' '}
         {status && (
           <span class="muted">
             <Time at={'endTime' in status ? status.endTime : status.startTime} />

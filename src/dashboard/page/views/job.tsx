@@ -120,10 +120,10 @@ function statusOf(known: Status | undefined, read: Status | undefined): { status
   return { status: known.detail ? known : withFiguresOf(read, known) }
 }
 
-/** The last runs of an ingestion, which tell how many records have failed. */
+/** The last runs of an ingestion with their details, which tell how many records have failed. */
 async function readRecent(type: string, id: string, signal: AbortSignal): Promise<LoggedStatus[]> {
   if (!isIngestionType(type)) return []
-  return (await client.search({ type, id, size: listed, detail: true, signal })).hits
+  return (await client.search({ type, id, size: charted, detail: true, signal })).hits
 }
 
 /** Finds a run in the log by when it began. */
@@ -205,8 +205,8 @@ function RunsOf(props: {
       <Failure title="The runs could not be read" error={log.error} onRetry={log.again} />
     )
   const { total, hits } = log.value
-  // Details come later, and are only for the rows.
-  const detailed = (run: LoggedStatus) => recent.find(({ executionId }) => executionId === run.executionId) ?? run
+  // Details come later.
+  const detailed = hits.map((run) => recent.find(({ executionId }) => executionId === run.executionId) ?? run)
   return (
     <Section title="Runs" count={total} aside={total > listed && <a href={inLog}>All in the log</a>}>
       {total === 0 ? (
@@ -215,8 +215,8 @@ function RunsOf(props: {
         </Empty>
       ) : (
         <>
-          {hits.length > 1 && <History runs={hits} shown={shown} />}
-          <RunsTable runs={hits.slice(0, listed).map(detailed)} shown={shown} explained={explained} />
+          {hits.length > 1 && <History runs={detailed} shown={shown} />}
+          <RunsTable runs={detailed.slice(0, listed)} shown={shown} explained={explained} />
         </>
       )}
     </Section>

@@ -182,7 +182,7 @@ function Overdue() {
   )
 }
 
-/** Jobs whose last run has succeeded, and has set records aside. */
+/** Jobs whose last run has set records aside without a failure. */
 function FailedRecords({ jobs }: { jobs: readonly Job[] }) {
   if (jobs.length === 0) return null
   return (
@@ -192,10 +192,18 @@ function FailedRecords({ jobs }: { jobs: readonly Job[] }) {
           <li key={job.key}>
             <State state={job.status?.state ?? 'never'} />
             <JobLink type={job.type} id={job.id} />
-            <FailedCount failed={failedLastOf(job)} />
+            <FailedCount failed={failedLastOf(job)} job={job} />
+            {job.status && 'endTime' in job.status && (
+              <span class="muted">
+                <Time at={job.status.endTime} />
+              </span>
+            )}
           </li>
         ))}
       </ul>
+      {jobs.length > drawnOfQueue && (
+        <p class="note">The list of all jobs has {formatCount(jobs.length - drawnOfQueue)} more.</p>
+      )}
     </Section>
   )
 }
@@ -261,7 +269,7 @@ function FailingJob({ job }: { job: Job }) {
         <State state="error" />
         <JobLink type={job.type} id={job.id} />
         <span class="muted">
-          <Time at={status.endTime} />
+          <Time at={status.endTime} /> <FailedCount failed={failedLastOf(job)} job={job} />
         </span>
         {/* A retry is offered once the page knows that it may help, and behind the link, which stays under the pointer and the next one by the Tab key. */}
         <span class="card-actions">

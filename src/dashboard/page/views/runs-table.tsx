@@ -46,7 +46,7 @@ export function RunsTable(props: {
                 <a class="row-link" href={linkToJob(run.type, run.id, run)}>
                   <State state={run.state} />
                 </a>{' '}
-                <FailedCount failed={failedOf(run)} />
+                <FailedCount failed={failedOf(run)} job={run} run={run} />
               </td>
               {hasNames && (
                 <td data-label="Job">
