@@ -46,6 +46,7 @@ const shapes = {
   arrow: <path d="m6 3.5 4.5 4.5L6 12.5" />,
   back: <path d="M10 3.5 5.5 8l4.5 4.5" />,
   close: <path d="m4 4 8 8m0-8-8 8" />,
+  filter: <path d="M2 4h12M4.5 8h7M6.5 12h3" />,
   search: (
     <>
       <circle cx="7" cy="7" r="4.25" />

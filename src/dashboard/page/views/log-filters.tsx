@@ -1,3 +1,4 @@
+import { useId, useState } from 'preact/hooks'
 import { type ShownState, stateWords } from '../data/detail.js'
 import { formatCount, formatTime, visible } from '../data/format.js'
 import { sortedJobs } from '../data/jobs.js'
@@ -19,6 +20,9 @@ export function LogFilters(props: {
   totals: ReadonlyMap<string, number> | undefined
 }) {
   const { query, total, totals } = props
+  const id = useId()
+  const [isOpen, setOpen] = useState(false)
+  const hidden = [query.state, query.from, query.to].filter((text) => text !== '').length
   const change = (event: Event) => {
     const form = (event.target as HTMLInputElement).form as HTMLFormElement
     const given = Object.fromEntries(new FormData(form)) as Record<string, string>
@@ -28,24 +32,37 @@ export function LogFilters(props: {
     <search aria-label="Filter the log">
       <form class="filters" onSubmit={(event) => event.preventDefault()} onChange={change}>
         <Combobox label="Job" placeholder="Find by type or id" shortcut="/" find={(text) => jobsLike(text, query)} />
-        <label class="filter">
-          <span>Began from</span>
-          <input type="datetime-local" name="from" value={query.from} />
-        </label>
-        <label class="filter">
-          <span>Began up to</span>
-          <input type="datetime-local" name="to" value={query.to} />
-        </label>
-        <fieldset class="states">
-          <legend class="visually-hidden">State</legend>
-          {['', ...loggedStates].map((state) => (
-            <label key={state} class={`is-${state || 'none'}`}>
-              <input type="radio" name="state" value={state} checked={query.state === state} />
-              {state === '' ? 'Ended' : stateWords[state as ShownState]}
-              {totals?.has(state) && <span class="count">{formatCount(totals.get(state) ?? 0)}</span>}
-            </label>
-          ))}
-        </fieldset>
+        {/* Only a small screen has it: what is behind it would leave no room for the runs. */}
+        <button
+          type="button"
+          class="button filters-button"
+          aria-expanded={isOpen}
+          aria-controls={id}
+          onClick={() => setOpen(!isOpen)}
+        >
+          <Icon name="filter" />
+          Filters{hidden > 0 && <span class="count">{hidden} active</span>}
+        </button>
+        <div id={id} class={`more-filters ${isOpen ? '' : 'is-closed'}`}>
+          <label class="filter">
+            <span>Began from</span>
+            <input type="datetime-local" name="from" value={query.from} />
+          </label>
+          <label class="filter">
+            <span>Began up to</span>
+            <input type="datetime-local" name="to" value={query.to} />
+          </label>
+          <fieldset class="states">
+            <legend class="visually-hidden">State</legend>
+            {['', ...loggedStates].map((state) => (
+              <label key={state} class={`is-${state || 'none'}`}>
+                <input type="radio" name="state" value={state} checked={query.state === state} />
+                {state === '' ? 'Ended' : stateWords[state as ShownState]}
+                {totals?.has(state) && <span class="count">{formatCount(totals.get(state) ?? 0)}</span>}
+              </label>
+            ))}
+          </fieldset>
+        </div>
       </form>
       <Chips query={query} total={total} />
     </search>
