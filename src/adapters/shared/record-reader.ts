@@ -1,5 +1,6 @@
 import { ignoreRejections, isThenable, JobError, nonRecord } from '../../adapter.js'
 import { Abortable } from './abortable.js'
+import { OwnRecords } from './own-records.js'
 import { sizeOf } from './size-of.js'
 
 /** Records that a source yields one by one. */
@@ -16,6 +17,8 @@ export class RecordReader<Item extends object> {
   readonly #signal: AbortSignal
   readonly #abortable: Abortable
   readonly #check: (record: unknown) => void
+  /** Absent for a collection, which holds what it holds. */
+  readonly #ownRecords: OwnRecords<Item> | undefined
   #failure: { readonly error: unknown } | undefined
   /** A record that did not fit in the previous batch. */
   #leftover: { readonly record: Item; readonly bytes: number } | undefined
@@ -26,6 +29,7 @@ export class RecordReader<Item extends object> {
     this.#iterator = iterator
     this.#signal = signal
     this.#abortable = new Abortable(signal)
+    this.#ownRecords = isOfCollection(iterator) ? undefined : new OwnRecords()
   }
 
   /**
@@ -59,13 +63,24 @@ export class RecordReader<Item extends object> {
       }
       if (isThenable(value)) this.#ignorePromises(value)
       this.#check(value)
-      const size = isBounded ? sizeOf(value) : 0
+      const record = this.#ownRecords ? this.#owned(value, records) : value
+      const size = isBounded ? sizeOf(record) : 0
       if (records.length > 0 && sum + size > bytes) {
-        this.#leftover = { record: value, bytes: size }
+        this.#leftover = { record, bytes: size }
         return
       }
       sum += size
-      records.push(value)
+      records.push(record)
+    }
+  }
+
+  #owned(value: Item, records: Item[]): Item {
+    try {
+      return (this.#ownRecords as OwnRecords<Item>).own(value)
+    } catch (error) {
+      // It has the values of the later record by now.
+      if (records.at(-1) === value) records.pop()
+      throw error
     }
   }
 

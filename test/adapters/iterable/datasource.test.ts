@@ -1,5 +1,6 @@
 import { getEventListeners, once } from 'node:events'
 import { errorMessages, type JobRecord, JobRegistry, memoryStorage } from 'headgate'
+import type { RecordBatch } from 'headgate/adapter'
 import { iterableDatasource, type Records, type RecordsContext } from 'headgate/iterable'
 import { datasourceSuite } from 'headgate/testing'
 import { describe, expect, test } from 'vitest'
@@ -387,5 +388,74 @@ describe('a source that gives a promise', () => {
     const signal = AbortSignal.timeout(10)
     const read = datasource.read({ text: '', values: [] }, { signal, batchSize: 10, lastId: undefined })
     await expect(read[Symbol.asyncIterator]().next()).rejects.toMatchObject({ name: 'TimeoutError' })
+  })
+})
+
+describe('a source that reuses one object', () => {
+  function* reused(from: number, to: number, record: JobRecord = { id: 0 }) {
+    for (let id = from; id <= to; id++) {
+      record.id = id
+      yield record
+    }
+  }
+  const idsOf = async (source: Records<JobRecord>, batchSize: number) => {
+    const ids: unknown[] = []
+    const options = { signal: new AbortController().signal, batchSize, lastId: undefined }
+    // A job reads a batch while it writes the one before.
+    let before: RecordBatch | undefined
+    const write = () => ids.push(...(before?.records() ?? []).map(({ id }) => id))
+    const reading = async () => {
+      for await (const batch of iterableDatasource(source).read({ text: '', values: [] }, options)) {
+        write()
+        before = batch
+      }
+    }
+    const error = await reading().catch((error: unknown) => error)
+    write()
+    return { ids, error }
+  }
+
+  test.each([1, 2, 1000])('gives each record its own values: batches of %d', async (batchSize) => {
+    expect(await idsOf(reused(1, 5), batchSize)).toEqual({ ids: [1, 2, 3, 4, 5], error: undefined })
+    function* pages() {
+      yield* reused(1, 3)
+      yield* reused(4, 6)
+    }
+    expect((await idsOf(pages(), batchSize)).ids).toEqual([1, 2, 3, 4, 5, 6])
+    async function* slow() {
+      yield* reused(1, 3)
+    }
+    expect((await idsOf(slow(), batchSize)).ids).toEqual([1, 2, 3])
+  })
+
+  test.each([
+    ['later', [], { id: 0 }],
+    [
+      'that is no plain one',
+      undefined,
+      new (class {
+        id = 0
+      })(),
+    ],
+  ])('fails without a record that has the values of another: an object %s', async (_, before, record) => {
+    function* records() {
+      if (before) yield* [{ id: 1 }, { id: 2 }]
+      yield* reused(3, 5, record as never)
+    }
+    expect(await idsOf(records(), 1000)).toEqual({
+      ids: before ? [1, 2] : [],
+      error: expect.objectContaining({
+        code: 'datasource',
+        message: expect.stringMatching(
+          /^Expected every record to be an object of its own, .*: return a new object for each/,
+        ),
+      }),
+    })
+  })
+
+  test('is not a collection that holds an object twice', async () => {
+    const record = { id: 1 }
+    for (const source of [[record, record], [{ id: 0 }, record, record].values()])
+      expect(await idsOf(source, 10)).toMatchObject({ error: undefined })
   })
 })
