@@ -1,7 +1,7 @@
 import { JobRegistry, memoryStorage } from 'headgate'
 import { bullmqDispatcher } from 'headgate/bullmq'
 import { JobsClient } from 'headgate/client'
-import { elasticsearchTarget } from 'headgate/elasticsearch'
+import { elasticsearchDatasource, elasticsearchTarget } from 'headgate/elasticsearch'
 import { createJobsHandler } from 'headgate/http'
 import { iterableDatasource } from 'headgate/iterable'
 import { ndjsonFile } from 'headgate/ndjson'
@@ -119,6 +119,10 @@ const bad: Record<string, () => unknown> = {
   'an index that replace would not create': () =>
     elasticsearchTarget({ node, index: 'a', strategy: 'replace', createIndex: false }),
   'mappings that JSON cannot hold': () => elasticsearchTarget({ node, index: 'a', mappings: { a: 1n } }),
+  'an index to read': () => elasticsearchDatasource({ node, index: 'a b' }),
+  'a read without access': () => elasticsearchDatasource({ index: 'a' }),
+  'a compression of a read': () => elasticsearchDatasource({ node, index: 'a', compression: true } as never),
+  'a time that a read is kept': () => elasticsearchDatasource({ node, index: 'a', keepAlive: 10 }),
   'a bullmq dispatcher': () => bullmqDispatcher({} as never),
   'a handler without registry': () => createJobsHandler(undefined as never),
   'a base path': () => createJobsHandler(registry(), { basePath: 'jobs' }),

@@ -3,7 +3,7 @@ import net from 'node:net'
 import { JobRegistry, type JobStorage, localDispatcher, memoryStorage } from 'headgate'
 import type { Datasource, Dispatcher, Target } from 'headgate/adapter'
 import { bullmqDispatcher } from 'headgate/bullmq'
-import { elasticsearchTarget } from 'headgate/elasticsearch'
+import { elasticsearchDatasource, elasticsearchTarget } from 'headgate/elasticsearch'
 import { iterableDatasource } from 'headgate/iterable'
 import { mysqlDatasource } from 'headgate/mysql'
 import { pgQueryStreamDatasource } from 'headgate/pg-query-stream'
@@ -54,6 +54,10 @@ const adapters: [name: string, make: () => Adapter][] = [
   [
     'mysqlDatasource over a pool',
     () => mysqlDatasource({ pool: mysql.createPool({ host, port, user: 'u', password }) }),
+  ],
+  [
+    'elasticsearchDatasource over a URL',
+    () => elasticsearchDatasource({ node: `https://u:${encoded}@${host}:${port}`, index: 'i' }),
   ],
   [
     'elasticsearchTarget over a URL',

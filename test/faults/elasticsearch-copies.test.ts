@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { JobRegistry, memoryStorage } from 'headgate'
-import { type ElasticsearchTargetOptions, elasticsearchTarget } from 'headgate/elasticsearch'
+import { type ElasticsearchTargetOptions, elasticsearchDatasource, elasticsearchTarget } from 'headgate/elasticsearch'
 import { iterableDatasource } from 'headgate/iterable'
 import { expect, onTestFinished, test } from 'vitest'
 import { describeOpensearch } from '../support/opensearch.js'
@@ -102,4 +102,35 @@ describeOpensearch('a server that is killed and started again', (server) => {
     },
     120_000,
   )
+
+  test('a read by a cursor goes on after the last checkpoint when its server was restarted', async () => {
+    const index = `${server.prefix}source`
+    await server.send('PUT', `/${index}`, {
+      settings: { number_of_shards: 3, number_of_replicas: 0 },
+      mappings: { properties: { id: { type: 'long' } } },
+    })
+    const lines = Array.from({ length: count }, (_, at) => `{"index":{}}\n{"id":${at + 1}}\n`).join('')
+    const headers = { 'content-type': 'application/x-ndjson' }
+    await fetch(`${server.url}/${index}/_bulk?refresh=true`, { method: 'POST', headers, body: lines })
+    const registry = new JobRegistry({ storage: memoryStorage(), progressInterval: 5 })
+    onTestFinished(() => registry.close())
+    const read: number[] = []
+    registry.define({
+      id: 'read',
+      datasource: elasticsearchDatasource({ node: server.url, index }),
+      cursor: 'id',
+      batchSize: 100,
+      retry: { limit: 3, delay: 100 },
+      target: async (batch) => {
+        if (read.length === 1000) await server.restart()
+        read.push(...batch.records().map(({ id }) => Number(id)))
+      },
+    })
+    const { finished } = await registry.start('ingestion', 'read')
+    expect(await finished).toMatchObject({ state: 'successful' })
+    expect(new Set(read).size).toBe(count)
+    // What no checkpoint had passed comes again.
+    expect(read.length).toBeLessThan(count + 1000)
+    expect(read.toSorted((one, other) => one - other)[0]).toBe(1)
+  }, 120_000)
 })

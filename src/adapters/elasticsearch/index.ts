@@ -1,3 +1,4 @@
+export { type ElasticsearchDatasourceOptions, elasticsearchDatasource } from './datasource.js'
 export {
   type ElasticsearchTargetOptions,
   elasticsearchTarget,

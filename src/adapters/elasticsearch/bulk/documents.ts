@@ -1,4 +1,4 @@
-import { JobError, type RecordBatch, type Row } from '../../../adapter.js'
+import { type Column, JobError, RecordBatch, type Row } from '../../../adapter.js'
 import { encodeText, NdjsonEncoder } from '../../shared/index.js'
 
 /** How records become documents. */
@@ -54,7 +54,7 @@ export class DocumentEncoder {
   }
 
   documentsOf(batch: RecordBatch): Documents {
-    const lineAt = this.#encoder.linesOf(batch)
+    const lineAt = this.#encoder.linesOf(withoutMeta(batch))
     const actionAt = this.#actions(batch)
     const isDeleted = this.#deletions(batch)
     const isUpdate = this.#options.operation === 'update'
@@ -121,6 +121,21 @@ export class DocumentEncoder {
       return value !== null && value !== undefined && value !== false && String(value) !== '0'
     }
   }
+}
+
+/** What a document has beside its source, as the datasource gives it. Servers refuse it in a source. */
+const meta: ReadonlySet<string> = new Set(['_id', '_routing'])
+
+function withoutMeta(batch: RecordBatch): RecordBatch {
+  const { columns } = batch
+  if (!columns.some(({ name }) => meta.has(name))) return batch
+  const isOwn = (_: unknown, at: number) => !meta.has((columns[at] as Column).name)
+  if (batch.isRaw)
+    return RecordBatch.fromRows(
+      columns.filter(isOwn),
+      batch.rows.map((row) => row.filter(isOwn)),
+    )
+  return RecordBatch.fromRecords(batch.records().map(({ _id, _routing, ...source }) => source))
 }
 
 /** The decoded values of a column, so that raw rows and objects give the same. Throws when the batch has no such column. */

@@ -43,6 +43,13 @@ export class NoAnswer extends Error {
 /** Maximum size of an answer, in bytes. */
 export const maxAnswer = 1 << 28
 
+/** An answer that is longer than one may be. */
+export class AnswerTooLong extends NoAnswer {
+  constructor() {
+    super(`The answer has more than ${maxAnswer} bytes.`, true)
+  }
+}
+
 /** The header `retry-after` in milliseconds: a number of seconds, or a date. */
 export function retryAfterOf(header: unknown): number | undefined {
   if (typeof header !== 'string' || header === '') return undefined
@@ -69,7 +76,7 @@ export async function readAnswer(stream: AsyncIterable<Uint8Array>): Promise<Buf
   let size = 0
   for await (const chunk of stream) {
     size += chunk.byteLength
-    if (size > maxAnswer) throw new NoAnswer(`The answer has more than ${maxAnswer} bytes.`, true)
+    if (size > maxAnswer) throw new AnswerTooLong()
     chunks.push(chunk)
   }
   return chunks.length === 1 ? Buffer.from(chunks[0] as Uint8Array) : Buffer.concat(chunks)

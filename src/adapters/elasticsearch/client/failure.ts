@@ -12,9 +12,12 @@ export interface Failure {
 }
 
 /** The value of an answer in JSON. Throws when it is something else, such as the page of a proxy. */
-export function jsonOf({ status, body }: Pick<Answer, 'status' | 'body'>): unknown {
+export function jsonOf(
+  { status, body }: Pick<Answer, 'status' | 'body'>,
+  parse: (text: string) => unknown = JSON.parse,
+): unknown {
   try {
-    return JSON.parse(body.toString('utf8'))
+    return parse(body.toString('utf8'))
   } catch (cause) {
     const start = body
       .toString('utf8', 0, maxShown * 4)

@@ -4,6 +4,7 @@ import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import {
   type Answer,
+  AnswerTooLong,
   type Connection,
   isUnsent,
   maxAnswer,
@@ -128,7 +129,7 @@ function collect(response: http.IncomingMessage): Promise<Answer> {
     response.on('data', (chunk: Buffer) => {
       chunks.push(chunk)
       size += chunk.byteLength
-      if (size > maxAnswer) reject(new NoAnswer(`The answer has more than ${maxAnswer} bytes.`, true))
+      if (size > maxAnswer) reject(new AnswerTooLong())
     })
     response.on('error', cut)
     response.on('close', () => cut())

@@ -1,5 +1,5 @@
 export { connect } from './connect.js'
-export { type Answer, type Connection, NoAnswer } from './connection.js'
+export { type Answer, AnswerTooLong, type Connection, NoAnswer } from './connection.js'
 export {
   type ConnectionOptions,
   checkConnection,

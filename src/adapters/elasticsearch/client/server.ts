@@ -1,11 +1,14 @@
 import { JobError } from '../../../adapter.js'
-import { type Answer, type Connection, NoAnswer, type ServerRequest } from './connection.js'
+import { type Answer, AnswerTooLong, type Connection, NoAnswer, type ServerRequest } from './connection.js'
 import { failureOf, isBusy, jsonOf, refusal } from './failure.js'
 import { Patience } from './retry.js'
 
 /** A request whose answer is JSON. */
 export interface Question extends Omit<ServerRequest, 'signal' | 'body'> {
+  /** What JSON is made of, or JSON. */
   readonly body?: unknown
+  /** Parses the JSON of a good answer. Default: as JavaScript does. */
+  parse?(text: string): unknown
   /** Statuses besides the good ones that are an answer: `undefined` stands for them. Default: none. */
   readonly none?: number
   /** Whether to send the request again when it got no answer. Default `true`. */
@@ -31,15 +34,15 @@ export class SearchServer {
 
   /** The JSON of a good answer. Tries again while the server is busy or cannot be reached. */
   async ask(question: Question): Promise<unknown> {
-    const { none, isRepeatable = true, body, ...request } = question
-    const text = body === undefined ? {} : { body: JSON.stringify(body) }
+    const { none, isRepeatable = true, body, parse, ...request } = question
+    const text = body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }
     const patience = new Patience(this.retryTimeout, this.signal)
     for (;;) {
       const answer = await this.#answerTo({ ...request, ...text, signal: this.signal }, patience, isRepeatable)
       if (!answer) continue
       const { status } = answer
       if (status === none) return undefined
-      if (status >= 200 && status < 300) return request.method === 'HEAD' ? {} : jsonOf(answer)
+      if (status >= 200 && status < 300) return request.method === 'HEAD' ? {} : jsonOf(answer, parse)
       if (!isBusy(status, failureOf(answer).type)) throw refusal(answer)
       await patience.wait(refusal(answer), answer.retryAfter)
     }
@@ -51,6 +54,8 @@ export class SearchServer {
       return await this.connection.request(request)
     } catch (error) {
       if (!(error instanceof NoAnswer) || (error.mayBeDone && !isRepeatable)) throw error
+      // The same answer would be too long again.
+      if (error instanceof AnswerTooLong) throw error
       await patience.wait(error)
       return undefined
     }

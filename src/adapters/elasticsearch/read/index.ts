@@ -1,0 +1,7 @@
+export { fieldsOf } from './cursor-fields.js'
+export { checkGiven, positionShown } from './cursor-position.js'
+export { CursorRead } from './cursor-read.js'
+export { DocumentCursor } from './document-cursor.js'
+export { PointInTime } from './point-in-time.js'
+export { countOf, datasourceFailure } from './search.js'
+export { placeholder, searchBodyOf } from './search-body.js'

@@ -1,0 +1,146 @@
+import { JobError, type JobRecord } from '../../../adapter.js'
+import { AnswerTooLong, type SearchServer } from '../client/index.js'
+import { compareKeys } from './key-order.js'
+import type { PointInTime } from './point-in-time.js'
+import { search } from './search.js'
+import type { SearchBody } from './search-body.js'
+
+/** The most documents that a server gives in one answer, unless its `index.max_result_window` is another. */
+const maxSize = 10_000
+
+/** How many documents the first page has at most, as nobody knows yet how large they are. */
+const firstSize = 500
+
+/** A document that was found. */
+export interface Hit {
+  readonly record: JobRecord
+  /** The values that it is sorted by. */
+  readonly keys: readonly unknown[]
+}
+
+/** What pages are read of, and how. */
+export interface PagesRequest {
+  readonly server: SearchServer
+  readonly pit: PointInTime
+  readonly body: SearchBody
+  /** The fields to sort by, most significant first. */
+  readonly sort: readonly string[]
+  /** About how large a page may be, in bytes. */
+  readonly bytes: number
+}
+
+/**
+ * Reads documents of a point in time in the order of fields, a page for each call. No page ends between documents with equal values of these
+ * fields, so that the next one begins after a value: OpenSearch has nothing that tells such documents apart.
+ */
+export class Pages {
+  readonly #request: PagesRequest
+  #after: readonly unknown[] | undefined
+  /** How many documents the next page may have by their size. */
+  #most = firstSize
+  isAtEnd = false
+
+  constructor(request: PagesRequest) {
+    this.#request = request
+  }
+
+  /** The next documents: about `size`, at least one unless the end is reached. */
+  async next(size: number): Promise<readonly Hit[]> {
+    // One more shows whether the others are complete.
+    let asked = Math.min(size + 1, this.#most, maxSize)
+    for (let tooFew = 0; ; ) {
+      const found = await this.#ask(asked, tooFew)
+      if (!found) {
+        asked >>= 1
+        continue
+      }
+      this.isAtEnd = found.length < asked
+      const count = this.isAtEnd ? found.length : this.#completeIn(found)
+      if (count > 0 || this.isAtEnd) {
+        const hits = inOrder(found.slice(0, count), this.#request.sort.length)
+        this.#after = hits.at(-1)?.keys
+        return hits
+      }
+      if (asked === maxSize) throw this.#tied(found[0] as Hit)
+      tooFew = asked
+      asked = Math.min(maxSize, 2 * asked)
+    }
+  }
+
+  /** Gives `undefined` for an answer that was too long, when it may have fewer documents. */
+  async #ask(size: number, tooFew: number): Promise<readonly Hit[] | undefined> {
+    const { server, pit, body, sort } = this.#request
+    const after = this.#after && { search_after: this.#after }
+    const given = { ...body, ...pit.clause, ...after, size, sort, track_total_hits: false }
+    try {
+      const { answer, length } = await search(server, '/_search', given, { allow_partial_search_results: 'false' })
+      pit.follow(answer)
+      const hits = hitsIn(answer, sort.length)
+      if (hits.length > 0) this.#most = Math.max(1, Math.floor((this.#request.bytes * hits.length) / length))
+      return hits
+    } catch (error) {
+      if (!(error instanceof AnswerTooLong) || size >> 1 <= tooFew) throw lost(error)
+      return undefined
+    }
+  }
+
+  /** How many documents of a page come before the last group of equal ones. All, where the server tells equal ones apart. */
+  #completeIn(hits: readonly Hit[]): number {
+    const last = hits.at(-1) as Hit
+    if (last.keys.length > this.#request.sort.length) return hits.length
+    return hits.findLastIndex((hit) => !isAlike(hit, last, this.#request.sort.length)) + 1
+  }
+
+  #tied({ keys }: Hit): JobError {
+    const names = this.#request.sort.map((name) => `\`${name}\``).join(', ')
+    return new JobError(
+      'datasource',
+      `More than ${maxSize} documents have the same ${names} (${keys.map(String).join(', ')}), which the server cannot give in one answer: add a field to \`cursor\` that tells them apart.`,
+    )
+  }
+}
+
+/** Whether two documents have the same values of the first fields. */
+export function isTied(one: Hit, other: Hit, count: number): boolean {
+  for (let at = 0; at < count; at++) if (one.keys[at] !== other.keys[at]) return false
+  return true
+}
+
+/**
+ * Whether OpenSearch may mix two documents of different shards: it merges their answers by numbers of double precision, which are the same for
+ * integers that differ a little.
+ */
+function isAlike(one: Hit, other: Hit, count: number): boolean {
+  const roughly = (key: unknown) => (typeof key === 'bigint' ? Number(key) : key)
+  for (let at = 0; at < count; at++) if (roughly(one.keys[at]) !== roughly(other.keys[at])) return false
+  return true
+}
+
+/** The same documents in the order of all their digits. */
+function inOrder(hits: readonly Hit[], count: number): readonly Hit[] {
+  if (!hits.some(({ keys }) => keys.some((key) => typeof key === 'bigint'))) return hits
+  return hits.toSorted((one, other) => compareKeys(one.keys, other.keys, count))
+}
+
+/** The error of a point in time that the server has forgotten is transient: a new run opens another one. */
+function lost(error: unknown): unknown {
+  if (!JobError.isInstance(error) || !/search_context_missing|No search context found/.test(error.message)) return error
+  const message =
+    'The server has ended the point in time of the read: it was restarted, or no page was read for `keepAlive` milliseconds.'
+  return new JobError('datasource', message, { cause: error, isTransient: true })
+}
+
+function hitsIn(answer: Readonly<Record<string, unknown>>, count: number): readonly Hit[] {
+  const { hits } = Object(answer.hits) as { hits?: unknown }
+  if (!Array.isArray(hits)) throw new JobError('datasource', 'Expected the server to answer with `hits` for `_search`.')
+  return hits.map((hit) => hitOf(hit, count))
+}
+
+function hitOf(hit: unknown, count: number): Hit {
+  const { _id: id, _routing: routing, _source: source, sort } = Object(hit) as Record<string, unknown>
+  if (typeof id !== 'string' || !Array.isArray(sort) || sort.length < count)
+    throw new JobError('datasource', 'Expected each hit of the server to have an `_id` and the values of its `sort`.')
+  if (typeof source !== 'object' || source === null)
+    throw new JobError('datasource', `The document \`${id}\` has no \`_source\`: its index does not keep it.`)
+  return { record: { _id: id, ...(typeof routing === 'string' && { _routing: routing }), ...source }, keys: sort }
+}
