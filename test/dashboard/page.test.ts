@@ -1406,6 +1406,102 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await expect.poll(() => calls.at(-1)).toMatchObject(['abort', 'copy', 'a', { reason: 'by keys' }])
     })
 
+    test('every action from the list and from the job by the keyboard alone', async () => {
+      const { registry, watched, calls } = watchedRegistry()
+      const datasource = iterableDatasource(async function* () {
+        yield { id: 1 }
+        if (holds) await new Promise<void>((resolve) => (release = resolve))
+      })
+      let holds = false
+      let release = () => {}
+      const target = collectingTarget({ strategy: 'replace' })
+      registry.define({ id: 'a', datasource, target })
+      await (await registry.start('ingestion', 'a')).finished
+      const { url } = await serveDashboard(watched)
+      const focus = () =>
+        page.evaluate(
+          '(document.activeElement.ariaLabel ?? document.activeElement.innerText).trim()',
+        ) as Promise<string>
+      /** Goes on by the Tab key to what has the name, which has to be seen to have the focus. */
+      const tabTo = async (name: string) => {
+        for (let step = 0; step < 30 && (await focus()) !== name; step++) await page.keyboard.press('Tab')
+        expect(await focus()).toBe(name)
+        expect(await page.evaluate('getComputedStyle(document.activeElement).outlineStyle')).toBe('solid')
+      }
+      const dialog = page.getByRole('dialog')
+      const views = {
+        '#/': { opener: 'Actions for ingestion/a', more: ['Actions for ingestion/a'] },
+        '#/job/ingestion/a': { opener: undefined, more: [] },
+      }
+      for (const [hash, { opener, more }] of Object.entries(views)) {
+        await page.goto('about:blank')
+        await page.goto(url + hash)
+        await (hash === '#/' ? page.locator('.list td') : page.locator('.columns, .table td')).first().waitFor()
+        const open = async (action: string) => {
+          for (const step of more) {
+            await tabTo(step)
+            await page.keyboard.press('Enter')
+            await dialog.waitFor()
+          }
+          await tabTo(action)
+          await page.keyboard.press('Enter')
+          await dialog.getByRole('heading', { name: 'ingestion/a' }).waitFor()
+        }
+        /** The focus is back where the dialog was opened, or at what has taken its place. */
+        const isBack = (instead: string) => expect.poll(focus, { message: hash }).toBe(opener ?? instead)
+        await open('Full refresh…')
+        await expect.poll(focus).toBe('Read everything again')
+        await page.keyboard.press('Escape')
+        await isBack('Full refresh…')
+        await open('Full refresh…')
+        await page.keyboard.press('Enter')
+        await expect.poll(() => calls.at(-1)).toMatchObject(['start', 'ingestion', 'a', { fullRefresh: true }])
+        await expect.poll(async () => (await registry.status('ingestion', 'a'))?.state).toBe('successful')
+        await page.locator(hash === '#/' ? '.list .is-successful' : '.badge.is-successful').waitFor()
+        await open('Pause…')
+        await page.keyboard.type('Moving')
+        await page.keyboard.press('Tab')
+        await page.keyboard.type('ann')
+        await page.keyboard.press('Enter')
+        await expect
+          .poll(() => calls.at(-1))
+          .toMatchObject(['pause', 'ingestion', 'a', { reason: 'Moving', by: 'ann' }])
+        await isBack('End the pause')
+        if (hash === '#/') {
+          await page.keyboard.press('Enter')
+          await dialog.waitFor()
+          await tabTo('End the pause')
+        }
+        await page.keyboard.press('Enter')
+        await expect.poll(() => calls.at(-1)?.[0]).toBe('unpause')
+        await isBack('Pause…')
+        holds = true
+        await page.evaluate('document.querySelector("h1").focus()')
+        await open('Start with parameters…')
+        await page.keyboard.press('Control+A')
+        await page.keyboard.type('{"day": 3}')
+        await tabTo('Start')
+        await page.keyboard.press('Enter')
+        await expect.poll(() => calls.at(-1)).toMatchObject(['start', 'ingestion', 'a', { params: { day: 3 } }])
+        await isBack('Abort…')
+        await page.locator('.running .card, .now .card').first().waitFor()
+        await page.evaluate('document.querySelector("h1").focus()')
+        await open('Abort…')
+        await page.keyboard.type('by keys')
+        await page.keyboard.press('Enter')
+        await expect.poll(() => calls.at(-1)).toMatchObject(['abort', 'ingestion', 'a', { reason: 'by keys' }])
+        holds = false
+        release()
+        await expect.poll(async () => (await registry.status('ingestion', 'a'))?.state).toBe('aborted')
+        await isBack('Retry… ingestion/a')
+      }
+      // A screen reader has a name for each control.
+      await page.goto(url)
+      await button('Actions for ingestion/a').click()
+      await dialog.waitFor()
+      expect(await faultsOf(page)).toEqual([])
+    })
+
     test('open a dialog anew by the key that follows the one that has closed it', async () => {
       const { registry, watched } = watchedRegistry()
       defineCounting(registry, 'a')

@@ -57,6 +57,8 @@ export function addSample(key: string, status: Status): void {
 function addToCourse(run: Run, sample: Sample): void {
   const last = run.course.at(-1)
   if (last && sample.time - last.time < run.courseApart) return
+  // The first event of a stream may be of before anything was saved: as an average, that would be wrong.
+  if (run.course.length === 1 && sample.count === 0) return
   run.course.push(sample)
   if (run.course.length <= maxCourse) return
   // The start stays, and what came before the page was opened.

@@ -18,18 +18,16 @@ export interface FormDialogProps {
   onClose(): void
 }
 
-/** A dialog that asks before something is done. */
-export function FormDialog({ title, action, isDangerous, refused, children, onSubmit, onClose }: FormDialogProps) {
+/** A dialog, and what closes it. `onClose` is called once. */
+export function useDialog(onClose: () => void) {
   const ref = useRef<HTMLDialogElement>(null)
-  const [isBusy, setBusy] = useState(false)
-  const [error, setError] = useState<unknown>(refused)
+  const isClosed = useRef(false)
   // At once: keys that are pressed from now on are meant for the dialog.
   useLayoutEffect(() => {
     ref.current?.showModal()
     // What somebody came for: the first field, or else the button that does it.
-    ref.current?.querySelector<HTMLElement>('.dialog-body :is(input, textarea), [type="submit"]')?.focus()
+    ref.current?.querySelector<HTMLElement>('.dialog-body :is(input, textarea), [type="submit"], .menu button')?.focus()
   }, [])
-  const isClosed = useRef(false)
   const close = () => {
     ref.current?.close()
     if (isClosed.current) return
@@ -42,6 +40,26 @@ export function FormDialog({ title, action, isDangerous, refused, children, onSu
     event.preventDefault()
     close()
   }
+  return { close, props: { ref, class: 'dialog', 'aria-labelledby': 'dialog-title', onClose: close, onKeyDown: press } }
+}
+
+/** The top of a dialog. */
+export function DialogHead({ title, onClose }: { title: string; onClose: () => void }) {
+  return (
+    <div class="dialog-head">
+      <h2 id="dialog-title">{title}</h2>
+      <button type="button" class="icon-button" aria-label="Close" onClick={onClose}>
+        <Icon name="close" />
+      </button>
+    </div>
+  )
+}
+
+/** A dialog that asks before something is done. */
+export function FormDialog({ title, action, isDangerous, refused, children, onSubmit, onClose }: FormDialogProps) {
+  const { close, props } = useDialog(onClose)
+  const [isBusy, setBusy] = useState(false)
+  const [error, setError] = useState<unknown>(refused)
   const submit = async (event: SubmitEvent) => {
     event.preventDefault()
     if (isBusy) return
@@ -56,14 +74,9 @@ export function FormDialog({ title, action, isDangerous, refused, children, onSu
     }
   }
   return (
-    <dialog ref={ref} class="dialog" aria-labelledby="dialog-title" onClose={close} onKeyDown={press}>
+    <dialog {...props}>
       <form onSubmit={submit}>
-        <div class="dialog-head">
-          <h2 id="dialog-title">{title}</h2>
-          <button type="button" class="icon-button" aria-label="Close" onClick={close}>
-            <Icon name="close" />
-          </button>
-        </div>
+        <DialogHead title={title} onClose={close} />
         <div class="dialog-body">
           {children}
           {error !== undefined && (

@@ -46,6 +46,7 @@ const shapes = {
   arrow: <path d="m6 3.5 4.5 4.5L6 12.5" />,
   back: <path d="M10 3.5 5.5 8l4.5 4.5" />,
   close: <path d="m4 4 8 8m0-8-8 8" />,
+  more: <path d="M3.5 8h.01M8 8h.01M12.5 8h.01" stroke-width="2.4" />,
   filter: <path d="M2 4h12M4.5 8h7M6.5 12h3" />,
   search: (
     <>

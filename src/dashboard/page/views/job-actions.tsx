@@ -50,23 +50,35 @@ export function JobActions({ job, hasSteps }: { job: Job; hasSteps: boolean }) {
   )
 }
 
+function hasFailed({ status }: Job): boolean {
+  return status?.state === 'error' || status?.state === 'aborted'
+}
+
+/** Whether a start asks for the parameters of the run that failed. */
+export function asksParams(job: Job): boolean {
+  return hasFailed(job) && detailOf(job.status).params !== undefined
+}
+
+/** What the button says that starts a job. */
+export function startText(job: Job): string {
+  const paused = job.definition?.paused ? ' although paused' : ''
+  return `${hasFailed(job) ? 'Retry' : 'Start'}${paused}${asksParams(job) ? '…' : ''}`
+}
+
 /** Starts a job. A failed one goes on from its checkpoint. The parameters of its run are asked for, as the page knows them redacted. */
 export function StartButton({ job, isSmall, isPlain }: { job: Job; isSmall?: boolean; isPlain?: boolean }) {
   const [isBusy, setBusy] = useState(false)
   const [asked, ask] = useState<{ refused?: string }>()
   if (readOnly || job.definition === undefined) return null
-  const { paused } = job.definition
-  const hasFailed = job.status?.state === 'error' || job.status?.state === 'aborted'
-  const hasParams = hasFailed && detailOf(job.status).params !== undefined
+  const text = startText(job)
   const start = async () => {
     if (isBusy) return
-    if (hasParams) return ask({})
+    if (asksParams(job)) return ask({})
     setBusy(true)
     const refused = await actions.startPlainly(job)
     setBusy(false)
     if (refused !== undefined) ask({ refused })
   }
-  const text = `${hasFailed ? 'Retry' : 'Start'}${paused ? ' although paused' : ''}${hasParams ? '…' : ''}`
   return (
     <>
       <button
@@ -76,7 +88,7 @@ export function StartButton({ job, isSmall, isPlain }: { job: Job; isSmall?: boo
         aria-disabled={isBusy}
         aria-label={`${text} ${nameOf(job)}`}
       >
-        <Icon name={hasFailed ? 'repeat' : 'play'} />
+        <Icon name={hasFailed(job) ? 'repeat' : 'play'} />
         {text}
       </button>
       {asked && <JobDialog job={job} question="params" {...asked} onClose={() => ask(undefined)} />}

@@ -14,6 +14,7 @@ import { RowProgress } from '../parts/progress.js'
 import { ScheduleText } from '../parts/schedule.js'
 import { Mark, State } from '../parts/state.js'
 import { Time } from '../parts/time.js'
+import { type Asked, MenuButton } from './job-menu.js'
 import { PauseAllButton } from './pauses.js'
 
 /** How many jobs are drawn at first. */
@@ -29,7 +30,8 @@ const listTitles: Record<ShownJobs, string> = {
 }
 
 /** The jobs that are asked for, in a table. */
-export function JobList({ all, show, find }: { all: readonly Job[]; show: ShownJobs; find: string }) {
+export function JobList(props: { all: readonly Job[]; show: ShownJobs; find: string; onAsk: (asked: Asked) => void }) {
+  const { all, show, find, onAsk } = props
   const [isWhole, setWhole] = useState(false)
   const found = foundIn(all, show, find)
   if (show === 'scheduled') found.sort((one, other) => nextOf(one) - nextOf(other))
@@ -66,7 +68,7 @@ export function JobList({ all, show, find }: { all: readonly Job[]; show: ShownJ
         </div>
       }
     >
-      {found.length === 0 ? <NoJobs isFiltered={all.length > 0} /> : <JobTable jobs={drawn} />}
+      {found.length === 0 ? <NoJobs isFiltered={all.length > 0} /> : <JobTable jobs={drawn} onAsk={onAsk} />}
       {drawn.length < found.length && (
         <button type="button" class="button" onClick={() => setWhole(true)}>
           Show all {formatCount(found.length)}
@@ -84,7 +86,7 @@ function foundIn(all: readonly Job[], show: ShownJobs, find: string): Job[] {
     .filter(({ type, id }) => words.every((word) => `${type}/${id}`.toLowerCase().includes(word)))
 }
 
-function JobTable({ jobs }: { jobs: readonly Job[] }) {
+function JobTable({ jobs, onAsk }: { jobs: readonly Job[]; onAsk: (asked: Asked) => void }) {
   return (
     <div class="table-frame">
       <table class={`table ${jobs.length > drawnAtFirst ? 'is-long' : ''}`}>
@@ -99,11 +101,14 @@ function JobTable({ jobs }: { jobs: readonly Job[] }) {
               Duration
             </th>
             <th scope="col">Next run</th>
+            <th scope="col">
+              <span class="visually-hidden">Actions</span>
+            </th>
           </tr>
         </thead>
         <tbody>
           {jobs.map((job) => (
-            <JobRow key={job.key} job={job} />
+            <JobRow key={job.key} job={job} onAsk={onAsk} />
           ))}
         </tbody>
       </table>
@@ -138,7 +143,7 @@ function PauseReason({ by, reason }: { by?: string; reason?: string }) {
   )
 }
 
-const JobRow = memo(({ job }: { job: Job }) => {
+const JobRow = memo(({ job, onAsk }: { job: Job; onAsk: (asked: Asked) => void }) => {
   const { type, id, definition } = job
   const status = withDetail(job)
   const { paused, nextRun, schedule } = definition ?? {}
@@ -174,6 +179,9 @@ const JobRow = memo(({ job }: { job: Job }) => {
           nextRun !== undefined && <Time at={nextRun} isFull />
         )}
         {schedule ? <ScheduleText schedule={schedule} /> : !paused && <span class="muted">on demand</span>}
+      </td>
+      <td class="row-actions">
+        <MenuButton job={job} onAsk={onAsk} />
       </td>
     </tr>
   )

@@ -16,8 +16,9 @@ import { JobLink } from '../parts/job-name.js'
 import { Progress } from '../parts/progress.js'
 import { Mark, State } from '../parts/state.js'
 import { Elapsed, Time } from '../parts/time.js'
-import { JobDialog, StartButton } from './job-actions.js'
+import { StartButton } from './job-actions.js'
 import { JobList } from './job-list.js'
+import { type Asked, AskedDialog } from './job-menu.js'
 import { WaitsFor } from './waiting.js'
 
 /** All jobs: what runs, what fails and why, what waits, and what comes next. */
@@ -34,13 +35,14 @@ export function Overview(shown: Extract<Route, { view: 'overview' }>) {
 
 function AllJobs({ show, find }: Extract<Route, { view: 'overview' }>) {
   // Beside the cards, as the one of a run goes away with its end.
-  const [asked, ask] = useState<Job>()
+  const [asked, ask] = useState<Asked>()
   if (jobs.value === undefined)
     return jobsError.value === undefined ? (
       <Loading rows={6} />
     ) : (
       <Failure title="The jobs could not be read" error={jobsError.value} onRetry={refreshJobs} />
     )
+  const abort = (job: Job) => ask({ job, question: 'abort' })
   const all = sortedJobs.value
   const running = all.filter(isIn.running)
   const queued = all.filter(isIn.queued).sort((one, other) => startOf(one) - startOf(other))
@@ -69,12 +71,12 @@ function AllJobs({ show, find }: Extract<Route, { view: 'overview' }>) {
             <NextRun all={all} />
           </Empty>
         ) : (
-          <RunningJobs jobs={running} onAbort={ask} />
+          <RunningJobs jobs={running} onAbort={abort} />
         )}
       </Section>
-      {queued.length > 0 && <Queue jobs={queued} onAbort={ask} />}
-      <JobList all={all} show={show} find={find} />
-      {asked && <JobDialog job={jobs.value.get(asked.key) ?? asked} question="abort" onClose={() => ask(undefined)} />}
+      {queued.length > 0 && <Queue jobs={queued} onAbort={abort} />}
+      <JobList all={all} show={show} find={find} onAsk={ask} />
+      {asked && <AskedDialog asked={asked} onAsk={ask} />}
     </>
   )
 }
