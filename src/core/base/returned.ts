@@ -13,8 +13,8 @@ interface Undone {
 
 /**
  * Throws `code` when a function of the user returned what can only mean that its work is not done: a generator, whose code has not run, a
- * function, a target, an error, a `Response` that is not `ok`, or an array of them, of promises or of rejected results, or an object of
- * promises. Anything else that a function returns is ignored. An error that a job returns is thrown as one that it throws.
+ * function, a target, an error, a query that was not run, a stream that was not finished, a `Response` that is not `ok`, or an array of them,
+ * of promises or of rejected results, or an object, a `Set` or a `Map` of promises. Anything else that a function returns is ignored. An error that a job returns is thrown as one that it throws.
  */
 export function checkDone(code: JobErrorCode, method: string, answer: unknown): void {
   if (typeof answer !== 'function' && (typeof answer !== 'object' || answer === null)) return
@@ -39,8 +39,13 @@ function undoneBy(answer: object): Undone | undefined {
 /** How deep arrays in an array are looked into, as one of chunks has them. */
 const maxDepth = 3
 
-/** A promise among the values of a plain object. */
+/** A promise among the values of a plain object, a `Set` or a `Map`. */
 function promiseIn(answer: object): Undone | undefined {
+  const tag = tagOf(answer)
+  if (tag === 'Set' || tag === 'Map') {
+    const items: unknown[] = [...(answer as Set<unknown> | Map<unknown, unknown>).values()].flat(maxDepth)
+    return items.some(isThenable) ? pending(`a ${tag}`, items) : undefined
+  }
   const prototype: unknown = Object.getPrototypeOf(answer)
   if (prototype !== null && prototype !== Object.prototype) return undefined
   const values: unknown[] = Object.values(answer)
@@ -60,6 +65,14 @@ function undoneIn(answer: unknown): Undone | undefined {
     return { found: 'a generator, whose code has not run', remedy: 'Write the function without `*`.' }
   }
   if (isError(answer)) return { found: 'an error', remedy: 'Throw it.', cause: answer }
+  if (isUnrunQuery(answer)) {
+    return { found: 'a query that was not run', remedy: 'Run it, and wait for it: `await query.execute()`.' }
+  }
+  if (isUnfinishedStream(answer)) {
+    const remedy =
+      'Wait until it is: `await pipeline(…)`, or `await finished(stream)` after its `end()`, of `node:stream/promises`.'
+    return { found: 'a stream that was not finished', remedy }
+  }
   const { open, kind, status, ok } = Object(answer) as Record<string, unknown>
   if (isResponse(answer) && ok === false) {
     return { found: `a Response with the status ${status}`, remedy: 'Throw an error when its `ok` is false.' }
@@ -101,6 +114,19 @@ export function isError(value: unknown): boolean {
 export function isGenerator(value: unknown): boolean {
   const { next, throw: throws } = Object(value ?? {}) as Record<string, unknown>
   return typeof next === 'function' && typeof throws === 'function'
+}
+
+/** Whether a value is a query of a builder that only `execute()` runs, such as one of Kysely. */
+function isUnrunQuery(value: unknown): boolean {
+  const query = Object(value ?? {}) as Record<string, unknown>
+  const texts = ['compile', 'toSQL', 'getSQL', 'getQuery', 'toQuery', 'toOperationNode']
+  return typeof query.execute === 'function' && texts.some((name) => typeof query[name] === 'function')
+}
+
+/** Whether a value is a writable stream of Node that has yet to write what it holds, or cannot any more. Some loggers are streams too. */
+function isUnfinishedStream(value: unknown): boolean {
+  const { write, end, writableFinished, info } = Object(value ?? {}) as Record<string, unknown>
+  return typeof write === 'function' && typeof end === 'function' && writableFinished === false && info === undefined
 }
 
 /** Whether a value is a `Response` of `fetch`, here or in a package. */

@@ -1,8 +1,20 @@
+import { once } from 'node:events'
+import { PassThrough, Readable, Writable } from 'node:stream'
 import { type IngestionJob, JobRegistry, memoryStorage } from 'headgate'
 import { iterableDatasource } from 'headgate/iterable'
 import { ndjsonFile } from 'headgate/ndjson'
 import { collectingTarget } from 'headgate/testing'
+import { DummyDriver, Kysely, PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler, sql } from 'kysely'
 import { describe, expect, it } from 'vitest'
+
+const kysely = new Kysely<{ t: { id: number } }>({
+  dialect: {
+    createAdapter: () => new PostgresAdapter(),
+    createDriver: () => new DummyDriver(),
+    createIntrospector: (db) => new PostgresIntrospector(db),
+    createQueryCompiler: () => new PostgresQueryCompiler(),
+  },
+})
 
 const save = async () => {
   throw new Error('not saved')
@@ -29,6 +41,30 @@ const undone: Record<string, [make: () => unknown, found: string]> = {
   'an array of promises': [() => [save(), save()], 'an array of promises. Await them first: `await Promise.all(…)`.'],
   'promises of chunks': [() => [[1], [save(), save()]], 'an array of promises. Await them first'],
   'an object of promises': [() => ({ rows: 5, one: save() }), 'an object of promises. Await them first'],
+  'a set of promises': [() => new Set([1, save()]), 'a Set of promises. Await them first: `await Promise.all(…)`.'],
+  'a map of promises': [() => new Map([[1, save()]]), 'a Map of promises. Await them first'],
+  'a map of chunks of promises': [() => new Map([[1, [save()]]]), 'a Map of promises. Await them first'],
+  'a query of kysely': [
+    () => kysely.insertInto('t').values({ id: 1 }),
+    'a query that was not run. Run it, and wait for it: `await query.execute()`.',
+  ],
+  'queries of kysely': [
+    () => [kysely.insertInto('t').values({ id: 1 }), sql`select 1`],
+    'an array with a query that was not run.',
+  ],
+  'a stream that takes what another one gives': [
+    () => Readable.from(['a']).pipe(new PassThrough()),
+    'a stream that was not finished. Wait until it is: `await pipeline(…)`, or `await finished(stream)`',
+  ],
+  'a stream that was written to': [
+    () => {
+      const stream = new Writable({ write: (_, __, done) => done() })
+      stream.write('a')
+      return stream
+    },
+    'a stream that was not finished.',
+  ],
+  'a stream that broke': [() => new Writable().destroy(), 'a stream that was not finished.'],
   'an error in an object': [() => ({ data: null, error: { message: 'no such table' } }), 'an object with an `error`'],
   'an answer that is not ok': [() => ({ ok: false }), 'an object whose `ok` is false. Throw an error when it is.'],
   'errors of a bulk request': [() => ({ errors: true, items: [] }), 'an object whose `errors` is true.'],
@@ -38,6 +74,10 @@ const undone: Record<string, [make: () => unknown, found: string]> = {
   ],
   'an array with an error': [() => [1, new Error('not saved')], 'an array with an error. Throw it. not saved'],
 }
+
+const finished = new Writable({ write: (_, __, done) => done() })
+finished.end('a')
+await once(finished, 'finish')
 
 const unreadable: ProxyHandler<object> = {
   get: (_, name) => (name === 'then' ? undefined : expect.fail()),
@@ -52,6 +92,12 @@ const ignored: [string, unknown][] = [
   ['a text', 'text'],
   ['an object', { open() {}, next() {}, status: 'rejected', reason: 'none' }],
   ['a map', new Map([[1, 2]])],
+  ['a set', new Set([1, {}, []])],
+  ['a stream that was finished', finished],
+  ['a stream to read', Readable.from(['a'])],
+  ['a logger that is a stream', Object.assign(new PassThrough(), { info() {} })],
+  ['a connection', { execute() {}, query() {} }],
+  ['a builder without `execute`', { compile() {}, toSQL() {} }],
   ['its values', new Map([[1, 2]]).values()],
   ['an array', [1, null, {}, undefined, () => {}, new Map(), [[]]]],
   ['a Response', new Response()],
