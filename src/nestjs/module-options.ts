@@ -60,6 +60,10 @@ const mountRules = {
     expected: 'a path such as `jobs`',
   },
   guards: arrayOf('guards'),
+  basePath: {
+    accepts: (value: unknown) => value === undefined,
+    expected: 'omitted, as `path` says where it is served, below the global prefix of the application',
+  },
 }
 
 const closeRules = {
@@ -89,7 +93,9 @@ export function checkAsyncOptions(options: HeadgateModuleAsyncOptions): void {
 export function checkSettings({ name, imports, api, dashboard, close }: HeadgateModuleSettings): void {
   checkOptions('options', { name, imports, api, dashboard, close }, settingsRules)
   for (const [where, mount] of Object.entries({ api, dashboard })) {
-    if (mount) checkOptions(where, { path: mount.path, guards: mount.guards }, mountRules, `${where}.`)
+    if (!mount) continue
+    const { path, guards, basePath } = mount as MountOptions & { basePath?: unknown }
+    checkOptions(where, { path, guards, basePath }, mountRules, `${where}.`)
   }
   if (close) checkOptions('close', close, closeRules, 'close.')
 }

@@ -55,6 +55,16 @@ describe('the settings', () => {
     ['name', { name: '' }, 'Expected `name` to be'],
     ['path', { api: { path: '/jobs/' } }, 'Expected `api.path` to be a path such as `jobs`'],
     ['path', { api: {} }, 'Expected `api.path` to be a path such as `jobs`'],
+    [
+      'basePath',
+      { api: { path: 'jobs', basePath: '/jobs' } },
+      'Expected `api.basePath` to be omitted, as `path` says where it is served, below the global prefix of the application, got `/jobs`',
+    ],
+    [
+      'basePath',
+      { dashboard: { path: 'jobs', basePath: '/' } },
+      'Expected `dashboard.basePath` to be omitted, as `path` says',
+    ],
     ['guards', { api: { path: 'jobs', guards: class {} } }, 'Expected `api.guards` to be an array of guards'],
     ['imports', { imports: ConfigModule }, 'Expected `imports` to be an array of modules'],
     ['api', { api: true }, 'Expected `api` to be an object'],
