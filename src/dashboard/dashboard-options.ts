@@ -1,6 +1,6 @@
 import { checkOptions, rule } from '../adapter.js'
 import type { JobsClient } from '../client/index.js'
-import { checkHandlerOptions, checkRegistry } from '../http/api/index.js'
+import { checkHandlerOptions, checkRegistry, isHandler } from '../http/api/index.js'
 import type { JobsHandlerOptions, ServedRegistry } from '../http/index.js'
 
 /** The options of `createDashboardHandler`: those of the HTTP API, and these. */
@@ -26,14 +26,14 @@ const dashboardRules = {
 /** What a dashboard shows: a registry of this process, or the API of another server by its client. */
 export type DashboardSource = ServedRegistry | JobsClient
 
-/** Whether the jobs are those of another server. */
+/** Whether the jobs are those of another server. A handler has a method `request` too. */
 export function isClient(source: DashboardSource): source is JobsClient {
-  return typeof Object(source).request === 'function'
+  return typeof Object(source).request === 'function' && !isHandler(source)
 }
 
 /** Validates what `createDashboardHandler` receives. Throws `invalid_options`. */
 export function checkDashboardOptions(source: DashboardSource, options: DashboardOptions): void {
-  if (!isClient(source)) checkRegistry(source)
+  if (!isClient(source)) checkRegistry(source, ', or a `JobsClient`')
   const { readOnly, title, ...rest } = options
   checkHandlerOptions(rest)
   checkOptions('options', { readOnly, title }, dashboardRules)

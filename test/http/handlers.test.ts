@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type JobRegistry, memoryStorage } from 'headgate'
+import { JobsClient } from 'headgate/client'
 import { createDashboardHandler } from 'headgate/dashboard'
 import { createJobsHandler } from 'headgate/http'
 import { toExpressMiddleware } from 'headgate/http/express'
@@ -39,6 +40,22 @@ test.each([
       'Expected `registry` to be a registry, an object with',
     )
   }
+})
+
+test('a handler or a client in place of a registry is told from other objects', () => {
+  const handler = createJobsHandler(newRegistry()) as never
+  const isHandler =
+    'got a function that is a handler already, as `createJobsHandler(registry)` returns it: give the registry'
+  expect(() => createJobsHandler(handler)).toThrow(isHandler)
+  expect(() => createDashboardHandler(handler)).toThrow(isHandler)
+  expect(() => createDashboardHandler({} as never)).toThrow(
+    '`health`, `on`, or a `JobsClient`, got a value of type object',
+  )
+  const client = new JobsClient({ url: 'http://localhost/jobs' })
+  expect(() => createJobsHandler(client as never)).toThrow(
+    'got a value of type object that looks like a client: `createDashboardHandler(client)` takes one',
+  )
+  expect(createDashboardHandler(client)).toBeInstanceOf(Function)
 })
 
 test.each<[string, unknown, string]>([

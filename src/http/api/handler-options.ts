@@ -92,10 +92,15 @@ const served = rule.having('has', 'start', 'status', 'running', 'abort', 'search
 const registryRule: Rule = {
   ...served,
   expected: `a registry, ${served.expected}`,
-  hint: (value) =>
-    served.accepts(Object(value).registry)
-      ? ' that has the registry as `registry`: give that one'
-      : (served.hint?.(value) ?? ''),
+  hint: (value) => {
+    if (served.accepts(Object(value).registry)) return ' that has the registry as `registry`: give that one'
+    if (isHandler(value))
+      return ' that is a handler already, as `createJobsHandler(registry)` returns it: give the registry'
+    const isClient = typeof Object(value).request === 'function'
+    return isClient
+      ? ' that looks like a client: `createDashboardHandler(client)` takes one'
+      : (served.hint?.(value) ?? '')
+  },
 }
 
 const handlerRules = {
@@ -121,16 +126,20 @@ const handlerRules = {
   clock: rule.optional(rule.aClock),
 }
 
-/** Validates what serves as registry. Throws `invalid_options`. */
-export function checkRegistry(registry: ServedRegistry): void {
-  checkOptions('arguments', { registry }, { registry: registryRule })
+/** Validates what serves as registry. `orElse` is what is accepted beside one, for the message. Throws `invalid_options`. */
+export function checkRegistry(registry: ServedRegistry, orElse = ''): void {
+  const rule = { ...registryRule, expected: `${registryRule.expected}${orElse}` }
+  checkOptions('arguments', { registry }, { registry: rule })
+}
+
+/** Whether a value is what `createJobsHandler` or `createDashboardHandler` returns. */
+export function isHandler(value: unknown): boolean {
+  const { answer, covers } = Object(value ?? {}) as Record<string, unknown>
+  return typeof answer === 'function' && typeof covers === 'function'
 }
 
 const handlerRule: Rule = {
-  accepts: (value) => {
-    const { answer, covers } = Object(value ?? {}) as Record<string, unknown>
-    return typeof answer === 'function' && typeof covers === 'function'
-  },
+  accepts: isHandler,
   expected: 'what `createJobsHandler(registry)` or `createDashboardHandler(registry)` returns',
 }
 

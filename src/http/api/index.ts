@@ -8,6 +8,7 @@ export {
   checkHandlerOptions,
   checkRegistry,
   defaultBasePath,
+  isHandler,
   type JobsAnswer,
   type JobsHandlerOptions,
   type JobsRequest,
