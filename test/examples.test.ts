@@ -263,5 +263,26 @@ describePostgres('the example on Postgres and OpenSearch', (database) => {
         await server.send('DELETE', '/product,product_search-headgate-*?ignore_unavailable=true')
       }
     })
+
+    it('search-map fills, follows and replaces an index, and draws what it reads of it', async () => {
+      const folder = await mkdtemp(join(tmpdir(), 'headgate-map-'))
+      const path = join(folder, 'map.svg')
+      try {
+        const lines = await run('search-map/index.ts', server.url, path, 'FR')
+        expect(lines.map((line) => line.replace(/, \d+ rows per second$/, ''))).toEqual([
+          expect.stringMatching(/^dead letter: Bordeaux .*illegal latitude value \[451.5\]/),
+          'cities successful: 8835 written, 1 failed',
+          'cities successful: 39 written, 0 failed',
+          '4 found for "bordeaux"',
+          'reload successful: 8836 written, 0 failed',
+          'map successful: 8836 written, 0 failed',
+          `The map of 8836 cities is in ${path}.`,
+        ])
+        expect(await readFile(path, 'utf8')).toMatch(/^<svg .*<path fill="#ff7f0e" d="M\d.*<\/svg>\n$/s)
+      } finally {
+        await server.send('DELETE', '/cities,cities_search-headgate-*?ignore_unavailable=true')
+        await rm(folder, { recursive: true })
+      }
+    })
   })
 })

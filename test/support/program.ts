@@ -51,7 +51,14 @@ const exampleNames = [
     'webhook.ts',
   ],
   ...['express.ts', 'fastify.ts', 'hono.ts', 'koa.ts', 'nest.ts', 'node-http.ts'],
-  ...['cluster/index.ts', 'cluster/worker.ts', 'failover/index.ts', 'failover/worker.ts', 'client-page/index.ts'],
+  ...[
+    'cluster/index.ts',
+    'cluster/worker.ts',
+    'failover/index.ts',
+    'failover/worker.ts',
+    'client-page/index.ts',
+    'search-map/index.ts',
+  ],
 ]
 
 /** Makes programs in one folder. Gives the function that says where the program of a file is. */
