@@ -1,6 +1,6 @@
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import type { Job, Queue, Worker } from 'bullmq'
-import { type AddOptions, maxPriority, type WaitingExecution } from '../../adapter.js'
+import { type AddOptions, isTransient, JobError, maxPriority, type WaitingExecution } from '../../adapter.js'
 import { backendOf } from './backend.js'
 import { type Connect, disconnect, onReady, readJobs, reasonOf, sharedOptions, waitBriefly } from './connect.js'
 import { Fairness } from './fairness.js'
@@ -15,6 +15,7 @@ import {
   toQueueEntry,
   toWaitingExecution,
 } from './queue-entry.js'
+import { placeOf } from './server-place.js'
 import { throttleIdlePolling } from './throttled-backend.js'
 import { removeUnreadable } from './unreadable-jobs.js'
 
@@ -126,7 +127,7 @@ export class BullmqQueue {
     onReady(this.#queue, () => {
       this.#error = undefined
     })
-    this.#worker.on('error', warn)
+    this.#worker.on('error', (error) => this.#fail(error))
     void this.#begin()
   }
 
@@ -184,8 +185,20 @@ export class BullmqQueue {
 
   /** Why the engine does not answer. `undefined` when it does, as far as is known. */
   get problem(): string | undefined {
-    if (this.#error === undefined) return undefined
-    return `The queue [${this.#options.name}] cannot be reached: ${reasonOf(this.#error)}`
+    return this.#error === undefined ? undefined : this.#unreached(this.#error).message
+  }
+
+  #unreached(cause: unknown): JobError {
+    const message = `The queue [${this.#options.name}] cannot be reached${this.#server}: ${reasonOf(cause)}`
+    return new JobError('dispatcher', message, { cause })
+  }
+
+  /** The server, for messages, as a wrong port often leads to another one. */
+  get #server(): string {
+    const { connection, backend } = this.#options
+    const [kind, port] = backend ? ['Postgres', 5432] : ['Redis', 6379]
+    const place = placeOf(connection, port as number)
+    return place === undefined ? '' : ` at ${place}, where \`connection\` expects ${kind}`
   }
 
   /**
@@ -199,9 +212,11 @@ export class BullmqQueue {
     })
     while (!hasAnswered && !signal.aborted) {
       await waitBriefly(answer, answerTime)
-      if (!hasAnswered && this.#error) throw this.#error
+      if (!hasAnswered && this.#error) throw this.#unreached(this.#error)
     }
-    await answer
+    await answer.catch((error: unknown) => {
+      throw isTransient(error) ? this.#unreached(error) : error
+    })
     this.#error = undefined
   }
 
@@ -254,7 +269,7 @@ export class BullmqQueue {
 
   /** Starts the worker once the engine has the limit. */
   async #begin(): Promise<void> {
-    const { closing, warn } = this.#options
+    const { closing } = this.#options
     while (!closing.aborted) {
       try {
         await this.keepLimit(this.#options.limit)
@@ -262,10 +277,16 @@ export class BullmqQueue {
         return
       } catch (error) {
         if (closing.aborted) return
-        warn(error)
+        this.#fail(error)
         await setTimeout(retryDelay, undefined, { ref: false })
       }
     }
+  }
+
+  /** Reports an error of the worker. One of the connection counts until the engine answers. */
+  #fail(error: unknown): void {
+    if (isTransient(error)) this.#error ??= error
+    this.#options.warn(error)
   }
 
   async #process(job: Job<QueueEntry>, token: string | undefined): Promise<void> {

@@ -1,5 +1,8 @@
-import { JobRegistry, memoryStorage } from 'headgate'
-import { bullmqDispatcher } from 'headgate/bullmq'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import { createPostgresBackend } from 'bullmq'
+import { errorMessages, JobRegistry, memoryStorage } from 'headgate'
+import { type BullmqDispatcherOptions, bullmqDispatcher } from 'headgate/bullmq'
 import { createJobsHandler } from 'headgate/http'
 import { expect, onTestFinished, test, vi } from 'vitest'
 
@@ -14,16 +17,41 @@ async function open(dispatcher: ReturnType<typeof bullmqDispatcher>) {
   const handler = createJobsHandler(registry)
   await vi.waitUntil(async () => (await registry.health()).queueProblem, 5000)
   const ask = async (path: string, method = 'GET') => (await handler(new Request(`${url}/${path}`, { method }))).json()
-  return { ask, logger }
+  return { registry, ask, logger }
 }
 
 test('a queue whose server is away is told by the health and by each queued execution', async () => {
   const { ask } = await open(bullmqDispatcher({ connection: 'redis://:hunter22@127.0.0.1:1', queue: 'away' }))
-  const problem = expect.stringMatching(/^The queue \[away\] cannot be reached: .*ECONNREFUSED/)
+  const problem = expect.stringMatching(
+    /^The queue \[away\] cannot be reached at 127\.0\.0\.1:1, where `connection` expects Redis: .*ECONNREFUSED/,
+  )
   expect(await ask('_health')).toMatchObject({ queue_problem: problem })
-  const infos = expect.stringMatching(/^The job is waiting\. The queue \[away\] cannot be reached: .*ECONNREFUSED/)
+  const infos = expect.stringMatching(
+    /^The job is waiting\. The queue \[away\] cannot be reached at 127\.0\.0\.1:1, .*ECONNREFUSED/,
+  )
   expect(await ask('report/a/_start', 'POST')).toMatchObject({ status: { infos } })
   expect(await ask('report/a?include_queued=true')).toMatchObject({ status: { infos } })
+})
+
+test.each<[string, object | string, BullmqDispatcherOptions['backend']?]>([
+  ['Redis', ''],
+  ['Redis', { port: 0 }],
+  ['Postgres', 'postgres:', createPostgresBackend as never],
+])('a queue on a port where another server than %s answers names that: %j', async (expected, how, backend) => {
+  // It takes every connection, and ends it as soon as it gets something.
+  const server = createServer((socket) => socket.on('error', () => {}).on('data', () => socket.resetAndDestroy()))
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  onTestFinished(() => void server.close())
+  const { port } = server.address() as AddressInfo
+  const connection =
+    typeof how === 'object' ? { host: '127.0.0.1', port } : `${how || 'redis:'}//:hunter22@127.0.0.1:${port}/x`
+  const dispatcher = bullmqDispatcher({ connection, queue: 'other', ...(backend && { backend }) })
+  const { registry, ask } = await open(dispatcher)
+  const place = `The queue [other] cannot be reached at 127.0.0.1:${port}, where \`connection\` expects ${expected}: `
+  expect(await ask('_health')).toMatchObject({ queue_problem: expect.stringContaining(place) })
+  const messages = errorMessages(await registry.ready({ timeout: 1500 }).catch((error) => error))
+  expect(messages[1]).toContain(place)
+  expect(messages.join()).not.toContain('hunter22')
 })
 
 test('a queue that cannot be opened is told, and is an error in the log', async () => {
