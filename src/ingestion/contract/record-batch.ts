@@ -77,6 +77,12 @@ export interface Column {
    * @experimental
    */
   readonly customType?: CustomType | undefined
+  /**
+   * The name of the form of its values in encoded rows, where a target is asked whether it accepts them. Default: `sqlType`.
+   *
+   * @experimental
+   */
+  readonly form?: string
   /** The system whose SQL `sqlType` is, such as `mysql`. Default: that of the target. */
   readonly system?: string
   /** The number of digits of a number, or `undefined` for no limit of its own. */

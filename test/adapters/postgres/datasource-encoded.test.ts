@@ -163,7 +163,7 @@ describePostgres('encoded rows of Postgres', (database) => {
     const taken = await read(query)
     expect(taken.asked).toHaveLength(1)
     const types = ['integer', 'text', 'timestamp with time zone', 'numeric', 'bigint[]', 'enum']
-    expect(taken.asked[0]?.map(({ sqlType }) => sqlType)).toEqual(types)
+    expect(taken.asked[0]?.map(({ form }) => form)).toEqual(types)
     expect(taken.batches[0]?.encoded?.format).toBe('postgres-binary')
     const refused = await read(query, { accepts: false })
     expect(refused.batches[0]?.encoded?.format).toBe('postgres-text')

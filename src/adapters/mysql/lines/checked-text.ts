@@ -1,7 +1,7 @@
 import { JobError } from '../../../adapter.js'
+import { shown } from '../../shared/index.js'
 import type { ColumnKind } from '../table/index.js'
 import { checkedFloat, checkedNumber } from './numbers.js'
-import { shown } from './shown.js'
 import { checkedTime, checkedTimestamp } from './times.js'
 
 /**

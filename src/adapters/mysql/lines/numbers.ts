@@ -1,6 +1,6 @@
 import { JobError } from '../../../adapter.js'
+import { shown } from '../../shared/index.js'
 import type { ColumnKind } from '../table/index.js'
-import { shown } from './shown.js'
 
 const pattern = /^[+-]?(?:(?<whole>\d+)(?:\.(?<digits>\d*))?|\.(?<only>\d+))(?:e(?<exponent>[+-]?\d{1,9}))?$/i
 

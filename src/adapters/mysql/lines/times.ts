@@ -1,6 +1,6 @@
 import { JobError } from '../../../adapter.js'
+import { shown } from '../../shared/index.js'
 import type { ColumnKind } from '../table/index.js'
-import { shown } from './shown.js'
 
 const pattern =
   /^(?<date>\d{4}-\d\d-\d\d)(?:[T ](?<time>\d\d:\d\d)(?:(?<seconds>:\d\d)(?:\.(?<fraction>\d+))?)?\s?(?<zone>Z|[+-]\d\d(?::?\d\d)?)?)?$/i

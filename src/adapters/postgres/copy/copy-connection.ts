@@ -1,4 +1,4 @@
-import type { JobErrorOptions } from '../../../adapter.js'
+import { JobError, type JobErrorOptions } from '../../../adapter.js'
 import type { WriteSession } from '../client/index.js'
 import type { Guard, RowGroup } from '../table/index.js'
 import type { EmptiedCheck } from './emptied-check.js'
@@ -48,7 +48,17 @@ export class CopyConnection {
         this.#copy = { load, layout }
       }
       this.#count(group, key)
+      await this.#send(group)
+    }
+  }
+
+  async #send(group: RowGroup): Promise<void> {
+    try {
       for (const piece of group.pieces()) await this.session.writeCopy(piece)
+    } catch (error) {
+      // What refuses a value may be a column that was altered, which the answer to the COPY tells.
+      if (JobError.isInstance(error) && error.recordIndex !== undefined) await this.session.endCopy()
+      throw error
     }
   }
 

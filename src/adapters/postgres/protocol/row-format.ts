@@ -8,7 +8,7 @@ const textFormat: RowFormat = { name: 'postgres-text', isBinary: false, read: re
 
 /**
  * Uses the binary format when the target takes such rows and every column that is read can be decoded. Otherwise uses
- * text. The target gets the name of its form as the type of a column.
+ * text. The target gets the name of its form with a column.
  */
 export function formatOf(
   forms: readonly (BinaryForm | undefined)[],
@@ -17,7 +17,7 @@ export function formatOf(
 ): RowFormat {
   const typed = columns.flatMap((column, index) => {
     const form = forms[index]
-    return form && (form.read || !encoded?.keys.includes(column.name)) ? { ...column, sqlType: form.name } : []
+    return form && (form.read || !encoded?.keys.includes(column.name)) ? { ...column, form: form.name } : []
   })
   const isTaken = typed.length === columns.length && encoded?.accepts('postgres-binary', typed)
   return isTaken ? binaryFormat(forms as readonly BinaryForm[]) : textFormat

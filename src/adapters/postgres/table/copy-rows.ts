@@ -1,5 +1,7 @@
 import { type Column, JobError, type JobRecord, RecordBatch, type Row } from '../../../adapter.js'
 import { refused } from '../../shared/index.js'
+import type { Check } from './column-kind.js'
+import { holdsForm, neededCheck } from './column-limits.js'
 import type { Table } from './table.js'
 import { textOf } from './value-text.js'
 
@@ -53,15 +55,17 @@ export class CopyRows {
     this.#key = key
   }
 
-  /** Whether COPY can read encoded rows unchanged: every column, in order, maps to a column with its own form. */
+  /** Whether COPY can read encoded rows unchanged: every column, in order, maps to a column with its own form that changes none of its values. */
   acceptsEncoded(format: string, columns: readonly Column[]): boolean {
     const positions = Object.entries(this.#mapping ?? Object.fromEntries(columns.map(({ name }) => [name, name])))
     return (
       format === binary &&
       positions.length === columns.length &&
-      columns.every(({ name, sqlType }, index) => {
+      columns.every((column, index) => {
         const [source, own = ''] = positions[index] ?? []
-        return source === name && sqlType !== undefined && this.#table.columns.get(own)?.form === sqlType
+        const { form = column.sqlType } = column
+        const kind = this.#table.columns.get(own)
+        return source === column.name && form !== undefined && kind?.form === form && holdsForm(kind, column)
       })
     )
   }
@@ -121,12 +125,19 @@ export class CopyRows {
     if (!kind) throw missingColumn(name, this.#table)
     const isClean = column?.isPlain || column?.decode === Number
     const encodeText = isClean ? (text: string) => text : escaped
+    const check = neededCheck(kind, column)
+    const encodeString = check ? (text: string) => encodeText(checked(check, text)) : encodeText
     const encodeOther = (value: unknown) => {
       const text = textOf(value, kind)
       return text === null ? '\\N' : escaped(text)
     }
-    return { index, name, encode: (raw) => (typeof raw === 'string' ? encodeText(raw) : encodeOther(raw)) }
+    return { index, name, encode: (raw) => (typeof raw === 'string' ? encodeString(raw) : encodeOther(raw)) }
   }
+}
+
+function checked(check: Check, text: string): string {
+  check(text)
+  return text
 }
 
 function groupOf(fields: readonly Field[], length: number): Omit<RowGroup, 'pieces'> {

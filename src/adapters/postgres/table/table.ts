@@ -1,31 +1,8 @@
 import { JobError } from '../../../adapter.js'
 import { dollarQuoted, quoted, type ResultRow, sqlOf, type TableName, type WriteSession } from '../client/index.js'
 import { hasFixedId, TypeGraph, typesQuery } from '../types/index.js'
-
-/** What writing needs to know about the type of a column. */
-export interface ColumnKind {
-  /** Its SQL type, without length or precision. */
-  readonly sqlType?: string
-  /** The name of the binary form that it takes; undefined for a type that takes text only. */
-  readonly form?: string | undefined
-  /** Whether it holds JSON. */
-  readonly isJson: boolean
-  /** Whether it holds dates, with or without a time. */
-  readonly isDate: boolean
-  /**
-   * Whether it takes the JSON of an object as a value: JSON, text or a custom type. Other types would reject it or
-   * read it as something else.
-   */
-  readonly takesJson: boolean
-  /** Whether no update may set it, as for an identity that is `generated always`. */
-  readonly isFixed?: boolean
-  /** Whether its type is a domain, which may refuse null. */
-  readonly isDomain?: boolean
-  /** The type of the elements of an array. */
-  readonly element?: ColumnKind
-  /** The delimiter of an array of this type. */
-  readonly delimiter: string
-}
+import type { ColumnKind } from './column-kind.js'
+import { checkOf } from './column-limits.js'
 
 /** The check at the start of a writing transaction: whether the table is still the one that was found. */
 export interface Guard {
@@ -103,14 +80,15 @@ const firstOwn = 16384
  * counts as its base type.
  */
 const columnsQuery = (oid: string, relations: string, composites: string) => `
-  with recursive types (name, number, identity, is_domain, level, type) as (
+  with recursive types (name, number, identity, is_domain, level, type, modifier) as (
     select
       attname,
       attnum,
       attidentity,
       typtype = 'd',
       0,
-      atttypid
+      atttypid,
+      atttypmod
     from pg_attribute
       join pg_type t on t.oid = atttypid
     where attrelid = ${oid}::oid
@@ -124,7 +102,8 @@ const columnsQuery = (oid: string, relations: string, composites: string) => `
       identity,
       is_domain,
       case typtype when 'd' then level else level + 1 end,
-      case typtype when 'd' then typbasetype else typelem end
+      case typtype when 'd' then typbasetype else typelem end,
+      case typtype when 'd' then typtypmod else modifier end
     from types
       join pg_type on oid = type
     where typtype = 'd' or (typcategory = 'A' and typelem <> 0)
@@ -137,6 +116,8 @@ const columnsQuery = (oid: string, relations: string, composites: string) => `
     typname as type,
     oid::text as type_id,
     format_type(oid, null) as sql_type,
+    format_type(oid, modifier) as full_type,
+    scale(0::money::numeric) as money_scale,
     typdelim as delimiter,
     typname in ('json', 'jsonb') or typcategory = 'S' or (oid >= ${firstOwn} and typtype = 'b' and typcategory <> 'A') as takes_json,
     ${shapeOf(`'${relations}'`)} as shape,
@@ -282,16 +263,19 @@ function kindsOf(rows: readonly ResultRow[], formOf: (id: number) => string | un
   const kinds = new Map<string, ColumnKind>()
   let element: ColumnKind | undefined
   for (const { name, level, ...type } of rows) {
-    const kind = { ...kindOf(type), form: formOf(Number(type.type_id)), ...(element && { element }) }
+    const form = formOf(Number(type.type_id))
+    const known = { ...kindOf(type), form, ...(element && { element }) }
+    const kind = { ...known, check: checkOf(known, Number(type.money_scale)) }
     element = level === 0 ? undefined : kind
     if (level === 0) kinds.set(String(name), kind)
   }
   return kinds
 }
 
-function kindOf({ type, sql_type, delimiter, identity, is_domain, takes_json }: ResultRow): ColumnKind {
+function kindOf({ type, sql_type, full_type, delimiter, identity, is_domain, takes_json }: ResultRow): ColumnKind {
   return {
     sqlType: String(sql_type),
+    fullType: String(full_type),
     isJson: type === 'json' || type === 'jsonb',
     isDate: type === 'date' || type === 'timestamp' || type === 'timestamptz',
     takesJson: takes_json === true,

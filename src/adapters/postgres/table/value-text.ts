@@ -11,10 +11,20 @@ import {
   notJson,
   tooLargeError,
 } from '../../shared/index.js'
-import type { ColumnKind } from './table.js'
+import type { ColumnKind } from './column-kind.js'
 
-/** Converts a JavaScript value to the text that Postgres reads for a column of that kind. `null` stays null. */
+/**
+ * Converts a JavaScript value to the text that Postgres reads for a column of that kind. `null` stays null. Throws `target` for a value that
+ * the column would change.
+ */
 export function textOf(value: unknown, kind: ColumnKind): string | null {
+  const text = plainTextOf(value, kind)
+  // The elements of an array were checked.
+  if (kind.check && text !== null && !(kind.element && Array.isArray(value))) kind.check(text)
+  return text
+}
+
+function plainTextOf(value: unknown, kind: ColumnKind): string | null {
   switch (typeof value) {
     case 'string':
       return value
