@@ -5,7 +5,6 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { JobRegistry } from 'headgate'
-import { createDashboardHandler } from 'headgate/dashboard'
 import { toNodeHandler } from 'headgate/http/node'
 import { postgresDatasource, postgresStorage } from 'headgate/postgres'
 import pg from 'pg'
@@ -37,15 +36,17 @@ const running: Picture = {
 }
 
 const pictures: readonly Picture[] = [
-  { name: 'jobs', hash: '#/', ready: '.running .sparkline', height: 1000 },
+  { name: 'jobs', hash: '#/', ready: '.running .sparkline', height: 1260 },
   { name: 'job', hash: '#/job/ingestion/customers', ready: '.steps', height: 716 },
   { name: 'failed-records', hash: '#/job/ingestion/members', ready: '.failures', height: 860 },
-  { name: 'replaced', hash: '#/job/ingestion/products', ready: '.swap', height: 640, isDark: true },
+  { name: 'replaced', hash: '#/job/ingestion/products', ready: '.swap', height: 575, isDark: true },
   { name: 'log', hash: '#/log?type=ingestion', ready: '.table', height: 700, isDark: true },
-  { name: 'phone', hash: '#/', ready: '.running .sparkline', height: 844, width: 390, isDark: true },
+  { name: 'phone', hash: '#/', ready: '.running .sparkline', height: 812, width: 375, isDark: true },
 ]
 
 await buildPage()
+// It holds the page that it was built with.
+const { createDashboardHandler } = await import('headgate/dashboard')
 const postgres = await startPostgres()
 const pool = new pg.Pool({ connectionString: postgres.url, max: 24 })
 await createTables(pool)

@@ -212,6 +212,13 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await page.goto(url)
       await section('Running').getByText('of 4,000').waitFor()
       await section('Running').getByText('left').waitFor()
+      // Another view knows at once what a list of jobs does not tell.
+      await page.locator('.list').getByRole('link', { name: 'ingestion/a' }).click()
+      const read = page.waitForResponse(/_search.*state=running/)
+      await section('Records').waitFor()
+      await read
+      await page.getByRole('link', { name: 'Jobs' }).first().click()
+      await section('Running').getByText('of 4,000').waitFor({ timeout: 1000 })
       expect(Number(await section('Running').getByRole('progressbar').getAttribute('aria-valuenow'))).toBeGreaterThan(1)
     })
 

@@ -1,4 +1,4 @@
-import { signal } from '@preact/signals'
+import { computed, effect, signal } from '@preact/signals'
 import { detailOf, type Status } from './detail.js'
 import { isLive, type Job, jobs, keyOf } from './jobs.js'
 import { route } from './route.js'
@@ -34,21 +34,31 @@ function shownJob(): { type: string; id: string } | undefined {
   return shown.view === 'job' ? { type: shown.type, id: shown.id } : undefined
 }
 
-/** Reads the details of what runs, for as long as the page is open. */
+/** Reads the details of what runs, for as long as the page is open, and at once when another view is shown. */
 export function followDetails(): void {
+  const shown = computed(() => JSON.stringify([route.value.view, shownJob()]))
   const read = async () => {
     const runs = [...(jobs.value?.values() ?? [])].some((job) => isLive(job) && job.status?.state !== 'queued')
     if (!runs || document.hidden || route.value.view === 'log') return
+    const { value: asked } = shown
     const { hits } = await client.search({ ...shownJob(), state: 'running', size: most, detail: true })
-    details.value = new Map(hits.map((status): [string, Status] => [keyOf(status.type, status.id), status]))
+    if (asked === shown.value)
+      details.value = new Map(hits.map((status): [string, Status] => [keyOf(status.type, status.id), status]))
   }
-  const readAgain = () => {
-    const next = () => setTimeout(readAgain, interval)
-    read().then(next, () => {
-      // Without details, a run is shown with what its events say.
-      details.value = new Map()
-      next()
-    })
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const readIn = (delay: number) => {
+    clearTimeout(timer)
+    timer = setTimeout(() => read().then(again, forget), delay)
   }
-  setTimeout(readAgain, interval / 4)
+  const again = () => readIn(interval)
+  const forget = () => {
+    // Without details, a run is shown with what its events say.
+    details.value = new Map()
+    again()
+  }
+  let delay = interval / 4
+  effect(() => {
+    if (shown.value) readIn(delay)
+    delay = 0
+  })
 }
