@@ -36,7 +36,7 @@ export interface RegistryHealth {
   storage: StorageHealth
   /** How many executions run in this registry, including those that are aborting. */
   running: number
-  /** How many executions are queued in this registry. */
+  /** How many executions are queued in this registry. In a queue that processes share, they are queued in none: see `queued()`. */
   queued: number
   /** The duration of a lease, in milliseconds. */
   lease: number
