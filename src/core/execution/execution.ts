@@ -7,6 +7,7 @@ import {
   JobError,
   setLongTimer,
   sleep,
+  type Timer,
   warnOf,
 } from '../base/index.js'
 import {
@@ -168,14 +169,19 @@ export class Execution implements StartedExecution {
   }
 
   async #limited<Answer>(maxDuration: number, work: () => Promise<Answer>): Promise<Answer> {
+    const { clock } = this.#runtime
+    let late: Timer | undefined
     const cancel = () => {
-      if (!this.signal.aborted) this.#lease.cancel(tooLong(maxDuration))
+      if (this.signal.aborted) return
+      this.#lease.cancel(tooLong(maxDuration))
+      late = clock.setTimer(stopTime, () => this.#warnOnce(notStopped(maxDuration)), { background: true })
     }
-    const stopWaiting = setLongTimer(this.#runtime.clock, maxDuration, cancel)
+    const stopWaiting = setLongTimer(clock, maxDuration, cancel)
     try {
       return await work()
     } finally {
       stopWaiting()
+      late?.cancel()
     }
   }
 
@@ -312,6 +318,16 @@ export class Execution implements StartedExecution {
 }
 
 const badBatch = 'A batch was not emitted. Expected `batchDone` to get `{ records, duration }`, two numbers.'
+
+/** How long a job may take to stop after `maxDuration` before the log says that it ignores its signal, in milliseconds. */
+const stopTime = 10_000
+
+function notStopped(maxDuration: number): string {
+  return (
+    `It ran longer than \`maxDuration\`, ${maxDuration} ms, and has not stopped within ${stopTime} ms after that: it keeps its slot until it ` +
+    'ends. Pass its `signal` on to what it waits for.'
+  )
+}
 
 function tooLong(maxDuration: number): JobError {
   return new JobError('max_duration', `The job ran longer than \`maxDuration\`, ${maxDuration} ms.`, {

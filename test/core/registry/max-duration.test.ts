@@ -41,6 +41,29 @@ test('the time counts over retries, and its end is not retried', async () => {
   expect(run).toHaveBeenCalledTimes(3)
 })
 
+test('one that does not stop keeps its slot until it ends, and is logged once', async () => {
+  const held = heldJob({ type: 'test', id: 'a', maxDuration: 1000 }, { ignoresSignal: true })
+  const clock = fakeClock()
+  const warn = vi.fn()
+  const logger = { debug() {}, info() {}, warn, error() {} }
+  const registry = new JobRegistry({ storage: memoryStorage({ clock }), clock, concurrency: 1, lease: 600_000, logger })
+  onTestFinished(() => registry.close())
+  registry.define(held.job)
+  registry.define({ type: 'test', id: 'next', run() {} })
+  const { finished } = await registry.start('test', 'a')
+  await registry.start('test', 'next')
+  await clock.advance(10_999)
+  expect(warn).not.toHaveBeenCalled()
+  await clock.advance(60_000)
+  expect(warn.mock.calls.map(([, text]) => text)).toEqual([
+    'Job [test/a]: It ran longer than `maxDuration`, 1000 ms, and has not stopped within 10000 ms after that: it keeps its slot until it ends. ' +
+      'Pass its `signal` on to what it waits for.',
+  ])
+  expect(await registry.queued()).toMatchObject({ total: 1 })
+  held.finish()
+  expect(await finished).toMatchObject({ state: 'error', error: [message] })
+})
+
 test('the time in the queue does not count', async () => {
   const { clock, registry } = open()
   const { job, finish } = heldJob({ type: 'test', id: 'first' })
