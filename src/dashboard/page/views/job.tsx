@@ -75,22 +75,7 @@ export function JobView({ type, id, run }: Extract<Route, { view: 'job' }>) {
       {run !== undefined && <PastNote job={job} past={past} />}
       <div class="job-grid">
         <div class="job-run">
-          {run === undefined && job.status && isLive(job) && (
-            <Section title="Now" name="now">
-              <div class="card is-running">
-                {job.status.state === 'queued' ? (
-                  <p>
-                    <WaitsFor job={job} />
-                  </p>
-                ) : (
-                  <>
-                    <Progress jobKey={job.key} status={job.status} />
-                    <Course jobKey={job.key} status={job.status} />
-                  </>
-                )}
-              </div>
-            </Section>
-          )}
+          {run === undefined && job.status && isLive(job) && <Now job={job} status={job.status} />}
           {shown && <RunReport status={shown} job={run === undefined && isRead ? job : undefined} />}
         </div>
         <div class="job-runs">
@@ -107,6 +92,26 @@ export function JobView({ type, id, run }: Extract<Route, { view: 'job' }>) {
         </aside>
       </div>
     </>
+  )
+}
+
+/** How far a live run is, or what it waits for. */
+function Now({ job, status }: { job: Job; status: Status }) {
+  return (
+    <Section title="Now" name="now">
+      <div class="card is-running">
+        {status.state === 'queued' ? (
+          <p>
+            <WaitsFor job={job} />
+          </p>
+        ) : (
+          <>
+            <Progress jobKey={job.key} status={status} />
+            <Course jobKey={job.key} status={status} />
+          </>
+        )}
+      </div>
+    </Section>
   )
 }
 
