@@ -1294,6 +1294,20 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       await button('Retry… copy/a').click()
       await page.getByRole('dialog').getByRole('button', { name: 'Start' }).click()
       await expect.poll(() => calls).toMatchObject([['start', 'copy', 'a', { params: { day: 3 } }]])
+      // On the overview too, where the list does not tell them: on the card of the failure, and in the row.
+      for (const name of ['Retry… copy/a', 'Actions for copy/a']) {
+        await page.goto('about:blank')
+        await page.goto(url)
+        await button(name).click()
+        if (name.startsWith('Actions')) await page.getByRole('dialog').getByRole('button', { name: 'Retry' }).click()
+        await expect
+          .poll(() => page.getByRole('textbox', { name: 'Parameters' }).inputValue())
+          .toMatch(/^\{\s+"day": 3\s+\}$/)
+        const { length } = calls
+        await page.getByRole('dialog').getByRole('button', { name: 'Start' }).click()
+        await expect.poll(() => calls.slice(length)).toMatchObject([['start', 'copy', 'a', { params: { day: 3 } }]])
+      }
+      await page.goto(`${url}#/job/copy/a`)
       await page.locator('.column').first().click()
       await page.getByText('This is the run of').waitFor()
       expect(await button('Retry from there…').count()).toBe(0)
@@ -1465,6 +1479,8 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
         await expect.poll(() => calls.at(-1)).toMatchObject(['start', 'ingestion', 'a', { fullRefresh: true }])
         await expect.poll(async () => (await registry.status('ingestion', 'a'))?.state).toBe('successful')
         await page.locator(hash === '#/' ? '.list .is-successful' : '.badge.is-successful').waitFor()
+        // A run that ends before the page has drawn it leaves the button where it was.
+        await expect.poll(focus).toMatch(/^(Actions for ingestion\/a|Start ingestion\/a|Full refresh…)$/)
         await open('Pause…')
         await page.keyboard.type('Moving')
         await page.keyboard.press('Tab')

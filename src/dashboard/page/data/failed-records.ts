@@ -10,8 +10,15 @@ const readAfter = 1000
 const readApart = 15_000
 const readEvery = 60_000
 
-/** What the details of the last runs tell: when the run began, how many records have failed, and whether a retry may help. */
-const known = signal<ReadonlyMap<string, { startTime: number; failed: number; mayRetry: boolean }>>(new Map())
+/** What the details of a last run tell: when it began, how many records have failed, whether a retry may help, and with which parameters. */
+interface LastRun {
+  readonly startTime: number
+  readonly failed: number
+  readonly mayRetry: boolean
+  readonly params: Record<string, unknown> | undefined
+}
+
+const known = signal<ReadonlyMap<string, LastRun>>(new Map())
 
 /** How many records of a run have failed, where it tells that. */
 export function failedOf(status: Status | undefined): number {
@@ -28,6 +35,14 @@ export function failedLastOf({ key, status }: Job): number {
 export function mayRetry({ key, status }: Job): boolean {
   const last = known.value.get(key)
   return last?.mayRetry === true && last.startTime === status?.startTime
+}
+
+/** A job with the parameters of its last run, which a retry asks for. */
+export function withLastParams(job: Job): Job {
+  const { status } = job
+  const { params, startTime } = known.value.get(job.key) ?? {}
+  if (!status || params === undefined || startTime !== status.startTime) return job
+  return { ...job, status: { ...status, detail: { ...status.detail, params } } }
 }
 
 /** Reads how many records have failed while the overview is shown, for as long as the page is open. The list of jobs does not tell it. */
@@ -61,10 +76,10 @@ async function read(): Promise<void> {
   known.value = new Map(
     list.flatMap(({ type, id, status }) => {
       const failed = failedOf(status)
-      const { failure } = detailOf(status)
+      const { failure, params } = detailOf(status)
       const mayRetry = failure !== undefined && !['mend', 'restart'].includes(remedyFor(status))
       return status && (failed > 0 || mayRetry)
-        ? [[keyOf(type, id), { startTime: status.startTime, failed, mayRetry }]]
+        ? [[keyOf(type, id), { startTime: status.startTime, failed, mayRetry, params }]]
         : []
     }),
   )

@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks'
 import { messagesOf } from '../data/detail.js'
 import { withDetail } from '../data/details.js'
-import { failedLastOf, mayRetry } from '../data/failed-records.js'
+import { failedLastOf, mayRetry, withLastParams } from '../data/failed-records.js'
 import { beginningOf, formatCount, formatDuration, nameOf } from '../data/format.js'
 import { health } from '../data/health.js'
 import { type Job, jobs, jobsError, keyOf, refreshJobs, sortedJobs } from '../data/jobs.js'
@@ -278,7 +278,7 @@ function FailingJob({ job }: { job: Job }) {
           <a class="button is-small" href={linkToJob(job.type, job.id)} aria-label={`What helps ${nameOf(job)}`}>
             What helps
           </a>
-          {mayRetry(job) && <StartButton job={job} isSmall isPlain />}
+          {mayRetry(job) && <StartButton job={withLastParams(job)} isSmall isPlain />}
         </span>
       </div>
       <p class="reason">
