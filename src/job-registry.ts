@@ -1,4 +1,4 @@
-import { checkOptions, checkValue, invalid, type Rule, read, readable, rule } from './core/base/index.js'
+import { checkOptions, checkValue, hintFor, invalid, type Rule, read, readable, rule } from './core/base/index.js'
 import { limitsOf } from './core/dispatch/index.js'
 import type { Job, JobDetail, JobParams } from './core/model/index.js'
 import {
@@ -53,6 +53,15 @@ const anything: Rule = { accepts: () => true, expected: 'anything', optional: tr
 /** The options that only this class has, which it checks on its own. */
 const ownRules = { datasources: anything, rateLimit: anything }
 
+/** The name of a datasource of the registry. */
+function nameRule(names: readonly string[]): Rule {
+  return {
+    accepts: (value) => names.includes(value as string),
+    expected: `an object whose keys are names of the registry's \`datasources\` (${names.join(', ') || 'none'})`,
+    hint: (value) => hintFor(String(value), names),
+  }
+}
+
 const datasourcesRule: Rule = {
   accepts: (value) => rule.anObject.accepts(value) && !Array.isArray(value),
   expected: 'an object of datasources by their names, such as `{ shop: postgresDatasource(…) }`',
@@ -84,7 +93,7 @@ export class JobRegistry<Datasources extends NamedDatasources = NamedDatasources
     }
     this.#datasources = { ...datasources }
     for (const name of Object.keys(limitsOf(options.concurrency).datasources ?? {})) {
-      checkValue('concurrency.datasources', name, rule.oneOf(...Object.keys(datasources)))
+      checkValue('concurrency.datasources', name, nameRule(Object.keys(datasources)))
     }
     if (rateLimit !== undefined) checkRateLimit(rateLimit)
     this.#rateLimiter = rateLimit && new RateLimiter(rateLimit)

@@ -185,6 +185,10 @@ describe.each(Object.entries(faces))('%s', (face, open) => {
     'This list has no filters. `_search` finds executions by `type`, `id`, `state`, `start_time_from` and `start_time_to`'
   const refused = [
     ['/_search?sort=x', `Expected the name of a query parameter to be one of ${allowed}, got \`sort\``],
+    [
+      '/_search?siz=1',
+      `Expected the name of a query parameter to be one of ${allowed}, got \`siz\`. Did you mean \`size\`?`,
+    ],
     ['/_search?size=1&size=2', 'Expected `size` to be given once, as a whole number from 0 to 1000, got an array'],
     ['/_search?size=1001', 'Expected `size` to be a whole number from 0 to 1000, got `1001` (string)'],
     ['/_search?from=-1', 'Expected `from` to be a whole number from 0 up, got `-1` (string)'],

@@ -1,4 +1,4 @@
-import { executionOrder, invalid, maxTextLength, type Rule, rule } from '../../adapter.js'
+import { executionOrder, hintFor, invalid, maxTextLength, type Rule, rule } from '../../adapter.js'
 import { JobError, type JobState, jobStates } from '../../index.js'
 import { type Schema, schemas } from './schemas.js'
 
@@ -78,9 +78,10 @@ function find(name: string, table: Parameters, unknownHint?: string): [option: s
   const allowed = Object.entries({ ...table, pretty })
   const found = allowed.find(([, parameter]) => parameter.name === name)
   if (found) return found
-  const expected = oneOf(allowed.map(([, parameter]) => parameter.name))
-  const message = `Expected the name of a query parameter to be ${expected}, got \`${name.slice(0, 100)}\``
-  throw new JobError('invalid_options', unknownHint ? `${message}. ${unknownHint}` : message)
+  const names = allowed.map(([, parameter]) => parameter.name)
+  const message = `Expected the name of a query parameter to be ${oneOf(names)}, got \`${name.slice(0, 100)}\``
+  const hint = hintFor(name.slice(0, 100), names) || (unknownHint ? `. ${unknownHint}` : '')
+  throw new JobError('invalid_options', `${message}${hint}`)
 }
 
 function read({ name, rule, parse }: Parameter, [text = '', ...more]: readonly string[]): unknown {

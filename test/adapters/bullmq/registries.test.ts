@@ -11,7 +11,7 @@ import {
   memoryStorage,
 } from 'headgate'
 import { bullmqDispatcher } from 'headgate/bullmq'
-import { type HeldJob, heldJob } from 'headgate/testing'
+import { type HeldJob, heldJob, testDatasource } from 'headgate/testing'
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { describePostgres } from '../../support/describe-postgres.js'
@@ -205,7 +205,13 @@ describe('a registry with localDispatcher', () => {
     expect(of({ cluster: 2 })).toThrow(
       'Expected `concurrency.cluster` to be omitted, as it needs a dispatcher with a shared queue',
     )
-    expect(of({ datasources: { none: 1 } })).toThrow('Expected `concurrency.datasources` to be one of')
+    expect(of({ datasources: { none: 1 } })).toThrow(
+      "Expected `concurrency.datasources` to be an object whose keys are names of the registry's `datasources` (none), got `none` (string)",
+    )
+    const datasources = { shop: testDatasource([]), crm: testDatasource([]) }
+    const misspelt = () =>
+      new JobRegistry({ storage, datasources, concurrency: { datasources: { shopp: 1 } as never } })
+    expect(misspelt).toThrow('(shop, crm), got `shopp` (string). Did you mean `shop`?')
     expect(of({ process: 0 })).toThrow('Expected `process` to be a whole number from 1 up')
     expect(of({ all: 1 })).toThrow('Expected `concurrency` to be an object with `process`')
   })

@@ -304,6 +304,8 @@ describeMysql('values in MySQL', (database) => {
       ['1.5::numeric', 'int', 'a whole number'],
       ['3000000000::bigint', 'int', 'Out of range'],
       [`'abc'::text`, 'varchar(2)', 'Data too long'],
+      ['-1', 'int, constraint positive check (v > 0)', 'CONSTRAINT `positive` failed'],
+      ['-1', 'int check (v > 0)', '(ER_CONSTRAINT_FAILED, 4025)'],
     ])('%s in a column %s fails, and names the record', async (value, type, message) => {
       await run(`drop table if exists t; create table t (id int primary key, v ${type})`)
       await using registry = new JobRegistry({

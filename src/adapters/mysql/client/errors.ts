@@ -41,9 +41,14 @@ interface DriverError {
 /** Wraps the error of the driver. An error of headgate stays as it is. */
 export function failure(code: JobErrorCode, what: string, cause: unknown, options?: JobErrorOptions): JobError {
   if (JobError.isInstance(cause)) return cause
-  const { code: name, errno } = Object(cause) as DriverError
-  const message = isOfServer(cause) ? `${what} (${name}, ${errno}).` : `${what}.`
+  const message = isOfServer(cause) ? `${what} (${nameOf(cause)}, ${(cause as DriverError).errno}).` : `${what}.`
   return new JobError(code, message, { cause, ...passing(cause), ...options })
+}
+
+/** The name of an error of the server. mysql2 knows those of MySQL, and not the check constraints of MariaDB, which have a number of another error. */
+function nameOf(cause: unknown): unknown {
+  const { code, errno, message } = Object(cause) as DriverError
+  return errno === 4025 && /^CONSTRAINT /.test(String(message)) ? 'ER_CONSTRAINT_FAILED' : code
 }
 
 /** Marks an error of mysql2 as transient when its number or its message shows that it is. */
