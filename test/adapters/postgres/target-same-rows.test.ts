@@ -48,7 +48,7 @@ const columns: readonly [name: string, type: string, value: unknown, sql: string
   ['filled', 'filled default 4', 6, '6'],
   ['preset', 'preset', 'q', `'q'`],
   ['nested', `nested default 'n'`, 'abc', `'abc'`],
-  ['present', 'present default 1', '1.239', '1.239'],
+  ['present', 'present default 1', '1.2', '1.2'],
   ['padded', `padded default 'pad'`, 'ab', `'ab'`],
   ['filled list', `filled[] default '{1}'`, [2], `'{2}'`],
 ]

@@ -1,5 +1,5 @@
-/** Throws `target` for the text of a value that the server would change without an error. */
-export type Check = (text: string) => void
+/** Throws `target` for the text of a value that the server would change without an error. `isNumber` says that it is the text of a number of JavaScript. */
+export type Check = (text: string, isNumber?: boolean) => void
 
 /** What writing needs to know about the type of a column. */
 export interface ColumnKind {

@@ -54,45 +54,72 @@ export function moneyCheck(type: string, scale: number): Check {
   }
 }
 
-/** Of numbers that a `double precision` holds as others. The usual ones are those that JavaScript shows in the same way. */
+/** Of numbers that a `double precision` holds as others. It holds all numbers of JavaScript. */
 export function doubleCheck(type: string): Check {
-  return (text) => {
+  return (text, isNumber) => {
+    if (isNumber || (text.length <= 15 && !hasExponent(text))) return
     const value = Number(text)
-    if (String(value) === text) return
-    if (!isHeld(text, value, String)) throw changed(text, type, String(value))
+    if (!isHeld(text, value, 15, String)) throw changed(text, type, String(value))
   }
 }
 
-/** Of numbers that a `real` holds as others. Up to six digits are never changed. */
+/** Of numbers that a `real` holds as others. */
 export function realCheck(type: string): Check {
-  return (text) => {
+  return (text, isNumber = false) => {
     if (text.length <= 6 && !hasExponent(text)) return
     const double = Number(text)
     const value = Math.fround(double)
-    if (value === double && isHeld(text, double, String)) return
-    if (!isHeld(text, value, shortest)) throw changed(text, type, shortest(value))
+    if (value === double && (isNumber || isHeld(text, double, 15, String))) return
+    if (!isHeld(text, value, isNumber ? 9 : 6, shortest)) throw changed(text, type, shortest(value))
   }
 }
 
-/** Whether the value is the number of the text: by its digits as the server shows them, or as an integer. The server tells of numbers that are too large. */
-function isHeld(text: string, value: number, show: (value: number) => string): boolean {
+/**
+ * Whether the value is the number of the text: by its digits as the server shows them, or exactly for an integer of more digits than are always
+ * kept. The server tells of numbers that are too large.
+ */
+function isHeld(text: string, value: number, keptDigits: number, show: (value: number) => string): boolean {
   const given = decimalOf(text)
   if (!given || given.digits === '' || !Number.isFinite(value)) return true
+  const { digits, power } = given
+  if (digits.length > keptDigits && power >= 0 && !hasExponent(text))
+    return BigInt(digits) * 10n ** BigInt(power) === BigInt(Math.abs(value))
   const held = decimalOf(show(value))
-  if (held?.digits === given.digits && held.power === given.power) return true
-  if (!Number.isInteger(value) || value === 0 || given.power < 0 || given.digits.length + given.power > 309)
-    return false
-  return BigInt(given.digits) * 10n ** BigInt(given.power) === BigInt(Math.abs(value))
+  return held?.digits === digits && held.power === power
 }
 
-/** The fewest digits that stand for a number of single precision. */
+/** The fewest digits that stand for a number of single precision, as the server shows it. */
 function shortest(value: number): string {
-  let text = ''
-  for (let digits = 1; digits <= 9; digits++) {
-    text = value.toPrecision(digits)
-    if (Math.fround(Number(text)) === value) break
+  let text = '0'
+  for (let digits = 1; digits <= 9 && value !== 0; digits++) {
+    text = roundedToEven(value, digits)
+    const back = Number(text)
+    if (Math.fround(back) === value && !isBetween(back, value)) break
   }
   return text
+}
+
+/** JavaScript rounds halves up. */
+function roundedToEven(value: number, digits: number): string {
+  const text = value.toPrecision(digits)
+  const half = decimalOf(value.toPrecision(digits + 1))
+  if (half?.digits.length !== digits + 1 || !half.digits.endsWith('5')) return text
+  if (Number(`${half.digits}e${half.power}`) !== Math.abs(value)) return text
+  const cut = half.digits.slice(0, -1)
+  return Number(cut.at(-1)) % 2 === 0 ? `${value < 0 ? '-' : ''}${cut}e${half.power + 1}` : text
+}
+
+const single = new Float32Array(1)
+const bits = new Int32Array(single.buffer)
+
+/** Whether a number is in the middle between one of single precision and the next: the server does not show it by that. */
+function isBetween(number: number, value: number): boolean {
+  single[0] = value
+  const own = bits[0] as number
+  return [own - 1, own + 1].some((next) => {
+    bits[0] = next
+    return number === (value + (single[0] as number)) / 2
+  })
 }
 
 function changed(text: string, type: string, held: string): JobError {

@@ -189,7 +189,10 @@ function lowestOf(text: string): number {
               [seconds, 5],
             ]
           : [[number, fieldOf(isIso && index === 0 && /^m$/i.test(unit) ? 'month' : unit)]]
-      for (const [value, field] of amounts) if (/[1-9]/.test(value)) lowest = Math.max(lowest, field)
+      for (const [value, field] of amounts) {
+        // A fraction is one of lower fields.
+        if (/[1-9]/.test(value)) lowest = Math.max(lowest, value.includes('.') ? fields.length : field)
+      }
       return ''
     })
     if (/[1-9]/.test(rest)) return fields.length

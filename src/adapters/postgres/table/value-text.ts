@@ -20,7 +20,9 @@ import type { ColumnKind } from './column-kind.js'
 export function textOf(value: unknown, kind: ColumnKind): string | null {
   const text = plainTextOf(value, kind)
   // The elements of an array were checked.
-  if (kind.check && text !== null && !(kind.element && Array.isArray(value))) kind.check(text)
+  if (kind.check && text !== null && !(kind.element && Array.isArray(value))) {
+    kind.check(text, typeof value === 'number')
+  }
   return text
 }
 
