@@ -220,6 +220,8 @@ describePostgres('an ingestion by a cursor', (database) => {
       expect(failed).toMatchObject({ state: 'error', count: 0 })
       expect(errorOf(failed)).toMatch(/made with `pkField: 'id'`, whose ids say nothing about `name`.* call `reset`/)
       expect(await run(template)).toMatchObject({ state: 'successful', count: 5 })
+      expect(await run(other)).toMatchObject({ state: 'error', count: 0 })
+      // A reset stores no `pkField`.
       await registry.reset('ingestion', 'people', { checkpoint: { lastId: 'person 4' } })
       expect(await run(other)).toMatchObject({ state: 'successful', count: 5 })
     })
