@@ -28,7 +28,7 @@ async function checkEffect(session: WriteSession, options: PostgresTargetOptions
   const { strategy, swap = 'rows', mode, key = [], onFullRefresh, lockTimeout = defaultLockTimeout } = options
   const locks = new Locks(parseTableName(options.table), lockTimeout)
   if (strategy === 'replace') return locks.transaction(session, () => checkSwap(session, table, swap))
-  if (mode === 'upsert') await locks.transaction(session, () => new Upsert(table, [key].flat()).check(session))
+  if (mode === 'upsert') await locks.transaction(session, () => new Upsert(table, { key: [key].flat() }).check(session))
   if (onFullRefresh !== 'truncate') return
   await refuseTruncate(session, table)
   const checkpoints = parseTableName(options.checkpoints ?? defaultCheckpoints)

@@ -68,6 +68,11 @@ export interface PostgresTargetOptions {
    */
   key?: string | readonly string[]
   /**
+   * Whether `upsert` leaves a row as it is that has the values of the record already: nothing is written, and no trigger runs. Default `false`:
+   * every row is updated.
+   */
+  skipUnchanged?: boolean
+  /**
    * Maps columns of the records to columns of the table, such as `{ id: 'user_id' }`. Other columns are left out.
    * Default: every column, under its own name.
    */
@@ -123,6 +128,7 @@ const rules = {
   mode: rule.optional(rule.oneOf('insert', 'upsert')),
   onFullRefresh: rule.optional(rule.oneOf('truncate', 'merge', 'refuse')),
   key: rule.optional(keyRule),
+  skipUnchanged: rule.optional(rule.flag),
   columns: rule.optional(columnsRule),
   checkpoints: rule.optional(tableRule),
 }

@@ -177,10 +177,17 @@ function refreshOf({
 function openWriter(
   tools: TargetTools,
   table: Table | undefined,
-  { strategy, swap = 'rows', maxShrink = defaultMaxShrink, mode, key = [] }: PostgresTargetOptions,
+  {
+    strategy,
+    swap = 'rows',
+    maxShrink = defaultMaxShrink,
+    mode,
+    key = [],
+    skipUnchanged = false,
+  }: PostgresTargetOptions,
 ): Promise<OpenTarget> {
   if (strategy === 'replace') return openReplaceWriter(tools, table, { swap, maxShrink })
-  return openAppendWriter(tools, table, mode === 'upsert' ? [key].flat() : undefined)
+  return openAppendWriter(tools, table, mode === 'upsert' ? { key: [key].flat(), skipUnchanged } : undefined)
 }
 
 /** The number of connections. Dead letters and `replace` need one transaction after the other, on one connection. */

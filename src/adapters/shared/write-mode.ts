@@ -7,17 +7,20 @@ export interface WriteModeOptions {
   readonly maxShrink?: number
   readonly mode?: 'insert' | 'upsert'
   readonly key?: string | readonly string[]
+  readonly skipUnchanged?: boolean
   readonly createTable?: boolean
   readonly onFullRefresh?: 'truncate' | 'merge' | 'refuse'
 }
 
 /** Throws `invalid_options` unless the options, each of which is valid, fit together. */
 export function checkWriteMode(options: WriteModeOptions): void {
-  const { strategy, mode, key, createTable, onFullRefresh } = options
+  const { strategy, mode, key, skipUnchanged, createTable, onFullRefresh } = options
   if (mode === 'upsert' && key === undefined)
     throw invalid('key', "the columns by which `upsert` finds the row of a record, such as `key: 'id'`", key)
   if (mode !== 'upsert' && key !== undefined && !createTable)
     throw invalid('key', 'absent unless `mode` is `upsert` or `createTable` is set', key)
+  if (mode !== 'upsert' && skipUnchanged !== undefined)
+    throw invalid('skipUnchanged', 'absent unless `mode` is `upsert`', skipUnchanged)
   if (strategy === 'replace') {
     if (onFullRefresh !== undefined)
       throw invalid('onFullRefresh', 'absent with the strategy `replace`, which replaces all rows', onFullRefresh)

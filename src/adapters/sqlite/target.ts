@@ -52,7 +52,7 @@ function sessionOf(
 const recordTimeout = 5000
 
 async function open(file: SqliteFile, options: SqliteTargetOptions, context: OpenContext): Promise<OpenTarget> {
-  const { table: name, columns, key, mode, checkpoints = defaultCheckpoints } = options
+  const { table: name, columns, key, mode, skipUnchanged = false, checkpoints = defaultCheckpoints } = options
   let session: WriteSession | undefined
   try {
     session = await sessionOf(file, options, context.signal)
@@ -65,6 +65,7 @@ async function open(file: SqliteFile, options: SqliteTargetOptions, context: Ope
         name: table?.name ?? name,
         shape: { columns, key: [key ?? []].flat() },
         merges: mode === 'upsert',
+        skipsUnchanged: skipUnchanged,
         reopen: () => sessionOf(file, options, AbortSignal.timeout(recordTimeout)),
       },
       table,

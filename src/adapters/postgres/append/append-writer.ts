@@ -1,5 +1,5 @@
 import type { Column, OpenTarget, RecordBatch, TargetWriter, WriteContext } from '../../../adapter.js'
-import { EmptiedCheck, Insert, TableCopy, type TargetTools, Upsert } from '../copy/index.js'
+import { EmptiedCheck, Insert, type Merge, TableCopy, type TargetTools, Upsert } from '../copy/index.js'
 import { StagingTable } from '../replace/index.js'
 import type { Table } from '../table/index.js'
 import { AppendedTable } from './appended-table.js'
@@ -8,13 +8,13 @@ import { AppendedTable } from './appended-table.js'
 export async function openAppendWriter(
   tools: TargetTools,
   table: Table | undefined,
-  mergeKey: readonly string[] | undefined,
+  merge: Merge | undefined,
 ): Promise<OpenTarget> {
   const { session, fence } = tools
   const emptiedCheck = new EmptiedCheck()
-  const appended = new AppendedTable(tools, emptiedCheck, mergeKey !== undefined)
-  const load = (table: Table) => (mergeKey ? new Upsert(table, mergeKey) : new Insert(table))
-  const copy = new TableCopy(tools, { load, ...(mergeKey && { key: mergeKey }) }, emptiedCheck)
+  const appended = new AppendedTable(tools, emptiedCheck, merge !== undefined)
+  const load = (table: Table) => (merge ? new Upsert(table, merge) : new Insert(table))
+  const copy = new TableCopy(tools, { load, ...(merge && { key: merge.key }) }, emptiedCheck)
   if (table) await copy.prepare(table)
   const kept = await fence.takeOver(session)
   fence.countOnRows(kept)

@@ -65,6 +65,14 @@ const withoutDomains = `
   where is_domain
     and typtype <> 'd'`
 
+/** How rows are merged. */
+export interface Merge {
+  /** The columns of the key. */
+  readonly key: readonly string[]
+  /** Whether rows stay as they are that have the values already. Default `false`. */
+  readonly skipUnchanged?: boolean
+}
+
 /** What a staging table was created for. */
 type Staged = Pick<RowGroup, 'names' | 'isBinary' | 'isMarked'>
 
@@ -85,6 +93,7 @@ export class Upsert implements LoadStrategy {
   readonly typeGuard: Guard | undefined
   readonly #table: Table
   readonly #key: readonly string[]
+  readonly #skipUnchanged: boolean
   /** The column with the order of the rows. */
   readonly #line: string
   /** The column that marks which columns a row has. */
@@ -96,11 +105,12 @@ export class Upsert implements LoadStrategy {
   /** What the staging table holds. */
   #staged: Staged | undefined
 
-  constructor(table: Table, key: readonly string[]) {
+  constructor(table: Table, { key, skipUnchanged = false }: Merge) {
     this.guard = withoutRules(table)
     this.typeGuard = table.typeGuard
     this.#table = table
     this.#key = key
+    this.#skipUnchanged = skipUnchanged
     this.#line = freeName('headgate_line', table)
     this.#mask = freeName('headgate_mask', table)
   }
@@ -228,9 +238,13 @@ export class Upsert implements LoadStrategy {
     const others = names.filter((name) => !this.#key.includes(name))
     const fixed = others.filter((name) => columns.get(name)?.isFixed)
     const loose = this.#key.filter((name) => this.#comparisons.get(name)?.isLoose ?? true)
-    const changed = [...loose, ...others.filter((name) => !fixed.includes(name))]
-      .map((name) => `${quoted(name)} = excluded.${quoted(name)}`)
-      .join(', ')
+    const changing = [...loose, ...others.filter((name) => !fixed.includes(name))]
+    const changed = changing.map((name) => `${quoted(name)} = excluded.${quoted(name)}`).join(', ')
+    const rowOf = (row: string) => `row(${changing.map((name) => `${row}.${quoted(name)}`).join(', ')})`
+    // Compares the bytes of the values: not all types have an equality, and equal values may look different.
+    const where = this.#skipUnchanged
+      ? ` where pg_catalog.record_image_ne(${rowOf('headgate_target')}, ${rowOf('excluded')})`
+      : ''
     const moved = fixed.length > 0 ? this.#move(names, fixed) : { before: '', where: '' }
     return `
       with last as (${rows}
@@ -239,7 +253,7 @@ export class Upsert implements LoadStrategy {
       select ${quotedList(names)}
       from last
       ${moved.where}
-      on conflict (${quotedList(this.#key)}) do ${changed ? `update set ${changed}` : 'nothing'}`
+      on conflict (${quotedList(this.#key)}) do ${changed ? `update set ${changed}${where}` : 'nothing'}`
   }
 
   /** Handles rows that change a column which no update may set: they are deleted and inserted with all their values. */

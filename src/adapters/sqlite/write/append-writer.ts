@@ -24,6 +24,8 @@ export interface TargetTools {
   readonly shape: TableShape
   /** Whether records are merged on the key. */
   readonly merges: boolean
+  /** Whether a merge leaves rows as they are that have the values already. */
+  readonly skipsUnchanged: boolean
   /** Opens another session, after the end of this one. */
   reopen(): Promise<WriteSession>
 }
@@ -65,11 +67,12 @@ class AppendWriter implements TargetWriter {
 
   /** Prepares to write to the table that was found or created. */
   prepare(table: Table): void {
-    const { session, shape, merges } = this.#tools
+    const { session, shape, merges, skipsUnchanged } = this.#tools
     this.#table = table
     this.#rows = new RowWriter(session, table, {
       columns: shape.columns,
       key: merges ? shape.key : undefined,
+      skipsUnchanged,
       onRowDropped: () => this.#warnOfDropped(),
     })
   }

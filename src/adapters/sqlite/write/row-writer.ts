@@ -24,6 +24,8 @@ export interface RowPlan {
   readonly columns: Readonly<Record<string, string>> | undefined
   /** The key columns of an upsert. */
   readonly key: readonly string[] | undefined
+  /** Whether an upsert leaves rows as they are that have the values already. */
+  readonly skipsUnchanged?: boolean
   /** Called when the table did not store a row that it was given. */
   onRowDropped(): void
 }
@@ -86,7 +88,8 @@ export class RowWriter {
     const statement = whole ?? this.#statementFor(fields.map(({ column }) => column))
     try {
       const isStored = statement.run(values) > 0
-      const mayStay = this.#plan.key && fields.length === this.#plan.key.length
+      const { key, skipsUnchanged } = this.#plan
+      const mayStay = key && (skipsUnchanged || fields.length === key.length)
       if (!isStored && !mayStay) this.#plan.onRowDropped()
     } catch (cause) {
       if (!isOfRow(cause)) throw cause
@@ -146,13 +149,20 @@ export class RowWriter {
 
   /** Columns that the records lack stay as they are. */
   #conflict(names: readonly string[]): string {
-    const { key } = this.#plan
+    const { key, skipsUnchanged } = this.#plan
     if (!key) return ''
     const keys = key.map(lowerCase)
     const others = names.filter((name) => !keys.includes(lowerCase(name)))
     const sets = others.map((name) => `${quotedList([name])} = excluded.${quotedList([name])}`)
-    return ` on conflict (${quotedList(key)}) do ${sets.length > 0 ? `update set ${sets.join(', ')}` : 'nothing'}`
+    const where = skipsUnchanged ? ` where ${others.map(isOther).join(' or ')}` : ''
+    return ` on conflict (${quotedList(key)}) do ${sets.length > 0 ? `update set ${sets.join(', ')}${where}` : 'nothing'}`
   }
+}
+
+/** Whether a column has another value by now, whatever its collation finds equal, and also when 1 becomes 1.0. */
+function isOther(name: string): string {
+  const [before, after] = [`headgate_target.${quotedList([name])}`, `excluded.${quotedList([name])}`]
+  return `${before} collate binary is not ${after} or typeof(${before}) <> typeof(${after})`
 }
 
 /** Raw values of other systems are decoded, apart from JSON, which stays the text that it is. */
