@@ -63,14 +63,15 @@ export function doubleCheck(type: string): Check {
   }
 }
 
-/** Of numbers that a `real` holds as others. */
+/** Of numbers that a `real` holds as others. Fractions of JavaScript, which has no shorter numbers, are rounded to the precision of the type. */
 export function realCheck(type: string): Check {
   return (text, isNumber = false) => {
     if (text.length <= 6 && !hasExponent(text)) return
     const double = Number(text)
     const value = Math.fround(double)
-    if (value === double && (isNumber || isHeld(text, double, 15, String))) return
-    if (!isHeld(text, value, isNumber ? 9 : 6, shortest)) throw changed(text, type, shortest(value))
+    const isFraction = isNumber && !Number.isInteger(double) && value !== 0
+    if (isFraction || (value === double && (isNumber || isHeld(text, double, 15, String)))) return
+    if (!isHeld(text, value, 6, shortest)) throw changed(text, type, shortest(value))
   }
 }
 
