@@ -225,6 +225,33 @@ describeOpensearch('documents of an index', (server) => {
     }
   })
 
+  test('an index that gives few documents at once is read all the same', async () => {
+    await create({ n: { type: 'long' } })
+    await server.send('PUT', `/${index}/_settings`, { 'index.max_result_window': 20 })
+    await bulk(server, index, numbered(1, 90))
+    expect(await run({ cursor: 'n', batchSize: 50 })).toMatchObject({ state: 'successful', count: 90 })
+    expect(taken()).toEqual(from(1, 90))
+    expect(await run()).toMatchObject({ state: 'successful', count: 90 })
+    expect(taken().sort((one, other) => one - other)).toEqual(from(1, 90))
+  })
+
+  test('indexes of a pattern that lack the field of the cursor have null there', async () => {
+    await create({ n: { type: 'long' }, at: { type: 'date' } })
+    await bulk(
+      server,
+      index,
+      numbered(1, 5, (n) => ({ at: 1_700_000_000_000 + n })),
+    )
+    await bulk(server, `${index}-other`, numbered(6, 5))
+    const more = { index: `${index}*` }
+    expect(await run({ cursor: { columns: ['at', 'n'], nulls: 'skip' } }, more)).toMatchObject({
+      state: 'successful',
+      count: 5,
+      detail: { withoutCursor: 5 },
+    })
+    expect(taken()).toEqual(from(1, 5))
+  })
+
   test('an index without documents has no fields, and nothing to read', async () => {
     await create({})
     expect(await run({ cursor: 'n' })).toMatchObject({ state: 'successful', count: 0 })

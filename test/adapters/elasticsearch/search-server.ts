@@ -68,7 +68,9 @@ export async function startSearchServer(documents: readonly Document[]): Promise
   function search(body: SearchRequest['body']): Disturbance {
     const { id } = Object(body.pit) as { id: string }
     if (!open.has(id)) return { status: 404, body: '{"error":{"type":"search_context_missing_exception"}}' }
-    const fields = (body.sort ?? []) as string[]
+    const fields = ((body.sort ?? []) as (string | object)[]).map((key) =>
+      typeof key === 'string' ? key : (Object.keys(key)[0] ?? ''),
+    )
     const after = body.search_after as number[] | undefined
     if (after && after.length !== fields.length + 1) return { status: 400, body: '{"error":"search_after"}' }
     const hits = documents

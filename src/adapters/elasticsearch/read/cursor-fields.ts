@@ -66,3 +66,8 @@ function fieldOf(found: Readonly<Record<string, unknown>>, name: string, index: 
 function typesOf(found: Readonly<Record<string, unknown>>, path: string): string[] {
   return Object.hasOwn(found, path) ? Object.keys(Object(found[path])).filter((type) => type !== 'unmapped') : []
 }
+
+/** The type of a field in an index that lacks it, as all servers know it. */
+export function unmappedTypeOf(kind: FieldKind): string {
+  return kind === 'text' ? 'keyword' : kind === 'number' ? 'long' : kind
+}

@@ -9,7 +9,7 @@ import {
 } from '../../../adapter.js'
 import { sizeOf } from '../../shared/index.js'
 import type { SearchServer } from '../client/index.js'
-import type { CursorField } from './cursor-fields.js'
+import { type CursorField, unmappedTypeOf } from './cursor-fields.js'
 import { positionAfter, type Start, startAfter } from './cursor-position.js'
 import { afterQuery, compareKeys, equalQuery, fromQuery, type Key, missingQuery } from './key-order.js'
 import { type Hit, isTied, Pages } from './pages.js'
@@ -56,7 +56,7 @@ export class CursorRead {
     await this.#handleNulls()
     await this.#refuseTies()
     const query = allOf(body.query, present(fields), this.#startQuery())
-    const sort = fields.map(({ path }) => path)
+    const sort = fields.map(({ path, kind }) => ({ path, unmappedType: unmappedTypeOf(kind) }))
     const pages = new Pages({ server, pit, body: { ...body, query }, sort, bytes: batchBytes })
     let held: readonly Hit[] = []
     while (!pages.isAtEnd && !this.#isOver) {

@@ -5,8 +5,8 @@ import type { PointInTime } from './point-in-time.js'
 import { search } from './search.js'
 import type { SearchBody } from './search-body.js'
 
-/** The most documents that a server gives in one answer, unless its `index.max_result_window` is another. */
-const maxSize = 10_000
+/** The most documents that a server gives in one answer, unless the `index.max_result_window` of an index is lower. */
+const usualWindow = 10_000
 
 /** How many documents the first page has at most, as nobody knows yet how large they are. */
 const firstSize = 500
@@ -18,13 +18,16 @@ export interface Hit {
   readonly keys: readonly unknown[]
 }
 
+/** A field to sort by, and the type that it has in an index without it. Or `_doc`, the order of the index, which costs least. */
+export type SortKey = '_doc' | { readonly path: string; readonly unmappedType: string }
+
 /** What pages are read of, and how. */
 export interface PagesRequest {
   readonly server: SearchServer
   readonly pit: PointInTime
   readonly body: SearchBody
-  /** The fields to sort by, most significant first. */
-  readonly sort: readonly string[]
+  /** What to sort by, most significant first. */
+  readonly sort: readonly SortKey[]
   /** About how large a page may be, in bytes. */
   readonly bytes: number
 }
@@ -38,6 +41,8 @@ export class Pages {
   #after: readonly unknown[] | undefined
   /** How many documents the next page may have by their size. */
   #most = firstSize
+  /** How many the server gives in one answer. */
+  #window = usualWindow
   isAtEnd = false
 
   constructor(request: PagesRequest) {
@@ -47,7 +52,7 @@ export class Pages {
   /** The next documents: about `size`, at least one unless the end is reached. */
   async next(size: number): Promise<readonly Hit[]> {
     // One more shows whether the others are complete.
-    let asked = Math.min(size + 1, this.#most, maxSize)
+    let asked = Math.min(size + 1, this.#most, this.#window)
     for (let tooFew = 0; ; ) {
       const found = await this.#ask(asked, tooFew)
       if (!found) {
@@ -61,17 +66,17 @@ export class Pages {
         this.#after = hits.at(-1)?.keys
         return hits
       }
-      if (asked === maxSize) throw this.#tied(found[0] as Hit)
+      if (asked === this.#window) throw this.#tied(found[0] as Hit)
       tooFew = asked
-      asked = Math.min(maxSize, 2 * asked)
+      asked = Math.min(this.#window, 2 * asked)
     }
   }
 
-  /** Gives `undefined` for an answer that was too long, when it may have fewer documents. */
+  /** Gives `undefined` for an answer that was too long, or would have too many documents, when it may have fewer. */
   async #ask(size: number, tooFew: number): Promise<readonly Hit[] | undefined> {
     const { server, pit, body, sort } = this.#request
     const after = this.#after && { search_after: this.#after }
-    const given = { ...body, ...pit.clause, ...after, size, sort, track_total_hits: false }
+    const given = { ...body, ...pit.clause, ...after, size, sort: sort.map(clauseOf), track_total_hits: false }
     try {
       const { answer, length } = await search(server, '/_search', given, { allow_partial_search_results: 'false' })
       pit.follow(answer)
@@ -79,7 +84,9 @@ export class Pages {
       if (hits.length > 0) this.#most = Math.max(1, Math.floor((this.#request.bytes * hits.length) / length))
       return hits
     } catch (error) {
-      if (!(error instanceof AnswerTooLong) || size >> 1 <= tooFew) throw lost(error)
+      const isBeyond = isBeyondWindow(error)
+      if ((!isBeyond && !(error instanceof AnswerTooLong)) || size >> 1 <= tooFew) throw lost(error)
+      if (isBeyond) this.#window = size >> 1
       return undefined
     }
   }
@@ -92,12 +99,21 @@ export class Pages {
   }
 
   #tied({ keys }: Hit): JobError {
-    const names = this.#request.sort.map((name) => `\`${name}\``).join(', ')
+    const names = this.#request.sort.map((key) => `\`${key === '_doc' ? key : key.path}\``).join(', ')
     return new JobError(
       'datasource',
-      `More than ${maxSize} documents have the same ${names} (${keys.map(String).join(', ')}), which the server cannot give in one answer: add a field to \`cursor\` that tells them apart.`,
+      `More than ${this.#window} documents have the same ${names} (${keys.map(String).join(', ')}), which the server cannot give in one answer: add a field to \`cursor\` that tells them apart.`,
     )
   }
+}
+
+function clauseOf(key: SortKey): unknown {
+  return key === '_doc' ? key : { [key.path]: { order: 'asc', unmapped_type: key.unmappedType } }
+}
+
+/** Whether an index gives fewer documents at once than were asked for. */
+function isBeyondWindow(error: unknown): boolean {
+  return JobError.isInstance(error) && /Result window is too large|max_result_window/.test(error.message)
 }
 
 /** Whether two documents have the same values of the first fields. */

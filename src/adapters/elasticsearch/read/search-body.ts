@@ -53,6 +53,7 @@ function withValues(part: unknown, values: readonly unknown[]): unknown {
   if (typeof part !== 'object' || part === null) return part
   const entries = Object.entries(part)
   const [name, n] = entries[0] ?? []
-  if (entries.length === 1 && name === valueName && Number.isInteger(n)) return values[(n as number) - 1] ?? null
+  const isValue = entries.length === 1 && name === valueName && Number.isInteger(n) && (n as number) <= values.length
+  if (isValue) return values[(n as number) - 1] ?? null
   return Object.fromEntries(entries.map(([key, value]) => [key, withValues(value, values)]))
 }
