@@ -33,6 +33,9 @@ const bugs = /TypeError|RangeError|ReferenceError|is not a function|undefined|\[
 /** What a job says whose lease ran out: on a machine with too much to do, that is a fault like others. */
 const overload = /stopped answering|lease of node|does not have this execution/
 
+/** What a job says when one that ran out of its lease has begun a part since: the next run is later than that. */
+const overtaken = /A later execution of job/
+
 /** Plays the round of a seed, on a database and in a folder of its own. */
 export async function play(seed: number, server: string): Promise<Outcome> {
   const database = await freshDatabase(server)
@@ -77,6 +80,7 @@ class Round {
   /** What to tell the model when the backup is put back, and of which target it is. */
   #saved: { readonly restoreNumbers: () => void; readonly remakes: number } | undefined
   #runs = 0
+  #wasOvertaken = false
 
   constructor(plan: Plan, place: Place, pool: pg.Pool) {
     this.#plan = plan
@@ -192,7 +196,8 @@ class Round {
         return owed ? { problem: `successful, and not refused with ${owed.message}` } : 'done'
       }
       if (status.state === 'successful' || fault) continue
-      if (overload.test(messages)) {
+      if (overload.test(messages) || (overtaken.test(messages) && !this.#wasOvertaken)) {
+        this.#wasOvertaken ||= overtaken.test(messages)
         this.#faults.push('overload')
         continue
       }
