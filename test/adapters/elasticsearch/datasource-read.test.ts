@@ -105,6 +105,46 @@ describeOpensearch('documents of an index', (server) => {
     expect(await run({ cursor: 'key' })).toMatchObject({ state: 'successful', count: 0 })
   })
 
+  test.each([100n, 1000n, 40_000n])('dates %i ns apart come once from several shards', async (step) => {
+    await create({ n: { type: 'long' }, key: { type: 'date_nanos' } })
+    const nanosOf = (n: number) => String(BigInt(n) * step).padStart(9, '0')
+    await bulk(
+      server,
+      index,
+      numbered(1, 600, (n) => ({ key: `2024-01-31T12:30:00.${nanosOf(n)}Z` })),
+    )
+    await run({ cursor: 'key', batchSize: 7, maxRecords: 250 })
+    await run({ cursor: 'key', batchSize: 7 })
+    expect(taken()).toEqual(from(1, 600))
+    for (const batchSize of [7, 100]) {
+      expect(await run({ cursor: 'key', batchSize, resume: 'restart' })).toMatchObject({ count: 600 })
+      expect(taken()).toEqual(from(1, 600))
+    }
+  })
+
+  test('the checkpoint moves with each batch of equal values that is whole', async () => {
+    await create({ n: { type: 'long' }, key: { type: 'long' } })
+    await bulk(
+      server,
+      index,
+      numbered(1, 200, (n) => ({ key: Math.ceil(n / 5) })),
+    )
+    let batches = 0
+    const target = (batch: { records(): JobRecord[] }) => {
+      if (++batches % 3 === 0) throw new Error('refused')
+      read.push(...batch.records())
+    }
+    const counts: number[] = []
+    for (let state = ''; state !== 'successful' && counts.length < 40; ) {
+      const ended = await run({ cursor: { columns: 'key', ties: 'drain' }, batchSize: 12, target })
+      state = ended.state
+      counts.push(ended.count)
+    }
+    expect(counts.length).toBeLessThan(15)
+    expect(counts.reduce((sum, count) => sum + count)).toBe(200)
+    expect(taken().sort((one, other) => one - other)).toEqual(from(1, 200))
+  })
+
   test('a lookback of dates reads documents again that came late', async () => {
     await create({ n: { type: 'long' }, at: { type: 'date' } })
     const time = (n: number) => ({ at: new Date(1_700_000_000_000 + 1000 * n).toISOString() })
@@ -199,6 +239,7 @@ describeOpensearch('documents of an index', (server) => {
       ['[]', /Expected `query` to be a JSON object/],
       ['{"size":5}', /got `size`: use `batchSize` or `maxRecords` of the job/],
       ['{"constructor":5}', /got `constructor`$/],
+      ['{"query":null}', /`query.query` to be an object/],
       ['{"query":{"no_such":{}}}', /no_such/],
     ] as const) {
       expect(await run({ query: text })).toMatchObject({

@@ -61,8 +61,8 @@ export class CursorRead {
     let held: readonly Hit[] = []
     while (!pages.isAtEnd && !this.#isOver) {
       const hits: readonly Hit[] = [...held, ...(await pages.next(batchSize + 1 - held.length))]
-      // The last one waits for the next page, which shows whether more are equal to it.
-      const count = pages.isAtEnd ? hits.length : hits.length - 1
+      // The last ones wait for the next page, if that may have more that are equal to them.
+      const count = pages.isWhole ? hits.length : this.#beforeTies(hits) || hits.length - 1
       yield* this.#batchesOf(hits, count)
       held = hits.slice(count)
     }
@@ -94,13 +94,21 @@ export class CursorRead {
       if (!isOld) this.#left--
       this.#isOver = this.#left <= 0 && !this.#isTied(hit, next)
       if (chunk.length < batchSize && !this.#isOver) continue
-      yield this.#batchOf(chunk, next)
+      // A batch ends where a later read may begin, if it can.
+      const whole = this.#isTied(hit, next) ? this.#beforeTies(chunk) || chunk.length : chunk.length
+      yield this.#batchOf(chunk.slice(0, whole), chunk[whole] ?? next)
       signal.throwIfAborted()
-      chunk = []
+      chunk = chunk.slice(whole)
       bytes = 0
     }
     if (chunk.length > 0) yield this.#batchOf(chunk, hits[count])
     signal.throwIfAborted()
+  }
+
+  /** How many documents come before the last one and those that are equal to it. */
+  #beforeTies(hits: readonly Hit[]): number {
+    const last = hits.at(-1)
+    return hits.findLastIndex((hit) => !this.#isTied(hit, last)) + 1
   }
 
   #batchOf(hits: readonly Hit[], next: Hit | undefined): ReadBatch {

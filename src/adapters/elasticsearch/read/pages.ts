@@ -33,8 +33,8 @@ export interface PagesRequest {
 }
 
 /**
- * Reads documents of a point in time in the order of fields, a page for each call. No page ends between documents with equal values of these
- * fields, so that the next one begins after a value: OpenSearch has nothing that tells such documents apart.
+ * Reads documents of a point in time in the order of fields, a page for each call. On OpenSearch, which has nothing that tells
+ * documents with equal values of these fields apart, no page ends between them.
  */
 export class Pages {
   readonly #request: PagesRequest
@@ -44,6 +44,8 @@ export class Pages {
   /** How many the server gives in one answer. */
   #window = usualWindow
   isAtEnd = false
+  /** Whether no document that is equal to the last one of the last page is left. */
+  isWhole = true
 
   constructor(request: PagesRequest) {
     this.#request = request
@@ -64,6 +66,7 @@ export class Pages {
       if (count > 0 || this.isAtEnd) {
         const hits = inOrder(found.slice(0, count), this.#request.sort.length)
         this.#after = hits.at(-1)?.keys
+        this.isWhole = this.isAtEnd || this.#after?.length === this.#request.sort.length
         return hits
       }
       if (asked === this.#window) throw this.#tied(found[0] as Hit)
@@ -95,7 +98,7 @@ export class Pages {
   #completeIn(hits: readonly Hit[]): number {
     const last = hits.at(-1) as Hit
     if (last.keys.length > this.#request.sort.length) return hits.length
-    return hits.findLastIndex((hit) => !isAlike(hit, last, this.#request.sort.length)) + 1
+    return hits.findLastIndex((hit) => !isAlike(hit, last, this.#request.sort)) + 1
   }
 
   #tied({ keys }: Hit): JobError {
@@ -123,13 +126,17 @@ export function isTied(one: Hit, other: Hit, count: number): boolean {
 }
 
 /**
- * Whether OpenSearch may mix two documents of different shards: it merges their answers by numbers of double precision, which are the same for
- * integers that differ a little.
+ * Whether OpenSearch may mix two documents of different shards: it merges their answers by numbers of double precision, and dates with nanoseconds
+ * by their milliseconds.
  */
-function isAlike(one: Hit, other: Hit, count: number): boolean {
-  const roughly = (key: unknown) => (typeof key === 'bigint' ? Number(key) : key)
-  for (let at = 0; at < count; at++) if (roughly(one.keys[at]) !== roughly(other.keys[at])) return false
-  return true
+function isAlike(one: Hit, other: Hit, sort: readonly SortKey[]): boolean {
+  return sort.every((key, at) => roughly(one.keys[at], key) === roughly(other.keys[at], key))
+}
+
+function roughly(value: unknown, key: SortKey): unknown {
+  const isNanos = key !== '_doc' && key.unmappedType === 'date_nanos'
+  if (typeof value !== 'bigint') return isNanos && typeof value === 'number' ? Math.floor(value / 1e6) : value
+  return isNanos ? value / 1_000_000n : Number(value)
 }
 
 /** The same documents in the order of all their digits. */
@@ -158,5 +165,7 @@ function hitOf(hit: unknown, count: number): Hit {
     throw new JobError('datasource', 'Expected each hit of the server to have an `_id` and the values of its `sort`.')
   if (typeof source !== 'object' || source === null)
     throw new JobError('datasource', `The document \`${id}\` has no \`_source\`: its index does not keep it.`)
-  return { record: { _id: id, ...(typeof routing === 'string' && { _routing: routing }), ...source }, keys: sort }
+  // Fields of the source that are called so are not what the document is known by.
+  const { _id, _routing, ...fields } = source as Record<string, unknown>
+  return { record: { _id: id, ...(typeof routing === 'string' && { _routing: routing }), ...fields }, keys: sort }
 }

@@ -36,6 +36,8 @@ export function searchBodyOf({ text, values }: Query): SearchBody {
     const reason = Object.hasOwn(reasons, name) ? `: ${reasons[name]}` : ''
     throw new JobError('invalid_options', `Expected \`query\` to be ${expected}, got \`${name}\`${reason}`)
   }
+  const { query: clause } = body as SearchBody
+  if (clause !== undefined && !rule.anObject.accepts(clause)) throw invalid('query.query', 'an object', clause)
   return body as SearchBody
 }
 
