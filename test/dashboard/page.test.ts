@@ -1574,7 +1574,8 @@ describe.skipIf(lacksChromium)('the page of the dashboard', () => {
       expect(await focus()).toBe('Abort…')
       await page.keyboard.press('Enter')
       await page.getByLabel('Reason').press('Enter')
-      await expect.poll(focus, { message: 'the end' }).toBe('Retry copy/a')
+      // A key that is pressed once too often starts nothing.
+      await expect.poll(focus, { message: 'the end' }).toBe('copy/a')
       await press('Pause…', '')
       await page.getByLabel('Reason').press('Enter')
       await expect.poll(focus, { message: 'a pause' }).toBe('End the pause')

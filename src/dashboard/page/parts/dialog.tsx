@@ -25,8 +25,12 @@ export function useDialog(onClose: () => void) {
   // At once: keys that are pressed from now on are meant for the dialog.
   useLayoutEffect(() => {
     ref.current?.showModal()
-    // What somebody came for: the first field, or else the button that does it.
-    ref.current?.querySelector<HTMLElement>('.dialog-body :is(input, textarea), [type="submit"], .menu button')?.focus()
+    // What somebody came for: the first field, or else the button that does it. Not what would start a job by one more key.
+    ref.current
+      ?.querySelector<HTMLElement>(
+        '.dialog-body :is(input, textarea), [type="submit"], .menu button:not([data-at-once])',
+      )
+      ?.focus()
   }, [])
   const close = () => {
     ref.current?.close()

@@ -35,7 +35,11 @@ function restore(): void {
   // What is beside it may come and go.
   if (focused?.isConnected) path = pathOf(focused)
   const isLost = focused && !focused.isConnected && document.activeElement === document.body
-  if (isLost) (primaryAction() ?? placeOf(path))?.focus({ preventScroll: true })
+  if (!isLost) return
+  const next = primaryAction() ?? placeOf(path)
+  // A key that is pressed once too often must not start a job.
+  const isHarmless = next && !next.matches('[data-at-once]')
+  ;(isHarmless ? next : document.querySelector<HTMLElement>('h1'))?.focus({ preventScroll: true })
 }
 
 /** What comes first among what may be done, for somebody who has just done something else there. */

@@ -2,7 +2,7 @@ import { useState } from 'preact/hooks'
 import { hasEnded } from '../../../wire/index.js'
 import * as actions from '../data/actions.js'
 import { checkpointOf, detailOf, isIngestionType, isSameRun, type Status, stateWords } from '../data/detail.js'
-import { nameOf } from '../data/format.js'
+import { nameOf, visible } from '../data/format.js'
 import { isLive, type Job } from '../data/jobs.js'
 import { refreshEffects } from '../data/next-steps.js'
 import { readOnly } from '../data/settings.js'
@@ -85,6 +85,7 @@ export function StartButton({ job, isSmall, isPlain }: { job: Job; isSmall?: boo
         type="button"
         class={`button ${isPlain ? '' : 'is-primary'} ${isSmall ? 'is-small' : ''}`}
         onClick={start}
+        data-at-once={asksParams(job) ? undefined : true}
         aria-disabled={isBusy}
         aria-label={`${text} ${nameOf(job)}`}
       >
@@ -131,7 +132,7 @@ export function JobDialog(props: {
       return (
         <FormDialog
           title={`Start ${name} with parameters`}
-          action="Start"
+          action={job.definition?.paused ? 'Start although paused' : 'Start'}
           refused={refused}
           onClose={onClose}
           onSubmit={async (form) => {
@@ -139,6 +140,7 @@ export function JobDialog(props: {
             await actions.start(job, { params, ...(form.has('refresh') && { fullRefresh: true }), ...isForced })
           }}
         >
+          <PausedNote job={job} />
           <ParamsField job={job} />
           {job.definition?.fullRefresh && (
             <label class="choice">
@@ -151,10 +153,11 @@ export function JobDialog(props: {
       return (
         <FormDialog
           title={`Full refresh of ${name}`}
-          action="Read everything again"
+          action={job.definition?.paused ? 'Read everything again although paused' : 'Read everything again'}
           onClose={onClose}
           onSubmit={() => actions.start(job, { fullRefresh: true, ...isForced })}
         >
+          <PausedNote job={job} />
           <p>
             The job reads everything again, from the beginning. {refreshEffects[job.definition?.fullRefresh ?? 'merge']}
           </p>
@@ -165,6 +168,20 @@ export function JobDialog(props: {
     default:
       return <LaterDialog job={job} question={question} onClose={onClose} checkpoint={checkpoint} />
   }
+}
+
+/** Says that a start leaves a pause out of account. */
+function PausedNote({ job: { definition } }: { job: Job }) {
+  const { paused } = definition ?? {}
+  if (!paused) return null
+  const of = paused.isOfAll ? 'All jobs are paused' : 'The job is paused'
+  return (
+    <p>
+      {of}
+      {paused.reason !== undefined && <> ({visible(paused.reason)})</>}. This run begins all the same, and the pause
+      goes on.
+    </p>
+  )
 }
 
 /** Aborts the run that is live when the dialog opens, and no other one. */
@@ -245,7 +262,7 @@ function LaterDialog(props: { job: Job; question: Question; onClose: () => void;
       </p>
       <Field
         label="Checkpoint"
-        hint={`JSON, ${isIngestion(job) ? 'such as {"lastId":"1000"}' : 'as the job saves it'}. Empty: the beginning.`}
+        hint={`JSON, ${isIngestion(job) ? checkpointForm(job) : 'as the job saves it'}. Empty: the beginning.`}
       >
         {(names) => (
           <textarea
@@ -262,6 +279,12 @@ function LaterDialog(props: { job: Job; question: Question; onClose: () => void;
   )
 }
 
+/** How a checkpoint is given. That of a cursor has the names of its columns, as the field shows them. */
+function checkpointForm({ status }: Job): string {
+  const hasCursor = Object(checkpointOf(status)).cursor !== undefined
+  return hasCursor ? 'with a value for each column of the cursor' : 'such as {"lastId":"1000"}'
+}
+
 /** Where the next run would begin anyway. */
 function textOfCheckpoint({ status }: Job): string {
   const checkpoint = checkpointOf(status)
@@ -271,7 +294,10 @@ function textOfCheckpoint({ status }: Job): string {
 function ParamsField({ job }: { job: Job }) {
   const { params = {} } = detailOf(job.status)
   return (
-    <Field label="Parameters" hint="A JSON object. The last run's values are filled in.">
+    <Field
+      label="Parameters"
+      hint={Object.keys(params).length > 0 ? "A JSON object. The last run's values are filled in." : 'A JSON object.'}
+    >
       {(names) => (
         <textarea
           {...names}

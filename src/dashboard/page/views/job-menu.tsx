@@ -64,7 +64,13 @@ function Menu({ job, onAsk }: { job: Job; onAsk: (asked: Asked | undefined) => v
       <DialogHead title={nameOf(job)} onClose={close} />
       <div class="dialog-body menu">
         {choices.map(([choice, text]) => (
-          <button key={choice} type="button" class="button" onClick={() => void pick(choice)}>
+          <button
+            key={choice}
+            type="button"
+            class="button"
+            data-at-once={choice === 'start' && !asksParams(job) ? true : undefined}
+            onClick={() => void pick(choice)}
+          >
             {text}
           </button>
         ))}

@@ -15,6 +15,19 @@ const pageSize = 50
 
 /** The log: every run that has ended, newest first, with all filters that the server has. */
 export function LogView({ query }: { query: LogQuery }) {
+  if (!(Date.parse(query.from) > Date.parse(query.to))) return <FilteredLog query={query} />
+  return (
+    <>
+      <h1 tabIndex={-1}>Log</h1>
+      <LogFilters query={query} total={undefined} totals={undefined} />
+      <Empty icon="search" title="“Began from” is later than “Began up to”">
+        <a href={linkTo(wholeLog)}>Show the whole log</a>
+      </Empty>
+    </>
+  )
+}
+
+function FilteredLog({ query }: { query: LogQuery }) {
   const page = Math.max(1, Math.floor(Number(query.page)) || 1)
   const filter = useSettled(JSON.stringify(filterOf(query)))
   const read = useRead(
