@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import {
   type BatchOptions,
   type CountOptions,
@@ -183,7 +184,7 @@ async function* read<Item extends object>(
   { signal, batchSize, batchBytes = Number.POSITIVE_INFINITY, lastId, range }: ReadOptions,
 ): AsyncGenerator<RecordBatch> {
   const records = await opened(open, { query, lastId, signal, ...(range && { range }) })
-  const reader = new RecordReader(iteratorOf(records), signal)
+  const reader = new RecordReader(iteratorOf(records), signal, { isAhead: records instanceof Readable })
   try {
     while (reader.isOpen) {
       const taken = await reader.take(batchSize, batchBytes)

@@ -5,10 +5,16 @@ import { JobError } from '../../adapter.js'
  * and the first one, which nothing tells from them.
  */
 export class OwnRecords<Item extends object> {
+  readonly #mayCopy: boolean
   #previous: Item | undefined
   /** Whether the previous record was copied before its object could change. */
   #isCopied = true
   #isReused = false
+
+  /** Without `mayCopy`, the source gives records ahead, so that a copy would come too late: one object for two records is refused. */
+  constructor(mayCopy: boolean) {
+    this.#mayCopy = mayCopy
+  }
 
   /**
    * The record to keep in place of a given one. Throws `datasource` when the previous one is the same object and was kept itself, so that it
@@ -16,7 +22,7 @@ export class OwnRecords<Item extends object> {
    */
   own(record: Item): Item {
     const isSame = record === this.#previous
-    if (isSame && !this.#isCopied) throw reusedFailure()
+    if (isSame && !(this.#isCopied && this.#mayCopy)) throw reusedFailure()
     this.#isReused ||= isSame
     const mustCopy = this.#isReused || this.#previous === undefined
     this.#previous = record

@@ -23,13 +23,17 @@ export class RecordReader<Item extends object> {
   /** A record that did not fit in the previous batch. */
   #leftover: { readonly record: Item; readonly bytes: number } | undefined
 
-  /** `check` throws for what is not a record. */
-  constructor(iterator: RecordIterator<Item>, signal: AbortSignal, check: (record: unknown) => void = checkRecord) {
+  /** `check` throws for what is not a record. `isAhead` says that the source holds records before they are taken. */
+  constructor(
+    iterator: RecordIterator<Item>,
+    signal: AbortSignal,
+    { check = checkRecord, isAhead = false }: { check?(record: unknown): void; isAhead?: boolean } = {},
+  ) {
     this.#check = check
     this.#iterator = iterator
     this.#signal = signal
     this.#abortable = new Abortable(signal)
-    this.#ownRecords = isOfCollection(iterator) ? undefined : new OwnRecords()
+    this.#ownRecords = isOfCollection(iterator) ? undefined : new OwnRecords(!isAhead)
   }
 
   /**

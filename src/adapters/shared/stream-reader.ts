@@ -46,7 +46,9 @@ export async function* readStream<Stream extends RecordStream>(
   const { signal, batchSize, batchBytes = Number.POSITIVE_INFINITY } = options
   const stream = await openStream(source, signal)
   const { toBatch } = source
-  const reader = new RecordReader(iteratorOf(stream, batchSize), signal, toBatch && ignore)
+  const iterator = iteratorOf(stream, batchSize)
+  const isAhead = stream instanceof Readable || !(Symbol.asyncIterator in stream || Symbol.iterator in stream)
+  const reader = new RecordReader(iterator, signal, { isAhead, ...(toBatch && { check: ignore }) })
   try {
     while (reader.isOpen) {
       const items = await inTime(reader.take(batchSize, batchBytes), source.timeout)

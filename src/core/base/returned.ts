@@ -123,10 +123,11 @@ function isUnrunQuery(value: unknown): boolean {
   return typeof query.execute === 'function' && texts.some((name) => typeof query[name] === 'function')
 }
 
-/** Whether a value is a writable stream of Node that has yet to write what it holds, or cannot any more. Some loggers are streams too. */
+/** Whether a value is a writable stream of Node that has yet to write what it holds, or cannot any more. Some loggers are streams too, and those of the process never end. */
 function isUnfinishedStream(value: unknown): boolean {
-  const { write, end, writableFinished, info } = Object(value ?? {}) as Record<string, unknown>
-  return typeof write === 'function' && typeof end === 'function' && writableFinished === false && info === undefined
+  const { write, end, writableFinished, info, _isStdio: isStdio } = Object(value ?? {}) as Record<string, unknown>
+  const isStream = typeof write === 'function' && typeof end === 'function'
+  return isStream && writableFinished === false && info === undefined && isStdio !== true
 }
 
 /** Whether a value is a `Response` of `fetch`, here or in a package. */

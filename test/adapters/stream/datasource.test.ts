@@ -370,3 +370,23 @@ function deferred() {
   })
   return { promise, resolve }
 }
+
+describe('a source that holds one object for several records', () => {
+  function* reused() {
+    const record = { id: 0 }
+    for (let id = 1; id <= 50; id++) yield Object.assign(record, { id })
+  }
+
+  test.each([
+    ['a stream', () => Readable.from(reused())],
+    ['a cursor', () => cursorOf([...reused()])],
+    ['a promise of a stream', async () => Readable.from(reused())],
+  ] as [string, OpenStream][])('fails, as its values are lost already: %s', async (_, open) => {
+    for (const batchSize of [1, 7, 100]) {
+      await expect(allBatches(streamDatasource(open), '', { batchSize })).rejects.toMatchObject({
+        code: 'datasource',
+        message: expect.stringMatching(/^Expected every record to be an object of its own/),
+      })
+    }
+  })
+})

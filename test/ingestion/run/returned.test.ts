@@ -95,6 +95,7 @@ const ignored: [string, unknown][] = [
   ['a set', new Set([1, {}, []])],
   ['a stream that was finished', finished],
   ['a stream to read', Readable.from(['a'])],
+  ['the output of the process', process.stdout],
   ['a logger that is a stream', Object.assign(new PassThrough(), { info() {} })],
   ['a connection', { execute() {}, query() {} }],
   ['a builder without `execute`', { compile() {}, toSQL() {} }],

@@ -71,7 +71,8 @@ export function realCheck(type: string): Check {
     const value = Math.fround(double)
     const isFraction = isNumber && !Number.isInteger(double) && value !== 0
     if (isFraction || (value === double && (isNumber || isHeld(text, double, 15, String)))) return
-    if (!isHeld(text, value, 6, shortest)) throw changed(text, type, shortest(value))
+    // A `real` of a source comes as the number by which the server shows it.
+    if (!isHeld(text, value, isNumber ? 9 : 6, shortest)) throw changed(text, type, shortest(value))
   }
 }
 
