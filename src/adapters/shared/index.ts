@@ -8,6 +8,7 @@ export {
   emptiedByOther,
   emptiedMarkOf,
   emptiedWarning,
+  hasOtherScheme,
   isBegun,
   isLater,
   type KeptRows,

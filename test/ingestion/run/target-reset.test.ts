@@ -7,6 +7,7 @@ import { type IngestionJob, JobRegistry, type JobStorage, memoryStorage } from '
 import { ndjsonFile } from 'headgate/ndjson'
 import { postgresDatasource, postgresTarget } from 'headgate/postgres'
 import { sqliteStorage } from 'headgate/sqlite'
+import Database from 'libsql'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { describePostgres } from '../../support/describe-postgres.js'
@@ -327,6 +328,43 @@ describePostgres('a target that lost what the checkpoint counts on', (database) 
       })
     },
   )
+
+  test('a storage that was saved while partitions ran, and was put back, writes nothing twice', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'headgate-reset-'))
+    const [path, copy] = [join(folder, 'jobs.db'), join(folder, 'copy.db')]
+    const start = async (more: Partial<IngestionJob> = {}) => {
+      registry = new JobRegistry({ storage: sqliteStorage({ path }), lease: 400 })
+      const target = postgresTarget({ pool, table: 't' })
+      const reading = { query: 'table source', cursor: 'id', partitions: 3, batchSize: 10 }
+      registry.define({ id: 'job', datasource: postgresDatasource({ pool }), target, ...reading, ...more })
+      for (;;) {
+        const started = await registry.start('ingestion', 'job').catch(() => setTimeout(50))
+        if (started) return started.finished
+      }
+    }
+    let saved: Promise<void> | undefined
+    const transform: IngestionJob['transform'] = async (record) => {
+      saved ??= (async () => {
+        const database = new Database(path, { readonly: true })
+        database.exec(`vacuum into '${copy}'`)
+        database.close()
+      })()
+      await setTimeout(5)
+      return record
+    }
+    expect(await start({ transform })).toMatchObject({ state: 'successful' })
+    await saved
+    await registry?.close()
+    for (const end of ['', '-wal', '-shm']) await rm(path + end, { force: true })
+    await copyFile(copy, path)
+    await pool.query('insert into source select generate_series(101, 160)')
+    // The leases of the executions that ran end first.
+    await setTimeout(1000)
+    expect(await start()).toMatchObject({ state: 'successful' })
+    expect(await found()).toEqual({ rows: 160, ids: 160 })
+    await registry?.close()
+    await rm(folder, { recursive: true })
+  })
 
   test('a table whose checkpoints were deleted in the midst of a cut goes on as storage says, also later', async () => {
     const job: Partial<IngestionJob> = { ...reads['partitions of a cursor'], ifTargetReset: 'continue' }

@@ -8,7 +8,7 @@ interface Checkpoints {
 }
 
 /** Says which grant the role lacks: the error of the server names the schema only. */
-export async function deniedError(
+async function deniedError(
   cause: unknown,
   session: WriteSession,
   { checkpoints, schema }: Checkpoints,
@@ -24,4 +24,20 @@ export async function deniedError(
         : ['find', `\`usage\` on the schema ${schema}`]
   const message = `The role may not ${action} ${checkpoints}, which holds the checkpoints of jobs: grant it ${grants}.`
   return new JobError('target', message, { cause })
+}
+
+/** The SQLSTATE for a role that lacks a privilege. */
+const denied = '42501'
+
+/** Does some work with the rows of a fence. The error for a privilege that the role lacks says which. */
+export async function orDenied<Answer>(
+  session: WriteSession,
+  fence: Checkpoints,
+  work: () => Promise<Answer>,
+): Promise<Answer> {
+  try {
+    return await work()
+  } catch (error) {
+    throw Object(error).code === denied ? await deniedError(error, session, fence) : error
+  }
 }

@@ -78,3 +78,9 @@ function createCheckpoints(table: string): string {
     execution text collate ${quoted('C')} not null, checkpoint json, changed_at timestamptz not null default now()
   ) with (fillfactor = 50)`
 }
+
+/** The checkpoint in a row. `undefined` without one. */
+export async function keptIn(session: WriteSession, checkpoints: string, key: Buffer): Promise<unknown> {
+  const [row] = await session.query(`select checkpoint::text from ${checkpoints} where key = $1`, [key])
+  return typeof row?.checkpoint === 'string' ? JSON.parse(row.checkpoint) : undefined
+}

@@ -2,6 +2,7 @@ import type { OpenContext } from '../../../adapter.js'
 import {
   digestOf,
   emptiedMarkOf,
+  hasOtherScheme,
   isBegun,
   isLater,
   type KeptRows,
@@ -17,7 +18,7 @@ import { dollarQuoted, quoted, sqlOf, type TableName, type WriteSession } from '
 import type { Guard, Locks, TableRef } from '../table/index.js'
 import type { EmptiedCheck } from './emptied-check.js'
 import { isMarkedSince, markEmptied, markFoundEmpty } from './emptied-jobs.js'
-import { deniedError } from './fence-denied.js'
+import { orDenied } from './fence-denied.js'
 import {
   altered,
   alteredError,
@@ -36,15 +37,13 @@ import {
   disowned,
   ensureCheckpoints,
   hexOf,
+  keptIn,
   lockOf,
   namesOf,
   settings,
   terminateHolders,
   withBegunOf,
 } from './fence-rows.js'
-
-/** The SQLSTATE for a role that lacks a privilege. */
-const denied = '42501'
 
 /** What a fence knows of the execution. */
 type FenceContext = Pick<OpenContext, 'type' | 'id' | 'partition' | 'executionId' | 'scheme' | 'ifReset' | 'warn'>
@@ -119,7 +118,7 @@ export class Fence {
   /** Takes over from earlier executions. Returns the checkpoint that they left, if any. */
   async takeOver(session: WriteSession): Promise<unknown> {
     const claim = () => this.#locks.transaction(session, () => this.#claim(session))
-    const kept = await this.#orDenied(session, claim)
+    const kept = await orDenied(session, this, claim)
     // Also evicts an execution that began its transaction just before the takeover.
     await this.#evict(session)
     return typeof kept === 'string' ? JSON.parse(kept) : undefined
@@ -128,6 +127,7 @@ export class Fence {
   async #claim(session: WriteSession): Promise<unknown> {
     await ensureCheckpoints(session, this.checkpoints)
     const { type, id, executionId } = this.#context
+    if (await this.#isOutOfDate(session)) throw this.#errors.lost()
     const [known] = await session.query(`select execution from ${this.checkpoints} where key = $1`, [this.#key])
     if (known && isLater(known.execution, executionId))
       throw laterExecution(this.#context, this.#table.title, String(known.execution))
@@ -259,13 +259,18 @@ export class Fence {
     await this.#amend(session, (job: KeptRows) => withPartition(job, { partition, scheme }, kept))
   }
 
+  /** Whether the job has ended this partition, or has others by now: a storage that was restored may hold it as one that still runs. */
+  async #isOutOfDate(session: WriteSession): Promise<boolean> {
+    const { scheme } = this.#context
+    return scheme !== undefined && hasOtherScheme(await keptIn(session, this.checkpoints, this.#jobKey), scheme)
+  }
+
   /** Whether the row of this partition was deleted or changed, which has stored a checkpoint according to the row of its job. */
   async isForgotten(session: WriteSession, kept: unknown): Promise<boolean> {
     const { partition, scheme } = this.#context
     if (partition === undefined || scheme === undefined || Object(kept).scheme === scheme) return false
-    const query = `select checkpoint::text from ${this.checkpoints} where key = $1`
-    const [job] = await this.#locks.transaction(session, () => session.query(query, [this.#jobKey]))
-    return typeof job?.checkpoint === 'string' && isBegun(JSON.parse(job.checkpoint), { partition, scheme })
+    const find = () => keptIn(session, this.checkpoints, this.#jobKey)
+    return isBegun(await this.#locks.transaction(session, find), { partition, scheme })
   }
 
   /** The key of the row of the job, also in one of its partitions. */
@@ -358,7 +363,7 @@ export class Fence {
         executions,
       )
     }
-    await this.#orDenied(session, () => this.#locks.transaction(session, work))
+    await orDenied(session, this, () => this.#locks.transaction(session, work))
     await this.#evict(session)
   }
 
@@ -381,13 +386,5 @@ export class Fence {
   /** Translates the errors that `begin` and `keep` raise. Others stay as they are, unless the table was altered. */
   explain(error: unknown, session: WriteSession, guard: Guard | undefined): Promise<unknown> {
     return this.#errors.explainMissing(this.#errors.explain(error), session, guard)
-  }
-
-  async #orDenied<Answer>(session: WriteSession, work: () => Promise<Answer>): Promise<Answer> {
-    try {
-      return await work()
-    } catch (error) {
-      throw Object(error).code === denied ? await deniedError(error, session, this) : error
-    }
   }
 }

@@ -32,6 +32,13 @@ export function isBegun(kept: unknown, { scheme, partition }: Partition): boolea
   return known === scheme && Array.isArray(partitions) && partitions.includes(partition)
 }
 
+/** Whether the checkpoint of a job says that it has no partitions of a scheme, or others by now. Without a checkpoint, nothing tells. */
+export function hasOtherScheme(kept: unknown, scheme: string): boolean {
+  if (typeof kept !== 'object' || kept === null) return false
+  const { scheme: current } = kept as { scheme?: unknown }
+  return (Object(current) as { id?: unknown }).id !== scheme
+}
+
 /**
  * The checkpoint of a job after a partition has stored its own: it lists a partition that resumes from there, and says that the partition
  * has written rows.

@@ -1,4 +1,4 @@
-export { isBegun, type KeptRows, mayHaveRows, withPartition } from './begun-partitions.js'
+export { hasOtherScheme, isBegun, type KeptRows, mayHaveRows, withPartition } from './begun-partitions.js'
 export { damagedKept, parseKept } from './damaged-kept.js'
 export {
   countsOnRows,
