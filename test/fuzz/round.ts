@@ -114,7 +114,9 @@ class Round {
       if (end === 'refused') return this.#model.strangers()
       await this.#model.load()
       const wrong =
-        (await this.#model.difference()) ?? (await this.#model.deadLetters()) ?? (await this.#world.ownColumns())
+        (await this.#model.difference()) ??
+        (await this.#model.deadLetters()) ??
+        (await this.#world.ownColumns(this.#faults.length > 0))
       if (wrong !== undefined) return `${step?.what ?? 'at first'}: ${wrong}`
       if (!step) await this.#save()
     }

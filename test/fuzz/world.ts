@@ -242,10 +242,11 @@ export class World {
   }
 
   /** What is wrong with columns of the target that no record has, and with the sequence of one that records have. */
-  async ownColumns(): Promise<string | undefined> {
+  async ownColumns(hadFaults: boolean): Promise<string | undefined> {
     const { hasOwnColumns, kind } = this.#plan.write
     if (!hasOwnColumns) return undefined
-    const isRaised = kind === 'upsert' || kind === 'rows'
+    // A run that a fault has ended raises no sequence, nor does a later one that has nothing to write.
+    const isRaised = !hadFaults && (kind === 'upsert' || kind === 'rows')
     const { rows } = await this.#pool.query(`
       select count(*) - count(distinct row_number) as "rows with a number that another has",
         count(*) filter (where made is distinct from n * 2) as "rows with another generated value",
