@@ -7,21 +7,16 @@ import {
   invalid,
   JobError,
   type Query,
+  quotedNames,
   type ReadBatch,
   type ReadCursor,
   type ReadOptions,
   type RecordBatch,
+  type Rule,
   rule,
 } from '../../adapter.js'
 import { readStream } from '../shared/index.js'
-import {
-  type ConnectionOptions,
-  checkConnection,
-  connect,
-  connectionRules,
-  SearchServer,
-  secretsOf,
-} from './client/index.js'
+import { type ConnectionOptions, checkConnection, connectionRules, SearchServer, secretsOf } from './client/index.js'
 import {
   CursorRead,
   checkGiven,
@@ -34,7 +29,6 @@ import {
   positionShown,
   searchBodyOf,
 } from './read/index.js'
-import { readableRule } from './target-options.js'
 
 /** The options of {@link elasticsearchDatasource}. */
 export interface ElasticsearchDatasourceOptions extends Omit<ConnectionOptions, 'compression'> {
@@ -52,11 +46,20 @@ export interface ElasticsearchDatasourceOptions extends Omit<ConnectionOptions, 
   retryTimeout?: number
 }
 
+/** What is read may be several indexes, also hidden ones, whose names begin with a dot. */
+const indexRule: Rule = {
+  accepts: (value) =>
+    typeof value === 'string' &&
+    /^[^-_+\s\\/?"<>|#:,][^\s\\/?"<>|#:]*$/.test(value) &&
+    Buffer.byteLength(value) <= 4096,
+  expected: 'the name of an index, a pattern such as `logs-*`, or several with commas between',
+}
+
 const { compression: _, ...ownConnectionRules } = connectionRules
 
 const rules = {
   ...ownConnectionRules,
-  index: readableRule,
+  index: indexRule,
   keepAlive: rule.optional(rule.milliseconds(1000, 86_400_000)),
   retryTimeout: rule.optional(rule.milliseconds(0, 2 ** 31 - 1)),
 }
@@ -87,10 +90,6 @@ export function elasticsearchDatasource(options: ElasticsearchDatasourceOptions)
   }
 }
 
-function serverOf(options: ElasticsearchDatasourceOptions, signal: AbortSignal): SearchServer {
-  return new SearchServer(connect(options), options.retryTimeout ?? 120_000, signal)
-}
-
 /** Runs `work` with a connection of its own. */
 async function using<Answer>(
   options: ElasticsearchDatasourceOptions,
@@ -98,7 +97,7 @@ async function using<Answer>(
   work: (server: SearchServer) => Promise<Answer>,
 ): Promise<Answer> {
   signal.throwIfAborted()
-  const server = serverOf(options, signal)
+  const server = SearchServer.open(options, signal)
   try {
     return await work(server)
   } catch (error) {
@@ -115,7 +114,7 @@ async function* batchesIn<Batch>(
   work: (server: SearchServer, pit: PointInTime) => AsyncIterable<Batch>,
 ): AsyncGenerator<Batch> {
   signal.throwIfAborted()
-  const server = serverOf(options, signal)
+  const server = SearchServer.open(options, signal)
   let pit: PointInTime | undefined
   try {
     pit = await PointInTime.open(server, options.index, options.keepAlive ?? 300_000)
@@ -168,8 +167,10 @@ async function checkEmpty(
   { columns }: Pick<ReadCursor, 'columns'>,
 ): Promise<void> {
   if ((await countOf(server, index, undefined)) === 0) return
-  const names = columns.map((name) => `\`${name}\``).join(', ')
-  throw new JobError('datasource', `The index \`${index}\` has no field ${names}, by which the cursor reads.`)
+  throw new JobError(
+    'datasource',
+    `The index \`${index}\` has no field ${quotedNames(columns)}, by which the cursor reads.`,
+  )
 }
 
 function givenPosition(

@@ -68,15 +68,6 @@ function isIndexName(value: unknown): boolean {
   return value === value.toLowerCase() && Buffer.byteLength(value) <= 200 && value !== '.' && value !== '..'
 }
 
-/** What is read may be several indexes, also hidden ones, whose names begin with a dot. */
-export const readableRule: Rule = {
-  accepts: (value) =>
-    typeof value === 'string' &&
-    /^[^-_+\s\\/?"<>|#:,][^\s\\/?"<>|#:]*$/.test(value) &&
-    Buffer.byteLength(value) <= 4096,
-  expected: 'the name of an index, a pattern such as `logs-*`, or several with commas between',
-}
-
 const idRule: Rule = {
   accepts(value) {
     const names = [value].flat()

@@ -1,14 +1,11 @@
 import type { OpenContext, OpenTarget, Target } from '../../adapter.js'
 import { defaultMaxShrink } from '../shared/index.js'
 import { type AppendOptions, findAppended, openAppendWriter } from './append/index.js'
-import { connect, type SearchAuth, type SearchClient, SearchServer, type SearchTls, secretsOf } from './client/index.js'
+import { type SearchAuth, type SearchClient, SearchServer, type SearchTls, secretsOf } from './client/index.js'
 import { checkAlias, openReplaceWriter, type ReplaceOptions } from './replace/index.js'
 import { checkTargetOptions, type ElasticsearchTargetOptions } from './target-options.js'
 
 export type { ElasticsearchTargetOptions, SearchAuth, SearchClient, SearchTls }
-
-/** How long a busy server is asked again by default, in milliseconds. */
-const defaultRetryTimeout = 120_000
 
 /** About how large a request is by default, in bytes. */
 const defaultRequestBytes = 5_000_000
@@ -36,7 +33,7 @@ export function elasticsearchTarget(options: ElasticsearchTargetOptions): Target
     },
     open: (context) => open(given, context),
     check: async (signal) => {
-      const server = serverOf(given, signal)
+      const server = SearchServer.open(given, signal)
       try {
         if (strategy === 'replace') await checkAlias(server, given.index)
         else await findAppended(server, appendOptionsOf(given))
@@ -48,7 +45,7 @@ export function elasticsearchTarget(options: ElasticsearchTargetOptions): Target
 }
 
 async function open(options: ElasticsearchTargetOptions, context: OpenContext): Promise<OpenTarget> {
-  const server = serverOf(options, context.signal)
+  const server = SearchServer.open(options, context.signal)
   try {
     if (options.strategy === 'replace') return await openReplaceWriter(server, replaceOptionsOf(options), context)
     return { writer: await openAppendWriter(server, appendOptionsOf(options), context) }
@@ -56,10 +53,6 @@ async function open(options: ElasticsearchTargetOptions, context: OpenContext): 
     server.connection.close()
     throw error
   }
-}
-
-function serverOf(options: ElasticsearchTargetOptions, signal: AbortSignal): SearchServer {
-  return new SearchServer(connect(options), options.retryTimeout ?? defaultRetryTimeout, signal)
 }
 
 function documentOptionsOf(options: ElasticsearchTargetOptions) {

@@ -122,6 +122,15 @@ describeOpensearch('documents of an index', (server) => {
     }
   })
 
+  test.each([undefined, 'n'])('batches are full: cursor %s', async (cursor) => {
+    await create({ n: { type: 'long' } }, 1)
+    await bulk(server, index, numbered(1, 95))
+    const sizes: number[] = []
+    const target: IngestionJob['target'] = (batch) => void sizes.push(batch.length)
+    expect(await run({ target, batchSize: 10, ...(cursor && { cursor }) })).toMatchObject({ count: 95 })
+    expect(sizes).toEqual([10, 10, 10, 10, 10, 10, 10, 10, 10, 5])
+  })
+
   test('the checkpoint moves with each batch of equal values that is whole', async () => {
     await create({ n: { type: 'long' }, key: { type: 'long' } })
     await bulk(
@@ -347,8 +356,16 @@ describe('a server that tells equal documents apart, as Elasticsearch does', () 
   test.each([undefined, { columns: 'time', ties: 'drain' } as const])(
     'is read page by page: cursor %j',
     async (cursor) => {
-      const { server, read, run, close } = await start(cursor ? { cursor } : {})
+      const read: JobRecord[] = []
+      const sizes: number[] = []
+      const target: IngestionJob['target'] = (batch) => {
+        sizes.push(batch.length)
+        read.push(...batch.records())
+      }
+      const { server, run, close } = await start({ target, ...(cursor && { cursor }) })
       expect(await run()).toMatchObject({ state: 'successful', count: 100 })
+      // Groups of 30 are cut at their ends.
+      expect(sizes).toHaveLength(cursor ? 17 : 15)
       expect(idsOf(read)).toEqual(documents.map(({ n }) => n))
       expect([...server.open]).toEqual([])
       await close()

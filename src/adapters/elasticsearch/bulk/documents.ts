@@ -124,18 +124,22 @@ export class DocumentEncoder {
 }
 
 /** What a document has beside its source, as the datasource gives it. Servers refuse it in a source. */
-const meta: ReadonlySet<string> = new Set(['_id', '_routing'])
+const meta = ['_id', '_routing']
 
 function withoutMeta(batch: RecordBatch): RecordBatch {
+  if (batch.isRaw) return withoutMetaColumns(batch)
+  const records = batch.records()
+  // Objects tell their columns only after all of them were looked through.
+  if (!records.some((record) => meta.some((name) => Object.hasOwn(record, name)))) return batch
+  return RecordBatch.fromRecords(records.map(({ _id, _routing, ...source }) => source))
+}
+
+function withoutMetaColumns(batch: RecordBatch): RecordBatch {
   const { columns } = batch
-  if (!columns.some(({ name }) => meta.has(name))) return batch
-  const isOwn = (_: unknown, at: number) => !meta.has((columns[at] as Column).name)
-  if (batch.isRaw)
-    return RecordBatch.fromRows(
-      columns.filter(isOwn),
-      batch.rows.map((row) => row.filter(isOwn)),
-    )
-  return RecordBatch.fromRecords(batch.records().map(({ _id, _routing, ...source }) => source))
+  if (!columns.some(({ name }) => meta.includes(name))) return batch
+  const isOwn = (_: unknown, at: number) => !meta.includes((columns[at] as Column).name)
+  const rows = batch.rows.map((row) => row.filter(isOwn))
+  return RecordBatch.fromRows(columns.filter(isOwn), rows)
 }
 
 /** The decoded values of a column, so that raw rows and objects give the same. Throws when the batch has no such column. */

@@ -1,5 +1,7 @@
 import { JobError } from '../../../adapter.js'
+import { connect } from './connect.js'
 import { type Answer, AnswerTooLong, type Connection, NoAnswer, type ServerRequest } from './connection.js'
+import type { ConnectionOptions } from './connection-options.js'
 import { failureOf, isBusy, jsonOf, refusal } from './failure.js'
 import { Patience } from './retry.js'
 
@@ -15,6 +17,9 @@ export interface Question extends Omit<ServerRequest, 'signal' | 'body'> {
   readonly isRepeatable?: boolean
 }
 
+/** How long a server that is busy or away is asked again by default, in milliseconds. */
+const defaultRetryTimeout = 120_000
+
 /** A server, and how long to wait for it. */
 export class SearchServer {
   readonly connection: Connection
@@ -25,6 +30,11 @@ export class SearchServer {
     this.connection = connection
     this.retryTimeout = retryTimeout
     this.signal = signal
+  }
+
+  /** Opens a connection of its own. */
+  static open(options: ConnectionOptions & { retryTimeout?: number }, signal: AbortSignal): SearchServer {
+    return new SearchServer(connect(options), options.retryTimeout ?? defaultRetryTimeout, signal)
   }
 
   /** The same server for work that ends after the signal, such as a clean-up. */

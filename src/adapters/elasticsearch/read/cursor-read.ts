@@ -52,15 +52,15 @@ export class CursorRead {
 
   async *batches(): AsyncGenerator<ReadBatch> {
     const { server, pit, body, fields, options } = this.#request
-    const { batchSize, batchBytes = Number.POSITIVE_INFINITY } = options
+    const { batchSize, batchBytes: bytes = Number.POSITIVE_INFINITY } = options
     await this.#handleNulls()
     await this.#refuseTies()
     const query = allOf(body.query, present(fields), this.#startQuery())
     const sort = fields.map(({ path, kind }) => ({ path, unmappedType: unmappedTypeOf(kind) }))
-    const pages = new Pages({ server, pit, body: { ...body, query }, sort, bytes: batchBytes })
+    const pages = new Pages({ server, pit, body: { ...body, query }, sort, bytes })
     let held: readonly Hit[] = []
     while (!pages.isAtEnd && !this.#isOver) {
-      const hits: readonly Hit[] = [...held, ...(await pages.next(batchSize + 1 - held.length))]
+      const hits: readonly Hit[] = [...held, ...(await pages.next(Math.max(1, batchSize - held.length)))]
       // The last ones wait for the next page, if that may have more that are equal to them.
       const count = pages.isWhole ? hits.length : this.#beforeTies(hits) || hits.length - 1
       yield* this.#batchesOf(hits, count)
@@ -70,39 +70,40 @@ export class CursorRead {
 
   /** The batches of the first `count` documents. Those behind show where documents end that are equal. */
   *#batchesOf(hits: readonly Hit[], count: number): Generator<ReadBatch> {
-    const { batchSize, batchBytes = Number.POSITIVE_INFINITY, signal } = this.#request.options
+    const { signal } = this.#request.options
     const { ties, columns, lookback } = this.#cursor
-    let chunk: Hit[] = []
-    let bytes = 0
-    for (let at = 0; at < count && !this.#isOver; at++) {
-      const [hit, next] = [hits[at] as Hit, hits[at + 1]]
-      const isOld = this.#isOld(hit)
-      // A field with several values is found by any of them, and comes in the order of the first.
-      if (isOld && lookback === 0) continue
-      const isRefused = !isOld && ties === 'refuse' && this.#isTied(hit, next)
-      const size = Number.isFinite(batchBytes) ? sizeOf(hit.record) : 0
-      const isFull = bytes + size > batchBytes || (chunk[0] && this.#isOld(chunk[0]) !== isOld)
-      if (chunk.length > 0 && (isFull || isRefused)) {
-        yield this.#batchOf(chunk, hit)
-        signal.throwIfAborted()
-        chunk = []
-        bytes = 0
-      }
-      if (isRefused) throw tieFailure(columns, hit.keys.slice(0, columns.length))
-      chunk.push(hit)
-      bytes += size
-      if (!isOld) this.#left--
-      this.#isOver = this.#left <= 0 && !this.#isTied(hit, next)
-      if (chunk.length < batchSize && !this.#isOver) continue
-      // A batch ends where a later read may begin, if it can.
-      const whole = this.#isTied(hit, next) ? this.#beforeTies(chunk) || chunk.length : chunk.length
-      yield this.#batchOf(chunk.slice(0, whole), chunk[whole] ?? next)
+    // A field with several values is found by any of them, and comes in the order of the first.
+    let start = lookback === 0 ? hits.filter((hit) => this.#isOld(hit)).length : 0
+    while (start < count && !this.#isOver) {
+      const first = hits[start] as Hit
+      if (ties === 'refuse' && !this.#isOld(first) && this.#isTied(first, hits[start + 1]))
+        throw tieFailure(columns, first.keys.slice(0, columns.length))
+      const end = this.#endOf(hits, start, count)
+      if (!this.#isOld(first)) this.#left -= end - start
+      this.#isOver = this.#left <= 0 && !this.#isTied(hits[end - 1] as Hit, hits[end])
+      yield this.#batchOf(hits.slice(start, end), hits[end])
       signal.throwIfAborted()
-      chunk = chunk.slice(whole)
-      bytes = 0
+      start = end
     }
-    if (chunk.length > 0) yield this.#batchOf(chunk, hits[count])
-    signal.throwIfAborted()
+  }
+
+  /** Where the batch ends that begins at `start`: before what is new, refused or too much, and where a later read may begin, if it can. */
+  #endOf(hits: readonly Hit[], start: number, count: number): number {
+    const { batchSize, batchBytes = Number.POSITIVE_INFINITY } = this.#request.options
+    const { ties } = this.#cursor
+    const isOld = this.#isOld(hits[start] as Hit)
+    const most = Math.min(count, start + batchSize)
+    let [end, bytes] = [start, 0]
+    while (end < most) {
+      const [hit, next] = [hits[end] as Hit, hits[end + 1]]
+      bytes += Number.isFinite(batchBytes) ? sizeOf(hit.record) : 0
+      const isBeyond = this.#isOld(hit) !== isOld || (!isOld && ties === 'refuse' && this.#isTied(hit, next))
+      if (end > start && (isBeyond || bytes > batchBytes)) return end
+      end++
+      if (!isOld && end - start >= this.#left && !this.#isTied(hit, next)) return end
+    }
+    const isCut = this.#isTied(hits[end - 1] as Hit, hits[end])
+    return start + ((isCut && this.#beforeTies(hits.slice(start, end))) || end - start)
   }
 
   /** How many documents come before the last one and those that are equal to it. */

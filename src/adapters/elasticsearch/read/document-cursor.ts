@@ -14,8 +14,9 @@ export class DocumentCursor {
 
   /** The next documents, up to `count`. Empty at the end. */
   async read(count: number): Promise<readonly JobRecord[]> {
-    if (this.#rest.length === 0 && !this.#pages.isAtEnd) {
-      for (const { record } of await this.#pages.next(count)) this.#rest.push(record)
+    const missing = count - this.#rest.length
+    if (missing > 0 && !this.#pages.isAtEnd) {
+      for (const { record } of await this.#pages.next(missing)) this.#rest.push(record)
     }
     return this.#rest.splice(0, count)
   }

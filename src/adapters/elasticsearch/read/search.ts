@@ -1,5 +1,5 @@
 import { JobError } from '../../../adapter.js'
-import { objectIn, type SearchServer } from '../client/index.js'
+import { countIn, objectIn, type SearchServer } from '../client/index.js'
 import { pathOf } from '../indexes/index.js'
 import { parseExact, stringifyExact } from './exact-json.js'
 
@@ -43,6 +43,5 @@ export async function search(
 export async function countOf(server: SearchServer, index: string, query: object | undefined): Promise<number> {
   const path = `${pathOf(index)}/_count`
   const { answer } = await search(server, path, query ? { query } : {}, { allow_no_indices: 'false' })
-  if (typeof answer.count === 'number') return answer.count
-  throw new JobError('datasource', 'Expected the server to answer with a count for `_count`.')
+  return countIn(answer, '`_count`')
 }
